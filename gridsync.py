@@ -1,0 +1,2304 @@
+#!/usr/bin/python3
+"""gridsync: a folder of Grid data on a local disk, complete and verified.
+
+State: Grid.conf (settings) and grid_summary.csv (the catalog, one row a file), both in the work folder.
+Flow:  Grid.conf + grid_summary.csv -> plan -> Storage -> Outcome -> grid_summary.csv + report + exit status
+
+Sections, each using only those above it:
+
+  Errors        what can go wrong, and its exit status
+  Values        what the other sections hand to each other; sizes and times as text
+  Config        Grid.conf and what it says
+  Credentials   the user's proxy and the certificates of the CAs
+  Catalog       grid_summary.csv and the lock of the work folder
+  Disk          what is here: local names, part files, checksums
+  Storage       the seam: the verbs behind which doors and engines differ
+  HTTP          a WebDAV door spoken to directly
+  Tape          the Tape REST API of a site
+  Plans         decisions, without disk, network or clock
+  Report        everything that is printed
+  Engine        threads, retries, waiting
+  Commands      one function an action
+  Command line  the option table, the parser, main
+
+Exit status: 0 all done, 1 some files failed, wait on tape or remain, 2 wrong usage or configuration,
+3 no valid credentials, 4 the door cannot be reached or refuses, 5 the local disk or catalog,
+6 another run holds the work folder, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import calendar
+import configparser
+import contextlib
+import csv
+import difflib
+import enum
+import errno
+import itertools
+import json
+import logging
+import optparse
+import os
+import queue
+import random
+import re
+import stat
+import sys
+import threading
+import time
+import zlib
+from collections import deque
+from typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Iterator, NamedTuple, Protocol, TextIO, TypeVar
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+if TYPE_CHECKING:
+    import requests
+
+__version__ = "0.1.0"
+
+log = logging.getLogger("gridsync")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# == Errors ===================================================================
+# The sentence is written where it is known; the class carries the exit status.
+
+
+class GridError(Exception):
+    """One sentence for the user: the thing, the reason, the remedy."""
+
+    status = 1
+
+    def __init__(self, sentence: str, passing: bool = False):
+        super().__init__(sentence)
+        self.passing = passing  # the same call may succeed a little later
+
+
+class UsageError(GridError):
+    status = 2
+
+
+class CredentialError(GridError):
+    status = 3
+
+
+class DoorError(GridError):
+    status = 4
+
+
+class DiskError(GridError):
+    status = 5
+
+
+class LockedError(GridError):
+    status = 6
+
+
+class FileError(GridError):
+    """One file or folder of many; the others go on."""
+
+
+class NotFound(FileError):
+    status = 2  # counts where the user has named the folder
+
+
+class Forbidden(FileError):
+    status = 4
+
+
+# == Values ===================================================================
+# Inside, sizes are bytes and times are seconds; only the Report makes them pretty.
+
+
+class Locality(enum.Enum):
+    """Where a file is."""
+
+    ONLINE = "ONLINE"  # on disk
+    NEARLINE = "NEARLINE"  # on tape only
+    OFFLINE = "OFFLINE"  # out of reach: lost, or its pool is down
+    UNKNOWN = "unknown"
+
+
+# The words of WebDAV doors (from SRM) and of tape services for the same four things.
+LOCALITIES = {
+    "ONLINE": Locality.ONLINE,
+    "ONLINE_AND_NEARLINE": Locality.ONLINE,
+    "DISK": Locality.ONLINE,
+    "DISK_AND_TAPE": Locality.ONLINE,
+    "NEARLINE": Locality.NEARLINE,
+    "TAPE": Locality.NEARLINE,
+    "UNAVAILABLE": Locality.OFFLINE,
+    "LOST": Locality.OFFLINE,
+}
+
+
+class Entry(NamedTuple):
+    """A file or folder as a door lists it; the path is below BASE_DIR_ON_GRID."""
+
+    path: str
+    is_folder: bool
+    size: int
+    mtime: int
+    checksum: str = ""
+    locality: Locality = Locality.UNKNOWN
+
+
+class Row(NamedTuple):
+    """A file of the catalog; the fields are the columns of grid_summary.csv."""
+
+    path: str
+    size: int
+    mtime: int
+    checksum: str
+    locality: Locality
+    downloaded: bool
+    verified: str  # adler32, md5, ... or size; empty while not downloaded
+    request: str  # the staging requests that hold a pin
+    site: str
+    error: str  # why the last attempt failed
+
+
+class Site(NamedTuple):
+    """A section of Grid.conf."""
+
+    name: str
+    server: str
+    base: str
+    tape_api: str
+    tape_base: str
+    ca_dir: str
+    first_byte: int
+    silence: int
+
+
+class Settings(NamedTuple):
+    """Grid.conf and the command line together."""
+
+    site: Site
+    input_dir: str
+    output_dir: str
+    include: str
+    exclude: str
+    threads: int
+    streams: int
+    vo: str
+    pin_days: int
+    retries: int
+
+
+class Scope(NamedTuple):
+    """The rows that commands act on: a site, a folder and the patterns."""
+
+    site: str
+    folder: str
+    include: tuple[re.Pattern[str], ...]
+    exclude: tuple[re.Pattern[str], ...]
+
+    def holds(self, path: str) -> bool:
+        """Whether a file of the site belongs to it."""
+        if self.folder and path != self.folder and not path.startswith(self.folder + "/"):
+            return False
+        if self.include and not any(pattern.search(path) for pattern in self.include):
+            return False
+        return not any(pattern.search(path) for pattern in self.exclude)
+
+
+class Staging(NamedTuple):
+    """How far a staging request is with one file."""
+
+    done: bool
+    failure: str = ""  # the door's reason, when it gave up
+
+
+class Outcome(NamedTuple):
+    """What became of one file: its new row, and in one word what was done."""
+
+    row: Row
+    done: str  # copied, adopted, failed
+    received: int = 0
+
+
+class Tally:
+    """The counts of a run that copies."""
+
+    def __init__(self, skipped: int, waiting: int):
+        self.copied = 0
+        self.skipped = skipped
+        self.failed = 0
+        self.waiting = waiting
+        self.received = 0
+        self.checked = 0  # verified by checksum
+        self.sized = 0  # verified by size alone
+
+    def count(self, outcome: Outcome) -> None:
+        """Add one file."""
+        self.received += outcome.received
+        if outcome.done == "failed":
+            self.failed += 1
+            return
+        self.copied += outcome.done == "copied"
+        self.skipped += outcome.done == "adopted"
+        self.sized += outcome.row.verified == "size"
+        self.checked += outcome.row.verified != "size"
+
+
+def size_text(size: float) -> str:
+    """Bytes in units of 1024, as 158.0 B or 2.9 GB."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if float(f"{size:.1f}") < 1024:
+            return f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} PB"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as 1m42s, from an hour on as 2h05m."""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60}h{minutes % 60:02d}m"
+    return f"{minutes}m{rest:02d}s"
+
+
+def time_text(when: int) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def day_text(when: int) -> str:
+    """The day as 09 Jun 2015, in English whatever the locale."""
+    year, month, day = time.gmtime(when)[:3]
+    return f"{day:02d} {MONTHS[month - 1]} {year}"
+
+
+def seconds_of(text: str) -> int:
+    """The time that an ISO 8601 text in UTC means; ValueError if it means none."""
+    if len(text) != 20 or text[10] != "T" or text[19] != "Z":
+        raise ValueError(text)
+    # Slices, as strptime takes ten times as long and a catalog has up to a million of them.
+    return calendar.timegm(
+        (int(text[:4]), int(text[5:7]), int(text[8:10]), int(text[11:13]), int(text[14:16]), int(text[17:19]))
+    )
+
+
+def grid_path(text: str) -> str:
+    """A path as the catalog writes it: no slash around it, none doubled; "/" gives the empty path."""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in text:
+        raise UsageError(f"{text!r} is not a path on the grid: leave out '..'")
+    return "/".join(parts)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The remedy for a misspelt word, or nothing when none is near."""
+    found = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+# == Config ===================================================================
+# Grid.conf is edited line by line, so that comments and unknown keys outlive every change.
+
+DEFAULT_CONF = """\
+# Settings of gridsync. Those given on the command line are remembered here;
+# comments and keys that gridsync does not know are kept.
+
+[gridsync]
+# The site to read from: the name of a section below.
+SITE = LYON
+# The folder to fetch, below BASE_DIR_ON_GRID of the site; / is all of it.
+INPUTDIR =
+# Where the files go.
+OUTPUTDIR = {output_dir}
+# Python regular expressions separated by ":", tried on each path.
+INCLUDE =
+EXCLUDE =
+# Files copied at once.
+THREADS = 4
+# Days that staged files stay on disk at the site.
+PIN_DAYS = 7
+# Further attempts after a failure that may pass.
+RETRIES = 4
+
+[LYON]
+SERVER = https://ccdavegee.in2p3.fr:2880/
+BASE_DIR_ON_GRID = agata/
+
+[CNAF]
+# A guess: AGATA's manual names no address for Bologna. Ask your experiment.
+SERVER = https://xfer-archive.cr.cnaf.infn.it:8443/
+BASE_DIR_ON_GRID = agata/
+
+# A site can also have:
+#   TAPE_API = none        it has no tape; or the URL of its Tape REST API,
+#                          where /.well-known/wlcg-tape-rest-api is wrong
+#   TAPE_BASE = /pnfs      prefix of paths at the tape service, where it has
+#                          another root than the door
+#   CA_DIR = folder        certificates of the CAs (else X509_CERT_DIR, then
+#                          /etc/grid-security/certificates, then the system's)
+#   FIRST_BYTE = 300       seconds to wait for the first byte of an answer
+#   SILENCE = 120          seconds to wait between bytes
+"""
+
+GENERAL = "gridsync"  # the section that is no site
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[TextIO]:
+    """A text file to write, put in place of another in one step; a reader sees the old or the new one."""
+    path = os.path.realpath(path)
+    beside = f"{path}.new"
+    try:
+        with open(beside, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise DiskError(f"{path} can't be written: {error.strerror}") from error
+
+
+class Config:
+    """Grid.conf: its text, and the values in it."""
+
+    def __init__(self, folder: str):
+        self.path = os.path.join(folder, "Grid.conf")
+        self.saved = ""  # the text as the file has it
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                self.text = self.saved = file.read()
+        except FileNotFoundError:
+            output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
+            self.text = DEFAULT_CONF.format(output_dir=output_dir)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{self.path} can't be read: {error}") from error
+        self.values = self.parsed()
+
+    def parsed(self) -> configparser.ConfigParser:
+        """The values of the text."""
+        parser = configparser.ConfigParser(interpolation=None, delimiters="=", comment_prefixes="#")
+        parser.optionxform = str.upper  # type: ignore[assignment,method-assign]
+        try:
+            parser.read_string(self.text, self.path)
+        except configparser.MissingSectionHeaderError as error:
+            raise UsageError(f"{self.path}, line {error.lineno}: expected a [section] before any setting") from error
+        except configparser.ParsingError as error:
+            raise UsageError(f"{self.path}, line {error.errors[0][0]}: expected KEY = value") from error
+        except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
+            twice = getattr(error, "option", None) or f"[{error.section}]"
+            raise UsageError(f"{self.path}, line {error.lineno}: {twice} is given twice; remove one") from error
+        return parser
+
+    def change(self, settings: dict[str, str]) -> None:
+        """Change values of the general section; they are to be saved once they are known to make sense."""
+        for key, value in settings.items():
+            self.text = with_setting(self.text, GENERAL, key, value)
+        self.values = self.parsed()
+
+    def save(self) -> None:
+        """Write Grid.conf, if anything has changed."""
+        if self.text != self.saved:
+            with replacing(self.path) as file:
+                file.write(self.text)
+            self.saved = self.text
+
+    def sites(self) -> list[str]:
+        """The names of all sites."""
+        return [name for name in self.values.sections() if name != GENERAL]
+
+    def general(self, key: str, default: str) -> str:
+        """A value of the general section."""
+        return self.values.get(GENERAL, key, fallback="") or default
+
+    def number(self, section: str, key: str, default: int) -> int:
+        """A whole number from 1 on."""
+        text = self.values.get(section, key, fallback="") or str(default)
+        if not text.isdecimal() or int(text) < 1:
+            raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number from 1 on")
+        return int(text)
+
+    def site(self, name: str) -> Site:
+        """A site by its name."""
+        if name not in self.sites():
+            raise UsageError(f"there is no site {name} in {self.path}{nearest(name, self.sites())}")
+        keys = self.values[name]
+        server = keys.get("SERVER", "").rstrip("/")
+        parts = urlsplit(server)
+        if parts.scheme not in ("https", "davs", "http") or not parts.hostname:
+            raise UsageError(
+                f"{self.path}: SERVER of [{name}] is {server!r}; expected a URL like https://door.example.org:2880/"
+            )
+        return Site(
+            name=name,
+            server=server,
+            base=grid_path(keys.get("BASE_DIR_ON_GRID", "")),
+            tape_api=keys.get("TAPE_API", "auto"),
+            tape_base=keys.get("TAPE_BASE", "").rstrip("/"),
+            ca_dir=keys.get("CA_DIR", ""),
+            first_byte=self.number(name, "FIRST_BYTE", 300),
+            silence=self.number(name, "SILENCE", 120),
+        )
+
+    def settings(self) -> Settings:
+        """All of it, checked."""
+        return Settings(
+            site=self.site(self.general("SITE", "LYON")),
+            input_dir=self.general("INPUTDIR", ""),
+            output_dir=self.general("OUTPUTDIR", "./data/"),
+            include=self.general("INCLUDE", ""),
+            exclude=self.general("EXCLUDE", ""),
+            threads=self.number(GENERAL, "THREADS", 4),
+            streams=self.number(GENERAL, "STREAMS", 1),
+            vo=self.general("VO", "vo.agata.org"),
+            pin_days=self.number(GENERAL, "PIN_DAYS", 7),
+            retries=self.number(GENERAL, "RETRIES", 4),
+        )
+
+
+def with_setting(text: str, section: str, key: str, value: str) -> str:
+    """The text of an INI file with one value changed and every other line as it was."""
+    lines = text.splitlines(keepends=True)
+    setting = f"{key} = {value}".rstrip() + "\n"
+    here, after = "", None
+    for number, line in enumerate(lines):
+        header = re.match(r"\[(.+)\]", line)
+        if header:
+            here = header[1]
+        if here == section:
+            if re.match(rf"{key}\s*=", line, re.IGNORECASE):
+                return "".join([*lines[:number], setting, *lines[number + 1 :]])
+            if line.strip():
+                after = number + 1
+    if after is None:
+        return f"{text.rstrip()}\n\n[{section}]\n{setting}"
+    if not lines[after - 1].endswith("\n"):
+        lines[after - 1] += "\n"
+    return "".join([*lines[:after], setting, *lines[after:]])
+
+
+def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
+    """The regular expressions of INCLUDE or EXCLUDE."""
+    patterns = []
+    for pattern in filter(None, text.split(":")):
+        try:
+            patterns.append(re.compile(pattern))
+        except re.error as error:
+            place = "" if error.pos is None else f" at character {error.pos + 1}"
+            raise UsageError(
+                f"{option}: {pattern!r} is no regular expression: {error.msg}{place} (patterns are separated by ':')"
+            ) from error
+    return tuple(patterns)
+
+
+def scope_of(settings: Settings) -> Scope:
+    """The files that the settings select."""
+    return Scope(
+        settings.site.name,
+        grid_path(settings.input_dir),
+        patterns_of(settings.include, "--inc"),
+        patterns_of(settings.exclude, "--exc"),
+    )
+
+
+# == Credentials ==============================================================
+# What a door asks to see. The proxy is read here only to say in time that it is over.
+
+# The two times of a certificate's validity, as they stand in its DER: UTCTime or GeneralizedTime, twice.
+VALIDITY = re.compile(rb"(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)")
+
+
+def proxy_file() -> str:
+    """Where the user's proxy is, or would be."""
+    return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
+
+
+def certificates_end(pem: str) -> float:
+    """When the first certificate of a chain to end ends."""
+    import ssl
+
+    ends = []
+    for text in re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL):
+        times = VALIDITY.search(ssl.PEM_cert_to_DER_cert(text))
+        if not times:
+            raise ValueError("a certificate without its validity")
+        digits = (times[4] or b"20" + times[3]).decode()
+        ends.append(calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%S")))
+    return min(ends)
+
+
+def valid_proxy(now: float) -> str:
+    """The file of the user's proxy, which has not ended."""
+    path = proxy_file()
+    remedy = "make a new one with voms-proxy-init --voms <your VO>"
+    try:
+        with open(path, encoding="ascii") as file:
+            ends = certificates_end(file.read())
+    except FileNotFoundError as error:
+        raise CredentialError(f"there is no proxy at {path}; {remedy}") from error
+    except (OSError, ValueError) as error:
+        raise CredentialError(f"the proxy {path} can't be read ({error}); {remedy}") from error
+    if ends <= now:
+        raise CredentialError(f"your proxy {path} ended {duration_text(now - ends)} ago; {remedy}")
+    return path
+
+
+def ca_folder(site: Site) -> str | None:
+    """The folder of CA certificates; None for those of the system."""
+    chosen = site.ca_dir or os.environ.get("X509_CERT_DIR", "")
+    if chosen:
+        if not os.path.isdir(chosen):
+            raise UsageError(f"the folder of CA certificates {chosen} does not exist; mend CA_DIR or X509_CERT_DIR")
+        return chosen
+    usual = "/etc/grid-security/certificates"
+    return usual if os.path.isdir(usual) else None
+
+
+# == Catalog ==================================================================
+# While a command runs, changed rows are appended to grid_summary.csv and the last one of a path counts; when it
+# ends the file is rewritten in one step, a row a file. So a crash costs at most the row being written.
+
+LOCALITY_WORDS = {locality.value: locality for locality in Locality}
+YES_NO = {"yes": True, "no": False}
+
+# How each column of a line is read, in the order of Row.
+READERS: tuple[Callable[[str], Any], ...] = (
+    str, int, seconds_of, str, LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
+)  # fmt: skip
+
+
+def cells_of(row: Row) -> list[str]:
+    """A row as the cells of a line."""
+    return [
+        row.path, str(row.size), time_text(row.mtime), row.checksum, row.locality.value,
+        "yes" if row.downloaded else "no", row.verified, row.request, row.site, row.error,
+    ]  # fmt: skip
+
+
+def write_row(file: TextIO, row: Row) -> None:
+    """Write a row as a line."""
+    # csv leaves a lone carriage return without the quotes that its reader wants.
+    csv.writer(
+        file, lineterminator="\n", quoting=csv.QUOTE_ALL if "\r" in row.path else csv.QUOTE_MINIMAL
+    ).writerow(cells_of(row))
+
+
+def row_of(cells: list[str]) -> Row:
+    """A line's cells as a row; ValueError names the column that is wrong."""
+    try:
+        return Row(*[reader(cell) for reader, cell in zip(READERS, cells)])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(fault_of(cells)) from error
+
+
+def fault_of(cells: list[str]) -> str:
+    """The first column of a line that can't be read."""
+    for number, (name, reader) in enumerate(zip(Row._fields, READERS), 1):
+        if number > len(cells):
+            return f"column {number} ({name}) is missing"
+        try:
+            reader(cells[number - 1])
+        except (ValueError, KeyError):
+            return f"column {number} ({name}) is {cells[number - 1]!r}"
+    return "the line can't be read"
+
+
+class Catalog:
+    """The rows of grid_summary.csv, kept by site and path."""
+
+    def __init__(self, folder: str):
+        self.path = os.path.join(folder, "grid_summary.csv")
+        self.rows: dict[str, dict[str, Row]] = {}
+        self.is_foreign = False  # another tool's catalog, set aside at the first change
+        self.is_stale = False  # the file differs from the rows, or says some of them twice
+        self.tail: TextIO | None = None
+        try:
+            self.read()
+        except FileNotFoundError:
+            self.is_stale = True
+        except OSError as error:
+            raise DiskError(f"{self.path} can't be read: {error.strerror}") from error
+
+    def read(self) -> None:
+        """Take in the file, but for a last line that a crash has cut."""
+        with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            self.is_foreign = next(lines, [])[: len(Row._fields)] != list(Row._fields)
+            if self.is_foreign:
+                return
+            whole = lines.line_num
+            try:
+                for cells in lines:
+                    self.hold(row_of(cells))
+                    whole = lines.line_num
+            except (ValueError, csv.Error) as error:
+                if not self.is_cut() or next(file, "") or lines.line_num > whole + 2:
+                    raise DiskError(
+                        f"{self.path}, line {lines.line_num}: {error}; mend the line or move the file away"
+                    ) from error
+            self.is_stale = self.is_stale or self.is_cut()
+
+    def is_cut(self) -> bool:
+        """Whether the file ends in the middle of a line."""
+        with open(self.path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+
+    def hold(self, row: Row) -> None:
+        """Take in a row; an earlier one of the same file gives way."""
+        rows = self.rows.setdefault(row.site, {})
+        self.is_stale = self.is_stale or row.path in rows
+        rows[row.path] = row
+
+    def row(self, row: Row) -> Row:
+        """The present state of a row."""
+        return self.rows[row.site][row.path]
+
+    def all(self) -> Iterator[Row]:
+        """All rows of all sites."""
+        for rows in self.rows.values():
+            yield from rows.values()
+
+    def of(self, site: str) -> list[Row]:
+        """All rows of a site, in path order."""
+        return sorted(self.rows.get(site, {}).values())
+
+    def matching(self, scope: Scope) -> list[Row]:
+        """The rows in a scope, in path order."""
+        return [row for row in self.of(scope.site) if scope.holds(row.path)]
+
+    def put(self, rows: Iterable[Row], durable: bool = False) -> None:
+        """Change rows, here and at once in the file; durable ones outlive a power failure."""
+        try:
+            if self.tail is None:
+                self.save()  # what is appended to must be whole
+                self.tail = open(self.path, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
+            for row in rows:
+                self.hold(row)
+                write_row(self.tail, row)
+            self.tail.flush()
+            if durable:
+                os.fsync(self.tail.fileno())
+        except OSError as error:
+            raise DiskError(f"{self.path} can't be written: {error.strerror}") from error
+
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Hold these rows and no others."""
+        self.rows = {}
+        for row in rows:
+            self.hold(row)
+        self.is_stale = True
+        self.save()
+
+    def save(self) -> None:
+        """Make the file whole again: a row a file, in path order."""
+        if self.tail is not None:
+            self.tail.close()
+            self.tail = None
+        if not self.is_stale:
+            return
+        if self.is_foreign:
+            os.replace(self.path, f"{self.path}.old")
+            self.is_foreign = False
+        with replacing(self.path) as file:
+            file.write(",".join(Row._fields) + "\n")
+            for site in sorted(self.rows):
+                for row in self.of(site):
+                    write_row(file, row)
+        self.is_stale = False
+
+
+class Lock:
+    """The work folder for one writer at a time: a kernel lock, which ends with its process."""
+
+    def __init__(self, folder: str):
+        self.path = os.path.join(folder, "grid_summary.csv.lock")
+
+    def __enter__(self) -> Lock:
+        import fcntl
+
+        try:
+            self.file = open(self.path, "a+", encoding="utf-8")
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.file.seek(0)
+            holder = self.file.read().strip() or "another run"
+            raise LockedError(f"{holder} holds {self.path}; try again when it has ended") from error
+        except OSError as error:
+            raise DiskError(f"{self.path} can't be locked: {error.strerror}") from error
+        self.file.truncate(0)
+        self.file.write(f"process {os.getpid()} (since {time.strftime('%d %b %H:%M:%S')})\n")
+        self.file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+# == Disk =====================================================================
+# A file has a name ending in .part until its size and checksum are right.
+
+CHUNK = 1 << 20
+
+
+class LocalFile(NamedTuple):
+    """What is here under a name."""
+
+    size: int
+    mtime: int
+    is_file: bool
+
+
+def local_path(output_dir: str, path: str) -> str:
+    """Where a file of the catalog goes; never outside OUTPUTDIR, whatever the door or a planted link says."""
+    parts = path.split("/")
+    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
+    root = os.path.realpath(output_dir)
+    folder = os.path.realpath(os.path.join(root, *parts[:-1]))
+    if folder != root and not folder.startswith(root.rstrip("/") + "/"):
+        raise FileError(f"{path}: a link in OUTPUTDIR leads to {folder}; remove it, or fetch into that folder")
+    return os.path.join(folder, parts[-1])
+
+
+def local_file(path: str) -> LocalFile | None:
+    """What is here under a name, or None."""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return LocalFile(found.st_size, int(found.st_mtime), stat.S_ISREG(found.st_mode))
+
+
+def free_space(folder: str) -> int:
+    """Bytes that the user can still write below a folder, which need not exist yet."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder.rstrip("/")) or os.curdir
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+class Checksum:
+    """A checksum that grows with the bytes."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.adler = 1
+        self.hash: Any = None
+        if kind not in ("adler32", "size"):
+            import hashlib
+
+            self.hash = hashlib.new(kind)
+
+    def update(self, data: bytes) -> None:
+        """Take in more bytes."""
+        if self.hash is not None:
+            self.hash.update(data)
+        elif self.kind == "adler32":
+            self.adler = zlib.adler32(data, self.adler)
+
+    def text(self) -> str:
+        """As the catalog writes it."""
+        return f"{self.kind}:{self.hash.hexdigest() if self.hash is not None else f'{self.adler:08x}'}"
+
+
+def checksum_kind(checksum: str, wanted: bool) -> str:
+    """What a file is verified by: the kind of its checksum, or its size alone."""
+    return checksum.partition(":")[0] if checksum and wanted else "size"
+
+
+def is_intact(path: str, size: int, checksum: str) -> bool:
+    """Whether a local file has this size and, if one is given, this checksum; it is read for that."""
+    running = Checksum(checksum_kind(checksum, True))
+    try:
+        with open(path, "rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size != size:
+                return False
+            while checksum and (data := file.read(CHUNK)):
+                running.update(data)
+    except OSError as error:
+        raise DiskError(f"{path} can't be read: {error.strerror}") from error
+    return not checksum or running.text() == checksum
+
+
+class PartFile:
+    """A file while it is copied."""
+
+    def __init__(self, final: str, kind: str):
+        self.final = final
+        self.path = f"{final}.part"
+        self.checksum = Checksum(kind)
+        self.size = 0
+
+    def __enter__(self) -> PartFile:
+        try:
+            os.makedirs(os.path.dirname(self.final), exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            self.file = open(os.open(self.path, flags, 0o666), "r+b", buffering=0)
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def resume(self) -> None:
+        """Take in what an earlier run has left."""
+        while data := self.file.read(CHUNK):
+            self.checksum.update(data)
+            self.size += len(data)
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self.file.seek(0)
+        self.file.truncate()
+        self.checksum = Checksum(self.checksum.kind)
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        try:
+            if self.file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+        self.checksum.update(data)
+        self.size += len(data)
+
+    def finish(self, mtime: int, overwrite: bool) -> None:
+        """Give it the real name and the remote time."""
+        try:
+            if not overwrite and os.path.lexists(self.final):
+                raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
+            os.utime(self.path, (mtime, mtime))
+            os.replace(self.path, self.final)
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+
+
+def disk_error(path: str, error: OSError) -> GridError:
+    """The sentence for a write that failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
+    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):
+        return FileError(f"{path} can't be written: {error.strerror}")
+    return DiskError(f"{path} can't be written: {error.strerror}")
+
+
+# == Storage ==================================================================
+# The seam. Paths are below BASE_DIR_ON_GRID. Every failure is a GridError; one that may pass says so, and whoever
+# calls tries again. No verb waits for tape.
+
+
+class Body(Protocol):
+    """The bytes of a file as they arrive."""
+
+    start: int  # where they begin; 0 when the door has ignored the range
+    checksum: str  # what the door says of the whole file, or empty
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class Storage(Protocol):
+    """A site, whichever engine speaks to it."""
+
+    def entries(self, folder: str) -> list[Entry]:
+        """What is in a folder; for a file, the file itself."""
+
+    def read(self, path: str, start: int, stop: int) -> Body:
+        """The bytes from start up to stop; without limit on the whole, but never silent for longer than allowed."""
+
+    def checksum(self, path: str) -> str:
+        """The checksum of one file, or empty when the door knows none."""
+
+    def has_tape(self) -> bool:
+        """Whether there is a tape service to ask."""
+
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are, in few requests; a path that is missing is left out."""
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once."""
+
+    def stagings(self, request: str) -> dict[str, Staging]:
+        """How far a request is with each of its files."""
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request on at most MAX_PATHS files."""
+
+
+MAX_PATHS = 200  # of a staging or release request
+MAX_QUERY = 500  # of a question where files are
+
+# == HTTP =====================================================================
+# requests does TLS and keeps connections alive; redirects are followed here, because a credential must not follow.
+
+CONNECT = 30  # seconds to reach a server
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_HOPS = 5
+DAV = "{DAV:}"
+LOCALITY_PROPERTY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
+CHECKSUM_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
+PROPFIND = b"""<?xml version="1.0"?>
+<propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav">
+<prop><resourcetype/><getcontentlength/><getlastmodified/><s:FileLocality/><c:Checksums/></prop></propfind>"""
+
+
+class Http:
+    """Requests with the user's proxy, to the hosts that are meant to see it."""
+
+    def __init__(self, site: Site, proxy: str, ca: str | None):
+        self.site = site
+        self.proxy = proxy
+        self.ca = ca
+        self.trusted = {netloc_of(site.server)}
+        self.local = threading.local()
+
+    def session(self) -> requests.Session:
+        """The session of this thread, whose connections no other thread uses."""
+        import requests
+
+        if not hasattr(self.local, "session"):
+            session = requests.Session()
+            session.trust_env = False  # the environment's CA bundle would win over the Grid's
+            session.headers.update({"User-Agent": f"gridsync/{__version__}", "Accept-Encoding": "identity"})
+            self.local.session = session
+        session = self.local.session
+        assert isinstance(session, requests.Session)
+        return session
+
+    def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
+        """One request; the answer's body is still to be read."""
+        try:
+            response = self.session().request(
+                method,
+                url,
+                headers=headers,
+                data=data,
+                cert=self.proxy if netloc_of(url) in self.trusted else None,
+                verify=self.ca or True,
+                timeout=(CONNECT, self.site.first_byte),
+                allow_redirects=False,
+                stream=True,
+            )
+        except (OSError, ValueError) as error:
+            raise connection_error(error, url, self.ca) from error
+        log.debug("%s %s -> %d", method, masked(url), response.status_code)
+        return Answer(response, self.site.silence)
+
+    def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None) -> Answer:
+        """One request to wherever the door sends it."""
+        for _ in range(MAX_HOPS):
+            answer = self.send(method, url, headers=headers)
+            if answer.status not in REDIRECTS:
+                return answer
+            answer.close()
+            target = urljoin(url, answer.header("Location"))
+            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
+            url = target
+        raise FileError(f"{masked(url)}: more than {MAX_HOPS} redirects, one after the other", passing=True)
+
+
+class Answer:
+    """A response whose errors are GridErrors."""
+
+    def __init__(self, response: requests.Response, silence: int):
+        self.response = response
+        self.status = response.status_code
+        self.silence = silence
+
+    def header(self, name: str) -> str:
+        """A header, or empty."""
+        return self.response.headers.get(name, "")
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it arrives."""
+        import urllib3
+
+        try:
+            while data := self.response.raw.read(CHUNK, decode_content=False):
+                yield data
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise connection_error(error, self.response.url, None) from error
+
+    def content(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.chunks())
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        content = self.content()
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise DoorError(
+                f"{masked(self.response.url)} answers with something that is not JSON: {content[:60]!r}", passing=True
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the connection; it is used again if the body is read."""
+        if self.header("Content-Length") == "0":
+            self.content()
+        self.response.close()
+
+
+def netloc_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+
+
+def masked(url: str) -> str:
+    """A URL that may be shown: its query is a credential on pools."""
+    return url.partition("?")[0] + ("?..." if "?" in url else "")
+
+
+def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
+    """The sentence for a request that got no answer."""
+    host = "{}:{}".format(*netloc_of(url))
+    text = str(error).lower().replace("_", " ")
+    if "certificate verify failed" in text or "doesn't match" in text:
+        if "hostname mismatch" in text or "ip address mismatch" in text or "doesn't match" in text:
+            return DoorError(f"the certificate that {host} shows is for another host; check SERVER in Grid.conf")
+        return DoorError(
+            f"the certificate that {host} shows is signed by no CA in {ca or 'the system'}; "
+            "install the Grid's CA certificates, or set CA_DIR in Grid.conf"
+        )
+    if "alert" in text and "certificate" in text:
+        return CredentialError(f"{host} does not accept your proxy ({alert_of(text)}); make a new one")
+    if "name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
+        return DoorError(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
+    if "refused" in text:
+        return DoorError(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
+    if "timed out" in text:
+        return DoorError(f"{host} does not answer; the door is overloaded, or a firewall is between", passing=True)
+    return DoorError(f"the connection to {host} broke off ({type(error).__name__}); try again", passing=True)
+
+
+def alert_of(text: str) -> str:
+    """The words of a TLS alert in an error text."""
+    found = re.search(r"alert ([a-z ]+)", text)
+    return found[1].strip() if found else "TLS alert"
+
+
+def refusal(answer: Answer, url: str) -> GridError:
+    """The sentence for an answer that is an error; its body is read."""
+    said = answer.content()[:200].decode("utf-8", "replace").strip()
+    if not said or said.startswith("<"):
+        said = answer.response.reason or ""
+    place = masked(unquote(url))
+    if answer.status == 401:
+        return CredentialError(f"{place}: the door does not accept your proxy ({said}); see voms-proxy-info --all")
+    if answer.status == 403:
+        return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
+    if answer.status == 404:
+        return NotFound(f"{place}: there is no such file or folder")
+    return FileError(f"{place}: the door answers {answer.status} ({said})", passing=answer.status >= 500)
+
+
+class HttpBody:
+    """A Body over HTTP."""
+
+    def __init__(self, answer: Answer, start: int, checksum: str):
+        self.answer = answer
+        self.start = start
+        self.checksum = checksum
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.answer.chunks()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.answer.response.close()
+
+
+class HttpDoor:
+    """The files of a WebDAV door."""
+
+    def __init__(self, http: Http, site: Site):
+        self.http = http
+        parts = urlsplit(site.server)
+        self.server = f"{parts.scheme.replace('davs', 'https')}://{parts.netloc}"
+        self.root = f"{parts.path.rstrip('/')}/{site.base}".rstrip("/")
+
+    def url(self, path: str) -> str:
+        """Where a path is at the door."""
+        return self.server + quote(f"{self.root}/{path}", safe="/", errors="surrogateescape")
+
+    def entries(self, folder: str) -> list[Entry]:
+        """What is in a folder; for a file, the file itself."""
+        url = self.url(folder)
+        answer = self.http.send(
+            "PROPFIND", url, headers={"Depth": "1", "Content-Type": "application/xml"}, data=PROPFIND
+        )
+        if answer.status != 207:
+            raise refusal(answer, url)
+        return listing_of(answer.content(), self.root, folder, url)
+
+    def read(self, path: str, start: int, stop: int) -> HttpBody:
+        """The bytes from start up to stop."""
+        headers = {"Want-Digest": "adler32"}
+        if start:  # the whole file is asked for without a range: a range keeps its mover busy on the pool
+            headers["Range"] = f"bytes={start}-{stop - 1}"
+        url = self.url(path)
+        answer = self.http.follow("GET", url, headers=headers)
+        if answer.status not in (200, 206):
+            raise refusal(answer, url)
+        begins, size = (0, answer.header("Content-Length"))
+        if answer.status == 206:
+            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
+            if not found or int(found[1]) != start:
+                answer.close()
+                raise FileError(f"{masked(unquote(url))}: the door sends another range than was asked", passing=True)
+            begins, size = start, found[2]
+        if size and int(size) != stop:
+            answer.response.close()
+            raise FileError(
+                f"{masked(unquote(url))}: has {size} bytes now, and {stop} in the catalog; run --build_list again"
+            )
+        return HttpBody(answer, begins, digest_of(answer.header("Digest")))
+
+    def checksum(self, path: str) -> str:
+        """The checksum of one file, or empty when the door knows none."""
+        url = self.url(path)
+        answer = self.http.follow("HEAD", url, headers={"Want-Digest": "adler32;q=1, md5;q=0.5"})
+        if answer.status != 200:
+            raise refusal(answer, url)
+        answer.close()
+        return digest_of(answer.header("Digest"))
+
+
+def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
+    """The entries in the answer to a PROPFIND."""
+    import xml.etree.ElementTree as ElementTree
+
+    asked = f"{root}/{folder}".rstrip("/")
+    entries = []
+    try:
+        if b"<!DOCTYPE" in xml[:1000].upper():
+            raise ValueError("it defines its own entities")
+        for response in ElementTree.fromstring(xml).iter(f"{DAV}response"):
+            path = unquote(urlsplit(response.findtext(f"{DAV}href", "").strip()).path, errors="surrogateescape")
+            path = path.rstrip("/")
+            properties = properties_of(response)
+            is_folder = properties.get(f"{DAV}resourcetype") == "folder"
+            if path == asked and is_folder:
+                continue
+            name = path[len(asked) + 1 :]
+            if path != asked and (not path.startswith(asked + "/") or "/" in name or name in ("", ".", "..")):
+                raise ValueError(f"{path} is not in the folder")
+            entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DoorError(f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}") from error
+    return entries
+
+
+def properties_of(response: Any) -> dict[str, str]:
+    """The properties of one response that the door has found; a folder's resourcetype is "folder"."""
+    properties = {}
+    for propstat in response.iter(f"{DAV}propstat"):
+        if " 200 " in propstat.findtext(f"{DAV}status", "") + " ":
+            for found in propstat.find(f"{DAV}prop") or ():
+                properties[found.tag] = (found.text or "").strip()
+                if found.find(f"{DAV}collection") is not None:
+                    properties[found.tag] = "folder"
+    return properties
+
+
+def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
+    """An entry from its properties."""
+    import email.utils
+
+    when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
+    mtime = email.utils.mktime_tz(when) if when else 0
+    if is_folder:
+        return Entry(path, True, 0, mtime)
+    return Entry(
+        path,
+        False,
+        int(properties.get(f"{DAV}getcontentlength", "")),
+        mtime,
+        digest_of(properties.get(CHECKSUM_PROPERTY, "")),
+        LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
+    )
+
+
+def digest_of(text: str) -> str:
+    """The best checksum of a Digest header or Checksums property, as the catalog writes it."""
+    import base64
+
+    given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    found = {name.lower(): value for name, value in given.items()}
+    try:
+        if "adler32" in found:
+            return f"adler32:{int(found['adler32'], 16):08x}"
+        for name, kind in (("md5", "md5"), ("sha-256", "sha256"), ("sha", "sha1"), ("sha-512", "sha512")):
+            if name in found:
+                return f"{kind}:{base64.b64decode(found[name], validate=True).hex()}"
+    except ValueError:
+        pass  # as good as none
+    return ""
+
+
+# == Tape =====================================================================
+# Version 1 of the WLCG Tape REST API, as dCache and StoRM speak it.
+
+STAGED = ("COMPLETED",)
+GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")
+
+
+class HttpStorage(HttpDoor):
+    """A WebDAV door together with the tape service of its site."""
+
+    def __init__(self, http: Http, site: Site):
+        super().__init__(http, site)
+        self.site = site
+        self.tape_root = f"{site.tape_base}/{site.base}".rstrip("/")
+        self.tape: str | None = None  # the URL of the service, empty where there is none, None before it is asked
+
+    def tape_url(self) -> str:
+        """The URL of the tape service, or empty; asked of the door once."""
+        if self.tape is None:
+            self.tape = {"auto": self.discovered(), "none": ""}.get(self.site.tape_api, self.site.tape_api).rstrip("/")
+            self.http.trusted.add(netloc_of(self.tape))
+        return self.tape
+
+    def discovered(self) -> str:
+        """What the door names as its tape service."""
+        url = f"{self.server}/.well-known/wlcg-tape-rest-api"
+        answer = self.http.send("GET", url)
+        if answer.status == 404:
+            answer.content()
+            return ""
+        if answer.status != 200:
+            raise refusal(answer, url)
+        try:
+            endpoints = answer.json()["endpoints"]
+            found = [str(endpoint["uri"]) for endpoint in endpoints if endpoint["version"] == "v1"]
+        except (KeyError, TypeError) as error:
+            raise DoorError(f"{url} makes no sense; set TAPE_API in Grid.conf") from error
+        if not found or urlsplit(found[0]).scheme != "https":
+            raise DoorError(f"{url} names no service that gridsync can use; set TAPE_API in Grid.conf")
+        return found[0]
+
+    def ask(self, method: str, verb: str, body: object = None) -> Any:
+        """One call of the tape service; its answer, or None when there is none."""
+        url = f"{self.tape_url()}/{verb}"
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = self.http.send(method, url, headers={"Content-Type": "application/json"}, data=data)
+        if answer.status >= 300:
+            raise refusal(answer, url)
+        return answer.json() if method == "GET" or verb in ("stage", "archiveinfo") else answer.content()
+
+    def tape_paths(self, paths: list[str]) -> dict[str, str]:
+        """Paths as the tape service calls them, and as we do."""
+        return {f"{self.tape_root}/{path}": path for path in paths}
+
+    def has_tape(self) -> bool:
+        """Whether there is a tape service to ask."""
+        return self.tape_url() != ""
+
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are: of the tape service 500 a request, else of the listing of each folder."""
+        found: dict[str, Locality] = {}
+        if self.has_tape():
+            for some in batches(paths, MAX_QUERY):
+                ours = self.tape_paths(some)
+                for item in self.ask("POST", "archiveinfo", {"paths": list(ours)}):
+                    if item.get("path") in ours and item.get("locality"):
+                        found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
+            return found
+        wanted = set(paths)
+        for folder in sorted({path.rpartition("/")[0] for path in paths}):
+            for entry in self.entries(folder):
+                if entry.path in wanted:
+                    # No tape service and no word from the door: then it has disk alone.
+                    known = entry.locality is not Locality.UNKNOWN
+                    found[entry.path] = entry.locality if known else Locality.ONLINE
+        return found
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk and kept there; the request's id."""
+        files = [{"path": path, "diskLifetime": f"P{days}D"} for path in self.tape_paths(paths)]
+        answer = self.ask("POST", "stage", {"files": files})
+        if not isinstance(answer, dict) or not answer.get("requestId"):
+            raise DoorError(f"{self.tape_url()} gave no id for a staging request")
+        return str(answer["requestId"])
+
+    def stagings(self, request: str) -> dict[str, Staging]:
+        """How far a request is with each of its files."""
+        found = {}
+        for item in self.ask("GET", f"stage/{quote(request, safe='')}")["files"]:
+            path = str(item.get("path", ""))
+            if path.startswith(self.tape_root + "/"):
+                state = str(item.get("state", ""))
+                failure = (str(item.get("error") or "") or state.lower()) if state in GIVEN_UP else ""
+                found[path[len(self.tape_root) + 1 :]] = Staging(state in STAGED or item.get("onDisk") is True, failure)
+        return found
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.tape_paths(paths))})
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, so many at a time."""
+    items = iter(items)
+    while some := list(itertools.islice(items, size)):
+        yield some
+
+
+# == Plans ====================================================================
+# Pure decisions from rows, local facts and options.
+
+
+class Action(enum.Enum):
+    """What to do with a file at --start."""
+
+    SKIP = "it is here and unchanged"
+    ADOPT = "a file is here that may be the same"
+    COPY = "it is to be fetched"
+    WAIT = "it is on tape"
+    KEEP = "another file is here under its name; --overwrite replaces it"
+    LOST = "the site can't give it: its pool is down, or it is lost; ask the site"
+
+
+def copy_action(row: Row, here: LocalFile | None, overwrite: bool) -> Action:
+    """What to do with one file."""
+    if here and not (here.is_file and overwrite):
+        if not here.is_file or here.size != row.size:
+            return Action.KEEP
+        return Action.SKIP if row.downloaded and here.mtime == row.mtime else Action.ADOPT
+    if row.locality is Locality.OFFLINE:
+        return Action.LOST
+    if row.locality is Locality.NEARLINE and row.size:
+        return Action.WAIT
+    return Action.COPY
+
+
+def plan_copies(
+    rows: Iterable[Row], here: Callable[[Row], LocalFile | None], overwrite: bool
+) -> dict[Action, list[Row]]:
+    """What to do with each file."""
+    plan: dict[Action, list[Row]] = {action: [] for action in Action}
+    for row in rows:
+        plan[copy_action(row, here(row), overwrite)].append(row)
+    return plan
+
+
+def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, unread: Iterable[str]) -> list[Row]:
+    """The catalog after a listing: what is known of unchanged files stays, and so does all that is here or pinned.
+
+    The rows of folders that could not be read stay too.
+    """
+    listed = {entry.path: entry for entry in entries if scope.holds(entry.path)}
+    unread = tuple(f"{folder}/" for folder in unread)
+    kept = []
+    for row in rows:
+        entry = listed.pop(row.path, None) if row.site == scope.site else None
+        if entry:
+            kept.append(relisted(row, entry))
+        elif row.downloaded or row.request or (row.site == scope.site and row.path.startswith(unread)):
+            kept.append(row)
+    return kept + [new_row(entry, scope.site) for entry in listed.values()]
+
+
+def new_row(entry: Entry, site: str) -> Row:
+    """The row of a file that is listed for the first time."""
+    return Row(entry.path, entry.size, entry.mtime, entry.checksum, entry.locality, False, "", "", site, "")
+
+
+def relisted(row: Row, entry: Entry) -> Row:
+    """The row of a file that is listed again."""
+    if row.checksum and entry.checksum:
+        is_same = (row.size, row.checksum) == (entry.size, entry.checksum)
+    else:
+        is_same = (row.size, row.mtime) == (entry.size, entry.mtime)
+    if not is_same:
+        return new_row(entry, row.site)._replace(request=row.request)
+    return row._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum, locality=entry.locality)
+
+
+def plan_staging(rows: Iterable[Row]) -> list[Row]:
+    """The files to ask for: all still to be copied that no request holds, so that none leaves the disk again."""
+    return [row for row in rows if not row.downloaded and not row.request and row.size]
+
+
+def plan_release(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Which pins to give back: for each request, the files of one call."""
+    held: dict[str, list[Row]] = {}
+    for row in rows:
+        for request in row.request.split():
+            held.setdefault(request, []).append(row)
+    return [(request, some) for request, pinned in held.items() for some in batches(pinned, MAX_PATHS)]
+
+
+def without_request(row: Row, request: str) -> Row:
+    """The row once a request no longer holds it."""
+    return row._replace(request=" ".join(held for held in row.request.split() if held != request))
+
+
+class Totals(NamedTuple):
+    """The counts of the [catalog] lines."""
+
+    rows: int
+    downloaded: int
+    size: int
+    downloaded_size: int
+    localities: dict[Locality, int]  # of what remains
+
+
+def totals_of(rows: list[Row]) -> Totals:
+    """The counts of some rows."""
+    localities = dict.fromkeys(Locality, 0)
+    for row in rows:
+        if not row.downloaded:
+            localities[row.locality] += 1
+    here = [row.size for row in rows if row.downloaded]
+    return Totals(len(rows), len(here), sum(row.size for row in rows), sum(here), localities)
+
+
+# == Report ===================================================================
+# The only section that prints. Data goes to stdout, progress and errors to stderr.
+
+REDRAW = 0.1  # seconds, on a terminal
+REPEAT = 30.0  # seconds, elsewhere
+RATE_SPAN = 30.0  # seconds that a rate is taken over
+
+
+def printable(text: str) -> str:
+    """Text with nothing in it that a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class Report:
+    """Says what happens, as the manual words it."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False):
+        self.quiet = quiet
+        self.verbose = verbose
+        self.is_terminal = sys.stderr.isatty()
+        self.live: LiveLine | None = None
+
+    def line(self, text: str = "") -> None:
+        """A line of data."""
+        if not self.quiet:
+            print(printable(text))
+
+    def error(self, error: object) -> None:
+        """A sentence about what went wrong."""
+        sys.stdout.flush()
+        if self.live:
+            self.live.clear()
+        print(f"gridsync: {printable(str(error))}", file=sys.stderr, flush=True)
+
+    def configuration(self, settings: Settings) -> None:
+        """The banner and the block below it."""
+        rows = [
+            ("SERVER", f"{settings.site.server}/"),
+            ("BASE_DIR_ON_GRID", f"{settings.site.base}/" if settings.site.base else ""),
+            ("INPUTDIR", settings.input_dir),
+            ("OUTPUTDIR", settings.output_dir),
+            ("Include pattern", settings.include),
+            ("Exclude pattern", settings.exclude),
+        ]
+        always = ("SERVER", "BASE_DIR_ON_GRID", "OUTPUTDIR")
+        if self.verbose:
+            rows += [("Site", settings.site.name), ("Threads", str(settings.threads)), ("VO", settings.vo)]
+        self.line("********************************")
+        self.line("** GridDataSync configuration **")
+        self.line("********************************")
+        self.line()
+        for name, value in rows:
+            if value or name in always:
+                self.line(f"{name:<20}: {value}")
+        self.line()
+
+    def listing(self, url: str, entries: list[Entry]) -> None:
+        """The content of a folder: files first, then folders, oldest first."""
+        self.line(f" -- List content of folder: {url}")
+        for entry in sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path)):
+            size = "Folder" if entry.is_folder else size_text(entry.size)
+            self.line(f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}")
+
+    def adding(self, rows: Iterable[Row]) -> None:
+        """The files of a new list."""
+        for row in rows:
+            self.line(f"=> adding: {size_text(row.size)} {row.path}")
+
+    def statuses(self, rows: Iterable[Row]) -> None:
+        """Where each file is."""
+        for row in rows:
+            self.line(f"{row.locality.value:<20}: {row.path}")
+
+    def catalog(self, title: str, rows: list[Row]) -> None:
+        """The counts of the catalog."""
+        total = totals_of(rows)
+        remaining = ", ".join(f"{locality.value}={count}" for locality, count in total.localities.items())
+        for text in (
+            title,
+            "scope: all entries",
+            f"rows: {total.rows}",
+            f"counts: total: {total.rows}, downloaded: {total.downloaded}, remaining: {total.rows - total.downloaded}",
+            f"remaining status: {remaining}",
+            f"sizes: total={size_text(total.size)}, downloaded={size_text(total.downloaded_size)}, "
+            f"remaining={size_text(total.size - total.downloaded_size)}",
+        ):
+            self.line(f"[catalog] {text}")
+
+    def starting(self, files: int, settings: Settings) -> None:
+        """That a copy begins."""
+        self.line(
+            f"...starting to download the {files} requested files using {settings.threads} threads "
+            f"and {settings.streams} streams per file..."
+        )
+
+    def totals(self, tally: Tally, rate: float) -> None:
+        """The last line of a run that copies."""
+        self.line(
+            f"Copied: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}, "
+            f"waiting on tape: {tally.waiting}; {size_text(tally.received)} at {size_text(rate)}/s; "
+            f"verified by checksum: {tally.checked}, by size only: {tally.sized}"
+        )
+
+    def follow(self) -> LiveLine:
+        """A line for progress, which others may be printed above."""
+        self.live = LiveLine(self.is_terminal, self.quiet)
+        return self.live
+
+
+class LiveLine:
+    """A line that is redrawn on a terminal; elsewhere it is printed after a second and then every half minute."""
+
+    def __init__(self, is_terminal: bool, quiet: bool):
+        self.quiet = quiet
+        self.due = time.monotonic() + (0 if is_terminal else 1)
+        self.bar: Any = None
+        if is_terminal and not quiet:
+            from tqdm import tqdm
+
+            self.bar = tqdm(bar_format="{desc}", file=sys.stderr, dynamic_ncols=True)
+
+    def show(self, text: str) -> None:
+        """Put a new text on the line, if it is time."""
+        now = time.monotonic()
+        if self.quiet or now < self.due:
+            return
+        self.due = now + (REDRAW if self.bar is not None else REPEAT)
+        if self.bar is not None:
+            self.bar.set_description_str(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for another line."""
+        if self.bar is not None:
+            self.bar.clear()
+
+    def close(self, text: str = "") -> None:
+        """Leave the line, with this last text."""
+        if self.bar is not None:
+            if text:
+                self.bar.set_description_str(text)
+            self.bar.close()
+            self.bar = None
+
+
+class Progress:
+    """The manual's line while files are copied."""
+
+    def __init__(self, report: Report, files: int, size: int, flying: dict[str, int]):
+        self.live = report.follow()
+        self.files = files
+        self.size = size
+        self.flying = flying  # bytes so far of the files in flight, kept by those who copy
+        self.done = 0
+        self.bytes = 0
+        self.rate = Rate()
+
+    def landed(self, size: int) -> None:
+        """One file more is done with."""
+        self.done += 1
+        self.bytes += size
+
+    def show(self) -> None:
+        """Redraw the line."""
+        self.live.show(self.text())
+
+    def text(self) -> str:
+        """The line as it is now."""
+        current = sum(list(self.flying.values()))
+        total = self.bytes + current
+        rate = self.rate.at(total)
+        eta = duration_text((self.size - total) / rate) if rate >= 1 else "?"
+        return (
+            f"Copied files: {self.done}/{self.files}, current: {size_text(current)}, "
+            f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(rate)}/s, ETA={eta}"
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.close(self.text())
+
+
+class Rate:
+    """Bytes a second over the last half minute."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.seen: deque[tuple[float, int]] = deque([(self.began, 0)])
+
+    def at(self, total: int) -> float:
+        """The rate now that so many bytes are here."""
+        now = time.monotonic()
+        if now - self.seen[-1][0] >= 0.2:
+            self.seen.append((now, total))
+        while len(self.seen) > 2 and now - self.seen[1][0] > RATE_SPAN:
+            self.seen.popleft()
+        then, before = self.seen[0]
+        return max(total - before, 0) / max(now - then, 0.001)
+
+    def mean(self, total: int) -> float:
+        """The rate since the beginning."""
+        return total / max(time.monotonic() - self.began, 0.001)
+
+
+def staging_text(turn: int, online: int, of: int) -> str:
+    """The manual's spinner while files come from tape."""
+    sign = "|/-\\"[turn % 4]
+    return f" [{sign}] ... {online} files ONLINE over {of}, {of - online} remaining ..."
+
+
+# == Engine ===================================================================
+# Threads work on single items and return; the main thread alone touches catalog and screen.
+
+TICK = 0.1  # seconds between looks at the screen
+LISTINGS = 4  # folders listed at once
+POLL = 300.0  # seconds between two looks at a staging request, at the most
+FAREWELL = 5.0  # seconds that threads have to end
+
+
+class Patience:
+    """Calls again, after growing pauses, what failed in a way that may pass."""
+
+    def __init__(self, retries: int):
+        self.retries = retries
+        self.stopping = threading.Event()
+
+    def call(self, verb: Callable[[], T]) -> T:
+        """The result of the first call that succeeds."""
+        for attempt in itertools.count():
+            try:
+                return verb()
+            except GridError as error:
+                if not error.passing or attempt >= self.retries or self.stopping.is_set():
+                    raise
+                log.debug("attempt %d failed: %s", attempt + 1, error)
+                # The first time at once: often a kept connection has just died of old age.
+                self.stopping.wait(0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1))
+        raise AssertionError("unreachable")
+
+
+class Crew(Generic[T, R]):
+    """Threads that work on items. They never hold the exit, whatever they hang in."""
+
+    def __init__(self, work: Callable[[T], R], threads: int, patience: Patience):
+        self.work = work
+        self.patience = patience  # of the work, which ends when it is told to stop
+        self.pending = 0
+        self.todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[R | BaseException] = queue.SimpleQueue()
+        self.threads = [threading.Thread(target=self.labour, daemon=True) for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def labour(self) -> None:
+        """What each thread does."""
+        while (item := self.todo.get()) is not None:
+            try:
+                self.done.put(self.work(item))
+            except BaseException as error:  # it is raised in the main thread
+                self.done.put(error)
+
+    def add(self, item: T) -> None:
+        """Give it one more item, at any time."""
+        self.pending += 1
+        self.todo.put(item)
+
+    def results(self, tick: Callable[[], None]) -> Iterator[R]:
+        """Results as they come, until no item is left; tick is called in between."""
+        while self.pending:
+            tick()
+            try:
+                result = self.done.get(timeout=TICK)
+            except queue.Empty:
+                continue
+            self.pending -= 1
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+
+    def __enter__(self) -> Crew[T, R]:
+        return self
+
+    def __exit__(self, broken: object, *_: object) -> None:
+        if broken:
+            self.patience.stopping.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.todo.get_nowait()
+        for _thread in self.threads:
+            self.todo.put(None)
+        ends = time.monotonic() + FAREWELL
+        for thread in self.threads:
+            thread.join(max(0.0, ends - time.monotonic()))
+
+
+class Walk:
+    """All files below a folder, listed folder by folder, several at once."""
+
+    def __init__(self, storage: Storage, patience: Patience):
+        self.storage = storage
+        self.patience = patience
+        self.entries: list[Entry] = []
+        self.failures: dict[str, FileError] = {}
+        self.folders = 0
+
+    def list_folder(self, folder: str) -> tuple[str, list[Entry] | FileError]:
+        """One folder, or why it can't be listed."""
+        try:
+            return folder, self.patience.call(lambda: self.storage.entries(folder))
+        except FileError as error:
+            return folder, error
+
+    def run(self, top: str, tick: Callable[[], None]) -> None:
+        """List everything; the top folder must be readable, others are noted when they are not."""
+        with Crew(self.list_folder, LISTINGS, self.patience) as crew:
+            crew.add(top)
+            for folder, found in crew.results(tick):
+                self.folders += 1
+                if isinstance(found, FileError):
+                    if folder == top:
+                        raise found
+                    self.failures[folder] = found
+                    continue
+                for entry in found:
+                    if entry.is_folder:
+                        crew.add(entry.path)
+                    else:
+                        self.entries.append(entry)
+
+
+class Copier:
+    """Copies files, each to its part file, and gives them their names once they are verified."""
+
+    def __init__(self, storage: Storage, settings: Settings, patience: Patience, checked: bool, overwrite: bool):
+        self.storage = storage
+        self.output_dir = settings.output_dir
+        self.patience = patience
+        self.checked = checked
+        self.overwrite = overwrite
+        self.flying: dict[str, int] = {}  # bytes so far of the files being copied
+
+    def copy(self, work: tuple[Row, Action]) -> Outcome:
+        """One file, from the first byte to its name, or why not."""
+        row, action = work
+        try:
+            final = local_path(self.output_dir, row.path)
+            if action is Action.ADOPT:
+                return self.adopt(row, final)
+            verified = self.patience.call(lambda: self.attempt(row, final))
+        except FileError as error:
+            return Outcome(row._replace(error=printable(str(error))), "failed")
+        finally:
+            received = self.flying.pop(row.path, 0)
+        return Outcome(row._replace(downloaded=True, verified=verified, error=""), "copied", received)
+
+    def adopt(self, row: Row, final: str) -> Outcome:
+        """Take a file that is here already for the one of the catalog, if it is."""
+        checksum = row.checksum if self.checked else ""
+        if not is_intact(final, row.size, checksum):
+            return Outcome(row._replace(error=Action.KEEP.value), "failed")
+        os.utime(final, (row.mtime, row.mtime))
+        kind = checksum_kind(checksum, self.checked)
+        return Outcome(row._replace(downloaded=True, verified=kind, error=""), "adopted")
+
+    def attempt(self, row: Row, final: str) -> str:
+        """Copy once; what it was verified by."""
+        checksum = row.checksum
+        if self.checked and row.size and not checksum:
+            checksum = self.storage.checksum(row.path)
+        kind = checksum_kind(checksum, self.checked and row.size > 0)
+        with PartFile(final, kind) as part:
+            part.resume()
+            resumed = part.size
+            if part.size > row.size:
+                part.restart()
+            if part.size < row.size:
+                self.receive(row, part)
+            if kind != "size" and part.checksum.text() != checksum:
+                received = part.checksum.text()
+                part.restart()
+                raise FileError(
+                    f"{row.path}: the door says {checksum}, what arrived has {received}; "
+                    "if it stays so ask the site, or take it unverified with --nochecksum",
+                    passing=True,
+                )
+            log.debug("%s: %d bytes were here, %d came", row.path, resumed, part.size - resumed)
+            part.finish(row.mtime, self.overwrite)
+        return kind
+
+    def receive(self, row: Row, part: PartFile) -> None:
+        """Fetch what is missing of a file."""
+        body = self.storage.read(row.path, part.size, row.size)
+        try:
+            if body.start != part.size:
+                part.restart()
+            for data in body:
+                part.write(data)
+                self.flying[row.path] = part.size
+                if self.patience.stopping.is_set():
+                    raise FileError(f"{row.path}: interrupted; the next --start goes on from here")
+                if part.size > row.size:
+                    break
+        finally:
+            body.close()
+        if part.size != row.size:
+            if part.size > row.size:
+                part.restart()
+            raise FileError(f"{row.path}: {part.size} of {row.size} bytes arrived", passing=True)
+
+
+# == Commands =================================================================
+# A command loads, plans, does, saves and reports; its docstring is its line in the help.
+
+
+class Run:
+    """What the commands of one command line work with."""
+
+    def __init__(self, folder: str, config: Config, options: optparse.Values, report: Report):
+        self.folder = folder
+        self.options = options
+        self.report = report
+        self.settings = config.settings()
+        self.settings = self.settings._replace(output_dir=os.path.join(folder, self.settings.output_dir))
+        self.scope = scope_of(self.settings)
+        self.held = contextlib.ExitStack()
+        self.opened: HttpStorage | None = None
+        self.loaded: Catalog | None = None
+
+    def patience(self) -> Patience:
+        """For one command."""
+        return Patience(self.settings.retries)
+
+    def storage(self) -> Storage:
+        """The site, once there is a proxy to show it."""
+        if self.opened is None:
+            site = self.settings.site
+            self.opened = HttpStorage(Http(site, valid_proxy(time.time()), ca_folder(site)), site)
+        return self.opened
+
+    def catalog(self) -> Catalog:
+        """The catalog, which no other run changes from now on."""
+        if self.loaded is None:
+            self.held.enter_context(Lock(self.folder))
+            self.loaded = Catalog(self.folder)
+            self.held.callback(self.loaded.save)
+            if self.loaded.is_foreign:
+                self.report.error(f"{self.loaded.path} is not gridsync's; it will be kept as grid_summary.csv.old")
+        return self.loaded
+
+    def rows(self) -> list[Row]:
+        """The files that the command is about."""
+        rows = self.catalog().matching(self.scope)
+        if not rows:
+            raise UsageError(
+                f"the catalog has no file of {self.settings.input_dir or 'this site'} that the patterns keep; "
+                "run --build_list first"
+            )
+        return rows
+
+
+def do_show_conf(run: Run) -> int:
+    """show the current configuration (paths, patterns)"""
+    return 0  # the block stands above every command
+
+
+def do_ls_dir(run: Run) -> int:
+    """list the content of the given folder"""
+    site = run.settings.site
+    folder = grid_path(run.options.ls_dir)
+    entries = run.patience().call(lambda: run.storage().entries(folder))
+    base = f"{site.server}/{site.base}"
+    run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
+    return 0
+
+
+def do_build_list(run: Run) -> int:
+    """build the list of files to be downloaded (mandatory before start)"""
+    if not run.settings.input_dir:
+        raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
+    catalog, storage, patience = run.catalog(), run.storage(), run.patience()
+    walk = Walk(storage, patience)
+    live = run.report.follow()
+    walk.run(run.scope.folder, lambda: live.show(f"Listing: {walk.folders} folders, {len(walk.entries)} files"))
+    live.close()
+    entries = located(walk.entries, run.scope, storage, patience)
+    catalog.replace(plan_catalog(catalog.all(), entries, run.scope, walk.failures))
+    rows = catalog.matching(run.scope)
+    run.report.adding(rows)
+    run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
+    for failure in walk.failures.values():
+        run.report.error(failure)
+    return 1 if walk.failures else 0
+
+
+def located(entries: list[Entry], scope: Scope, storage: Storage, patience: Patience) -> list[Entry]:
+    """The entries, with the tape service's word where the listing does not say where a file is."""
+    unknown = [entry.path for entry in entries if entry.locality is Locality.UNKNOWN and scope.holds(entry.path)]
+    if not unknown:
+        return entries
+    found = patience.call(lambda: storage.localities(unknown))
+    return [entry._replace(locality=found.get(entry.path, entry.locality)) for entry in entries]
+
+
+def refreshed(run: Run, patience: Patience) -> list[Row]:
+    """The rows of the command, those still to be copied with their present locality."""
+    rows = run.rows()
+    remaining = [row for row in rows if not row.downloaded]
+    found = patience.call(lambda: run.storage().localities([row.path for row in remaining])) if remaining else {}
+    moved = [
+        row._replace(locality=found.get(row.path, row.locality))
+        for row in remaining
+        if found.get(row.path, row.locality) is not row.locality
+    ]
+    run.catalog().put(moved)
+    return run.catalog().matching(run.scope)
+
+
+def do_bring_online(run: Run) -> int:
+    """move files from tape to disks (make the copy of files faster)"""
+    patience, storage, catalog = run.patience(), run.storage(), run.catalog()
+    if not patience.call(storage.has_tape):
+        run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
+        return 0
+    rows = refreshed(run, patience)
+    wanted = plan_staging(rows)
+    run.report.line(" ... Start staging files from tape to disk ...")
+    run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
+    run.report.line(f" Number of files to bring online: {len([row for row in rows if not row.downloaded])}")
+    for some in batches(wanted, MAX_PATHS):
+        paths = [row.path for row in some]
+        request = patience.call(lambda paths=paths: storage.stage(paths, run.settings.pin_days))  # type: ignore[misc]
+        catalog.put([row._replace(request=request) for row in some], durable=True)
+    run.report.line(f" ** Staging launched for {len(wanted)} file(s) **")
+    if run.report.is_terminal and not run.options.start:
+        return wait_for_tape(run, patience)
+    return 0
+
+
+def wait_for_tape(run: Run, patience: Patience) -> int:
+    """Show how far the staging is until it has ended, or the user has seen enough."""
+    live = run.report.follow()
+    pause, due, failed = 1.0, 0.0, 0
+    try:
+        for turn in itertools.count():
+            rows = [row for row in run.rows() if not row.downloaded]
+            waiting = [row for row in rows if row.request and row.locality is not Locality.ONLINE]
+            live.show(staging_text(turn, len(rows) - len(waiting) - failed, len(rows)))
+            if not waiting:
+                break
+            if time.monotonic() >= due:
+                failed += poll(run, patience, waiting)
+                pause = min(pause * 1.5, POLL)
+                due = time.monotonic() + pause * random.uniform(0.8, 1.2)
+            time.sleep(TICK)
+    except KeyboardInterrupt:
+        run.report.error("the staging goes on at the site; --check_status shows how far it is")
+    finally:
+        live.close()
+    return 1 if failed else 0
+
+
+def poll(run: Run, patience: Patience, waiting: list[Row]) -> int:
+    """Ask each request once how far it is, and note it; the number of files it has given up."""
+    failed = 0
+    for request, rows in plan_release(waiting):
+        found = patience.call(lambda request=request: run.storage().stagings(request))  # type: ignore[misc]
+        changed = []
+        for row in rows:
+            staging = found.get(row.path, Staging(False))
+            if staging.done:
+                changed.append(row._replace(locality=Locality.ONLINE))
+            elif staging.failure:
+                run.report.error(f"{row.path}: could not be staged: {staging.failure}")
+                changed.append(without_request(row, request)._replace(error=printable(staging.failure)))
+                failed += 1
+        run.catalog().put(changed)
+    return failed
+
+
+def do_check_status(run: Run) -> int:
+    """check the status of the files to be downloaded (locality, downloaded...)"""
+    rows = refreshed(run, run.patience())
+    if run.options.verbose:
+        run.report.statuses(rows)
+    run.report.catalog("Files status", rows)
+    return 0
+
+
+def do_start(run: Run) -> int:
+    """launch the download of the files from the Grid"""
+    patience = run.patience()
+    rows = refreshed(run, patience)
+    folder = run.settings.output_dir
+    plan = plan_copies(rows, lambda row: local_file(os.path.join(folder, row.path)), run.options.overwrite)
+    check_room(folder, plan[Action.COPY])
+    tally = Tally(skipped=len(plan[Action.SKIP]), waiting=len(plan[Action.WAIT]))
+    for action in (Action.KEEP, Action.LOST):
+        for row in plan[action]:
+            run.report.error(f"{row.path}: {action.value}")
+            tally.failed += 1
+    work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
+    rate = copy_all(run, work, tally, patience) if work else 0.0
+    run.report.totals(tally, rate)
+    return 1 if tally.failed or tally.waiting else 0
+
+
+def check_room(folder: str, rows: list[Row]) -> None:
+    """Refuse to begin what the disk can't hold."""
+    needed = sum(row.size for row in rows)
+    free = free_space(folder)
+    if needed > free:
+        raise DiskError(
+            f"{folder} has {size_text(free)} free, and {size_text(needed)} are to come; "
+            "make room, choose another --output_dir, or fetch less with --inc"
+        )
+
+
+def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: Patience) -> float:
+    """Copy or adopt files, note each in the catalog, and give back the pins of those that are here; the mean rate."""
+    settings, catalog, report = run.settings, run.catalog(), run.report
+    report.starting(len(work), settings)
+    copier = Copier(run.storage(), settings, patience, not run.options.nochecksum, run.options.overwrite)
+    progress = Progress(report, len(work), sum(row.size for row, _ in work), copier.flying)
+    pinned: list[Row] = []
+    with progress, Crew(copier.copy, settings.threads, patience) as crew:
+        for item in work:
+            crew.add(item)
+        for outcome in crew.results(progress.show):
+            row = outcome.row
+            catalog.put([row])
+            tally.count(outcome)
+            progress.landed(row.size)
+            if outcome.done == "failed":
+                report.error(row.error)
+            elif row.request:
+                pinned.append(row)
+            if len(pinned) == MAX_PATHS:
+                release(run, pinned, patience)
+                pinned.clear()
+    release(run, pinned, patience)
+    return progress.rate.mean(tally.received)
+
+
+def release(run: Run, rows: list[Row], patience: Patience) -> int:
+    """Give back all pins on some files; how many files."""
+    storage, catalog = run.storage(), run.catalog()
+    released = set()
+    for request, some in plan_release(rows):
+        paths = [row.path for row in some]
+        patience.call(lambda request=request, paths=paths: storage.release(request, paths))  # type: ignore[misc]
+        catalog.put([without_request(catalog.row(row), request) for row in some])
+        released.update(paths)
+    return len(released)
+
+
+def do_release(run: Run) -> int:
+    """release all files from disk"""
+    pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
+    count = release(run, pinned, run.patience()) if pinned else 0
+    run.report.line(f" ** Release accepted for {count} file(s) **" if count else " No file is pinned")
+    return 0
+
+
+# == Command line =============================================================
+# Each option is written once, in the order of the help, which is also the order in which actions run.
+
+
+class Option(NamedTuple):
+    """A row of the option table."""
+
+    name: str
+    help: str = ""  # of an action: the docstring of its command
+    metavar: str = ""  # of an option with a value
+    do: Callable[[Run], int] | None = None  # it is an action
+    key: str = ""  # it is remembered under this key of Grid.conf
+    value: str = ""  # what is remembered, where the option itself has no value
+
+
+OPTIONS = (
+    Option("from_LYON", "download data from CC Lyon (default)", key="SITE", value="LYON"),
+    Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
+    Option("from", "download data from any site of Grid.conf", "SITE", key="SITE"),
+    Option("show_conf", do=do_show_conf),
+    Option("ls_dir", metavar="folder", do=do_ls_dir),
+    Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
+    Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
+    Option(
+        "exc",
+        'exclude patterns separated by ":"; skip files containing these patterns (use none to reset)',
+        "patt",
+        key="EXCLUDE",
+    ),
+    Option(
+        "inc",
+        'include patterns separated by ":"; only include files matching these patterns (use none to reset) '
+        "(check https://regexone.com/references/python for Python regex format)",
+        "patt",
+        key="INCLUDE",
+    ),
+    Option("build_list", do=do_build_list),
+    Option("bring_online", do=do_bring_online),
+    Option("check_status", do=do_check_status),
+    Option("verbose", "increase verbosity"),
+    Option("start", do=do_start),
+    Option("nochecksum", "remove the checksum on each downloaded file"),
+    Option("overwrite", "overwrite already downloaded files"),
+    Option("release", do=do_release),
+    Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
+    Option("workdir", "where Grid.conf and grid_summary.csv are (default: $GRIDSYNC_DIR, else here)", "DIR"),
+    Option("quiet", "no progress and no chatter; errors still on stderr"),
+    Option("debug", "show versions, tracebacks and each request"),
+    Option("version", "show the version and exit"),
+)
+
+
+class Parser(optparse.OptionParser):
+    """optparse with whole names only, and errors as sentences."""
+
+    def __init__(self) -> None:
+        super().__init__(usage="%prog [options]", description="Browse and download AGATA data from the Grid")
+        for option in OPTIONS:
+            text = option.help or (option.do.__doc__ or "" if option.do else "")
+            if option.metavar:
+                self.add_option(f"--{option.name}", dest=option.name, metavar=option.metavar, help=text)
+            else:
+                self.add_option(
+                    f"--{option.name}", dest=option.name, action="store_true", default=False, help=text
+                )
+
+    def _match_long_opt(self, opt: str) -> str:
+        if opt not in self._long_opt:
+            raise optparse.BadOptionError(opt + nearest(opt, self._long_opt))
+        return opt
+
+    def error(self, msg: str) -> Any:
+        """A wrong command line."""
+        raise UsageError(f"{msg}; --help lists the options")
+
+
+def spelled(arguments: list[str]) -> list[str]:
+    """Arguments as the parser wants them: `_` for `-` in names, and the folder of --ls_dir behind `=`."""
+    words: list[str] = []
+    for word in arguments:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            words.append("--" + name.replace("-", "_") + equals + value)
+        elif words and words[-1] == "--ls_dir":
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return [word + "=" if word == "--ls_dir" else word for word in words]
+
+
+def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
+    """What the command line wants remembered, by the keys of Grid.conf."""
+    given = {}
+    for option in OPTIONS:
+        value = getattr(options, option.name)
+        if option.key and value:
+            given[option.key] = option.value or value
+    for key in ("INCLUDE", "EXCLUDE"):
+        if given.get(key) == "none":
+            given[key] = ""
+    if "INPUTDIR" in given:
+        given["INPUTDIR"] = grid_path(given["INPUTDIR"]) or "/"
+    if "OUTPUTDIR" in given:
+        given["OUTPUTDIR"] = os.path.expanduser(given["OUTPUTDIR"])
+        if not os.path.samefile(folder, os.curdir):
+            given["OUTPUTDIR"] = os.path.abspath(given["OUTPUTDIR"])
+    for key, value in given.items():
+        if not value.isprintable():
+            raise UsageError(f"{value!r} can't be a value of {key}: it has a control character")
+    return given
+
+
+def run_commands(options: optparse.Values, report: Report) -> int:
+    """Do all that the command line asks for, in order; the highest status."""
+    folder = options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir
+    if not os.path.isdir(folder):
+        raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
+    config = Config(folder)
+    config.change(given_settings(options, folder))
+    run = Run(folder, config, options, report)
+    config.save()
+    report.configuration(config.settings())
+    status = 0
+    with run.held:
+        for option in OPTIONS:
+            if option.do and getattr(options, option.name) not in (None, False) and status < 2:
+                try:
+                    status = max(status, option.do(run))
+                except GridError as error:
+                    log.debug("", exc_info=True)
+                    report.error(error)
+                    status = max(status, error.status)
+    return status
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    report = Report()
+    try:
+        parser = Parser()
+        options, others = parser.parse_args(spelled(arguments))
+        if not arguments:
+            parser.print_help()
+            return 0
+        if options.version:
+            print(f"gridsync {__version__}")
+            return 0
+        if others:
+            parser.error(f"{others[0]!r} belongs to no option (is a pattern without quotes?)")
+        report = Report(options.quiet, options.verbose)
+        if options.debug:
+            log.addHandler(logging.StreamHandler())  # ours alone: urllib3's would show what is secret in a URL
+            log.setLevel(logging.DEBUG)
+            log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
+        return run_commands(options, report)
+    except GridError as error:
+        log.debug("", exc_info=True)
+        report.error(error)
+        return error.status
+    except KeyboardInterrupt:
+        report.error("interrupted; what is done is kept, and the same command goes on from here")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -49,7 +49,8 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Generic, Iterable, Iterator, NamedTuple, Protocol, TextIO, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
@@ -182,10 +183,19 @@ class Settings(NamedTuple):
     include: str
     exclude: str
     threads: int
-    streams: int
     vo: str
     pin_days: int
     retries: int
+
+
+class Wishes(NamedTuple):
+    """What one command line wants of its commands, and no other remembers."""
+
+    ls_dir: str = ""
+    verbose: bool = False
+    nochecksum: bool = False
+    overwrite: bool = False
+    start: bool = False
 
 
 class Scope(NamedTuple):
@@ -216,21 +226,17 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, adopted, failed
+    done: str  # copied, skipped, failed
     received: int = 0
 
 
 class Tally:
     """The counts of a run that copies."""
 
-    def __init__(self, skipped: int, waiting: int):
-        self.copied = 0
-        self.skipped = skipped
-        self.failed = 0
-        self.waiting = waiting
-        self.received = 0
-        self.checked = 0  # verified by checksum
-        self.sized = 0  # verified by size alone
+    def __init__(self) -> None:
+        self.copied = self.skipped = self.failed = self.waiting = 0
+        self.received = 0  # bytes
+        self.checked = self.sized = 0  # files here that were verified by checksum, and by size alone
 
     def count(self, outcome: Outcome) -> None:
         """Add one file."""
@@ -239,9 +245,16 @@ class Tally:
             self.failed += 1
             return
         self.copied += outcome.done == "copied"
-        self.skipped += outcome.done == "adopted"
+        self.skipped += outcome.done != "copied"
         self.sized += outcome.row.verified == "size"
         self.checked += outcome.row.verified != "size"
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, so many at a time."""
+    items = iter(items)
+    while some := list(itertools.islice(items, size)):
+        yield some
 
 
 def size_text(size: float) -> str:
@@ -318,6 +331,8 @@ INCLUDE =
 EXCLUDE =
 # Files copied at once.
 THREADS = 4
+# The virtual organisation that your proxy is of.
+VO = vo.agata.org
 # Days that staged files stay on disk at the site.
 PIN_DAYS = 7
 # Further attempts after a failure that may pass.
@@ -359,6 +374,27 @@ def replacing(path: str) -> Iterator[TextIO]:
         os.replace(beside, path)
     except OSError as error:
         raise DiskError(f"{path} can't be written: {error.strerror}") from error
+
+
+def with_setting(text: str, section: str, key: str, value: str) -> str:
+    """The text of an INI file with one value changed and every other line as it was."""
+    lines = text.splitlines(keepends=True)
+    setting = f"{key} = {value}".rstrip() + "\n"
+    here, after = "", None
+    for number, line in enumerate(lines):
+        header = re.match(r"\[(.+)\]", line)
+        if header:
+            here = header[1]
+        if here == section:
+            if re.match(rf"{key}\s*=", line, re.IGNORECASE):
+                return "".join([*lines[:number], setting, *lines[number + 1 :]])
+            if line.strip():
+                after = number + 1
+    if after is None:
+        return f"{text.rstrip()}\n\n[{section}]\n{setting}"
+    if not lines[after - 1].endswith("\n"):
+        lines[after - 1] += "\n"
+    return "".join([*lines[:after], setting, *lines[after:]])
 
 
 class Config:
@@ -451,32 +487,10 @@ class Config:
             include=self.general("INCLUDE", ""),
             exclude=self.general("EXCLUDE", ""),
             threads=self.number(GENERAL, "THREADS", 4),
-            streams=self.number(GENERAL, "STREAMS", 1),
             vo=self.general("VO", "vo.agata.org"),
             pin_days=self.number(GENERAL, "PIN_DAYS", 7),
             retries=self.number(GENERAL, "RETRIES", 4),
         )
-
-
-def with_setting(text: str, section: str, key: str, value: str) -> str:
-    """The text of an INI file with one value changed and every other line as it was."""
-    lines = text.splitlines(keepends=True)
-    setting = f"{key} = {value}".rstrip() + "\n"
-    here, after = "", None
-    for number, line in enumerate(lines):
-        header = re.match(r"\[(.+)\]", line)
-        if header:
-            here = header[1]
-        if here == section:
-            if re.match(rf"{key}\s*=", line, re.IGNORECASE):
-                return "".join([*lines[:number], setting, *lines[number + 1 :]])
-            if line.strip():
-                after = number + 1
-    if after is None:
-        return f"{text.rstrip()}\n\n[{section}]\n{setting}"
-    if not lines[after - 1].endswith("\n"):
-        lines[after - 1] += "\n"
-    return "".join([*lines[:after], setting, *lines[after:]])
 
 
 def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
@@ -529,10 +543,10 @@ def certificates_end(pem: str) -> float:
     return min(ends)
 
 
-def valid_proxy(now: float) -> str:
+def valid_proxy(vo: str, now: float) -> str:
     """The file of the user's proxy, which has not ended."""
     path = proxy_file()
-    remedy = "make a new one with voms-proxy-init --voms <your VO>"
+    remedy = f"make a new one with voms-proxy-init --voms {vo}"
     try:
         with open(path, encoding="ascii") as file:
             ends = certificates_end(file.read())
@@ -585,14 +599,6 @@ def write_row(file: TextIO, row: Row) -> None:
     ).writerow(cells_of(row))
 
 
-def row_of(cells: list[str]) -> Row:
-    """A line's cells as a row; ValueError names the column that is wrong."""
-    try:
-        return Row(*[reader(cell) for reader, cell in zip(READERS, cells)])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(fault_of(cells)) from error
-
-
 def fault_of(cells: list[str]) -> str:
     """The first column of a line that can't be read."""
     for number, (name, reader) in enumerate(zip(Row._fields, READERS), 1):
@@ -603,6 +609,14 @@ def fault_of(cells: list[str]) -> str:
         except (ValueError, KeyError):
             return f"column {number} ({name}) is {cells[number - 1]!r}"
     return "the line can't be read"
+
+
+def row_of(cells: list[str]) -> Row:
+    """A line's cells as a row; ValueError names the column that is wrong."""
+    try:
+        return Row(*[reader(cell) for reader, cell in zip(READERS, cells)])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(fault_of(cells)) from error
 
 
 class Catalog:
@@ -809,18 +823,25 @@ def checksum_kind(checksum: str, wanted: bool) -> str:
     return checksum.partition(":")[0] if checksum and wanted else "size"
 
 
-def is_intact(path: str, size: int, checksum: str) -> bool:
-    """Whether a local file has this size and, if one is given, this checksum; it is read for that."""
-    running = Checksum(checksum_kind(checksum, True))
+def checksum_of(path: str, kind: str) -> str:
+    """The checksum of a local file, which is read for it."""
+    running = Checksum(kind)
     try:
         with open(path, "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != size:
-                return False
-            while checksum and (data := file.read(CHUNK)):
+            while data := file.read(CHUNK):
                 running.update(data)
     except OSError as error:
         raise DiskError(f"{path} can't be read: {error.strerror}") from error
-    return not checksum or running.text() == checksum
+    return running.text()
+
+
+def disk_error(path: str, error: OSError) -> GridError:
+    """The sentence for a write that failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
+    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):
+        return FileError(f"{path} can't be written: {error.strerror}")
+    return DiskError(f"{path} can't be written: {error.strerror}")
 
 
 class PartFile:
@@ -843,6 +864,9 @@ class PartFile:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+        if not self.size:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
 
     def resume(self) -> None:
         """Take in what an earlier run has left."""
@@ -876,15 +900,6 @@ class PartFile:
             os.replace(self.path, self.final)
         except OSError as error:
             raise disk_error(self.final, error) from error
-
-
-def disk_error(path: str, error: OSError) -> GridError:
-    """The sentence for a write that failed."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
-    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):
-        return FileError(f"{path} can't be written: {error.strerror}")
-    return DiskError(f"{path} can't be written: {error.strerror}")
 
 
 # == Storage ==================================================================
@@ -949,6 +964,107 @@ PROPFIND = b"""<?xml version="1.0"?>
 <prop><resourcetype/><getcontentlength/><getlastmodified/><s:FileLocality/><c:Checksums/></prop></propfind>"""
 
 
+def netloc_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+
+
+def masked(url: str) -> str:
+    """A URL that may be shown: its query is a credential on pools."""
+    return url.partition("?")[0] + ("?..." if "?" in url else "")
+
+
+def alert_of(text: str) -> str:
+    """The words of a TLS alert in an error text."""
+    found = re.search(r"alert ([a-z ]+)", text)
+    return found[1].strip() if found else "TLS alert"
+
+
+def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
+    """The sentence for a request that got no answer."""
+    host = "{}:{}".format(*netloc_of(url))
+    text = str(error).lower().replace("_", " ")
+    if "certificate verify failed" in text or "doesn't match" in text:
+        if "hostname mismatch" in text or "ip address mismatch" in text or "doesn't match" in text:
+            return DoorError(f"the certificate that {host} shows is for another host; check SERVER in Grid.conf")
+        return DoorError(
+            f"the certificate that {host} shows is signed by no CA in {ca or 'the system'}; "
+            "install the Grid's CA certificates, or set CA_DIR in Grid.conf"
+        )
+    if "alert" in text and "certificate" in text:
+        return CredentialError(f"{host} does not accept your proxy ({alert_of(text)}); make a new one")
+    if "name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
+        return DoorError(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
+    if "refused" in text:
+        return DoorError(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
+    if "timed out" in text:
+        return DoorError(f"{host} does not answer; the door is overloaded, or a firewall is between", passing=True)
+    if "ssl" in text or "eof occurred" in text:
+        return DoorError(f"{host} ended the TLS handshake; is your proxy valid (voms-proxy-info --all)?", passing=True)
+    return DoorError(f"the connection to {host} broke off ({type(error).__name__}); try again", passing=True)
+
+
+class Answer:
+    """A response whose errors are GridErrors."""
+
+    def __init__(self, response: requests.Response, silence: int):
+        self.response = response
+        self.status = response.status_code
+        connection = response.raw._connection  # only there can the time-out change between first byte and next
+        if connection is not None and connection.sock is not None:
+            connection.sock.settimeout(silence)
+
+    def header(self, name: str) -> str:
+        """A header, or empty."""
+        return self.response.headers.get(name, "")
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it arrives."""
+        import urllib3
+
+        try:
+            while data := self.response.raw.read(CHUNK, decode_content=False):
+                yield data
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise connection_error(error, self.response.url, None) from error
+
+    def content(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.chunks())
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        content = self.content()
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise DoorError(
+                f"{masked(self.response.url)} answers with something that is not JSON: {content[:60]!r}", passing=True
+            ) from error
+
+    def drain(self) -> None:
+        """Read a short body that nobody wants, so that the connection can be used again."""
+        if int(self.header("Content-Length") or 0) <= CHUNK or self.response.request.method == "HEAD":
+            self.content()
+        self.response.close()
+
+
+def refusal(answer: Answer, url: str) -> GridError:
+    """The sentence for an answer that is an error; its body is read."""
+    said = answer.content()[:200].decode("utf-8", "replace").strip()
+    if not said or said.startswith("<"):
+        said = answer.response.reason or ""
+    place = masked(unquote(url))
+    if answer.status == 401:
+        return CredentialError(f"{place}: the door does not accept your proxy ({said}); see voms-proxy-info --all")
+    if answer.status == 403:
+        return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
+    if answer.status == 404:
+        return NotFound(f"{place}: there is no such file or folder")
+    return FileError(f"{place}: the door answers {answer.status} ({said})", passing=answer.status >= 500)
+
+
 class Http:
     """Requests with the user's proxy, to the hosts that are meant to see it."""
 
@@ -997,109 +1113,12 @@ class Http:
             answer = self.send(method, url, headers=headers)
             if answer.status not in REDIRECTS:
                 return answer
-            answer.close()
+            answer.drain()
             target = urljoin(url, answer.header("Location"))
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
             url = target
         raise FileError(f"{masked(url)}: more than {MAX_HOPS} redirects, one after the other", passing=True)
-
-
-class Answer:
-    """A response whose errors are GridErrors."""
-
-    def __init__(self, response: requests.Response, silence: int):
-        self.response = response
-        self.status = response.status_code
-        self.silence = silence
-
-    def header(self, name: str) -> str:
-        """A header, or empty."""
-        return self.response.headers.get(name, "")
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives."""
-        import urllib3
-
-        try:
-            while data := self.response.raw.read(CHUNK, decode_content=False):
-                yield data
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise connection_error(error, self.response.url, None) from error
-
-    def content(self) -> bytes:
-        """The whole body."""
-        return b"".join(self.chunks())
-
-    def json(self) -> Any:
-        """The body as JSON."""
-        content = self.content()
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise DoorError(
-                f"{masked(self.response.url)} answers with something that is not JSON: {content[:60]!r}", passing=True
-            ) from error
-
-    def close(self) -> None:
-        """Let go of the connection; it is used again if the body is read."""
-        if self.header("Content-Length") == "0":
-            self.content()
-        self.response.close()
-
-
-def netloc_of(url: str) -> tuple[str, int]:
-    """Host and port of a URL."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
-
-
-def masked(url: str) -> str:
-    """A URL that may be shown: its query is a credential on pools."""
-    return url.partition("?")[0] + ("?..." if "?" in url else "")
-
-
-def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
-    """The sentence for a request that got no answer."""
-    host = "{}:{}".format(*netloc_of(url))
-    text = str(error).lower().replace("_", " ")
-    if "certificate verify failed" in text or "doesn't match" in text:
-        if "hostname mismatch" in text or "ip address mismatch" in text or "doesn't match" in text:
-            return DoorError(f"the certificate that {host} shows is for another host; check SERVER in Grid.conf")
-        return DoorError(
-            f"the certificate that {host} shows is signed by no CA in {ca or 'the system'}; "
-            "install the Grid's CA certificates, or set CA_DIR in Grid.conf"
-        )
-    if "alert" in text and "certificate" in text:
-        return CredentialError(f"{host} does not accept your proxy ({alert_of(text)}); make a new one")
-    if "name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
-        return DoorError(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
-    if "refused" in text:
-        return DoorError(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
-    if "timed out" in text:
-        return DoorError(f"{host} does not answer; the door is overloaded, or a firewall is between", passing=True)
-    return DoorError(f"the connection to {host} broke off ({type(error).__name__}); try again", passing=True)
-
-
-def alert_of(text: str) -> str:
-    """The words of a TLS alert in an error text."""
-    found = re.search(r"alert ([a-z ]+)", text)
-    return found[1].strip() if found else "TLS alert"
-
-
-def refusal(answer: Answer, url: str) -> GridError:
-    """The sentence for an answer that is an error; its body is read."""
-    said = answer.content()[:200].decode("utf-8", "replace").strip()
-    if not said or said.startswith("<"):
-        said = answer.response.reason or ""
-    place = masked(unquote(url))
-    if answer.status == 401:
-        return CredentialError(f"{place}: the door does not accept your proxy ({said}); see voms-proxy-info --all")
-    if answer.status == 403:
-        return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
-    if answer.status == 404:
-        return NotFound(f"{place}: there is no such file or folder")
-    return FileError(f"{place}: the door answers {answer.status} ({said})", passing=answer.status >= 500)
 
 
 class HttpBody:
@@ -1116,6 +1135,78 @@ class HttpBody:
     def close(self) -> None:
         """Let go of the connection."""
         self.answer.response.close()
+
+
+def digest_of(text: str) -> str:
+    """The best checksum of a Digest header or Checksums property, as the catalog writes it."""
+    import base64
+
+    given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    found = {name.lower(): value for name, value in given.items()}
+    try:
+        if "adler32" in found:
+            return f"adler32:{int(found['adler32'], 16):08x}"
+        for name, kind in (("md5", "md5"), ("sha-256", "sha256"), ("sha", "sha1"), ("sha-512", "sha512")):
+            if name in found:
+                return f"{kind}:{base64.b64decode(found[name], validate=True).hex()}"
+    except ValueError:
+        pass  # as good as none
+    return ""
+
+
+def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
+    """An entry from its properties."""
+    import email.utils
+
+    when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
+    mtime = email.utils.mktime_tz(when) if when else 0
+    if is_folder:
+        return Entry(path, True, 0, mtime)
+    return Entry(
+        path,
+        False,
+        int(properties.get(f"{DAV}getcontentlength", "")),
+        mtime,
+        digest_of(properties.get(CHECKSUM_PROPERTY, "")),
+        LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
+    )
+
+
+def properties_of(response: Any) -> dict[str, str]:
+    """The properties of one response that the door has found; a folder's resourcetype is "folder"."""
+    properties = {}
+    for propstat in response.iter(f"{DAV}propstat"):
+        if " 200 " in propstat.findtext(f"{DAV}status", "") + " ":
+            for found in propstat.find(f"{DAV}prop") or ():
+                properties[found.tag] = (found.text or "").strip()
+                if found.find(f"{DAV}collection") is not None:
+                    properties[found.tag] = "folder"
+    return properties
+
+
+def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
+    """The entries in the answer to a PROPFIND."""
+    import xml.etree.ElementTree as ElementTree
+
+    asked = f"{root}/{folder}".rstrip("/")
+    entries = []
+    try:
+        if b"<!DOCTYPE" in xml[:1000].upper():
+            raise ValueError("it defines its own entities")
+        for response in ElementTree.fromstring(xml).iter(f"{DAV}response"):
+            path = unquote(urlsplit(response.findtext(f"{DAV}href", "").strip()).path, errors="surrogateescape")
+            path = path.rstrip("/")
+            properties = properties_of(response)
+            is_folder = properties.get(f"{DAV}resourcetype") == "folder"
+            if path == asked and is_folder:
+                continue
+            name = path[len(asked) + 1 :]
+            if path != asked and (not path.startswith(asked + "/") or "/" in name or name in ("", ".", "..")):
+                raise ValueError(f"{path} is not in the folder")
+            entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DoorError(f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}") from error
+    return entries
 
 
 class HttpDoor:
@@ -1148,13 +1239,17 @@ class HttpDoor:
             headers["Range"] = f"bytes={start}-{stop - 1}"
         url = self.url(path)
         answer = self.http.follow("GET", url, headers=headers)
+        if answer.status == 500:  # XRootD's for a checksum that it can't make; perhaps it can send the bytes
+            answer.drain()
+            del headers["Want-Digest"]
+            answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
             raise refusal(answer, url)
         begins, size = (0, answer.header("Content-Length"))
         if answer.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
             if not found or int(found[1]) != start:
-                answer.close()
+                answer.response.close()
                 raise FileError(f"{masked(unquote(url))}: the door sends another range than was asked", passing=True)
             begins, size = start, found[2]
         if size and int(size) != stop:
@@ -1170,80 +1265,8 @@ class HttpDoor:
         answer = self.http.follow("HEAD", url, headers={"Want-Digest": "adler32;q=1, md5;q=0.5"})
         if answer.status != 200:
             raise refusal(answer, url)
-        answer.close()
+        answer.drain()
         return digest_of(answer.header("Digest"))
-
-
-def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
-    """The entries in the answer to a PROPFIND."""
-    import xml.etree.ElementTree as ElementTree
-
-    asked = f"{root}/{folder}".rstrip("/")
-    entries = []
-    try:
-        if b"<!DOCTYPE" in xml[:1000].upper():
-            raise ValueError("it defines its own entities")
-        for response in ElementTree.fromstring(xml).iter(f"{DAV}response"):
-            path = unquote(urlsplit(response.findtext(f"{DAV}href", "").strip()).path, errors="surrogateescape")
-            path = path.rstrip("/")
-            properties = properties_of(response)
-            is_folder = properties.get(f"{DAV}resourcetype") == "folder"
-            if path == asked and is_folder:
-                continue
-            name = path[len(asked) + 1 :]
-            if path != asked and (not path.startswith(asked + "/") or "/" in name or name in ("", ".", "..")):
-                raise ValueError(f"{path} is not in the folder")
-            entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
-    except (ElementTree.ParseError, ValueError) as error:
-        raise DoorError(f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}") from error
-    return entries
-
-
-def properties_of(response: Any) -> dict[str, str]:
-    """The properties of one response that the door has found; a folder's resourcetype is "folder"."""
-    properties = {}
-    for propstat in response.iter(f"{DAV}propstat"):
-        if " 200 " in propstat.findtext(f"{DAV}status", "") + " ":
-            for found in propstat.find(f"{DAV}prop") or ():
-                properties[found.tag] = (found.text or "").strip()
-                if found.find(f"{DAV}collection") is not None:
-                    properties[found.tag] = "folder"
-    return properties
-
-
-def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
-    """An entry from its properties."""
-    import email.utils
-
-    when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
-    mtime = email.utils.mktime_tz(when) if when else 0
-    if is_folder:
-        return Entry(path, True, 0, mtime)
-    return Entry(
-        path,
-        False,
-        int(properties.get(f"{DAV}getcontentlength", "")),
-        mtime,
-        digest_of(properties.get(CHECKSUM_PROPERTY, "")),
-        LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
-    )
-
-
-def digest_of(text: str) -> str:
-    """The best checksum of a Digest header or Checksums property, as the catalog writes it."""
-    import base64
-
-    given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
-    found = {name.lower(): value for name, value in given.items()}
-    try:
-        if "adler32" in found:
-            return f"adler32:{int(found['adler32'], 16):08x}"
-        for name, kind in (("md5", "md5"), ("sha-256", "sha256"), ("sha", "sha1"), ("sha-512", "sha512")):
-            if name in found:
-                return f"{kind}:{base64.b64decode(found[name], validate=True).hex()}"
-    except ValueError:
-        pass  # as good as none
-    return ""
 
 
 # == Tape =====================================================================
@@ -1273,8 +1296,8 @@ class HttpStorage(HttpDoor):
         """What the door names as its tape service."""
         url = f"{self.server}/.well-known/wlcg-tape-rest-api"
         answer = self.http.send("GET", url)
-        if answer.status == 404:
-            answer.content()
+        if answer.status in (403, 404, 405):  # XRootD forbids what it does not know
+            answer.drain()
             return ""
         if answer.status != 200:
             raise refusal(answer, url)
@@ -1347,13 +1370,6 @@ class HttpStorage(HttpDoor):
         self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.tape_paths(paths))})
 
 
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items, so many at a time."""
-    items = iter(items)
-    while some := list(itertools.islice(items, size)):
-        yield some
-
-
 # == Plans ====================================================================
 # Pure decisions from rows, local facts and options.
 
@@ -1392,6 +1408,22 @@ def plan_copies(
     return plan
 
 
+def new_row(entry: Entry, site: str) -> Row:
+    """The row of a file that is listed for the first time."""
+    return Row(entry.path, entry.size, entry.mtime, entry.checksum, entry.locality, False, "", "", site, "")
+
+
+def relisted(row: Row, entry: Entry) -> Row:
+    """The row of a file that is listed again."""
+    if row.checksum and entry.checksum:
+        is_same = (row.size, row.checksum) == (entry.size, entry.checksum)
+    else:
+        is_same = (row.size, row.mtime) == (entry.size, entry.mtime)
+    if not is_same:
+        return new_row(entry, row.site)._replace(request=row.request)
+    return row._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum, locality=entry.locality)
+
+
 def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, unread: Iterable[str]) -> list[Row]:
     """The catalog after a listing: what is known of unchanged files stays, and so does all that is here or pinned.
 
@@ -1407,22 +1439,6 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
         elif row.downloaded or row.request or (row.site == scope.site and row.path.startswith(unread)):
             kept.append(row)
     return kept + [new_row(entry, scope.site) for entry in listed.values()]
-
-
-def new_row(entry: Entry, site: str) -> Row:
-    """The row of a file that is listed for the first time."""
-    return Row(entry.path, entry.size, entry.mtime, entry.checksum, entry.locality, False, "", "", site, "")
-
-
-def relisted(row: Row, entry: Entry) -> Row:
-    """The row of a file that is listed again."""
-    if row.checksum and entry.checksum:
-        is_same = (row.size, row.checksum) == (entry.size, entry.checksum)
-    else:
-        is_same = (row.size, row.mtime) == (entry.size, entry.mtime)
-    if not is_same:
-        return new_row(entry, row.site)._replace(request=row.request)
-    return row._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum, locality=entry.locality)
 
 
 def plan_staging(rows: Iterable[Row]) -> list[Row]:
@@ -1479,6 +1495,43 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+class LiveLine:
+    """A line that is redrawn on a terminal; elsewhere it is printed after a second and then every half minute."""
+
+    def __init__(self, is_terminal: bool, quiet: bool):
+        self.quiet = quiet
+        self.due = time.monotonic() + (0 if is_terminal else 1)
+        self.bar: Any = None
+        if is_terminal and not quiet:
+            from tqdm import tqdm
+
+            self.bar = tqdm(bar_format="{desc}", file=sys.stderr, dynamic_ncols=True)
+
+    def show(self, text: str) -> None:
+        """Put a new text on the line, if it is time."""
+        now = time.monotonic()
+        if self.quiet or now < self.due:
+            return
+        self.due = now + (REDRAW if self.bar is not None else REPEAT)
+        if self.bar is not None:
+            self.bar.set_description_str(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for another line."""
+        if self.bar is not None:
+            self.bar.clear()
+
+    def close(self, text: str = "") -> None:
+        """Leave the line, with this last text."""
+        if self.bar is not None:
+            if text:
+                self.bar.set_description_str(text)
+            self.bar.close()
+            self.bar = None
+
+
 class Report:
     """Says what happens, as the manual words it."""
 
@@ -1500,6 +1553,13 @@ class Report:
             self.live.clear()
         print(f"gridsync: {printable(str(error))}", file=sys.stderr, flush=True)
 
+    def note(self, text: str) -> None:
+        """Something good to know, which is no data."""
+        if not self.quiet:
+            if self.live:
+                self.live.clear()
+            print(printable(text), file=sys.stderr, flush=True)
+
     def configuration(self, settings: Settings) -> None:
         """The banner and the block below it."""
         rows = [
@@ -1512,7 +1572,7 @@ class Report:
         ]
         always = ("SERVER", "BASE_DIR_ON_GRID", "OUTPUTDIR")
         if self.verbose:
-            rows += [("Site", settings.site.name), ("Threads", str(settings.threads)), ("VO", settings.vo)]
+            rows += [("SITE", settings.site.name), ("THREADS", str(settings.threads)), ("VO", settings.vo)]
         self.line("********************************")
         self.line("** GridDataSync configuration **")
         self.line("********************************")
@@ -1558,7 +1618,7 @@ class Report:
         """That a copy begins."""
         self.line(
             f"...starting to download the {files} requested files using {settings.threads} threads "
-            f"and {settings.streams} streams per file..."
+            "and 1 streams per file..."
         )
 
     def totals(self, tally: Tally, rate: float) -> None:
@@ -1575,41 +1635,26 @@ class Report:
         return self.live
 
 
-class LiveLine:
-    """A line that is redrawn on a terminal; elsewhere it is printed after a second and then every half minute."""
+class Rate:
+    """Bytes a second over the last half minute."""
 
-    def __init__(self, is_terminal: bool, quiet: bool):
-        self.quiet = quiet
-        self.due = time.monotonic() + (0 if is_terminal else 1)
-        self.bar: Any = None
-        if is_terminal and not quiet:
-            from tqdm import tqdm
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.seen: deque[tuple[float, int]] = deque([(self.began, 0)])
 
-            self.bar = tqdm(bar_format="{desc}", file=sys.stderr, dynamic_ncols=True)
-
-    def show(self, text: str) -> None:
-        """Put a new text on the line, if it is time."""
+    def at(self, total: int) -> float:
+        """The rate now that so many bytes are here."""
         now = time.monotonic()
-        if self.quiet or now < self.due:
-            return
-        self.due = now + (REDRAW if self.bar is not None else REPEAT)
-        if self.bar is not None:
-            self.bar.set_description_str(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        if now - self.seen[-1][0] >= 0.2:
+            self.seen.append((now, total))
+        while len(self.seen) > 2 and now - self.seen[1][0] > RATE_SPAN:
+            self.seen.popleft()
+        then, before = self.seen[0]
+        return max(total - before, 0) / max(now - then, 0.001)
 
-    def clear(self) -> None:
-        """Make room for another line."""
-        if self.bar is not None:
-            self.bar.clear()
-
-    def close(self, text: str = "") -> None:
-        """Leave the line, with this last text."""
-        if self.bar is not None:
-            if text:
-                self.bar.set_description_str(text)
-            self.bar.close()
-            self.bar = None
+    def mean(self, total: int) -> float:
+        """The rate since the beginning."""
+        return total / max(time.monotonic() - self.began, 0.001)
 
 
 class Progress:
@@ -1649,28 +1694,6 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self.live.close(self.text())
-
-
-class Rate:
-    """Bytes a second over the last half minute."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.seen: deque[tuple[float, int]] = deque([(self.began, 0)])
-
-    def at(self, total: int) -> float:
-        """The rate now that so many bytes are here."""
-        now = time.monotonic()
-        if now - self.seen[-1][0] >= 0.2:
-            self.seen.append((now, total))
-        while len(self.seen) > 2 and now - self.seen[1][0] > RATE_SPAN:
-            self.seen.popleft()
-        then, before = self.seen[0]
-        return max(total - before, 0) / max(now - then, 0.001)
-
-    def mean(self, total: int) -> float:
-        """The rate since the beginning."""
-        return total / max(time.monotonic() - self.began, 0.001)
 
 
 def staging_text(turn: int, online: int, of: int) -> str:
@@ -1817,49 +1840,53 @@ class Copier:
             final = local_path(self.output_dir, row.path)
             if action is Action.ADOPT:
                 return self.adopt(row, final)
-            verified = self.patience.call(lambda: self.attempt(row, final))
+            copied = self.patience.call(lambda: self.attempt(row, final))
         except FileError as error:
             return Outcome(row._replace(error=printable(str(error))), "failed")
         finally:
             received = self.flying.pop(row.path, 0)
-        return Outcome(row._replace(downloaded=True, verified=verified, error=""), "copied", received)
+        return Outcome(copied, "copied", received)
 
     def adopt(self, row: Row, final: str) -> Outcome:
         """Take a file that is here already for the one of the catalog, if it is."""
-        checksum = row.checksum if self.checked else ""
-        if not is_intact(final, row.size, checksum):
-            return Outcome(row._replace(error=Action.KEEP.value), "failed")
+        kind = checksum_kind(row.checksum, self.checked and row.size > 0)
+        if kind != "size" and checksum_of(final, kind) != row.checksum:
+            return Outcome(row._replace(error=f"{row.path}: {Action.KEEP.value}"), "failed")
         os.utime(final, (row.mtime, row.mtime))
-        kind = checksum_kind(checksum, self.checked)
-        return Outcome(row._replace(downloaded=True, verified=kind, error=""), "adopted")
+        return Outcome(row._replace(downloaded=True, verified=kind, error=""), "skipped")
 
-    def attempt(self, row: Row, final: str) -> str:
-        """Copy once; what it was verified by."""
-        checksum = row.checksum
-        if self.checked and row.size and not checksum:
-            checksum = self.storage.checksum(row.path)
-        kind = checksum_kind(checksum, self.checked and row.size > 0)
+    def attempt(self, row: Row, final: str) -> Row:
+        """Copy once; the row with what is known then."""
+        kind = checksum_kind(row.checksum or "adler32:", self.checked and row.size > 0)
         with PartFile(final, kind) as part:
             part.resume()
-            resumed = part.size
             if part.size > row.size:
                 part.restart()
-            if part.size < row.size:
-                self.receive(row, part)
-            if kind != "size" and part.checksum.text() != checksum:
-                received = part.checksum.text()
-                part.restart()
-                raise FileError(
-                    f"{row.path}: the door says {checksum}, what arrived has {received}; "
-                    "if it stays so ask the site, or take it unverified with --nochecksum",
-                    passing=True,
-                )
-            log.debug("%s: %d bytes were here, %d came", row.path, resumed, part.size - resumed)
+            said = self.receive(row, part) if part.size < row.size else ""
+            if kind == "size":
+                expected = ""
+            else:
+                expected = row.checksum or said or self.storage.checksum(row.path)
+                self.compare(row, part, expected)
             part.finish(row.mtime, self.overwrite)
-        return kind
+        verified = checksum_kind(expected, True)
+        return row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
 
-    def receive(self, row: Row, part: PartFile) -> None:
-        """Fetch what is missing of a file."""
+    def compare(self, row: Row, part: PartFile, expected: str) -> None:
+        """Refuse bytes whose checksum is not the door's; the next attempt begins anew."""
+        received = part.checksum.text()
+        if expected and not expected.startswith(part.checksum.kind):
+            received = checksum_of(part.path, checksum_kind(expected, True))
+        if expected and received != expected:
+            part.restart()
+            raise FileError(
+                f"{row.path}: the door says {expected}, what arrived has {received}; "
+                "if it stays so ask the site, or take it unverified with --nochecksum",
+                passing=True,
+            )
+
+    def receive(self, row: Row, part: PartFile) -> str:
+        """Fetch what is missing of a file; the checksum that the door sends along, or empty."""
         body = self.storage.read(row.path, part.size, row.size)
         try:
             if body.start != part.size:
@@ -1877,6 +1904,7 @@ class Copier:
             if part.size > row.size:
                 part.restart()
             raise FileError(f"{row.path}: {part.size} of {row.size} bytes arrived", passing=True)
+        return body.checksum
 
 
 # == Commands =================================================================
@@ -1886,9 +1914,9 @@ class Copier:
 class Run:
     """What the commands of one command line work with."""
 
-    def __init__(self, folder: str, config: Config, options: optparse.Values, report: Report):
+    def __init__(self, folder: str, config: Config, wishes: Wishes, report: Report):
         self.folder = folder
-        self.options = options
+        self.wishes = wishes
         self.report = report
         self.settings = config.settings()
         self.settings = self.settings._replace(output_dir=os.path.join(folder, self.settings.output_dir))
@@ -1905,7 +1933,7 @@ class Run:
         """The site, once there is a proxy to show it."""
         if self.opened is None:
             site = self.settings.site
-            self.opened = HttpStorage(Http(site, valid_proxy(time.time()), ca_folder(site)), site)
+            self.opened = HttpStorage(Http(site, valid_proxy(self.settings.vo, time.time()), ca_folder(site)), site)
         return self.opened
 
     def catalog(self) -> Catalog:
@@ -1915,7 +1943,7 @@ class Run:
             self.loaded = Catalog(self.folder)
             self.held.callback(self.loaded.save)
             if self.loaded.is_foreign:
-                self.report.error(f"{self.loaded.path} is not gridsync's; it will be kept as grid_summary.csv.old")
+                self.report.note(f"{self.loaded.path} was made by another program; it is kept as grid_summary.csv.old")
         return self.loaded
 
     def rows(self) -> list[Row]:
@@ -1937,11 +1965,20 @@ def do_show_conf(run: Run) -> int:
 def do_ls_dir(run: Run) -> int:
     """list the content of the given folder"""
     site = run.settings.site
-    folder = grid_path(run.options.ls_dir)
+    folder = grid_path(run.wishes.ls_dir)
     entries = run.patience().call(lambda: run.storage().entries(folder))
     base = f"{site.server}/{site.base}"
     run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
     return 0
+
+
+def located(entries: list[Entry], scope: Scope, storage: Storage, patience: Patience) -> list[Entry]:
+    """The entries, with the tape service's word where the listing does not say where a file is."""
+    unknown = [entry.path for entry in entries if entry.locality is Locality.UNKNOWN and scope.holds(entry.path)]
+    if not unknown:
+        return entries
+    found = patience.call(lambda: storage.localities(unknown))
+    return [entry._replace(locality=found.get(entry.path, entry.locality)) for entry in entries]
 
 
 def do_build_list(run: Run) -> int:
@@ -1963,15 +2000,6 @@ def do_build_list(run: Run) -> int:
     return 1 if walk.failures else 0
 
 
-def located(entries: list[Entry], scope: Scope, storage: Storage, patience: Patience) -> list[Entry]:
-    """The entries, with the tape service's word where the listing does not say where a file is."""
-    unknown = [entry.path for entry in entries if entry.locality is Locality.UNKNOWN and scope.holds(entry.path)]
-    if not unknown:
-        return entries
-    found = patience.call(lambda: storage.localities(unknown))
-    return [entry._replace(locality=found.get(entry.path, entry.locality)) for entry in entries]
-
-
 def refreshed(run: Run, patience: Patience) -> list[Row]:
     """The rows of the command, those still to be copied with their present locality."""
     rows = run.rows()
@@ -1984,6 +2012,51 @@ def refreshed(run: Run, patience: Patience) -> list[Row]:
     ]
     run.catalog().put(moved)
     return run.catalog().matching(run.scope)
+
+
+def poll(run: Run, waiting: list[Row], patience: Patience) -> tuple[list[Row], int]:
+    """Ask each request once how far it is, and note it; the rows that still wait, and how many were given up."""
+    catalog, storage = run.catalog(), run.storage()
+    still, lost = [], 0
+    for request, rows in plan_release(waiting):
+        found = patience.call(lambda request=request: storage.stagings(request))  # type: ignore[misc]
+        for row in rows:
+            staging = found.get(row.path, Staging(False))
+            if staging.done:
+                catalog.put([row._replace(locality=Locality.ONLINE)])
+            elif staging.failure:
+                error = f"{row.path}: could not be brought online: {staging.failure}"
+                run.report.error(error)
+                catalog.put([without_request(row, request)._replace(error=printable(error))])
+                lost += 1
+            else:
+                still.append(row)
+    return still, lost
+
+
+def wait_for_tape(run: Run, patience: Patience) -> int:
+    """Show how far the staging is until it has ended, or the user has seen enough."""
+    rows = [row for row in run.rows() if not row.downloaded]
+    waiting = [row for row in rows if row.request and row.locality is not Locality.ONLINE]
+    live = run.report.follow()
+    pause, due, failed = 0.5, 0.0, 0
+    try:
+        for turn in itertools.count():
+            live.show(staging_text(turn, len(rows) - len(waiting) - failed, len(rows)))
+            if not waiting:
+                break
+            if time.monotonic() >= due:
+                before = len(waiting)
+                waiting, lost = poll(run, waiting, patience)
+                failed += lost
+                pause = 0.5 if len(waiting) < before else min(pause * 1.5, POLL)
+                due = time.monotonic() + pause * random.uniform(0.8, 1.2)
+            time.sleep(TICK)
+    except KeyboardInterrupt:
+        run.report.note("The staging goes on at the site; --check_status shows how far it is")
+    finally:
+        live.close()
+    return 1 if failed else 0
 
 
 def do_bring_online(run: Run) -> int:
@@ -2002,77 +2075,18 @@ def do_bring_online(run: Run) -> int:
         request = patience.call(lambda paths=paths: storage.stage(paths, run.settings.pin_days))  # type: ignore[misc]
         catalog.put([row._replace(request=request) for row in some], durable=True)
     run.report.line(f" ** Staging launched for {len(wanted)} file(s) **")
-    if run.report.is_terminal and not run.options.start:
+    if run.report.is_terminal and not run.wishes.start:
         return wait_for_tape(run, patience)
     return 0
-
-
-def wait_for_tape(run: Run, patience: Patience) -> int:
-    """Show how far the staging is until it has ended, or the user has seen enough."""
-    live = run.report.follow()
-    pause, due, failed = 1.0, 0.0, 0
-    try:
-        for turn in itertools.count():
-            rows = [row for row in run.rows() if not row.downloaded]
-            waiting = [row for row in rows if row.request and row.locality is not Locality.ONLINE]
-            live.show(staging_text(turn, len(rows) - len(waiting) - failed, len(rows)))
-            if not waiting:
-                break
-            if time.monotonic() >= due:
-                failed += poll(run, patience, waiting)
-                pause = min(pause * 1.5, POLL)
-                due = time.monotonic() + pause * random.uniform(0.8, 1.2)
-            time.sleep(TICK)
-    except KeyboardInterrupt:
-        run.report.error("the staging goes on at the site; --check_status shows how far it is")
-    finally:
-        live.close()
-    return 1 if failed else 0
-
-
-def poll(run: Run, patience: Patience, waiting: list[Row]) -> int:
-    """Ask each request once how far it is, and note it; the number of files it has given up."""
-    failed = 0
-    for request, rows in plan_release(waiting):
-        found = patience.call(lambda request=request: run.storage().stagings(request))  # type: ignore[misc]
-        changed = []
-        for row in rows:
-            staging = found.get(row.path, Staging(False))
-            if staging.done:
-                changed.append(row._replace(locality=Locality.ONLINE))
-            elif staging.failure:
-                run.report.error(f"{row.path}: could not be staged: {staging.failure}")
-                changed.append(without_request(row, request)._replace(error=printable(staging.failure)))
-                failed += 1
-        run.catalog().put(changed)
-    return failed
 
 
 def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
     rows = refreshed(run, run.patience())
-    if run.options.verbose:
+    if run.wishes.verbose:
         run.report.statuses(rows)
     run.report.catalog("Files status", rows)
     return 0
-
-
-def do_start(run: Run) -> int:
-    """launch the download of the files from the Grid"""
-    patience = run.patience()
-    rows = refreshed(run, patience)
-    folder = run.settings.output_dir
-    plan = plan_copies(rows, lambda row: local_file(os.path.join(folder, row.path)), run.options.overwrite)
-    check_room(folder, plan[Action.COPY])
-    tally = Tally(skipped=len(plan[Action.SKIP]), waiting=len(plan[Action.WAIT]))
-    for action in (Action.KEEP, Action.LOST):
-        for row in plan[action]:
-            run.report.error(f"{row.path}: {action.value}")
-            tally.failed += 1
-    work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
-    rate = copy_all(run, work, tally, patience) if work else 0.0
-    run.report.totals(tally, rate)
-    return 1 if tally.failed or tally.waiting else 0
 
 
 def check_room(folder: str, rows: list[Row]) -> None:
@@ -2086,11 +2100,23 @@ def check_room(folder: str, rows: list[Row]) -> None:
         )
 
 
+def release(run: Run, rows: list[Row], patience: Patience) -> int:
+    """Give back all pins on some files; how many files."""
+    storage, catalog = run.storage(), run.catalog()
+    released = set()
+    for request, some in plan_release(rows):
+        paths = [row.path for row in some]
+        patience.call(lambda request=request, paths=paths: storage.release(request, paths))  # type: ignore[misc]
+        catalog.put([without_request(catalog.row(row), request) for row in some])
+        released.update(paths)
+    return len(released)
+
+
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: Patience) -> float:
     """Copy or adopt files, note each in the catalog, and give back the pins of those that are here; the mean rate."""
     settings, catalog, report = run.settings, run.catalog(), run.report
     report.starting(len(work), settings)
-    copier = Copier(run.storage(), settings, patience, not run.options.nochecksum, run.options.overwrite)
+    copier = Copier(run.storage(), settings, patience, not run.wishes.nochecksum, run.wishes.overwrite)
     progress = Progress(report, len(work), sum(row.size for row, _ in work), copier.flying)
     pinned: list[Row] = []
     with progress, Crew(copier.copy, settings.threads, patience) as crew:
@@ -2112,16 +2138,25 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: P
     return progress.rate.mean(tally.received)
 
 
-def release(run: Run, rows: list[Row], patience: Patience) -> int:
-    """Give back all pins on some files; how many files."""
-    storage, catalog = run.storage(), run.catalog()
-    released = set()
-    for request, some in plan_release(rows):
-        paths = [row.path for row in some]
-        patience.call(lambda request=request, paths=paths: storage.release(request, paths))  # type: ignore[misc]
-        catalog.put([without_request(catalog.row(row), request) for row in some])
-        released.update(paths)
-    return len(released)
+def do_start(run: Run) -> int:
+    """launch the download of the files from the Grid"""
+    patience = run.patience()
+    rows = refreshed(run, patience)
+    folder = run.settings.output_dir
+    plan = plan_copies(rows, lambda row: local_file(os.path.join(folder, row.path)), run.wishes.overwrite)
+    check_room(folder, plan[Action.COPY])
+    tally = Tally()
+    tally.waiting = len(plan[Action.WAIT])
+    for row in plan[Action.SKIP]:
+        tally.count(Outcome(row, "skipped"))
+    for action in (Action.KEEP, Action.LOST):
+        for row in plan[action]:
+            run.report.error(f"{row.path}: {action.value}")
+            tally.count(Outcome(row, "failed"))
+    work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
+    rate = copy_all(run, work, tally, patience) if work else 0.0
+    run.report.totals(tally, rate)
+    return 1 if tally.failed or tally.waiting else 0
 
 
 def do_release(run: Run) -> int:
@@ -2251,7 +2286,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
     config = Config(folder)
     config.change(given_settings(options, folder))
-    run = Run(folder, config, options, report)
+    wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
+    run = Run(folder, config, wishes, report)
     config.save()
     report.configuration(config.settings())
     status = 0

@@ -1,0 +1,44 @@
+# Everything runs on Debian's own python3: only that one has gfal2, and PATH may find another first.
+PYTHON := /usr/bin/python3
+
+# Debian packages: what gridsync.py calls; what the test grid adds; what the tests add; what lint takes instead.
+TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-requests python3-tqdm voms-clients
+GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl
+TEST := $(GRID) python3-pytest
+LINT := python3-venv shellcheck
+
+.PHONY: help demo test lint grid clean need-lint
+
+help:  ## list these targets
+	@sed -nE 's/^([a-z]+):.*## */make \1\t/p' Makefile | expand -t 14
+
+demo:  ## the manual's example, from the listing to verified files, on a test grid
+	@tools/need $(GRID)
+	@$(PYTHON) -m tests.demo
+
+test:  ## all tests
+	@tools/need $(TEST)
+	$(PYTHON) -m pytest tests
+
+lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid nor gfal2
+	build/lint/bin/python -m ruff check .
+	build/lint/bin/python -m mypy
+	awk 'FNR == 1 && /^#!.*sh( |$$)/ {print FILENAME} {nextfile}' $$(git ls-files -co --exclude-standard) | xargs shellcheck
+
+grid:  ## a shell in which gridsync.py has a test grid to talk to
+	@tools/need $(GRID)
+	@$(PYTHON) -m tests.grid --shell
+
+clean:  ## remove what was built; installed packages stay
+	rm -rf build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Debian has no ruff, so the linters live in a venv of their own; the stamp says which tools/lint.txt it was made from.
+build/lint/done: tools/lint.txt | need-lint
+	rm -rf build/lint
+	$(PYTHON) -m venv build/lint
+	build/lint/bin/python -m pip install --quiet --requirement tools/lint.txt
+	touch $@
+
+need-lint:
+	@tools/need $(LINT)

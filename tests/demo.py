@@ -1,0 +1,86 @@
+"""The manual's example from the listing to verified files, on a grid of its own: make demo.
+
+Listings and the list show the exact sizes of the manual; what is copied is a copy of the run at 1/64 of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.grid import Grid, agata
+from tests.terminal import last_states, on_terminal
+
+SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
+SMALL = f"e680_1to64/{agata.RUN}"
+
+STORY = (
+    ("What is there?", ("--ls_dir", "--ls_dir e680", "--ls_dir e680/e680")),
+    (
+        "Choose a run folder, and of its crystals those of cluster 03.",
+        (f"--input_dir e680/{agata.RUN}", "--exc '.*.adf'", "--inc '.*/03./.*'"),
+    ),
+    ("List its files. All are on tape.", ("--build_list",)),
+    ("From here on with a copy of this run at 1/64 of the sizes.", (f"--input_dir {SMALL} --build_list",)),
+    ("Bring the files from tape to disk.", ("--bring_online", "--check_status --verbose")),
+    ("Copy them. Each is verified by its checksum, and its pin on the disk is released.", ("--start",)),
+    ("Nothing is left to do.", ("--start", "--release")),
+)
+
+
+def main() -> int:
+    """Tell the story and check its end."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="gridsync-demo-") as folder, Grid(drives=3, seconds=0.8) as grid:
+        data = Path(folder, "data")
+        Path(folder, "Grid.conf").write_text(grid.conf(data))
+        print(f"A grid is up at {grid.door.url}: a dCache with tape, and XRootD at {grid.xrootd.url}")
+        print(f"Open beyond this machine while the demo runs: the ports {grid.open_ports} of XRootD\n")
+        for text, lines in STORY:
+            print(f"# {text}")
+            for line in lines:
+                show(line, {**grid.env, "GRIDSYNC_DIR": folder})
+        wrong = faults(grid, data)
+    for fault in wrong:
+        print(f"WRONG: {fault}", file=sys.stderr)
+    if wrong:
+        return 1
+    print(f"9 of 9 files verified and released, in {time.monotonic() - began:.0f} s. The grid is gone again.")
+    print("Next: make grid opens a shell with such a grid, where gridsync.py --help is a good beginning.")
+    return 0
+
+
+def show(line: str, env: dict[str, str]) -> None:
+    """Run a command line as a user would, on a terminal."""
+    print(f"$ gridsync.py {line}", flush=True)
+    command = [sys.executable, str(SCRIPT), *shlex.split(line)]
+    if sys.stdout.isatty():
+        status = subprocess.run(command, env=env, check=False).returncode
+    else:
+        status, text = on_terminal(command, env)
+        print(last_states(text), end="")
+    print(flush=True)
+    if status:
+        raise SystemExit(f"gridsync.py {line} ended with status {status}")
+
+
+def faults(grid: Grid, data: Path) -> list[str]:
+    """What is not as it should be after the copy."""
+    wanted = {path[len("agata/") :] for path in grid.tree.files(f"agata/{SMALL}") if "/03" in path}
+    wanted = {path for path in wanted if not path.endswith(".adf")}
+    found = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
+    wrong = [f"{path} is not here" for path in wanted - found] + [f"{path} is too much" for path in found - wanted]
+    for path in sorted(wanted & found):
+        if (data / path).read_bytes() != grid.tree.expected(f"agata/{path}"):
+            wrong.append(f"{path} differs")
+        if grid.door.staging.pins(f"agata/{path}"):
+            wrong.append(f"{path} is still pinned")
+    return wrong if len(wanted) == 9 else [*wrong, f"{len(wanted)} files were to be copied, not 9"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

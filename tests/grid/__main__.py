@@ -1,0 +1,82 @@
+"""The test grid to try things by hand: `python3 -m tests.grid` holds it up, with `--shell` a shell lives in it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.grid import Grid
+from tests.grid.pki import PROXIES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PYTHON = "/usr/bin/python3"  # the one that has gfal2
+MOVER_TIMEOUT = 180.0  # as at a real dCache
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--shell"]):
+        print("usage: python3 -m tests.grid [--shell]", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with Grid(drives=3, seconds=1.5) as grid:
+        grid.door.switches.mover_timeout = MOVER_TIMEOUT
+        environment = equip(grid)
+        print(summary(grid), flush=True)
+        return shell(environment) if arguments else hold(environment)
+
+
+def equip(grid: Grid) -> dict[str, str]:
+    """Make all proxies, a work folder with Grid.conf and a gridsync.py on the PATH; the environment to work in."""
+    for kind in PROXIES:
+        grid.pki.proxy(kind)
+    work, tools = grid.folder / "work", grid.folder / "bin"
+    for folder in (work, tools):
+        folder.mkdir()
+    (work / "Grid.conf").write_text(grid.conf(work / "data"))
+    command = tools / "gridsync.py"
+    command.write_text(f'#!/bin/sh\nexec {PYTHON} {shlex.quote(str(REPOSITORY / "gridsync.py"))} "$@"\n')
+    command.chmod(0o755)
+    (grid.pki.home / ".bashrc").write_text("PS1='grid \\w$ '\n")
+    return {**grid.env, "GRIDSYNC_DIR": str(work), "PATH": f"{tools}:{grid.env['PATH']}"}
+
+
+def summary(grid: Grid) -> str:
+    """What runs where, as comments of a shell."""
+    lines = [
+        f"# simulated dCache  {grid.door.url}/agata/   (site LYON)",
+        f"#   pool, tape      {grid.door.pool_url}  {grid.door.tape_url}",
+        f"# XRootD            {grid.xrootd.url}/agata/   (site XROOTD)  {grid.xrootd.root_url}",
+        f"# reachable from other machines: ports {' and '.join(map(str, grid.open_ports))} (XRootD, for VO members)",
+        f"# Alice's proxies    {grid.pki.folder}/proxies/: {' '.join(PROXIES)}",
+        "# e680 has the sizes of the manual, e680_1to64 is the same for copying: gridsync.py --ls_dir e680_1to64",
+    ]
+    return "\n".join(lines)
+
+
+def shell(environment: dict[str, str]) -> int:
+    """A shell in the work folder; its end is the grid's end."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is meant for what runs in the shell
+    command = os.environ.get("SHELL") or "bash"
+    return subprocess.call([command], cwd=environment["GRIDSYNC_DIR"], env=environment)
+
+
+def hold(environment: dict[str, str]) -> int:
+    """Say how another shell gets here, then wait for a signal."""
+    lines = [f"unset {name}" for name in sorted(os.environ.keys() - environment.keys())]
+    changed = sorted(environment.items() - os.environ.items())
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in changed]
+    print("\n".join([*lines, f"cd {environment['GRIDSYNC_DIR']}", "# Ctrl-C ends the grid"]), flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

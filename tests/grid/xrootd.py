@@ -1,0 +1,125 @@
+"""A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.grid.pki import VO, Pki
+from tests.grid.tree import Tree
+
+EXPORT = "agata"
+SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
+ATTEMPTS = 3  # a free port may be taken before XRootD binds it
+PATIENCE = 10  # seconds until it must answer
+
+CONFIG = """\
+all.export /{export}
+all.adminpath {folder}/admin
+all.pidpath {folder}/run
+oss.localroot {folder}/data
+xrd.port {root_port}
+xrd.network nodnr
+xrd.tls {folder}/host.pem {folder}/host.key
+xrd.tlsca certdir {certificates}
+xrd.protocol http:{http_port} libXrdHttp.so
+http.secxtractor libXrdVoms.so
+http.listingdeny no
+http.desthttps yes
+xrootd.chksum adler32
+xrootd.seclib libXrdSec.so
+sec.protocol gsi -certdir:{certificates} -cert:{folder}/host.pem -key:{folder}/host.key {gsi}
+ofs.authorize 1
+acc.authdb {folder}/authdb
+"""
+GSI = "-gmapopt:10 -vomsat:1 -vomsfun:libXrdVoms.so -vomsfunparms:certfmt=raw -crl:1"
+
+
+class XRootD:
+    """One xrootd process; it listens on every address of the machine, `ports` says where."""
+
+    def __init__(self, folder: Path, pki: Pki) -> None:
+        self.folder = folder
+        self.pki = pki
+        self.ports: tuple[int, int] = (0, 0)  # https, root
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.ports[0]}"
+
+    @property
+    def root_url(self) -> str:
+        return f"root://localhost:{self.ports[1]}/"
+
+    def fill(self, tree: Tree) -> None:
+        """Write the files it serves."""
+        tree.write(self.folder / "data", EXPORT, SPARSE_ABOVE)
+
+    def start(self) -> None:
+        """Start the process; `ready` waits for it."""
+        for name in ("admin", "run"):
+            (self.folder / name).mkdir()
+        for name in ("host.pem", "host.key"):
+            shutil.copy(self.pki.folder / name, self.folder)
+        (self.folder / "authdb").write_text(f"o {VO} /{EXPORT} rl\n")
+        if os.getuid() == 0:
+            _give_away(self.folder)
+        self._spawn()
+
+    def ready(self) -> None:
+        """Wait until both ports answer; on other ports if these were taken."""
+        for _ in range(ATTEMPTS):
+            if self._answers():
+                return
+            self.stop()
+            self._spawn()
+        raise RuntimeError(f"XRootD does not start:\n{(self.folder / 'log').read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()  # it keeps nothing that would be worth a farewell
+            self._process.wait()
+
+    def _spawn(self) -> None:
+        self.ports = _free_ports()
+        http_port, root_port = self.ports
+        values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
+        (self.folder / "xrootd.cfg").write_text(CONFIG.format(folder=self.folder, export=EXPORT, **values))
+        # XRootD refuses to run as root. The kernel ends it when the thread that starts it here ends.
+        become = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
+        command = ["setpriv", *become, "--pdeathsig", "KILL", "xrootd", "-c", f"{self.folder}/xrootd.cfg"]
+        with open(self.folder / "log", "wb") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self.folder, env=self.pki.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def _answers(self) -> bool:
+        end = time.monotonic() + PATIENCE
+        while self._process and self._process.poll() is None and time.monotonic() < end:
+            if all(_is_open(port) for port in self.ports):
+                return True
+            time.sleep(0.02)
+        return False
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _give_away(folder: Path) -> None:
+    """Make a folder nobody's own, who runs the server."""
+    nobody = pwd.getpwnam("nobody")
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)

@@ -1,0 +1,270 @@
+"""What a user sees and finds after each command: on the screen, in OUTPUTDIR and in the catalog."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+import gridsync
+from tests.conftest import SCRIPT, User
+from tests.terminal import on_terminal
+
+BIG = 3 * (1 << 20) + 17
+
+
+@pytest.fixture
+def three(user: User, folder: str) -> User:
+    """A user who has listed a folder of three files on disk: empty, small and big."""
+    for name, size in (("empty", 0), ("small", 20_000), ("sub/big", BIG)):
+        user.grid.tree.add(f"agata/{folder}/{name}", size)
+    assert user(f"--input_dir {folder} --build_list").status == 0
+    return user
+
+
+def here(user: User, path: str) -> bytes:
+    return (user.data / path).read_bytes()
+
+
+def test_start_copies_verifies_and_keeps_times(three, folder):
+    status, out, err = three("--start")
+    assert (status, err.count("gridsync:")) == (0, 0)
+    assert "...starting to download the 3 requested files using 4 threads and 1 streams per file...\n" in out
+    totals = "Copied: 3, skipped: 0, failed: 0, waiting on tape: 0; 3.0 MB at "
+    assert totals in out and "verified by checksum: 2, by size only: 1\n" in out
+    for path, row in three.catalog().items():
+        assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
+        assert int((three.data / path).stat().st_mtime) == gridsync.seconds_of(row["mtime"])
+        assert (row["downloaded"], row["verified"]) == ("yes", "adler32" if int(row["size"]) else "size")
+    assert three.files() == sorted(three.catalog())
+
+
+def test_a_second_start_copies_nothing(three):
+    three("--start")
+    three.grid.door.log.clear()
+    status, out, _ = three("--start")
+    assert status == 0 and "Copied: 0, skipped: 3, failed: 0" in out and "starting to download" not in out
+    assert three.grid.door.log.count() == 0
+
+
+def test_an_interrupted_copy_goes_on_where_it_was(three, folder):
+    path = f"{folder}/sub/big"
+    part = three.data / f"{path}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(three.grid.tree.expected(f"agata/{path}")[:1_000_000])
+    three.grid.door.log.clear()
+    assert three("--start").status == 0
+    assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
+    asked = [record.range for record in three.grid.door.log.matching(role="pool") if record.path.endswith("big")]
+    assert asked == [f"bytes=1000000-{BIG - 1}"]
+
+
+def test_a_part_file_of_other_content_does_not_end_up_in_the_file(three, folder):
+    part = three.data / f"{folder}/sub/big.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x" * 1_000_000)
+    assert three("--start").status == 0
+    assert here(three, f"{folder}/sub/big") == three.grid.tree.expected(f"agata/{folder}/sub/big")
+
+
+def test_wrong_bytes_never_get_the_real_name(three, folder):
+    three.grid.tree.file(f"agata/{folder}/small").start += 1  # other content than was listed, of the same size
+    status, out, err = three("--start")
+    assert status == 1 and "Copied: 2, skipped: 0, failed: 1" in out
+    assert f"gridsync: {folder}/small: the door says adler32:" in err and "--nochecksum" in err
+    assert three.files() == [f"{folder}/empty", f"{folder}/sub/big"]
+    row = three.catalog()[f"{folder}/small"]
+    assert row["downloaded"] == "no" and "the door says" in row["error"]
+
+
+def test_nochecksum_takes_them_and_says_so(three, folder):
+    three.grid.tree.file(f"agata/{folder}/small").start += 1
+    status, out, _ = three("--start --nochecksum")
+    assert status == 0 and "verified by checksum: 0, by size only: 3\n" in out
+    assert three.catalog()[f"{folder}/small"]["verified"] == "size"
+
+
+def test_a_file_without_checksum_at_the_door_is_counted_by_size(user, folder):
+    user.grid.tree.add(f"agata/{folder}/bare", 5000, checksums=())
+    out = user(f"--input_dir {folder} --build_list --start").out
+    assert "verified by checksum: 0, by size only: 1\n" in out
+
+
+def test_an_unknown_local_file_is_adopted_when_it_is_the_same(three, folder):
+    path = three.data / folder / "small"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(three.grid.tree.expected(f"agata/{folder}/small"))
+    three.grid.door.log.clear()
+    status, out, _ = three("--start")
+    assert status == 0 and "Copied: 2, skipped: 1" in out
+    assert not [r for r in three.grid.door.log.matching(method="GET") if r.path.endswith("small")]
+    assert three.catalog()[f"{folder}/small"]["downloaded"] == "yes"
+
+
+@pytest.mark.parametrize("mine", [b"mine", b"x" * 20_000], ids=["shorter", "other"])
+def test_an_unknown_local_file_that_differs_is_named_and_left_alone(three, folder, mine):
+    path = three.data / folder / "small"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(mine)
+    status, _, err = three("--start")
+    assert status == 1 and f"{folder}/small: another file is here under its name; --overwrite replaces it" in err
+    assert path.read_bytes() == mine
+    assert three("--start --overwrite").status == 0
+    assert path.read_bytes() == three.grid.tree.expected(f"agata/{folder}/small")
+
+
+def test_a_file_that_was_removed_here_is_fetched_again(three, folder):
+    three("--start")
+    (three.data / folder / "small").unlink()
+    assert "Copied: 1, skipped: 2" in three("--start").out
+
+
+def test_files_on_tape_wait_and_are_not_asked_for_by_a_get(user, folder):
+    user.grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
+    user.grid.tree.add(f"agata/{folder}/disk", 10)
+    user(f"--input_dir {folder} --build_list")
+    user.grid.door.log.clear()
+    status, out, _ = user("--start")
+    assert status == 1 and "Copied: 1, skipped: 0, failed: 0, waiting on tape: 1" in out
+    assert [record.path for record in user.grid.door.log.matching(role="pool")] == [f"/agata/{folder}/disk"]
+    assert user.grid.door.log.count(path=f"/agata/{folder}/tape") == 0
+
+
+def wait_until_online(user: User, seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    while "NEARLINE=0" not in user("--check_status").out:
+        assert time.monotonic() < ends
+
+
+def test_what_is_verified_is_released_and_the_rest_stays_pinned(user, folder):
+    user.grid.tree.add(f"agata/{folder}/good", 10, tape=True)
+    user.grid.tree.add(f"agata/{folder}/bad", 10, tape=True)
+    user(f"--input_dir {folder} --build_list --bring_online")
+    wait_until_online(user)
+    user.grid.tree.file(f"agata/{folder}/bad").start += 1
+    assert user("--start").status == 1
+    pins = user.grid.door.staging.pins
+    assert (len(pins(f"agata/{folder}/good")), len(pins(f"agata/{folder}/bad"))) == (0, 1)
+    assert [row["request"] != "" for row in user.catalog().values()] == [True, False]
+
+
+def test_bring_online_asks_for_200_at_a_time_and_once(user, folder):
+    for number in range(201):
+        user.grid.tree.add(f"agata/{folder}/{number:03d}", 10, tape=True)
+    user.grid.door.log.clear()
+    assert user(f"--input_dir {folder} --build_list --bring_online").status == 0
+    assert user("--bring_online").status == 0
+    assert user.grid.door.log.count(role="tape", path="/api/v1/tape/stage") == 2
+    assert len({row["request"] for row in user.catalog().values()}) == 2
+
+
+def on_a_terminal(user: User, line: str, status: int = 0) -> str:
+    """What a terminal shows of a command, each state of a redrawn line on a line of its own."""
+    found, text = on_terminal(["/usr/bin/python3", str(SCRIPT), *line.split()], user.env)
+    assert found == status, text
+    return text
+
+
+def test_the_spinner_waits_on_a_terminal_until_all_is_online(user, folder):
+    for number in range(4):
+        user.grid.tree.add(f"agata/{folder}/{number}", 10, tape=True)
+    user(f"--input_dir {folder} --build_list")
+    screen = on_a_terminal(user, "--bring_online")
+    assert "4 files ONLINE over 4, 0 remaining ..." in screen
+    assert [row["locality"] for row in user.catalog().values()] == ["ONLINE"] * 4
+
+
+def test_a_terminal_shows_the_progress_line_from_the_first_second(three):
+    screen = on_a_terminal(three, "--start")
+    assert "Copied files: 3/3, current: 0.0 B, total: 3.0 MB/3.0 MB, rate=" in screen
+
+
+def test_a_failed_staging_is_named_with_the_doors_reason(user, folder):
+    path = f"agata/{folder}/broken"
+    user.grid.tree.add(path, 10, tape=True)
+    user.grid.robot.fail[path] = "tape 007 is torn"
+    user(f"--input_dir {folder} --build_list")
+    screen = on_a_terminal(user, "--bring_online", 1)
+    assert "could not be brought online: " in screen and "tape 007 is torn" in screen
+    assert "torn" in user.catalog()[f"{folder}/broken"]["error"]
+
+
+def test_no_proxy_is_one_sentence_and_status_3(user):
+    status, _, err = user("--ls_dir", X509_USER_PROXY="/nonexistent")
+    assert status == 3
+    assert err == "gridsync: there is no proxy at /nonexistent; make a new one with voms-proxy-init --voms vo.agata.org\n"
+
+
+def test_an_expired_proxy_is_seen_before_the_door_is(user):
+    user.grid.door.log.clear()
+    status, _, err = user("--ls_dir", X509_USER_PROXY=str(user.grid.pki.proxy("expired")))
+    assert status == 3 and "ended" in err and user.grid.door.log.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ("--lsdir", 2, "no such option: --lsdir; did you mean --ls_dir?"),
+        ("--ver", 2, "no such option: --ver"),
+        ("--threads 0", 2, "THREADS in [gridsync] is '0'; expected a whole number from 1 on"),
+        ("--threads many", 2, "expected a whole number from 1 on"),
+        ("--from LION", 2, "there is no site LION in"),
+        ("--inc [a", 2, "--inc: '[a' is no regular expression"),
+        ("run_*", 2, "'run_*' belongs to no option (is a pattern without quotes?)"),
+        ("--build_list", 2, "no folder is chosen; give one with --input_dir=path"),
+        ("--start", 2, "run --build_list first"),
+        ("--ls_dir nowhere", 2, "nowhere: there is no such file or folder"),
+        ("--ls_dir ../..", 2, "is not a path on the grid"),
+        ("--workdir /nonexistent --show_conf", 2, "the work folder /nonexistent does not exist"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_its_status(user, line, status, says):
+    before = (user.folder / "Grid.conf").read_text()
+    result = user(line)
+    assert result.status == status
+    assert result.err.startswith("gridsync: ") and result.err.count("\n") == 1 and says in result.err
+    assert (user.folder / "Grid.conf").read_text() == before
+
+
+def test_a_second_writer_leaves_at_once_with_6(three):
+    with gridsync.Lock(str(three.folder)):
+        status, _, err = three("--start")
+    assert status == 6 and f"process {os.getpid()} " in err
+
+
+def test_no_option_prints_the_help(user):
+    assert user("") == (0, user("--help").out, "")
+    assert user("--version").out == f"gridsync {gridsync.__version__}\n"
+
+
+def test_names_may_be_written_with_dashes_and_values_behind_a_blank(user):
+    assert user("--ls-dir=e680").out == user("--ls_dir e680").out
+
+
+def test_quiet_prints_nothing_when_nothing_is_wrong(three):
+    assert three("--build_list --start --quiet") == (0, "", "")
+
+
+def test_debug_shows_requests_but_no_secret(three):
+    err = three("--start --debug").err
+    assert "GET https://localhost:" in err and "uuid=" not in err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(user):
+    command = f"/usr/bin/python3 {SCRIPT} --ls_dir | head -1"
+    done = subprocess.run(["bash", "-c", command], env=user.env, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_help_needs_neither_grid_nor_gfal2():
+    code = "import gridsync, sys\nassert not {'gfal2', 'requests', 'tqdm', 'ssl'} & set(sys.modules)"
+    subprocess.run(["/usr/bin/python3", "-c", code], cwd=SCRIPT.parent, check=True)
+
+
+def test_what_is_gone_at_the_site_but_here_stays_in_the_catalog(three, folder):
+    three("--start")
+    three.grid.tree.remove(f"agata/{folder}/sub")
+    assert three("--build_list").status == 0
+    assert three.catalog()[f"{folder}/sub/big"]["downloaded"] == "yes"

@@ -1,0 +1,82 @@
+"""Grid.conf: what is kept, what is refused, and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gridsync import DEFAULT_CONF, Config, UsageError, grid_path, patterns_of, with_setting
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "Grid.conf.example"
+
+
+def config(folder: Path, text: str) -> Config:
+    (folder / "Grid.conf").write_text(text)
+    return Config(str(folder))
+
+
+def test_the_example_is_what_the_first_run_writes():
+    assert EXAMPLE.read_text() == DEFAULT_CONF.format(output_dir="/data/")
+
+
+def test_the_defaults_make_sense(tmp_path):
+    settings = Config(str(tmp_path)).settings()
+    assert settings.site.server == "https://ccdavegee.in2p3.fr:2880"
+    assert (settings.site.base, settings.threads, settings.pin_days) == ("agata", 4, 7)
+
+
+def test_a_change_keeps_comments_and_unknown_keys(tmp_path):
+    before = "# mine\n[gridsync]\n  # why\nSITE = A\nMOOD = fine\n\n[A]\nSERVER = https://a/\n# end\n"
+    changed = config(tmp_path, before)
+    changed.change({"SITE": "B", "INPUTDIR": "run"})
+    changed.save()
+    assert (tmp_path / "Grid.conf").read_text() == before.replace("SITE = A", "SITE = B").replace(
+        "MOOD = fine\n", "MOOD = fine\nINPUTDIR = run\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("", "\n\n[s]\nK = v\n"),
+        ("[s]", "[s]\nK = v\n"),
+        ("[s]\nk=1\n", "[s]\nK = v\n"),
+        ("[t]\nK = 1\n[s]\n\n[u]\n", "[t]\nK = 1\n[s]\nK = v\n\n[u]\n"),
+        ("[s]\nKK = 1\n", "[s]\nKK = 1\nK = v\n"),
+    ],
+)
+def test_one_value_is_changed_and_no_other_line(text, after):
+    assert with_setting(text, "s", "K", "v") == after
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("SITE = A\n", "Grid.conf, line 1: expected a [section]"),
+        ("[gridsync]\nSITE = A\nwhat is this\n", "Grid.conf, line 3: expected KEY = value"),
+        ("[gridsync]\nSITE = A\nsite = B\n", "Grid.conf, line 3: SITE is given twice"),
+        ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "there is no site LION in .*; did you mean LYON?"),
+        ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
+        ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
+        ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_place(tmp_path, text, says):
+    with pytest.raises(UsageError, match=says.replace("[section]", r"\[section\]").replace("?", r"\?")):
+        config(tmp_path, text).settings()
+
+
+def test_a_wrong_pattern_is_refused_with_the_place_of_the_error():
+    with pytest.raises(UsageError, match=r"--inc: 'b\(' is no regular expression: .* at character 2"):
+        patterns_of("a:b(", "--inc")
+
+
+@pytest.mark.parametrize(("text", "path"), [("/", ""), ("a/b/", "a/b"), ("/a//b", "a/b"), ("./a", "a")])
+def test_paths_are_written_in_one_way(text, path):
+    assert grid_path(text) == path
+
+
+def test_a_path_never_climbs():
+    with pytest.raises(UsageError):
+        grid_path("a/../../b")

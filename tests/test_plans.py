@@ -1,0 +1,130 @@
+"""Decisions: tables of facts and what is to be done."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gridsync import (
+    Action,
+    Entry,
+    LocalFile,
+    Locality,
+    Row,
+    Scope,
+    copy_action,
+    plan_catalog,
+    plan_release,
+    plan_staging,
+    totals_of,
+)
+
+ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
+ENTRY = Entry("run/a", False, 10, 1000, "adler32:00000001", Locality.NEARLINE)
+SAME, OTHER_TIME, SHORTER = LocalFile(10, 1000, True), LocalFile(10, 2000, True), LocalFile(9, 1000, True)
+FOLDER = LocalFile(10, 1000, False)
+SCOPE = Scope("LYON", "run", (), ())
+
+
+@pytest.mark.parametrize(
+    ("locality", "downloaded", "here", "overwrite", "action"),
+    [
+        ("ONLINE", False, None, False, Action.COPY),
+        ("NEARLINE", False, None, False, Action.WAIT),
+        ("OFFLINE", False, None, False, Action.LOST),
+        ("unknown", False, None, False, Action.COPY),
+        ("ONLINE", True, SAME, False, Action.SKIP),
+        ("NEARLINE", True, SAME, False, Action.SKIP),
+        ("ONLINE", True, SAME, True, Action.COPY),
+        ("NEARLINE", True, SAME, True, Action.WAIT),
+        ("ONLINE", True, None, False, Action.COPY),  # somebody has removed it
+        ("ONLINE", True, OTHER_TIME, False, Action.ADOPT),  # somebody has touched it
+        ("ONLINE", True, SHORTER, False, Action.KEEP),
+        ("ONLINE", False, SAME, False, Action.ADOPT),
+        ("ONLINE", False, SHORTER, False, Action.KEEP),
+        ("ONLINE", False, SHORTER, True, Action.COPY),
+        ("ONLINE", False, FOLDER, False, Action.KEEP),
+        ("ONLINE", False, FOLDER, True, Action.KEEP),
+    ],
+)
+def test_what_start_does_with_a_file(locality, downloaded, here, overwrite, action):
+    row = ROW._replace(locality=Locality(locality), downloaded=downloaded)
+    assert copy_action(row, here, overwrite) is action
+
+
+def test_an_empty_file_needs_no_tape():
+    assert copy_action(ROW._replace(size=0, locality=Locality.NEARLINE), None, False) is Action.COPY
+
+
+HERE = ROW._replace(downloaded=True, verified="adler32", request="r1")
+
+
+@pytest.mark.parametrize(
+    ("known", "listed", "after"),
+    [
+        ([], ENTRY, ROW._replace(locality=Locality.NEARLINE)),
+        ([HERE], ENTRY, HERE._replace(locality=Locality.NEARLINE)),
+        # Only the time is new: the checksum says that the content is not.
+        ([HERE], ENTRY._replace(mtime=2000), HERE._replace(mtime=2000, locality=Locality.NEARLINE)),
+        # New content: what is here is old, but the pin is still held.
+        (
+            [HERE],
+            ENTRY._replace(checksum="adler32:00000002"),
+            ROW._replace(checksum="adler32:00000002", locality=Locality.NEARLINE, request="r1"),
+        ),
+        ([HERE], ENTRY._replace(size=11), ROW._replace(size=11, locality=Locality.NEARLINE, request="r1")),
+        # Without a checksum the time decides.
+        ([HERE], ENTRY._replace(checksum=""), HERE._replace(locality=Locality.NEARLINE)),
+        (
+            [HERE],
+            ENTRY._replace(checksum="", mtime=2000),
+            ROW._replace(checksum="", mtime=2000, locality=Locality.NEARLINE, request="r1"),
+        ),
+    ],
+)
+def test_a_new_listing_keeps_what_is_known_of_unchanged_files(known, listed, after):
+    assert plan_catalog(known, [listed], SCOPE, []) == [after]
+
+
+@pytest.mark.parametrize(
+    ("row", "stays"),
+    [
+        (ROW, False),
+        (ROW._replace(downloaded=True), True),
+        (ROW._replace(request="r1"), True),
+        (ROW._replace(path="elsewhere/b"), False),
+        (ROW._replace(path="elsewhere/b", downloaded=True), True),
+        (ROW._replace(site="CNAF", request="r1"), True),
+        (ROW._replace(path="run/closed/b"), True),  # a folder that could not be read
+        (ROW._replace(path="run/closed2/b"), False),
+    ],
+)
+def test_rows_that_are_not_listed_stay_while_they_are_here_or_pinned(row, stays):
+    assert (row in plan_catalog([row], [], SCOPE, ["run/closed"])) is stays
+
+
+def test_a_listing_counts_only_in_scope():
+    scope = Scope("LYON", "run", (re.compile("/03./"),), (re.compile(r".*\.adf"),))
+    paths = ["run/03A/a.cdat", "run/03A/a.adf", "run/00A/a.cdat", "run2/03A/a.cdat"]
+    rows = plan_catalog([], [ENTRY._replace(path=path) for path in paths], scope, [])
+    assert [row.path for row in rows] == ["run/03A/a.cdat"]
+
+
+def test_staging_asks_once_for_each_file_still_to_be_copied():
+    tape = ROW._replace(locality=Locality.NEARLINE)
+    asked = [tape, ROW._replace(path="run/on-disk")]
+    others = [tape._replace(request="r1"), tape._replace(downloaded=True), tape._replace(size=0)]
+    assert plan_staging(asked + others) == asked
+
+
+def test_releases_go_by_request_and_at_most_200_files():
+    rows = [ROW._replace(path=f"run/{number:03d}", request="r1 r2" if number == 7 else "r1") for number in range(201)]
+    planned = plan_release(rows)
+    assert [(request, len(some)) for request, some in planned] == [("r1", 200), ("r1", 1), ("r2", 1)]
+
+
+def test_totals_count_localities_of_what_remains():
+    total = totals_of([ROW, ROW._replace(locality=Locality.NEARLINE), ROW._replace(downloaded=True, size=5)])
+    assert total[:4] == (3, 1, 25, 5)
+    assert [total.localities[where] for where in Locality] == [1, 1, 0, 0]

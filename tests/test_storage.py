@@ -109,7 +109,7 @@ def test_a_proxy_without_the_vo_is_refused(grid, door, proxy):
 @pytest.mark.parametrize("door", DOORS)
 def test_an_expired_proxy_is_a_matter_of_credentials(grid, door):
     # TLS 1.3 tells the client late: it may see the alert, or only that the line is dead.
-    with pytest.raises((CredentialError, DoorError), match="does not accept your proxy|is your proxy valid"):
+    with pytest.raises((CredentialError, DoorError), match=r"does not accept your proxy|is your proxy valid"):
         storage_at(grid, server_of(grid, door), "expired").entries("")
 
 

@@ -87,7 +87,7 @@ class Guests:
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
             file.write("".join(certificate.public_bytes() for certificate in chain))
             file.flush()
-            command = ["voms-proxy-info", "-file", file.name, "-identity", "-vo", "-actimeleft"]
+            command = ["voms-proxy-info2", "-file", file.name, "-identity", "-vo", "-actimeleft"]
             run = subprocess.run(command, env=self._pki.environment(), capture_output=True, text=True, timeout=30)
         dn, vo, left = [*run.stdout.splitlines(), "", "", ""][:3]
         return Guest(dn, time.time() + int(left) if vo == VO else 0)

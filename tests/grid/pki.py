@@ -113,7 +113,7 @@ class Pki:
         return path
 
     def _make_proxy(self, options: list[str], path: Path) -> None:
-        tool = ["voms-proxy-init", "-valid", "72:00"]
+        tool = ["voms-proxy-init2", "-valid", "72:00"]
         if options:
             vo = options[-1]
             tool = ["voms-proxy-fake", "-newformat", *options, "-fqan", f"/{vo}/Role=NULL/Capability=NULL"]

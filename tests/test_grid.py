@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.grid import Grid, agata
+from tests.grid import Grid, agata, xrootd
 from tests.grid.tree import BOTH, PERIOD, TAPE, Tree, checksum
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -360,6 +360,20 @@ def test_xrootd_serves_the_trees_content(grid: Grid) -> None:
     assert (status, body == grid.tree.expected(path)) == (200, True)
     _, _, headers = curl(grid, "-I", "-H", "Want-Digest: adler32", f"{grid.xrootd.url}/{path}")
     assert headers["digest"] == f"adler32={zlib.adler32(body):08x}"
+
+
+def test_xrootd_goes_elsewhere_when_its_port_is_taken(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = xrootd.XRootD(grid.folder / "second", grid.pki)
+    second.fill(grid.tree)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken, (free, root) = other.getsockname()[1], xrootd.free_ports()
+        offers = iter([(taken, root), (free, root)])
+        monkeypatch.setattr(xrootd, "free_ports", lambda: next(offers))
+        second.start()
+        second.ready()
+    assert second.ports == (free, root)
+    assert curl(grid, f"{second.url}/agata/host_adler32")[0] == 200
+    second.stop()
 
 
 # == The grid as a program ==============================================================================

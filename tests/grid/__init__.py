@@ -46,10 +46,10 @@ class Grid:
     def _start(self) -> None:
         self.folder.chmod(0o755)
         self.pki.create()
-        self.xrootd.fill(self.tree)
-        self.xrootd.start()
         self.door = Door(self.tree, self.pki, self.robot)
         self.door.start()
+        self.xrootd.fill(self.tree)
+        self.xrootd.start()
         self.env = {**self.pki.environment(), "X509_USER_PROXY": str(self.pki.proxy("good"))}
         self.xrootd.ready()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from tests.grid.tree import Tree
 EXPORT = "agata"
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
 ATTEMPTS = 3  # a free port may be taken before XRootD binds it
-PATIENCE = 10  # seconds until it must answer
+PATIENCE = 10  # seconds until it must be up
+UP = re.compile(rb"xrootd \S+ initialization completed")
 
 CONFIG = """\
 all.export /{export}
@@ -73,9 +75,9 @@ class XRootD:
         self._spawn()
 
     def ready(self) -> None:
-        """Wait until both ports answer; on other ports if these were taken."""
+        """Wait until it serves both ports; on other ports if these were taken."""
         for _ in range(ATTEMPTS):
-            if self._answers():
+            if self._is_up():
                 return
             self.stop()
             self._spawn()
@@ -87,7 +89,7 @@ class XRootD:
             self._process.wait()
 
     def _spawn(self) -> None:
-        self.ports = _free_ports()
+        self.ports = free_ports()
         http_port, root_port = self.ports
         values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
         (self.folder / "xrootd.cfg").write_text(CONFIG.format(folder=self.folder, export=EXPORT, **values))
@@ -99,23 +101,20 @@ class XRootD:
                 command, cwd=self.folder, env=self.pki.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
+        """Its own word in the log counts: on a taken port somebody else would answer."""
         end = time.monotonic() + PATIENCE
         while self._process and self._process.poll() is None and time.monotonic() < end:
-            if all(_is_open(port) for port in self.ports):
+            if UP.search((self.folder / "log").read_bytes()):
                 return True
             time.sleep(0.02)
         return False
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody has just now."""
     with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
         return one.getsockname()[1], other.getsockname()[1]
-
-
-def _is_open(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _give_away(folder: Path) -> None:

@@ -15,6 +15,7 @@ Sections, each using only those above it:
   Storage       the seam: the verbs behind which doors and engines differ
   HTTP          a WebDAV door spoken to directly
   Tape          the Tape REST API of a site
+  gfal2         the same verbs through gfal2
   Plans         decisions, without disk, network or clock
   Report        everything that is printed
   Engine        threads, retries, waiting
@@ -167,9 +168,11 @@ class Site(NamedTuple):
     name: str
     server: str
     base: str
+    engine: str
     tape_api: str
     tape_base: str
     ca_dir: str
+    token: str
     first_byte: int
     silence: int
 
@@ -184,6 +187,7 @@ class Settings(NamedTuple):
     exclude: str
     threads: int
     vo: str
+    proxy_hours: int
     pin_days: int
     retries: int
 
@@ -298,6 +302,19 @@ def seconds_of(text: str) -> int:
     )
 
 
+def moment_text(when: float) -> str:
+    """A moment as Mon Oct 20 14:55:27 UTC 2025."""
+    day, year = time.asctime(time.gmtime(when)).rsplit(" ", 1)  # in English whatever the locale
+    return f"{day} UTC {year}"
+
+
+def left_text(ends: float, now: float) -> str:
+    """How long something still is valid."""
+    if ends <= now:
+        return f"ended {duration_text(now - ends)} ago"
+    return f"{duration_text(ends - now)} left, until {moment_text(ends)}"
+
+
 def grid_path(text: str) -> str:
     """A path as the catalog writes it: no slash around it, none doubled; "/" gives the empty path."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
@@ -331,8 +348,9 @@ INCLUDE =
 EXCLUDE =
 # Files copied at once.
 THREADS = 4
-# The virtual organisation that your proxy is of.
+# The virtual organisation that your proxy is of, and for how many hours it is made.
 VO = vo.agata.org
+PROXY_HOURS = 72
 # Days that staged files stay on disk at the site.
 PIN_DAYS = 7
 # Further attempts after a failure that may pass.
@@ -348,6 +366,12 @@ SERVER = https://xfer-archive.cr.cnaf.infn.it:8443/
 BASE_DIR_ON_GRID = agata/
 
 # A site can also have:
+#   ENGINE = gfal2         how it is spoken to: auto (http for https doors, gfal2
+#                          for root, sftp, ...), http or gfal2. gfal2 follows
+#                          redirects by itself and shows your proxy to whatever
+#                          host they name
+#   TOKEN = env:NAME       a bearer token instead of a proxy: env:NAME, file:PATH
+#                          or cmd:COMMAND say where it comes from
 #   TAPE_API = none        it has no tape; or the URL of its Tape REST API,
 #                          where /.well-known/wlcg-tape-rest-api is wrong
 #   TAPE_BASE = /pnfs      prefix of paths at the tape service, where it has
@@ -359,6 +383,7 @@ BASE_DIR_ON_GRID = agata/
 """
 
 GENERAL = "gridsync"  # the section that is no site
+WEB = ("https", "davs", "http")  # the schemes that the http engine speaks
 
 
 @contextlib.contextmanager
@@ -463,7 +488,7 @@ class Config:
         keys = self.values[name]
         server = keys.get("SERVER", "").rstrip("/")
         parts = urlsplit(server)
-        if parts.scheme not in ("https", "davs", "http") or not parts.hostname:
+        if not parts.scheme or not (parts.hostname or parts.scheme == "file"):
             raise UsageError(
                 f"{self.path}: SERVER of [{name}] is {server!r}; expected a URL like https://door.example.org:2880/"
             )
@@ -471,12 +496,27 @@ class Config:
             name=name,
             server=server,
             base=grid_path(keys.get("BASE_DIR_ON_GRID", "")),
+            engine=self.engine(name, parts.scheme),
             tape_api=keys.get("TAPE_API", "auto"),
             tape_base=keys.get("TAPE_BASE", "").rstrip("/"),
             ca_dir=keys.get("CA_DIR", ""),
+            token=keys.get("TOKEN", ""),
             first_byte=self.number(name, "FIRST_BYTE", 300),
             silence=self.number(name, "SILENCE", 120),
         )
+
+    def engine(self, name: str, scheme: str) -> str:
+        """The engine of a site: http for https doors, gfal2 for all else, unless ENGINE says another."""
+        engine = self.values.get(name, "ENGINE", fallback="") or "auto"
+        if engine not in ("auto", "http", "gfal2"):
+            raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected auto, http or gfal2")
+        if engine == "auto":
+            engine = "http" if scheme in WEB else "gfal2"
+        if engine == "http" and scheme not in WEB:
+            raise UsageError(f"{self.path}: [{name}] is not an https door, so it needs ENGINE = gfal2")
+        if engine == "gfal2" and scheme in WEB and self.values[name].get("TOKEN"):
+            raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; leave ENGINE = auto")
+        return engine
 
     def settings(self) -> Settings:
         """All of it, checked."""
@@ -488,6 +528,7 @@ class Config:
             exclude=self.general("EXCLUDE", ""),
             threads=self.number(GENERAL, "THREADS", 4),
             vo=self.general("VO", "vo.agata.org"),
+            proxy_hours=self.number(GENERAL, "PROXY_HOURS", 72),
             pin_days=self.number(GENERAL, "PIN_DAYS", 7),
             retries=self.number(GENERAL, "RETRIES", 4),
         )
@@ -518,10 +559,94 @@ def scope_of(settings: Settings) -> Scope:
 
 
 # == Credentials ==============================================================
-# What a door asks to see. The proxy is read here only to say in time that it is over.
+# Proxies are made by a VOMS client and judged here by what is in them: the exit codes and texts of the clients differ.
 
-# The two times of a certificate's validity, as they stand in its DER: UTCTime or GeneralizedTime, twice.
-VALIDITY = re.compile(rb"(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)")
+AC_SEQUENCE = bytes.fromhex("2b06010401be45646405")  # the OID of the extension that holds what the VO has signed
+NAME_PARTS = {
+    "550403": "CN", "550406": "C", "550407": "L", "550408": "ST", "55040a": "O", "55040b": "OU",
+    "0992268993f22c640119": "DC", "0992268993f22c640101": "UID", "2a864886f70d010901": "emailAddress",
+}  # fmt: skip
+GRACE = 600  # seconds that a lifetime may fall short of what was asked
+CLIENT_LIMIT = 120  # seconds for a helper program
+TOKEN_LIFE = 60  # seconds for which a token is not asked for again
+HELPER_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_", "TZ", "TMP", "X509_", "VOMS_", "JAVA_", "OIDC_", "XDG_")
+
+
+class Proxy(NamedTuple):
+    """What a file with a chain of certificates says: of whom, and until when."""
+
+    path: str
+    subject: str  # of its first certificate
+    ends: float  # when the first of the chain ends
+    vo: str = ""
+    attribute_ends: float = 0.0  # until when the VO vouches
+
+
+def der(data: bytes) -> list[tuple[int, bytes]]:
+    """The tags and contents that stand side by side in some DER."""
+    found, at = [], 0
+    while at < len(data):
+        tag, size, at = data[at], data[at + 1], at + 2
+        if size >= 0x80:
+            count = size - 0x80
+            size, at = int.from_bytes(data[at : at + count], "big"), at + count
+        found.append((tag, data[at : at + size]))
+        at += size
+    return found
+
+
+def inner(data: bytes, depth: int) -> bytes:
+    """The first content, so many levels down."""
+    for _ in range(depth):
+        data = der(data)[0][1]
+    return data
+
+
+def sequences(data: bytes) -> list[bytes]:
+    """Those of the parts that are a SEQUENCE."""
+    return [content for tag, content in der(data) if tag == 0x30]
+
+
+def end_of(validity: bytes) -> float:
+    """When a validity ends."""
+    tag, text = der(validity)[1]
+    digits = text.decode() if tag == 0x18 else f"20{text.decode()}"
+    return calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%SZ"))
+
+
+def subject_of(name: bytes) -> str:
+    """A distinguished name as /DC=org/CN=Alice."""
+    text = ""
+    for _, relative in der(name):
+        (_, kind), (_, value) = der(inner(relative, 1))
+        text += f"/{NAME_PARTS.get(kind.hex(), 'OID')}={value.decode('utf-8', 'replace')}"
+    return text
+
+
+def attribute_of(certificate: bytes) -> tuple[str, float]:
+    """The VO that vouches in a proxy's extensions, and until when."""
+    for _, extension in der(inner(der(certificate)[-1][1], 1)):
+        (_, kind), *_, (_, value) = der(extension)
+        if kind == AC_SEQUENCE:
+            _, _, validity, attributes, *_ = sequences(inner(value, 4))
+            vo = re.search(rb"\x04[^\x80-\xff]/([\w.-]+)", attributes, re.DOTALL)  # the first of /VO/group/Role=...
+            return vo[1].decode() if vo else "", end_of(validity)
+    return "", 0.0
+
+
+def read_proxy(path: str) -> Proxy:
+    """What a file of certificates says; OSError or ValueError if it says nothing."""
+    import ssl
+
+    with open(path, encoding="latin-1") as file:
+        texts = re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", file.read(), re.DOTALL)
+    try:
+        # Version, serial number, then as sequences: algorithm, issuer, validity, subject.
+        chain = [inner(ssl.PEM_cert_to_DER_cert(text), 2) for text in texts]
+        ends = min(end_of(sequences(certificate)[2]) for certificate in chain)
+        return Proxy(path, subject_of(sequences(chain[0])[3]), ends, *attribute_of(chain[0]))
+    except (IndexError, ValueError) as error:
+        raise ValueError(f"{path} holds no certificate") from error
 
 
 def proxy_file() -> str:
@@ -529,34 +654,191 @@ def proxy_file() -> str:
     return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
 
 
-def certificates_end(pem: str) -> float:
-    """When the first certificate of a chain to end ends."""
-    import ssl
-
-    ends = []
-    for text in re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL):
-        times = VALIDITY.search(ssl.PEM_cert_to_DER_cert(text))
-        if not times:
-            raise ValueError("a certificate without its validity")
-        digits = (times[4] or b"20" + times[3]).decode()
-        ends.append(calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%S")))
-    return min(ends)
-
-
-def valid_proxy(vo: str, now: float) -> str:
-    """The file of the user's proxy, which has not ended."""
+def valid_proxy(vo: str, now: float) -> Proxy:
+    """The user's proxy, which has not ended, and whose VO still vouches."""
     path = proxy_file()
-    remedy = f"make a new one with voms-proxy-init --voms {vo}"
+    remedy = "make a new one with --new_proxy"
     try:
-        with open(path, encoding="ascii") as file:
-            ends = certificates_end(file.read())
+        proxy = read_proxy(path)
     except FileNotFoundError as error:
         raise CredentialError(f"there is no proxy at {path}; {remedy}") from error
     except (OSError, ValueError) as error:
         raise CredentialError(f"the proxy {path} can't be read ({error}); {remedy}") from error
+    if proxy.ends <= now:
+        raise CredentialError(f"your proxy {path} ended {duration_text(now - proxy.ends)} ago; {remedy}")
+    if not proxy.vo:
+        raise CredentialError(f"your proxy {path} is of no VO; {remedy}")
+    if proxy.vo != vo:
+        raise CredentialError(f"your proxy {path} is of {proxy.vo} and not of {vo}; {remedy}, or mend VO in Grid.conf")
+    if proxy.attribute_ends <= now:
+        ago = duration_text(now - proxy.attribute_ends)
+        raise CredentialError(f"{vo} vouches in your proxy {path} no more, since {ago}; {remedy}")
+    return proxy
+
+
+def user_certificate(now: float) -> tuple[str, str]:
+    """The files of the user's certificate and key, fit for a VOMS client."""
+    globus = os.path.expanduser("~/.globus")
+    certificate = os.environ.get("X509_USER_CERT") or f"{globus}/usercert.pem"
+    key = os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
+    for path in (certificate, key):
+        if not os.path.exists(path):
+            raise CredentialError(
+                f"there is no {path}; make it from the file that your browser exports: ./gen_cert.sh FILE.p12"
+            )
+    if os.stat(key).st_mode & 0o077:
+        raise CredentialError(f"others can read your key {key}, so no client takes it; chmod 400 {key}")
+    if os.stat(certificate).st_mode & 0o022:
+        raise CredentialError(f"others can write your certificate {certificate}; chmod 644 {certificate}")
+    try:
+        ends = read_proxy(certificate).ends
+    except (OSError, ValueError) as error:
+        raise CredentialError(f"your certificate can't be read: {error}; see ./gen_cert.sh") from error
     if ends <= now:
-        raise CredentialError(f"your proxy {path} ended {duration_text(now - ends)} ago; {remedy}")
-    return path
+        raise CredentialError(f"your certificate ended on {day_text(int(ends))}; ask your CA for a new one")
+    return certificate, key
+
+
+def helper_env(**more: str) -> dict[str, str]:
+    """The environment for other programs: what they need, and no secret of ours."""
+    return {**{name: value for name, value in os.environ.items() if name.startswith(HELPER_ENV)}, **more}
+
+
+# What the clients write (C++ or Java), and what it means.
+CLIENT_ERRORS = (
+    (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
+    (r"user unknown to this vo", "you are not a member of {vo}; apply for it at its membership service"),
+    (r"suspended", "{vo} has suspended your membership ({reason}); ask its administrators"),
+    (r"revoked", "your certificate was revoked; ask your CA"),
+    (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
+    (r"is not known|no voms server", "no VOMS server is known for {vo}; put its line into ~/.glite/vomses"),
+    (
+        r"certificate verify failed|self-signed certificate|no trusted ca",
+        "the VOMS server's certificate is signed by no CA in {ca}; install the Grid's CA certificates",
+    ),
+    (
+        r"refused|error during ssl handshake|timed out|unknown ?host|no route|unreachable",
+        "the VOMS server {server} can't be reached; try again later, or a firewall is between",
+    ),
+)
+
+
+def client_error(text: str, vo: str, ca: str) -> CredentialError:
+    """The sentence for a VOMS client that made no proxy."""
+    server = re.search(r"Contacting +(\S+)", text)
+    reason = re.search(r"Suspension reason: *(.+)", text)
+    words = {"vo": vo, "ca": ca, "server": server[1] if server else f"of {vo}", "reason": reason[1] if reason else "?"}
+    for pattern, sentence in CLIENT_ERRORS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return CredentialError(sentence.format(**words))
+    lines = text.splitlines() or ["nothing"]
+    said = next((line for line in lines if re.search("error|fail", line, re.IGNORECASE)), lines[-1])
+    return CredentialError(f"the VOMS client made no proxy; it says: {said.strip()}")
+
+
+def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
+    """A new proxy in place of the old one, and the VOMS server's line."""
+    import shutil
+    import subprocess
+
+    certificate, key = user_certificate(now)
+    clients = ("voms-proxy-init", "voms-proxy-init2", "voms-proxy-init3")
+    client = next(filter(None, map(shutil.which, clients)), None)
+    if not client:
+        raise CredentialError("voms-proxy-init is not installed; on Debian: apt install voms-clients")
+    path = proxy_file()
+    beside = f"{path}.{os.getpid()}"
+    command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--out", beside]
+    if os.path.realpath(client).endswith("3"):
+        command.append("--enable_legacy_protocol")  # Java's client: servers before VOMS 2.1 know no other
+    with open(key, encoding="latin-1") as file:
+        phrase = pass_phrase() if "ENCRYPTED" in file.read() else ""
+    try:
+        done = subprocess.run(
+            [*command, "--pwstdin"], input=f"{phrase}\n", env=helper_env(**({"X509_CERT_DIR": ca} if ca else {})),
+            capture_output=True, encoding="utf-8", errors="replace", timeout=CLIENT_LIMIT, check=False,
+        )  # fmt: skip
+        text = done.stdout + done.stderr
+        try:
+            proxy = read_proxy(beside)
+        except (OSError, ValueError):
+            raise client_error(text, vo, ca or "the system") from None
+        if proxy.vo != vo or proxy.attribute_ends <= now:
+            raise client_error(text, vo, ca or "the system")
+        os.replace(beside, path)
+    except subprocess.TimeoutExpired as error:
+        raise client_error("Contacting timed out", vo, "") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+    contacted = re.search(r'Contacting +(\S+ \[.*\] ".*?")', text)
+    return proxy._replace(path=path), contacted[1] if contacted else f'"{vo}"'
+
+
+def token_end(token: str) -> float:
+    """When a JWT ends; 0 for one that does not say, and for other tokens."""
+    import base64
+
+    try:
+        payload = token.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("exp", 0))
+    except (IndexError, ValueError, AttributeError, TypeError):
+        return 0.0
+
+
+class Token:
+    """A bearer token: where it comes from, and its value, asked for anew when it is about to end."""
+
+    def __init__(self, source: str, conf: str):
+        self.source = source
+        self.kind, _, self.place = source.partition(":")
+        if self.kind not in ("env", "file", "cmd") or not self.place:
+            raise UsageError(f"{conf}: TOKEN says where a token comes from: env:NAME, file:PATH or cmd:COMMAND")
+        if self.kind == "cmd":
+            found = os.stat(conf)
+            if found.st_uid != os.getuid() or found.st_mode & 0o022:
+                raise UsageError(f"{conf}: TOKEN = cmd: is run only from a file that you own and others can't write")
+        self.lock = threading.Lock()
+        self.text = ""
+        self.ends = 0.0  # 0 for a token that does not say
+        self.asked = 0.0
+
+    def value(self) -> str:
+        """The token, which has not ended."""
+        with self.lock:
+            now = time.time()
+            if not self.text or now - self.asked > TOKEN_LIFE or (self.ends and self.ends - now < TOKEN_LIFE):
+                self.text, self.asked = self.fetched(), now
+                self.ends = token_end(self.text)
+            if self.ends and self.ends <= now:
+                ago = duration_text(now - self.ends)
+                raise CredentialError(f"the token from {self.source} ended {ago} ago; renew it")
+            return self.text
+
+    def fetched(self) -> str:
+        """The token from its source."""
+        import shlex
+        import subprocess
+
+        try:
+            if self.kind == "env":
+                text = os.environ.get(self.place, "")
+            elif self.kind == "file":
+                with open(os.path.expanduser(self.place), encoding="ascii") as file:
+                    text = file.read()
+            else:
+                text = subprocess.run(
+                    shlex.split(self.place), env=helper_env(), capture_output=True, encoding="ascii",
+                    timeout=CLIENT_LIMIT, check=True,
+                ).stdout  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr or "").strip().splitlines() or ["nothing"]
+            raise CredentialError(f"the command of {self.source} gives no token; it says: {said[-1]}") from None
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            raise CredentialError(f"no token comes from {self.source}: {type(error).__name__}") from None
+        if not re.fullmatch(r"[!-~]+", text.strip()):
+            raise CredentialError(f"no token comes from {self.source}; renew it, or mend TOKEN in Grid.conf")
+        return text.strip()
 
 
 def ca_folder(site: Site) -> str | None:
@@ -940,8 +1222,8 @@ class Storage(Protocol):
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once."""
 
-    def stagings(self, request: str) -> dict[str, Staging]:
-        """How far a request is with each of its files."""
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these of its files."""
 
     def release(self, request: str, paths: list[str]) -> None:
         """Give back the pins of a request on at most MAX_PATHS files."""
@@ -1066,11 +1348,12 @@ def refusal(answer: Answer, url: str) -> GridError:
 
 
 class Http:
-    """Requests with the user's proxy, to the hosts that are meant to see it."""
+    """Requests with the user's proxy or token, to the hosts that are meant to see it."""
 
-    def __init__(self, site: Site, proxy: str, ca: str | None):
+    def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
         self.site = site
         self.proxy = proxy
+        self.token = token
         self.ca = ca
         self.trusted = {netloc_of(site.server)}
         self.local = threading.local()
@@ -1090,13 +1373,16 @@ class Http:
 
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
         """One request; the answer's body is still to be read."""
+        trusted = netloc_of(url) in self.trusted
+        if trusted and self.token:
+            headers = {**(headers or {}), "Authorization": f"Bearer {self.token.value()}"}
         try:
             response = self.session().request(
                 method,
                 url,
                 headers=headers,
                 data=data,
-                cert=self.proxy if netloc_of(url) in self.trusted else None,
+                cert=self.proxy if trusted and self.proxy else None,
                 verify=self.ca or True,
                 timeout=(CONNECT, self.site.first_byte),
                 allow_redirects=False,
@@ -1354,20 +1640,302 @@ class HttpStorage(HttpDoor):
             raise DoorError(f"{self.tape_url()} gave no id for a staging request")
         return str(answer["requestId"])
 
-    def stagings(self, request: str) -> dict[str, Staging]:
-        """How far a request is with each of its files."""
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these of its files; the answer always has all of them."""
+        ours = self.tape_paths(paths)
         found = {}
         for item in self.ask("GET", f"stage/{quote(request, safe='')}")["files"]:
-            path = str(item.get("path", ""))
-            if path.startswith(self.tape_root + "/"):
+            if item.get("path") in ours:
                 state = str(item.get("state", ""))
                 failure = (str(item.get("error") or "") or state.lower()) if state in GIVEN_UP else ""
-                found[path[len(self.tape_root) + 1 :]] = Staging(state in STAGED or item.get("onDisk") is True, failure)
+                found[ours[item["path"]]] = Staging(state in STAGED or item.get("onDisk") is True, failure)
         return found
 
     def release(self, request: str, paths: list[str]) -> None:
         """Give back the pins of a request."""
         self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.tape_paths(paths))})
+
+
+# == gfal2 ====================================================================
+# The same verbs through gfal2, for whatever it speaks. What it can't do on https: tell the tape service how long a
+# pin is to last, say where many files are in one request, keep a proxy from hosts that a redirect names, and end a
+# read that hangs before OPERATION_TIMEOUT, which also limits every open file as a whole.
+
+PIECE = 4 << 20  # bytes of one read
+NOT_YET = 11  # EAGAIN, of a file that is still on tape
+UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
+TAPE_SCHEMES = ("srm", "https", "davs")
+
+
+class Aside:
+    """A thread for the main thread's calls: gfal2 would hold Ctrl-C until it returns."""
+
+    def __init__(self) -> None:
+        self.asked: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self.given: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        threading.Thread(target=self.labour, daemon=True).start()
+
+    def labour(self) -> None:
+        """What the thread does."""
+        while True:
+            call = self.asked.get()
+            try:
+                self.given.put((call(), None))
+            except BaseException as error:  # raised again in the main thread
+                self.given.put((None, error))
+
+    def result(self, call: Callable[[], T]) -> T:
+        """What a call gives."""
+        self.asked.put(call)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                result, error = self.given.get(timeout=0.5)  # a wait without limit could not be interrupted
+                if error:
+                    raise error
+                return result  # type: ignore[no-any-return]
+
+
+def apart(verb: Callable[..., T]) -> Callable[..., T]:
+    """Keep a verb of Gfal2Storage out of the main thread."""
+
+    def call(self: Gfal2Storage, *arguments: Any) -> T:
+        if threading.current_thread() is threading.main_thread():
+            return self.aside.result(lambda: verb(self, *arguments))
+        return verb(self, *arguments)
+
+    return call
+
+
+def gfal_error(error: Exception, url: str) -> GridError:
+    """The sentence for what gfal2 says."""
+    code, text = getattr(error, "code", 0), str(error).strip()
+    place = unquote(url)
+    lower = text.lower()
+    if code == errno.ENOENT:
+        return NotFound(f"{place}: there is no such file or folder")
+    if code in (errno.EPERM, errno.EACCES):
+        return Forbidden(f"{place}: the door refuses ({text}); is your proxy one of the right VO?")
+    if "alert certificate expired" in lower or "auth failed" in lower:
+        return CredentialError(f"{place}: the door does not accept your proxy; make a new one with --new_proxy")
+    if "certificate" in lower:
+        return DoorError(f"{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf")
+    if code in UNREACHABLE:
+        return DoorError(f"{place}: the door can't be reached ({text})", passing=True)
+    way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
+    return FileError(f"{place}: gfal2 says: {text}{way}", passing=True)
+
+
+class Gfal2Body:
+    """A Body through gfal2: one open file, and a new one before its time is over."""
+
+    def __init__(self, storage: Gfal2Storage, url: str, start: int, stop: int):
+        self.storage = storage
+        self.url = url
+        self.start = start
+        self.stop = stop
+        self.checksum = ""
+
+    def __iter__(self) -> Iterator[bytes]:
+        at, file, opened = self.start, None, 0.0
+        while at < self.stop:
+            with self.storage.errors(self.url):
+                if file is None or time.monotonic() - opened > self.storage.timeout / 2:
+                    file, opened = self.storage.context().open(self.url, "r"), time.monotonic()
+                    if at:
+                        file.lseek(at, os.SEEK_SET)
+                data: bytes = file.read_bytes(min(PIECE, self.stop - at))
+            if not data:
+                return
+            at += len(data)
+            yield data
+
+    def close(self) -> None:
+        """Nothing to do: an open file ends with its last reference, and after an error it is not used again."""
+
+
+class Gfal2Storage:
+    """A site through gfal2."""
+
+    def __init__(self, site: Site, proxy: str, ca: str | None):
+        os.environ["X509_USER_PROXY"] = proxy
+        if ca:
+            os.environ["X509_CERT_DIR"] = ca
+        # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
+        os.environ["SSL_CERT_FILE"] = os.devnull
+        os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
+        try:
+            import gfal2
+        except ImportError as error:
+            raise UsageError(
+                f"the site {site.name} needs gfal2, which is not installed; on Debian: "
+                "apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp"
+            ) from error
+        gfal_log = logging.getLogger("gfal2")
+        gfal_log.propagate = False
+        gfal_log.addHandler(logging.NullHandler())
+        self.gfal2 = gfal2
+        self.aside = Aside()
+        self.timeout = site.first_byte
+        self.local = threading.local()
+        self.scheme = urlsplit(site.server).scheme
+        self.is_web = self.scheme in WEB
+        slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
+        self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
+        self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
+
+    def context(self) -> Any:
+        """The context of this thread: cancelling, options and credentials are a context's own."""
+        if not hasattr(self.local, "context"):
+            context = self.gfal2.creat_context()
+            context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
+            context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
+            self.local.context = context
+        return self.local.context
+
+    @contextlib.contextmanager
+    def errors(self, url: str) -> Iterator[None]:
+        """Every error of gfal2 as a GridError."""
+        try:
+            yield
+        except (self.gfal2.GError, RuntimeError) as error:
+            raise gfal_error(error, url) from error
+
+    def url(self, path: str) -> str:
+        """Where a path is; percent-encoded on the web alone, as other schemes take names as they are."""
+        path = f"{self.root}/{path}".strip("/")
+        return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
+
+    @apart
+    def entries(self, folder: str) -> list[Entry]:
+        """What is in a folder; for a file, the file itself."""
+        url = self.url(folder)
+        with self.errors(url):
+            here = self.context().stat(url)
+            if not stat.S_ISDIR(here.st_mode):
+                return [Entry(folder, False, here.st_size, int(here.st_mtime))]
+            directory = self.context().opendir(url)
+            entries: list[Entry] = []
+            while True:
+                found, facts = directory.readpp()
+                if found is None:
+                    return entries
+                name = self.name_of(found.d_name, folder)
+                if name in (".", ".."):
+                    continue
+                if not name or "/" in name or "\0" in name:
+                    raise DoorError(f"{url}: the door sends a listing that makes no sense: {name!r} is in it")
+                is_folder = stat.S_ISDIR(facts.st_mode)
+                size = 0 if is_folder else facts.st_size
+                entries.append(Entry(f"{folder}/{name}".lstrip("/"), is_folder, size, int(facts.st_mtime)))
+
+    def name_of(self, name: str, folder: str) -> str:
+        """A listed name; doors that send no displayname make gfal2 give it percent-encoded."""
+        if not self.is_web or "%" not in name:
+            return name
+        try:
+            self.context().stat(self.url(f"{folder}/{name}"))
+        except self.gfal2.GError:
+            return unquote(name, errors="surrogateescape")
+        return name
+
+    def read(self, path: str, start: int, stop: int) -> Gfal2Body:
+        """The bytes from start up to stop."""
+        url = self.url(path)
+        with self.errors(url):
+            size = self.context().stat(url).st_size
+        if size != stop:
+            raise FileError(f"{unquote(url)}: has {size} bytes now, and {stop} in the catalog; run --build_list again")
+        return Gfal2Body(self, url, start, stop)
+
+    @apart
+    def checksum(self, path: str) -> str:
+        """The checksum of one file, or empty when the door knows none."""
+        url = self.url(path)
+        for kind in ("ADLER32", "MD5"):
+            try:
+                return f"{kind.lower()}:{self.context().checksum(url, kind).lower():0>8}"
+            except self.gfal2.GError as error:
+                if error.code in (errno.ENOENT, errno.EPERM, *UNREACHABLE):
+                    raise gfal_error(error, url) from error
+        return ""
+
+    @apart
+    def has_tape(self) -> bool:
+        """Whether there is a tape service to ask."""
+        if self.scheme not in TAPE_SCHEMES:
+            return False
+        if self.scheme == "srm":
+            return True
+        try:
+            return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
+        except self.gfal2.GError:
+            return False
+
+    @apart
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are; gfal2 asks for one at a time."""
+        found = {}
+        has_tape = self.has_tape()
+        for path in paths:
+            url = self.url(path)
+            try:
+                if has_tape:
+                    word = self.context().getxattr(url, "user.status").strip()
+                    found[path] = LOCALITIES.get(word, Locality.UNKNOWN)
+                else:
+                    self.context().stat(url)
+                    found[path] = Locality.ONLINE
+            except self.gfal2.GError as error:
+                if error.code != errno.ENOENT:
+                    found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
+            except RuntimeError:  # gfal2 before 2.23.3 stumbles over "error": null
+                found[path] = Locality.UNKNOWN
+        return found
+
+    @apart
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk; the request's id."""
+        urls = [self.url(path) for path in paths]
+        with self.errors(urls[0]):
+            _, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
+        if not request:
+            raise DoorError(f"{self.server} gave no id for a staging request")
+        return str(request)
+
+    @apart
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these files."""
+        urls = [self.url(path) for path in paths]
+        with self.errors(urls[0]):
+            errors = self.context().bring_online_poll(urls, request)
+        found = {}
+        for path, error in zip(paths, errors):
+            if error is not None and error.code in UNREACHABLE:
+                raise gfal_error(error, urls[0])
+            waits = error is not None and error.code == NOT_YET
+            found[path] = Staging(error is None, "" if error is None or waits else error.message.strip())
+        return found
+
+    @apart
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        urls = [self.url(path) for path in paths]
+        with self.errors(urls[0]):
+            errors = [error for error in self.context().release(urls, request) if error is not None]
+        if errors:
+            raise gfal_error(errors[0], urls[0])
+
+
+def storage_of(site: Site, vo: str, conf: str) -> Storage:
+    """A site by its engine, once there is a credential to show it."""
+    token = Token(site.token, conf) if site.token else None
+    is_open = token or urlsplit(site.server).scheme in ("file", "sftp")
+    proxy = "" if is_open else valid_proxy(vo, time.time()).path
+    if token:
+        token.value()
+    if site.engine == "gfal2":
+        return Gfal2Storage(site, proxy, ca_folder(site))
+    return HttpStorage(Http(site, proxy, token, ca_folder(site)), site)
 
 
 # == Plans ====================================================================
@@ -1572,7 +2140,8 @@ class Report:
         ]
         always = ("SERVER", "BASE_DIR_ON_GRID", "OUTPUTDIR")
         if self.verbose:
-            rows += [("SITE", settings.site.name), ("THREADS", str(settings.threads)), ("VO", settings.vo)]
+            rows += [("SITE", settings.site.name), ("ENGINE", settings.site.engine)]
+            rows += [("THREADS", str(settings.threads)), ("VO", settings.vo)]
         self.line("********************************")
         self.line("** GridDataSync configuration **")
         self.line("********************************")
@@ -1581,6 +2150,31 @@ class Report:
             if value or name in always:
                 self.line(f"{name:<20}: {value}")
         self.line()
+
+    def new_proxy(self, proxy: Proxy, server: str) -> None:
+        """The manual's lines for a new proxy."""
+        self.line(f"Contacting {server}...")
+        self.line("Remote VOMS server contacted succesfully.")
+        self.line("\n")
+        self.line(f"Created proxy in {proxy.path}.")
+        self.line()
+        self.line(f"Your proxy is valid until {moment_text(proxy.ends)}")
+
+    def proxy(self, proxy: Proxy, now: float) -> None:
+        """What a proxy is, and how long."""
+        for name, value in (
+            ("subject", re.sub(r"(/CN=\d+)+$", "", proxy.subject)),  # a proxy adds numbers to its owner's name
+            ("VO", proxy.vo or "none"),
+            ("file", proxy.path),
+            ("proxy", left_text(proxy.ends, now)),
+            ("attribute", left_text(proxy.attribute_ends, now) if proxy.vo else "none"),
+        ):
+            self.line(f"{name:<20}: {value}")
+
+    def token(self, token: Token, now: float) -> None:
+        """Where a token comes from, and until when it is."""
+        self.line(f"{'token from':<20}: {token.source}")
+        self.line(f"{'token':<20}: {left_text(token.ends, now) if token.ends else 'does not say when it ends'}")
 
     def listing(self, url: str, entries: list[Entry]) -> None:
         """The content of a folder: files first, then folders, oldest first."""
@@ -1922,7 +2516,8 @@ class Run:
         self.settings = self.settings._replace(output_dir=os.path.join(folder, self.settings.output_dir))
         self.scope = scope_of(self.settings)
         self.held = contextlib.ExitStack()
-        self.opened: HttpStorage | None = None
+        self.opened: Storage | None = None
+        self.conf = config.path
         self.loaded: Catalog | None = None
 
     def patience(self) -> Patience:
@@ -1933,7 +2528,7 @@ class Run:
         """The site, once there is a proxy to show it."""
         if self.opened is None:
             site = self.settings.site
-            self.opened = HttpStorage(Http(site, valid_proxy(self.settings.vo, time.time()), ca_folder(site)), site)
+            self.opened = storage_of(site, self.settings.vo, self.conf)
         return self.opened
 
     def catalog(self) -> Catalog:
@@ -1955,6 +2550,46 @@ class Run:
                 "run --build_list first"
             )
         return rows
+
+
+def asked_pass_phrase() -> str:
+    """The pass phrase of the user's key, typed without echo; from a pipe, its first line."""
+    prompt = "Enter GRID pass phrase for this identity:"
+    if sys.stdin.isatty():
+        import getpass
+
+        return getpass.getpass(prompt)
+    return sys.stdin.readline().rstrip("\n")
+
+
+def do_new_proxy(run: Run) -> int:
+    """create a new proxy"""
+    settings, now = run.settings, time.time()
+    proxy, server = new_proxy(
+        settings.vo, settings.proxy_hours, asked_pass_phrase, ca_folder(settings.site), now
+    )
+    run.report.new_proxy(proxy, server)
+    wanted = now + settings.proxy_hours * 3600 - GRACE
+    if proxy.ends < wanted:
+        run.report.note("It is shorter than PROXY_HOURS, as your certificate ends then; ask your CA for a new one")
+    elif proxy.attribute_ends < wanted:
+        left = duration_text(proxy.attribute_ends - now)
+        run.report.note(f"{proxy.vo} vouches for {left} only: its server allows no more, whatever PROXY_HOURS says")
+    return 0
+
+
+def do_proxy_status(run: Run) -> int:
+    """print the proxy status"""
+    site, now = run.settings.site, time.time()
+    if site.token:
+        token = Token(site.token, run.conf)
+        token.value()
+        run.report.token(token, now)
+        return 0
+    with contextlib.suppress(OSError, ValueError):  # of which valid_proxy tells
+        run.report.proxy(read_proxy(proxy_file()), now)
+    valid_proxy(run.settings.vo, now)
+    return 0
 
 
 def do_show_conf(run: Run) -> int:
@@ -2019,7 +2654,8 @@ def poll(run: Run, waiting: list[Row], patience: Patience) -> tuple[list[Row], i
     catalog, storage = run.catalog(), run.storage()
     still, lost = [], 0
     for request, rows in plan_release(waiting):
-        found = patience.call(lambda request=request: storage.stagings(request))  # type: ignore[misc]
+        paths = [row.path for row in rows]
+        found = patience.call(lambda request=request, paths=paths: storage.stagings(request, paths))  # type: ignore[misc]
         for row in rows:
             staging = found.get(row.path, Staging(False))
             if staging.done:
@@ -2183,6 +2819,8 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
+    Option("new_proxy", do=do_new_proxy),
+    Option("proxy_status", do=do_proxy_status),
     Option("from_LYON", "download data from CC Lyon (default)", key="SITE", value="LYON"),
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
     Option("from", "download data from any site of Grid.conf", "SITE", key="SITE"),
@@ -2289,11 +2927,13 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
     config.save()
-    report.configuration(config.settings())
+    actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
+    if not actions or any(option.do not in (do_new_proxy, do_proxy_status) for option in actions):
+        report.configuration(config.settings())
     status = 0
     with run.held:
-        for option in OPTIONS:
-            if option.do and getattr(options, option.name) not in (None, False) and status < 2:
+        for option in actions:
+            if option.do and status < 2:
                 try:
                     status = max(status, option.do(run))
                 except GridError as error:

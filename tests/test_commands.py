@@ -194,8 +194,7 @@ def test_a_failed_staging_is_named_with_the_doors_reason(user, folder):
 def test_no_proxy_is_one_sentence_and_status_3(user):
     status, _, err = user("--ls_dir", X509_USER_PROXY="/nonexistent")
     assert status == 3
-    remedy = "make a new one with voms-proxy-init --voms vo.agata.org"
-    assert err == f"gridsync: there is no proxy at /nonexistent; {remedy}\n"
+    assert err == "gridsync: there is no proxy at /nonexistent; make a new one with --new_proxy\n"
 
 
 def test_an_expired_proxy_is_seen_before_the_door_is(user):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +12,7 @@ from gridsync import (
     DoorError,
     FileError,
     Forbidden,
+    Gfal2Storage,
     GridError,
     Http,
     HttpStorage,
@@ -25,26 +25,45 @@ from tests.grid import Grid, agata
 
 RUN = f"e680_1to64/{agata.RUN}"
 FILE = f"{RUN}/Data/03A/{agata.SMALL}"
-DOORS = ["dcache", "xrootd"]
+PAIRS = ["http dcache", "http xrootd", "gfal2 dcache", "gfal2 xrootd", "gfal2 root", "gfal2 file"]
+WITH_CREDENTIALS = PAIRS[:4]
 
 
-def storage_at(grid: Grid, server: str, proxy: str = "good", ca: str | None = None, **keys: object) -> HttpStorage:
-    site = Site("LYON", server, "agata", "auto", "", "", 30, 10)._replace(**keys)  # type: ignore[arg-type]
-    return HttpStorage(Http(site, str(grid.pki.proxy(proxy)), ca or grid.env["X509_CERT_DIR"]), site)
+def site_of(grid: Grid, pair: str) -> Site:
+    """The site of an engine and a door."""
+    engine, door = pair.split()
+    server = {
+        "dcache": grid.door.url,
+        "xrootd": grid.xrootd.url,
+        "root": f"root://localhost:{grid.xrootd.ports[1]}",
+        "file": f"file://{grid.xrootd.folder / 'data'}",
+    }[door]
+    return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
 
 
-def server_of(grid: Grid, door: str) -> str:
-    return grid.door.url if door == "dcache" else grid.xrootd.url
+def storage_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None) -> Storage:
+    path, ca = str(grid.pki.proxy(proxy)), ca or grid.env["X509_CERT_DIR"]
+    if site.engine == "gfal2":
+        return Gfal2Storage(site, path, ca)
+    return HttpStorage(Http(site, path, None, ca), site)
 
 
-@pytest.fixture(params=DOORS)
-def storage(grid: Grid, request: pytest.FixtureRequest) -> Iterator[Storage]:
-    yield storage_at(grid, server_of(grid, request.param))
+@pytest.fixture(params=PAIRS)
+def storage(grid: Grid, request: pytest.FixtureRequest) -> Storage:
+    return storage_at(grid, site_of(grid, request.param))
+
+
+@pytest.fixture(params=["http dcache", "gfal2 dcache"])
+def dcache(grid: Grid, request: pytest.FixtureRequest) -> Storage:
+    return storage_at(grid, site_of(grid, request.param))
 
 
 @pytest.fixture
-def dcache(grid: Grid) -> HttpStorage:
-    return storage_at(grid, grid.door.url)
+def direct(grid: Grid) -> HttpStorage:
+    """The simulated door without gfal2, for what gfal2 can't do."""
+    storage = storage_at(grid, site_of(grid, "http dcache"))
+    assert isinstance(storage, HttpStorage)
+    return storage
 
 
 def received(storage: Storage, path: str, start: int, stop: int) -> bytes:
@@ -86,7 +105,9 @@ def test_the_checksum_is_the_one_of_the_content(grid, storage):
     assert storage.checksum(FILE) == f"adler32:{zlib.adler32(grid.tree.expected(f'agata/{FILE}')):08x}"
 
 
-def test_the_checksum_comes_along_with_the_bytes(grid, storage):
+@pytest.mark.parametrize("pair", ["http dcache", "http xrootd"])
+def test_the_checksum_comes_along_with_the_bytes(grid, pair):
+    storage = storage_at(grid, site_of(grid, pair))
     grid.tree.file(f"agata/{FILE}").locality = "ONLINE"
     body = storage.read(FILE, 0, grid.tree.file(f"agata/{FILE}").size)
     body.close()
@@ -99,46 +120,45 @@ def test_a_file_of_another_size_than_the_catalogs_is_refused_before_its_bytes(gr
         storage.read(FILE, 0, 17)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("pair", WITH_CREDENTIALS)
 @pytest.mark.parametrize("proxy", ["plain", "other_vo", "expired_attribute"])
-def test_a_proxy_without_the_vo_is_refused(grid, door, proxy):
+def test_a_proxy_without_the_vo_is_refused(grid, pair, proxy):
     with pytest.raises(Forbidden, match="is your proxy one of the right VO"):
-        storage_at(grid, server_of(grid, door), proxy).entries("")
+        storage_at(grid, site_of(grid, pair), proxy).entries("")
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_an_expired_proxy_is_a_matter_of_credentials(grid, door):
+@pytest.mark.parametrize("pair", WITH_CREDENTIALS)
+def test_an_expired_proxy_is_a_matter_of_credentials(grid, pair):
     # TLS 1.3 tells the client late: it may see the alert, or only that the line is dead.
-    with pytest.raises((CredentialError, DoorError), match=r"does not accept your proxy|is your proxy valid"):
-        storage_at(grid, server_of(grid, door), "expired").entries("")
+    with pytest.raises((CredentialError, DoorError), match=r"does not accept your proxy|is your proxy valid|can't be reached"):
+        storage_at(grid, site_of(grid, pair), "expired").entries("")
 
 
-def test_a_certificate_of_another_ca_is_named(grid, tmp_path):
-    with pytest.raises(DoorError, match="is signed by no CA in"):
-        storage_at(grid, grid.door.url, ca=str(tmp_path)).entries("")
+@pytest.mark.parametrize("pair", ["http dcache", "gfal2 dcache"])
+def test_a_certificate_of_another_ca_is_named(grid, tmp_path, pair):
+    with pytest.raises(DoorError, match=r"is signed by no CA in|certificate is not accepted"):
+        storage_at(grid, site_of(grid, pair), ca=str(tmp_path)).entries("")
 
 
-@pytest.mark.parametrize(
-    ("server", "says"),
-    [
-        ("https://localhost:1", "localhost:1 refuses the connection"),
-        ("https://no-such-host.invalid:2880", "no address is known for no-such-host.invalid:2880"),
-    ],
-)
-def test_a_door_that_can_not_be_reached_is_named(grid, server, says):
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+@pytest.mark.parametrize("server", ["https://localhost:1", "https://no-such-host.invalid:2880"])
+def test_a_door_that_can_not_be_reached_is_named(grid, engine, server):
+    site = site_of(grid, "http dcache")._replace(engine=engine, server=server)
+    host = server.rpartition("/")[2]
+    says = rf"{host} refuses the connection|no address is known for {host}|{host}/agata: the door can't be reached"
     with pytest.raises(DoorError, match=says) as caught:
-        storage_at(grid, server).entries("")
+        storage_at(grid, site).entries("")
     assert caught.value.passing
 
 
 # What only a door with tape can show.
 
 
-def test_a_listing_says_where_files_are_and_what_their_checksums_are(grid, dcache, folder):
+def test_a_listing_says_where_files_are_and_what_their_checksums_are(grid, direct, folder):
     grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
     grid.tree.add(f"agata/{folder}/both", 10).locality = "ONLINE_AND_NEARLINE"
     grid.tree.add(f"agata/{folder}/lost", 10, checksums=()).locality = "LOST"
-    found = {entry.path.rpartition("/")[2]: entry for entry in dcache.entries(folder)}
+    found = {entry.path.rpartition("/")[2]: entry for entry in direct.entries(folder)}
     assert {name: entry.locality.value for name, entry in found.items()} == {
         "tape": "NEARLINE",
         "both": "ONLINE",
@@ -161,28 +181,30 @@ def test_awkward_names_survive_listing_and_reading(grid, dcache, folder):
         assert received(dcache, path, 0, 20) == grid.tree.expected(f"agata/{path}")
 
 
-def test_localities_of_many_take_one_request_for_500(grid, dcache, folder):
+def test_localities_of_many_take_one_request_for_500(grid, direct, folder):
     paths = [f"{folder}/{number:04d}" for number in range(MAX_QUERY + 1)]
     for number, path in enumerate(paths):
         grid.tree.add(f"agata/{path}", 10, tape=number % 2 == 1)
-    dcache.has_tape()
+    direct.has_tape()
     grid.door.log.clear()
-    found = dcache.localities([*paths, f"{folder}/gone"])
+    found = direct.localities([*paths, f"{folder}/gone"])
     assert grid.door.log.count() == 2
     assert [found[path] for path in paths[:2]] == [Locality.ONLINE, Locality.NEARLINE]
     assert sorted(found) == paths
 
 
-def test_a_door_without_tape_has_everything_on_disk(grid):
-    storage = storage_at(grid, grid.xrootd.url)
+@pytest.mark.parametrize("pair", ["http xrootd", "gfal2 xrootd", "gfal2 root", "gfal2 file"])
+def test_a_door_without_tape_has_everything_on_disk(grid, pair):
+    storage = storage_at(grid, site_of(grid, pair))
     assert not storage.has_tape()
     assert storage.localities([FILE, "e680/gone"]) == {FILE: Locality.ONLINE}
 
 
 def test_a_tape_service_can_be_named_or_denied(grid):
-    assert not storage_at(grid, grid.door.url, tape_api="none").has_tape()
-    named = storage_at(grid, grid.door.url)
-    assert storage_at(grid, grid.door.url, tape_api=named.tape_url() + "/").tape_url() == named.tape_url()
+    site = site_of(grid, "http dcache")
+    assert not storage_at(grid, site._replace(tape_api="none")).has_tape()
+    named = storage_at(grid, site._replace(tape_api=grid.door.tape_url + "/api/v1/tape/"))
+    assert named.tape_url() == grid.door.tape_url + "/api/v1/tape"
 
 
 def test_staging_asks_and_returns_and_a_release_gives_the_pin_back(grid, dcache, folder):
@@ -191,12 +213,12 @@ def test_staging_asks_and_returns_and_a_release_gives_the_pin_back(grid, dcache,
     grid.robot.hold()
     try:
         request = dcache.stage([path, f"{folder}/missing"], 3)
-        waiting = dcache.stagings(request)
+        waiting = dcache.stagings(request, [path, f"{folder}/missing"])
     finally:
         grid.robot.go()
     assert not waiting[path].done and not waiting[path].failure
     assert "No such file" in waiting[f"{folder}/missing"].failure
-    wait_until(lambda: dcache.stagings(request)[path].done)
+    wait_until(lambda: dcache.stagings(request, [path])[path].done)
     assert dcache.localities([path]) == {path: Locality.ONLINE}
     assert grid.door.staging.pins(f"agata/{path}") == [request]
     dcache.release(request, [path])
@@ -212,30 +234,31 @@ def wait_until(is_so, seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def test_a_pin_lasts_as_long_as_was_asked(grid, dcache, folder):
+def test_a_pin_lasts_as_long_as_was_asked(grid, direct, folder):
     grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
-    request = dcache.stage([f"{folder}/tape"], 3)
+    request = direct.stage([f"{folder}/tape"], 3)
     targets = grid.door.staging.requests[request].targets
     assert [target.lifetime for target in targets.values()] == [3 * 86400]
 
 
-def test_the_pool_never_sees_the_proxy(grid, dcache, folder):
+def test_the_pool_never_sees_the_proxy(grid, direct, folder):
     grid.tree.add(f"agata/{folder}/a", 10)
     grid.door.log.clear()
-    received(dcache, f"{folder}/a", 0, 10)
+    received(direct, f"{folder}/a", 0, 10)
     seen = [(record.role, bool(record.client)) for record in grid.door.log.matching(method="GET")]
     assert seen == [("door", True), ("pool", False)]
 
 
-def test_every_verb_fails_as_a_grid_error(grid):
-    storage = storage_at(grid, "https://localhost:1", tape_api="https://localhost:1/api")
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_every_verb_fails_as_a_grid_error(grid, engine):
+    dead = "https://localhost:1"
+    storage = storage_at(grid, site_of(grid, f"{engine} dcache")._replace(server=dead, tape_api=dead))
     for verb in (
         lambda: storage.entries("a"),
         lambda: storage.read("a", 0, 1),
         lambda: storage.checksum("a"),
-        lambda: storage.localities(["a"]),
         lambda: storage.stage(["a"], 1),
-        lambda: storage.stagings("r"),
+        lambda: storage.stagings("r", ["a"]),
         lambda: storage.release("r", ["a"]),
     ):
         with pytest.raises(GridError):

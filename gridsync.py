@@ -45,6 +45,7 @@ import queue
 import random
 import re
 import stat
+import struct
 import sys
 import threading
 import time
@@ -186,6 +187,7 @@ class Settings(NamedTuple):
     include: str
     exclude: str
     threads: int
+    streams: int
     vo: str
     proxy_hours: int
     pin_days: int
@@ -348,6 +350,8 @@ INCLUDE =
 EXCLUDE =
 # Files copied at once.
 THREADS = 4
+# Streams for each large file at once.
+STREAMS = 1
 # The virtual organisation that your proxy is of, and for how many hours it is made.
 VO = vo.agata.org
 PROXY_HOURS = 72
@@ -383,6 +387,7 @@ BASE_DIR_ON_GRID = agata/
 """
 
 GENERAL = "gridsync"  # the section that is no site
+CONNECTIONS = 64  # at the most, of all threads and streams together
 WEB = ("https", "davs", "http")  # the schemes that the http engine speaks
 
 
@@ -520,13 +525,20 @@ class Config:
 
     def settings(self) -> Settings:
         """All of it, checked."""
+        threads, streams = self.number(GENERAL, "THREADS", 4), self.number(GENERAL, "STREAMS", 1)
+        if threads * streams > CONNECTIONS:
+            raise UsageError(
+                f"{threads} threads with {streams} streams each are more than {CONNECTIONS} connections; "
+                "no door would thank you: lower --threads or --streams"
+            )
         return Settings(
             site=self.site(self.general("SITE", "LYON")),
             input_dir=self.general("INPUTDIR", ""),
             output_dir=self.general("OUTPUTDIR", "./data/"),
             include=self.general("INCLUDE", ""),
             exclude=self.general("EXCLUDE", ""),
-            threads=self.number(GENERAL, "THREADS", 4),
+            threads=threads,
+            streams=streams,
             vo=self.general("VO", "vo.agata.org"),
             proxy_hours=self.number(GENERAL, "PROXY_HOURS", 72),
             pin_days=self.number(GENERAL, "PIN_DAYS", 7),
@@ -1095,6 +1107,14 @@ class Checksum:
         elif self.kind == "adler32":
             self.adler = zlib.adler32(data, self.adler)
 
+    def append(self, other: Checksum, size: int) -> None:
+        """Take in the adler32 of the bytes that follow, so many of them."""
+        base = 65521
+        low, high = self.adler & 0xFFFF, self.adler >> 16
+        other_low, other_high = other.adler & 0xFFFF, other.adler >> 16
+        high += other_high + size * (low - 1)
+        self.adler = (high % base) << 16 | (low + other_low - 1) % base
+
     def text(self) -> str:
         """As the catalog writes it."""
         return f"{self.kind}:{self.hash.hexdigest() if self.hash is not None else f'{self.adler:08x}'}"
@@ -1105,13 +1125,14 @@ def checksum_kind(checksum: str, wanted: bool) -> str:
     return checksum.partition(":")[0] if checksum and wanted else "size"
 
 
-def checksum_of(path: str, kind: str) -> str:
-    """The checksum of a local file, which is read for it."""
+def checksum_of(path: str, kind: str, size: int) -> str:
+    """The checksum of the first so many bytes of a local file, which is read for it."""
     running = Checksum(kind)
     try:
         with open(path, "rb", buffering=0) as file:
-            while data := file.read(CHUNK):
+            while size > 0 and (data := file.read(min(CHUNK, size))):
                 running.update(data)
+                size -= len(data)
     except OSError as error:
         raise DiskError(f"{path} can't be read: {error.strerror}") from error
     return running.text()
@@ -1126,62 +1147,147 @@ def disk_error(path: str, error: OSError) -> GridError:
     return DiskError(f"{path} can't be written: {error.strerror}")
 
 
-class PartFile:
-    """A file while it is copied."""
+class Segment:
+    """A stretch of a file that arrives from its first byte to its last."""
 
-    def __init__(self, final: str, kind: str):
+    def __init__(self, start: int, stop: int, done: int, kind: str):
+        self.start = start
+        self.stop = stop
+        self.done = done
+        self.noted = done  # what the part file says is done
+        self.checksum = Checksum(kind)
+
+    def at(self) -> int:
+        """Where the next byte goes."""
+        return self.start + self.done
+
+
+# Behind the bytes of a file that comes in several segments stand rows, each with a segment's start, its stop and how
+# much of it is here; then, at the very end, the size of the file, the number of rows and a magic word.
+TABLE_ROW = struct.Struct("<QQQ")
+TABLE_END = struct.Struct("<QQ8s")
+MAGIC = b"gridsync"
+NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
+SHORTEST = 16 << 20  # bytes of a segment, at least
+
+
+class PartFile:
+    """A file while it is copied. In one segment it grows at its end; in several it has a table behind its bytes."""
+
+    def __init__(self, final: str, size: int, kind: str):
         self.final = final
         self.path = f"{final}.part"
-        self.checksum = Checksum(kind)
-        self.size = 0
+        self.size = size
+        self.kind = kind if size else "size"
+        self.segments: list[Segment] = []
 
     def __enter__(self) -> PartFile:
         try:
             os.makedirs(os.path.dirname(self.final), exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            self.file = open(os.open(self.path, flags, 0o666), "r+b", buffering=0)
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             raise disk_error(self.path, error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
-        if not self.size:
+        for segment in self.segments:
+            self.note(segment)
+        os.close(self.fd)
+        if self.segments and not self.received():
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
 
-    def resume(self) -> None:
-        """Take in what an earlier run has left."""
-        while data := self.file.read(CHUNK):
-            self.checksum.update(data)
-            self.size += len(data)
+    def received(self) -> int:
+        """How many bytes are here."""
+        return sum(segment.done for segment in self.segments)
 
-    def restart(self) -> None:
-        """Forget what was written."""
-        self.file.seek(0)
-        self.file.truncate()
-        self.checksum = Checksum(self.checksum.kind)
-        self.size = 0
+    def resume(self, streams: int) -> None:
+        """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
+        length = os.fstat(self.fd).st_size
+        end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
+        if end.endswith(MAGIC):
+            self.segments = self.table(length, *TABLE_END.unpack(end)[:2])
+        elif 0 < length <= self.size:
+            self.segments = [Segment(0, self.size, length, self.kind)]
+        if not self.segments:
+            self.restart(streams)
+        for segment in self.segments:
+            self.reread(segment)
 
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
+    def table(self, length: int, size: int, count: int) -> list[Segment]:
+        """The segments that the table names; none if it is not of this file."""
+        if size != self.size or length != size + count * TABLE_ROW.size + TABLE_END.size:
+            return []
+        rows = TABLE_ROW.iter_unpack(os.pread(self.fd, count * TABLE_ROW.size, size))
+        segments = [Segment(start, stop, done, self.kind) for start, stop, done in rows]
+        starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
+        is_whole = [0, *stops] == [*starts, size] and all(segment.at() <= segment.stop for segment in segments)
+        return segments if is_whole else []
+
+    def reread(self, segment: Segment) -> None:
+        """Take the bytes that are here into the checksum."""
+        at = segment.start
+        while at < segment.at() and self.kind != "size":
+            data = os.pread(self.fd, min(CHUNK, segment.at() - at), at)
+            if not data:
+                segment.done = at - segment.start  # the table has promised more than the disk has kept
+            segment.checksum.update(data)
+            at += len(data)
+
+    def restart(self, streams: int) -> None:
+        """Begin anew, in as many segments as are worth it."""
+        count = max(1, min(streams, self.size // SHORTEST))
+        os.ftruncate(self.fd, 0)
+        borders = [self.size * number // count for number in range(count + 1)]
+        self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
+        if count > 1:
+            rows = [TABLE_ROW.pack(segment.start, segment.stop, 0) for segment in self.segments]
+            self.write(b"".join([*rows, TABLE_END.pack(self.size, count, MAGIC)]), self.size)
+
+    def add(self, segment: Segment, data: bytes) -> None:
+        """Append bytes to a segment."""
+        self.write(data, segment.at())
+        segment.checksum.update(data)
+        segment.done += len(data)
+        if segment.done - segment.noted >= NOTE:
+            self.note(segment)
+
+    def note(self, segment: Segment) -> None:
+        """Bring a segment's row of the table up to date."""
+        if len(self.segments) > 1 and segment.noted != segment.done:
+            row = TABLE_ROW.pack(segment.start, segment.stop, segment.done)
+            self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
+            segment.noted = segment.done
+
+    def write(self, data: bytes, at: int) -> None:
+        """Write bytes where they belong."""
         try:
-            if self.file.write(data) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while data:
+                count = os.pwrite(self.fd, data, at)
+                data, at = data[count:], at + count
         except OSError as error:
             raise disk_error(self.path, error) from error
-        self.checksum.update(data)
-        self.size += len(data)
+
+    def checksum(self, kind: str) -> str:
+        """The checksum of the whole, which is read for it only if it did not grow with the bytes."""
+        if kind != self.kind or (len(self.segments) > 1 and kind != "adler32"):
+            return checksum_of(self.path, kind, self.size)
+        whole = self.segments[0].checksum
+        for segment in self.segments[1:]:
+            whole.append(segment.checksum, segment.stop - segment.start)
+        return whole.text()
 
     def finish(self, mtime: int, overwrite: bool) -> None:
         """Give it the real name and the remote time."""
+        if not overwrite and os.path.lexists(self.final):
+            raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
         try:
-            if not overwrite and os.path.lexists(self.final):
-                raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
-            os.utime(self.path, (mtime, mtime))
+            os.ftruncate(self.fd, self.size)
+            os.utime(self.fd, (mtime, mtime))
             os.replace(self.path, self.final)
         except OSError as error:
             raise disk_error(self.final, error) from error
+        self.segments = []  # nothing is to be noted any more
 
 
 # == Storage ==================================================================
@@ -1207,8 +1313,11 @@ class Storage(Protocol):
     def entries(self, folder: str) -> list[Entry]:
         """What is in a folder; for a file, the file itself."""
 
-    def read(self, path: str, start: int, stop: int) -> Body:
-        """The bytes from start up to stop; without limit on the whole, but never silent for longer than allowed."""
+    def read(self, path: str, start: int, stop: int, size: int) -> Body:
+        """The bytes from start up to stop of a file of this size, and perhaps more.
+
+        There is no limit on the whole, but none of them is silent for longer than allowed.
+        """
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
@@ -1423,6 +1532,11 @@ class HttpBody:
         self.answer.response.close()
 
 
+def resized(place: str, found: object, size: int) -> FileError:
+    """The sentence for a file that is not the one of the catalog any more."""
+    return FileError(f"{place}: has {found} bytes now, and {size} in the catalog; run --build_list again")
+
+
 def digest_of(text: str) -> str:
     """The best checksum of a Digest header or Checksums property, as the catalog writes it."""
     import base64
@@ -1518,10 +1632,10 @@ class HttpDoor:
             raise refusal(answer, url)
         return listing_of(answer.content(), self.root, folder, url)
 
-    def read(self, path: str, start: int, stop: int) -> HttpBody:
-        """The bytes from start up to stop."""
+    def read(self, path: str, start: int, stop: int, size: int) -> HttpBody:
+        """The bytes from start up to stop of a file of this size."""
         headers = {"Want-Digest": "adler32"}
-        if start:  # the whole file is asked for without a range: a range keeps its mover busy on the pool
+        if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
             headers["Range"] = f"bytes={start}-{stop - 1}"
         url = self.url(path)
         answer = self.http.follow("GET", url, headers=headers)
@@ -1531,18 +1645,16 @@ class HttpDoor:
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
             raise refusal(answer, url)
-        begins, size = (0, answer.header("Content-Length"))
+        begins, found_size = (0, answer.header("Content-Length"))
         if answer.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
             if not found or int(found[1]) != start:
                 answer.response.close()
                 raise FileError(f"{masked(unquote(url))}: the door sends another range than was asked", passing=True)
-            begins, size = start, found[2]
-        if size and int(size) != stop:
+            begins, found_size = start, found[2]
+        if found_size and int(found_size) != size:
             answer.response.close()
-            raise FileError(
-                f"{masked(unquote(url))}: has {size} bytes now, and {stop} in the catalog; run --build_list again"
-            )
+            raise resized(masked(unquote(url)), found_size, size)
         return HttpBody(answer, begins, digest_of(answer.header("Digest")))
 
     def checksum(self, path: str) -> str:
@@ -1838,13 +1950,13 @@ class Gfal2Storage:
             return unquote(name, errors="surrogateescape")
         return name
 
-    def read(self, path: str, start: int, stop: int) -> Gfal2Body:
-        """The bytes from start up to stop."""
+    def read(self, path: str, start: int, stop: int, size: int) -> Gfal2Body:
+        """The bytes from start up to stop of a file of this size."""
         url = self.url(path)
         with self.errors(url):
-            size = self.context().stat(url).st_size
-        if size != stop:
-            raise FileError(f"{unquote(url)}: has {size} bytes now, and {stop} in the catalog; run --build_list again")
+            found = self.context().stat(url).st_size
+        if found != size:
+            raise resized(unquote(url), found, size)
         return Gfal2Body(self, url, start, stop)
 
     @apart
@@ -2141,7 +2253,7 @@ class Report:
         always = ("SERVER", "BASE_DIR_ON_GRID", "OUTPUTDIR")
         if self.verbose:
             rows += [("SITE", settings.site.name), ("ENGINE", settings.site.engine)]
-            rows += [("THREADS", str(settings.threads)), ("VO", settings.vo)]
+            rows += [("THREADS", str(settings.threads)), ("STREAMS", str(settings.streams)), ("VO", settings.vo)]
         self.line("********************************")
         self.line("** GridDataSync configuration **")
         self.line("********************************")
@@ -2212,7 +2324,7 @@ class Report:
         """That a copy begins."""
         self.line(
             f"...starting to download the {files} requested files using {settings.threads} threads "
-            "and 1 streams per file..."
+            f"and {settings.streams} streams per file..."
         )
 
     def totals(self, tally: Tally, rate: float) -> None:
@@ -2425,7 +2537,10 @@ class Copier:
         self.patience = patience
         self.checked = checked
         self.overwrite = overwrite
+        self.streams = settings.streams
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
+        self.received: dict[str, int] = {}  # bytes that came over the line for them
+        self.whole: set[str] = set()  # files of which the door sends no ranges
 
     def copy(self, work: tuple[Row, Action]) -> Outcome:
         """One file, from the first byte to its name, or why not."""
@@ -2438,29 +2553,30 @@ class Copier:
         except FileError as error:
             return Outcome(row._replace(error=printable(str(error))), "failed")
         finally:
-            received = self.flying.pop(row.path, 0)
+            self.flying.pop(row.path, None)
+            received = self.received.pop(row.path, 0)
         return Outcome(copied, "copied", received)
 
     def adopt(self, row: Row, final: str) -> Outcome:
         """Take a file that is here already for the one of the catalog, if it is."""
         kind = checksum_kind(row.checksum, self.checked and row.size > 0)
-        if kind != "size" and checksum_of(final, kind) != row.checksum:
+        if kind != "size" and checksum_of(final, kind, row.size) != row.checksum:
             return Outcome(row._replace(error=f"{row.path}: {Action.KEEP.value}"), "failed")
         os.utime(final, (row.mtime, row.mtime))
         return Outcome(row._replace(downloaded=True, verified=kind, error=""), "skipped")
 
     def attempt(self, row: Row, final: str) -> Row:
         """Copy once; the row with what is known then."""
-        kind = checksum_kind(row.checksum or "adler32:", self.checked and row.size > 0)
-        with PartFile(final, kind) as part:
-            part.resume()
-            if part.size > row.size:
-                part.restart()
-            said = self.receive(row, part) if part.size < row.size else ""
-            if kind == "size":
-                expected = ""
-            else:
+        kind = checksum_kind(row.checksum or "adler32:", self.checked)
+        with PartFile(final, row.size, kind) as part:
+            part.resume(1 if row.path in self.whole else self.streams)
+            before = part.received()
+            said = self.receive_all(row, part) if before < row.size else ""
+            self.received[row.path] = self.received.get(row.path, 0) + part.received() - before
+            expected = ""
+            if part.kind != "size":
                 expected = row.checksum or said or self.storage.checksum(row.path)
+            if expected:
                 self.compare(row, part, expected)
             part.finish(row.mtime, self.overwrite)
         verified = checksum_kind(expected, True)
@@ -2468,36 +2584,57 @@ class Copier:
 
     def compare(self, row: Row, part: PartFile, expected: str) -> None:
         """Refuse bytes whose checksum is not the door's; the next attempt begins anew."""
-        received = part.checksum.text()
-        if expected and not expected.startswith(part.checksum.kind):
-            received = checksum_of(part.path, checksum_kind(expected, True))
-        if expected and received != expected:
-            part.restart()
+        received = part.checksum(checksum_kind(expected, True))
+        if received != expected:
+            part.restart(1)
             raise FileError(
                 f"{row.path}: the door says {expected}, what arrived has {received}; "
                 "if it stays so ask the site, or take it unverified with --nochecksum",
                 passing=True,
             )
 
-    def receive(self, row: Row, part: PartFile) -> str:
-        """Fetch what is missing of a file; the checksum that the door sends along, or empty."""
-        body = self.storage.read(row.path, part.size, row.size)
+    def receive_all(self, row: Row, part: PartFile) -> str:
+        """Fetch what is missing of a file, its segments at once; the checksum that the door sends along, or empty."""
+        missing = [segment for segment in part.segments if segment.at() < segment.stop]
+        said: list[str] = []
+        failures: list[BaseException] = []
+
+        def receive(segment: Segment) -> None:
+            try:
+                said.append(self.receive(row, part, segment, failures))
+            except BaseException as failure:  # raised again below
+                failures.append(failure)
+
+        others = [threading.Thread(target=receive, args=[segment], daemon=True) for segment in missing[1:]]
+        for thread in others:
+            thread.start()
+        receive(missing[0])
+        for thread in others:
+            thread.join()
+        if row.path in self.whole:
+            part.restart(1)
+        if failures:
+            raise failures[0]
+        return next(filter(None, said), "")
+
+    def receive(self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException]) -> str:
+        """Fetch what is missing of a segment, unless another one fails."""
+        body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
         try:
-            if body.start != part.size:
-                part.restart()
+            if body.start != segment.at():
+                self.whole.add(row.path)
+                raise FileError(f"{row.path}: the door sends the whole file instead of a range", passing=True)
             for data in body:
-                part.write(data)
-                self.flying[row.path] = part.size
+                part.add(segment, data[: segment.stop - segment.at()])
+                self.flying[row.path] = part.received()
+                if failures or segment.at() == segment.stop:
+                    break
                 if self.patience.stopping.is_set():
                     raise FileError(f"{row.path}: interrupted; the next --start goes on from here")
-                if part.size > row.size:
-                    break
         finally:
             body.close()
-        if part.size != row.size:
-            if part.size > row.size:
-                part.restart()
-            raise FileError(f"{row.path}: {part.size} of {row.size} bytes arrived", passing=True)
+        if segment.at() < segment.stop and not failures:
+            raise FileError(f"{row.path}: {part.received()} of {row.size} bytes arrived", passing=True)
         return body.checksum
 
 
@@ -2850,6 +2987,7 @@ OPTIONS = (
     Option("overwrite", "overwrite already downloaded files"),
     Option("release", do=do_release),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
+    Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),
     Option("workdir", "where Grid.conf and grid_summary.csv are (default: $GRIDSYNC_DIR, else here)", "DIR"),
     Option("quiet", "no progress and no chatter; errors still on stderr"),
     Option("debug", "show versions, tracebacks and each request"),

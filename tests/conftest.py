@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from gridsync import with_setting
 from tests.grid import Grid
 
 SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
@@ -45,6 +46,11 @@ class User:
             env={**self.env, **env}, capture_output=True, text=True, timeout=RUN_LIMIT, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
+
+    def set(self, key: str, value: str, site: str = "LYON") -> None:
+        """Change a key of a site in Grid.conf."""
+        path = self.folder / "Grid.conf"
+        path.write_text(with_setting(path.read_text(), site, key, value))
 
     def catalog(self) -> dict[str, dict[str, str]]:
         """The rows of the catalog by path."""

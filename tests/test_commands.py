@@ -86,6 +86,32 @@ def test_nochecksum_takes_them_and_says_so(three, folder):
     assert three.catalog()[f"{folder}/small"]["verified"] == "size"
 
 
+LARGE = 3 * gridsync.SHORTEST + 11
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine):
+    user.grid.tree.add(f"agata/{folder}/large", LARGE)
+    content = user.grid.tree.expected(f"agata/{folder}/large")
+    user.set("ENGINE", engine)
+    user(f"--input_dir {folder} --build_list --streams 3")
+    part = gridsync.PartFile(str(user.data / folder / "large"), LARGE, "adler32")
+    with part:  # what a run that was killed may have left
+        part.resume(3)
+        for segment in part.segments[:2]:
+            part.add(segment, content[segment.start : segment.start + 9_000_000])
+    user.grid.door.log.clear()
+    status, out, _ = user("--start")
+    assert status == 0 and "verified by checksum: 1" in out
+    assert here(user, f"{folder}/large") == content
+    assert sum(record.sent for record in user.grid.door.log.matching(role="pool")) < LARGE - 17_000_000
+    if engine == "http":
+        asked = [record.range for record in user.grid.door.log.matching(role="pool")]
+        starts = [LARGE * number // 3 for number in range(4)]
+        expected = [f"bytes={at + 9_000_000}-{stop - 1}" for at, stop in zip(starts[:2], starts[1:])]
+        assert sorted(asked) == sorted([*expected, f"bytes={starts[2]}-{LARGE - 1}"])
+
+
 def test_a_file_without_checksum_at_the_door_is_counted_by_size(user, folder):
     user.grid.tree.add(f"agata/{folder}/bare", 5000, checksums=())
     out = user(f"--input_dir {folder} --build_list --start").out
@@ -210,6 +236,7 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
         ("--ver", 2, "no such option: --ver"),
         ("--threads 0", 2, "THREADS in [gridsync] is '0'; expected a whole number from 1 on"),
         ("--threads many", 2, "expected a whole number from 1 on"),
+        ("--threads 8 --streams 9", 2, "8 threads with 9 streams each are more than 64 connections"),
         ("--from LION", 2, "there is no site LION in"),
         ("--inc [a", 2, "--inc: '[a' is no regular expression"),
         ("run_*", 2, "'run_*' belongs to no option (is a pattern without quotes?)"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import zlib
+from collections.abc import Iterator
 
 import pytest
 
-from gridsync import Checksum, DiskError, FileError, PartFile, checksum_of, disk_error, local_path
+from gridsync import NOTE, SHORTEST, Checksum, DiskError, FileError, PartFile, checksum_of, disk_error, local_path
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "", "a//b", "a/./b", "..", "a\0b", "a/"])
@@ -27,31 +29,64 @@ def test_a_planted_link_is_refused_and_a_linked_outputdir_is_not(tmp_path):
         local_path(str(tmp_path / "out"), "a/b")
 
 
+@contextlib.contextmanager
+def part_of(final, size: int, kind: str = "adler32", streams: int = 1) -> Iterator[PartFile]:
+    with PartFile(str(final), size, kind) as part:
+        part.resume(streams)
+        yield part
+
+
 def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
     final = tmp_path / "sub/a"
-    with PartFile(str(final), "adler32") as part:
-        part.write(b"first ")
+    with part_of(final, 12) as part:
+        part.add(part.segments[0], b"first ")
     assert not final.exists() and (tmp_path / "sub/a.part").read_bytes() == b"first "
-    with PartFile(str(final), "adler32") as part:
-        part.resume()
-        assert part.size == 6
-        part.write(b"second")
-        assert part.checksum.text() == f"adler32:{zlib.adler32(b'first second'):08x}"
+    with part_of(final, 12) as part:
+        assert part.received() == 6
+        part.add(part.segments[0], b"second")
+        assert part.checksum("adler32") == f"adler32:{zlib.adler32(b'first second'):08x}"
         part.finish(1000, False)
     assert final.read_bytes() == b"first second" and final.stat().st_mtime == 1000
     assert os.listdir(tmp_path / "sub") == ["a"]
 
 
+@pytest.mark.parametrize("kind", ["adler32", "md5"])
+def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
+    data = os.urandom(3 * SHORTEST + 5)
+    part = PartFile(str(tmp_path / "a"), len(data), kind).__enter__()
+    part.resume(8)
+    assert len(part.segments) == 3
+    for segment, share in zip(part.segments, (SHORTEST, 0, NOTE + 77)):
+        part.add(segment, data[segment.start : segment.start + share])
+    os.close(part.fd)  # and nothing else, as after kill -9
+    with part_of(tmp_path / "a", len(data), kind, 2) as part:
+        assert [segment.done for segment in part.segments] == [SHORTEST, 0, NOTE + 77]
+        for segment in reversed(part.segments):
+            part.add(segment, data[segment.at() : segment.stop])
+        expected = f"{zlib.adler32(data):08x}" if kind == "adler32" else hashlib.new(kind, data).hexdigest()
+        assert part.checksum(kind) == f"{kind}:{expected}"
+        part.finish(0, False)
+    assert (tmp_path / "a").read_bytes() == data
+
+
+@pytest.mark.parametrize("size", [SHORTEST * 2 - 1, SHORTEST * 5, SHORTEST * 2 + 9])
+def test_a_table_of_another_file_counts_for_nothing(tmp_path, size):
+    with part_of(tmp_path / "a", SHORTEST * 4, "size", 4) as part:
+        part.add(part.segments[1], b"x" * 100)
+    with part_of(tmp_path / "a", size, "size") as part:
+        assert [segment.done for segment in part.segments] == [0]
+
+
 def test_a_part_file_without_a_byte_leaves_nothing(tmp_path):
-    with PartFile(str(tmp_path / "a"), "size"):
+    with part_of(tmp_path / "a", 10):
         pass
     assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_has_appeared_meanwhile_is_left_alone(tmp_path):
     final = tmp_path / "a"
-    with PartFile(str(final), "size") as part:
-        part.write(b"new")
+    with part_of(final, 3, "size") as part:
+        part.add(part.segments[0], b"new")
         final.write_bytes(b"mine")
         with pytest.raises(FileError, match="left alone"):
             part.finish(0, False)
@@ -63,9 +98,19 @@ def test_a_file_that_has_appeared_meanwhile_is_left_alone(tmp_path):
 def test_a_part_file_never_writes_through_a_link(tmp_path):
     (tmp_path / "target").write_bytes(b"precious")
     (tmp_path / "a.part").symlink_to("target")
-    with pytest.raises(FileError), PartFile(str(tmp_path / "a"), "size"):
+    with pytest.raises(FileError), part_of(tmp_path / "a", 8, "size"):
         pass
     assert (tmp_path / "target").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (5, 0), (1, 1), (70_000, 3), (3, 70_000), (1 << 20, 1 << 20)])
+def test_adler32_of_two_stretches_is_that_of_both(sizes):
+    one, other = (os.urandom(size) for size in sizes)
+    first, second = Checksum("adler32"), Checksum("adler32")
+    first.update(one)
+    second.update(other)
+    first.append(second, len(other))
+    assert first.text() == f"adler32:{zlib.adler32(one + other):08x}"
 
 
 @pytest.mark.parametrize("kind", ["adler32", "md5", "sha256"])
@@ -73,7 +118,7 @@ def test_checksums_are_those_of_the_libraries(tmp_path, kind):
     data = os.urandom(3 << 20)
     (tmp_path / "a").write_bytes(data)
     expected = f"{zlib.adler32(data):08x}" if kind == "adler32" else hashlib.new(kind, data).hexdigest()
-    assert checksum_of(str(tmp_path / "a"), kind) == f"{kind}:{expected}"
+    assert checksum_of(str(tmp_path / "a"), kind, len(data)) == f"{kind}:{expected}"
     running = Checksum(kind)
     for start in range(0, len(data), 100_000):
         running.update(data[start : start + 100_000])

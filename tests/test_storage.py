@@ -66,8 +66,8 @@ def direct(grid: Grid) -> HttpStorage:
     return storage
 
 
-def received(storage: Storage, path: str, start: int, stop: int) -> bytes:
-    body = storage.read(path, start, stop)
+def received(storage: Storage, path: str, start: int, stop: int, size: int | None = None) -> bytes:
+    body = storage.read(path, start, stop, stop if size is None else size)
     try:
         assert body.start == start
         return b"".join(body)
@@ -88,17 +88,17 @@ def test_entries_of_a_file_are_the_file_itself(storage):
 
 
 def test_what_does_not_exist_is_not_found(storage):
-    for verb in (lambda: storage.entries("nowhere"), lambda: storage.read("nowhere", 0, 1)):
+    for verb in (lambda: storage.entries("nowhere"), lambda: storage.read("nowhere", 0, 1, 1)):
         with pytest.raises(NotFound, match="nowhere: there is no such file or folder"):
             verb()
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, None), (1, None), (70_000, None), (-1, None)])
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (1, 0), (70_000, 0), (-1, 0), (0, 500_000), (7, -1)])
 def test_bytes_are_those_of_the_file(grid, storage, start, stop):
     whole = grid.tree.expected(f"agata/{FILE}")
     grid.tree.file(f"agata/{FILE}").locality = "ONLINE"
-    start = start % len(whole)
-    assert received(storage, FILE, start, len(whole)) == whole[start:]
+    start, stop = start % len(whole), stop % len(whole) or len(whole)
+    assert received(storage, FILE, start, stop, len(whole)) == whole[start:stop]
 
 
 def test_the_checksum_is_the_one_of_the_content(grid, storage):
@@ -109,7 +109,8 @@ def test_the_checksum_is_the_one_of_the_content(grid, storage):
 def test_the_checksum_comes_along_with_the_bytes(grid, pair):
     storage = storage_at(grid, site_of(grid, pair))
     grid.tree.file(f"agata/{FILE}").locality = "ONLINE"
-    body = storage.read(FILE, 0, grid.tree.file(f"agata/{FILE}").size)
+    size = grid.tree.file(f"agata/{FILE}").size
+    body = storage.read(FILE, 0, size, size)
     body.close()
     assert body.checksum == storage.checksum(FILE)
 
@@ -117,7 +118,7 @@ def test_the_checksum_comes_along_with_the_bytes(grid, pair):
 def test_a_file_of_another_size_than_the_catalogs_is_refused_before_its_bytes(grid, storage):
     grid.tree.file(f"agata/{FILE}").locality = "ONLINE"
     with pytest.raises(FileError, match="has 1056768 bytes now, and 17 in the catalog"):
-        storage.read(FILE, 0, 17)
+        storage.read(FILE, 0, 17, 17)
 
 
 @pytest.mark.parametrize("pair", WITH_CREDENTIALS)
@@ -130,7 +131,7 @@ def test_a_proxy_without_the_vo_is_refused(grid, pair, proxy):
 @pytest.mark.parametrize("pair", WITH_CREDENTIALS)
 def test_an_expired_proxy_is_a_matter_of_credentials(grid, pair):
     # TLS 1.3 tells the client late: it may see the alert, or only that the line is dead.
-    with pytest.raises((CredentialError, DoorError), match=r"does not accept your proxy|is your proxy valid|can't be reached"):
+    with pytest.raises((CredentialError, DoorError), match=r"does not accept|is your proxy|can't be reached"):
         storage_at(grid, site_of(grid, pair), "expired").entries("")
 
 
@@ -255,7 +256,7 @@ def test_every_verb_fails_as_a_grid_error(grid, engine):
     storage = storage_at(grid, site_of(grid, f"{engine} dcache")._replace(server=dead, tape_api=dead))
     for verb in (
         lambda: storage.entries("a"),
-        lambda: storage.read("a", 0, 1),
+        lambda: storage.read("a", 0, 1, 1),
         lambda: storage.checksum("a"),
         lambda: storage.stage(["a"], 1),
         lambda: storage.stagings("r", ["a"]),

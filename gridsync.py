@@ -723,7 +723,7 @@ CLIENT_ERRORS = (
     (r"suspended", "{vo} has suspended your membership ({reason}); ask its administrators"),
     (r"revoked", "your certificate was revoked; ask your CA"),
     (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
-    (r"is not known|no voms server", "no VOMS server is known for {vo}; put its line into ~/.glite/vomses"),
+    (r"not known|no voms server", "no VOMS server is known for {vo}; put its line into ~/.glite/vomses"),
     (
         r"certificate verify failed|self-signed certificate|no trusted ca",
         "the VOMS server's certificate is signed by no CA in {ca}; install the Grid's CA certificates",
@@ -2267,7 +2267,8 @@ class Report:
         """The manual's lines for a new proxy."""
         self.line(f"Contacting {server}...")
         self.line("Remote VOMS server contacted succesfully.")
-        self.line("\n")
+        self.line()
+        self.line()
         self.line(f"Created proxy in {proxy.path}.")
         self.line()
         self.line(f"Your proxy is valid until {moment_text(proxy.ends)}")

@@ -39,10 +39,10 @@ class User:
         conf = grid.conf(self.data).replace("[gridsync]\n", "[gridsync]\nRETRIES = 1\n")
         (folder / "Grid.conf").write_text(conf)
 
-    def __call__(self, line: str, **env: str) -> Result:
-        """Run gridsync.py with the words of a line, as in a shell."""
+    def __call__(self, line: str, typed: str = "", **env: str) -> Result:
+        """Run gridsync.py with the words of a line, as in a shell, and with what is typed into it."""
         done = subprocess.run(
-            ["/usr/bin/python3", str(SCRIPT), *shlex.split(line)],
+            ["/usr/bin/python3", str(SCRIPT), *shlex.split(line)], input=typed,
             env={**self.env, **env}, capture_output=True, text=True, timeout=RUN_LIMIT, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)

@@ -325,6 +325,11 @@ def grid_path(text: str) -> str:
     return "/".join(parts)
 
 
+def is_name(name: str) -> bool:
+    """Whether a door may list something by this name in a folder."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """The remedy for a misspelt word, or nothing when none is near."""
     found = difflib.get_close_matches(word, list(words), n=1)
@@ -489,7 +494,8 @@ class Config:
     def site(self, name: str) -> Site:
         """A site by its name."""
         if name not in self.sites():
-            raise UsageError(f"there is no site {name} in {self.path}{nearest(name, self.sites())}")
+            there = ", ".join(self.sites()) or "none"
+            raise UsageError(f"there is no site {name} in {self.path}, which has {there}{nearest(name, self.sites())}")
         keys = self.values[name]
         server = keys.get("SERVER", "").rstrip("/")
         parts = urlsplit(server)
@@ -1379,6 +1385,9 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     if "certificate verify failed" in text or "doesn't match" in text:
         if "hostname mismatch" in text or "ip address mismatch" in text or "doesn't match" in text:
             return DoorError(f"the certificate that {host} shows is for another host; check SERVER in Grid.conf")
+        if "expired" in text or "not yet valid" in text:
+            clock = moment_text(time.time())
+            return DoorError(f"the certificate of {host} is not valid now; is this machine's clock right ({clock})?")
         return DoorError(
             f"the certificate that {host} shows is signed by no CA in {ca or 'the system'}; "
             "install the Grid's CA certificates, or set CA_DIR in Grid.conf"
@@ -1389,8 +1398,12 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
         return DoorError(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
     if "refused" in text:
         return DoorError(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
+    if "unreachable" in text or "no route" in text:
+        return DoorError(f"no way leads to {host}; check your network", passing=True)
     if "timed out" in text:
         return DoorError(f"{host} does not answer; the door is overloaded, or a firewall is between", passing=True)
+    if "wrong version number" in text or "badstatusline" in text or "unknown protocol" in text:
+        return DoorError(f"{host} is no https door; check SERVER in Grid.conf, scheme and port too")
     if "ssl" in text or "eof occurred" in text:
         return DoorError(f"{host} ended the TLS handshake; is your proxy valid (voms-proxy-info --all)?", passing=True)
     return DoorError(f"the connection to {host} broke off ({type(error).__name__}); try again", passing=True)
@@ -1431,7 +1444,9 @@ class Answer:
             return json.loads(content)
         except ValueError as error:
             raise DoorError(
-                f"{masked(self.response.url)} answers with something that is not JSON: {content[:60]!r}", passing=True
+                f"{masked(self.response.url)} answers with something that is not JSON: {content[:60]!r}; "
+                "TAPE_API = none in Grid.conf does without tape, ENGINE = gfal2 goes another way",
+                passing=True,
             ) from error
 
     def drain(self) -> None:
@@ -1562,10 +1577,13 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     mtime = email.utils.mktime_tz(when) if when else 0
     if is_folder:
         return Entry(path, True, 0, mtime)
+    size = properties.get(f"{DAV}getcontentlength", "")
+    if not size.isdecimal():
+        raise ValueError(f"{path} has the size {size!r}")
     return Entry(
         path,
         False,
-        int(properties.get(f"{DAV}getcontentlength", "")),
+        int(size),
         mtime,
         digest_of(properties.get(CHECKSUM_PROPERTY, "")),
         LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
@@ -1601,11 +1619,14 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
             if path == asked and is_folder:
                 continue
             name = path[len(asked) + 1 :]
-            if path != asked and (not path.startswith(asked + "/") or "/" in name or name in ("", ".", "..")):
+            if path != asked and not (path.startswith(asked + "/") and is_name(name)):
                 raise ValueError(f"{path} is not in the folder")
             entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
     except (ElementTree.ParseError, ValueError) as error:
-        raise DoorError(f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}") from error
+        raise DoorError(
+            f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}; "
+            "ENGINE = gfal2 in Grid.conf is another way"
+        ) from error
     return entries
 
 
@@ -1934,7 +1955,7 @@ class Gfal2Storage:
                 name = self.name_of(found.d_name, folder)
                 if name in (".", ".."):
                     continue
-                if not name or "/" in name or "\0" in name:
+                if not is_name(name):
                     raise DoorError(f"{url}: the door sends a listing that makes no sense: {name!r} is in it")
                 is_folder = stat.S_ISDIR(facts.st_mode)
                 size = 0 if is_folder else facts.st_size
@@ -3044,6 +3065,10 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     for key in ("INCLUDE", "EXCLUDE"):
         if given.get(key) == "none":
             given[key] = ""
+    for option in OPTIONS:
+        value = given.get(option.key, "1")
+        if option.metavar == "N" and not (value.isdecimal() and int(value)):
+            raise UsageError(f"--{option.name} is {value!r}; expected a whole number from 1 on")
     if "INPUTDIR" in given:
         given["INPUTDIR"] = grid_path(given["INPUTDIR"]) or "/"
     if "OUTPUTDIR" in given:

@@ -234,7 +234,7 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
     [
         ("--lsdir", 2, "no such option: --lsdir; did you mean --ls_dir?"),
         ("--ver", 2, "no such option: --ver"),
-        ("--threads 0", 2, "THREADS in [gridsync] is '0'; expected a whole number from 1 on"),
+        ("--threads 0", 2, "--threads is '0'; expected a whole number from 1 on"),
         ("--threads many", 2, "expected a whole number from 1 on"),
         ("--threads 8 --streams 9", 2, "8 threads with 9 streams each are more than 64 connections"),
         ("--from LION", 2, "there is no site LION in"),

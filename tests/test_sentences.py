@@ -1,0 +1,139 @@
+"""Doors that are not what Grid.conf thinks: one sentence each, the documented status, and nothing is lost."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import gridsync
+from tests.conftest import User
+from tests.grid import Grid
+
+
+@contextmanager
+def stranger(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port of something that is no door: it gives everybody the same answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    line, _ = server.accept()
+                except OSError:  # closed: the test is over
+                    return
+                try:
+                    with context.wrap_socket(line, server_side=True) if context else line as talk:
+                        talk.recv(65536)
+                        talk.sendall(answer)
+                except OSError:  # the client does not like the certificate
+                    line.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def context_of(grid: Grid, kind: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*map(str, grid.pki.host(kind)))
+    return context
+
+
+def answer(status: str, body: str, kind: str = "text/html") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multistatus>'
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "status", "says"),
+    [
+        (None, b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
+        ("localhost", b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
+        ("localhost", b"", 4, "the connection to localhost:{port} broke off"),
+        ("other", b"", 4, "the certificate that localhost:{port} shows is for another host; check SERVER"),
+        ("untrusted", b"", 4, "the certificate that localhost:{port} shows is signed by no CA in"),
+        ("localhost", answer("200 OK", "<html>"), 1, "the door answers 200"),
+        ("localhost", answer("207 x", "<html>"), 4, "a listing that makes no sense: no element found"),
+        ("localhost", answer("207 x", "<!DOCTYPE bomb>"), 4, "makes no sense: it defines its own entities"),
+        ("localhost", answer("207 x", LISTING.format("/etc/passwd")), 4, "/etc/passwd is not in the folder"),
+        ("localhost", answer("207 x", LISTING.format("/agata/a/b")), 4, "/agata/a/b is not in the folder"),
+        ("localhost", answer("207 x", LISTING.format("/agata/..")), 4, "/agata/.. is not in the folder"),
+        ("localhost", answer("207 x", LISTING.format("/agata/a%00b")), 4, "is not in the folder"),
+        ("localhost", answer("401 Unauthorized", ""), 3, "the door does not accept your proxy"),
+        ("localhost", answer("403 Forbidden", "no"), 4, "the door refuses (no); is your proxy one of the right VO?"),
+        ("localhost", answer("503 Busy", "later"), 1, "the door answers 503 (later)"),
+    ],
+)
+def test_what_is_no_door_gets_one_sentence(user: User, kind, said, status, says):
+    with stranger(said, context_of(user.grid, kind) if kind else None) as port:
+        user.set("SERVER", f"https://localhost:{port}/")
+        result = user("--ls_dir")
+    assert says.format(port=port) in result.err and result.err.count("\n") == 1 and result.status == status
+
+
+def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
+    monkeypatch.setattr(gridsync, "CONNECT", 0.3)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        full = [socket.socket() for _ in range(4)]  # the kernel answers no more than these
+        for line in full:
+            line.setblocking(False)
+            line.connect_ex(("127.0.0.1", port))
+        site = gridsync.Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
+        http = gridsync.Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
+        with pytest.raises(gridsync.DoorError, match=f"localhost:{port} does not answer; .* firewall"):
+            gridsync.HttpDoor(http, site).entries("")
+        for line in full:
+            line.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "status", "says"),
+    [
+        ("SERVER", "door.example.org", 2, "SERVER of [LYON] is 'door.example.org'; expected a URL like"),
+        ("SERVER", "ftp+x", 2, "expected a URL like"),
+        ("SERVER", "https://no-such-host.invalid/", 4, "no address is known for no-such-host.invalid:443"),
+        ("SERVER", "https://localhost:1/", 4, "localhost:1 refuses the connection"),
+        ("CA_DIR", "/nonexistent", 2, "the folder of CA certificates /nonexistent does not exist"),
+        ("ENGINE", "curl", 2, "ENGINE of [LYON] is 'curl'; expected auto, http or gfal2"),
+        ("FIRST_BYTE", "soon", 2, "FIRST_BYTE in [LYON] is 'soon'"),
+        ("TOKEN", "secret", 2, "TOKEN says where a token comes from"),
+        ("BASE_DIR_ON_GRID", "../x", 2, "'../x' is not a path on the grid"),
+    ],
+)
+def test_a_site_that_makes_no_sense_gets_one_sentence(user, key, value, status, says):
+    user.set(key, value)
+    result = user("--ls_dir")
+    assert says in result.err and result.err.count("\n") == 1 and result.status == status
+
+
+def test_gfal2_with_a_token_on_https_is_refused(user):
+    user.set("ENGINE", "gfal2")
+    user.set("TOKEN", "env:MY_TOKEN")
+    assert "gfal2 would show the TOKEN of [LYON] to any host" in user("--ls_dir").err
+
+
+def test_a_missing_gfal2_is_named_when_it_is_needed_and_not_before(user, tmp_path):
+    (tmp_path / "gfal2.py").write_text("raise ImportError('not here')")
+    user.env["PYTHONPATH"] = str(tmp_path)
+    assert user("--ls_dir").status == 0
+    user.set("ENGINE", "gfal2")
+    status, _, err = user("--ls_dir")
+    assert status == 2 and "apt install python3-gfal2" in err and err.count("\n") == 1
+
+
+def test_a_server_of_another_ca_gets_the_same_status_through_gfal2(user):
+    with stranger(b"", context_of(user.grid, "untrusted")) as port:
+        user.set("SERVER", f"https://localhost:{port}/")
+        user.set("ENGINE", "gfal2")
+        status, _, err = user("--ls_dir")
+    assert status == 4 and "the door's certificate is not accepted" in err and err.count("\n") == 1

@@ -36,6 +36,7 @@ import csv
 import difflib
 import enum
 import errno
+import io
 import itertools
 import json
 import logging
@@ -162,6 +163,10 @@ class Row(NamedTuple):
     site: str
     error: str  # why the last attempt failed
 
+    def is_staging(self) -> bool:
+        """Whether a request is to bring it to disk, which has not happened yet."""
+        return bool(self.request) and self.locality is not Locality.ONLINE
+
 
 class Site(NamedTuple):
     """A section of Grid.conf."""
@@ -227,6 +232,14 @@ class Staging(NamedTuple):
     done: bool
     failure: str = ""  # the door's reason, when it gave up
 
+    def is_waiting(self) -> bool:
+        """Whether the request is still at work on it."""
+        return not self.done and not self.failure
+
+
+WAITING = Staging(False)
+FORGOTTEN = Staging(True)  # the request is not known any more: what it has done, the locality shows
+
 
 class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
@@ -241,6 +254,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.copied = self.skipped = self.failed = self.waiting = 0
+        self.began = time.monotonic()
         self.received = 0  # bytes
         self.checked = self.sized = 0  # files here that were verified by checksum, and by size alone
 
@@ -330,10 +344,17 @@ def is_name(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
+def printable(text: str) -> str:
+    """Text with nothing in it that a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """The remedy for a misspelt word, or nothing when none is near."""
     found = difflib.get_close_matches(word, list(words), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; did you mean {found[0]}" if found else ""
 
 
 # == Config ===================================================================
@@ -493,6 +514,7 @@ class Config:
 
     def site(self, name: str) -> Site:
         """A site by its name."""
+        name = next((site for site in self.sites() if site.lower() == name.lower()), name)
         if name not in self.sites():
             there = ", ".join(self.sites()) or "none"
             raise UsageError(f"there is no site {name} in {self.path}, which has {there}{nearest(name, self.sites())}")
@@ -922,10 +944,11 @@ def row_of(cells: list[str]) -> Row:
 class Catalog:
     """The rows of grid_summary.csv, kept by site and path."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, is_frozen: bool = False):
         self.path = os.path.join(folder, "grid_summary.csv")
+        self.is_frozen = is_frozen  # changes stay in memory
         self.rows: dict[str, dict[str, Row]] = {}
-        self.is_foreign = False  # another tool's catalog, set aside at the first change
+        self.is_foreign = False  # another tool's catalog
         self.is_stale = False  # the file differs from the rows, or says some of them twice
         self.tail: TextIO | None = None
         try:
@@ -939,8 +962,9 @@ class Catalog:
         """Take in the file, but for a last line that a crash has cut."""
         with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             lines = csv.reader(file, strict=True)
-            self.is_foreign = next(lines, [])[: len(Row._fields)] != list(Row._fields)
-            if self.is_foreign:
+            header = next(lines, None)
+            if header is None or header[: len(Row._fields)] != list(Row._fields):
+                self.is_foreign, self.is_stale = header is not None, True
                 return
             whole = lines.line_num
             try:
@@ -953,6 +977,13 @@ class Catalog:
                         f"{self.path}, line {lines.line_num}: {error}; mend the line or move the file away"
                     ) from error
             self.is_stale = self.is_stale or self.is_cut()
+
+    def set_aside(self) -> str:
+        """Move a foreign catalog out of the way; where to."""
+        names = itertools.chain([f"{self.path}.old"], (f"{self.path}.old{count}" for count in itertools.count(2)))
+        kept = next(name for name in names if not os.path.lexists(name))
+        os.rename(self.path, kept)
+        return kept
 
     def is_cut(self) -> bool:
         """Whether the file ends in the middle of a line."""
@@ -985,6 +1016,10 @@ class Catalog:
 
     def put(self, rows: Iterable[Row], durable: bool = False) -> None:
         """Change rows, here and at once in the file; durable ones outlive a power failure."""
+        if self.is_frozen:
+            for row in rows:
+                self.hold(row)
+            return
         try:
             if self.tail is None:
                 self.save()  # what is appended to must be whole
@@ -1013,9 +1048,6 @@ class Catalog:
             self.tail = None
         if not self.is_stale:
             return
-        if self.is_foreign:
-            os.replace(self.path, f"{self.path}.old")
-            self.is_foreign = False
         with replacing(self.path) as file:
             file.write(",".join(Row._fields) + "\n")
             for site in sorted(self.rows):
@@ -1038,12 +1070,13 @@ class Lock:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.file.seek(0)
-            holder = self.file.read().strip() or "another run"
-            raise LockedError(f"{holder} holds {self.path}; try again when it has ended") from error
+            holder = self.file.read().strip() or "unknown"
+            folder = os.path.dirname(os.path.abspath(self.path))
+            raise LockedError(f"another gridsync ({holder}) is at work in {folder}; try again later") from error
         except OSError as error:
             raise DiskError(f"{self.path} can't be locked: {error.strerror}") from error
         self.file.truncate(0)
-        self.file.write(f"process {os.getpid()} (since {time.strftime('%d %b %H:%M:%S')})\n")
+        self.file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n")
         self.file.flush()
         return self
 
@@ -1087,11 +1120,17 @@ def local_file(path: str) -> LocalFile | None:
 
 
 def free_space(folder: str) -> int:
-    """Bytes that the user can still write below a folder, which need not exist yet."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder.rstrip("/")) or os.curdir
+    """Bytes that the user can still write into a folder."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def disk_usage(path: str) -> int:
+    """Bytes of the disk that a file takes up, which may have holes."""
+    try:
+        return os.lstat(path).st_blocks * 512
+    except (OSError, ValueError):
+        return 0
 
 
 class Checksum:
@@ -1467,7 +1506,7 @@ def refusal(answer: Answer, url: str) -> GridError:
     if answer.status == 403:
         return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
-        return NotFound(f"{place}: there is no such file or folder")
+        return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     return FileError(f"{place}: the door answers {answer.status} ({said})", passing=answer.status >= 500)
 
 
@@ -1845,7 +1884,7 @@ def gfal_error(error: Exception, url: str) -> GridError:
     place = unquote(url)
     lower = text.lower()
     if code == errno.ENOENT:
-        return NotFound(f"{place}: there is no such file or folder")
+        return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if code in (errno.EPERM, errno.EACCES):
         return Forbidden(f"{place}: the door refuses ({text}); is your proxy one of the right VO?")
     if "alert certificate expired" in lower or "auth failed" in lower:
@@ -2147,6 +2186,19 @@ def plan_staging(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.downloaded and not row.request and row.size]
 
 
+def plan_staged(row: Row, staging: Staging) -> Row:
+    """A row, with its present locality, after its staging has ended; without a request it is to be asked for anew."""
+    if row.locality is Locality.ONLINE:
+        return row._replace(error="")
+    error = f"{row.path}: could not be brought online: {staging.failure}" if staging.failure else ""
+    return row._replace(request="", error=printable(error))
+
+
+def is_gone(row: Row, here: LocalFile | None) -> bool:
+    """Whether what was copied is not here any more."""
+    return here is None or not here.is_file or here.size != row.size
+
+
 def plan_release(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     """Which pins to give back: for each request, the files of one call."""
     held: dict[str, list[Row]] = {}
@@ -2189,13 +2241,6 @@ REPEAT = 30.0  # seconds, elsewhere
 RATE_SPAN = 30.0  # seconds that a rate is taken over
 
 
-def printable(text: str) -> str:
-    """Text with nothing in it that a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 class LiveLine:
     """A line that is redrawn on a terminal; elsewhere it is printed after a second and then every half minute."""
 
@@ -2206,7 +2251,7 @@ class LiveLine:
         if is_terminal and not quiet:
             from tqdm import tqdm
 
-            self.bar = tqdm(bar_format="{desc}", file=sys.stderr, dynamic_ncols=True)
+            self.bar = tqdm(bar_format="{desc}", file=sys.stderr, leave=False)
 
     def show(self, text: str) -> None:
         """Put a new text on the line, if it is time."""
@@ -2215,7 +2260,9 @@ class LiveLine:
             return
         self.due = now + (REDRAW if self.bar is not None else REPEAT)
         if self.bar is not None:
-            self.bar.set_description_str(text)
+            import shutil
+
+            self.bar.set_description_str(text[: shutil.get_terminal_size().columns - 1])
         else:
             print(text, file=sys.stderr, flush=True)
 
@@ -2225,12 +2272,12 @@ class LiveLine:
             self.bar.clear()
 
     def close(self, text: str = "") -> None:
-        """Leave the line, with this last text."""
+        """End the line; on a terminal its last text stays."""
         if self.bar is not None:
-            if text:
-                self.bar.set_description_str(text)
             self.bar.close()
             self.bar = None
+            if text:
+                print(text, file=sys.stderr, flush=True)
 
 
 class Report:
@@ -2242,10 +2289,14 @@ class Report:
         self.is_terminal = sys.stderr.isatty()
         self.live: LiveLine | None = None
 
+    def data(self, text: str) -> None:
+        """A line that was asked for."""
+        print(printable(text))
+
     def line(self, text: str = "") -> None:
-        """A line of data."""
+        """A line that goes along."""
         if not self.quiet:
-            print(printable(text))
+            self.data(text)
 
     def error(self, error: object) -> None:
         """A sentence about what went wrong."""
@@ -2253,6 +2304,11 @@ class Report:
         if self.live:
             self.live.clear()
         print(f"gridsync: {printable(str(error))}", file=sys.stderr, flush=True)
+
+    def locked(self, error: LockedError) -> None:
+        """That another run is at work, which cron need not hear of."""
+        if not self.quiet:
+            self.error(error)
 
     def note(self, text: str) -> None:
         """Something good to know, which is no data."""
@@ -2303,19 +2359,19 @@ class Report:
             ("proxy", left_text(proxy.ends, now)),
             ("attribute", left_text(proxy.attribute_ends, now) if proxy.vo else "none"),
         ):
-            self.line(f"{name:<20}: {value}")
+            self.data(f"{name:<20}: {value}")
 
     def token(self, token: Token, now: float) -> None:
         """Where a token comes from, and until when it is."""
-        self.line(f"{'token from':<20}: {token.source}")
-        self.line(f"{'token':<20}: {left_text(token.ends, now) if token.ends else 'does not say when it ends'}")
+        self.data(f"{'token from':<20}: {token.source}")
+        self.data(f"{'token':<20}: {left_text(token.ends, now) if token.ends else 'does not say when it ends'}")
 
     def listing(self, url: str, entries: list[Entry]) -> None:
         """The content of a folder: files first, then folders, oldest first."""
-        self.line(f" -- List content of folder: {url}")
+        self.data(f" -- List content of folder: {url}")
         for entry in sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path)):
             size = "Folder" if entry.is_folder else size_text(entry.size)
-            self.line(f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}")
+            self.data(f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}")
 
     def adding(self, rows: Iterable[Row]) -> None:
         """The files of a new list."""
@@ -2325,7 +2381,7 @@ class Report:
     def statuses(self, rows: Iterable[Row]) -> None:
         """Where each file is."""
         for row in rows:
-            self.line(f"{row.locality.value:<20}: {row.path}")
+            self.data(f"{row.locality.value:<20}: {row.path}")
 
     def catalog(self, title: str, rows: list[Row]) -> None:
         """The counts of the catalog."""
@@ -2349,8 +2405,9 @@ class Report:
             f"and {settings.streams} streams per file..."
         )
 
-    def totals(self, tally: Tally, rate: float) -> None:
+    def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
+        rate = tally.received / max(time.monotonic() - tally.began, 0.001)
         self.line(
             f"Copied: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}, "
             f"waiting on tape: {tally.waiting}; {size_text(tally.received)} at {size_text(rate)}/s; "
@@ -2367,11 +2424,10 @@ class Rate:
     """Bytes a second over the last half minute."""
 
     def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.seen: deque[tuple[float, int]] = deque([(self.began, 0)])
+        self.seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def at(self, total: int) -> float:
-        """The rate now that so many bytes are here."""
+        """The rate now that so many bytes have come."""
         now = time.monotonic()
         if now - self.seen[-1][0] >= 0.2:
             self.seen.append((now, total))
@@ -2380,48 +2436,55 @@ class Rate:
         then, before = self.seen[0]
         return max(total - before, 0) / max(now - then, 0.001)
 
-    def mean(self, total: int) -> float:
-        """The rate since the beginning."""
-        return total / max(time.monotonic() - self.began, 0.001)
+
+class Flight(Protocol):
+    """What is on its way, kept up to date by those who copy."""
+
+    flying: dict[str, int]  # bytes so far of each file
+    received: dict[str, int]  # those of them that came over the line in this run
 
 
 class Progress:
     """The manual's line while files are copied."""
 
-    def __init__(self, report: Report, files: int, size: int, flying: dict[str, int]):
+    def __init__(self, report: Report, files: int, size: int, flight: Flight, tally: Tally):
         self.live = report.follow()
         self.files = files
         self.size = size
-        self.flying = flying  # bytes so far of the files in flight, kept by those who copy
+        self.flight = flight
+        self.tally = tally
         self.done = 0
         self.bytes = 0
         self.rate = Rate()
+        self.text = ""
 
-    def landed(self, size: int) -> None:
-        """One file more is done with."""
-        self.done += 1
-        self.bytes += size
+    def landed(self, outcome: Outcome) -> None:
+        """One file more is here, or given up."""
+        if outcome.done == "failed":
+            self.size -= outcome.row.size
+        else:
+            self.done += 1
+            self.bytes += outcome.row.size
 
     def show(self) -> None:
         """Redraw the line."""
-        self.live.show(self.text())
-
-    def text(self) -> str:
-        """The line as it is now."""
-        current = sum(list(self.flying.values()))
+        current = sum(list(self.flight.flying.values()))
         total = self.bytes + current
-        rate = self.rate.at(total)
+        rate = self.rate.at(self.tally.received + sum(list(self.flight.received.values())))
         eta = duration_text((self.size - total) / rate) if rate >= 1 else "?"
-        return (
+        self.text = (
             f"Copied files: {self.done}/{self.files}, current: {size_text(current)}, "
             f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(rate)}/s, ETA={eta}"
         )
+        self.live.show(self.text)
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.live.close(self.text())
+    def __exit__(self, broken: object, *_: object) -> None:
+        if not broken:  # else the line stays as it was last seen
+            self.show()
+        self.live.close(self.text)
 
 
 def staging_text(turn: int, online: int, of: int) -> str:
@@ -2573,11 +2636,10 @@ class Copier:
                 return self.adopt(row, final)
             copied = self.patience.call(lambda: self.attempt(row, final))
         except FileError as error:
-            return Outcome(row._replace(error=printable(str(error))), "failed")
+            return Outcome(row._replace(error=printable(str(error))), "failed", self.received.pop(row.path, 0))
         finally:
             self.flying.pop(row.path, None)
-            received = self.received.pop(row.path, 0)
-        return Outcome(copied, "copied", received)
+        return Outcome(copied, "copied", self.received.pop(row.path, 0))
 
     def adopt(self, row: Row, final: str) -> Outcome:
         """Take a file that is here already for the one of the catalog, if it is."""
@@ -2592,9 +2654,8 @@ class Copier:
         kind = checksum_kind(row.checksum or "adler32:", self.checked)
         with PartFile(final, row.size, kind) as part:
             part.resume(1 if row.path in self.whole else self.streams)
-            before = part.received()
-            said = self.receive_all(row, part) if before < row.size else ""
-            self.received[row.path] = self.received.get(row.path, 0) + part.received() - before
+            earlier = self.received.get(row.path, 0) - part.received()
+            said = self.receive_all(row, part, earlier) if part.received() < row.size else ""
             expected = ""
             if part.kind != "size":
                 expected = row.checksum or said or self.storage.checksum(row.path)
@@ -2615,15 +2676,18 @@ class Copier:
                 passing=True,
             )
 
-    def receive_all(self, row: Row, part: PartFile) -> str:
-        """Fetch what is missing of a file, its segments at once; the checksum that the door sends along, or empty."""
+    def receive_all(self, row: Row, part: PartFile, earlier: int) -> str:
+        """Fetch what is missing of a file, its segments at once; the checksum that the door sends along, or empty.
+
+        In earlier attempts so many bytes more came than the part file now has.
+        """
         missing = [segment for segment in part.segments if segment.at() < segment.stop]
         said: list[str] = []
         failures: list[BaseException] = []
 
         def receive(segment: Segment) -> None:
             try:
-                said.append(self.receive(row, part, segment, failures))
+                said.append(self.receive(row, part, segment, failures, earlier))
             except BaseException as failure:  # raised again below
                 failures.append(failure)
 
@@ -2639,9 +2703,15 @@ class Copier:
             raise failures[0]
         return next(filter(None, said), "")
 
-    def receive(self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException]) -> str:
+    def receive(
+        self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException], earlier: int
+    ) -> str:
         """Fetch what is missing of a segment, unless another one fails."""
-        body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
+        try:
+            body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
+        except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
+            self.patience.stopping.wait(1)
+            body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
         try:
             if body.start != segment.at():
                 self.whole.add(row.path)
@@ -2649,6 +2719,7 @@ class Copier:
             for data in body:
                 part.add(segment, data[: segment.stop - segment.at()])
                 self.flying[row.path] = part.received()
+                self.received[row.path] = earlier + part.received()
                 if failures or segment.at() == segment.stop:
                     break
                 if self.patience.stopping.is_set():
@@ -2697,8 +2768,13 @@ class Run:
             self.loaded = Catalog(self.folder)
             self.held.callback(self.loaded.save)
             if self.loaded.is_foreign:
-                self.report.note(f"{self.loaded.path} was made by another program; it is kept as grid_summary.csv.old")
+                kept = self.loaded.set_aside()
+                self.report.note(f"{self.loaded.path} was made by another program; it is now {kept}")
         return self.loaded
+
+    def look(self) -> None:
+        """Take the catalog as another run has it, to be looked at and not saved."""
+        self.loaded = Catalog(self.folder, is_frozen=True)
 
     def rows(self) -> list[Row]:
         """The files that the command is about."""
@@ -2706,7 +2782,7 @@ class Run:
         if not rows:
             raise UsageError(
                 f"the catalog has no file of {self.settings.input_dir or 'this site'} that the patterns keep; "
-                "run --build_list first"
+                "run --build_list, or change --inc and --exc"
             )
         return rows
 
@@ -2766,13 +2842,21 @@ def do_ls_dir(run: Run) -> int:
     return 0
 
 
-def located(entries: list[Entry], scope: Scope, storage: Storage, patience: Patience) -> list[Entry]:
-    """The entries, with the tape service's word where the listing does not say where a file is."""
-    unknown = [entry.path for entry in entries if entry.locality is Locality.UNKNOWN and scope.holds(entry.path)]
-    if not unknown:
-        return entries
-    found = patience.call(lambda: storage.localities(unknown))
-    return [entry._replace(locality=found.get(entry.path, entry.locality)) for entry in entries]
+def reconciled(run: Run) -> list[Row]:
+    """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
+    rows = run.rows()
+    folder = run.settings.output_dir
+    gone = [row for row in rows if row.downloaded and is_gone(row, local_file(os.path.join(folder, row.path)))]
+    run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
+    return run.catalog().matching(run.scope) if gone else rows
+
+
+def located(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
+    """The rows where their files are now; noted in the catalog."""
+    found = patience.call(lambda: run.storage().localities([row.path for row in rows])) if rows else {}
+    moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
+    run.catalog().put(new for old, new in zip(rows, moved) if new != old)
+    return moved
 
 
 def do_build_list(run: Run) -> int:
@@ -2784,55 +2868,55 @@ def do_build_list(run: Run) -> int:
     live = run.report.follow()
     walk.run(run.scope.folder, lambda: live.show(f"Listing: {walk.folders} folders, {len(walk.entries)} files"))
     live.close()
-    entries = located(walk.entries, run.scope, storage, patience)
-    catalog.replace(plan_catalog(catalog.all(), entries, run.scope, walk.failures))
+    catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
+    rows = catalog.matching(run.scope)
+    located(run, [row for row in rows if row.locality is Locality.UNKNOWN], patience)
     rows = catalog.matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
+    if not rows:
+        run.report.note(f"None of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc")
     for failure in walk.failures.values():
         run.report.error(failure)
     return 1 if walk.failures else 0
 
 
-def refreshed(run: Run, patience: Patience) -> list[Row]:
-    """The rows of the command, those still to be copied with their present locality."""
-    rows = run.rows()
-    remaining = [row for row in rows if not row.downloaded]
-    found = patience.call(lambda: run.storage().localities([row.path for row in remaining])) if remaining else {}
-    moved = [
-        row._replace(locality=found.get(row.path, row.locality))
-        for row in remaining
-        if found.get(row.path, row.locality) is not row.locality
-    ]
-    run.catalog().put(moved)
-    return run.catalog().matching(run.scope)
+def poll(run: Run, rows: list[Row], patience: Patience) -> tuple[list[Row], int]:
+    """Ask the requests that hold these rows how far they are; the rows that still wait, and how many have failed."""
+    answers: dict[str, Staging] = {}
+    for request, held in plan_release(rows):
+        paths = [row.path for row in held]
+        try:
+            found = patience.call(lambda request=request, paths=paths: run.storage().stagings(request, paths))  # type: ignore[misc]
+        except NotFound:
+            found = dict.fromkeys(paths, FORGOTTEN)
+        # Of several requests the one that still is at work counts.
+        answers.update({path: new for path, new in found.items() if path not in answers or new.is_waiting()})
+    ended = [row for row in rows if not answers.get(row.path, WAITING).is_waiting()]
+    still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
+    planned = [plan_staged(row, answers[row.path]) for row in located(run, ended, patience)]
+    run.catalog().put(planned)
+    failed = [row for row in planned if row.error and not row.request]
+    for row in failed:
+        run.report.error(row.error)
+    return still, len(failed)
 
 
-def poll(run: Run, waiting: list[Row], patience: Patience) -> tuple[list[Row], int]:
-    """Ask each request once how far it is, and note it; the rows that still wait, and how many were given up."""
-    catalog, storage = run.catalog(), run.storage()
-    still, lost = [], 0
-    for request, rows in plan_release(waiting):
-        paths = [row.path for row in rows]
-        found = patience.call(lambda request=request, paths=paths: storage.stagings(request, paths))  # type: ignore[misc]
-        for row in rows:
-            staging = found.get(row.path, Staging(False))
-            if staging.done:
-                catalog.put([row._replace(locality=Locality.ONLINE)])
-            elif staging.failure:
-                error = f"{row.path}: could not be brought online: {staging.failure}"
-                run.report.error(error)
-                catalog.put([without_request(row, request)._replace(error=printable(error))])
-                lost += 1
-            else:
-                still.append(row)
-    return still, lost
+def ask(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
+    """Have files brought to disk; each request is on our disk before the next is made."""
+    asked = []
+    for some in batches(plan_staging(rows), MAX_PATHS):
+        paths = [row.path for row in some]
+        request = patience.call(lambda paths=paths: run.storage().stage(paths, run.settings.pin_days))  # type: ignore[misc]
+        pinned = [row._replace(request=request, error="") for row in some]
+        run.catalog().put(pinned, durable=True)
+        asked += pinned
+    return asked
 
 
-def wait_for_tape(run: Run, patience: Patience) -> int:
+def wait_for_tape(run: Run, rows: list[Row], patience: Patience) -> int:
     """Show how far the staging is until it has ended, or the user has seen enough."""
-    rows = [row for row in run.rows() if not row.downloaded]
-    waiting = [row for row in rows if row.request and row.locality is not Locality.ONLINE]
+    waiting = [row for row in rows if row.is_staging()]
     live = run.report.follow()
     pause, due, failed = 0.5, 0.0, 0
     try:
@@ -2847,46 +2931,60 @@ def wait_for_tape(run: Run, patience: Patience) -> int:
                 pause = 0.5 if len(waiting) < before else min(pause * 1.5, POLL)
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
+        live.close(staging_text(0, len(rows) - failed, len(rows)))
     except KeyboardInterrupt:
-        run.report.note("The staging goes on at the site; --check_status shows how far it is")
-    finally:
         live.close()
+        run.report.note("The staging goes on at the site; --check_status shows how far it is")
     return 1 if failed else 0
 
 
 def do_bring_online(run: Run) -> int:
     """move files from tape to disks (make the copy of files faster)"""
-    patience, storage, catalog = run.patience(), run.storage(), run.catalog()
-    if not patience.call(storage.has_tape):
+    patience = run.patience()
+    if not patience.call(run.storage().has_tape):
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0
-    rows = refreshed(run, patience)
-    wanted = plan_staging(rows)
+    rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
+    _, failed = poll(run, [row for row in rows if row.is_staging()], patience)
+    rows = [row for row in run.rows() if not row.downloaded]
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
-    run.report.line(f" Number of files to bring online: {len([row for row in rows if not row.downloaded])}")
-    for some in batches(wanted, MAX_PATHS):
-        paths = [row.path for row in some]
-        request = patience.call(lambda paths=paths: storage.stage(paths, run.settings.pin_days))  # type: ignore[misc]
-        catalog.put([row._replace(request=request) for row in some], durable=True)
-    run.report.line(f" ** Staging launched for {len(wanted)} file(s) **")
+    run.report.line(f" Number of files to bring online: {len(rows)}")
+    asked = ask(run, rows, patience)
+    run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
     if run.report.is_terminal and not run.wishes.start:
-        return wait_for_tape(run, patience)
-    return 0
+        failed += wait_for_tape(run, [row for row in run.rows() if not row.downloaded], patience)
+    return 1 if failed else 0
 
 
 def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
-    rows = refreshed(run, run.patience())
+    patience = run.patience()
+    held = 0
+    try:
+        run.catalog()
+    except LockedError as error:
+        run.report.locked(error)
+        run.look()
+        held = error.status
+    rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
+    _, failed = poll(run, [row for row in rows if row.is_staging()], patience)
+    rows = run.rows()
     if run.wishes.verbose:
         run.report.statuses(rows)
     run.report.catalog("Files status", rows)
-    return 0
+    return max(held, 1 if failed else 0)
 
 
 def check_room(folder: str, rows: list[Row]) -> None:
     """Refuse to begin what the disk can't hold."""
-    needed = sum(row.size for row in rows)
+    if not rows:
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"OUTPUTDIR {folder} can't be made: {error.strerror}; choose another --output_dir") from error
+    needed = sum(max(0, row.size - disk_usage(f"{os.path.join(folder, row.path)}.part")) for row in rows)
     free = free_space(folder)
     if needed > free:
         raise DiskError(
@@ -2901,18 +2999,21 @@ def release(run: Run, rows: list[Row], patience: Patience) -> int:
     released = set()
     for request, some in plan_release(rows):
         paths = [row.path for row in some]
-        patience.call(lambda request=request, paths=paths: storage.release(request, paths))  # type: ignore[misc]
+        with contextlib.suppress(NotFound):  # then the request has ended by itself
+            patience.call(lambda request=request, paths=paths: storage.release(request, paths))  # type: ignore[misc]
         catalog.put([without_request(catalog.row(row), request) for row in some])
         released.update(paths)
     return len(released)
 
 
-def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: Patience) -> float:
-    """Copy or adopt files, note each in the catalog, and give back the pins of those that are here; the mean rate."""
+def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: Patience) -> None:
+    """Copy or adopt files, note each in the catalog, and give back the pins of those that are here."""
+    if not work:
+        return
     settings, catalog, report = run.settings, run.catalog(), run.report
     report.starting(len(work), settings)
     copier = Copier(run.storage(), settings, patience, not run.wishes.nochecksum, run.wishes.overwrite)
-    progress = Progress(report, len(work), sum(row.size for row, _ in work), copier.flying)
+    progress = Progress(report, len(work), sum(row.size for row, _ in work), copier, tally)
     pinned: list[Row] = []
     with progress, Crew(copier.copy, settings.threads, patience) as crew:
         for item in work:
@@ -2921,7 +3022,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: P
             row = outcome.row
             catalog.put([row])
             tally.count(outcome)
-            progress.landed(row.size)
+            progress.landed(outcome)
             if outcome.done == "failed":
                 report.error(row.error)
             elif row.request:
@@ -2929,16 +3030,17 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: P
             if len(pinned) == MAX_PATHS:
                 release(run, pinned, patience)
                 pinned.clear()
-    release(run, pinned, patience)
-    return progress.rate.mean(tally.received)
 
 
 def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
-    patience = run.patience()
-    rows = refreshed(run, patience)
+    patience, overwrite = run.patience(), run.wishes.overwrite
     folder = run.settings.output_dir
-    plan = plan_copies(rows, lambda row: local_file(os.path.join(folder, row.path)), run.wishes.overwrite)
+    rows = reconciled(run)
+    wanted = [row for row in rows if overwrite or not row.downloaded]
+    moved = {row.path: row for row in located(run, wanted, patience)}
+    rows = [moved.get(row.path, row) for row in rows]
+    plan = plan_copies(rows, lambda row: local_file(os.path.join(folder, row.path)), overwrite)
     check_room(folder, plan[Action.COPY])
     tally = Tally()
     tally.waiting = len(plan[Action.WAIT])
@@ -2949,8 +3051,11 @@ def do_start(run: Run) -> int:
             run.report.error(f"{row.path}: {action.value}")
             tally.count(Outcome(row, "failed"))
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
-    rate = copy_all(run, work, tally, patience) if work else 0.0
-    run.report.totals(tally, rate)
+    try:
+        copy_all(run, work, tally, patience)
+        release(run, [row for row in run.rows() if row.downloaded and row.request], patience)
+    finally:
+        run.report.totals(tally)
     return 1 if tally.failed or tally.waiting else 0
 
 
@@ -3033,12 +3138,12 @@ class Parser(optparse.OptionParser):
 
     def _match_long_opt(self, opt: str) -> str:
         if opt not in self._long_opt:
-            raise optparse.BadOptionError(opt + nearest(opt, self._long_opt))
+            raise optparse.BadOptionError(opt + (nearest(opt, self._long_opt) or "; --help lists the options"))
         return opt
 
     def error(self, msg: str) -> Any:
         """A wrong command line."""
-        raise UsageError(f"{msg}; --help lists the options")
+        raise UsageError(msg)
 
 
 def spelled(arguments: list[str]) -> list[str]:
@@ -3057,10 +3162,14 @@ def spelled(arguments: list[str]) -> list[str]:
 
 def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     """What the command line wants remembered, by the keys of Grid.conf."""
-    given = {}
+    given: dict[str, str] = {}
     for option in OPTIONS:
         value = getattr(options, option.name)
+        if option.key and value == "":
+            raise UsageError(f"--{option.name} is empty; give it a value, / for all folders or none for no pattern")
         if option.key and value:
+            if option.key in given:
+                raise UsageError(f"the command line names two sites: {given[option.key]} and {option.value or value}")
             given[option.key] = option.value or value
     for key in ("INCLUDE", "EXCLUDE"):
         if given.get(key) == "none":
@@ -3100,6 +3209,9 @@ def run_commands(options: optparse.Values, report: Report) -> int:
             if option.do and status < 2:
                 try:
                     status = max(status, option.do(run))
+                except LockedError as error:
+                    report.locked(error)
+                    status = error.status
                 except GridError as error:
                     log.debug("", exc_info=True)
                     report.error(error)
@@ -3109,7 +3221,11 @@ def run_commands(options: optparse.Values, report: Report) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # names on the grid are in UTF-8, whatever the locale is
+        arguments = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     report = Report()
     try:
         parser = Parser()
@@ -3137,7 +3253,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 0
+    except OSError as error:
+        report.error(f"the output can't be written: {error.strerror}")
+        return DiskError.status
 
 
 if __name__ == "__main__":

@@ -73,10 +73,17 @@ def test_a_catalog_damaged_by_hand_is_refused_with_the_place(tmp_path, line, say
 
 def test_another_programs_catalog_is_set_aside(tmp_path):
     foreign = catalog(tmp_path, "filename;size\nx;1\n")
-    assert list(foreign.all()) == []
+    assert list(foreign.all()) == [] and foreign.is_foreign
+    (tmp_path / "grid_summary.csv.old").write_text("older")
+    assert foreign.set_aside() == str(tmp_path / "grid_summary.csv.old2")
     foreign.replace([ROW])
-    assert (tmp_path / "grid_summary.csv.old").read_text() == "filename;size\nx;1\n"
+    assert (tmp_path / "grid_summary.csv.old").read_text() == "older"
+    assert (tmp_path / "grid_summary.csv.old2").read_text() == "filename;size\nx;1\n"
     assert text(tmp_path) == HEADER + LINE
+
+
+def test_an_empty_file_is_a_new_catalog(tmp_path):
+    assert not catalog(tmp_path, "").is_foreign
 
 
 def test_one_writer_at_a_time_and_the_lock_ends_with_its_process(tmp_path):
@@ -84,7 +91,7 @@ def test_one_writer_at_a_time_and_the_lock_ends_with_its_process(tmp_path):
     command = [sys.executable, "-c", holder, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout and other.stdout.readline() == "held\n"
-        with pytest.raises(LockedError, match=f"process {other.pid} "), Lock(str(tmp_path)):
+        with pytest.raises(LockedError, match=f"process {other.pid}, "), Lock(str(tmp_path)):
             pass
         other.kill()
     with Lock(str(tmp_path)):

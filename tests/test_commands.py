@@ -217,6 +217,101 @@ def test_a_failed_staging_is_named_with_the_doors_reason(user, folder):
     assert "torn" in user.catalog()[f"{folder}/broken"]["error"]
 
 
+def staged(user: User, folder: str, *names: str) -> list[str]:
+    """Files that were on tape and are on disk now, pinned by a request of the user."""
+    paths = [f"{folder}/{name}" for name in names]
+    for path in paths:
+        user.grid.tree.add(f"agata/{path}", 10, tape=True)
+    user(f"--input_dir {folder} --build_list --bring_online")
+    wait_until_online(user)
+    return paths
+
+
+def to_tape(user: User, path: str) -> None:
+    """What a door does with a file whose pin has ended."""
+    user.grid.tree.file(f"agata/{path}").locality = "NEARLINE"
+
+
+def test_a_file_whose_pin_has_ended_is_asked_for_again(user, folder):
+    (path,) = staged(user, folder, "a")
+    before = user.catalog()[path]["request"]
+    to_tape(user, path)
+    out = user("--bring_online").out
+    assert " ** Staging launched for 1 file(s) **" in out
+    assert user.catalog()[path]["request"] not in ("", before)
+
+
+def test_a_request_that_the_site_has_forgotten_is_made_again(user, folder):
+    (path,) = staged(user, folder, "a")
+    to_tape(user, path)
+    user.grid.door.staging.requests.clear()
+    status, out, err = user("--bring_online")
+    assert (status, err) == (0, "") and " ** Staging launched for 1 file(s) **" in out
+
+
+def test_a_staging_that_has_failed_is_named_without_a_terminal_too(user, folder):
+    path = f"{folder}/broken"
+    user.grid.tree.add(f"agata/{path}", 10, tape=True)
+    user.grid.robot.fail[f"agata/{path}"] = "tape 007 is torn"
+    user(f"--input_dir {folder} --build_list --bring_online")
+    ends = time.monotonic() + 20
+    while "tape 007 is torn" not in (result := user("--check_status")).err:
+        assert time.monotonic() < ends
+    assert result.status == 1 and user.catalog()[path]["request"] == ""
+    assert " ** Staging launched for 1 file(s) **" in user("--bring_online").out
+
+
+@pytest.mark.parametrize("line", ["--start", "--start --overwrite"])
+def test_what_went_back_to_tape_after_the_copy_is_not_fetched_from_there(user, folder, line):
+    (path,) = staged(user, folder, "a")
+    user("--start")
+    to_tape(user, path)
+    if "--overwrite" not in line:
+        (user.data / path).unlink()
+        assert "downloaded: 0, remaining: 1" in user("--check_status").out
+    user.grid.door.log.clear()
+    status, out, _ = user(line)
+    assert status == 1 and "waiting on tape: 1" in out
+    assert user.grid.door.log.count(path=f"/agata/{path}") == 0
+
+
+def test_a_pin_that_an_interrupted_run_has_left_is_released_by_the_next(user, folder):
+    (path,) = staged(user, folder, "a")
+    request = user.catalog()[path]["request"]
+    (user.data / path).parent.mkdir(parents=True)
+    (user.data / path).write_bytes(user.grid.tree.expected(f"agata/{path}"))
+    catalog = gridsync.Catalog(str(user.folder))
+    mtime = int(user.grid.tree.file(f"agata/{path}").mtime)
+    os.utime(user.data / path, (mtime, mtime))
+    catalog.put([row._replace(downloaded=True, verified="adler32") for row in catalog.all()])
+    assert user.grid.door.staging.pins(f"agata/{path}") == [request]
+    assert user("--start").status == 0
+    assert user.grid.door.staging.pins(f"agata/{path}") == [] and user.catalog()[path]["request"] == ""
+
+
+def test_check_status_under_another_run_shows_and_does_not_save(user, folder):
+    user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
+    user(f"--input_dir {folder} --build_list")
+    user.grid.tree.file(f"agata/{folder}/a").locality = "ONLINE"
+    before = (user.folder / "grid_summary.csv").read_bytes()
+    with gridsync.Lock(str(user.folder)):
+        status, out, err = user("--check_status")
+        assert user("--check_status --start --quiet").err == ""
+    assert status == 6 and "ONLINE=1, NEARLINE=0" in out and "another gridsync (process" in err
+    assert (user.folder / "grid_summary.csv").read_bytes() == before
+
+
+def test_a_pattern_that_keeps_nothing_is_said(three, folder):
+    status, out, err = three("--inc zzz --build_list")
+    assert (status, err) == (0, f"None of the 3 files of {folder} passes --inc and --exc\n") and "rows: 0" in out
+
+
+def test_no_redrawn_line_is_wider_than_the_terminal(three):
+    _, text = on_terminal(["/usr/bin/python3", str(SCRIPT), "--start"], three.env, (24, 60))
+    states = [state for line in text.split("\n") for state in line.split("\r")[:-1]]
+    assert states and max(map(len, states)) < 60
+
+
 def test_no_proxy_is_one_sentence_and_status_3(user):
     status, _, err = user("--ls_dir", X509_USER_PROXY="/nonexistent")
     assert status == 3
@@ -232,16 +327,18 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
 @pytest.mark.parametrize(
     ("line", "status", "says"),
     [
-        ("--lsdir", 2, "no such option: --lsdir; did you mean --ls_dir?"),
+        ("--lsdir", 2, "no such option: --lsdir; did you mean --ls_dir"),
         ("--ver", 2, "no such option: --ver"),
         ("--threads 0", 2, "--threads is '0'; expected a whole number from 1 on"),
         ("--threads many", 2, "expected a whole number from 1 on"),
         ("--threads 8 --streams 9", 2, "8 threads with 9 streams each are more than 64 connections"),
+        ("--input_dir=", 2, "--input_dir is empty; give it a value, / for all folders"),
+        ("--from XROOTD --from_LYON", 2, "the command line names two sites: LYON and XROOTD"),
         ("--from LION", 2, "there is no site LION in"),
         ("--inc [a", 2, "--inc: '[a' is no regular expression"),
         ("run_*", 2, "'run_*' belongs to no option (is a pattern without quotes?)"),
         ("--build_list", 2, "no folder is chosen; give one with --input_dir=path"),
-        ("--start", 2, "run --build_list first"),
+        ("--start", 2, "run --build_list, or change --inc and --exc"),
         ("--ls_dir nowhere", 2, "nowhere: there is no such file or folder"),
         ("--ls_dir ../..", 2, "is not a path on the grid"),
         ("--workdir /nonexistent --show_conf", 2, "the work folder /nonexistent does not exist"),
@@ -258,7 +355,7 @@ def test_bad_input_gets_one_sentence_and_its_status(user, line, status, says):
 def test_a_second_writer_leaves_at_once_with_6(three):
     with gridsync.Lock(str(three.folder)):
         status, _, err = three("--start")
-    assert status == 6 and f"process {os.getpid()} " in err
+    assert status == 6 and f"(process {os.getpid()}, since" in err
 
 
 def test_no_option_prints_the_help(user):

@@ -56,7 +56,7 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("SITE = A\n", "Grid.conf, line 1: expected a [section]"),
         ("[gridsync]\nSITE = A\nwhat is this\n", "Grid.conf, line 3: expected KEY = value"),
         ("[gridsync]\nSITE = A\nsite = B\n", "Grid.conf, line 3: SITE is given twice"),
-        ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "there is no site LION in .*, which has LYON; did you mean LYON?"),
+        ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "which has LYON; did you mean LYON"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
         ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),

@@ -3082,6 +3082,7 @@ class Option(NamedTuple):
     value: str = ""  # what is remembered, where the option itself has no value
 
 
+DESCRIPTION = "Browse and download AGATA data from the Grid"
 OPTIONS = (
     Option("new_proxy", do=do_new_proxy),
     Option("proxy_status", do=do_proxy_status),
@@ -3089,7 +3090,7 @@ OPTIONS = (
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
     Option("from", "download data from any site of Grid.conf", "SITE", key="SITE"),
     Option("show_conf", do=do_show_conf),
-    Option("ls_dir", metavar="folder", do=do_ls_dir),
+    Option("ls_dir", metavar="[folder]", do=do_ls_dir),
     Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
     Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
     Option(
@@ -3122,11 +3123,18 @@ OPTIONS = (
 )
 
 
+class Formatter(optparse.IndentedHelpFormatter):
+    """optparse's help, where a value in brackets may be left out."""
+
+    def format_option_strings(self, option: optparse.Option) -> str:
+        return super().format_option_strings(option).replace("=[", " [")
+
+
 class Parser(optparse.OptionParser):
     """optparse with whole names only, and errors as sentences."""
 
     def __init__(self) -> None:
-        super().__init__(usage="%prog [options]", description="Browse and download AGATA data from the Grid")
+        super().__init__("%prog [options]", description=DESCRIPTION, formatter=Formatter())
         for option in OPTIONS:
             text = option.help or (option.do.__doc__ or "" if option.do else "")
             if option.metavar:

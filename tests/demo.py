@@ -62,7 +62,7 @@ def show(line: str, env: dict[str, str]) -> None:
         status = subprocess.run(command, env=env, check=False).returncode
     else:
         status, text = on_terminal(command, env)
-        print(last_states(text), end="")
+        print(last_states(text).rstrip("\n"))
     print(flush=True)
     if status:
         raise SystemExit(f"gridsync.py {line} ended with status {status}")

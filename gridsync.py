@@ -75,9 +75,10 @@ class GridError(Exception):
 
     status = 1
 
-    def __init__(self, sentence: str, passing: bool = False):
+    def __init__(self, sentence: str, passing: bool = False, pause: float = 0):
         super().__init__(sentence)
-        self.passing = passing  # the same call may succeed a little later
+        self.passing = passing  # the same call may succeed a little later,
+        self.pause = pause  # after so many seconds at least
 
 
 class UsageError(GridError):
@@ -110,6 +111,10 @@ class NotFound(FileError):
 
 class Forbidden(FileError):
     status = 4
+
+
+class TooMany(FileError):
+    """A request about more files than the door takes at once."""
 
 
 # == Values ===================================================================
@@ -231,6 +236,7 @@ class Staging(NamedTuple):
 
     done: bool
     failure: str = ""  # the door's reason, when it gave up
+    since: float = 0  # when the site has begun with it
 
     def is_waiting(self) -> bool:
         """Whether the request is still at work on it."""
@@ -1477,16 +1483,8 @@ class Answer:
         return b"".join(self.chunks())
 
     def json(self) -> Any:
-        """The body as JSON."""
-        content = self.content()
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise DoorError(
-                f"{masked(self.response.url)} answers with something that is not JSON: {content[:60]!r}; "
-                "TAPE_API = none in Grid.conf does without tape, ENGINE = gfal2 goes another way",
-                passing=True,
-            ) from error
+        """The body as JSON; ValueError if it is none."""
+        return json.loads(self.content())
 
     def drain(self) -> None:
         """Read a short body that nobody wants, so that the connection can be used again."""
@@ -1507,7 +1505,12 @@ def refusal(answer: Answer, url: str) -> GridError:
         return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
-    return FileError(f"{place}: the door answers {answer.status} ({said})", passing=answer.status >= 500)
+    if answer.status == 413:
+        return TooMany(f"{place}: the door takes no request of this size ({said})")
+    passing = answer.status >= 500 or answer.status == 429
+    after = answer.header("Retry-After")
+    pause = min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
+    return FileError(f"{place}: the door answers {answer.status} ({said})", passing, pause)
 
 
 class Http:
@@ -1732,6 +1735,18 @@ class HttpDoor:
 
 STAGED = ("COMPLETED",)
 GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")
+MILLISECONDS = 1e11  # a time above is in them
+
+
+@contextlib.contextmanager
+def making_sense(url: str) -> Iterator[None]:
+    """An answer whose parts are not those of the API is a DoorError."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DoorError(
+            f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none"
+        ) from error
 
 
 class HttpStorage(HttpDoor):
@@ -1746,7 +1761,8 @@ class HttpStorage(HttpDoor):
     def tape_url(self) -> str:
         """The URL of the tape service, or empty; asked of the door once."""
         if self.tape is None:
-            self.tape = {"auto": self.discovered(), "none": ""}.get(self.site.tape_api, self.site.tape_api).rstrip("/")
+            named = "" if self.site.tape_api == "none" else self.site.tape_api
+            self.tape = (self.discovered() if named == "auto" else named).rstrip("/")
             self.http.trusted.add(netloc_of(self.tape))
         return self.tape
 
@@ -1759,23 +1775,20 @@ class HttpStorage(HttpDoor):
             return ""
         if answer.status != 200:
             raise refusal(answer, url)
-        try:
-            endpoints = answer.json()["endpoints"]
-            found = [str(endpoint["uri"]) for endpoint in endpoints if endpoint["version"] == "v1"]
-        except (KeyError, TypeError) as error:
-            raise DoorError(f"{url} makes no sense; set TAPE_API in Grid.conf") from error
-        if not found or urlsplit(found[0]).scheme != "https":
-            raise DoorError(f"{url} names no service that gridsync can use; set TAPE_API in Grid.conf")
+        with making_sense(url):
+            found = [str(endpoint["uri"]) for endpoint in answer.json()["endpoints"] if endpoint["version"] == "v1"]
+            if urlsplit(found[0]).scheme != "https":
+                raise ValueError(f"{found[0]} is not encrypted")
         return found[0]
 
-    def ask(self, method: str, verb: str, body: object = None) -> Any:
-        """One call of the tape service; its answer, or None when there is none."""
+    def ask(self, method: str, verb: str, body: object = None) -> Answer:
+        """One call of the tape service."""
         url = f"{self.tape_url()}/{verb}"
         data = b"" if body is None else json.dumps(body).encode()
         answer = self.http.send(method, url, headers={"Content-Type": "application/json"}, data=data)
         if answer.status >= 300:
             raise refusal(answer, url)
-        return answer.json() if method == "GET" or verb in ("stage", "archiveinfo") else answer.content()
+        return answer
 
     def tape_paths(self, paths: list[str]) -> dict[str, str]:
         """Paths as the tape service calls them, and as we do."""
@@ -1791,9 +1804,11 @@ class HttpStorage(HttpDoor):
         if self.has_tape():
             for some in batches(paths, MAX_QUERY):
                 ours = self.tape_paths(some)
-                for item in self.ask("POST", "archiveinfo", {"paths": list(ours)}):
-                    if item.get("path") in ours and item.get("locality"):
-                        found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
+                answer = self.ask("POST", "archiveinfo", {"paths": list(ours)})
+                with making_sense(self.tape_url()):
+                    for item in answer.json():
+                        if item["path"] in ours and item.get("locality"):
+                            found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
             return found
         wanted = set(paths)
         for folder in sorted({path.rpartition("/")[0] for path in paths}):
@@ -1808,24 +1823,31 @@ class HttpStorage(HttpDoor):
         """Ask for files to be brought to disk and kept there; the request's id."""
         files = [{"path": path, "diskLifetime": f"P{days}D"} for path in self.tape_paths(paths)]
         answer = self.ask("POST", "stage", {"files": files})
-        if not isinstance(answer, dict) or not answer.get("requestId"):
-            raise DoorError(f"{self.tape_url()} gave no id for a staging request")
-        return str(answer["requestId"])
+        with making_sense(self.tape_url()):
+            request = str(answer.json()["requestId"])
+            if not re.fullmatch(r"[!-~]+", request):
+                raise ValueError(f"{request!r} is no name for a request")
+        return request
 
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
         """How far a request is with these of its files; the answer always has all of them."""
         ours = self.tape_paths(paths)
         found = {}
-        for item in self.ask("GET", f"stage/{quote(request, safe='')}")["files"]:
-            if item.get("path") in ours:
-                state = str(item.get("state", ""))
-                failure = (str(item.get("error") or "") or state.lower()) if state in GIVEN_UP else ""
-                found[ours[item["path"]]] = Staging(state in STAGED or item.get("onDisk") is True, failure)
+        answer = self.ask("GET", f"stage/{quote(request, safe='')}")
+        with making_sense(self.tape_url()):
+            whole = answer.json()
+            for item in whole["files"]:
+                if item["path"] in ours:
+                    state = str(item.get("state"))
+                    failure = str(item.get("error") or state.lower()) if state in GIVEN_UP else ""
+                    since = float(item.get("startedAt") or whole.get("startedAt") or 0)
+                    since /= 1000 if since > MILLISECONDS else 1  # dCache counts in them
+                    found[ours[item["path"]]] = Staging(state in STAGED or item.get("onDisk") is True, failure, since)
         return found
 
     def release(self, request: str, paths: list[str]) -> None:
         """Give back the pins of a request."""
-        self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.tape_paths(paths))})
+        self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.tape_paths(paths))}).drain()
 
 
 # == gfal2 ====================================================================
@@ -2398,6 +2420,14 @@ class Report:
         ):
             self.line(f"[catalog] {text}")
 
+    def stuck(self, row: Row, count: int, since: float) -> None:
+        """That files are on their way from tape for much too long."""
+        others = f" and {count - 1} more" if count > 1 else ""
+        self.error(
+            f"{row.path}{others}: stuck on the way from tape since {moment_text(since)}; the site's pools may be full: "
+            "give back with --release what you do not fetch, or ask the site"
+        )
+
     def starting(self, files: int, settings: Settings) -> None:
         """That a copy begins."""
         self.line(
@@ -2498,6 +2528,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 
 TICK = 0.1  # seconds between looks at the screen
 LISTINGS = 4  # folders listed at once
+STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
 FAREWELL = 5.0  # seconds that threads have to end
 
@@ -2519,7 +2550,8 @@ class Patience:
                     raise
                 log.debug("attempt %d failed: %s", attempt + 1, error)
                 # The first time at once: often a kept connection has just died of old age.
-                self.stopping.wait(0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1))
+                pause = 0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1)
+                self.stopping.wait(max(pause, error.pause))
         raise AssertionError("unreachable")
 
 
@@ -2899,15 +2931,26 @@ def poll(run: Run, rows: list[Row], patience: Patience) -> tuple[list[Row], int]
     failed = [row for row in planned if row.error and not row.request]
     for row in failed:
         run.report.error(row.error)
+    stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
+    if stuck:
+        run.report.stuck(stuck[0], len(stuck), answers[stuck[0].path].since)
     return still, len(failed)
 
 
 def ask(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
     """Have files brought to disk; each request is on our disk before the next is made."""
     asked = []
-    for some in batches(plan_staging(rows), MAX_PATHS):
+    todo = list(batches(plan_staging(rows), MAX_PATHS))
+    while todo:
+        some = todo.pop(0)
         paths = [row.path for row in some]
-        request = patience.call(lambda paths=paths: run.storage().stage(paths, run.settings.pin_days))  # type: ignore[misc]
+        try:
+            request = patience.call(lambda paths=paths: run.storage().stage(paths, run.settings.pin_days))  # type: ignore[misc]
+        except (Forbidden, TooMany):  # dCache before 10.2.25 says 403 when they are too many
+            if len(some) == 1:
+                raise
+            todo = [some[: len(some) // 2], some[len(some) // 2 :], *todo]
+            continue
         pinned = [row._replace(request=request, error="") for row in some]
         run.catalog().put(pinned, durable=True)
         asked += pinned

@@ -35,21 +35,29 @@ def dialogue(command: list[str], env: dict[str, str], answers: list[tuple[str, s
     """Exit status and output of a command that asks for secrets; each prompt is answered once the echo is off."""
     end = time.monotonic() + PATIENCE
     ours, theirs = pty.openpty()
-    command = ["setsid", "--ctty", "--wait", *command]  # who asks at /dev/tty finds this terminal there
+    command = ["setsid", "--ctty", *command]  # who asks at /dev/tty finds this terminal there
     with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        seen, begin = "", 0
-        waiting = list(answers)
-        while data := _read(ours, end):
-            seen += data.decode()
-            if waiting and seen[begin:].rstrip().endswith(waiting[0][0]):
-                _wait_without_echo(ours)
-                os.write(ours, waiting.pop(0)[1].encode() + b"\n")
-                begin = len(seen)
-        if time.monotonic() > end:
+        try:
+            seen = _converse(ours, answers, end)
+            process.wait(max(end - time.monotonic(), 1))
+        finally:
             process.kill()
-    os.close(ours)
+            os.close(ours)
     return process.returncode, seen.replace("\r\n", "\n")
+
+
+def _converse(terminal: int, answers: list[tuple[str, str]], end: float) -> str:
+    """Answer each prompt of (prompt, answer) in turn; all that was to see."""
+    seen, begin = "", 0
+    waiting = list(answers)
+    while data := _read(terminal, end):
+        seen += data.decode()
+        if waiting and seen[begin:].rstrip().endswith(waiting[0][0]):
+            _wait_without_echo(terminal)
+            os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+            begin = len(seen)
+    return seen
 
 
 def _read(terminal: int, end: float) -> bytes:

@@ -242,11 +242,12 @@ def test_a_pin_lasts_as_long_as_was_asked(grid, direct, folder):
     assert [target.lifetime for target in targets.values()] == [3 * 86400]
 
 
-def test_the_pool_never_sees_the_proxy(grid, direct, folder):
+def test_the_pool_never_sees_the_proxy_even_if_it_asks(grid, direct, folder, monkeypatch):
+    monkeypatch.setattr(grid.door.switches, "pool_asks", True)
     grid.tree.add(f"agata/{folder}/a", 10)
     grid.door.log.clear()
     received(direct, f"{folder}/a", 0, 10)
-    seen = [(record.role, bool(record.client)) for record in grid.door.log.matching(method="GET")]
+    seen = [(record.role, bool(record.certificate)) for record in grid.door.log.matching(method="GET")]
     assert seen == [("door", True), ("pool", False)]
 
 

@@ -1,22 +1,75 @@
-"""A simulated dCache 10.2: the WebDAV door, a pool it redirects reads to, and the Tape REST frontend.
+"""A simulated dCache or StoRM: the WebDAV door, the pools it redirects readers to, and the Tape REST service.
 
-Three HTTPS listeners on loopback answer as the real ones do, over a Tree and a Robot. The switches, which a test
-may turn at any time (`door.switches.mover_timeout = 0.1`), are the fields of Switches:
+Listeners on loopback answer as the real ones do, over a Tree and a Robot. `Door(..., profile="storm-1.9")` sets the
+switches below as that software has them (PROFILES); a test turns any of them at any time: `door.switches.bounce = 400`.
 
-    anonymous_listing   may a client without a certificate list folders?
-    mover_timeout       seconds a GET waits for a file on tape before the door answers 500
-    mover_life          seconds the address of a redirect waits for its first connection
-    stage_limit         files in one staging or release request; more give 413
-    pin_lifetime        seconds of a pin whose request names no diskLifetime
+Who may come in
+    anonymous_listing     may a client without certificate or token list folders?
+    turn_away             everybody is taken for: "anonymous" (401 in dCache's odd words), "stranger" (401 for a bad
+                          login, without a body), "forbidden" (403), "" (for what they are)
+    unreadable            paths that nobody may read; unreadable_status is what they give
+Words
+    server                the header of that name
+    words                 "dcache" or "storm": the texts of errors, and the shape of the tape service's errors
+Listing
+    checksum_prop         "dcache" (a list), "storm" (bare hex), "empty", "absent"
+    adler_no_padding      does adler32 lose the zeros in front?
+    locality_props        does a listing tell where files are?
+    ns_prefix_shuffle     may a namespace have another prefix each time?
+    unprefixed_404_props  are unknown properties in no namespace when no known one shares theirs?
+    silent_empty_dir      paths of folders whose children are not shown, for no reason given
+    weak_etag             W/"..."
+Reading
+    redirect              "pool302", "pool302-http" (a pool without TLS), "proxy" (the door reads it), "none"
+    bounce                what the pool says to an address that is used up: 307 back to the door, or 400
+    mover_life            seconds the address of a redirect waits for its first connection
+    mover_once            does any read use an address up, or only one of the whole file?
+    mover_slots           readers a pool serves at once, the last to come first
+    mover_busy            what the door says to the others after mover_timeout: 500 or 507
+    pool_asks             does the pool ask for a certificate, which it needs not? The log says if one was shown
+    mover_timeout         seconds a GET waits for a file on tape or a slot before the door gives up
+    proxy_open_range_empty  does a proxying door give nothing for bytes=5- and bytes=-5?
+    digest_needs_want     do door and pool tell a checksum only who asks?
+    locality_header       does HEAD say where the file is?
+    nearline_get          a GET of a file on tape: "block" (fetches, at most mover_timeout, then 500), "hang" (fetches,
+                          however long it takes), "500", "403", "415" (at once)
+Lines
+    handshake             what becomes of new connections: "served", "reset", "silent" (accepted, but no more)
+    idle_close            seconds until a silent connection is closed
+    latency, bandwidth    seconds before each answer and each handshake; bytes a second of a connection (0: no limit)
+Tape
+    tape_root             what stands before the door's paths in those of the tape service
+    wellknown             "present", "404", "wrong host"
+    pin_lifetime          seconds of a pin whose request names no diskLifetime
+    lifetime_ignored      ... or whatever it names
+    stage_limit           files in one staging or release request; more give over_limit_status
+    max_requests          unfinished requests of one user; more give 429
+    request_retention     seconds until a request is forgotten
+    tape_time_unit        "ms", "s"
+    tape_unset            a time that is not yet: "omitted", "null", "0"
+    tape_error_text       do files of a request have times and errors, or only path and state?
+    skipped_is_failed     is a file that is on disk alone FAILED without an error?
+    state_at_poll         is a state what the file itself looks like just now?
+    release_unknown       200 or 404 for requests that are not known, and 400 for files that are not of the request
+    release_delay         seconds until a release has an effect (math.inf: never)
+    cancel_foreign        a file that is not of the request: 400 with "headers" or with a "problem" document
+    cancel_empty          an empty list cancels "all" or "none"
+    archiveinfo_order     "shuffled" and without duplicates, "kept"
+    archiveinfo_limit     paths; the rest is dropped without a word
+    empty_file_is_none    is the locality of a file of 0 bytes NONE?
 
-How tape behaves is turned at the robot: `door.robot.hold()`, `.go(3)`, `.fail`, `.stuck`, `.evict` (see tape.py).
+What goes wrong is added to `door.faults` (faults.py). How tape behaves is turned at the robot: `door.robot.hold()`,
+`.go(3)`, `.fail`, `.stuck`, `.evict` (tape.py); requests are forgotten with `door.staging.requests.clear()`.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import html
 import json
-import random
+import math
+import os
 import re
 import ssl
 import subprocess
@@ -24,62 +77,212 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from tests.grid.pki import VO, Pki
-from tests.grid.propfind import HEADERS, Resource, encode, etag, http_date, multistatus
-from tests.grid.tape import Robot, StageRequest, Staging, Target
-from tests.grid.tree import BOTH, DISK, TAPE, File, Folder, Node, Tree, checksum, content
-from tests.grid.web import Log, Reply, Request, Server, Stream
+from tests.grid.faults import Faults
+from tests.grid.pki import VO, Pki, dn
+from tests.grid.propfind import (
+    HEADERS,
+    Resource,
+    UnknownProperty,
+    Upload,
+    checksum,
+    content,
+    encode,
+    etag,
+    http_date,
+    multistatus,
+    walk,
+)
+from tests.grid.tape import WELL_KNOWN, WORDS, Robot, Staging, TapeService
+from tests.grid.tree import BOTH, DISK, File, Folder, Node, Tree
+from tests.grid.web import PATIENCE, Connection, Log, Pieces, Reply, Request, Server, Stream, left, ranged
 
 ALLOW_PROXY_CERTS = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS; the ssl module has no name for it
-WELL_KNOWN = "/.well-known/wlcg-tape-rest-api"
-TAPE_API = "/api/v1/tape"
 INFINITY_LIMIT = 200_000  # entries of a PROPFIND without Depth; a real door is cut by its idle time
-ARCHIVEINFO_LIMIT = 10_000  # paths; the rest is dropped without a word
-POOL_BUSY = "Request to [>PoolManager@local] timed out."
-BOUNDARY = "__AAAAAAAAAAAAAAAA__"
-TAPE_WORDS = {DISK: "DISK", TAPE: "TAPE", BOTH: "DISK_AND_TAPE"}
+POOL_BUSY = "Internal problem: Request to [>PoolManager@local] timed out."
+MOVER_BUSY = {500: "Internal problem: Server is busy (internal timeout)", 507: "Insufficient storage: SER_DISK_FULL"}
+ISSUER = "https://tokens.agata-test.org/"
+SCOPES = "storage.read:/ storage.stage:/ storage.create:/"
+TAPE_API = {"dcache": "/api/v1/tape", "storm": "/api/v1"}
+TICK = 0.02  # seconds between two looks at a restore
+ERRORS = {
+    "dcache": {
+        401: "You are not unauthorised for {method} on path {path}",  # the door's own words
+        403: "Permission denied for {method} on path {path}",
+        404: "Path not found: {path}",
+        405: "Method {method} is not allowed.",
+        500: "Internal problem: unreadable",
+    },
+    "storm": {403: "Permission denied."},
+}  # what is missing is a page in HTML
+SECRET = os.urandom(32)  # the issuer's, known to all doors of this process
 
 
 @dataclass
 class Switches:
+    """As of dCache 10.2.25, but for a shorter mover_timeout and a closed door for the anonymous."""
+
     anonymous_listing: bool = False
-    mover_timeout: float = 2.0
+    turn_away: str = ""
+    unreadable: Collection[str] = ()
+    unreadable_status: int = 403
+    server: str = "dCache/10.2.25"
+    words: str = "dcache"
+    checksum_prop: str = "dcache"
+    adler_no_padding: bool = False
+    locality_props: bool = True
+    ns_prefix_shuffle: bool = True
+    unprefixed_404_props: bool = True
+    silent_empty_dir: Collection[str] = ()
+    weak_etag: bool = False
+    redirect: str = "pool302"
+    bounce: int = 307
     mover_life: float = 300.0
-    stage_limit: int = 500
+    mover_once: bool = False
+    mover_slots: float = math.inf
+    mover_busy: int = 500
+    pool_asks: bool = False
+    mover_timeout: float = 2.0
+    proxy_open_range_empty: bool = False
+    digest_needs_want: bool = True
+    locality_header: bool = False
+    nearline_get: str = "block"
+    handshake: str = "served"
+    idle_close: float = 300.0
+    latency: float = 0.0
+    bandwidth: float = 0.0
+    tape_root: str = ""
+    wellknown: str = "present"
     pin_lifetime: float = 2 * 86400
+    lifetime_ignored: bool = False
+    stage_limit: float = 500
+    over_limit_status: int = 413
+    max_requests: float = 5000
+    request_retention: float = 14 * 86400
+    tape_time_unit: str = "ms"
+    tape_unset: str = "omitted"
+    tape_error_text: bool = True
+    skipped_is_failed: bool = False
+    state_at_poll: bool = False
+    release_unknown: int = 200
+    release_delay: float = 0.0
+    cancel_foreign: str = "headers"
+    cancel_empty: str = "all"
+    archiveinfo_order: str = "shuffled"
+    archiveinfo_limit: int = 10_000
+    empty_file_is_none: bool = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__dataclass_fields__:
+            raise AttributeError(f"there is no switch {name}")
+        super().__setattr__(name, value)
+
+
+STORM: dict[str, Any] = {
+    "server": "", "words": "storm", "checksum_prop": "storm", "locality_props": False, "ns_prefix_shuffle": False,
+    "unprefixed_404_props": False, "weak_etag": True, "redirect": "none", "digest_needs_want": False,
+    "lifetime_ignored": True, "stage_limit": math.inf, "max_requests": math.inf, "request_retention": math.inf,
+    "tape_time_unit": "s", "tape_unset": "0", "tape_error_text": False, "state_at_poll": True, "release_unknown": 404,
+    "release_delay": math.inf, "cancel_foreign": "problem", "cancel_empty": "none", "archiveinfo_order": "kept",
+    "archiveinfo_limit": 10**9, "empty_file_is_none": True,
+}  # fmt: skip
+PROFILES: dict[str, dict[str, Any]] = {
+    "dcache-9.2": {
+        "server": "dCache/9.2.12", "proxy_open_range_empty": True, "over_limit_status": 403,
+        "skipped_is_failed": True, "empty_file_is_none": True,
+    },
+    "dcache-10.2": {},
+    "storm-1.4": {
+        **STORM, "adler_no_padding": True, "nearline_get": "hang", "wellknown": "404", "unreadable_status": 500,
+    },
+    "storm-1.9": {**STORM, "nearline_get": "415", "locality_header": True},
+}  # fmt: skip
+
+
+# == Who comes in =======================================================================================
 
 
 class Guest(NamedTuple):
-    """Who is behind a client certificate, and until when the VO vouches for him (0: not at all)."""
+    """Who is behind a certificate or a token, until when the VO vouches for him, and what the token is good for."""
 
     dn: str
     member_until: float
+    scopes: str = SCOPES
+
+
+class BadToken(Exception):
+    """One that is not of the grid's issuer, or over."""
+
+
+def token(seconds: float, **claims: Any) -> str:
+    """A bearer token of Alice's that is good for so many seconds; other claims on demand."""
+    now = int(time.time())
+    mine = {"iss": ISSUER, "sub": "alice", "aud": "https://wlcg.cern.ch/jwt/v1/any", "wlcg.ver": "1.0", "scope": SCOPES}
+    head, body = ({"alg": "HS256", "typ": "JWT"}, {**mine, "iat": now, "exp": now + seconds, **claims})
+    text = ".".join(_base64(json.dumps(part).encode()) for part in (head, body))
+    return f"{text}.{_signature(text)}"
+
+
+def _guest(token: str) -> Guest:
+    """Whom a token stands for; the site knows whose certificate is its subject's."""
+    text, _, signature = token.rpartition(".")
+    if not hmac.compare_digest(signature.encode(), _signature(text).encode()):
+        raise BadToken("Not a token of a known issuer")
+    claims = json.loads(base64.urlsafe_b64decode(text.partition(".")[2] + "=="))
+    if claims["iss"] != ISSUER:
+        raise BadToken(f"Unknown issuer {claims['iss']}")
+    if claims["exp"] < time.time():
+        raise BadToken("Token has expired")
+    return Guest(dn(claims["sub"]), claims["exp"], claims["scope"])
+
+
+def _signature(text: str) -> str:
+    return _base64(hmac.digest(SECRET, text.encode(), "sha256"))
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 class Guests:
-    """Reads client certificates, each once, with voms-proxy-info."""
+    """Reads tokens and client certificates, these once each for all doors, with voms-proxy-info."""
 
-    def __init__(self, pki: Pki) -> None:
+    _known: dict[bytes, Guest] = {}
+    _lock = threading.Lock()
+
+    def __init__(self, pki: Pki, switches: Switches) -> None:
         self._pki = pki
-        self._known: dict[bytes, Guest] = {}
-        self._lock = threading.Lock()
+        self._switches = switches
 
-    def of(self, request: Request) -> Guest | None:
-        """The guest of a request; None without a certificate."""
+    def standing(self, request: Request, scope: str) -> tuple[Guest, str]:
+        """Who asks, and why they may not, as in the switch turn_away; empty if they may."""
+        guest, objection = Guest("", 0), self._switches.turn_away
+        kind, _, value = request.headers.get("authorization", "").partition(" ")
+        try:
+            guest = _guest(value.strip()) if kind.lower() == "bearer" else self._by_certificate(request)
+        except BadToken as error:
+            return guest, f"stranger: {error}"
+        request.record.client = guest.dn or None
+        if not objection and not guest.dn:
+            objection = "anonymous"
+        if not objection and (time.time() >= guest.member_until or f"{scope}:" not in guest.scopes):
+            objection = "forbidden"
+        return guest, objection
+
+    def _by_certificate(self, request: Request) -> Guest:
         # The leaf alone is the key: a resumed TLS session no longer has the rest of the chain.
+        assert isinstance(request.connection, ssl.SSLSocket)
         leaf = request.connection.getpeercert(binary_form=True)
         if not leaf:
-            return None
+            return Guest("", 0)
         with self._lock:
             if leaf not in self._known:
                 self._known[leaf] = self._read(request.connection)
-        request.record.client = self._known[leaf].dn
         return self._known[leaf]
 
     def _read(self, connection: ssl.SSLSocket) -> Guest:
@@ -89,40 +292,78 @@ class Guests:
             file.flush()
             command = ["voms-proxy-info2", "-file", file.name, "-identity", "-vo", "-actimeleft"]
             run = subprocess.run(command, env=self._pki.environment(), capture_output=True, text=True, timeout=30)
-        dn, vo, left = [*run.stdout.splitlines(), "", "", ""][:3]
-        return Guest(dn, time.time() + int(left) if vo == VO else 0)
+        subject, vo, left = [*run.stdout.splitlines(), "", "", ""][:3]
+        return Guest(subject, time.time() + int(left) if vo == VO else 0)
+
+
+# == The door as a whole ================================================================================
 
 
 class Door:
-    """The three listeners together; `url` is what goes into Grid.conf."""
+    """The listeners together; `url` is what goes into Grid.conf."""
 
-    def __init__(self, tree: Tree, pki: Pki, robot: Robot) -> None:
-        self.switches = Switches()
+    def __init__(self, tree: Tree, pki: Pki, robot: Robot, profile: str = "dcache-10.2") -> None:
+        self.switches = Switches(**PROFILES[profile])
+        self.faults = Faults()
         self.robot = robot
         self.staging = Staging(robot)
         self.log = Log()
-        guests, known, unknown = Guests(pki), _tls(pki), _tls(pki)
-        known.verify_mode = ssl.CERT_OPTIONAL
-        known.verify_flags |= ALLOW_PROXY_CERTS
-        known.load_verify_locations(capath=str(pki.certificates))
-        pool = Pool(tree, self.switches)
-        self._pool = Server("pool", unknown, self.log, pool.answer, pool.closed)
-        tape = TapeFrontend(tree, guests, self.staging, self.switches)
-        self._tape = Server("tape", known, self.log, tape.answer)
-        tape.url = self._tape.url + TAPE_API
-        webdav = WebDav(tree, guests, self.staging, self.switches, pool, self._pool.url, tape.url)
-        self._door = Server("door", known, self.log, webdav.answer)
-        self.url, self.pool_url, self.tape_url = self._door.url, self._pool.url, tape.url
+        self.token = token
+        guests = Guests(pki, self.switches)
+        silent, asking = _tls(pki), _tls(pki)
+        asking.verify_mode = ssl.CERT_OPTIONAL
+        asking.verify_flags |= ALLOW_PROXY_CERTS
+        asking.load_verify_locations(capath=str(pki.certificates))
+        self.pool = Pool(tree, self.switches)
+        service = TapeService(tree, guests, self.staging, self.switches)
+        webdav = WebDav(tree, guests, self.staging, self.switches, self.pool, service)
+        self._servers = {
+            "door": self._server("door", lambda: asking, webdav.answer),
+            "pool": self._server(
+                "pool", lambda: asking if self.switches.pool_asks else silent, self.pool.answer, self.pool.closed
+            ),
+            "plain": self._server("plain", None, self.pool.answer, self.pool.closed),
+            "tape": self._server("tape", lambda: asking, service.answer),
+        }
+        self.url, self.pool_url, self.plain_url, tape_url = (server.url for server in self._servers.values())
+        service.api = TAPE_API[self.switches.words]
+        self.tape_url = service.url = tape_url + service.api
+        self.pool.urls = {"pool302": self.pool_url, "pool302-http": self.plain_url.replace("localhost", "127.0.0.1")}
+        elsewhere = self.pool_url.replace("localhost", "127.0.0.1")
+        self.faults.places = {"http": self.plain_url, "elsewhere": elsewhere, "dead": "https://localhost:1"}
+
+    def _server(
+        self,
+        role: str,
+        tls: Callable[[], ssl.SSLContext] | None,
+        answer: Callable[[Request], Reply],
+        closed: Callable[[Connection], None] = lambda connection: None,
+    ) -> Server:
+        return Server(role, tls, self.log, self.switches, self.faults.around(answer), closed)
 
     def start(self) -> None:
         self.robot.start()
-        for server in (self._pool, self._tape, self._door):
-            server.start()
+        self.up()
 
     def stop(self) -> None:
-        for server in (self._door, self._tape, self._pool):
+        for server in self._servers.values():
             server.stop()
         self.robot.stop()
+
+    def down(self, *roles: str) -> None:
+        """Break off and refuse all connections, of these roles or of all; requests for tape are kept."""
+        for role in roles or self._servers:
+            self._servers[role].down()
+        self.pool.forget()
+
+    def up(self, *roles: str) -> None:
+        """Come back on the same ports."""
+        for role in roles or self._servers:
+            self._servers[role].start()
+
+    def restart(self) -> None:
+        self.down()
+        self.up()
 
 
 def _tls(pki: Pki) -> ssl.SSLContext:
@@ -135,50 +376,60 @@ def _tls(pki: Pki) -> ssl.SSLContext:
 
 
 class WebDav:
-    """The door: lists, knows checksums and sends readers to the pool."""
+    """The door: lists, knows checksums, and sends the bytes itself or readers to a pool."""
 
     def __init__(
-        self,
-        tree: Tree,
-        guests: Guests,
-        staging: Staging,
-        switches: Switches,
-        pool: Pool,
-        pool_url: str,
-        tape_url: str,
+        self, tree: Tree, guests: Guests, staging: Staging, switches: Switches, pool: Pool, tape: TapeService
     ) -> None:
         self.tree = tree
         self.guests = guests
         self.staging = staging
         self.switches = switches
         self.pool = pool
-        self.pool_url = pool_url
-        self.tape_url = tape_url
+        self.tape = tape
 
     def answer(self, request: Request) -> Reply:
         if request.path == WELL_KNOWN:
-            return _json(200, _well_known(self.tape_url))
-        methods = {"PROPFIND": self._propfind, "HEAD": self._get, "GET": self._get}
-        method = methods.get(request.method)
-        if not method:
-            return _text(405, f"Method {request.method} is not allowed.")
-        refusal = self._refusal(request)
+            return self.tape.well_known()
+        methods = {"PROPFIND": self._propfind, "HEAD": self._get, "GET": self._get, "OPTIONS": _options}
+        makers = {"PUT": self._put, "MKCOL": self._mkcol}
+        if request.method not in {**methods, **makers}:
+            return self._error(request, 405)
+        refusal = self._refusal(request, "storage.create" if request.method in makers else "storage.read")
         if refusal:
             return refusal
         self.staging.sweep()
         node = self.tree.find(request.path)
-        return method(request, node) if node else _text(404, f"Path not found: {request.path}")
+        if request.method in makers:
+            return makers[request.method](request, node)
+        return methods[request.method](request, node) if node else self._error(request, 404)
 
-    def _refusal(self, request: Request) -> Reply | None:
-        guest = self.guests.of(request)
-        if guest and time.time() < guest.member_until:
+    def _refusal(self, request: Request, scope: str) -> Reply | None:
+        _, objection = self.guests.standing(request, scope)
+        why, _, detail = objection.partition(": ")
+        if why == "anonymous" and self.switches.anonymous_listing and request.method == "PROPFIND":
+            why = ""
+        if not why and request.path.strip("/") in self.switches.unreadable:
+            return self._error(request, self.switches.unreadable_status)
+        if not why:
             return None
-        if self.switches.anonymous_listing and request.method == "PROPFIND":
-            return None
-        if guest:
-            return _text(403, f"Permission denied for {request.method} on path {request.path}")
-        text = f"You are not unauthorised for {request.method} on path {request.path}"  # the door's own words
-        return _text(401, text, {"WWW-Authenticate": 'Basic realm="AGATA test grid"'})
+        if why == "forbidden":
+            return self._error(request, 403)
+        if self.switches.words == "storm":
+            bearer = f'Bearer error="invalid_token",error_description="{detail or "Unauthenticated"}"'
+            return self._error(request, 401, {"WWW-Authenticate": bearer})
+        if why == "stranger":
+            return Reply(401, reason=detail or "Login failed")
+        return self._error(request, 401, {"WWW-Authenticate": 'Basic realm="AGATA test grid"'})
+
+    def _error(self, request: Request, status: int, headers: dict[str, str] | None = None, text: str = "") -> Reply:
+        """An error in the words of dCache or StoRM."""
+        phrase = HTTPStatus(status).phrase
+        text = text or ERRORS[self.switches.words].get(status, f"<html><body><h1>{status} {phrase}</h1></body></html>")
+        text = text.format(method=request.method, path=request.path)
+        kind = "text/html" if text.startswith("<") else "text/plain"
+        headers = {"Content-Type": f"{kind};charset=utf-8", **(headers or {})}
+        return Reply(status, f"{text}\n".encode("utf-8", "surrogateescape"), headers)
 
     def _propfind(self, request: Request, node: Node) -> Reply:
         """List; a missing or odd Depth means the whole subtree."""
@@ -187,41 +438,99 @@ class WebDav:
         if isinstance(node, Folder):
             href = href.rstrip("/") + "/"
         resources = []
-        for resource in _walk(Resource(href, request.path.rstrip("/"), node), depth):
+        for resource in walk(Resource(href, request.path.rstrip("/"), node), depth, self.switches):
             resources.append(resource)
             if len(resources) > INFINITY_LIMIT:
                 raise ConnectionAbortedError("listing too long")
-        return Reply(207, multistatus(resources, request.body), HEADERS, "Multi-status", chunked=True)
+        try:
+            xml = multistatus(resources, request.body, self.switches)
+        except UnknownProperty:
+            return self._error(request, 500)
+        return Reply(207, xml, HEADERS, "Multi-status", chunked=True)
 
     def _get(self, request: Request, node: Node) -> Reply:
         if isinstance(node, Folder):
             return _folder(request, node)
         if request.method == "HEAD":
-            return _head(request, node)
-        if node.locality in (DISK, BOTH) or self._staged(request.path):
+            return Reply(200, Stream(node.size, ()), self._about(request, node))
+        if node.locality not in (DISK, BOTH):
+            refusal = self._not_on_disk(request)
+            if refusal:
+                return refusal
+        if self.switches.redirect in self.pool.urls:
             return self._to_pool(request)
-        return _text(500, f"Internal problem: {POOL_BUSY}")
+        return self._from_here(request, node)
 
-    def _staged(self, path: str) -> bool:
-        """Wait for a file on tape, as long as the door waits for a mover; the restore goes on after that."""
-        self.staging.robot.restore(path).wait(self.switches.mover_timeout)
-        return self.tree.file(path).locality in (DISK, BOTH)
+    def _about(self, request: Request, file: File) -> dict[str, str]:
+        """All about a file without touching pool or tape."""
+        headers = {"Accept-Ranges": "bytes", "Last-Modified": http_date(file.mtime)}
+        headers["ETag"] = etag(request.path, file.mtime, self.switches)
+        if self.switches.locality_header:
+            headers["Locality"] = WORDS.get(file.locality, "UNAVAILABLE")
+        return {**headers, **_digest(request, file, self.switches)}
 
-    def _to_pool(self, request: Request) -> Reply:
-        mover = self.pool.open(request.path, request.origin, "want-digest" in request.headers)
+    def _not_on_disk(self, request: Request) -> Reply | None:
+        """The refusal to read a file on tape; None if it has come to disk. A restore goes on after a refusal."""
+        way = self.switches.nearline_get
+        if way not in ("block", "hang"):
+            return self._error(request, int(way), text=POOL_BUSY if way == "500" else "")
+        restore = self.staging.robot.restore(request.path)
+        end = time.monotonic() + (self.switches.mover_timeout if way == "block" else PATIENCE)
+        while not restore.finished and time.monotonic() < end:
+            restore.wait(min(end - time.monotonic(), TICK))
+            if way == "hang" and left(request.connection, 0):
+                raise ConnectionAbortedError("nobody waits")
+        on_disk = self.tree.file(request.path).locality in (DISK, BOTH)
+        return None if on_disk else self._error(request, 500, text=POOL_BUSY)
+
+    def _to_pool(self, request: Request, writes: bool = False) -> Reply:
+        mover = self.pool.open(Mover(request.path, "want-digest" in request.headers, writes))
+        if not mover:
+            return self._error(request, self.switches.mover_busy, text=MOVER_BUSY[self.switches.mover_busy])
         path = quote(request.path, errors="surrogateescape")
         query = f"dcache-http-uuid={mover}&dcache-http-ref={quote(request.origin, safe='')}"
-        return Reply(302, b"", {"Location": f"{self.pool_url}{path}?{query}"})
+        pool = self.pool.urls[self.switches.redirect]
+        return Reply(307 if writes else 302, headers={"Location": f"{pool}{path}?{query}"})
+
+    def _from_here(self, request: Request, file: File) -> Reply:
+        """The bytes by the door's own hand."""
+        headers, wish = self._about(request, file), request.headers.get("range")
+        if request.headers.get("if-none-match") == headers["ETag"] and self.switches.redirect == "none":
+            return Reply(304, headers=headers)
+        reply = ranged(wish, file.size, lambda start, stop: content(file, start, stop), headers)
+        is_open = wish and re.fullmatch(r"bytes=(\d+-|-\d+)", wish)
+        if is_open and self.switches.redirect == "proxy" and self.switches.proxy_open_range_empty:
+            reply.body = b""
+        return reply
+
+    def _put(self, request: Request, node: Node | None) -> Reply:
+        if isinstance(node, Folder):
+            return self._error(request, 405)
+        if not isinstance(self.tree.find(request.path.rpartition("/")[0]), Folder):
+            return Reply(409)
+        if request.expects and self.switches.redirect in self.pool.urls:
+            return self._to_pool(request, writes=True)
+        return store(self.tree, request)
+
+    def _mkcol(self, request: Request, node: Node | None) -> Reply:
+        parent = self.tree.find(request.path.rstrip("/").rpartition("/")[0])
+        if node or not isinstance(parent, Folder):
+            return self._error(request, 405) if node else Reply(409)
+        self.tree.folder(request.path, mtime=time.time())
+        return Reply(201)
 
 
-def _walk(resource: Resource, depth: int) -> Iterator[Resource]:
-    yield resource
-    if not isinstance(resource.node, Folder) or depth == 0:
-        return
-    for child in list(resource.node.children.values()):
-        slash = "/" if isinstance(child, Folder) else ""
-        href = resource.href + encode(child.name) + slash
-        yield from _walk(Resource(href, f"{resource.path}/{child.name}", child), depth - 1)
+def store(tree: Tree, request: Request) -> Reply:
+    """Keep the body of an upload as a file on disk."""
+    parent, _, name = request.path.rpartition("/")
+    file = Upload(name, len(request.body), int(time.time()), DISK, ("adler32",), 0, request.body)
+    tree.folder(parent).children[name] = file
+    return Reply(201)
+
+
+def _options(request: Request, node: Node) -> Reply:
+    allowed = "GET,HEAD,PUT,OPTIONS,MKCOL,PROPFIND"
+    return Reply(200, headers={"DAV": "1,2", "MS-Author-Via": "DAV", "Allow": allowed})
 
 
 def _folder(request: Request, folder: Folder) -> Reply:
@@ -234,31 +543,16 @@ def _folder(request: Request, folder: Folder) -> Reply:
     return Reply(200, page.encode("utf-8", "surrogateescape"), {"Content-Type": "text/html;charset=utf-8"})
 
 
-def _head(request: Request, file: File) -> Reply:
-    """All about a file without touching pool or tape."""
-    headers = {"Accept-Ranges": "bytes", "ETag": etag(request.path, file.mtime), "Last-Modified": http_date(file.mtime)}
-    return Reply(200, Stream(file.size, ()), {**headers, **_digest(request, file)})
-
-
-def _digest(request: Request, file: File) -> dict[str, str]:
-    """The one stored checksum that Want-Digest prefers; with equal q the door takes md5 before adler32."""
+def _digest(request: Request, file: File, switches: Switches) -> dict[str, str]:
+    """The one stored checksum that Want-Digest prefers, with equal q md5 before adler32; StoRM asks for no wish."""
     best = (0.0, "")
-    for wish in request.headers.get("want-digest", "").lower().split(","):
+    wishes = request.headers.get("want-digest", "") if switches.digest_needs_want else "adler32"
+    for wish in wishes.lower().split(","):
         kind, _, q = wish.partition(";q=")
         kind, weight = kind.strip(), float(q or 1)
         if kind in file.checksums and weight > 0:
             best = max(best, (weight, kind))
-    return {"Digest": f"{best[1]}={checksum(file, best[1])}"} if best[1] else {}
-
-
-def _text(status: int, text: str, headers: dict[str, str] | None = None) -> Reply:
-    body = f"{text}\n".encode("utf-8", "surrogateescape")
-    return Reply(status, body, {"Content-Type": "text/plain;charset=utf-8", **(headers or {})})
-
-
-def _well_known(tape_url: str) -> dict[str, Any]:
-    endpoint = {"uri": tape_url, "version": "v1", "metadata": {}}
-    return {"sitename": "AGATA-TEST", "description": "Tape of the AGATA test grid", "endpoints": [endpoint]}
+    return {"Digest": f"{best[1]}={checksum(file, best[1], switches)}"} if best[1] else {}
 
 
 # == Pool ===============================================================================================
@@ -266,12 +560,13 @@ def _well_known(tape_url: str) -> dict[str, Any]:
 
 @dataclass
 class Mover:
-    """One permission to read one file, whose UUID is all the credential the pool wants."""
+    """One permission to read or write one file, whose UUID is all the credential the pool wants."""
 
     path: str
     digest_wanted: bool
+    writes: bool
     opened: float = field(default_factory=time.time)
-    connections: set[ssl.SSLSocket] = field(default_factory=set)
+    connections: set[Connection] = field(default_factory=set)
 
 
 class Pool:
@@ -280,40 +575,65 @@ class Pool:
     def __init__(self, tree: Tree, switches: Switches) -> None:
         self.tree = tree
         self.switches = switches
+        self.urls: dict[str, str] = {}  # by what the switch redirect says
         self._movers: dict[str, Mover] = {}
-        self._lock = threading.Lock()
+        self._waiting: list[str] = []
+        self._free = threading.Condition()
 
-    def open(self, path: str, origin: str, digest_wanted: bool) -> str:
-        """A new mover; its UUID."""
+    def open(self, mover: Mover) -> str:
+        """A new mover's UUID; empty if no slot gets free in time. Who came last is served first."""
         name = str(uuid.uuid4())
-        with self._lock:
-            self._movers[name] = Mover(path, digest_wanted)
-        return name
+        with self._free:
+            self._waiting.append(name)
+            if self._free.wait_for(lambda: self._is_next(name), self.switches.mover_timeout):
+                mover.opened = time.time()
+                self._movers[name] = mover
+            self._waiting.remove(name)
+            self._free.notify_all()
+            return name if name in self._movers else ""
 
-    def closed(self, connection: ssl.SSLSocket) -> None:
+    def _is_next(self, name: str) -> bool:
+        for old, mover in list(self._movers.items()):
+            if not mover.connections and time.time() > mover.opened + self.switches.mover_life:
+                del self._movers[old]
+        return self._waiting[-1] == name and len(self._movers) < self.switches.mover_slots
+
+    def forget(self) -> None:
+        """End all movers, as a restart does."""
+        with self._free:
+            self._movers.clear()
+            self._free.notify_all()
+
+    def _end(self, name: str) -> None:
+        with self._free:
+            self._movers.pop(name, None)
+            self._free.notify_all()
+
+    def closed(self, connection: Connection) -> None:
         """A mover that was read in ranges ends with its last connection."""
-        with self._lock:
-            for name, mover in list(self._movers.items()):
-                if connection in mover.connections:
-                    mover.connections.remove(connection)
-                    if not mover.connections:
-                        del self._movers[name]
+        with self._free:
+            mine = {name: mover for name, mover in self._movers.items() if connection in mover.connections}
+            for mover in mine.values():
+                mover.connections.remove(connection)
+        for name, mover in mine.items():
+            if not mover.connections:
+                self._end(name)
 
     def answer(self, request: Request) -> Reply:
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD", "PUT"):
             return Reply(501)
         name = request.query.get("dcache-http-uuid", "")
         if not name:
-            return _refused(400, "Request is not valid. Please resubmit to door.")
+            return Reply(400, reason="Request is not valid. Please resubmit to door.")
         mover = self._join(name, request)
         if mover is None:
-            return _back_to_door(request)
-        if mover.path != request.path:
-            return _refused(400, "The file you specified does not match the UUID you specified!")
-        return self._send(request, name, mover)
+            return self._back_to_door(request)
+        if mover.path != request.path or mover.writes != (request.method == "PUT"):
+            return Reply(400, reason="The file you specified does not match the UUID you specified!")
+        return self._receive(request, name) if mover.writes else self._send(request, name, mover)
 
     def _join(self, name: str, request: Request) -> Mover | None:
-        with self._lock:
+        with self._free:
             mover = self._movers.get(name)
             if mover and not mover.connections and time.time() > mover.opened + self.switches.mover_life:
                 mover = self._movers.pop(name) and None
@@ -321,256 +641,30 @@ class Pool:
                 mover.connections.add(request.connection)
             return mover
 
+    def _back_to_door(self, request: Request) -> Reply:
+        door = request.query.get("dcache-http-ref")
+        if not door or self.switches.bounce == 400:
+            return Reply(400, reason="Request is no longer valid. Please resubmit to door.")
+        return Reply(307, headers={"Location": door + request.target}, reason="Request is no longer valid")
+
+    def _receive(self, request: Request, name: str) -> Reply:
+        reply = store(self.tree, request)
+        self._end(name)
+        return reply
+
     def _send(self, request: Request, name: str, mover: Mover) -> Reply:
         file = self.tree.file(mover.path)
+        wish = request.headers.get("range")
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Disposition": f'attachment;filename="{file.name}"',
             "Content-Location": request.query.get("dcache-http-ref", "") + request.target,
-            **(_digest(request, file) if mover.digest_wanted else {}),
+            **(_digest(request, file, self.switches) if mover.digest_wanted else {}),
         }
-        wish = request.headers.get("range")
-        if wish is None:
-            return Reply(200, Stream(file.size, self._whole(file, name)), headers)
-        spans = _spans(wish, file.size)
-        if spans is None:
-            return _refused(400, f"Bad range: {wish}")
-        if not spans:
-            return _refused(416, "None of the ranges can be satisfied")
-        return _partial(file, spans, headers)
 
-    def _whole(self, file: File, name: str) -> Iterator[memoryview]:
-        """All of a file; sending it completely ends the mover."""
-        yield from content(file, 0, file.size)
-        with self._lock:
-            self._movers.pop(name, None)
+        def pieces(start: int, stop: int) -> Pieces:
+            yield from content(file, start, stop)
+            if wish is None or self.switches.mover_once:
+                self._end(name)
 
-
-def _refused(status: int, reason: str) -> Reply:
-    """The pool says its errors in the reason phrase."""
-    return Reply(status, reason=reason)
-
-
-def _back_to_door(request: Request) -> Reply:
-    door = request.query.get("dcache-http-ref")
-    if not door:
-        return _refused(400, "Request is no longer valid. Please resubmit to door.")
-    return Reply(307, headers={"Location": door + request.target}, reason="Request is no longer valid")
-
-
-def _spans(wish: str, size: int) -> list[tuple[int, int]] | None:
-    """The ranges [start, stop) of a Range header that lie in the file; None if it cannot be understood."""
-    unit, _, sets = wish.partition("=")
-    spans = []
-    for text in sets.split(","):
-        match = re.fullmatch(r"\s*(\d*)-(\d*)\s*", text)
-        if unit.strip() != "bytes" or not match or match.groups() == ("", ""):
-            return None
-        first, last = match.groups()
-        if not first:
-            start, stop = max(size - int(last), 0), size
-        else:
-            start, stop = int(first), min(int(last) + 1, size) if last else size
-        if last and first and int(last) < int(first):
-            return None
-        if start < stop:
-            spans.append((start, stop))
-    return spans
-
-
-def _partial(file: File, spans: list[tuple[int, int]], headers: dict[str, str]) -> Reply:
-    marks = [f"bytes {start}-{stop - 1}/{file.size}" for start, stop in spans]
-    if len(spans) == 1:
-        start, stop = spans[0]
-        body = Stream(stop - start, content(file, start, stop))
-        return Reply(206, body, {**headers, "Content-Range": marks[0]})
-    parts = [f"\r\n--{BOUNDARY}\r\nContent-Range: {mark}\r\n\r\n".encode() for mark in marks]
-    end = f"\r\n--{BOUNDARY}--\r\n".encode()
-    length = sum(map(len, parts)) + sum(stop - start for start, stop in spans) + len(end)
-    kind = {"Content-Type": f'multipart/byteranges; boundary="{BOUNDARY}"'}
-    return Reply(206, Stream(length, _multipart(file, spans, parts, end)), {**headers, **kind})
-
-
-def _multipart(
-    file: File, spans: list[tuple[int, int]], parts: list[bytes], end: bytes
-) -> Iterator[bytes | memoryview]:
-    for part, (start, stop) in zip(parts, spans):
-        yield part
-        yield from content(file, start, stop)
-    yield end
-
-
-# == Tape REST API ======================================================================================
-
-
-class BadRequest(Exception):
-    """A request the frontend refuses with a status and a sentence."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
-class TapeFrontend:
-    """The Tape REST API, version 1, as dCache's frontend speaks it."""
-
-    def __init__(self, tree: Tree, guests: Guests, staging: Staging, switches: Switches) -> None:
-        self.tree = tree
-        self.guests = guests
-        self.staging = staging
-        self.switches = switches
-        self.url = ""
-
-    def answer(self, request: Request) -> Reply:
-        if request.path == WELL_KNOWN:
-            return _json(200, _well_known(self.url))
-        guest = self.guests.of(request)
-        if guest is None:
-            return _problem(401, "Unauthorized", {"WWW-Authenticate": 'Basic realm="AGATA test grid"'})
-        if time.time() >= guest.member_until:
-            return _problem(403, "Forbidden")
-        self.staging.sweep()
-        call, arguments = self._route(request)
-        try:
-            return call(request, guest, *arguments) if call else _problem(404, "Not Found")
-        except BadRequest as error:
-            return _problem(error.status, str(error))
-
-    def _route(self, request: Request) -> tuple[Callable[..., Reply] | None, list[str]]:
-        """The call a request means, and the request id in its path."""
-        if not request.path.startswith(TAPE_API + "/"):
-            return None, []
-        verb, *rest = request.path[len(TAPE_API) + 1 :].strip("/").split("/")
-        one = "/{id}" if rest else ""
-        calls: dict[str, Callable[..., Reply]] = {
-            "POST stage": self._stage,
-            "GET stage/{id}": self._show,
-            "DELETE stage/{id}": self._delete,
-            "POST stage/{id}/cancel": self._cancel,
-            "POST release/{id}": self._release,
-            "POST archiveinfo": self._archiveinfo,
-        }
-        return calls.get("/".join([f"{request.method} {verb}{one}", *rest[1:]])), rest[:1]
-
-    def _stage(self, request: Request, guest: Guest) -> Reply:
-        document = _document(request)
-        if set(document) - {"files"}:
-            raise BadRequest(400, "unrecognized payload element(s)")
-        files = document.get("files")
-        if not files:
-            raise BadRequest(400, "request contains no files.")
-        self._within_limit(files)
-        lifetimes = [self._lifetime(i, file) for i, file in enumerate(files)]
-        name = self.staging.stage(guest.dn, lifetimes)
-        return _json(201, {"requestId": name}, {"location": f"{self.url}/stage/{name}"})
-
-    def _lifetime(self, i: int, file: dict[str, str]) -> tuple[str, float]:
-        if not file.get("path"):
-            raise BadRequest(400, f"file object {i} has no path.")
-        return file["path"], _seconds(file["diskLifetime"]) if "diskLifetime" in file else self.switches.pin_lifetime
-
-    def _show(self, request: Request, guest: Guest, name: str) -> Reply:
-        stage = self._own(guest, name)
-        document: dict[str, Any] = {"id": name, "createdAt": _ms(stage.created), "startedAt": _ms(stage.created)}
-        if stage.completed:
-            document["completedAt"] = _ms(stage.completed)
-        document["files"] = [_target(target) for target in stage.targets.values()]
-        return _json(200, document)
-
-    def _cancel(self, request: Request, guest: Guest, name: str) -> Reply:
-        stage = self._own(guest, name)
-        paths = _paths(request) or list(stage.targets)  # an empty list cancels everything
-        foreign = [path for path in paths if path.strip("/") not in stage.targets]
-        if foreign:
-            return Reply(400, headers={"title": "Bad Request", "detail": f"{foreign[0]} is not part of the request"})
-        self.staging.cancel(stage, paths)
-        return Reply(200)
-
-    def _delete(self, request: Request, guest: Guest, name: str) -> Reply:
-        stage = self._own(guest, name)
-        self.staging.cancel(stage, stage.targets)
-        del self.staging.requests[name]
-        return Reply(200)
-
-    def _release(self, request: Request, guest: Guest, name: str) -> Reply:
-        """Accept everything: unknown ids and foreign paths are passed over."""
-        paths = _paths(request)
-        self._within_limit(paths)
-        self.staging.release(name, paths)
-        return Reply(200)
-
-    def _archiveinfo(self, request: Request, guest: Guest) -> Reply:
-        paths = list(set(_paths(request)[:ARCHIVEINFO_LIMIT]))
-        random.shuffle(paths)
-        return _json(200, [self._locality(path) for path in paths])
-
-    def _locality(self, path: str) -> dict[str, str]:
-        node = self.tree.find(path)
-        if node is None:
-            return {"path": path, "error": f"CacheException(rc=10001;msg=No such file or directory {path})"}
-        word = node.locality if isinstance(node, File) else "NONE"
-        return {"path": path, "locality": TAPE_WORDS.get(word, word)}
-
-    def _own(self, guest: Guest, name: str) -> StageRequest:
-        stage = self.staging.requests.get(name)
-        if stage is None:
-            raise BadRequest(404, "Not Found")
-        if stage.owner != guest.dn:
-            raise BadRequest(403, "Forbidden")
-        return stage
-
-    def _within_limit(self, files: list[Any]) -> None:
-        if len(files) > self.switches.stage_limit:
-            raise BadRequest(413, "Request Entity Too Large")
-
-
-def _target(target: Target) -> dict[str, Any]:
-    """One file of a staging request; what is not set is left out."""
-    restore = target.restore
-    shown = {
-        "path": target.path,
-        "startedAt": restore.started and _ms(restore.started),
-        "finishedAt": target.ended and _ms(target.ended),
-        "state": target.state,
-        "error": restore.error,
-    }
-    return {key: value for key, value in shown.items() if value is not None}
-
-
-def _document(request: Request) -> dict[str, Any]:
-    try:
-        document = json.loads(request.body)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise BadRequest(400, "Bad Request")
-    return document
-
-
-def _paths(request: Request) -> list[str]:
-    paths = _document(request).get("paths")
-    if paths is None:
-        raise BadRequest(400, "request contains no paths.")
-    return list(paths)
-
-
-def _seconds(duration: str) -> float:
-    """An ISO 8601 duration such as P7D or PT12H."""
-    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", duration)
-    if not match or duration.endswith(("P", "T")):
-        raise BadRequest(400, f"Text '{duration}' cannot be parsed to a Duration")
-    days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
-
-
-def _json(status: int, document: Any, headers: dict[str, str] | None = None) -> Reply:
-    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json", **(headers or {})})
-
-
-def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Reply:
-    """An error; its status is a string here, against the standard."""
-    return _json(status, {"status": str(status), "title": HTTPStatus(status).phrase, "detail": detail}, headers)
+        return ranged(wish, file.size, pieces, headers)

@@ -1,24 +1,29 @@
-"""PROPFIND answers as dCache's door writes them, warts included: shuffled prefixes, properties without a namespace."""
+"""PROPFIND answers as dCache's and StoRM's doors write them, warts included; and what both know about files."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import mimetypes
 import random
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from time import gmtime, strftime
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from tests.grid.tree import TAPE, File, Node, checksum
+from tests.grid import tree
+from tests.grid.tree import TAPE, File, Folder, Node
 
 DAV = "DAV:"
 SRM = "http://srm.lbl.gov/StorageResourceManager"
 DCACHE = "http://www.dcache.org/2013/webdav"
+STORM = "http://storm.italiangrid.org/2014/webdav"
 HEADERS = {"Content-Type": "application/xml; charset=utf-8", "DAV": "1,2"}
 ROOT = (
     '<?xml version="1.0" encoding="utf-8" ?>\n<d:multistatus xmlns:cal="urn:ietf:params:xml:ns:caldav" '
@@ -35,12 +40,60 @@ class Resource(NamedTuple):
     node: Node
 
 
-def etag(path: str, mtime: float) -> str:
-    """dCache's: the PNFSID and Java's hash of the date, which may be negative."""
+class Style(Protocol):
+    """How a door writes; Switches has these fields."""
+
+    checksum_prop: str
+    adler_no_padding: bool
+    locality_props: bool
+    ns_prefix_shuffle: bool
+    unprefixed_404_props: bool
+    silent_empty_dir: Collection[str]
+    weak_etag: bool
+
+
+Getter = Callable[[Resource, Style], Value]
+
+
+class UnknownProperty(Exception):
+    """StoRM stumbles over an unknown name in its own namespace."""
+
+
+# == Files ==============================================================================================
+
+
+@dataclass
+class Upload(File):
+    """A file that a client has written; its bytes stand here, in memory."""
+
+    data: bytes = b""
+
+    def checksum(self, kind: str) -> str:
+        if kind == "adler32":
+            return f"{zlib.adler32(self.data):08x}"
+        return base64.b64encode(hashlib.md5(self.data).digest()).decode()
+
+
+def content(file: File, start: int, stop: int) -> Iterator[memoryview]:
+    """The bytes [start, stop) of any file."""
+    if isinstance(file, Upload):
+        return iter([memoryview(file.data)[start:stop]])
+    return tree.content(file, start, stop)
+
+
+def checksum(file: File, kind: str, style: Style) -> str:
+    """A checksum as doors write it: adler32 in hex digits, 8 unless zeros in front get lost; md5 in base64."""
+    value = file.checksum(kind) if isinstance(file, Upload) else tree.checksum(file, kind)
+    return f"{int(value, 16):x}" if kind == "adler32" and style.adler_no_padding else value
+
+
+def etag(path: str, mtime: float, style: Style) -> str:
+    """dCache's: the PNFSID and Java's hash of the date, which may be negative. StoRM's is weak."""
     pnfsid = hashlib.md5(path.encode("utf-8", "surrogateescape")).hexdigest().upper().rjust(36, "0")
     stamp = int(mtime * 1000)
     hashed = (stamp ^ stamp >> 32) & 0xFFFFFFFF
-    return f'"{pnfsid}_{hashed - (1 << 32) if hashed >> 31 else hashed}"'
+    tag = f'"{pnfsid}_{hashed - (1 << 32) if hashed >> 31 else hashed}"'
+    return f"W/{tag}" if style.weak_etag else tag
 
 
 @lru_cache(maxsize=100000)
@@ -48,33 +101,68 @@ def http_date(seconds: float) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def _of_file(value: Callable[[File], Value]) -> Callable[[Resource], Value]:
+def walk(resource: Resource, depth: int, style: Style) -> Iterator[Resource]:
+    """A resource and what is below it; what cannot be read looks empty."""
+    yield resource
+    if not isinstance(resource.node, Folder) or depth == 0 or resource.path.strip("/") in style.silent_empty_dir:
+        return
+    for child in list(resource.node.children.values()):
+        slash = "/" if isinstance(child, Folder) else ""
+        href = resource.href + encode(child.name) + slash
+        yield from walk(Resource(href, f"{resource.path}/{child.name}", child), depth - 1, style)
+
+
+# == Properties =========================================================================================
+
+
+def _of_file(value: Callable[[File], Value]) -> Getter:
     """A property that folders do not have."""
-    return lambda resource: value(resource.node) if isinstance(resource.node, File) else None
+    return lambda resource, style: value(resource.node) if isinstance(resource.node, File) else None
 
 
-def _etag(resource: Resource) -> Value:
-    return escape(etag(resource.path, resource.node.mtime)) if isinstance(resource.node, File) else None
+def _etag(resource: Resource, style: Style) -> Value:
+    is_file = isinstance(resource.node, File)
+    return escape(etag(resource.path, resource.node.mtime, style)) if is_file else None
 
 
-def _checksums(file: File) -> Value:
-    return ",".join(f"{kind}={checksum(file, kind)}" for kind in file.checksums) or None
+def _checksums(resource: Resource, style: Style) -> Value:
+    """dCache's list of all that are stored."""
+    file = resource.node
+    if not isinstance(file, File):
+        return None
+    return ",".join(f"{kind}={checksum(file, kind, style)}" for kind in file.checksums) or None
 
 
-PROPERTIES: dict[Name, Callable[[Resource], Value]] = {
-    (DAV, "creationdate"): lambda r: strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(r.node.mtime)),
-    (DAV, "getlastmodified"): lambda r: http_date(r.node.mtime),
-    (DAV, "displayname"): lambda r: escape(r.node.name),
-    (DAV, "resourcetype"): lambda r: "" if isinstance(r.node, File) else "<d:collection/>",
+def _checksum(resource: Resource, style: Style) -> Value:
+    """StoRM's bare adler32."""
+    file = resource.node
+    return checksum(file, "adler32", style) if isinstance(file, File) and "adler32" in file.checksums else None
+
+
+COMMON: dict[Name, Getter] = {
+    (DAV, "creationdate"): lambda r, style: strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(r.node.mtime)),
+    (DAV, "getlastmodified"): lambda r, style: http_date(r.node.mtime),
+    (DAV, "displayname"): lambda r, style: escape(r.node.name),
+    (DAV, "resourcetype"): lambda r, style: "" if isinstance(r.node, File) else "<d:collection/>",
     (DAV, "getcontenttype"): _of_file(lambda file: mimetypes.guess_type(file.name)[0]),
     (DAV, "getcontentlength"): _of_file(lambda file: str(file.size)),
     (DAV, "getetag"): _etag,
+}
+LOCALITY: dict[Name, Getter] = {
     (SRM, "AccessLatency"): _of_file(lambda file: "NEARLINE" if file.locality.endswith(TAPE) else "ONLINE"),
     (SRM, "RetentionPolicy"): _of_file(lambda file: "CUSTODIAL" if file.locality.endswith(TAPE) else "REPLICA"),
     (SRM, "FileLocality"): _of_file(lambda file: file.locality),
-    (DCACHE, "Checksums"): _of_file(_checksums),
 }
-DEFAULTS = [name for name in PROPERTIES if name[0] == DAV]
+CHECKSUM: dict[str, dict[Name, Getter]] = {
+    "dcache": {(DCACHE, "Checksums"): _checksums},
+    "storm": {(STORM, "Checksum"): _checksum},
+    "empty": {(DCACHE, "Checksums"): _of_file(lambda file: "")},
+    "absent": {},
+}
+
+
+def _properties(style: Style) -> dict[Name, Getter]:
+    return {**COMMON, **(LOCALITY if style.locality_props else {}), **CHECKSUM[style.checksum_prop]}
 
 
 def encode(name: str) -> str:
@@ -82,16 +170,18 @@ def encode(name: str) -> str:
     return quote(name, safe="*", errors="surrogateescape").replace("~", "%7E")
 
 
-def wanted(body: bytes) -> tuple[list[Name], bool]:
+def _wanted(body: bytes, known: dict[Name, Getter]) -> tuple[list[Name], bool]:
     """The properties a request asks for, and whether to name those that are missing (404)."""
     try:
         request = ET.fromstring(body)
     except ET.ParseError:
-        return DEFAULTS, True
+        return list(COMMON), True
     if request.find("{DAV:}allprop") is not None:
-        return list(PROPERTIES), False
+        return list(known), False
     names = [_name(element.tag) for element in request.findall("{DAV:}prop/*")]
-    return names or DEFAULTS, True
+    if any(name[0] == STORM and name not in known for name in names) and known.keys() & CHECKSUM["storm"].keys():
+        raise UnknownProperty
+    return names or list(COMMON), True
 
 
 def _name(tag: str) -> Name:
@@ -99,12 +189,14 @@ def _name(tag: str) -> Name:
     return namespace.lstrip("{"), local
 
 
-def multistatus(resources: list[Resource], body: bytes) -> bytes:
+def multistatus(resources: list[Resource], body: bytes, style: Style) -> bytes:
     """The whole answer; all of it stands in memory before the first byte leaves, as at the real door."""
-    names, with_missing = wanted(body)
-    getters = [PROPERTIES.get(name, lambda resource: None) for name in names]
-    rows = [[getter(resource) for getter in getters] for resource in resources]
-    prefixes = _prefixes({name[0] for row in rows for name, value in zip(names, row) if value is not None})
+    known = _properties(style)
+    names, with_missing = _wanted(body, known)
+    getters = [known.get(name, lambda resource, style: None) for name in names]
+    rows = [[getter(resource, style) for getter in getters] for resource in resources]
+    used = {name[0] for row in rows for name, value in zip(names, row) if value is not None}
+    prefixes = _prefixes(used if style.unprefixed_404_props else {ns for ns, _ in names}, style)
     # A namespace that no known property has gets no prefix: its missing properties are in no namespace.
     tags = [f"{prefixes[ns]}:{local}" if ns in prefixes else local for ns, local in names]
     declared = "".join(f'xmlns:{prefix}="{ns}" ' for ns, prefix in prefixes.items() if ns != DAV)
@@ -113,9 +205,10 @@ def multistatus(resources: list[Resource], body: bytes) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _prefixes(namespaces: set[str]) -> dict[str, str]:
-    others = sorted(namespaces - {DAV})
-    random.shuffle(others)
+def _prefixes(namespaces: set[str], style: Style) -> dict[str, str]:
+    others = sorted(namespaces - {DAV, ""})
+    if style.ns_prefix_shuffle:
+        random.shuffle(others)
     return {DAV: "d", **{namespace: f"ns{i}" for i, namespace in enumerate(others, 1)}}
 
 

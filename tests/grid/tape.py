@@ -1,17 +1,28 @@
-"""Tape behind the door: a robot that brings files to disk, and staging requests that pin them there."""
+"""Tape behind the door: a robot that brings files to disk, staging requests that pin them there, the Tape REST API."""
 
 from __future__ import annotations
 
+import json
 import math
+import random
+import re
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
-from tests.grid.tree import BOTH, TAPE, File, Folder, Tree
+from tests.grid.tree import BOTH, DISK, TAPE, File, Folder, Tree
+from tests.grid.web import Reply, Request, json_reply
 
+if TYPE_CHECKING:
+    from tests.grid.door import Guest, Guests, Switches
+
+WELL_KNOWN = "/.well-known/wlcg-tape-rest-api"
+WORDS = {DISK: "DISK", TAPE: "TAPE", BOTH: "DISK_AND_TAPE"}  # for what the door calls FileLocality
 NO_SUCH_FILE = "CacheException(rc=10001;msg=No such file or directory /{})"
 NOT_REGULAR = "CacheException(rc=666;msg=Not a regular file.)"
 NOT_ON_TAPE = "CacheException(rc=666;msg=File not on tape.)"
@@ -56,10 +67,14 @@ class Robot:
         self._waiting: deque[Restore] = deque()
         self._mounted: deque[Restore] = deque()
         self._wake = threading.Condition()
-        self._stopped = False
+        self._started = self._stopped = False
 
     def start(self) -> None:
-        threading.Thread(target=self._run, daemon=True, name="robot").start()
+        """Begin to work; doors may share a robot, and each starts it."""
+        with self._wake:
+            if not self._started:
+                threading.Thread(target=self._run, daemon=True, name="robot").start()
+            self._started = True
 
     def stop(self) -> None:
         with self._wake:
@@ -179,9 +194,9 @@ class Staging:
         self.requests: dict[str, StageRequest] = {}
         self._targets: dict[str, dict[str, Target]] = {}  # path -> request id -> target; outlives the request
 
-    def stage(self, owner: str, files: Iterable[tuple[str, float]]) -> str:
-        """Ask the robot for files, each with the lifetime of its pin; the id of the request."""
-        targets = {path.strip("/"): Target(path, self.robot.restore(path), life) for path, life in files}
+    def stage(self, owner: str, files: Iterable[tuple[str, str, float]]) -> str:
+        """Ask the robot for files: path as the client writes it, path in the tree, pin lifetime; the request's id."""
+        targets = {place.strip("/"): Target(path, self.robot.restore(place), life) for path, place, life in files}
         request = StageRequest(str(uuid.uuid4()), owner, targets)
         self.requests[request.id] = request
         for path, target in targets.items():
@@ -218,3 +233,241 @@ class Staging:
             if isinstance(node, File) and node.locality == BOTH:
                 node.locality = TAPE
             self._targets.pop(path, None)
+
+
+# == Tape REST API ======================================================================================
+
+
+class BadRequest(Exception):
+    """A request that is refused with a status and a sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class TapeService:
+    """The Tape REST API, version 1, in the manners of dCache's frontend or of StoRM Tape."""
+
+    def __init__(self, tree: Tree, guests: Guests, staging: Staging, switches: Switches) -> None:
+        self.tree = tree
+        self.guests = guests
+        self.staging = staging
+        self.switches = switches
+        self.url = ""
+        self.api = ""  # its path
+
+    def answer(self, request: Request) -> Reply:
+        if request.path == WELL_KNOWN:
+            return self.well_known()
+        call, arguments = self._route(request)
+        if not call:
+            return self._problem(404, "Not Found")
+        guest, objection = self.guests.standing(request, "storage.stage" if call == self._stage else "storage.read")
+        if objection == "forbidden":
+            return self._problem(403, "Forbidden")
+        if objection:
+            return self._problem(401, "Unauthorized", {"WWW-Authenticate": 'Basic realm="AGATA test grid"'})
+        self.staging.sweep()
+        try:
+            return call(request, guest, *arguments)
+        except BadRequest as error:
+            return self._problem(error.status, str(error))
+
+    def well_known(self) -> Reply:
+        """Where this service is, as doors tell without asking who wants to know."""
+        if self.switches.wellknown == "404":
+            return Reply(404)
+        uri = self.url if self.switches.wellknown == "present" else "https://wrong-host.invalid:3880/api/v1/tape"
+        endpoint = {"uri": uri, "version": "v1", "metadata": {}}
+        description = "Tape of the AGATA test grid"
+        return json_reply(200, {"sitename": "AGATA-TEST", "description": description, "endpoints": [endpoint]})
+
+    def _route(self, request: Request) -> tuple[Callable[..., Reply] | None, list[str]]:
+        """The call a request means, and the request id in its path."""
+        if not request.path.startswith(self.api + "/"):
+            return None, []
+        verb, *rest = request.path[len(self.api) + 1 :].strip("/").split("/")
+        one = "/{id}" if rest else ""
+        calls: dict[str, Callable[..., Reply]] = {
+            "POST stage": self._stage,
+            "GET stage/{id}": self._show,
+            "DELETE stage/{id}": self._delete,
+            "POST stage/{id}/cancel": self._cancel,
+            "POST release/{id}": self._release,
+            "POST archiveinfo": self._archiveinfo,
+        }
+        return calls.get("/".join([f"{request.method} {verb}{one}", *rest[1:]])), rest[:1]
+
+    def _stage(self, request: Request, guest: Guest) -> Reply:
+        document = self._document(request)
+        if set(document) - {"files"}:
+            raise BadRequest(400, "unrecognized payload element(s)")
+        files = document.get("files")
+        if not files:
+            raise BadRequest(400, "request contains no files.")
+        self._within_limits(guest, files)
+        rows = [(file["path"], self._place(file["path"]), life) for file, life in self._lifetimes(files)]
+        name = self.staging.stage(guest.dn, rows)
+        return json_reply(201, {"requestId": name}, {"location": f"{self.url}/stage/{name}"})
+
+    def _lifetimes(self, files: list[dict[str, str]]) -> Iterable[tuple[dict[str, str], float]]:
+        for i, file in enumerate(files):
+            if not file.get("path"):
+                raise BadRequest(400, f"file object {i} has no path.")
+            if "diskLifetime" in file and not self.switches.lifetime_ignored:
+                yield file, _seconds(file["diskLifetime"])
+            else:
+                yield file, self.switches.pin_lifetime
+
+    def _show(self, request: Request, guest: Guest, name: str) -> Reply:
+        stage = self._own(guest, name)
+        times = {"createdAt": stage.created, "startedAt": stage.created, "completedAt": stage.completed}
+        files = [self._target(target) for target in stage.targets.values()]
+        if self.switches.state_at_poll:
+            files.sort(key=lambda file: file["state"])
+        return json_reply(200, {"id": name, **self._times(times), "files": files})
+
+    def _target(self, target: Target) -> dict[str, Any]:
+        """One file of a staging request."""
+        shown: dict[str, Any] = {"path": target.path, "state": self._state(target)}
+        if not self.switches.tape_error_text:
+            return shown
+        shown.update(self._times({"startedAt": target.restore.started, "finishedAt": target.ended}))
+        error = target.restore.error
+        if error and not (self.switches.skipped_is_failed and error == NOT_ON_TAPE):
+            shown["error"] = error
+        return shown
+
+    def _state(self, target: Target) -> str:
+        """StoRM looks at the file itself each time: is it there, or still a stub and no longer on its way?"""
+        node = self.tree.find(target.restore.path)
+        if not self.switches.state_at_poll or target.cancelled or not isinstance(node, File):
+            return target.state
+        if node.locality in (DISK, BOTH):
+            return "COMPLETED"
+        return "FAILED" if target.restore.finished else target.state
+
+    def _times(self, times: dict[str, float | None]) -> dict[str, int | None]:
+        """Times in the door's unit; what is not set is left out, null or 0."""
+        scale = {"ms": 1000, "s": 1}[self.switches.tape_time_unit]
+        unset = {"omitted": None, "null": None, "0": 0}[self.switches.tape_unset]
+        shown = {key: int(time * scale) if time else unset for key, time in times.items()}
+        return {key: time for key, time in shown.items() if time is not None or self.switches.tape_unset != "omitted"}
+
+    def _cancel(self, request: Request, guest: Guest, name: str) -> Reply:
+        stage = self._own(guest, name)
+        paths = self._paths(request)
+        places = list(map(self._place, paths))
+        if not paths and self.switches.cancel_empty == "all":
+            places = list(stage.targets)
+        refusal = self._foreign(stage, paths)
+        if refusal:
+            return refusal
+        self.staging.cancel(stage, places)
+        return Reply(200)
+
+    def _delete(self, request: Request, guest: Guest, name: str) -> Reply:
+        stage = self._own(guest, name)
+        self.staging.cancel(stage, stage.targets)
+        del self.staging.requests[name]
+        return Reply(200)
+
+    def _release(self, request: Request, guest: Guest, name: str) -> Reply:
+        """dCache accepts everything, unknown ids and foreign paths too; StoRM looks, then does nothing."""
+        paths = self._paths(request)
+        self._within_limits(guest, paths)
+        if self.switches.release_unknown == 404:
+            refusal = self._foreign(self._own(guest, name), paths)
+            if refusal:
+                return refusal
+        places = list(map(self._place, paths))
+        if self.switches.release_delay == 0:
+            self.staging.release(name, places)
+        elif self.switches.release_delay < math.inf:
+            later = threading.Timer(self.switches.release_delay, self.staging.release, (name, places))
+            later.daemon = True
+            later.start()
+        return Reply(200)
+
+    def _archiveinfo(self, request: Request, guest: Guest) -> Reply:
+        paths = self._paths(request)[: self.switches.archiveinfo_limit]
+        if self.switches.archiveinfo_order == "shuffled":
+            paths = list(set(paths))
+            random.shuffle(paths)
+        return json_reply(200, [{"path": path, **self._locality(path)} for path in paths])
+
+    def _locality(self, path: str) -> dict[str, str]:
+        node = self.tree.find(self._place(path))
+        storm = self.switches.words == "storm"
+        if node is None:
+            text = "No such file or directory"
+            return {"error": text if storm else NO_SUCH_FILE.format(self._place(path).strip("/"))}
+        if isinstance(node, Folder):
+            return {"error": "Is a directory"} if storm else {"locality": "NONE"}
+        if node.size == 0 and self.switches.empty_file_is_none:
+            return {"locality": "NONE"}
+        word = "UNAVAILABLE" if storm and node.locality == "LOST" else node.locality
+        return {"locality": WORDS.get(word, word)}
+
+    def _place(self, path: str) -> str:
+        """Where in the tree a path of this service is; one not below its root becomes one that does not exist."""
+        root = self.switches.tape_root.rstrip("/")
+        return path[len(root) :] if path.startswith(root + "/") else f"{root}/{path.lstrip('/')}"
+
+    def _own(self, guest: Guest, name: str) -> StageRequest:
+        stage = self.staging.requests.get(name)
+        if stage is None or time.time() > stage.created + self.switches.request_retention:
+            raise BadRequest(404, "Not Found" if self.switches.words == "dcache" else "Stage not found")
+        if stage.owner != guest.dn:
+            raise BadRequest(403, "Forbidden")
+        return stage
+
+    def _foreign(self, stage: StageRequest, paths: list[str]) -> Reply | None:
+        """The refusal of paths that are not of the request: dCache says it in headers, StoRM in a document."""
+        foreign = [path for path in paths if self._place(path).strip("/") not in stage.targets]
+        if not foreign:
+            return None
+        detail = f"{foreign[0]} is not part of the request"
+        if self.switches.cancel_foreign == "headers":
+            return Reply(400, headers={"title": "Bad Request", "detail": detail})
+        return self._problem(400, "File missing from stage request")
+
+    def _within_limits(self, guest: Guest, files: list[Any]) -> None:
+        if len(files) > self.switches.stage_limit:
+            raise BadRequest(self.switches.over_limit_status, HTTPStatus(self.switches.over_limit_status).phrase)
+        mine = [stage for stage in list(self.staging.requests.values()) if stage.owner == guest.dn]
+        if sum(not stage.completed for stage in mine) >= self.switches.max_requests:
+            raise BadRequest(429, "Too Many Requests")
+
+    def _document(self, request: Request) -> dict[str, Any]:
+        try:
+            document = json.loads(request.body)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise BadRequest(400, "Bad Request" if self.switches.words == "dcache" else "Invalid JSON")
+        return document
+
+    def _paths(self, request: Request) -> list[str]:
+        paths = self._document(request).get("paths")
+        if paths is None:
+            raise BadRequest(400, "request contains no paths.")
+        return list(paths)
+
+    def _problem(self, status: int, detail: str, headers: dict[str, str] | None = None) -> Reply:
+        """An error; dCache gives its status as a string, against the standard."""
+        if self.switches.words == "storm":
+            kind = {"Content-Type": "application/problem+json"}
+            return json_reply(status, {"status": status, "title": detail}, {**kind, **(headers or {})})
+        document = {"status": str(status), "title": HTTPStatus(status).phrase, "detail": detail}
+        return json_reply(status, document, headers)
+
+
+def _seconds(duration: str) -> float:
+    """An ISO 8601 duration such as P7D or PT12H."""
+    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", duration)
+    if not match or duration.endswith(("P", "T")):
+        raise BadRequest(400, f"Text '{duration}' cannot be parsed to a Duration")
+    days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -1,23 +1,46 @@
-"""A small HTTPS server: one thread a connection, HTTP/1.1 keep-alive, loopback only, every request noted in a log."""
+"""A small HTTP(S) server: one thread a connection, HTTP/1.1 keep-alive, loopback only, every request noted in a log."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import re
+import select
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import cached_property
 from http import HTTPStatus
-from io import IOBase
+from io import BufferedIOBase
+from typing import Any, NoReturn, Protocol, Union
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-IDLE = 300  # seconds until a silent connection is cut
+PATIENCE = 300  # seconds for anything that a client or a fault may draw out
 LINE = 65536
 MAX_HEADERS = 100
+MAX_BODY = 64 << 20
 SMALL = 64 * 1024  # up to here headers and body go out in one write
 CHUNK = 32 * 1024  # of a chunked body
+PACES = 50  # writes a second to a connection of limited bandwidth
+BOUNDARY = "__AAAAAAAAAAAAAAAA__"
+
+Connection = Union[ssl.SSLSocket, socket.socket]
+Pieces = Iterable[Union[bytes, memoryview]]
+
+
+class Wire(Protocol):
+    """What may be turned about a server's connections at any time; Switches has these fields."""
+
+    server: str
+    handshake: str
+    idle_close: float
+    latency: float
+    bandwidth: float
 
 
 @dataclass
@@ -29,6 +52,9 @@ class Record:
     path: str
     range: str | None = None
     client: str | None = None
+    certificate: bool = False  # was one shown?
+    token: bool = False  # the same; the token itself is never kept
+    fault: str | None = None
     status: int = 0
     sent: int = 0
 
@@ -63,21 +89,33 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
-    body: bytes
-    connection: ssl.SSLSocket
+    connection: Connection
     record: Record
+    stream: BufferedIOBase
 
     @property
     def origin(self) -> str:
         return "https://" + self.headers.get("host", "localhost")
 
+    @property
+    def expects(self) -> bool:
+        """Does the client wait for a word before it sends the body?"""
+        return self.headers.get("expect", "").lower() == "100-continue"
+
+    @cached_property
+    def body(self) -> bytes:
+        """All of it; a client that waits with it is told to go on when somebody first looks at it."""
+        if self.expects:
+            self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return self.stream.read(min(int(self.headers.get("content-length", 0)), MAX_BODY))
+
 
 @dataclass
 class Stream:
-    """A body that is produced while it is sent."""
+    """A body that is produced while it is sent; it may end before its length, as a fault."""
 
     length: int
-    pieces: Iterable[bytes | memoryview]
+    pieces: Pieces
 
 
 @dataclass
@@ -87,76 +125,106 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     chunked: bool = False
+    delivery: Callable[[Stream], Pieces] | None = None  # a fault between the body and the line
 
 
 class Server:
-    """A listener of one role; `answer` turns a request into a reply, `closed` hears of each ended connection."""
+    """A listener of one role: `tls` gives the context of a new connection (None: no TLS), `answer` turns a request into
+    a reply, `closed` hears of each ended connection."""
 
     def __init__(
         self,
         role: str,
-        tls: ssl.SSLContext,
+        tls: Callable[[], ssl.SSLContext] | None,
         log: Log,
+        wire: Wire,
         answer: Callable[[Request], Reply],
-        closed: Callable[[ssl.SSLSocket], None] = lambda connection: None,
+        closed: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         self.role = role
         self._tls = tls
         self._log = log
+        self._wire = wire
         self._answer = answer
         self._closed = closed
-        self._connections: set[ssl.SSLSocket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.url = f"https://localhost:{self._listener.getsockname()[1]}"
+        self._connections: set[Connection] = set()
+        self._listener = _bound(0)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
 
     def start(self) -> None:
-        threading.Thread(target=self._accept, daemon=True, name=self.role).start()
+        self._listener.listen(256)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True, name=self.role).start()
 
     def stop(self) -> None:
         """Close the port and every connection."""
         _shut(self._listener)
+        self._listener.close()
         for connection in list(self._connections):
             _shut(connection)
 
-    def _accept(self) -> None:
-        with self._listener:
-            while True:
-                try:
-                    raw, _ = self._listener.accept()
-                except OSError:  # stop()
-                    return
-                threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
+    def down(self) -> None:
+        """Refuse connections until the next start; the port stays ours."""
+        self.stop()
+        self._listener = _bound(self.port)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                raw, _ = listener.accept()
+            except OSError:  # stop()
+                return
+            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
 
     def _serve(self, raw: socket.socket) -> None:
-        # OSError covers what clients do to connections: refused handshakes, resets, silence.
+        # OSError covers what clients do to connections: refused handshakes, resets, silence; and what faults do.
         with contextlib.suppress(OSError), raw:
-            raw.settimeout(IDLE)
+            raw.settimeout(PATIENCE)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._tls.wrap_socket(raw, server_side=True, do_handshake_on_connect=False) as connection:
+            time.sleep(self._wire.latency)
+            if self._wire.handshake == "reset":
+                break_off(raw)
+            if self._wire.handshake == "silent":
+                left(raw, PATIENCE)
+                return
+            if not self._tls:
+                self._converse(raw)
+                return
+            with self._tls().wrap_socket(raw, server_side=True, do_handshake_on_connect=False) as connection:
                 self._converse(connection)
 
-    def _converse(self, connection: ssl.SSLSocket) -> None:
+    def _converse(self, connection: Connection) -> None:
         self._connections.add(connection)
         try:
-            connection.do_handshake()
-            stream = connection.makefile("rb", LINE)
-            while self._exchange(connection, stream):
-                pass
+            if isinstance(connection, ssl.SSLSocket):
+                connection.do_handshake()
+            with connection.makefile("rb", LINE) as stream:
+                while self._exchange(connection, stream):
+                    pass
+            _say_goodbye(connection)
         finally:
             self._connections.discard(connection)
             self._closed(connection)
 
-    def _exchange(self, connection: ssl.SSLSocket, stream: IOBase) -> bool:
+    def _exchange(self, connection: Connection, stream: BufferedIOBase) -> bool:
         """Answer one request; may there be another on this connection?"""
-        request = self._read(connection, stream)
+        connection.settimeout(self._wire.idle_close)
+        try:
+            request = self._read(connection, stream)
+        except TimeoutError:
+            return False
         if request is None:
             return False
+        connection.settimeout(PATIENCE)
         self._log.add(request.record)
-        last = request.headers.get("connection", "").lower() == "close"
-        self._send(request, self._answer(request), last)
-        return not last
+        if not request.expects:
+            _ = request.body  # else it would be taken for the next request
+        time.sleep(self._wire.latency)
+        reply = self._answer(request)
+        last = request.headers.get("connection", "").lower() == "close" or "body" not in vars(request)
+        return self._send(request, reply, last) and not last
 
-    def _read(self, connection: ssl.SSLSocket, stream: IOBase) -> Request | None:
+    def _read(self, connection: Connection, stream: BufferedIOBase) -> Request | None:
         words = stream.readline(LINE).split()
         if len(words) != 3:
             return None
@@ -166,33 +234,51 @@ class Server:
             if not colon:
                 break
             headers[name.strip().lower()] = value.strip()
-        body = stream.read(int(headers.get("content-length", 0)))
         method, target, query = words[0].decode("latin-1"), *_split(words[1])
         path = unquote_to_bytes(target).decode("utf-8", "surrogateescape")
-        record = Record(self.role, method, path, headers.get("range"))
-        return Request(method, target.decode("latin-1"), path, query, headers, body, connection, record)
+        record = Record(self.role, method, path, headers.get("range"), token="authorization" in headers)
+        record.certificate = isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert(binary_form=True))
+        return Request(method, target.decode("latin-1"), path, query, headers, connection, record, stream)
 
-    def _send(self, request: Request, reply: Reply, last: bool) -> None:
+    def _send(self, request: Request, reply: Reply, last: bool) -> bool:
+        """Send all of a reply; False if its body ends too early."""
         record, send = request.record, request.connection.sendall
         body = _stream(reply)
         head = self._head(reply, body.length, last)
         record.status = reply.status
         if request.method == "HEAD":
             send(head)
-        elif body.length <= SMALL:
+            return True
+        if body.length <= SMALL and not reply.delivery and not self._wire.bandwidth:
             record.sent = body.length
             send(head + b"".join(body.pieces))
-        else:
-            send(head)
-            for piece in body.pieces:
-                record.sent += len(piece)
-                send(piece)
+            return True
+        send(head)
+        for piece in self._paced(reply.delivery(body) if reply.delivery else body.pieces):
+            record.sent += len(piece)
+            send(piece)
+        return record.sent == body.length
+
+    def _paced(self, pieces: Pieces) -> Pieces:
+        """The pieces no faster than the bandwidth, which may be turned meanwhile."""
+        for piece in pieces:
+            at = 0
+            while self._wire.bandwidth and at < len(piece):
+                share = max(int(self._wire.bandwidth / PACES), 1)
+                yield piece[at : at + share]
+                at += share
+                time.sleep(share / self._wire.bandwidth if self._wire.bandwidth else 0)
+            if at < len(piece):
+                yield piece[at:]
 
     def _head(self, reply: Reply, length: int, last: bool) -> bytes:
         lines = [f"HTTP/1.1 {reply.status} {reply.reason or HTTPStatus(reply.status).phrase}"]
-        lines += [f"Date: {formatdate(usegmt=True)}", "Server: dCache/10.2.25"]
+        lines.append(f"Date: {formatdate(usegmt=True)}")
+        if self._wire.server:
+            lines.append(f"Server: {self._wire.server}")
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-        lines.append("Transfer-Encoding: chunked" if reply.chunked else f"Content-Length: {length}")
+        if reply.status != HTTPStatus.NOT_MODIFIED:
+            lines.append("Transfer-Encoding: chunked" if reply.chunked else f"Content-Length: {length}")
         if last:
             lines.append("Connection: close")
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
@@ -206,7 +292,8 @@ def _split(target: bytes) -> tuple[bytes, dict[str, str]]:
 def _stream(reply: Reply) -> Stream:
     if isinstance(reply.body, Stream):
         return reply.body
-    return Stream(len(reply.body), _chunks(reply.body) if reply.chunked else (reply.body,))
+    pieces = list(_chunks(reply.body)) if reply.chunked else [reply.body]
+    return Stream(sum(map(len, pieces)), pieces)
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:
@@ -216,7 +303,91 @@ def _chunks(body: bytes) -> Iterator[bytes]:
     yield b"0\r\n\r\n"
 
 
+def _bound(port: int) -> socket.socket:
+    """A socket on a port that does not listen yet: connections are refused, and nobody else can have the port."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
 def _shut(sock: socket.socket) -> None:
     """Wake whoever waits at a socket; past ssl's own shutdown, which another thread may not see coming."""
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def left(connection: Connection, seconds: float) -> bool:
+    """Wait; does the client leave meanwhile?"""
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    return bool(poll.poll(min(seconds, PATIENCE) * 1000))
+
+
+def break_off(connection: Connection) -> NoReturn:
+    """End a connection by a reset: it will be closed without care for what is still on the way."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise ConnectionAbortedError("reset")
+
+
+def _say_goodbye(connection: Connection) -> None:
+    """Tell TLS that this is the end, without waiting for an answer; a bare end would look like an attack."""
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(0)
+        with contextlib.suppress(OSError):
+            connection.unwrap()
+
+
+# == Replies ============================================================================================
+
+
+def json_reply(status: int, document: Any, headers: dict[str, str] | None = None) -> Reply:
+    return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
+def ranged(wish: str | None, size: int, content: Callable[[int, int], Pieces], headers: dict[str, str]) -> Reply:
+    """The bytes [start, stop) that a Range header wishes for, or all; what is wrong with it is said in the reason."""
+    if wish is None:
+        return Reply(200, Stream(size, content(0, size)), headers)
+    spans = _spans(wish, size)
+    if spans is None:
+        return Reply(400, reason=f"Bad range: {wish}")
+    if not spans:
+        return Reply(416, headers={"Content-Range": f"bytes */{size}"}, reason="None of the ranges can be satisfied")
+    marks = [f"bytes {start}-{stop - 1}/{size}" for start, stop in spans]
+    if len(spans) == 1:
+        start, stop = spans[0]
+        return Reply(206, Stream(stop - start, content(start, stop)), {**headers, "Content-Range": marks[0]})
+    parts = [f"\r\n--{BOUNDARY}\r\nContent-Range: {mark}\r\n\r\n".encode() for mark in marks]
+    end = f"\r\n--{BOUNDARY}--\r\n".encode()
+    length = sum(map(len, parts)) + sum(stop - start for start, stop in spans) + len(end)
+    pieces = _multipart(zip(parts, [content(*span) for span in spans]), end)
+    kind = {"Content-Type": f'multipart/byteranges; boundary="{BOUNDARY}"'}
+    return Reply(206, Stream(length, pieces), {**headers, **kind})
+
+
+def _spans(wish: str, size: int) -> list[tuple[int, int]] | None:
+    """The ranges [start, stop) of a Range header that lie in the file; None if it cannot be understood."""
+    unit, _, sets = wish.partition("=")
+    spans = []
+    for text in sets.split(","):
+        match = re.fullmatch(r"\s*(\d*)-(\d*)\s*", text)
+        if unit.strip() != "bytes" or not match or match.groups() == ("", ""):
+            return None
+        first, last = match.groups()
+        if not first:
+            start, stop = max(size - int(last), 0), size
+        else:
+            start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and first and int(last) < int(first):
+            return None
+        if start < stop:
+            spans.append((start, stop))
+    return spans
+
+
+def _multipart(parts: Iterable[tuple[bytes, Pieces]], end: bytes) -> Pieces:
+    for head, pieces in parts:
+        yield head
+        yield from pieces
+    yield end

@@ -1,0 +1,69 @@
+"""A real OpenSSH server on loopback: AGATA's files by sftp, for whoever has its one key."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from pathlib import Path
+
+from tests.grid.daemon import Daemon, free_port
+from tests.grid.pki import clean_environment
+from tests.grid.tree import Tree
+
+FOR_ROOT = "daemon"
+ATTEMPTS = 3  # a free port may be taken before the server binds it
+
+CONFIG = """\
+ListenAddress 127.0.0.1
+Port {port}
+PidFile none
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/authorized_keys
+AuthenticationMethods publickey
+StrictModes no
+UsePAM no
+Subsystem sftp internal-sftp
+ForceCommand internal-sftp
+DisableForwarding yes
+"""
+
+
+class Sshd:
+    """One sshd; `url` is the folder that holds agata/, `key` the file of the private key that opens it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = 0
+        self.key = folder / "key"
+        # A server without root's powers lets in only who it runs as, and not the user nobody, whose account is locked.
+        self.user = FOR_ROOT if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        command = ["/usr/sbin/sshd", "-D", "-e", "-f", f"{folder}/server/sshd_config"]
+        self._server = Daemon(folder / "server", command, clean_environment(), "Server listening on", FOR_ROOT)
+
+    @property
+    def url(self) -> str:
+        return f"sftp://{self.user}@localhost:{self.port}{self.folder}/server/data"
+
+    def start(self, tree: Tree, folders: tuple[str, ...], sparse_above: int) -> None:
+        """Write these folders of the tree and serve them."""
+        self.folder.mkdir()
+        self.folder.chmod(0o755)  # whatever the umask: the server may run as another user
+        server = self.folder / "server"
+        for folder in folders:
+            tree.write(server / "data", folder, sparse_above)
+        for key in (self.key, server / "host_key"):
+            # gfal2's libssh2 signs with RSA keys in a way that OpenSSH no longer accepts.
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)
+        (server / "authorized_keys").write_bytes(self.key.with_suffix(".pub").read_bytes())
+        for _ in range(ATTEMPTS):
+            self.port = free_port()
+            (server / "sshd_config").write_text(CONFIG.format(port=self.port, folder=server))
+            self._server.start()
+            if self._server.is_up():
+                return
+            self._server.stop()
+        raise RuntimeError(f"sshd does not start:\n{self._server.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        self._server.stop()

@@ -1398,12 +1398,15 @@ MAX_QUERY = 500  # of a question where files are
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
+LAST_TIME = 253402300799  # the end of the year 9999, which a catalog can hold
 DAV = "{DAV:}"
 LOCALITY_PROPERTY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
-CHECKSUM_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
+CHECKSUMS_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
+ADLER_PROPERTY = "{http://storm.italiangrid.org/2014/webdav}Checksum"
 PROPFIND = b"""<?xml version="1.0"?>
-<propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav">
-<prop><resourcetype/><getcontentlength/><getlastmodified/><s:FileLocality/><c:Checksums/></prop></propfind>"""
+<propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav"
+ xmlns:t="http://storm.italiangrid.org/2014/webdav"><prop><resourcetype/><getcontentlength/><getlastmodified/>
+<s:FileLocality/><c:Checksums/><t:Checksum/></prop></propfind>"""
 
 
 def netloc_of(url: str) -> tuple[str, int]:
@@ -1505,6 +1508,8 @@ def refusal(answer: Answer, url: str) -> GridError:
         return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
+    if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
+        return FileError(f"{place}: is on tape only; --bring_online has it brought to disk")
     if answer.status == 413:
         return TooMany(f"{place}: the door takes no request of this size ({said})")
     passing = answer.status >= 500 or answer.status == 429
@@ -1617,9 +1622,13 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
 
     when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
     mtime = email.utils.mktime_tz(when) if when else 0
+    mtime = mtime if 0 <= mtime <= LAST_TIME else 0
     if is_folder:
         return Entry(path, True, 0, mtime)
     size = properties.get(f"{DAV}getcontentlength", "")
+    checksums = properties.get(CHECKSUMS_PROPERTY, "")
+    if properties.get(ADLER_PROPERTY):
+        checksums = f"adler32={properties[ADLER_PROPERTY]}"
     if not size.isdecimal():
         raise ValueError(f"{path} has the size {size!r}")
     return Entry(
@@ -1627,7 +1636,7 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
         False,
         int(size),
         mtime,
-        digest_of(properties.get(CHECKSUM_PROPERTY, "")),
+        digest_of(checksums),
         LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
     )
 
@@ -1907,6 +1916,8 @@ def gfal_error(error: Exception, url: str) -> GridError:
     lower = text.lower()
     if code == errno.ENOENT:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
+    if "authentication methods failed" in lower:
+        return CredentialError(f"{place}: the server takes no key of yours; gfal2 tries ~/.ssh/id_rsa or another one")
     if code in (errno.EPERM, errno.EACCES):
         return Forbidden(f"{place}: the door refuses ({text}); is your proxy one of the right VO?")
     if "alert certificate expired" in lower or "auth failed" in lower:
@@ -1973,6 +1984,9 @@ class Gfal2Storage:
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
         self.is_web = self.scheme in WEB
+        keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
+        # gfal2 itself, where its configuration names no key, looks for the first of them alone.
+        self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
         slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
         self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
         self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
@@ -1983,6 +1997,8 @@ class Gfal2Storage:
             context = self.gfal2.creat_context()
             context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
             context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
+            if self.key:
+                context.set_opt_string("SFTP PLUGIN", "PRIVKEY", self.key)
             self.local.context = context
         return self.local.context
 

@@ -15,7 +15,7 @@ from tests.grid.pki import P12_PASSWORD, VO
 from tests.terminal import dialogue
 
 SCRIPT = str(Path(__file__).resolve().parents[1] / "gen_cert.sh")
-PHRASE = "my own pass phrase, naïve"
+PHRASE = " a naïve  phrase "  # every blank of it counts
 MAC = "MAC verified OK\n"
 PASSWORD, ENTER, VERIFY = "Enter Import Password:", "Enter PEM pass phrase:", "Verifying - Enter PEM pass phrase:"
 ANSWERS = [(PASSWORD, P12_PASSWORD), (PASSWORD, P12_PASSWORD), (ENTER, PHRASE), (VERIFY, PHRASE)]

@@ -1479,7 +1479,8 @@ class Answer:
             while data := self.response.raw.read(CHUNK, decode_content=False):
                 yield data
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise connection_error(error, self.response.url, None) from error
+            broken = connection_error(error, self.response.url, None)
+            raise FileError(str(broken), passing=True) from error
 
     def content(self) -> bytes:
         """The whole body."""
@@ -1566,8 +1567,13 @@ class Http:
 
     def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None) -> Answer:
         """One request to wherever the door sends it."""
-        for _ in range(MAX_HOPS):
-            answer = self.send(method, url, headers=headers)
+        for hop in range(MAX_HOPS):
+            try:
+                answer = self.send(method, url, headers=headers)
+            except DoorError as error:
+                if not hop:
+                    raise
+                raise FileError(f"the door names a pool that can't be reached: {error}", error.passing) from error
             if answer.status not in REDIRECTS:
                 return answer
             answer.drain()

@@ -13,7 +13,7 @@ LINT := python3-venv shellcheck
 help:  ## list these targets
 	@sed -nE 's/^([a-z]+):.*## */make \1\t/p' Makefile | expand -t 14
 
-demo:  ## the manual's example, from the listing to verified files, on a test grid
+demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.demo
 
@@ -26,7 +26,7 @@ lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid
 	build/lint/bin/python -m mypy
 	awk 'FNR == 1 && /^#!.*sh( |$$)/ {print FILENAME} {nextfile}' $$(git ls-files -co --exclude-standard) | xargs shellcheck
 
-grid:  ## a shell in which gridsync.py has a test grid to talk to
+grid:  ## a shell in which gridsync.py has a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.grid --shell
 

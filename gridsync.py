@@ -1479,8 +1479,7 @@ class Answer:
             while data := self.response.raw.read(CHUNK, decode_content=False):
                 yield data
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            broken = connection_error(error, self.response.url, None)
-            raise FileError(str(broken), passing=True) from error
+            raise connection_error(error, self.response.url, None) from error
 
     def content(self) -> bytes:
         """The whole body."""
@@ -1593,7 +1592,10 @@ class HttpBody:
         self.checksum = checksum
 
     def __iter__(self) -> Iterator[bytes]:
-        return self.answer.chunks()
+        try:
+            yield from self.answer.chunks()
+        except DoorError as error:  # of this file alone: others may come from other pools
+            raise FileError(str(error), error.passing) from error
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -2019,6 +2021,8 @@ class Gfal2Storage:
     def url(self, path: str) -> str:
         """Where a path is; percent-encoded on the web alone, as other schemes take names as they are."""
         path = f"{self.root}/{path}".strip("/")
+        if self.scheme not in (*WEB, "file") and re.search("[#?]", path):
+            raise FileError(f"{path}: gfal2 would take a part of this name for something else; # and ? can't be asked for")
         return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
 
     @apart

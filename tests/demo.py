@@ -1,4 +1,4 @@
-"""The manual's example from the listing to verified files, on a grid of its own: make demo.
+"""The manual's example from the browser's certificate to verified files, on a grid of its own: make demo.
 
 Listings and the list show the exact sizes of the manual; what is copied is a copy of the run at 1/64 of them.
 """
@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 from tests.grid import Grid, agata
-from tests.terminal import last_states, on_terminal
+from tests.grid.pki import P12_PASSWORD, PASSPHRASE
+from tests.terminal import dialogue, last_states, on_terminal
 
-SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
+TOP = Path(__file__).resolve().parents[1]
 SMALL = f"e680_1to64/{agata.RUN}"
 
 STORY = (
@@ -39,11 +40,16 @@ def main() -> int:
         data = Path(folder, "data")
         Path(folder, "Grid.conf").write_text(grid.conf(data))
         print(f"A grid is up at {grid.door.url}: a dCache with tape, and XRootD at {grid.xrootd.url}")
-        print(f"Open beyond this machine while the demo runs: the ports {grid.open_ports} of XRootD\n")
+        home = grid.pki.furnish(Path(folder, "home"))
+        env = {**grid.pki.environment("alice", home), "GRIDSYNC_DIR": folder, "X509_USER_PROXY": f"{folder}/proxy"}
+        grid.voms  # noqa: B018 - the VOMS server is up from here on
+        ports = ", ".join(map(str, grid.open_ports))
+        print(f"Open beyond this machine while the demo runs, as they can't be told otherwise: ports {ports}\n")
+        certify(str(grid.pki.p12()), env)
         for text, lines in STORY:
             print(f"# {text}")
             for line in lines:
-                show(line, {**grid.env, "GRIDSYNC_DIR": folder})
+                show(line, env)
         wrong = faults(grid, data)
     for fault in wrong:
         print(f"WRONG: {fault}", file=sys.stderr)
@@ -54,10 +60,28 @@ def main() -> int:
     return 0
 
 
+def certify(p12: str, env: dict[str, str]) -> None:
+    """Make the files and the proxy that the Grid asks for; the passwords are typed for whoever looks on."""
+    print("# Your browser has exported your certificate. Make it fit for the Grid, and a proxy of it for three days.")
+    once, twice = ("Enter Import Password:", P12_PASSWORD), ("Enter PEM pass phrase:", PASSPHRASE)
+    verify = ("Verifying - Enter PEM pass phrase:", PASSPHRASE)
+    key = ("Enter GRID pass phrase for this identity:", PASSPHRASE)
+    for name, command, answers in (
+        (f"./gen_cert.sh {Path(p12).name}", [str(TOP / "gen_cert.sh"), p12], [once, once, twice, verify]),
+        ("gridsync.py --new_proxy", [sys.executable, str(TOP / "gridsync.py"), "--new_proxy"], [key]),
+        ("gridsync.py --proxy_status", [sys.executable, str(TOP / "gridsync.py"), "--proxy_status"], []),
+    ):
+        print(f"$ {name}", flush=True)
+        status, text = dialogue(command, env, answers)
+        print(text, flush=True)
+        if status:
+            raise SystemExit(f"{name} ended with status {status}")
+
+
 def show(line: str, env: dict[str, str]) -> None:
     """Run a command line as a user would, on a terminal."""
     print(f"$ gridsync.py {line}", flush=True)
-    command = [sys.executable, str(SCRIPT), *shlex.split(line)]
+    command = [sys.executable, str(TOP / "gridsync.py"), *shlex.split(line)]
     if sys.stdout.isatty():
         status = subprocess.run(command, env=env, check=False).returncode
     else:

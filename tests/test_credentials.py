@@ -99,19 +99,20 @@ def test_a_certificate_that_is_about_to_end_gives_a_shorter_proxy_and_a_word_abo
     assert err == "It is shorter than PROXY_HOURS, as your certificate ends then; ask your CA for a new one\n"
 
 
+def test_an_attribute_that_the_server_cuts_short_is_said(as_user):
+    user = as_user("alice")
+    with user.grid.voms.at_most(hours=12):
+        status, out, err = user("--new_proxy", PASSPHRASE)
+    assert status == 0 and "Your proxy is valid until" in out
+    assert re.fullmatch(r"vo\.agata\.org vouches for 1[12]h\d\dm only: its server allows no more, .*\n", err)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_can_not_be_reached_is_named(as_user, client):
     user = as_user("alice", client)
-    vomses = Path(user.env["HOME"], ".glite/vomses")
-    line = vomses.read_text() if vomses.is_file() else next(vomses.iterdir()).read_text()
-    if vomses.is_symlink() or vomses.is_file():
-        vomses.unlink()
-    else:
-        shutil.rmtree(vomses)
-    vomses.write_text(line.replace(f'"{user.grid.voms.port}"', '"1"'))
-    vomses.chmod(0o644)
-    status, _, err = user("--new_proxy", PASSPHRASE)
-    assert status == 3 and "the VOMS server localhost:1 can't be reached" in err
+    with user.grid.voms.down():
+        status, _, err = user("--new_proxy", PASSPHRASE)
+    assert status == 3 and f"the VOMS server localhost:{user.grid.voms.port} can't be reached" in err
 
 
 def test_without_a_server_known_for_the_vo_the_place_for_it_is_named(as_user):

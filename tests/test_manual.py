@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gridsync import printable
 from tests.conftest import User
+from tests.grid.corner import MANY, plant_many
 
 BANNER = """\
 ********************************
@@ -102,6 +104,43 @@ def test_ls_dir(user, folder):
     where = f"{user.grid.door.url}/agata/{folder}"
     assert (status, err) == (0, "")
     assert out.startswith(banner(user) + f"\n -- List content of folder: {where}\n" + LISTINGS[folder])
+
+
+def listed(user: User, folder: str, rows: str) -> str:
+    """What --ls_dir prints when it prints these rows."""
+    return banner(user) + f"\n -- List content of folder: {user.grid.door.url}/agata/{folder}\n" + rows
+
+
+def test_ls_dir_of_a_file_is_its_row(user):
+    rows = "158.0 B    15 Oct 2013 host_adler32\n"
+    assert user("--ls_dir host_adler32") == (0, listed(user, "host_adler32", rows), "")
+
+
+def test_ls_dir_of_an_empty_folder_has_no_row(user, folder):
+    assert user(f"--ls_dir {folder}") == (0, listed(user, folder, ""), "")
+
+
+def test_ls_dir_of_a_forbidden_folder_says_so(user, folder, monkeypatch):
+    monkeypatch.setattr(user.grid.storm.switches, "unreadable", {f"agata/{folder}"})
+    status, _, err = user(f"--from_CNAF --ls_dir {folder}")
+    assert status == 4 and f"agata/{folder}: the door refuses" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("corner", ["awkward", "unprintable"])
+def test_ls_dir_of_awkward_names_has_a_row_for_each_and_nothing_that_a_terminal_obeys(user, corner):
+    files = sorted(path.rpartition("/")[2] for path in user.grid.tree.files(f"agata/{corner}") if path.count("/") == 2)
+    status, out, err = user(f"--ls_dir {corner}")
+    rows = out.partition(f"/agata/{corner}\n")[2].splitlines()
+    shown = sorted(row[23:] for row in rows if not row.startswith("Folder"))
+    assert (status, err) == (0, "") and shown == sorted(map(printable, files))
+    assert all(char.isprintable() or char == "\n" for char in out)
+
+
+def test_ls_dir_of_20000_files_has_20000_rows(user):
+    plant_many(user.grid.tree)
+    status, out, _ = user(f"--ls_dir {MANY[len('agata/') :]}")
+    user.grid.tree.remove(MANY)
+    assert status == 0 and out.count("\n") == 20_000 + banner(user).count("\n") + 2
 
 
 def test_settings_alone_show_the_configuration(at_run_3):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.grid import Grid
-from tests.grid.pki import PROXIES
+from tests.grid.pki import PASSPHRASE, PROXIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"  # the one that has gfal2
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))
     with Grid(drives=3, seconds=1.5) as grid:
+        grid.voms  # noqa: B018 - it is up from here on, for --new_proxy
         grid.door.switches.mover_timeout = MOVER_TIMEOUT
         environment = equip(grid)
         print(summary(grid), flush=True)
@@ -48,12 +49,14 @@ def equip(grid: Grid) -> dict[str, str]:
 def summary(grid: Grid) -> str:
     """What runs where, as comments of a shell."""
     lines = [
-        f"# simulated dCache  {grid.door.url}/agata/   (site LYON)",
-        f"#   pool, tape      {grid.door.pool_url}  {grid.door.tape_url}",
-        f"# XRootD            {grid.xrootd.url}/agata/   (site XROOTD)  {grid.xrootd.root_url}",
-        f"# reachable from other machines: ports {' and '.join(map(str, grid.open_ports))} (XRootD, for VO members)",
-        f"# Alice's proxies    {grid.pki.folder}/proxies/: {' '.join(PROXIES)}",
-        "# e680 has the sizes of the manual, e680_1to64 is the same for copying: gridsync.py --ls_dir e680_1to64",
+        f"# LYON    {grid.door.url}/agata/  simulated dCache; pool {grid.door.pool_url}, tape {grid.door.tape_url}",
+        f"# CNAF    {grid.storm.url}/agata/  simulated StoRM with the same files",
+        f"# XROOTD  {grid.xrootd.url}/agata/  the real one; {grid.xrootd.root_url} too",
+        f"# open beyond this machine: ports {', '.join(map(str, grid.open_ports))} of XRootD and the VOMS server",
+        f"# you are Alice, and the pass phrase of your key is {PASSPHRASE}; other proxies are in",
+        f"#   {grid.pki.folder}/proxies: {' '.join(PROXIES)}",
+        "# e680 has the sizes of the manual, e680_1to64 is the same at 1/64, for copying. Begin with",
+        "#   gridsync.py --ls_dir e680_1to64      Ctrl-D ends the shell and the grid",
     ]
     return "\n".join(lines)
 
@@ -62,7 +65,8 @@ def shell(environment: dict[str, str]) -> int:
     """A shell in the work folder; its end is the grid's end."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is meant for what runs in the shell
     command = os.environ.get("SHELL") or "bash"
-    return subprocess.call([command], cwd=environment["GRIDSYNC_DIR"], env=environment)
+    subprocess.call([command], cwd=environment["GRIDSYNC_DIR"], env=environment)
+    return 0  # how its last command ended is no matter of the grid
 
 
 def hold(environment: dict[str, str]) -> int:

@@ -2022,7 +2022,7 @@ class Gfal2Storage:
         """Where a path is; percent-encoded on the web alone, as other schemes take names as they are."""
         path = f"{self.root}/{path}".strip("/")
         if self.scheme not in (*WEB, "file") and re.search("[#?]", path):
-            raise FileError(f"{path}: gfal2 would take a part of this name for something else; # and ? can't be asked for")
+            raise FileError(f"{path}: gfal2 can't ask for names with # or ?; an https door could give it")
         return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
 
     @apart

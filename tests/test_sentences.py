@@ -58,6 +58,7 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
         ("localhost", b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
         ("localhost", b"", 4, "the connection to localhost:{port} broke off"),
         ("other", b"", 4, "the certificate that localhost:{port} shows is for another host; check SERVER"),
+        ("future", b"", 4, "the certificate of localhost:{port} is not valid now; is this machine's clock right ("),
         ("untrusted", b"", 4, "the certificate that localhost:{port} shows is signed by no CA in"),
         ("localhost", answer("200 OK", "<html>"), 1, "the door answers 200"),
         ("localhost", answer("207 x", "<html>"), 4, "a listing that makes no sense: no element found"),

@@ -25,7 +25,7 @@ USERS = {
     "dave": "Dave Suspended",  # by the VO
     "erin": "Erin Ending",  # hers is over tomorrow
 }
-VALID = {"carol": (-366, -1), "erin": (-364, 1)}  # days from now
+VALID = {"carol": (-366, -1), "erin": (-364, 1), "future": (1, 30)}  # days from now, of people and of hosts
 VALID_ELSE = (0, 365)
 
 # Common name, DNS name and issuer; "localhost" in the certificate of another CA is nobody to trust.
@@ -33,6 +33,7 @@ HOSTS = {
     "localhost": ("localhost", "DNS:localhost, IP:127.0.0.1", "ca"),
     "other": ("other.example", "DNS:other.example", "ca"),
     "untrusted": ("localhost", "DNS:localhost, IP:127.0.0.1", "other_ca"),
+    "future": ("localhost", "DNS:localhost, IP:127.0.0.1", "ca"),
 }
 
 # What a developer's own environment may say and what must never reach a client or a server of the test grid.
@@ -162,7 +163,7 @@ class Pki:
                 if not (self.folder / f"{issuer}.pem").exists():
                     self._openssl(_authority(issuer, "/DC=org/DC=other-test/CN=Other Test CA"))
                 self._openssl(_request(name, f"{BASE_DN}/OU=Hosts/CN={common_name}"))
-                self._sign(name, "host", issuer=issuer, alternative=alternative)
+                self._sign(name, "host", *VALID.get(kind, VALID_ELSE), issuer, alternative)
         return path, path.with_suffix(".key")
 
     def proxy(self, kind: str = "good") -> Path:

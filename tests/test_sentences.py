@@ -28,8 +28,11 @@ def stranger(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[i
                     return
                 try:
                     with context.wrap_socket(line, server_side=True) if context else line as talk:
+                        talk.settimeout(5)
                         talk.recv(65536)
                         talk.sendall(answer)
+                        while answer and talk.recv(65536):  # a close before all is read would be a reset
+                            pass
                 except OSError:  # the client does not like the certificate
                     line.close()
 

@@ -48,7 +48,7 @@ def context_of(grid: Grid, kind: str) -> ssl.SSLContext:
 
 
 def answer(status: str, body: str, kind: str = "text/html") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multistatus>'

@@ -47,8 +47,8 @@ def context_of(grid: Grid, kind: str) -> ssl.SSLContext:
     return context
 
 
-def answer(status: str, body: str, kind: str = "text/html") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+def answer(status: str, body: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multistatus>'

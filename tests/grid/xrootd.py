@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import re
 import shutil
 import socket
-import subprocess
-import time
 from pathlib import Path
 
+from tests.grid.daemon import Daemon
 from tests.grid.pki import VO, Pki
 from tests.grid.tree import Tree
 
 EXPORT = "agata"
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
 ATTEMPTS = 3  # a free port may be taken before XRootD binds it
-PATIENCE = 10  # seconds until it must be up
-UP = re.compile(rb"xrootd \S+ initialization completed")
 
 CONFIG = """\
 all.export /{export}
@@ -49,7 +43,8 @@ class XRootD:
         self.folder = folder
         self.pki = pki
         self.ports: tuple[int, int] = (0, 0)  # https, root
-        self._process: subprocess.Popen[bytes] | None = None
+        command = ["xrootd", "-c", f"{folder}/xrootd.cfg"]
+        self._server = Daemon(folder, command, pki.environment(), r"xrootd \S+ initialization completed")
 
     @property
     def url(self) -> str:
@@ -70,55 +65,29 @@ class XRootD:
         for name in ("host.pem", "host.key"):
             shutil.copy(self.pki.folder / name, self.folder)
         (self.folder / "authdb").write_text(f"o {VO} /{EXPORT} rl\n")
-        if os.getuid() == 0:
-            _give_away(self.folder)
         self._spawn()
 
     def ready(self) -> None:
         """Wait until it serves both ports; on other ports if these were taken."""
         for _ in range(ATTEMPTS):
-            if self._is_up():
+            if self._server.is_up():
                 return
             self.stop()
             self._spawn()
-        raise RuntimeError(f"XRootD does not start:\n{(self.folder / 'log').read_text()[-3000:]}")
+        raise RuntimeError(f"XRootD does not start:\n{self._server.log.read_text()[-3000:]}")
 
     def stop(self) -> None:
-        if self._process:
-            self._process.kill()  # it keeps nothing that would be worth a farewell
-            self._process.wait()
+        self._server.stop()
 
     def _spawn(self) -> None:
         self.ports = free_ports()
         http_port, root_port = self.ports
         values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
         (self.folder / "xrootd.cfg").write_text(CONFIG.format(folder=self.folder, export=EXPORT, **values))
-        # XRootD refuses to run as root. The kernel ends it when the thread that starts it here ends.
-        become = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
-        command = ["setpriv", *become, "--pdeathsig", "KILL", "xrootd", "-c", f"{self.folder}/xrootd.cfg"]
-        with open(self.folder / "log", "wb") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.folder, env=self.pki.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def _is_up(self) -> bool:
-        """Its own word in the log counts: on a taken port somebody else would answer."""
-        end = time.monotonic() + PATIENCE
-        while self._process and self._process.poll() is None and time.monotonic() < end:
-            if UP.search((self.folder / "log").read_bytes()):
-                return True
-            time.sleep(0.02)
-        return False
+        self._server.start()
 
 
 def free_ports() -> tuple[int, int]:
     """Two ports that nobody has just now."""
     with socket.create_server(("", 0)) as one, socket.create_server(("", 0)) as other:
         return one.getsockname()[1], other.getsockname()[1]
-
-
-def _give_away(folder: Path) -> None:
-    """Make a folder nobody's own, who runs the server."""
-    nobody = pwd.getpwnam("nobody")
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, nobody.pw_uid, nobody.pw_gid)

@@ -211,6 +211,8 @@ class Wishes(NamedTuple):
     verbose: bool = False
     nochecksum: bool = False
     overwrite: bool = False
+    force: bool = False
+    dry_run: bool = False
     start: bool = False
 
 
@@ -1052,7 +1054,7 @@ class Catalog:
         if self.tail is not None:
             self.tail.close()
             self.tail = None
-        if not self.is_stale:
+        if not self.is_stale or self.is_frozen:
             return
         with replacing(self.path) as file:
             file.write(",".join(Row._fields) + "\n")
@@ -1126,7 +1128,9 @@ def local_file(path: str) -> LocalFile | None:
 
 
 def free_space(folder: str) -> int:
-    """Bytes that the user can still write into a folder."""
+    """Bytes that the user can still write below a folder, which need not exist yet."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder.rstrip("/")) or os.curdir
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
@@ -2173,7 +2177,7 @@ class Action(enum.Enum):
     LOST = "the site can't give it: its pool is down, or it is lost; ask the site"
 
 
-def copy_action(row: Row, here: LocalFile | None, overwrite: bool) -> Action:
+def copy_action(row: Row, here: LocalFile | None, overwrite: bool, force: bool) -> Action:
     """What to do with one file."""
     if here and not (here.is_file and overwrite):
         if not here.is_file or here.size != row.size:
@@ -2181,18 +2185,18 @@ def copy_action(row: Row, here: LocalFile | None, overwrite: bool) -> Action:
         return Action.SKIP if row.downloaded and here.mtime == row.mtime else Action.ADOPT
     if row.locality is Locality.OFFLINE:
         return Action.LOST
-    if row.locality is Locality.NEARLINE and row.size:
+    if row.locality is Locality.NEARLINE and row.size and not force:
         return Action.WAIT
     return Action.COPY
 
 
 def plan_copies(
-    rows: Iterable[Row], here: Callable[[Row], LocalFile | None], overwrite: bool
+    rows: Iterable[Row], here: Callable[[Row], LocalFile | None], overwrite: bool, force: bool
 ) -> dict[Action, list[Row]]:
     """What to do with each file."""
     plan: dict[Action, list[Row]] = {action: [] for action in Action}
     for row in rows:
-        plan[copy_action(row, here(row), overwrite)].append(row)
+        plan[copy_action(row, here(row), overwrite, force)].append(row)
     return plan
 
 
@@ -2289,6 +2293,16 @@ REPEAT = 30.0  # seconds, elsewhere
 RATE_SPAN = 30.0  # seconds that a rate is taken over
 
 
+def plain(record: Entry | Row | Totals) -> dict[str, Any]:
+    """A record as JSON has it."""
+    fields = record._asdict()
+    if "mtime" in fields:
+        fields.update(mtime=time_text(fields["mtime"]), locality=fields["locality"].value)
+    else:
+        fields.update(localities={locality.value: count for locality, count in fields["localities"].items()})
+    return fields
+
+
 class LiveLine:
     """A line that is redrawn on a terminal; elsewhere it is printed after a second and then every half minute."""
 
@@ -2329,17 +2343,29 @@ class LiveLine:
 
 
 class Report:
-    """Says what happens, as the manual words it."""
+    """Says what happens, as the manual words it, or puts it together to one JSON document."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False):
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, verbose: bool = False, as_json: bool = False):
+        self.quiet = quiet or as_json
         self.verbose = verbose
+        self.document: dict[str, Any] | None = {} if as_json else None
         self.is_terminal = sys.stderr.isatty()
         self.live: LiveLine | None = None
 
+    def put(self, **parts: object) -> None:
+        """Parts of the document."""
+        if self.document is not None:
+            self.document.update(parts)
+
+    def finish(self, status: int) -> None:
+        """Print the document."""
+        if self.document is not None:
+            print(json.dumps({**self.document, "status": status}, indent=1))
+
     def data(self, text: str) -> None:
         """A line that was asked for."""
-        print(printable(text))
+        if self.document is None:
+            print(printable(text))
 
     def line(self, text: str = "") -> None:
         """A line that goes along."""
@@ -2348,6 +2374,7 @@ class Report:
 
     def error(self, error: object) -> None:
         """A sentence about what went wrong."""
+        self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
         sys.stdout.flush()
         if self.live:
             self.live.clear()
@@ -2376,9 +2403,10 @@ class Report:
             ("Exclude pattern", settings.exclude),
         ]
         always = ("SERVER", "BASE_DIR_ON_GRID", "OUTPUTDIR")
-        if self.verbose:
-            rows += [("SITE", settings.site.name), ("ENGINE", settings.site.engine)]
-            rows += [("THREADS", str(settings.threads)), ("STREAMS", str(settings.streams)), ("VO", settings.vo)]
+        more = [("SITE", settings.site.name), ("ENGINE", settings.site.engine), ("THREADS", str(settings.threads))]
+        more += [("STREAMS", str(settings.streams)), ("VO", settings.vo)]
+        self.put(configuration=dict(rows + more))
+        rows += more if self.verbose else []
         self.line("********************************")
         self.line("** GridDataSync configuration **")
         self.line("********************************")
@@ -2400,8 +2428,11 @@ class Report:
 
     def proxy(self, proxy: Proxy, now: float) -> None:
         """What a proxy is, and how long."""
+        subject = re.sub(r"(/CN=\d+)+$", "", proxy.subject)  # a proxy adds numbers to its owner's name
+        left = {"proxy_left": int(proxy.ends - now), "attribute_left": int(proxy.attribute_ends - now)}
+        self.put(proxy={"subject": subject, "vo": proxy.vo, "file": proxy.path, **left})
         for name, value in (
-            ("subject", re.sub(r"(/CN=\d+)+$", "", proxy.subject)),  # a proxy adds numbers to its owner's name
+            ("subject", subject),
             ("VO", proxy.vo or "none"),
             ("file", proxy.path),
             ("proxy", left_text(proxy.ends, now)),
@@ -2411,29 +2442,35 @@ class Report:
 
     def token(self, token: Token, now: float) -> None:
         """Where a token comes from, and until when it is."""
+        self.put(token={"from": token.source, "token_left": int(token.ends - now) if token.ends else None})
         self.data(f"{'token from':<20}: {token.source}")
         self.data(f"{'token':<20}: {left_text(token.ends, now) if token.ends else 'does not say when it ends'}")
 
     def listing(self, url: str, entries: list[Entry]) -> None:
         """The content of a folder: files first, then folders, oldest first."""
         self.data(f" -- List content of folder: {url}")
-        for entry in sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path)):
+        entries = sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path))
+        self.put(listing=[plain(entry) for entry in entries])
+        for entry in entries:
             size = "Folder" if entry.is_folder else size_text(entry.size)
             self.data(f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}")
 
-    def adding(self, rows: Iterable[Row]) -> None:
+    def adding(self, rows: list[Row]) -> None:
         """The files of a new list."""
+        self.put(files=[plain(row) for row in rows])
         for row in rows:
             self.line(f"=> adding: {size_text(row.size)} {row.path}")
 
-    def statuses(self, rows: Iterable[Row]) -> None:
+    def statuses(self, rows: list[Row]) -> None:
         """Where each file is."""
+        self.put(files=[plain(row) for row in rows])
         for row in rows:
             self.data(f"{row.locality.value:<20}: {row.path}")
 
     def catalog(self, title: str, rows: list[Row]) -> None:
         """The counts of the catalog."""
         total = totals_of(rows)
+        self.put(catalog=plain(total))
         remaining = ", ".join(f"{locality.value}={count}" for locality, count in total.localities.items())
         for text in (
             title,
@@ -2461,9 +2498,27 @@ class Report:
             f"and {settings.streams} streams per file..."
         )
 
+    def would(self, verb: str, rows: list[Row], requests: int) -> None:
+        """What a dry run would ask the site for."""
+        size = sum(row.size for row in rows)
+        self.put(dry_run={"files": len(rows), "bytes": size, "requests": requests})
+        self.line(f"(DRY RUN) would {verb} {len(rows)} files, {size_text(size)}, in {requests} request(s)")
+
+    def would_copy(self, plan: dict[Action, list[Row]], free: int) -> None:
+        """What a dry run would copy."""
+        counts = {action.name.lower(): len(rows) for action, rows in plan.items()}
+        size = sum(row.size for row in plan[Action.COPY])
+        self.put(dry_run={**counts, "bytes": size, "free": free})
+        self.line(
+            f"(DRY RUN) would copy {counts['copy']} files, {size_text(size)}; already here: {counts['skip']}, "
+            f"to compare: {counts['adopt']}, in the way: {counts['keep']}, waiting on tape: {counts['wait']}, "
+            f"lost: {counts['lost']}; free disk: {size_text(free)}"
+        )
+
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
         rate = tally.received / max(time.monotonic() - tally.began, 0.001)
+        self.put(copy={name: value for name, value in {**vars(tally), "rate": rate}.items() if name != "began"})
         self.line(
             f"Copied: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}, "
             f"waiting on tape: {tally.waiting}; {size_text(tally.received)} at {size_text(rate)}/s; "
@@ -2554,6 +2609,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 
 TICK = 0.1  # seconds between looks at the screen
 LISTINGS = 4  # folders listed at once
+TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
 FAREWELL = 5.0  # seconds that threads have to end
@@ -2562,9 +2618,9 @@ FAREWELL = 5.0  # seconds that threads have to end
 class Patience:
     """Calls again, after growing pauses, what failed in a way that may pass."""
 
-    def __init__(self, retries: int):
+    def __init__(self, retries: int, stopping: threading.Event | None = None):
         self.retries = retries
-        self.stopping = threading.Event()
+        self.stopping = stopping or threading.Event()
 
     def call(self, verb: Callable[[], T]) -> T:
         """The result of the first call that succeeds."""
@@ -2678,6 +2734,8 @@ class Copier:
         self.storage = storage
         self.output_dir = settings.output_dir
         self.patience = patience
+        # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
+        self.tape_patience = Patience(TAPE_RETRIES, patience.stopping)
         self.checked = checked
         self.overwrite = overwrite
         self.streams = settings.streams
@@ -2692,7 +2750,8 @@ class Copier:
             final = local_path(self.output_dir, row.path)
             if action is Action.ADOPT:
                 return self.adopt(row, final)
-            copied = self.patience.call(lambda: self.attempt(row, final))
+            patience = self.tape_patience if row.locality is Locality.NEARLINE else self.patience
+            copied = patience.call(lambda: self.attempt(row, final))
         except FileError as error:
             return Outcome(row._replace(error=printable(str(error))), "failed", self.received.pop(row.path, 0))
         finally:
@@ -2821,6 +2880,8 @@ class Run:
 
     def catalog(self) -> Catalog:
         """The catalog, which no other run changes from now on."""
+        if self.loaded is None and self.wishes.dry_run:
+            self.look()
         if self.loaded is None:
             self.held.enter_context(Lock(self.folder))
             self.loaded = Catalog(self.folder)
@@ -3019,6 +3080,9 @@ def do_bring_online(run: Run) -> int:
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
     run.report.line(f" Number of files to bring online: {len(rows)}")
+    if run.wishes.dry_run:
+        run.report.would("ask for", plan_staging(rows), -(-len(plan_staging(rows)) // MAX_PATHS))
+        return 1 if failed else 0
     asked = ask(run, rows, patience)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
     if run.report.is_terminal and not run.wishes.start:
@@ -3109,7 +3173,12 @@ def do_start(run: Run) -> int:
     wanted = [row for row in rows if overwrite or not row.downloaded]
     moved = {row.path: row for row in located(run, wanted, patience)}
     rows = [moved.get(row.path, row) for row in rows]
-    plan = plan_copies(rows, lambda row: local_file(os.path.join(folder, row.path)), overwrite)
+    plan = plan_copies(
+        rows, lambda row: local_file(os.path.join(folder, row.path)), overwrite, run.wishes.force
+    )
+    if run.wishes.dry_run:
+        run.report.would_copy(plan, free_space(folder))
+        return 0
     check_room(folder, plan[Action.COPY])
     tally = Tally()
     tally.waiting = len(plan[Action.WAIT])
@@ -3131,6 +3200,9 @@ def do_start(run: Run) -> int:
 def do_release(run: Run) -> int:
     """release all files from disk"""
     pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
+    if run.wishes.dry_run:
+        run.report.would("release", pinned, len(plan_release(pinned)))
+        return 0
     count = release(run, pinned, run.patience()) if pinned else 0
     run.report.line(f" ** Release accepted for {count} file(s) **" if count else " No file is pinned")
     return 0
@@ -3180,11 +3252,14 @@ OPTIONS = (
     Option("check_status", do=do_check_status),
     Option("verbose", "increase verbosity"),
     Option("start", do=do_start),
+    Option("force", "force the download of offline files (much slower)"),
     Option("nochecksum", "remove the checksum on each downloaded file"),
     Option("overwrite", "overwrite already downloaded files"),
     Option("release", do=do_release),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
     Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),
+    Option("dry_run", "say what would be done, and change nothing, neither here nor there"),
+    Option("json", "print one JSON document instead of lines"),
     Option("workdir", "where Grid.conf and grid_summary.csv are (default: $GRIDSYNC_DIR, else here)", "DIR"),
     Option("quiet", "no progress and no chatter; errors still on stderr"),
     Option("debug", "show versions, tracebacks and each request"),
@@ -3276,7 +3351,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     config.change(given_settings(options, folder))
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
-    config.save()
+    if not wishes.dry_run:
+        config.save()
     actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
     if not actions or any(option.do not in (do_new_proxy, do_proxy_status) for option in actions):
         report.configuration(config.settings())
@@ -3315,15 +3391,18 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if others:
             parser.error(f"{others[0]!r} belongs to no option (is a pattern without quotes?)")
-        report = Report(options.quiet, options.verbose)
+        report = Report(options.quiet, options.verbose, options.json)
         if options.debug:
             log.addHandler(logging.StreamHandler())  # ours alone: urllib3's would show what is secret in a URL
             log.setLevel(logging.DEBUG)
             log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
-        return run_commands(options, report)
+        status = run_commands(options, report)
+        report.finish(status)
+        return status
     except GridError as error:
         log.debug("", exc_info=True)
         report.error(error)
+        report.finish(error.status)
         return error.status
     except KeyboardInterrupt:
         report.error("interrupted; what is done is kept, and the same command goes on from here")

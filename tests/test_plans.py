@@ -50,11 +50,15 @@ SCOPE = Scope("LYON", "run", (), ())
 )
 def test_what_start_does_with_a_file(locality, downloaded, here, overwrite, action):
     row = ROW._replace(locality=Locality(locality), downloaded=downloaded)
-    assert copy_action(row, here, overwrite) is action
+    assert copy_action(row, here, overwrite, False) is action
 
 
 def test_an_empty_file_needs_no_tape():
-    assert copy_action(ROW._replace(size=0, locality=Locality.NEARLINE), None, False) is Action.COPY
+    assert copy_action(ROW._replace(size=0, locality=Locality.NEARLINE), None, False, False) is Action.COPY
+
+
+def test_force_takes_a_file_from_tape():
+    assert copy_action(ROW._replace(locality=Locality.NEARLINE), None, False, True) is Action.COPY
 
 
 HERE = ROW._replace(downloaded=True, verified="adler32", request="r1")

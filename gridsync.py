@@ -52,7 +52,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -91,6 +91,10 @@ class CredentialError(GridError):
 
 class DoorError(GridError):
     status = 4
+
+
+class Unreached(DoorError):
+    """Nothing of the request has come to the door."""
 
 
 class DiskError(GridError):
@@ -141,6 +145,9 @@ LOCALITIES = {
     "UNAVAILABLE": Locality.OFFLINE,
     "LOST": Locality.OFFLINE,
 }
+
+
+UNFINISHED = -1  # the size of a file that is still being written at the site
 
 
 class Entry(NamedTuple):
@@ -255,6 +262,7 @@ class Outcome(NamedTuple):
     row: Row
     done: str  # copied, skipped, failed
     received: int = 0
+    fault: GridError | None = None
 
 
 class Tally:
@@ -321,9 +329,15 @@ def seconds_of(text: str) -> int:
     if len(text) != 20 or text[10] != "T" or text[19] != "Z":
         raise ValueError(text)
     # Slices, as strptime takes ten times as long and a catalog has up to a million of them.
-    return calendar.timegm(
-        (int(text[:4]), int(text[5:7]), int(text[8:10]), int(text[11:13]), int(text[14:16]), int(text[17:19]))
-    )
+    month, day, hour, minute = int(text[5:7]), int(text[8:10]), int(text[11:13]), int(text[14:16])
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60):
+        raise ValueError(text)
+    return calendar.timegm((int(text[:4]), month, day, hour, minute, int(text[17:19])))
+
+
+def sane_time(seconds: float) -> int:
+    """A time that a catalog can hold, up to the year 9999; 0 for any other."""
+    return int(seconds) if 0 <= seconds < 253402300800 else 0
 
 
 def moment_text(when: float) -> str:
@@ -345,6 +359,11 @@ def grid_path(text: str) -> str:
     if ".." in parts or "\0" in text:
         raise UsageError(f"{text!r} is not a path on the grid: leave out '..'")
     return "/".join(parts)
+
+
+def is_path(path: str) -> bool:
+    """Whether a path is written as the catalog writes it."""
+    return "//" not in f"/{path}/" and not re.search(r"(?:^|/)\.\.?(?:/|$)", path) and "\0" not in path
 
 
 def is_name(name: str) -> bool:
@@ -429,9 +448,11 @@ WEB = ("https", "davs", "http")  # the schemes that the http engine speaks
 def replacing(path: str) -> Iterator[TextIO]:
     """A text file to write, put in place of another in one step; a reader sees the old or the new one."""
     path = os.path.realpath(path)
-    beside = f"{path}.new"
+    beside = f"{path}.{os.getpid()}"
     try:
         with open(beside, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            with contextlib.suppress(FileNotFoundError):  # it stays as private as it was
+                os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -442,22 +463,24 @@ def replacing(path: str) -> Iterator[TextIO]:
 
 def with_setting(text: str, section: str, key: str, value: str) -> str:
     """The text of an INI file with one value changed and every other line as it was."""
+    end = "\r\n" if "\r\n" in text else "\n"
     lines = text.splitlines(keepends=True)
-    setting = f"{key} = {value}".rstrip() + "\n"
+    setting = f"{key} = {value}".rstrip() + end
     here, after = "", None
     for number, line in enumerate(lines):
-        header = re.match(r"\[(.+)\]", line)
-        if header:
-            here = header[1]
-        if here == section:
-            if re.match(rf"{key}\s*=", line, re.IGNORECASE):
-                return "".join([*lines[:number], setting, *lines[number + 1 :]])
-            if line.strip():
-                after = number + 1
+        header = re.match(r"\s*\[(.+)\]", line)
+        here = header[1] if header else here
+        if here == section and re.match(rf"\s*{key}\s*=", line, re.IGNORECASE):
+            rest = lines[number + 1 :]
+            while rest and re.match(r"[ \t]+[^\s#]", rest[0]) and "=" not in rest[0]:  # a value's further lines
+                del rest[0]
+            return "".join([*lines[:number], setting, *rest])
+        if here == section and line.strip():
+            after = number + 1
     if after is None:
-        return f"{text.rstrip()}\n\n[{section}]\n{setting}"
+        return f"{text.rstrip()}{end}{end}[{section}]{end}{setting}"
     if not lines[after - 1].endswith("\n"):
-        lines[after - 1] += "\n"
+        lines[after - 1] += end
     return "".join([*lines[:after], setting, *lines[after:]])
 
 
@@ -468,7 +491,7 @@ class Config:
         self.path = os.path.join(folder, "Grid.conf")
         self.saved = ""  # the text as the file has it
         try:
-            with open(self.path, encoding="utf-8") as file:
+            with open(self.path, encoding="utf-8-sig", newline="") as file:
                 self.text = self.saved = file.read()
         except FileNotFoundError:
             output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
@@ -513,11 +536,11 @@ class Config:
         """A value of the general section."""
         return self.values.get(GENERAL, key, fallback="") or default
 
-    def number(self, section: str, key: str, default: int) -> int:
-        """A whole number from 1 on."""
+    def number(self, section: str, key: str, default: int, least: int = 1) -> int:
+        """A whole number, of at most six digits."""
         text = self.values.get(section, key, fallback="") or str(default)
-        if not text.isdecimal() or int(text) < 1:
-            raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number from 1 on")
+        if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
+            raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number from {least} on")
         return int(text)
 
     def site(self, name: str) -> Site:
@@ -527,24 +550,35 @@ class Config:
             there = ", ".join(self.sites()) or "none"
             raise UsageError(f"there is no site {name} in {self.path}, which has {there}{nearest(name, self.sites())}")
         keys = self.values[name]
-        server = keys.get("SERVER", "").rstrip("/")
+        server, tape_api = keys.get("SERVER", "").rstrip("/"), keys.get("TAPE_API", "auto") or "auto"
+        self.check_url(name, "SERVER", server)
+        if tape_api not in ("auto", "none"):
+            self.check_url(name, "TAPE_API", tape_api)
         parts = urlsplit(server)
-        if not parts.scheme or not (parts.hostname or parts.scheme == "file"):
-            raise UsageError(
-                f"{self.path}: SERVER of [{name}] is {server!r}; expected a URL like https://door.example.org:2880/"
-            )
         return Site(
             name=name,
             server=server,
             base=grid_path(keys.get("BASE_DIR_ON_GRID", "")),
             engine=self.engine(name, parts.scheme),
-            tape_api=keys.get("TAPE_API", "auto"),
+            tape_api=tape_api,
             tape_base=keys.get("TAPE_BASE", "").rstrip("/"),
             ca_dir=keys.get("CA_DIR", ""),
             token=keys.get("TOKEN", ""),
             first_byte=self.number(name, "FIRST_BYTE", 300),
             silence=self.number(name, "SILENCE", 120),
         )
+
+    def check_url(self, name: str, key: str, url: str) -> None:
+        """Refuse what is no URL."""
+        try:
+            parts = urlsplit(url)
+            is_right = parts.scheme and (parts.hostname or parts.scheme == "file") and parts.port != 0
+        except ValueError:
+            is_right = False
+        if not is_right:
+            raise UsageError(
+                f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
+            )
 
     def engine(self, name: str, scheme: str) -> str:
         """The engine of a site: http for https doors, gfal2 for all else, unless ENGINE says another."""
@@ -578,7 +612,7 @@ class Config:
             vo=self.general("VO", "vo.agata.org"),
             proxy_hours=self.number(GENERAL, "PROXY_HOURS", 72),
             pin_days=self.number(GENERAL, "PIN_DAYS", 7),
-            retries=self.number(GENERAL, "RETRIES", 4),
+            retries=self.number(GENERAL, "RETRIES", 4, least=0),
         )
 
 
@@ -588,10 +622,12 @@ def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
     for pattern in filter(None, text.split(":")):
         try:
             patterns.append(re.compile(pattern))
-        except re.error as error:
-            place = "" if error.pos is None else f" at character {error.pos + 1}"
+        except (re.error, OverflowError, RecursionError) as error:
+            position = getattr(error, "pos", None)
+            place = "" if position is None else f" at character {position + 1}"
             raise UsageError(
-                f"{option}: {pattern!r} is no regular expression: {error.msg}{place} (patterns are separated by ':')"
+                f"{option}: {pattern!r} is no regular expression: {getattr(error, 'msg', 'too large')}{place} "
+                "(patterns are separated by ':')"
             ) from error
     return tuple(patterns)
 
@@ -907,10 +943,26 @@ def ca_folder(site: Site) -> str | None:
 LOCALITY_WORDS = {locality.value: locality for locality in Locality}
 YES_NO = {"yes": True, "no": False}
 
+CHECKSUM = re.compile(r"(?:adler32:[0-9a-f]{8}|(?:md5|sha1|sha256|sha512):[0-9a-f]+)?")
+
+
+def reading(is_right: Callable[[str], object], value: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    """A reader that takes only what is right."""
+
+    def read(cell: str) -> Any:
+        if not is_right(cell):
+            raise ValueError(cell)
+        return value(cell)
+
+    return read
+
+
 # How each column of a line is read, in the order of Row.
 READERS: tuple[Callable[[str], Any], ...] = (
-    str, int, seconds_of, str, LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
+    reading(is_path), reading(str.isdecimal, int), seconds_of, reading(CHECKSUM.fullmatch),
+    LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
 )  # fmt: skip
+PROMISED = Row._fields[:9]  # the columns that every catalog has
 
 
 def cells_of(row: Row) -> list[str]:
@@ -944,7 +996,7 @@ def fault_of(cells: list[str]) -> str:
 def row_of(cells: list[str]) -> Row:
     """A line's cells as a row; ValueError names the column that is wrong."""
     try:
-        return Row(*[reader(cell) for reader, cell in zip(READERS, cells)])
+        return Row(*[reader(cell) for reader, cell in zip(READERS, [*cells, ""] if len(cells) == 9 else cells)])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(fault_of(cells)) from error
 
@@ -968,10 +1020,11 @@ class Catalog:
 
     def read(self) -> None:
         """Take in the file, but for a last line that a crash has cut."""
-        with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        csv.field_size_limit(1 << 24)
+        with open(self.path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, None)
-            if header is None or header[: len(Row._fields)] != list(Row._fields):
+            if header is None or header[: len(PROMISED)] != list(PROMISED):
                 self.is_foreign, self.is_stale = header is not None, True
                 return
             whole = lines.line_num
@@ -1127,6 +1180,14 @@ def local_file(path: str) -> LocalFile | None:
     return LocalFile(found.st_size, int(found.st_mtime), stat.S_ISREG(found.st_mode))
 
 
+def part_name(path: str, taken: Container[str]) -> str:
+    """The name of a file while it is copied: its own with .part, unless the site has a file of that name."""
+    name = f"{path}.part"
+    while name in taken:
+        name += "~"
+    return name.rpartition("/")[2]
+
+
 def free_space(folder: str) -> int:
     """Bytes that the user can still write below a folder, which need not exist yet."""
     while not os.path.isdir(folder):
@@ -1180,6 +1241,15 @@ def checksum_kind(checksum: str, wanted: bool) -> str:
     return checksum.partition(":")[0] if checksum and wanted else "size"
 
 
+def disk_error(path: str, error: OSError) -> GridError:
+    """The sentence for a write or read that failed; only what concerns the whole disk ends a run."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
+    if error.errno in (errno.EROFS, errno.EIO, errno.ENODEV):
+        return DiskError(f"{path} can't be used: {error.strerror}; look after the disk, then start again")
+    return FileError(f"{path} can't be used: {error.strerror}")
+
+
 def checksum_of(path: str, kind: str, size: int) -> str:
     """The checksum of the first so many bytes of a local file, which is read for it."""
     running = Checksum(kind)
@@ -1189,17 +1259,8 @@ def checksum_of(path: str, kind: str, size: int) -> str:
                 running.update(data)
                 size -= len(data)
     except OSError as error:
-        raise DiskError(f"{path} can't be read: {error.strerror}") from error
+        raise disk_error(path, error) from error
     return running.text()
-
-
-def disk_error(path: str, error: OSError) -> GridError:
-    """The sentence for a write that failed."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
-    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):
-        return FileError(f"{path} can't be written: {error.strerror}")
-    return DiskError(f"{path} can't be written: {error.strerror}")
 
 
 class Segment:
@@ -1217,24 +1278,27 @@ class Segment:
         return self.start + self.done
 
 
-# Behind the bytes of a file that comes in several segments stand rows, each with a segment's start, its stop and how
-# much of it is here; then, at the very end, the size of the file, the number of rows and a magic word.
+# A file that comes in one segment grows at its end. Behind the bytes of one that comes in several, or that has no
+# checksum to tell in the end whether it is one file, stand rows, each with a segment's start, its stop and how much of
+# it is here; then, at the very end, size and time of the remote file, the number of rows and a magic word.
 TABLE_ROW = struct.Struct("<QQQ")
-TABLE_END = struct.Struct("<QQ8s")
+TABLE_END = struct.Struct("<QQQ8s")
 MAGIC = b"gridsync"
 NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
 SHORTEST = 16 << 20  # bytes of a segment, at least
 
 
 class PartFile:
-    """A file while it is copied. In one segment it grows at its end; in several it has a table behind its bytes."""
+    """A file while it is copied."""
 
-    def __init__(self, final: str, size: int, kind: str):
+    def __init__(self, final: str, row: Row, kind: str, name: str = ""):
         self.final = final
-        self.path = f"{final}.part"
-        self.size = size
-        self.kind = kind if size else "size"
+        self.path = os.path.join(os.path.dirname(final), name or f"{os.path.basename(final)}.part")
+        self.size = row.size
+        self.mtime = row.mtime
+        self.kind = kind if row.size else "size"
         self.segments: list[Segment] = []
+        self.has_table = False
 
     def __enter__(self) -> PartFile:
         try:
@@ -1242,7 +1306,22 @@ class PartFile:
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             raise disk_error(self.path, error) from error
+        if not self.is_ours():
+            os.close(self.fd)
+            raise FileError(f"{self.final}: another run is copying it", passing=True)
         return self
+
+    def is_ours(self) -> bool:
+        """Whether no other run, from another work folder, copies this file; from now on none does."""
+        import fcntl
+
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(self.fd).st_ino == os.lstat(self.path).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        except OSError:  # a filesystem without locks
+            return True
 
     def __exit__(self, *_: object) -> None:
         for segment in self.segments:
@@ -1261,22 +1340,23 @@ class PartFile:
         length = os.fstat(self.fd).st_size
         end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
         if end.endswith(MAGIC):
-            self.segments = self.table(length, *TABLE_END.unpack(end)[:2])
-        elif 0 < length <= self.size:
+            self.segments = self.table(length, *TABLE_END.unpack(end)[:3])
+        elif 0 < length <= self.size and self.kind != "size":
             self.segments = [Segment(0, self.size, length, self.kind)]
         if not self.segments:
             self.restart(streams)
         for segment in self.segments:
             self.reread(segment)
 
-    def table(self, length: int, size: int, count: int) -> list[Segment]:
+    def table(self, length: int, size: int, mtime: int, count: int) -> list[Segment]:
         """The segments that the table names; none if it is not of this file."""
-        if size != self.size or length != size + count * TABLE_ROW.size + TABLE_END.size:
+        if (size, mtime) != (self.size, self.mtime) or length != size + count * TABLE_ROW.size + TABLE_END.size:
             return []
         rows = TABLE_ROW.iter_unpack(os.pread(self.fd, count * TABLE_ROW.size, size))
         segments = [Segment(start, stop, done, self.kind) for start, stop, done in rows]
         starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
         is_whole = [0, *stops] == [*starts, size] and all(segment.at() <= segment.stop for segment in segments)
+        self.has_table = is_whole
         return segments if is_whole else []
 
     def reread(self, segment: Segment) -> None:
@@ -1295,9 +1375,10 @@ class PartFile:
         os.ftruncate(self.fd, 0)
         borders = [self.size * number // count for number in range(count + 1)]
         self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
-        if count > 1:
+        self.has_table = count > 1 or self.kind == "size"
+        if self.has_table:
             rows = [TABLE_ROW.pack(segment.start, segment.stop, 0) for segment in self.segments]
-            self.write(b"".join([*rows, TABLE_END.pack(self.size, count, MAGIC)]), self.size)
+            self.write(b"".join([*rows, TABLE_END.pack(self.size, self.mtime, count, MAGIC)]), self.size)
 
     def add(self, segment: Segment, data: bytes) -> None:
         """Append bytes to a segment."""
@@ -1309,7 +1390,7 @@ class PartFile:
 
     def note(self, segment: Segment) -> None:
         """Bring a segment's row of the table up to date."""
-        if len(self.segments) > 1 and segment.noted != segment.done:
+        if self.has_table and segment.noted != segment.done:
             row = TABLE_ROW.pack(segment.start, segment.stop, segment.done)
             self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
             segment.noted = segment.done
@@ -1332,13 +1413,13 @@ class PartFile:
             whole.append(segment.checksum, segment.stop - segment.start)
         return whole.text()
 
-    def finish(self, mtime: int, overwrite: bool) -> None:
+    def finish(self, overwrite: bool) -> None:
         """Give it the real name and the remote time."""
         if not overwrite and os.path.lexists(self.final):
             raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
         try:
             os.ftruncate(self.fd, self.size)
-            os.utime(self.fd, (mtime, mtime))
+            os.utime(self.fd, (self.mtime, self.mtime))
             os.replace(self.path, self.final)
         except OSError as error:
             raise disk_error(self.final, error) from error
@@ -1399,10 +1480,10 @@ MAX_QUERY = 500  # of a question where files are
 # == HTTP =====================================================================
 # requests does TLS and keeps connections alive; redirects are followed here, because a credential must not follow.
 
+BITE = 128 << 10  # bytes of one read from the line
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
-LAST_TIME = 253402300799  # the end of the year 9999, which a catalog can hold
 DAV = "{DAV:}"
 LOCALITY_PROPERTY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
 CHECKSUMS_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
@@ -1413,15 +1494,18 @@ PROPFIND = b"""<?xml version="1.0"?>
 <s:FileLocality/><c:Checksums/><t:Checksum/></prop></propfind>"""
 
 
-def netloc_of(url: str) -> tuple[str, int]:
-    """Host and port of a URL."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
-
-
 def masked(url: str) -> str:
     """A URL that may be shown: its query is a credential on pools."""
     return url.partition("?")[0] + ("?..." if "?" in url else "")
+
+
+def netloc_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+    except ValueError as error:
+        raise FileError(f"{masked(url)} is no URL: {error}") from error
 
 
 def alert_of(text: str) -> str:
@@ -1447,11 +1531,11 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     if "alert" in text and "certificate" in text:
         return CredentialError(f"{host} does not accept your proxy ({alert_of(text)}); make a new one")
     if "name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
-        return DoorError(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
+        return Unreached(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
     if "refused" in text:
-        return DoorError(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
+        return Unreached(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
     if "unreachable" in text or "no route" in text:
-        return DoorError(f"no way leads to {host}; check your network", passing=True)
+        return Unreached(f"no way leads to {host}; check your network", passing=True)
     if "timed out" in text:
         return DoorError(f"{host} does not answer; the door is overloaded, or a firewall is between", passing=True)
     if "wrong version number" in text or "badstatusline" in text or "unknown protocol" in text:
@@ -1480,7 +1564,8 @@ class Answer:
         import urllib3
 
         try:
-            while data := self.response.raw.read(CHUNK, decode_content=False):
+            # In small bites: of what a dying connection has brought, only a bite that is full counts.
+            while data := self.response.raw.read(BITE, decode_content=False):
                 yield data
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise connection_error(error, self.response.url, None) from error
@@ -1493,16 +1578,16 @@ class Answer:
         """The body as JSON; ValueError if it is none."""
         return json.loads(self.content())
 
-    def drain(self) -> None:
-        """Read a short body that nobody wants, so that the connection can be used again."""
-        if int(self.header("Content-Length") or 0) <= CHUNK or self.response.request.method == "HEAD":
-            self.content()
+    def drain(self) -> bytes:
+        """The beginning of a body that nobody wants; if that was all, the connection can be used again."""
+        data = next(self.chunks(), b"")
         self.response.close()
+        return data
 
 
 def refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error; its body is read."""
-    said = answer.content()[:200].decode("utf-8", "replace").strip()
+    said = answer.drain()[:200].decode("utf-8", "replace").strip()
     if not said or said.startswith("<"):
         said = answer.response.reason or ""
     place = masked(unquote(url))
@@ -1519,7 +1604,7 @@ def refusal(answer: Answer, url: str) -> GridError:
     passing = answer.status >= 500 or answer.status == 429
     after = answer.header("Retry-After")
     pause = min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
-    return FileError(f"{place}: the door answers {answer.status} ({said})", passing, pause)
+    return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause)
 
 
 class Http:
@@ -1535,10 +1620,13 @@ class Http:
 
     def session(self) -> requests.Session:
         """The session of this thread, whose connections no other thread uses."""
+        import http.cookiejar
+
         import requests
 
         if not hasattr(self.local, "session"):
             session = requests.Session()
+            session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
             session.trust_env = False  # the environment's CA bundle would win over the Grid's
             session.headers.update({"User-Agent": f"gridsync/{__version__}", "Accept-Encoding": "identity"})
             self.local.session = session
@@ -1633,20 +1721,19 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     import email.utils
 
     when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
-    mtime = email.utils.mktime_tz(when) if when else 0
-    mtime = mtime if 0 <= mtime <= LAST_TIME else 0
+    mtime = sane_time(email.utils.mktime_tz(when) if when else 0)
     if is_folder:
         return Entry(path, True, 0, mtime)
     size = properties.get(f"{DAV}getcontentlength", "")
     checksums = properties.get(CHECKSUMS_PROPERTY, "")
     if properties.get(ADLER_PROPERTY):
         checksums = f"adler32={properties[ADLER_PROPERTY]}"
-    if not size.isdecimal():
+    if size and not size.isdecimal():
         raise ValueError(f"{path} has the size {size!r}")
     return Entry(
         path,
         False,
-        int(size),
+        int(size or UNFINISHED),
         mtime,
         digest_of(checksums),
         LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
@@ -1670,7 +1757,7 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
     import xml.etree.ElementTree as ElementTree
 
     asked = f"{root}/{folder}".rstrip("/")
-    entries = []
+    entries, is_there = [], False
     try:
         if b"<!DOCTYPE" in xml[:1000].upper():
             raise ValueError("it defines its own entities")
@@ -1679,13 +1766,16 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
             path = path.rstrip("/")
             properties = properties_of(response)
             is_folder = properties.get(f"{DAV}resourcetype") == "folder"
+            is_there = is_there or path == asked
             if path == asked and is_folder:
                 continue
             name = path[len(asked) + 1 :]
             if path != asked and not (path.startswith(asked + "/") and is_name(name)):
                 raise ValueError(f"{path} is not in the folder")
             entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
-    except (ElementTree.ParseError, ValueError) as error:
+        if not is_there:
+            raise ValueError("what was asked for is not in it")
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise DoorError(
             f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}; "
             "ENGINE = gfal2 in Grid.conf is another way"
@@ -1729,14 +1819,14 @@ class HttpDoor:
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
             raise refusal(answer, url)
-        begins, found_size = (0, answer.header("Content-Length"))
+        begins, found_size = 0, answer.header("Content-Length")
         if answer.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
             if not found or int(found[1]) != start:
                 answer.response.close()
                 raise FileError(f"{masked(unquote(url))}: the door sends another range than was asked", passing=True)
             begins, found_size = start, found[2]
-        if found_size and int(found_size) != size:
+        if found_size and found_size != str(size):
             answer.response.close()
             raise resized(masked(unquote(url)), found_size, size)
         return HttpBody(answer, begins, digest_of(answer.header("Digest")))
@@ -1764,7 +1854,7 @@ def making_sense(url: str) -> Iterator[None]:
     """An answer whose parts are not those of the API is a DoorError."""
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise DoorError(
             f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none"
         ) from error
@@ -1833,20 +1923,31 @@ class HttpStorage(HttpDoor):
             return found
         wanted = set(paths)
         for folder in sorted({path.rpartition("/")[0] for path in paths}):
-            for entry in self.entries(folder):
+            for entry in self.entries_if_any(folder):
                 if entry.path in wanted:
                     # No tape service and no word from the door: then it has disk alone.
                     known = entry.locality is not Locality.UNKNOWN
                     found[entry.path] = entry.locality if known else Locality.ONLINE
         return found
 
+    def entries_if_any(self, folder: str) -> list[Entry]:
+        """What is in a folder, and nothing of one that is gone or closed."""
+        try:
+            return self.entries(folder)
+        except (NotFound, Forbidden):
+            return []
+
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for files to be brought to disk and kept there; the request's id."""
         files = [{"path": path, "diskLifetime": f"P{days}D"} for path in self.tape_paths(paths)]
-        answer = self.ask("POST", "stage", {"files": files})
+        try:
+            answer = self.ask("POST", "stage", {"files": files})
+        except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
+            error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
+            raise
         with making_sense(self.tape_url()):
             request = str(answer.json()["requestId"])
-            if not re.fullmatch(r"[!-~]+", request):
+            if not re.fullmatch(r"\w[!-~]{0,199}", request):
                 raise ValueError(f"{request!r} is no name for a request")
         return request
 
@@ -2036,7 +2137,7 @@ class Gfal2Storage:
         with self.errors(url):
             here = self.context().stat(url)
             if not stat.S_ISDIR(here.st_mode):
-                return [Entry(folder, False, here.st_size, int(here.st_mtime))]
+                return [Entry(folder, False, here.st_size, sane_time(here.st_mtime))]
             directory = self.context().opendir(url)
             entries: list[Entry] = []
             while True:
@@ -2050,7 +2151,7 @@ class Gfal2Storage:
                     raise DoorError(f"{url}: the door sends a listing that makes no sense: {name!r} is in it")
                 is_folder = stat.S_ISDIR(facts.st_mode)
                 size = 0 if is_folder else facts.st_size
-                entries.append(Entry(f"{folder}/{name}".lstrip("/"), is_folder, size, int(facts.st_mtime)))
+                entries.append(Entry(f"{folder}/{name}".lstrip("/"), is_folder, size, sane_time(facts.st_mtime)))
 
     def name_of(self, name: str, folder: str) -> str:
         """A listed name; doors that send no displayname make gfal2 give it percent-encoded."""
@@ -2174,6 +2275,7 @@ class Action(enum.Enum):
     COPY = "it is to be fetched"
     WAIT = "it is on tape"
     KEEP = "another file is here under its name; --overwrite replaces it"
+    UNSURE = "the site does not say whether it is on disk; --check_status asks again, --force fetches it"
     LOST = "the site can't give it: its pool is down, or it is lost; ask the site"
 
 
@@ -2183,8 +2285,10 @@ def copy_action(row: Row, here: LocalFile | None, overwrite: bool, force: bool) 
         if not here.is_file or here.size != row.size:
             return Action.KEEP
         return Action.SKIP if row.downloaded and here.mtime == row.mtime else Action.ADOPT
-    if row.locality is Locality.OFFLINE:
+    if row.locality is Locality.OFFLINE and row.size:
         return Action.LOST
+    if row.locality is Locality.UNKNOWN and row.size and not force:
+        return Action.UNSURE
     if row.locality is Locality.NEARLINE and row.size and not force:
         return Action.WAIT
     return Action.COPY
@@ -2238,12 +2342,17 @@ def plan_staging(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.downloaded and not row.request and row.size]
 
 
+def with_error(row: Row, error: str) -> Row:
+    """The row with the reason of its last failure, which must not swell the catalog."""
+    return row._replace(error=printable(error)[:500])
+
+
 def plan_staged(row: Row, staging: Staging) -> Row:
     """A row, with its present locality, after its staging has ended; without a request it is to be asked for anew."""
     if row.locality is Locality.ONLINE:
         return row._replace(error="")
     error = f"{row.path}: could not be brought online: {staging.failure}" if staging.failure else ""
-    return row._replace(request="", error=printable(error))
+    return with_error(row._replace(request=""), error)
 
 
 def is_gone(row: Row, here: LocalFile | None) -> bool:
@@ -2360,12 +2469,21 @@ class Report:
     def finish(self, status: int) -> None:
         """Print the document."""
         if self.document is not None:
-            print(json.dumps({**self.document, "status": status}, indent=1))
+            self.say(sys.stdout, json.dumps({**self.document, "status": status}, indent=1))
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
 
     def data(self, text: str) -> None:
         """A line that was asked for."""
         if self.document is None:
-            print(printable(text))
+            self.say(sys.stdout, printable(text))
+
+    def say(self, stream: TextIO, text: str) -> None:
+        """Print; when nobody reads any more, the work goes on without words."""
+        try:
+            print(text, file=stream, flush=stream is sys.stderr)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def line(self, text: str = "") -> None:
         """A line that goes along."""
@@ -2375,10 +2493,9 @@ class Report:
     def error(self, error: object) -> None:
         """A sentence about what went wrong."""
         self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
-        sys.stdout.flush()
         if self.live:
             self.live.clear()
-        print(f"gridsync: {printable(str(error))}", file=sys.stderr, flush=True)
+        self.say(sys.stderr, f"gridsync: {printable(str(error))}")
 
     def locked(self, error: LockedError) -> None:
         """That another run is at work, which cron need not hear of."""
@@ -2390,7 +2507,7 @@ class Report:
         if not self.quiet:
             if self.live:
                 self.live.clear()
-            print(printable(text), file=sys.stderr, flush=True)
+            self.say(sys.stderr, printable(text))
 
     def configuration(self, settings: Settings) -> None:
         """The banner and the block below it."""
@@ -2452,7 +2569,7 @@ class Report:
         entries = sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path))
         self.put(listing=[plain(entry) for entry in entries])
         for entry in entries:
-            size = "Folder" if entry.is_folder else size_text(entry.size)
+            size = "Folder" if entry.is_folder else "?" if entry.size == UNFINISHED else size_text(entry.size)
             self.data(f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}")
 
     def adding(self, rows: list[Row]) -> None:
@@ -2608,6 +2725,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 # Threads work on single items and return; the main thread alone touches catalog and screen.
 
 TICK = 0.1  # seconds between looks at the screen
+DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 LISTINGS = 4  # folders listed at once
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
@@ -2622,19 +2740,22 @@ class Patience:
         self.retries = retries
         self.stopping = stopping or threading.Event()
 
-    def call(self, verb: Callable[[], T]) -> T:
-        """The result of the first call that succeeds."""
-        for attempt in itertools.count():
+    def call(self, verb: Callable[..., T], *arguments: Any, progress: Callable[[], int] = lambda: 0) -> T:
+        """The result of the first call that succeeds; failures after which progress has grown do not count."""
+        attempt, before = 0, progress()
+        while True:
             try:
-                return verb()
+                return verb(*arguments)
             except GridError as error:
+                if progress() > before:
+                    attempt, before = 0, progress()
                 if not error.passing or attempt >= self.retries or self.stopping.is_set():
                     raise
                 log.debug("attempt %d failed: %s", attempt + 1, error)
                 # The first time at once: often a kept connection has just died of old age.
                 pause = 0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1)
                 self.stopping.wait(max(pause, error.pause))
-        raise AssertionError("unreachable")
+                attempt += 1
 
 
 class Crew(Generic[T, R]):
@@ -2676,6 +2797,14 @@ class Crew(Generic[T, R]):
                 raise result
             yield result
 
+    def rest(self) -> Iterator[R]:
+        """Results that nobody has waited for."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                result = self.done.get_nowait()
+                if not isinstance(result, BaseException):
+                    yield result
+
     def __enter__(self) -> Crew[T, R]:
         return self
 
@@ -2699,45 +2828,60 @@ class Walk:
         self.storage = storage
         self.patience = patience
         self.entries: list[Entry] = []
-        self.failures: dict[str, FileError] = {}
+        self.failures: dict[str, GridError] = {}
+        self.empty: list[str] = []
         self.folders = 0
 
-    def list_folder(self, folder: str) -> tuple[str, list[Entry] | FileError]:
+    def list_folder(self, folder: str) -> tuple[str, list[Entry] | GridError]:
         """One folder, or why it can't be listed."""
         try:
-            return folder, self.patience.call(lambda: self.storage.entries(folder))
-        except FileError as error:
+            return folder, self.patience.call(self.storage.entries, folder)
+        except (FileError, DoorError) as error:
             return folder, error
 
     def run(self, top: str, tick: Callable[[], None]) -> None:
         """List everything; the top folder must be readable, others are noted when they are not."""
+        doors_shut = 0
         with Crew(self.list_folder, LISTINGS, self.patience) as crew:
             crew.add(top)
             for folder, found in crew.results(tick):
                 self.folders += 1
-                if isinstance(found, FileError):
-                    if folder == top:
+                if isinstance(found, GridError):
+                    doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
+                    if folder == top or doors_shut >= DOORS_SHUT:
                         raise found
                     self.failures[folder] = found
                     continue
+                doors_shut = 0
+                self.empty += [] if found else [folder]
                 for entry in found:
                     if entry.is_folder:
                         crew.add(entry.path)
+                    elif entry.size == UNFINISHED:
+                        self.failures[entry.path] = FileError(f"{entry.path}: is still being written at the site")
                     else:
                         self.entries.append(entry)
+
+    def note_emptied(self, rows: list[Row]) -> None:
+        """Count folders that had files as failures: dCache lists as empty what it can't read."""
+        had = {row.path.rpartition("/")[0] for row in rows}
+        for folder in self.empty:
+            if folder in had:
+                self.failures[folder] = FileError(f"{folder}: is empty now; the catalog keeps the files that it had")
 
 
 class Copier:
     """Copies files, each to its part file, and gives them their names once they are verified."""
 
-    def __init__(self, storage: Storage, settings: Settings, patience: Patience, checked: bool, overwrite: bool):
+    def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, taken: Container[str]):
         self.storage = storage
         self.output_dir = settings.output_dir
+        self.taken = taken  # the paths of the catalog, which no part file may have
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
         self.tape_patience = Patience(TAPE_RETRIES, patience.stopping)
-        self.checked = checked
-        self.overwrite = overwrite
+        self.checked = not wishes.nochecksum
+        self.overwrite = wishes.overwrite
         self.streams = settings.streams
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
@@ -2751,26 +2895,34 @@ class Copier:
             if action is Action.ADOPT:
                 return self.adopt(row, final)
             patience = self.tape_patience if row.locality is Locality.NEARLINE else self.patience
-            copied = patience.call(lambda: self.attempt(row, final))
-        except FileError as error:
-            return Outcome(row._replace(error=printable(str(error))), "failed", self.received.pop(row.path, 0))
+            copied = patience.call(self.attempt, row, final, progress=lambda: self.flying.get(row.path, 0))
+        except (FileError, DoorError) as error:
+            return Outcome(with_error(row, str(error)), "failed", self.received.pop(row.path, 0), error)
+        except (OSError, ValueError) as error:  # a name, say, that the locale can't write
+            return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.received.pop(row.path, 0))
         finally:
             self.flying.pop(row.path, None)
         return Outcome(copied, "copied", self.received.pop(row.path, 0))
 
     def adopt(self, row: Row, final: str) -> Outcome:
         """Take a file that is here already for the one of the catalog, if it is."""
-        kind = checksum_kind(row.checksum, self.checked and row.size > 0)
-        if kind != "size" and checksum_of(final, kind, row.size) != row.checksum:
-            return Outcome(row._replace(error=f"{row.path}: {Action.KEEP.value}"), "failed")
-        os.utime(final, (row.mtime, row.mtime))
+        expected = row.checksum
+        if self.checked and row.size and not expected:
+            expected = self.patience.call(self.storage.checksum, row.path)
+        kind = checksum_kind(expected, self.checked and row.size > 0)
+        if kind != "size" and checksum_of(final, kind, row.size) != expected:
+            return Outcome(with_error(row, f"{row.path}: {Action.KEEP.value}"), "failed")
+        with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
+            os.utime(final, (row.mtime, row.mtime))
+        row = row._replace(checksum=expected)
         return Outcome(row._replace(downloaded=True, verified=kind, error=""), "skipped")
 
     def attempt(self, row: Row, final: str) -> Row:
         """Copy once; the row with what is known then."""
         kind = checksum_kind(row.checksum or "adler32:", self.checked)
-        with PartFile(final, row.size, kind) as part:
+        with PartFile(final, row, kind, part_name(row.path, self.taken)) as part:
             part.resume(1 if row.path in self.whole else self.streams)
+            resumed = part.received()
             earlier = self.received.get(row.path, 0) - part.received()
             said = self.receive_all(row, part, earlier) if part.received() < row.size else ""
             expected = ""
@@ -2778,7 +2930,10 @@ class Copier:
                 expected = row.checksum or said or self.storage.checksum(row.path)
             if expected:
                 self.compare(row, part, expected)
-            part.finish(row.mtime, self.overwrite)
+            elif resumed and not part.has_table:
+                part.restart(1)
+                raise FileError(f"{row.path}: nothing tells whether its two halves are of one file", passing=True)
+            part.finish(self.overwrite)
         verified = checksum_kind(expected, True)
         return row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
 
@@ -2860,7 +3015,8 @@ class Run:
         self.wishes = wishes
         self.report = report
         self.settings = config.settings()
-        self.settings = self.settings._replace(output_dir=os.path.join(folder, self.settings.output_dir))
+        output_dir = os.path.join(folder, os.path.expanduser(self.settings.output_dir))
+        self.settings = self.settings._replace(output_dir=output_dir)
         self.scope = scope_of(self.settings)
         self.held = contextlib.ExitStack()
         self.opened: Storage | None = None
@@ -2955,7 +3111,7 @@ def do_ls_dir(run: Run) -> int:
     """list the content of the given folder"""
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
-    entries = run.patience().call(lambda: run.storage().entries(folder))
+    entries = run.patience().call(run.storage().entries, folder)
     base = f"{site.server}/{site.base}"
     run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
     return 0
@@ -2965,6 +3121,12 @@ def reconciled(run: Run) -> list[Row]:
     """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
     rows = run.rows()
     folder = run.settings.output_dir
+    here = sum(row.downloaded for row in rows)
+    if here and not os.path.isdir(folder):
+        raise DiskError(
+            f"{here} files were copied to {folder}, which is not there: is a disk not mounted? "
+            "To copy them again make the folder, or choose another --output_dir"
+        )
     gone = [row for row in rows if row.downloaded and is_gone(row, local_file(os.path.join(folder, row.path)))]
     run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
     return run.catalog().matching(run.scope) if gone else rows
@@ -2972,7 +3134,9 @@ def reconciled(run: Run) -> list[Row]:
 
 def located(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
     """The rows where their files are now; noted in the catalog."""
-    found = patience.call(lambda: run.storage().localities([row.path for row in rows])) if rows else {}
+    found: dict[str, Locality] = {}
+    for some in batches(rows, MAX_QUERY):
+        found.update(patience.call(run.storage().localities, [row.path for row in some]))
     moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
     run.catalog().put(new for old, new in zip(rows, moved) if new != old)
     return moved
@@ -2987,9 +3151,14 @@ def do_build_list(run: Run) -> int:
     live = run.report.follow()
     walk.run(run.scope.folder, lambda: live.show(f"Listing: {walk.folders} folders, {len(walk.entries)} files"))
     live.close()
+    walk.note_emptied(catalog.matching(run.scope))
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
     rows = catalog.matching(run.scope)
-    located(run, [row for row in rows if row.locality is Locality.UNKNOWN], patience)
+    unknown = [row for row in rows if row.locality is Locality.UNKNOWN]
+    if patience.call(storage.has_tape):
+        located(run, unknown, patience)
+    else:
+        catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
     rows = catalog.matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
@@ -3006,7 +3175,7 @@ def poll(run: Run, rows: list[Row], patience: Patience) -> tuple[list[Row], int]
     for request, held in plan_release(rows):
         paths = [row.path for row in held]
         try:
-            found = patience.call(lambda request=request, paths=paths: run.storage().stagings(request, paths))  # type: ignore[misc]
+            found = patience.call(run.storage().stagings, request, paths)
         except NotFound:
             found = dict.fromkeys(paths, FORGOTTEN)
         # Of several requests the one that still is at work counts.
@@ -3032,7 +3201,7 @@ def ask(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
         some = todo.pop(0)
         paths = [row.path for row in some]
         try:
-            request = patience.call(lambda paths=paths: run.storage().stage(paths, run.settings.pin_days))  # type: ignore[misc]
+            request = patience.call(run.storage().stage, paths, run.settings.pin_days)
         except (Forbidden, TooMany):  # dCache before 10.2.25 says 403 when they are too many
             if len(some) == 1:
                 raise
@@ -3126,17 +3295,22 @@ def check_room(folder: str, rows: list[Row]) -> None:
         )
 
 
-def release(run: Run, rows: list[Row], patience: Patience) -> int:
-    """Give back all pins on some files; how many files."""
+def release(run: Run, rows: list[Row], patience: Patience) -> tuple[int, list[GridError]]:
+    """Give back all pins on some files; how many files, and what went wrong. What did keeps its pins."""
     storage, catalog = run.storage(), run.catalog()
-    released = set()
+    released: set[str] = set()
+    failures: list[GridError] = []
     for request, some in plan_release(rows):
         paths = [row.path for row in some]
-        with contextlib.suppress(NotFound):  # then the request has ended by itself
-            patience.call(lambda request=request, paths=paths: storage.release(request, paths))  # type: ignore[misc]
+        try:
+            with contextlib.suppress(NotFound):  # then the request has ended by itself
+                patience.call(storage.release, request, paths)
+        except (FileError, DoorError) as error:
+            failures.append(error)
+            continue
         catalog.put([without_request(catalog.row(row), request) for row in some])
         released.update(paths)
-    return len(released)
+    return len(released), failures
 
 
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: Patience) -> None:
@@ -3145,24 +3319,36 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: P
         return
     settings, catalog, report = run.settings, run.catalog(), run.report
     report.starting(len(work), settings)
-    copier = Copier(run.storage(), settings, patience, not run.wishes.nochecksum, run.wishes.overwrite)
+    copier = Copier(run.storage(), settings, patience, run.wishes, catalog.rows.get(settings.site.name, {}))
     progress = Progress(report, len(work), sum(row.size for row, _ in work), copier, tally)
+    crew = Crew(copier.copy, settings.threads, patience)
+
+    def note(outcome: Outcome) -> None:
+        catalog.put([outcome.row])
+        tally.count(outcome)
+        progress.landed(outcome)
+        if outcome.done == "failed":
+            report.error(outcome.row.error)
+
     pinned: list[Row] = []
-    with progress, Crew(copier.copy, settings.threads, patience) as crew:
-        for item in work:
-            crew.add(item)
-        for outcome in crew.results(progress.show):
-            row = outcome.row
-            catalog.put([row])
-            tally.count(outcome)
-            progress.landed(outcome)
-            if outcome.done == "failed":
-                report.error(row.error)
-            elif row.request:
-                pinned.append(row)
-            if len(pinned) == MAX_PATHS:
-                release(run, pinned, patience)
-                pinned.clear()
+    doors_shut = 0  # failures of the door, one after the other
+    try:
+        with progress, crew:
+            for item in work:
+                crew.add(item)
+            for outcome in crew.results(progress.show):
+                note(outcome)
+                doors_shut = doors_shut + 1 if isinstance(outcome.fault, DoorError) else 0
+                if outcome.fault and doors_shut >= DOORS_SHUT:
+                    raise outcome.fault
+                if outcome.done != "failed" and outcome.row.request:
+                    pinned.append(outcome.row)
+                if len(pinned) == MAX_PATHS:
+                    release(run, pinned, Patience(0))
+                    pinned.clear()
+    finally:
+        for outcome in crew.rest():
+            note(outcome)
 
 
 def do_start(run: Run) -> int:
@@ -3184,17 +3370,19 @@ def do_start(run: Run) -> int:
     tally.waiting = len(plan[Action.WAIT])
     for row in plan[Action.SKIP]:
         tally.count(Outcome(row, "skipped"))
-    for action in (Action.KEEP, Action.LOST):
+    for action in (Action.KEEP, Action.LOST, Action.UNSURE):
         for row in plan[action]:
             run.report.error(f"{row.path}: {action.value}")
             tally.count(Outcome(row, "failed"))
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
     try:
         copy_all(run, work, tally, patience)
-        release(run, [row for row in run.rows() if row.downloaded and row.request], patience)
+        _, failures = release(run, [row for row in run.rows() if row.downloaded and row.request], patience)
     finally:
         run.report.totals(tally)
-    return 1 if tally.failed or tally.waiting else 0
+    for failure in failures:
+        run.report.error(f"a pin stays, and --release will try again: {failure}")
+    return 1 if tally.failed or tally.waiting or failures else 0
 
 
 def do_release(run: Run) -> int:
@@ -3203,9 +3391,11 @@ def do_release(run: Run) -> int:
     if run.wishes.dry_run:
         run.report.would("release", pinned, len(plan_release(pinned)))
         return 0
-    count = release(run, pinned, run.patience()) if pinned else 0
-    run.report.line(f" ** Release accepted for {count} file(s) **" if count else " No file is pinned")
-    return 0
+    count, failures = release(run, pinned, run.patience()) if pinned else (0, [])
+    run.report.line(f" ** Release accepted for {count} file(s) **" if pinned else " No file is pinned")
+    for failure in failures:
+        run.report.error(failure)
+    return max((failure.status for failure in failures), default=0)
 
 
 # == Command line =============================================================
@@ -3397,22 +3587,19 @@ def main(arguments: list[str] | None = None) -> int:
             log.setLevel(logging.DEBUG)
             log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
         status = run_commands(options, report)
-        report.finish(status)
-        return status
     except GridError as error:
         log.debug("", exc_info=True)
         report.error(error)
-        report.finish(error.status)
-        return error.status
+        status = error.status
     except KeyboardInterrupt:
         report.error("interrupted; what is done is kept, and the same command goes on from here")
-        return 130
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        report.error(f"the output can't be written: {error.strerror}")
-        return DiskError.status
+        status = 130
+    except Exception as error:
+        log.debug("", exc_info=True)
+        report.error(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
+        status = 1
+    report.finish(status)
+    return status
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
     content = user.grid.tree.expected(f"agata/{folder}/large")
     user.set("ENGINE", engine)
     user(f"--input_dir {folder} --build_list --streams 3")
-    part = gridsync.PartFile(str(user.data / folder / "large"), LARGE, "adler32")
+    (row,) = gridsync.Catalog(str(user.folder)).all()
+    part = gridsync.PartFile(str(user.data / folder / "large"), row, "adler32")
     with part:  # what a run that was killed may have left
         part.resume(3)
         for segment in part.segments[:2]:

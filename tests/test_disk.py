@@ -11,7 +11,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from gridsync import NOTE, SHORTEST, Checksum, DiskError, FileError, PartFile, checksum_of, disk_error, local_path
+from gridsync import (
+    NOTE,
+    SHORTEST,
+    Checksum,
+    DiskError,
+    FileError,
+    Locality,
+    PartFile,
+    Row,
+    checksum_of,
+    disk_error,
+    local_path,
+    part_name,
+)
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "", "a//b", "a/./b", "..", "a\0b", "a/"])
@@ -29,9 +42,13 @@ def test_a_planted_link_is_refused_and_a_linked_outputdir_is_not(tmp_path):
         local_path(str(tmp_path / "out"), "a/b")
 
 
+def row_of(size: int, mtime: int = 1000) -> Row:
+    return Row("a", size, mtime, "", Locality.ONLINE, False, "", "", "LYON", "")
+
+
 @contextlib.contextmanager
 def part_of(final, size: int, kind: str = "adler32", streams: int = 1) -> Iterator[PartFile]:
-    with PartFile(str(final), size, kind) as part:
+    with PartFile(str(final), row_of(size), kind) as part:
         part.resume(streams)
         yield part
 
@@ -45,7 +62,7 @@ def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
         assert part.received() == 6
         part.add(part.segments[0], b"second")
         assert part.checksum("adler32") == f"adler32:{zlib.adler32(b'first second'):08x}"
-        part.finish(1000, False)
+        part.finish(False)
     assert final.read_bytes() == b"first second" and final.stat().st_mtime == 1000
     assert os.listdir(tmp_path / "sub") == ["a"]
 
@@ -53,7 +70,7 @@ def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
 @pytest.mark.parametrize("kind", ["adler32", "md5"])
 def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
     data = os.urandom(3 * SHORTEST + 5)
-    part = PartFile(str(tmp_path / "a"), len(data), kind).__enter__()
+    part = PartFile(str(tmp_path / "a"), row_of(len(data)), kind).__enter__()
     part.resume(8)
     assert len(part.segments) == 3
     for segment, share in zip(part.segments, (SHORTEST, 0, NOTE + 77)):
@@ -65,7 +82,7 @@ def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
             part.add(segment, data[segment.at() : segment.stop])
         expected = f"{zlib.adler32(data):08x}" if kind == "adler32" else hashlib.new(kind, data).hexdigest()
         assert part.checksum(kind) == f"{kind}:{expected}"
-        part.finish(0, False)
+        part.finish(False)
     assert (tmp_path / "a").read_bytes() == data
 
 
@@ -75,6 +92,33 @@ def test_a_table_of_another_file_counts_for_nothing(tmp_path, size):
         part.add(part.segments[1], b"x" * 100)
     with part_of(tmp_path / "a", size, "size") as part:
         assert [segment.done for segment in part.segments] == [0]
+
+
+def test_a_part_file_without_a_checksum_goes_on_only_if_it_is_of_this_file(tmp_path):
+    with part_of(tmp_path / "a", 100, "size") as part:
+        part.add(part.segments[0], b"x" * 30)
+    with part_of(tmp_path / "a", 100, "size") as part:
+        assert part.received() == 30
+    later = PartFile(str(tmp_path / "a"), row_of(100, mtime=2000), "size")
+    with later:
+        later.resume(1)
+        assert later.received() == 0
+    (tmp_path / "b.part").write_bytes(b"who knows what")
+    with part_of(tmp_path / "b", 100, "size") as part:
+        assert part.received() == 0
+
+
+def test_two_runs_never_copy_one_file(tmp_path):
+    with part_of(tmp_path / "a", 100):
+        with pytest.raises(FileError, match="another run is copying it"), part_of(tmp_path / "a", 100):
+            pass
+
+
+def test_a_part_file_never_has_the_name_of_another_file():
+    taken = {"d/x", "d/x.part", "d/x.part~", "d/y"}
+    names = {path: part_name(path, taken) for path in taken}
+    assert names["d/y"] == "y.part" and not {f"d/{name}" for name in names.values()} & taken
+    assert len(set(names.values())) == len(taken)
 
 
 def test_a_part_file_without_a_byte_leaves_nothing(tmp_path):
@@ -89,9 +133,9 @@ def test_a_file_that_has_appeared_meanwhile_is_left_alone(tmp_path):
         part.add(part.segments[0], b"new")
         final.write_bytes(b"mine")
         with pytest.raises(FileError, match="left alone"):
-            part.finish(0, False)
+            part.finish(False)
         assert final.read_bytes() == b"mine"
-        part.finish(0, True)
+        part.finish(True)
     assert final.read_bytes() == b"new"
 
 
@@ -123,6 +167,11 @@ def test_checksums_are_those_of_the_libraries(tmp_path, kind):
     for start in range(0, len(data), 100_000):
         running.update(data[start : start + 100_000])
     assert running.text() == f"{kind}:{expected}"
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG])
+def test_what_is_wrong_with_one_file_ends_no_run(number):
+    assert type(disk_error("/d/a", OSError(number, "x"))) is FileError
 
 
 def test_a_full_disk_is_a_matter_of_the_disk_and_a_long_name_of_the_file():

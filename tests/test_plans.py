@@ -33,7 +33,7 @@ SCOPE = Scope("LYON", "run", (), ())
         ("ONLINE", False, None, False, Action.COPY),
         ("NEARLINE", False, None, False, Action.WAIT),
         ("OFFLINE", False, None, False, Action.LOST),
-        ("unknown", False, None, False, Action.COPY),
+        ("unknown", False, None, False, Action.UNSURE),
         ("ONLINE", True, SAME, False, Action.SKIP),
         ("NEARLINE", True, SAME, False, Action.SKIP),
         ("ONLINE", True, SAME, True, Action.COPY),
@@ -53,8 +53,9 @@ def test_what_start_does_with_a_file(locality, downloaded, here, overwrite, acti
     assert copy_action(row, here, overwrite, False) is action
 
 
-def test_an_empty_file_needs_no_tape():
-    assert copy_action(ROW._replace(size=0, locality=Locality.NEARLINE), None, False, False) is Action.COPY
+@pytest.mark.parametrize("locality", Locality)
+def test_an_empty_file_is_made_wherever_it_is(locality):
+    assert copy_action(ROW._replace(size=0, locality=locality), None, False, False) is Action.COPY
 
 
 def test_force_takes_a_file_from_tape():

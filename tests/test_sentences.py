@@ -63,7 +63,7 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
         ("other", b"", 4, "the certificate that localhost:{port} shows is for another host; check SERVER"),
         ("future", b"", 4, "the certificate of localhost:{port} is not valid now; is this machine's clock right ("),
         ("untrusted", b"", 4, "the certificate that localhost:{port} shows is signed by no CA in"),
-        ("localhost", answer("200 OK", "<html>"), 1, "the door answers 200"),
+        ("localhost", answer("200 OK", "<html>"), 4, "the door answers 200"),
         ("localhost", answer("207 x", "<html>"), 4, "a listing that makes no sense: no element found"),
         ("localhost", answer("207 x", "<!DOCTYPE bomb>"), 4, "makes no sense: it defines its own entities"),
         ("localhost", answer("207 x", LISTING.format("/etc/passwd")), 4, "/etc/passwd is not in the folder"),
@@ -72,7 +72,7 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
         ("localhost", answer("207 x", LISTING.format("/agata/a%00b")), 4, "is not in the folder"),
         ("localhost", answer("401 Unauthorized", ""), 3, "the door does not accept your proxy"),
         ("localhost", answer("403 Forbidden", "no"), 4, "the door refuses (no); is your proxy one of the right VO?"),
-        ("localhost", answer("503 Busy", "later"), 1, "the door answers 503 (later)"),
+        ("localhost", answer("503 Busy", "later"), 4, "the door answers 503 (later)"),
     ],
 )
 def test_what_is_no_door_gets_one_sentence(user: User, kind, said, status, says):

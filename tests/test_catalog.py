@@ -60,6 +60,11 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path, cut):
         (LINE.replace("T08", " 08"), r"line 3: column 3 \(mtime\) is '2015-06-09 08:22:00Z'"),
         (LINE.replace("ONLINE", "DISK"), r"line 3: column 5 \(locality\) is 'DISK'"),
         (LINE.replace(",no,", ",maybe,"), r"line 3: column 6 \(downloaded\) is 'maybe'"),
+        (LINE.replace("10", "-5"), r"line 3: column 2 \(size\) is '-5'"),
+        (LINE.replace("run/a", "/etc/passwd"), r"line 3: column 1 \(path\) is '/etc/passwd'"),
+        (LINE.replace("run/a", "a/../../b"), r"line 3: column 1 \(path\)"),
+        (LINE.replace("adler32:", "foo:"), r"line 3: column 4 \(checksum\)"),
+        (LINE.replace("-09T", "-99T"), r"line 3: column 3 \(mtime\)"),
         ("run/b,10\n", r"line 3: column 3 \(mtime\) is missing"),
         ('"run/b,10\n', r"line \d+: unexpected end of data"),
     ],
@@ -80,6 +85,12 @@ def test_another_programs_catalog_is_set_aside(tmp_path):
     assert (tmp_path / "grid_summary.csv.old").read_text() == "older"
     assert (tmp_path / "grid_summary.csv.old2").read_text() == "filename;size\nx;1\n"
     assert text(tmp_path) == HEADER + LINE
+
+
+def test_a_catalog_of_the_nine_promised_columns_or_with_more_is_read(tmp_path):
+    nine = "\ufeff" + HEADER.replace(",error", "") + LINE.replace("LYON,", "LYON")
+    assert list(catalog(tmp_path, nine).all()) == [ROW]
+    assert list(catalog(tmp_path, HEADER.replace("error", "error,more") + LINE.replace("\n", ",1\n")).all()) == [ROW]
 
 
 def test_an_empty_file_is_a_new_catalog(tmp_path):

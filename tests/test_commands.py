@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -311,6 +314,127 @@ def test_no_redrawn_line_is_wider_than_the_terminal(three):
     _, text = on_terminal(["/usr/bin/python3", str(SCRIPT), "--start"], three.env, (24, 60))
     states = [state for line in text.split("\n") for state in line.split("\r")[:-1]]
     assert states and max(map(len, states)) < 60
+
+
+@contextmanager
+def faulty(user: User, *fault: object, **options: object) -> Iterator[None]:
+    """The simulated door with a fault."""
+    user.grid.door.faults.add(*fault, **options)
+    try:
+        yield
+    finally:
+        user.grid.door.faults.clear()
+
+
+def test_one_file_that_the_door_can_not_give_stops_no_other(three, folder):
+    with faulty(three, "*/small", 500, role="door", method="GET"):
+        status, out, err = three("--start")
+    assert status == 1 and "Copied: 2, skipped: 0, failed: 1" in out and "the door answers 500" in err
+    assert "Copied: 1, skipped: 2, failed: 0" in three("--start").out
+
+
+def test_a_door_that_gives_nothing_at_all_ends_the_run_with_4(user, folder):
+    for number in range(30):
+        user.grid.tree.add(f"agata/{folder}/{number}", 10)
+    user(f"--input_dir {folder} --build_list")
+    with faulty(user, f"*/{folder}/*", 503, role="door", method="GET"):
+        status, out, _ = user("--start")
+    assert status == 4 and "Copied: 0" in out
+    assert "Copied: 30, skipped: 0, failed: 0" in user("--start").out
+
+
+def test_a_release_that_fails_stops_no_copy_and_is_tried_again(user, folder):
+    paths = staged(user, folder, "a", "b")
+    with faulty(user, "*/release/*", 500, role="tape"):
+        status, out, err = user("--start")
+    assert status == 1 and "Copied: 2" in out and "a pin stays, and --release will try again" in err
+    assert user("--release").status == 0
+    assert [user.grid.door.staging.pins(f"agata/{path}") for path in paths] == [[], []]
+
+
+def test_a_closed_pipe_stops_the_words_and_not_the_work(three):
+    command = f"set -o pipefail; /usr/bin/python3 {SCRIPT} --build_list --start | head -1"
+    done = subprocess.run(["bash", "-c", command], env=three.env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and len(three.files()) == 3
+
+
+def test_a_local_file_is_compared_by_the_checksum_that_the_door_alone_knows(user):
+    path = "e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf/03A/SRM_AGATA_small_files.tar"
+    (user.data / path).parent.mkdir(parents=True)
+    (user.data / path).write_bytes(b"?" * 1280)  # XRootD lists no checksums
+    status, _, err = user(f"--from XROOTD --input_dir {path} --build_list --start")
+    assert status == 1 and "another file is here under its name" in err
+    (user.data / path).write_bytes(user.grid.tree.expected(f"agata/{path}"))
+    assert "Copied: 0, skipped: 1, failed: 0" in user("--start").out
+    assert user.catalog()[path]["verified"] == "adler32"
+
+
+def test_a_folder_that_is_empty_all_of_a_sudden_is_named_and_its_files_stay(three, folder, monkeypatch):
+    monkeypatch.setattr(three.grid.door.switches, "silent_empty_dir", {f"agata/{folder}/sub"})
+    status, _, err = three("--build_list")
+    assert status == 1 and f"{folder}/sub: is empty now; the catalog keeps" in err
+    assert f"{folder}/sub/big" in three.catalog()
+
+
+def test_a_file_whose_place_nobody_knows_is_not_fetched(user, folder):
+    user.grid.tree.add(f"agata/{folder}/a", 10).locality = "NONE"
+    user(f"--input_dir {folder} --build_list")
+    user.grid.door.log.clear()
+    status, _, err = user("--start")
+    assert status == 1 and "the site does not say whether it is on disk" in err
+    assert user.grid.door.log.count(path=f"/agata/{folder}/a") == 0
+
+
+def test_a_file_and_one_with_part_behind_its_name_do_not_meet(user, folder):
+    for name in ("x", "x.part"):
+        user.grid.tree.add(f"agata/{folder}/{name}", 50_000)
+    user(f"--input_dir {folder} --build_list")
+    for _ in range(2):
+        assert user("--start --threads 2").status == 0
+    for name in ("x", "x.part"):
+        assert here(user, f"{folder}/{name}") == user.grid.tree.expected(f"agata/{folder}/{name}")
+
+
+def test_a_line_that_breaks_again_and_again_still_brings_the_file(user, folder):
+    user.grid.tree.add(f"agata/{folder}/a", 4 << 20)
+    user(f"--input_dir {folder} --build_list")
+    with faulty(user, "*/a", "truncate", role="pool", at=900_000):  # with RETRIES = 1
+        assert user("--start").status == 0
+
+
+def test_dry_runs_change_nothing_and_say_what_would_be_done(user, folder):
+    paths = staged(user, folder, "a", "b")
+    user.grid.tree.add(f"agata/{folder}/c", 10, tape=True)
+    conf, catalog = (user.folder / "Grid.conf").read_bytes(), (user.folder / "grid_summary.csv").read_bytes()
+    user.grid.door.log.clear()
+    status, out, err = user("--threads 2 --build_list --bring_online --start --release --dry_run")
+    assert (status, err) == (0, "")
+    assert "=> adding: 10.0 B " in out and "rows: 3" in out
+    assert "(DRY RUN) would ask for 1 files, 10.0 B, in 1 request(s)" in out
+    assert "(DRY RUN) would copy 2 files, 20.0 B; already here: 0," in out and "waiting on tape: 1" in out
+    assert "(DRY RUN) would release 2 files, 20.0 B, in 1 request(s)" in out
+    assert (user.folder / "Grid.conf").read_bytes() == conf and user.files() == []
+    assert (user.folder / "grid_summary.csv").read_bytes() == catalog
+    assert [len(user.grid.door.staging.pins(f"agata/{path}")) for path in paths] == [1, 1]
+
+
+def test_json_is_one_document_with_all_that_was_asked_for(three, folder):
+    result = three("--show_conf --ls_dir / --build_list --check_status --start --json")
+    document = json.loads(result.out)
+    assert result.status == document["status"] == 0
+    assert document["configuration"]["BASE_DIR_ON_GRID"] == "agata/"
+    assert {"host_adler32": 158}.items() <= {entry["path"]: entry["size"] for entry in document["listing"]}.items()
+    assert [row["path"] for row in document["files"]] == sorted(three.catalog())
+    assert document["catalog"]["rows"] == 3 and document["copy"]["copied"] == 3
+    assert json.loads(three("--ls_dir nowhere --json").out)["errors"]
+
+
+def test_force_fetches_from_tape(user, folder):
+    user.grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
+    user(f"--input_dir {folder} --build_list")
+    assert user("--start").status == 1
+    assert user("--start --force").status == 0
+    assert user.files() == [f"{folder}/tape"]
 
 
 def test_no_proxy_is_one_sentence_and_status_3(user):

@@ -44,6 +44,9 @@ def test_a_change_keeps_comments_and_unknown_keys(tmp_path):
         ("[s]\nk=1\n", "[s]\nK = v\n"),
         ("[t]\nK = 1\n[s]\n\n[u]\n", "[t]\nK = 1\n[s]\nK = v\n\n[u]\n"),
         ("[s]\nKK = 1\n", "[s]\nKK = 1\nK = v\n"),
+        ("  [s]\n  k = 1\n", "  [s]\nK = v\n"),
+        ("[s]\nK = a\n  b\n  c\nL = 1\n", "[s]\nK = v\nL = 1\n"),
+        ("[s]\r\nK = 1\r\n", "[s]\r\nK = v\r\n"),
     ],
 )
 def test_one_value_is_changed_and_no_other_line(text, after):
@@ -58,6 +61,8 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("[gridsync]\nSITE = A\nsite = B\n", "Grid.conf, line 3: SITE is given twice"),
         ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "which has LYON; did you mean LYON"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
+        ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a:port/\n", "SERVER of .A. is 'https://a:port'; expected"),
+        ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = yes\n", "TAPE_API of .A. is 'yes'; expected"),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
         ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),
     ],
@@ -70,6 +75,14 @@ def test_what_makes_no_sense_is_refused_with_its_place(tmp_path, text, says):
 def test_a_wrong_pattern_is_refused_with_the_place_of_the_error():
     with pytest.raises(UsageError, match=r"--inc: 'b\(' is no regular expression: .* at character 2"):
         patterns_of("a:b(", "--inc")
+
+
+def test_a_private_file_stays_private(tmp_path):
+    changed = config(tmp_path, "[gridsync]\n")
+    (tmp_path / "Grid.conf").chmod(0o600)
+    changed.change({"VO": "x"})
+    changed.save()
+    assert (tmp_path / "Grid.conf").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(("text", "path"), [("/", ""), ("a/b/", "a/b"), ("/a//b", "a/b"), ("./a", "a")])

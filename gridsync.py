@@ -136,14 +136,9 @@ class Locality(enum.Enum):
 
 # The words of WebDAV doors (from SRM) and of tape services for the same four things.
 LOCALITIES = {
-    "ONLINE": Locality.ONLINE,
-    "ONLINE_AND_NEARLINE": Locality.ONLINE,
-    "DISK": Locality.ONLINE,
-    "DISK_AND_TAPE": Locality.ONLINE,
-    "NEARLINE": Locality.NEARLINE,
-    "TAPE": Locality.NEARLINE,
-    "UNAVAILABLE": Locality.OFFLINE,
-    "LOST": Locality.OFFLINE,
+    **dict.fromkeys(("ONLINE", "ONLINE_AND_NEARLINE", "DISK", "DISK_AND_TAPE"), Locality.ONLINE),
+    **dict.fromkeys(("NEARLINE", "TAPE"), Locality.NEARLINE),
+    **dict.fromkeys(("UNAVAILABLE", "LOST"), Locality.OFFLINE),
 }
 
 
@@ -1921,21 +1916,13 @@ class HttpStorage(HttpDoor):
                         if item["path"] in ours and item.get("locality"):
                             found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
             return found
-        wanted = set(paths)
         for folder in sorted({path.rpartition("/")[0] for path in paths}):
-            for entry in self.entries_if_any(folder):
-                if entry.path in wanted:
+            with contextlib.suppress(NotFound, Forbidden):
+                for entry in self.entries(folder):
                     # No tape service and no word from the door: then it has disk alone.
                     known = entry.locality is not Locality.UNKNOWN
                     found[entry.path] = entry.locality if known else Locality.ONLINE
-        return found
-
-    def entries_if_any(self, folder: str) -> list[Entry]:
-        """What is in a folder, and nothing of one that is gone or closed."""
-        try:
-            return self.entries(folder)
-        except (NotFound, Forbidden):
-            return []
+        return {path: found[path] for path in paths if path in found}
 
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for files to be brought to disk and kept there; the request's id."""

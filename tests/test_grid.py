@@ -20,53 +20,10 @@ import pytest
 
 from tests.grid import Grid, agata, xrootd
 from tests.grid.tree import BOTH, PERIOD, TAPE, Tree, checksum
+from tests.test_manual import ADDING, LISTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUN = f"agata/e680_1to64/{agata.RUN}"
-
-# The listings of the manual.
-LISTINGS = {
-    "agata": """\
-80.6 MB    31 Mar 2011 test_small_file_johan.tar
-158.0 B    15 Oct 2013 host_adler32
-Folder     02 Sep 2010 lschwarz
-Folder     08 Sep 2010 pietro_test
-Folder     21 Sep 2010 2010_week19
-Folder     22 Oct 2010 Milano
-Folder     25 Oct 2010 2010_week28
-Folder     24 Mar 2011 2010_week48
-Folder     01 Apr 2011 252Cf
-Folder     22 Feb 2013 generated
-Folder     26 Apr 2013 kaci-test
-""",
-    "agata/e680": """\
-Folder     09 Jun 2015 e680
-Folder     09 Jun 2015 ReadATCA
-Folder     15 Jun 2015 e680_NoTraces
-""",
-    "agata/e680/e680": """\
-Folder     09 Jun 2015 ReplayFromAnalysisServer
-Folder     09 Jun 2015 Vamos
-Folder     09 Jun 2015 NarvalAGATAsolo
-Folder     09 Jun 2015 Replay
-Folder     09 Jun 2015 run_0001.dat.07-05-15_14h17m05s
-Folder     09 Jun 2015 run_0002.dat.07-05-15_14h22m27s
-Folder     09 Jun 2015 run_0003.dat.11-05-15_09h55m42s
-Folder     09 Jun 2015 run_0004.dat.11-05-15_10h06m11s
-""",
-}
-
-ADDED = """\
-80.0 kB Conf/03A/SRM_AGATA_small_files.tar
-80.0 kB Conf/03B/SRM_AGATA_small_files.tar
-80.0 kB Conf/03C/SRM_AGATA_small_files.tar
-1020.0 MB Data/03A/SRM_AGATA_event_mezzdata.cdat.0000
-64.5 MB Data/03A/SRM_AGATA_small_files.tar
-895.0 MB Data/03B/SRM_AGATA_event_mezzdata.cdat.0000
-68.8 MB Data/03B/SRM_AGATA_small_files.tar
-890.0 MB Data/03C/SRM_AGATA_event_mezzdata.cdat.0000
-40.4 MB Data/03C/SRM_AGATA_small_files.tar
-"""
 
 PROPFIND = """\
 <D:propfind xmlns:D="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" \
@@ -165,19 +122,20 @@ def test_a_hundred_thousand_files_cost_nothing() -> None:
 @pytest.mark.parametrize("folder", LISTINGS)
 @pytest.mark.parametrize("site", ["door", "xrootd"])
 def test_both_doors_list_what_the_manual_prints(grid: Grid, site: str, folder: str) -> None:
-    url = f"{getattr(grid, site).url}/{folder}"
+    url = f"{getattr(grid, site).url}/agata/{folder}".rstrip("/")
     status, xml, _ = curl(grid, "-X", "PROPFIND", "-H", "Depth: 1", "-d", PROPFIND, url)
     rows = listing(url, xml)
     assert status == 207
     assert rows.startswith(LISTINGS[folder])
-    if folder == "agata/e680":
+    if folder == "e680":
         assert rows == LISTINGS[folder]
 
 
 def test_the_manuals_patterns_leave_its_nine_files(grid: Grid) -> None:
     run = f"agata/e680/{agata.RUN}"
     kept = [p for p in sorted(grid.tree.files(run)) if re.search(r".*/03./.*", p) and not re.search(r".*.adf", p)]
-    assert "".join(f"{size(grid.tree.file(p).size)} {p[len(run) + 1 :]}\n" for p in kept) == ADDED
+    rows = [f"=> adding: {size(grid.tree.file(p).size)} {p[len('agata/') :]}\n" for p in kept]
+    assert "".join(rows) == ADDING
     assert f"{sum(grid.tree.file(p).size for p in kept) / 2**30:.1f}" == "2.9"
 
 

@@ -436,7 +436,7 @@ BASE_DIR_ON_GRID = agata/
 
 GENERAL = "gridsync"  # the section that is no site
 CONNECTIONS = 64  # at the most, of all threads and streams together
-WEB = ("https", "davs", "http")  # the schemes that the http engine speaks
+WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
 
 
 @contextlib.contextmanager
@@ -584,7 +584,7 @@ class Config:
             engine = "http" if scheme in WEB else "gfal2"
         if engine == "http" and scheme not in WEB:
             raise UsageError(f"{self.path}: [{name}] is not an https door, so it needs ENGINE = gfal2")
-        if engine == "gfal2" and scheme in WEB and self.values[name].get("TOKEN"):
+        if engine == "gfal2" and self.values[name].get("TOKEN"):
             raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; leave ENGINE = auto")
         return engine
 
@@ -761,7 +761,7 @@ def user_certificate(now: float) -> tuple[str, str]:
     certificate = os.environ.get("X509_USER_CERT") or f"{globus}/usercert.pem"
     key = os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
     for path in (certificate, key):
-        if not os.path.exists(path):
+        if not os.path.isfile(path):
             raise CredentialError(
                 f"there is no {path}; make it from the file that your browser exports: ./gen_cert.sh FILE.p12"
             )
@@ -826,6 +826,8 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     if not client:
         raise CredentialError("voms-proxy-init is not installed; on Debian: apt install voms-clients")
     path = proxy_file()
+    if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
+        raise CredentialError(f"no proxy can be written to {path}; see X509_USER_PROXY")
     beside = f"{path}.{os.getpid()}"
     command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--out", beside]
     if os.path.realpath(client).endswith("3"):
@@ -860,7 +862,8 @@ def token_end(token: str) -> float:
 
     try:
         payload = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("exp", 0))
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(sane_time(float(claims.get("exp", 0))))
     except (IndexError, ValueError, AttributeError, TypeError):
         return 0.0
 
@@ -887,7 +890,11 @@ class Token:
         with self.lock:
             now = time.time()
             if not self.text or now - self.asked > TOKEN_LIFE or (self.ends and self.ends - now < TOKEN_LIFE):
-                self.text, self.asked = self.fetched(), now
+                try:
+                    self.text, self.asked = self.fetched(), now
+                except CredentialError:
+                    if self.ends <= now:  # else the one at hand still is good
+                        raise
                 self.ends = token_end(self.text)
             if self.ends and self.ends <= now:
                 ago = duration_text(now - self.ends)
@@ -903,18 +910,19 @@ class Token:
             if self.kind == "env":
                 text = os.environ.get(self.place, "")
             elif self.kind == "file":
-                with open(os.path.expanduser(self.place), encoding="ascii") as file:
+                with open(os.path.expanduser(self.place), encoding="utf-8-sig") as file:
                     text = file.read()
             else:
                 text = subprocess.run(
-                    shlex.split(self.place), env=helper_env(), capture_output=True, encoding="ascii",
+                    shlex.split(self.place), env=helper_env(), capture_output=True,
                     timeout=CLIENT_LIMIT, check=True,
-                ).stdout  # fmt: skip
+                ).stdout.decode("ascii")  # fmt: skip
         except subprocess.CalledProcessError as error:
-            said = (error.stderr or "").strip().splitlines() or ["nothing"]
+            said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["nothing"]
             raise CredentialError(f"the command of {self.source} gives no token; it says: {said[-1]}") from None
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            raise CredentialError(f"no token comes from {self.source}: {type(error).__name__}") from None
+            reason = getattr(error, "strerror", None) or "it is none, or takes too long"
+            raise CredentialError(f"no token comes from {self.source} ({reason}); mend TOKEN in Grid.conf") from None
         if not re.fullmatch(r"[!-~]+", text.strip()):
             raise CredentialError(f"no token comes from {self.source}; renew it, or mend TOKEN in Grid.conf")
         return text.strip()
@@ -1410,6 +1418,8 @@ class PartFile:
 
     def finish(self, overwrite: bool) -> None:
         """Give it the real name and the remote time."""
+        if self.received() != self.size:
+            raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
         if not overwrite and os.path.lexists(self.final):
             raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
         try:
@@ -1587,7 +1597,7 @@ def refusal(answer: Answer, url: str) -> GridError:
         said = answer.response.reason or ""
     place = masked(unquote(url))
     if answer.status == 401:
-        return CredentialError(f"{place}: the door does not accept your proxy ({said}); see voms-proxy-info --all")
+        return CredentialError(f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status")
     if answer.status == 403:
         return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
@@ -1701,10 +1711,10 @@ def digest_of(text: str) -> str:
     given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
     found = {name.lower(): value for name, value in given.items()}
     try:
-        if "adler32" in found:
+        if re.fullmatch("[0-9a-fA-F]{1,8}", found.get("adler32", "")):
             return f"adler32:{int(found['adler32'], 16):08x}"
         for name, kind in (("md5", "md5"), ("sha-256", "sha256"), ("sha", "sha1"), ("sha-512", "sha512")):
-            if name in found:
+            if found.get(name):
                 return f"{kind}:{base64.b64decode(found[name], validate=True).hex()}"
     except ValueError:
         pass  # as good as none
@@ -1715,8 +1725,11 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     """An entry from its properties."""
     import email.utils
 
-    when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
-    mtime = sane_time(email.utils.mktime_tz(when) if when else 0)
+    try:
+        when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
+        mtime = sane_time(email.utils.mktime_tz(when)) if when else 0
+    except (TypeError, ValueError, OverflowError):
+        mtime = 0
     if is_folder:
         return Entry(path, True, 0, mtime)
     size = properties.get(f"{DAV}getcontentlength", "")
@@ -1784,7 +1797,7 @@ class HttpDoor:
     def __init__(self, http: Http, site: Site):
         self.http = http
         parts = urlsplit(site.server)
-        self.server = f"{parts.scheme.replace('davs', 'https')}://{parts.netloc}"
+        self.server = f"{parts.scheme.replace('dav', 'http')}://{parts.netloc}"
         self.root = f"{parts.path.rstrip('/')}/{site.base}".rstrip("/")
 
     def url(self, path: str) -> str:
@@ -1812,6 +1825,10 @@ class HttpDoor:
             answer.drain()
             del headers["Want-Digest"]
             answer = self.http.follow("GET", url, headers=headers)
+        if answer.status not in (200, 206) and netloc_of(answer.response.url) not in self.http.trusted:
+            said = answer.response.reason or ""
+            answer.drain()
+            raise FileError(f"{masked(unquote(url))}: the pool answers {answer.status} ({said})", passing=True)
         if answer.status not in (200, 206):
             raise refusal(answer, url)
         begins, found_size = 0, answer.header("Content-Length")
@@ -1830,6 +1847,9 @@ class HttpDoor:
         """The checksum of one file, or empty when the door knows none."""
         url = self.url(path)
         answer = self.http.follow("HEAD", url, headers={"Want-Digest": "adler32;q=1, md5;q=0.5"})
+        if answer.status == 500:  # it can't make one
+            answer.drain()
+            return ""
         if answer.status != 200:
             raise refusal(answer, url)
         answer.drain()
@@ -1974,25 +1994,28 @@ class Aside:
     """A thread for the main thread's calls: gfal2 would hold Ctrl-C until it returns."""
 
     def __init__(self) -> None:
-        self.asked: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
-        self.given: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self.asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self.labour, daemon=True).start()
 
     def labour(self) -> None:
         """What the thread does."""
         while True:
-            call = self.asked.get()
-            try:
-                self.given.put((call(), None))
-            except BaseException as error:  # raised again in the main thread
-                self.given.put((None, error))
+            self.asked.get()()
 
     def result(self, call: Callable[[], T]) -> T:
         """What a call gives."""
-        self.asked.put(call)
+        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()  # its own, as it may come late
+
+        def work() -> None:
+            try:
+                box.put((call(), None))
+            except BaseException as error:  # raised again in the main thread
+                box.put((None, error))
+
+        self.asked.put(work)
         while True:
             with contextlib.suppress(queue.Empty):
-                result, error = self.given.get(timeout=0.5)  # a wait without limit could not be interrupted
+                result, error = box.get(timeout=0.5)  # a wait without limit could not be interrupted
                 if error:
                     raise error
                 return result  # type: ignore[no-any-return]
@@ -2011,10 +2034,14 @@ def apart(verb: Callable[..., T]) -> Callable[..., T]:
 
 def gfal_error(error: Exception, url: str) -> GridError:
     """The sentence for what gfal2 says."""
-    code, text = getattr(error, "code", 0), str(error).strip()
+    code, text = getattr(error, "code", 0), re.sub(r"\?\S+", "?...", str(error).strip())
     place = unquote(url)
     lower = text.lower()
-    if code == errno.ENOENT:
+    if "413" in text:
+        return TooMany(f"{place}: the door takes no request of this size ({text})")
+    if "HTTP 401" in text:
+        return CredentialError(f"{place}: the door does not accept your proxy ({text}); see voms-proxy-info --all")
+    if code == errno.ENOENT or "received 404" in text:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if "authentication methods failed" in lower:
         return CredentialError(f"{place}: the server takes no key of yours; gfal2 tries ~/.ssh/id_rsa or another one")
@@ -2024,8 +2051,8 @@ def gfal_error(error: Exception, url: str) -> GridError:
         return CredentialError(f"{place}: the door does not accept your proxy; make a new one with --new_proxy")
     if "certificate" in lower:
         return DoorError(f"{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf")
-    if code in UNREACHABLE:
-        return DoorError(f"{place}: the door can't be reached ({text})", passing=True)
+    if code in UNREACHABLE or re.search(r"(received|HTTP) 5\d\d", text):
+        return DoorError(f"{place}: the door can't be reached, or fails ({text})", passing=True)
     way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
     return FileError(f"{place}: gfal2 says: {text}{way}", passing=True)
 
@@ -2107,7 +2134,7 @@ class Gfal2Storage:
         """Every error of gfal2 as a GridError."""
         try:
             yield
-        except (self.gfal2.GError, RuntimeError) as error:
+        except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
             raise gfal_error(error, url) from error
 
     def url(self, path: str) -> str:
@@ -2180,8 +2207,10 @@ class Gfal2Storage:
             return True
         try:
             return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
-        except self.gfal2.GError:
-            return False
+        except self.gfal2.GError as error:
+            if re.search("40[34]", str(error)):  # XRootD forbids what it does not know
+                return False
+            raise gfal_error(error, self.url("")) from error
 
     @apart
     def localities(self, paths: list[str]) -> dict[str, Locality]:
@@ -2189,8 +2218,8 @@ class Gfal2Storage:
         found = {}
         has_tape = self.has_tape()
         for path in paths:
-            url = self.url(path)
             try:
+                url = self.url(path)
                 if has_tape:
                     word = self.context().getxattr(url, "user.status").strip()
                     found[path] = LOCALITIES.get(word, Locality.UNKNOWN)
@@ -2200,7 +2229,7 @@ class Gfal2Storage:
             except self.gfal2.GError as error:
                 if error.code != errno.ENOENT:
                     found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
-            except RuntimeError:  # gfal2 before 2.23.3 stumbles over "error": null
+            except (FileError, RuntimeError):  # gfal2 before 2.23.3 stumbles over "error": null
                 found[path] = Locality.UNKNOWN
         return found
 
@@ -2209,9 +2238,9 @@ class Gfal2Storage:
         """Ask for files to be brought to disk; the request's id."""
         urls = [self.url(path) for path in paths]
         with self.errors(urls[0]):
-            _, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
+            errors, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
         if not request:
-            raise DoorError(f"{self.server} gave no id for a staging request")
+            raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
         return str(request)
 
     @apart
@@ -2222,7 +2251,7 @@ class Gfal2Storage:
             errors = self.context().bring_online_poll(urls, request)
         found = {}
         for path, error in zip(paths, errors):
-            if error is not None and error.code in UNREACHABLE:
+            if error is not None and (error.code in UNREACHABLE or "received 404" in error.message):
                 raise gfal_error(error, urls[0])
             waits = error is not None and error.code == NOT_YET
             found[path] = Staging(error is None, "" if error is None or waits else error.message.strip())
@@ -2478,16 +2507,13 @@ class Report:
             self.data(text)
 
     def error(self, error: object) -> None:
-        """A sentence about what went wrong."""
+        """A sentence about what went wrong; that another run is at work cron need not hear of."""
+        if self.quiet and isinstance(error, LockedError):
+            return
         self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
         if self.live:
             self.live.clear()
         self.say(sys.stderr, f"gridsync: {printable(str(error))}")
-
-    def locked(self, error: LockedError) -> None:
-        """That another run is at work, which cron need not hear of."""
-        if not self.quiet:
-            self.error(error)
 
     def note(self, text: str) -> None:
         """Something good to know, which is no data."""
@@ -2956,9 +2982,9 @@ class Copier:
         receive(missing[0])
         for thread in others:
             thread.join()
-        if row.path in self.whole:
-            part.restart(1)
         if failures:
+            if row.path in self.whole:
+                part.restart(1)
             raise failures[0]
         return next(filter(None, said), "")
 
@@ -3055,8 +3081,11 @@ def asked_pass_phrase() -> str:
     if sys.stdin.isatty():
         import getpass
 
-        return getpass.getpass(prompt)
-    return sys.stdin.readline().rstrip("\n")
+        try:
+            return getpass.getpass(prompt)
+        except EOFError as error:
+            raise CredentialError("no pass phrase was typed; nothing has changed") from error
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def do_new_proxy(run: Run) -> int:
@@ -3253,7 +3282,7 @@ def do_check_status(run: Run) -> int:
     try:
         run.catalog()
     except LockedError as error:
-        run.report.locked(error)
+        run.report.error(error)
         run.look()
         held = error.status
     rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
@@ -3287,14 +3316,22 @@ def release(run: Run, rows: list[Row], patience: Patience) -> tuple[int, list[Gr
     storage, catalog = run.storage(), run.catalog()
     released: set[str] = set()
     failures: list[GridError] = []
-    for request, some in plan_release(rows):
+    todo = plan_release(rows)
+    while todo:
+        request, some = todo.pop(0)
         paths = [row.path for row in some]
         try:
-            with contextlib.suppress(NotFound):  # then the request has ended by itself
-                patience.call(storage.release, request, paths)
+            patience.call(storage.release, request, paths)
+        except NotFound:
+            pass  # the request has ended by itself
         except (FileError, DoorError) as error:
+            if isinstance(error, FileError) and not error.passing and len(some) > 1:
+                half = len(some) // 2  # they may be too many, or one of them not of this request
+                todo = [(request, some[:half]), (request, some[half:]), *todo]
+                continue
             failures.append(error)
-            continue
+            if isinstance(error, (DoorError, Forbidden)):
+                continue
         catalog.put([without_request(catalog.row(row), request) for row in some])
         released.update(paths)
     return len(released), failures
@@ -3539,9 +3576,6 @@ def run_commands(options: optparse.Values, report: Report) -> int:
             if option.do and status < 2:
                 try:
                     status = max(status, option.do(run))
-                except LockedError as error:
-                    report.locked(error)
-                    status = error.status
                 except GridError as error:
                     log.debug("", exc_info=True)
                     report.error(error)
@@ -3553,6 +3587,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit status."""
     if arguments is None:  # names on the grid are in UTF-8, whatever the locale is
         arguments = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
+    sys.stdin, sys.stdout, sys.stderr = (  # whoever closed one of them does not want to hear of it
+        stream or open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
+        for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
+    )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -3589,5 +3627,15 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+def script() -> None:
+    """The program: main, and an end that no thread which hangs in a library holds up."""
+    status = main()
+    if threading.active_count() > 1:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +91,16 @@ def test_nochecksum_takes_them_and_says_so(three, folder):
     assert three.catalog()[f"{folder}/small"]["verified"] == "size"
 
 
+@contextmanager
+def faulty(user: User, *fault: object, **options: object) -> Iterator[None]:
+    """The simulated door with a fault."""
+    user.grid.door.faults.add(*fault, **options)
+    try:
+        yield
+    finally:
+        user.grid.door.faults.clear()
+
+
 LARGE = 3 * gridsync.SHORTEST + 11
 
 
@@ -114,6 +126,20 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
         starts = [LARGE * number // 3 for number in range(4)]
         expected = [f"bytes={at + 9_000_000}-{stop - 1}" for at, stop in zip(starts[:2], starts[1:])]
         assert sorted(asked) == sorted([*expected, f"bytes={starts[2]}-{LARGE - 1}"])
+
+
+@pytest.mark.parametrize("options", ["--streams 2", "--streams 2 --nochecksum", "--nochecksum"])
+def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, options):
+    user.grid.tree.add(f"agata/{folder}/large", LARGE)
+    content = user.grid.tree.expected(f"agata/{folder}/large")
+    user(f"--input_dir {folder} --build_list")
+    (row,) = gridsync.Catalog(str(user.folder)).all()
+    with gridsync.PartFile(str(user.data / folder / "large"), row, "size") as part:
+        part.resume(1)
+        part.add(part.segments[0], content[:9_000_000])
+    with faulty(user, "*", "ignore_range"):
+        assert user(f"--start {options}").status == 0
+    assert here(user, f"{folder}/large") == content
 
 
 def test_a_file_without_checksum_at_the_door_is_counted_by_size(user, folder):
@@ -316,16 +342,6 @@ def test_no_redrawn_line_is_wider_than_the_terminal(three):
     assert states and max(map(len, states)) < 60
 
 
-@contextmanager
-def faulty(user: User, *fault: object, **options: object) -> Iterator[None]:
-    """The simulated door with a fault."""
-    user.grid.door.faults.add(*fault, **options)
-    try:
-        yield
-    finally:
-        user.grid.door.faults.clear()
-
-
 def test_one_file_that_the_door_can_not_give_stops_no_other(three, folder):
     with faulty(three, "*/small", 500, role="door", method="GET"):
         status, out, err = three("--start")
@@ -435,6 +451,47 @@ def test_force_fetches_from_tape(user, folder):
     assert user("--start").status == 1
     assert user("--start --force").status == 0
     assert user.files() == [f"{folder}/tape"]
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_tape_service_that_is_down_lets_nothing_be_fetched_from_tape(user, folder, engine):
+    user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
+    user.set("ENGINE", engine)
+    user(f"--input_dir {folder} --build_list")
+    user.grid.door.log.clear()
+    with faulty(user, "*well-known*", 503):
+        assert user("--start").status == 4
+    assert user.grid.door.log.count(path=f"/agata/{folder}/a", method="GET") == 0
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_staging_fewer_at_a_time_when_the_door_takes_no_more(user, folder, engine, monkeypatch):
+    monkeypatch.setattr(user.grid.door.switches, "stage_limit", 2)
+    for number in range(5):
+        user.grid.tree.add(f"agata/{folder}/{number}", 10, tape=True)
+    user.set("ENGINE", engine)
+    status, out, _ = user(f"--input_dir {folder} --build_list --bring_online")
+    assert status == 0 and "Staging launched for 5 file(s)" in out
+    assert len({row["request"] for row in user.catalog().values()}) == 3
+
+
+def test_an_interrupted_gfal2_call_leaves_its_answer_to_nobody():
+    aside = gridsync.Aside()
+    late = threading.Event()
+
+    def interrupted() -> str:
+        late.wait(5)
+        return "late"
+
+    with pytest.raises(KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            aside.result(interrupted)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+            late.set()
+    assert aside.result(lambda: "mine") == "mine"
 
 
 def test_no_proxy_is_one_sentence_and_status_3(user):

@@ -70,7 +70,7 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
         ("localhost", answer("207 x", LISTING.format("/agata/a/b")), 4, "/agata/a/b is not in the folder"),
         ("localhost", answer("207 x", LISTING.format("/agata/..")), 4, "/agata/.. is not in the folder"),
         ("localhost", answer("207 x", LISTING.format("/agata/a%00b")), 4, "is not in the folder"),
-        ("localhost", answer("401 Unauthorized", ""), 3, "the door does not accept your proxy"),
+        ("localhost", answer("401 Unauthorized", ""), 3, "the door accepts no proxy or token of yours"),
         ("localhost", answer("403 Forbidden", "no"), 4, "the door refuses (no); is your proxy one of the right VO?"),
         ("localhost", answer("503 Busy", "later"), 4, "the door answers 503 (later)"),
     ],

@@ -97,4 +97,4 @@ class Grid:
         text = f"[gridsync]\nSITE = LYON\nOUTPUTDIR = {output}\n"
         for site, url in sites.items():
             text += f"\n[{site}]\nSERVER = {url}/\nBASE_DIR_ON_GRID = agata/\n"
-        return text
+        return f"{text}FIRST_BYTE = 15\n"  # XRootD, the last, now and then forgets an answer when it makes checksums

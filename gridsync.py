@@ -1080,6 +1080,9 @@ class Catalog:
 
     def put(self, rows: Iterable[Row], durable: bool = False) -> None:
         """Change rows, here and at once in the file; durable ones outlive a power failure."""
+        rows = list(rows)
+        if not rows:
+            return
         if self.is_frozen:
             for row in rows:
                 self.hold(row)

@@ -3235,21 +3235,27 @@ def ask(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
 def wait_for_tape(run: Run, rows: list[Row], patience: Patience) -> int:
     """Show how far the staging is until it has ended, or the user has seen enough."""
     waiting = [row for row in rows if row.is_staging()]
+    asked_again: set[str] = set()
     live = run.report.follow()
     pause, due, failed = 0.5, 0.0, 0
     try:
         for turn in itertools.count():
-            live.show(staging_text(turn, len(rows) - len(waiting) - failed, len(rows)))
+            online = sum(row.locality is Locality.ONLINE for row in rows)
+            live.show(staging_text(turn, online, len(rows)))
             if not waiting:
                 break
             if time.monotonic() >= due:
                 before = len(waiting)
                 waiting, lost = poll(run, waiting, patience)
                 failed += lost
+                rows = [run.catalog().row(row) for row in rows]
+                lapsed = [row for row in plan_staging(rows) if not row.error and row.path not in asked_again]
+                asked_again.update(row.path for row in lapsed)
+                waiting += ask(run, lapsed, patience)
                 pause = 0.5 if len(waiting) < before else min(pause * 1.5, POLL)
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
-        live.close(staging_text(0, len(rows) - failed, len(rows)))
+        live.close(staging_text(0, online, len(rows)))
     except KeyboardInterrupt:
         live.close()
         run.report.note("The staging goes on at the site; --check_status shows how far it is")

@@ -279,6 +279,24 @@ def test_a_request_that_the_site_has_forgotten_is_made_again(user, folder):
     assert (status, err) == (0, "") and " ** Staging launched for 1 file(s) **" in out
 
 
+def test_a_request_that_is_forgotten_while_the_spinner_turns_is_made_again(user, folder):
+    user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
+    user(f"--input_dir {folder} --build_list")
+    staging = user.grid.door.staging
+    user.grid.door.log.clear()
+    user.grid.robot.hold()
+    timer = threading.Timer(2, staging.requests.clear)
+    release = threading.Timer(4, user.grid.robot.go)
+    timer.start()
+    release.start()
+    try:
+        assert "1 files ONLINE over 1, 0 remaining" in on_a_terminal(user, "--bring_online")
+    finally:
+        release.join()
+    assert user.grid.door.log.count(role="tape", path="/api/v1/tape/stage") == 2
+    assert user.catalog()[f"{folder}/a"]["request"] in staging.requests
+
+
 def test_a_staging_that_has_failed_is_named_without_a_terminal_too(user, folder):
     path = f"{folder}/broken"
     user.grid.tree.add(f"agata/{path}", 10, tape=True)

@@ -901,6 +901,11 @@ class Token:
                 raise CredentialError(f"the token from {self.source} ended {ago} ago; renew it")
             return self.text
 
+    def is_renewed(self) -> bool:
+        """Whether the source has another token by now, for a door that does not take this one."""
+        before, self.asked = self.text, 0.0
+        return self.value() != before
+
     def fetched(self) -> str:
         """The token from its source."""
         import shlex
@@ -1644,16 +1649,25 @@ class Http:
 
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
         """One request; the answer's body is still to be read."""
-        trusted = netloc_of(url) in self.trusted
-        if trusted and self.token:
-            headers = {**(headers or {}), "Authorization": f"Bearer {self.token.value()}"}
+        token = self.token if netloc_of(url) in self.trusted else None
+        answer = self.send_with(method, url, headers or {}, data, token)
+        if answer.status == 401 and token and token.is_renewed():
+            answer.drain()
+            answer = self.send_with(method, url, headers or {}, data, token)
+        return answer
+
+    def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: Token | None) -> Answer:
+        """One request with a token, or else with the proxy if the host is meant to see it."""
+        if token:
+            headers = {**headers, "Authorization": f"Bearer {token.value()}"}
+        shown = self.proxy if netloc_of(url) in self.trusted and self.proxy else None
         try:
             response = self.session().request(
                 method,
                 url,
                 headers=headers,
                 data=data,
-                cert=self.proxy if trusted and self.proxy else None,
+                cert=shown,
                 verify=self.ca or True,
                 timeout=(CONNECT, self.site.first_byte),
                 allow_redirects=False,

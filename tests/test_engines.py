@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import FileError, GridError, Http, HttpStorage, Site, Storage, Token
+from gridsync import CredentialError, FileError, GridError, Http, HttpStorage, Site, Storage, Token
 from tests.grid import Grid
 from tests.test_storage import site_of, storage_at
 
@@ -129,6 +129,17 @@ def test_a_token_opens_door_and_tape_service_and_no_pool_sees_it(grid, with_toke
     assert b"".join(with_token.read(path, 0, 10, 10)) == grid.tree.expected(f"agata/{path}")
     seen = {(record.role, record.token) for record in grid.door.log}
     assert {("door", True), ("tape", True), ("pool", False)} <= seen and ("pool", True) not in seen
+
+
+def test_a_token_that_the_door_refuses_is_read_again_once(grid, tmp_path, folder):
+    (tmp_path / "token").write_text(grid.door.token(600, iss="https://nobody.example"))
+    site = site_of(grid, "http dcache")
+    token = Token(f"file:{tmp_path / 'token'}", str(tmp_path))
+    storage = HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
+    with pytest.raises(CredentialError, match="accepts no proxy or token of yours"):
+        storage.entries(folder)
+    (tmp_path / "token").write_text(grid.door.token(600))
+    assert storage.entries(folder) == []
 
 
 @pytest.mark.parametrize("engine", ["with proxy", "with token"])

@@ -1521,41 +1521,34 @@ def netloc_of(url: str) -> tuple[str, int]:
         raise FileError(f"{masked(url)} is no URL: {error}") from error
 
 
-def alert_of(text: str) -> str:
-    """The words of a TLS alert in an error text."""
-    found = re.search(r"alert ([a-z ]+)", text)
-    return found[1].strip() if found else "TLS alert"
+# What the libraries say of a request without answer, whether it may pass, what it means; the first that fits counts.
+CONNECTION_ERRORS: tuple[tuple[str, type[GridError], bool, str], ...] = (
+    (r"(hostname|ip address) mismatch|doesn't match", DoorError, False,
+     "the certificate that {host} shows is for another host; check SERVER in Grid.conf"),
+    (r"verify failed.*(expired|not yet valid)", DoorError, False,
+     "the certificate of {host} is not valid now; is this machine's clock right ({clock})?"),
+    (r"verify failed", DoorError, False,
+     "the certificate that {host} shows is signed by no CA in {ca}; install the Grid's CA certificates, or set CA_DIR"),
+    (r"alert.*certificate|certificate.*alert", CredentialError, False,
+     "{host} does not accept your proxy; make a new one with --new_proxy"),
+    (r"name or service not known|name resolution|nodename nor servname", Unreached, True,
+     "no address is known for {host}; check SERVER in Grid.conf and your network"),
+    (r"refused", Unreached, True, "{host} refuses the connection; the door is down, or a firewall is between"),
+    (r"unreachable|no route", Unreached, True, "no way leads to {host}; check your network"),
+    (r"timed out", DoorError, True, "{host} does not answer; the door is overloaded, or a firewall is between"),
+    (r"wrong version number|badstatusline|unknown protocol", DoorError, False,
+     "{host} is no https door; check SERVER in Grid.conf, scheme and port too"),
+    (r"ssl|eof occurred", DoorError, True, "{host} ended the TLS handshake; is your proxy valid (--proxy_status)?"),
+    (r"", DoorError, True, "the connection to {host} broke off ({error}); try again"),
+)  # fmt: skip
 
 
 def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     """The sentence for a request that got no answer."""
-    host = "{}:{}".format(*netloc_of(url))
-    text = str(error).lower().replace("_", " ")
-    if "certificate verify failed" in text or "doesn't match" in text:
-        if "hostname mismatch" in text or "ip address mismatch" in text or "doesn't match" in text:
-            return DoorError(f"the certificate that {host} shows is for another host; check SERVER in Grid.conf")
-        if "expired" in text or "not yet valid" in text:
-            clock = moment_text(time.time())
-            return DoorError(f"the certificate of {host} is not valid now; is this machine's clock right ({clock})?")
-        return DoorError(
-            f"the certificate that {host} shows is signed by no CA in {ca or 'the system'}; "
-            "install the Grid's CA certificates, or set CA_DIR in Grid.conf"
-        )
-    if "alert" in text and "certificate" in text:
-        return CredentialError(f"{host} does not accept your proxy ({alert_of(text)}); make a new one")
-    if "name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
-        return Unreached(f"no address is known for {host}; check SERVER in Grid.conf and your network", passing=True)
-    if "refused" in text:
-        return Unreached(f"{host} refuses the connection; the door is down, or a firewall is between", passing=True)
-    if "unreachable" in text or "no route" in text:
-        return Unreached(f"no way leads to {host}; check your network", passing=True)
-    if "timed out" in text:
-        return DoorError(f"{host} does not answer; the door is overloaded, or a firewall is between", passing=True)
-    if "wrong version number" in text or "badstatusline" in text or "unknown protocol" in text:
-        return DoorError(f"{host} is no https door; check SERVER in Grid.conf, scheme and port too")
-    if "ssl" in text or "eof occurred" in text:
-        return DoorError(f"{host} ended the TLS handshake; is your proxy valid (voms-proxy-info --all)?", passing=True)
-    return DoorError(f"the connection to {host} broke off ({type(error).__name__}); try again", passing=True)
+    text = re.sub(r"with url: \S+", "", str(error)).lower().replace("_", " ")
+    words = {"host": "{}:{}".format(*netloc_of(url)), "ca": ca or "the system", "error": type(error).__name__}
+    _, kind, passing, sentence = next(row for row in CONNECTION_ERRORS if re.search(row[0], text))
+    return kind(sentence.format(**words, clock=moment_text(time.time())), passing)
 
 
 class Answer:

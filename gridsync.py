@@ -1557,6 +1557,7 @@ class Answer:
     def __init__(self, response: requests.Response, silence: int):
         self.response = response
         self.status = response.status_code
+        self.beginning: bytes | None = None  # of a drained body
         connection = response.raw._connection  # only there can the time-out change between first byte and next
         if connection is not None and connection.sock is not None:
             connection.sock.settimeout(silence)
@@ -1585,10 +1586,11 @@ class Answer:
         return json.loads(self.content())
 
     def drain(self) -> bytes:
-        """The beginning of a body that nobody wants; if that was all, the connection can be used again."""
-        data = next(self.chunks(), b"")
-        self.response.close()
-        return data
+        """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
+        if self.beginning is None:
+            self.beginning = next(self.chunks(), b"")
+            self.response.close()
+        return self.beginning
 
 
 def refusal(answer: Answer, url: str) -> GridError:
@@ -1607,6 +1609,8 @@ def refusal(answer: Answer, url: str) -> GridError:
         return FileError(f"{place}: is on tape only; --bring_online has it brought to disk")
     if answer.status == 413:
         return TooMany(f"{place}: the door takes no request of this size ({said})")
+    if 400 <= answer.status < 500 and answer.status != 429:
+        return FileError(f"{place}: the door answers {answer.status} ({said}); if it stays so, ask the site")
     passing = answer.status >= 500 or answer.status == 429
     after = answer.header("Retry-After")
     pause = min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
@@ -1653,7 +1657,7 @@ class Http:
         """One request with a token, or else with the proxy if the host is meant to see it."""
         if token:
             headers = {**headers, "Authorization": f"Bearer {token.value()}"}
-        shown = self.proxy if netloc_of(url) in self.trusted and self.proxy else None
+        shown = self.proxy or None if netloc_of(url) in self.trusted else None
         try:
             response = self.session().request(
                 method,
@@ -1831,8 +1835,7 @@ class HttpDoor:
             headers["Range"] = f"bytes={start}-{stop - 1}"
         url = self.url(path)
         answer = self.http.follow("GET", url, headers=headers)
-        if answer.status == 500:  # XRootD's for a checksum that it can't make; perhaps it can send the bytes
-            answer.drain()
+        if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
             del headers["Want-Digest"]
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206) and netloc_of(answer.response.url) not in self.http.trusted:
@@ -2881,16 +2884,17 @@ class Walk:
                     if entry.is_folder:
                         crew.add(entry.path)
                     elif entry.size == UNFINISHED:
-                        self.failures[entry.path] = FileError(f"{entry.path}: is still being written at the site")
+                        self.failures[entry.path] = FileError(f"{entry.path}: is still being written; list it later")
                     else:
                         self.entries.append(entry)
 
     def note_emptied(self, rows: list[Row]) -> None:
-        """Count folders that had files as failures: dCache lists as empty what it can't read."""
-        had = {row.path.rpartition("/")[0] for row in rows}
-        for folder in self.empty:
-            if folder in had:
-                self.failures[folder] = FileError(f"{folder}: is empty now; the catalog keeps the files that it had")
+        """Count folders of files still to come as failures: dCache lists as empty what it can't read."""
+        awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded}
+        for folder in awaited.intersection(self.empty):
+            self.failures[folder] = FileError(
+                f"{folder}: is empty now; the catalog keeps the files that it had, --ls_dir or the site can say more"
+            )
 
 
 class Copier:
@@ -2998,9 +3002,7 @@ class Copier:
             raise failures[0]
         return next(filter(None, said), "")
 
-    def receive(
-        self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException], earlier: int
-    ) -> str:
+    def receive(self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException], earlier: int) -> str:
         """Fetch what is missing of a segment, unless another one fails."""
         try:
             body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
@@ -3101,9 +3103,7 @@ def asked_pass_phrase() -> str:
 def do_new_proxy(run: Run) -> int:
     """create a new proxy"""
     settings, now = run.settings, time.time()
-    proxy, server = new_proxy(
-        settings.vo, settings.proxy_hours, asked_pass_phrase, ca_folder(settings.site), now
-    )
+    proxy, server = new_proxy(settings.vo, settings.proxy_hours, asked_pass_phrase, ca_folder(settings.site), now)
     run.report.new_proxy(proxy, server)
     wanted = now + settings.proxy_hours * 3600 - GRACE
     if proxy.ends < wanted:
@@ -3269,20 +3269,26 @@ def wait_for_tape(run: Run, rows: list[Row], patience: Patience) -> int:
     return 1 if failed else 0
 
 
+def looked_after(run: Run, patience: Patience) -> int:
+    """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
+    rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
+    return poll(run, [row for row in rows if row.is_staging()], patience)[1]
+
+
 def do_bring_online(run: Run) -> int:
     """move files from tape to disks (make the copy of files faster)"""
     patience = run.patience()
     if not patience.call(run.storage().has_tape):
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0
-    rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
-    _, failed = poll(run, [row for row in rows if row.is_staging()], patience)
+    failed = looked_after(run, patience)
     rows = [row for row in run.rows() if not row.downloaded]
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
     run.report.line(f" Number of files to bring online: {len(rows)}")
     if run.wishes.dry_run:
-        run.report.would("ask for", plan_staging(rows), -(-len(plan_staging(rows)) // MAX_PATHS))
+        wanted = plan_staging(rows)
+        run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return 1 if failed else 0
     asked = ask(run, rows, patience)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
@@ -3301,8 +3307,7 @@ def do_check_status(run: Run) -> int:
         run.report.error(error)
         run.look()
         held = error.status
-    rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
-    _, failed = poll(run, [row for row in rows if row.is_staging()], patience)
+    failed = looked_after(run, patience)
     rows = run.rows()
     if run.wishes.verbose:
         run.report.statuses(rows)
@@ -3328,7 +3333,7 @@ def check_room(folder: str, rows: list[Row]) -> None:
 
 
 def release(run: Run, rows: list[Row], patience: Patience) -> tuple[int, list[GridError]]:
-    """Give back all pins on some files; how many files, and what went wrong. What did keeps its pins."""
+    """Give back all pins on some files; how many files, and what went wrong; that is for another try."""
     storage, catalog = run.storage(), run.catalog()
     released: set[str] = set()
     failures: list[GridError] = []
@@ -3345,9 +3350,10 @@ def release(run: Run, rows: list[Row], patience: Patience) -> tuple[int, list[Gr
                 half = len(some) // 2  # they may be too many, or one of them not of this request
                 todo = [(request, some[:half]), (request, some[half:]), *todo]
                 continue
-            failures.append(error)
-            if isinstance(error, (DoorError, Forbidden)):
+            if isinstance(error, (DoorError, Forbidden)) or error.passing:
+                failures.append(error)
                 continue
+            log.debug("%s holds no pin of %s: %s", request, paths[0], error)
         catalog.put([without_request(catalog.row(row), request) for row in some])
         released.update(paths)
     return len(released), failures
@@ -3395,13 +3401,8 @@ def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
     patience, overwrite = run.patience(), run.wishes.overwrite
     folder = run.settings.output_dir
-    rows = reconciled(run)
-    wanted = [row for row in rows if overwrite or not row.downloaded]
-    moved = {row.path: row for row in located(run, wanted, patience)}
-    rows = [moved.get(row.path, row) for row in rows]
-    plan = plan_copies(
-        rows, lambda row: local_file(os.path.join(folder, row.path)), overwrite, run.wishes.force
-    )
+    located(run, [row for row in reconciled(run) if overwrite or not row.downloaded], patience)
+    plan = plan_copies(run.rows(), lambda row: local_file(os.path.join(folder, row.path)), overwrite, run.wishes.force)
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(folder))
         return 0
@@ -3514,9 +3515,7 @@ class Parser(optparse.OptionParser):
             if option.metavar:
                 self.add_option(f"--{option.name}", dest=option.name, metavar=option.metavar, help=text)
             else:
-                self.add_option(
-                    f"--{option.name}", dest=option.name, action="store_true", default=False, help=text
-                )
+                self.add_option(f"--{option.name}", dest=option.name, action="store_true", default=False, help=text)
 
     def _match_long_opt(self, opt: str) -> str:
         if opt not in self._long_opt:

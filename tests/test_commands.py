@@ -386,6 +386,18 @@ def test_a_release_that_fails_stops_no_copy_and_is_tried_again(user, folder):
     assert [user.grid.door.staging.pins(f"agata/{path}") for path in paths] == [[], []]
 
 
+def test_one_row_that_is_not_of_its_request_keeps_no_other_from_being_released(user, folder):
+    for name in ("a", "b", "c"):
+        user.grid.tree.add(f"agata/{folder}/{name}", 10, tape=name != "c")
+    user(f"--from_CNAF --input_dir {folder} --inc '[ab]$' --build_list --bring_online")
+    user("--inc none --build_list")
+    catalog = gridsync.Catalog(str(user.folder))
+    (request,) = {row.request for row in catalog.all()} - {""}
+    catalog.put([row._replace(request=request) for row in catalog.all()])  # StoRM refuses a foreign path with 400
+    assert user("--release").status == 0
+    assert {row["request"] for row in user.catalog().values()} == {""}
+
+
 def test_a_closed_pipe_stops_the_words_and_not_the_work(three):
     command = f"set -o pipefail; /usr/bin/python3 {SCRIPT} --build_list --start | head -1"
     done = subprocess.run(["bash", "-c", command], env=three.env, capture_output=True, text=True, check=False)

@@ -19,6 +19,7 @@ Sections, each using only those above it:
   Plans         decisions, without disk, network or clock
   Report        everything that is printed
   Engine        threads, retries, waiting
+  Steps         what commands are made of
   Commands      one function an action
   Command line  the option table, the parser, main
 
@@ -119,6 +120,21 @@ class Forbidden(FileError):
 
 class TooMany(FileError):
     """A request about more files than the door takes at once."""
+
+
+class Saying(NamedTuple):
+    """What another program says when something fails, and what it means."""
+
+    pattern: str
+    kind: type[GridError]
+    sentence: str
+    passing: bool = False
+
+
+def meant(sayings: Iterable[Saying], said: str, /, **words: str) -> GridError:
+    """The error that the first fitting saying stands for; the last one fits all."""
+    saying = next(saying for saying in sayings if re.search(saying.pattern, said, re.IGNORECASE))
+    return saying.kind(saying.sentence.format(**words), saying.passing)
 
 
 # == Values ===================================================================
@@ -783,36 +799,33 @@ def helper_env(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name.startswith(HELPER_ENV)}, **more}
 
 
-# What the clients write (C++ or Java), and what it means.
-CLIENT_ERRORS = (
-    (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
-    (r"user unknown to this vo", "you are not a member of {vo}; apply for it at its membership service"),
-    (r"suspended", "{vo} has suspended your membership ({reason}); ask its administrators"),
-    (r"revoked", "your certificate was revoked; ask your CA"),
-    (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
-    (r"not known|no voms server", "no VOMS server is known for {vo}; put its line into ~/.glite/vomses"),
-    (
-        r"certificate verify failed|self-signed certificate|no trusted ca",
-        "the VOMS server's certificate is signed by no CA in {ca}; install the Grid's CA certificates",
-    ),
-    (
-        r"refused|error during ssl handshake|timed out|unknown ?host|no route|unreachable",
-        "the VOMS server {server} can't be reached; try again later, or a firewall is between",
-    ),
-)
+# What the clients write (C++ or Java) when they make no proxy.
+CLIENT_ERRORS = tuple(
+    Saying(pattern, CredentialError, sentence)
+    for pattern, sentence in (
+        (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
+        (r"user unknown to this vo", "you are not a member of {vo}; apply for it at its membership service"),
+        (r"suspended", "{vo} has suspended your membership ({reason}); ask its administrators"),
+        (r"revoked", "your certificate was revoked; ask your CA"),
+        (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
+        (r"not known|no voms server", "no VOMS server is known for {vo}; put its line into ~/.glite/vomses"),
+        (r"certificate verify failed|self-signed certificate|no trusted ca",
+         "the VOMS server's certificate is signed by no CA in {ca}; install the Grid's CA certificates"),
+        (r"refused|error during ssl handshake|timed out|unknown ?host|no route|unreachable",
+         "the VOMS server {server} can't be reached; try again later, or a firewall is between"),
+        (r"", "the VOMS client made no proxy; it says: {said}"),
+    )
+)  # fmt: skip
 
 
-def client_error(text: str, vo: str, ca: str) -> CredentialError:
+def client_error(text: str, vo: str, ca: str) -> GridError:
     """The sentence for a VOMS client that made no proxy."""
     server = re.search(r"Contacting +(\S+)", text)
     reason = re.search(r"Suspension reason: *(.+)", text)
-    words = {"vo": vo, "ca": ca, "server": server[1] if server else f"of {vo}", "reason": reason[1] if reason else "?"}
-    for pattern, sentence in CLIENT_ERRORS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return CredentialError(sentence.format(**words))
     lines = text.splitlines() or ["nothing"]
-    said = next((line for line in lines if re.search("error|fail", line, re.IGNORECASE)), lines[-1])
-    return CredentialError(f"the VOMS client made no proxy; it says: {said.strip()}")
+    said = next((line for line in lines if re.search("error|fail", line, re.IGNORECASE)), lines[-1]).strip()
+    named = {"server": server[1] if server else f"of {vo}", "reason": reason[1] if reason else "?"}
+    return meant(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, **named)
 
 
 def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
@@ -1070,6 +1083,10 @@ class Catalog:
         """The present state of a row."""
         return self.rows[row.site][row.path]
 
+    def paths(self, site: str) -> Container[str]:
+        """The files of a site."""
+        return self.rows.setdefault(site, {})
+
     def all(self) -> Iterator[Row]:
         """All rows of all sites."""
         for rows in self.rows.values():
@@ -1126,6 +1143,20 @@ class Catalog:
                 for row in self.of(site):
                     write_row(file, row)
         self.is_stale = False
+
+
+def remember_folders(work_folder: str, site: str, listed: Iterable[str], found: Iterable[str]) -> None:
+    """Note in grid_folders.txt, for the TAB key, which folders listings have found; what they no more find goes."""
+    path = os.path.join(work_folder, "grid_folders.txt")
+    known: set[str] = set()
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
+        known.update(file.read().split("\n")[:-1])
+    parents = {f"{site}\t{folder}".rstrip("\t") for folder in listed}
+    lines = {line for line in known if line.rpartition("/" if "/" in line else "\t")[0] not in parents}
+    lines.update(f"{site}\t{folder}" for folder in found if folder and folder.isprintable())
+    if lines != known:
+        with contextlib.suppress(DiskError), replacing(path) as file:
+            file.writelines(f"{line}\n" for line in sorted(lines))
 
 
 class Lock:
@@ -1521,34 +1552,36 @@ def netloc_of(url: str) -> tuple[str, int]:
         raise FileError(f"{masked(url)} is no URL: {error}") from error
 
 
-# What the libraries say of a request without answer, whether it may pass, what it means; the first that fits counts.
-CONNECTION_ERRORS: tuple[tuple[str, type[GridError], bool, str], ...] = (
-    (r"(hostname|ip address) mismatch|doesn't match", DoorError, False,
-     "the certificate that {host} shows is for another host; check SERVER in Grid.conf"),
-    (r"verify failed.*(expired|not yet valid)", DoorError, False,
-     "the certificate of {host} is not valid now; is this machine's clock right ({clock})?"),
-    (r"verify failed", DoorError, False,
-     "the certificate that {host} shows is signed by no CA in {ca}; install the Grid's CA certificates, or set CA_DIR"),
-    (r"alert.*certificate|certificate.*alert", CredentialError, False,
-     "{host} does not accept your proxy; make a new one with --new_proxy"),
-    (r"name or service not known|name resolution|nodename nor servname", Unreached, True,
-     "no address is known for {host}; check SERVER in Grid.conf and your network"),
-    (r"refused", Unreached, True, "{host} refuses the connection; the door is down, or a firewall is between"),
-    (r"unreachable|no route", Unreached, True, "no way leads to {host}; check your network"),
-    (r"timed out", DoorError, True, "{host} does not answer; the door is overloaded, or a firewall is between"),
-    (r"wrong version number|badstatusline|unknown protocol", DoorError, False,
-     "{host} is no https door; check SERVER in Grid.conf, scheme and port too"),
-    (r"ssl|eof occurred", DoorError, True, "{host} ended the TLS handshake; is your proxy valid (--proxy_status)?"),
-    (r"", DoorError, True, "the connection to {host} broke off ({error}); try again"),
+# What the libraries say of a request without answer.
+CONNECTION_ERRORS = (
+    Saying(r"(hostname|ip address) mismatch|doesn't match", DoorError,
+           "the certificate that {host} shows is for another host; check SERVER in Grid.conf"),
+    Saying(r"verify failed.*(expired|not yet valid)", DoorError,
+           "the certificate of {host} is not valid now; is this machine's clock right ({clock})?"),
+    Saying(r"verify failed", DoorError, "the certificate that {host} shows is signed by no CA in {ca}; "
+           "install the Grid's CA certificates, or set CA_DIR"),
+    Saying(r"alert.*certificate|certificate.*alert", CredentialError,
+           "{host} does not accept your proxy; make a new one with --new_proxy"),
+    Saying(r"name or service not known|name resolution|nodename nor servname", Unreached,
+           "no address is known for {host}; check SERVER in Grid.conf and your network", passing=True),
+    Saying(r"refused", Unreached,
+           "{host} refuses the connection; the door is down, or a firewall is between", passing=True),
+    Saying(r"unreachable|no route", Unreached, "no way leads to {host}; check your network", passing=True),
+    Saying(r"timed out", DoorError,
+           "{host} does not answer; the door is overloaded, or a firewall is between", passing=True),
+    Saying(r"wrong version number|badstatusline|unknown protocol", DoorError,
+           "{host} is no https door; check SERVER in Grid.conf, scheme and port too"),
+    Saying(r"ssl|eof occurred", DoorError,
+           "{host} ended the TLS handshake; is your proxy valid (--proxy_status)?", passing=True),
+    Saying(r"", DoorError, "the connection to {host} broke off ({error}); try again", passing=True),
 )  # fmt: skip
 
 
 def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     """The sentence for a request that got no answer."""
-    text = re.sub(r"with url: \S+", "", str(error)).lower().replace("_", " ")
+    text = re.sub(r"with url: \S+", "", str(error)).replace("_", " ")
     words = {"host": "{}:{}".format(*netloc_of(url)), "ca": ca or "the system", "error": type(error).__name__}
-    _, kind, passing, sentence = next(row for row in CONNECTION_ERRORS if re.search(row[0], text))
-    return kind(sentence.format(**words, clock=moment_text(time.time())), passing)
+    return meant(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
 
 
 class Answer:
@@ -1805,14 +1838,36 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
     return entries
 
 
-class HttpDoor:
-    """The files of a WebDAV door."""
+# == Tape =====================================================================
+# Version 1 of the WLCG Tape REST API, as dCache and StoRM speak it.
+
+STAGED = ("COMPLETED",)
+GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")
+MILLISECONDS = 1e11  # a time above is in them
+
+
+@contextlib.contextmanager
+def making_sense(url: str) -> Iterator[None]:
+    """An answer whose parts are not those of the API is a DoorError."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise DoorError(
+            f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none"
+        ) from error
+
+
+class HttpStorage:
+    """A WebDAV door together with the tape service of its site."""
 
     def __init__(self, http: Http, site: Site):
         self.http = http
+        self.site = site
         parts = urlsplit(site.server)
         self.server = f"{parts.scheme.replace('dav', 'http')}://{parts.netloc}"
         self.root = f"{parts.path.rstrip('/')}/{site.base}".rstrip("/")
+        self.tape_root = f"{site.tape_base}/{site.base}".rstrip("/")
+        self.tape: str | None = None  # the URL of the service, empty where there is none, None before it is asked
 
     def url(self, path: str) -> str:
         """Where a path is at the door."""
@@ -1867,35 +1922,6 @@ class HttpDoor:
             raise refusal(answer, url)
         answer.drain()
         return digest_of(answer.header("Digest"))
-
-
-# == Tape =====================================================================
-# Version 1 of the WLCG Tape REST API, as dCache and StoRM speak it.
-
-STAGED = ("COMPLETED",)
-GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")
-MILLISECONDS = 1e11  # a time above is in them
-
-
-@contextlib.contextmanager
-def making_sense(url: str) -> Iterator[None]:
-    """An answer whose parts are not those of the API is a DoorError."""
-    try:
-        yield
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise DoorError(
-            f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none"
-        ) from error
-
-
-class HttpStorage(HttpDoor):
-    """A WebDAV door together with the tape service of its site."""
-
-    def __init__(self, http: Http, site: Site):
-        super().__init__(http, site)
-        self.site = site
-        self.tape_root = f"{site.tape_base}/{site.base}".rstrip("/")
-        self.tape: str | None = None  # the URL of the service, empty where there is none, None before it is asked
 
     def tape_url(self) -> str:
         """The URL of the tape service, or empty; asked of the door once."""
@@ -2003,71 +2029,31 @@ UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ET
 TAPE_SCHEMES = ("srm", "https", "davs")
 
 
-class Aside:
-    """A thread for the main thread's calls: gfal2 would hold Ctrl-C until it returns."""
-
-    def __init__(self) -> None:
-        self.asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        threading.Thread(target=self.labour, daemon=True).start()
-
-    def labour(self) -> None:
-        """What the thread does."""
-        while True:
-            self.asked.get()()
-
-    def result(self, call: Callable[[], T]) -> T:
-        """What a call gives."""
-        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()  # its own, as it may come late
-
-        def work() -> None:
-            try:
-                box.put((call(), None))
-            except BaseException as error:  # raised again in the main thread
-                box.put((None, error))
-
-        self.asked.put(work)
-        while True:
-            with contextlib.suppress(queue.Empty):
-                result, error = box.get(timeout=0.5)  # a wait without limit could not be interrupted
-                if error:
-                    raise error
-                return result  # type: ignore[no-any-return]
-
-
-def apart(verb: Callable[..., T]) -> Callable[..., T]:
-    """Keep a verb of Gfal2Storage out of the main thread."""
-
-    def call(self: Gfal2Storage, *arguments: Any) -> T:
-        if threading.current_thread() is threading.main_thread():
-            return self.aside.result(lambda: verb(self, *arguments))
-        return verb(self, *arguments)
-
-    return call
+# What gfal2 says, behind the name of its error number.
+GFAL_ERRORS = (
+    Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
+    Saying(r"HTTP 401", CredentialError, "{place}: the door does not accept your proxy ({text}); see --proxy_status"),
+    Saying(r"^ENOENT|received 404", NotFound,
+           "{place}: there is no such file or folder; --ls_dir shows what there is"),
+    Saying(r"authentication methods failed", CredentialError,
+           "{place}: the server takes no key of yours; gfal2 tries ~/.ssh/id_rsa or another one"),
+    Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); is your proxy one of the right VO?"),
+    Saying(r"alert certificate expired|auth failed", CredentialError,
+           "{place}: the door does not accept your proxy; make a new one with --new_proxy"),
+    Saying(r"certificate", DoorError,
+           "{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf"),
+    Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
+           "{place}: the door can't be reached, or fails ({text})", passing=True),
+    Saying(r"", FileError, "{place}: gfal2 says: {text}{way}", passing=True),
+)  # fmt: skip
 
 
 def gfal_error(error: Exception, url: str) -> GridError:
     """The sentence for what gfal2 says."""
-    code, text = getattr(error, "code", 0), re.sub(r"\?\S+", "?...", str(error).strip())
-    place = unquote(url)
-    lower = text.lower()
-    if "413" in text:
-        return TooMany(f"{place}: the door takes no request of this size ({text})")
-    if "HTTP 401" in text:
-        return CredentialError(f"{place}: the door does not accept your proxy ({text}); see voms-proxy-info --all")
-    if code == errno.ENOENT or "received 404" in text:
-        return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
-    if "authentication methods failed" in lower:
-        return CredentialError(f"{place}: the server takes no key of yours; gfal2 tries ~/.ssh/id_rsa or another one")
-    if code in (errno.EPERM, errno.EACCES):
-        return Forbidden(f"{place}: the door refuses ({text}); is your proxy one of the right VO?")
-    if "alert certificate expired" in lower or "auth failed" in lower:
-        return CredentialError(f"{place}: the door does not accept your proxy; make a new one with --new_proxy")
-    if "certificate" in lower:
-        return DoorError(f"{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf")
-    if code in UNREACHABLE or re.search(r"(received|HTTP) 5\d\d", text):
-        return DoorError(f"{place}: the door can't be reached, or fails ({text})", passing=True)
+    text = re.sub(r"\?\S+", "?...", str(error).strip())
     way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
-    return FileError(f"{place}: gfal2 says: {text}{way}", passing=True)
+    name = errno.errorcode.get(getattr(error, "code", 0), "")
+    return meant(GFAL_ERRORS, f"{name} {text}", text=text, place=unquote(url), way=way)
 
 
 class Gfal2Body:
@@ -2119,7 +2105,6 @@ class Gfal2Storage:
         gfal_log.propagate = False
         gfal_log.addHandler(logging.NullHandler())
         self.gfal2 = gfal2
-        self.aside = Aside()
         self.timeout = site.first_byte
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
@@ -2157,7 +2142,6 @@ class Gfal2Storage:
             raise FileError(f"{path}: gfal2 can't ask for names with # or ?; an https door could give it")
         return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
 
-    @apart
     def entries(self, folder: str) -> list[Entry]:
         """What is in a folder; for a file, the file itself."""
         url = self.url(folder)
@@ -2199,7 +2183,6 @@ class Gfal2Storage:
             raise resized(unquote(url), found, size)
         return Gfal2Body(self, url, start, stop)
 
-    @apart
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
         url = self.url(path)
@@ -2211,7 +2194,6 @@ class Gfal2Storage:
                     raise gfal_error(error, url) from error
         return ""
 
-    @apart
     def has_tape(self) -> bool:
         """Whether there is a tape service to ask."""
         if self.scheme not in TAPE_SCHEMES:
@@ -2225,7 +2207,6 @@ class Gfal2Storage:
                 return False
             raise gfal_error(error, self.url("")) from error
 
-    @apart
     def localities(self, paths: list[str]) -> dict[str, Locality]:
         """Where files are; gfal2 asks for one at a time."""
         found = {}
@@ -2246,7 +2227,6 @@ class Gfal2Storage:
                 found[path] = Locality.UNKNOWN
         return found
 
-    @apart
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for files to be brought to disk; the request's id."""
         urls = [self.url(path) for path in paths]
@@ -2256,7 +2236,6 @@ class Gfal2Storage:
             raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
         return str(request)
 
-    @apart
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
         """How far a request is with these files."""
         urls = [self.url(path) for path in paths]
@@ -2270,7 +2249,6 @@ class Gfal2Storage:
             found[path] = Staging(error is None, "" if error is None or waits else error.message.strip())
         return found
 
-    @apart
     def release(self, request: str, paths: list[str]) -> None:
         """Give back the pins of a request."""
         urls = [self.url(path) for path in paths]
@@ -2509,6 +2487,8 @@ class Report:
 
     def say(self, stream: TextIO, text: str) -> None:
         """Print; when nobody reads any more, the work goes on without words."""
+        if self.live:
+            self.live.clear()
         try:
             print(text, file=stream, flush=stream is sys.stderr)
         except BrokenPipeError:
@@ -2524,15 +2504,11 @@ class Report:
         if self.quiet and isinstance(error, LockedError):
             return
         self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
-        if self.live:
-            self.live.clear()
         self.say(sys.stderr, f"gridsync: {printable(str(error))}")
 
     def note(self, text: str) -> None:
         """Something good to know, which is no data."""
         if not self.quiet:
-            if self.live:
-                self.live.clear()
             self.say(sys.stderr, printable(text))
 
     def configuration(self, settings: Settings) -> None:
@@ -2641,6 +2617,12 @@ class Report:
             f"and {settings.streams} streams per file..."
         )
 
+    def landed(self, outcome: Outcome) -> None:
+        """A file that is here now."""
+        if self.verbose:
+            row = outcome.row
+            self.line(f"=> {outcome.done}: {size_text(row.size)} {row.path} (verified by {row.verified})")
+
     def would(self, verb: str, rows: list[Row], requests: int) -> None:
         """What a dry run would ask the site for."""
         size = sum(row.size for row in rows)
@@ -2701,16 +2683,21 @@ class Flight(Protocol):
 class Progress:
     """The manual's line while files are copied."""
 
-    def __init__(self, report: Report, files: int, size: int, flight: Flight, tally: Tally):
+    def __init__(self, report: Report, flight: Flight, tally: Tally):
         self.live = report.follow()
-        self.files = files
-        self.size = size
+        self.files = 0
+        self.size = 0
         self.flight = flight
         self.tally = tally
         self.done = 0
         self.bytes = 0
         self.rate = Rate()
         self.text = ""
+
+    def expect(self, row: Row) -> None:
+        """One file more is to come."""
+        self.files += 1
+        self.size += row.size
 
     def landed(self, outcome: Outcome) -> None:
         """One file more is here, or given up."""
@@ -2732,13 +2719,16 @@ class Progress:
         )
         self.live.show(self.text)
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, broken: object, *_: object) -> None:
-        if not broken:  # else the line stays as it was last seen
+    def close(self, broken: object) -> None:
+        """Leave the line as it was last seen, if something broke; else as it is now."""
+        if not broken:
             self.show()
         self.live.close(self.text)
+
+
+def walk_text(folders: int, files: int, size: int) -> str:
+    """The line while folders are listed."""
+    return f"Listing: {folders} folders, {files} files, {size_text(size)}"
 
 
 def staging_text(turn: int, online: int, of: int) -> str:
@@ -2784,6 +2774,39 @@ class Patience:
                 attempt += 1
 
 
+class Aside:
+    """A thread for the calls of the main thread, which gfal2 would keep from the screen and from Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self.labour, daemon=True)
+        self.thread.start()
+
+    def labour(self) -> None:
+        """What the thread does."""
+        while True:
+            self.asked.get()()
+
+    def result(self, call: Callable[[], T], tick: Callable[[], None]) -> T:
+        """What a call gives; tick is called while it lasts."""
+        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()  # its own, as it may come late
+
+        def work() -> None:
+            try:
+                box.put((call(), None))
+            except BaseException as error:  # raised again in the main thread
+                box.put((None, error))
+
+        self.asked.put(work)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                result, error = box.get(timeout=TICK)  # a wait without limit could not be interrupted
+                if error:
+                    raise error
+                return result  # type: ignore[no-any-return]
+            tick()
+
+
 class Crew(Generic[T, R]):
     """Threads that work on items. They never hold the exit, whatever they hang in."""
 
@@ -2791,8 +2814,9 @@ class Crew(Generic[T, R]):
         self.work = work
         self.patience = patience  # of the work, which ends when it is told to stop
         self.pending = 0
+        self.failure: BaseException | None = None  # the first of the work
         self.todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-        self.done: queue.SimpleQueue[R | BaseException] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[list[R]] = queue.SimpleQueue()  # a list an item, empty when it has failed
         self.threads = [threading.Thread(target=self.labour, daemon=True) for _ in range(threads)]
         for thread in self.threads:
             thread.start()
@@ -2801,35 +2825,31 @@ class Crew(Generic[T, R]):
         """What each thread does."""
         while (item := self.todo.get()) is not None:
             try:
-                self.done.put(self.work(item))
+                self.done.put([self.work(item)])
             except BaseException as error:  # it is raised in the main thread
-                self.done.put(error)
+                self.failure = self.failure or error
+                self.done.put([])
 
     def add(self, item: T) -> None:
         """Give it one more item, at any time."""
         self.pending += 1
         self.todo.put(item)
 
-    def results(self, tick: Callable[[], None]) -> Iterator[R]:
-        """Results as they come, until no item is left; tick is called in between."""
-        while self.pending:
-            tick()
-            try:
-                result = self.done.get(timeout=TICK)
-            except queue.Empty:
-                continue
-            self.pending -= 1
-            if isinstance(result, BaseException):
-                raise result
-            yield result
-
-    def rest(self) -> Iterator[R]:
-        """Results that nobody has waited for."""
+    def landed(self, timeout: float = 0) -> list[R]:
+        """The results that have come; the first is waited for so long."""
+        came: list[R] = []
         with contextlib.suppress(queue.Empty):
+            came += self.done.get(timeout=timeout) if timeout else self.done.get_nowait()
+            self.pending -= 1
             while True:
-                result = self.done.get_nowait()
-                if not isinstance(result, BaseException):
-                    yield result
+                came += self.done.get_nowait()
+                self.pending -= 1
+        return came
+
+    def check(self) -> None:
+        """Raise what the work has failed with."""
+        if self.failure:
+            raise self.failure
 
     def __enter__(self) -> Crew[T, R]:
         return self
@@ -2854,9 +2874,10 @@ class Walk:
         self.storage = storage
         self.patience = patience
         self.entries: list[Entry] = []
+        self.size = 0  # of all files so far
+        self.folders: set[str] = set()  # those that were listed
         self.failures: dict[str, GridError] = {}
         self.empty: list[str] = []
-        self.folders = 0
 
     def list_folder(self, folder: str) -> tuple[str, list[Entry] | GridError]:
         """One folder, or why it can't be listed."""
@@ -2870,23 +2891,34 @@ class Walk:
         doors_shut = 0
         with Crew(self.list_folder, LISTINGS, self.patience) as crew:
             crew.add(top)
-            for folder, found in crew.results(tick):
-                self.folders += 1
-                if isinstance(found, GridError):
-                    doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
-                    if folder == top or doors_shut >= DOORS_SHUT:
-                        raise found
-                    self.failures[folder] = found
-                    continue
-                doors_shut = 0
-                self.empty += [] if found else [folder]
-                for entry in found:
-                    if entry.is_folder:
-                        crew.add(entry.path)
-                    elif entry.size == UNFINISHED:
-                        self.failures[entry.path] = FileError(f"{entry.path}: is still being written; list it later")
+            while crew.pending:
+                tick()
+                for folder, found in crew.landed(TICK):
+                    if isinstance(found, GridError):
+                        doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
+                        if folder == top or doors_shut >= DOORS_SHUT:
+                            raise found
+                        self.failures[folder] = found
                     else:
-                        self.entries.append(entry)
+                        doors_shut = 0
+                        for below in self.take(folder, found):
+                            crew.add(below)
+                crew.check()
+
+    def take(self, folder: str, found: list[Entry]) -> list[str]:
+        """Keep what is in a folder; the folders in it, which are to be listed too."""
+        self.folders.add(folder)
+        self.empty += [] if found else [folder]
+        below = []
+        for entry in found:
+            if entry.is_folder:
+                below.append(entry.path)
+            elif entry.size == UNFINISHED:
+                self.failures[entry.path] = FileError(f"{entry.path}: is still being written; list it later")
+            else:
+                self.entries.append(entry)
+                self.size += entry.size
+        return below
 
     def note_emptied(self, rows: list[Row]) -> None:
         """Count folders of files still to come as failures: dCache lists as empty what it can't read."""
@@ -3028,8 +3060,8 @@ class Copier:
         return body.checksum
 
 
-# == Commands =================================================================
-# A command loads, plans, does, saves and reports; its docstring is its line in the help.
+# == Steps ====================================================================
+# What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
 
 class Run:
@@ -3043,14 +3075,17 @@ class Run:
         output_dir = os.path.join(folder, os.path.expanduser(self.settings.output_dir))
         self.settings = self.settings._replace(output_dir=output_dir)
         self.scope = scope_of(self.settings)
+        self.patience = Patience(self.settings.retries)
+        self.aside = Aside()
+        self.tick: Callable[[], None] = lambda: None  # what is done while a verb of the site takes its time
         self.held = contextlib.ExitStack()
         self.opened: Storage | None = None
         self.conf = config.path
         self.loaded: Catalog | None = None
 
-    def patience(self) -> Patience:
-        """For one command."""
-        return Patience(self.settings.retries)
+    def call(self, verb: Callable[..., T], *arguments: Any) -> T:
+        """What a verb of the site gives, tried again where that may help."""
+        return self.aside.result(lambda: self.patience.call(verb, *arguments), self.tick)
 
     def storage(self) -> Storage:
         """The site, once there is a proxy to show it."""
@@ -3072,6 +3107,11 @@ class Run:
                 self.report.note(f"{self.loaded.path} was made by another program; it is now {kept}")
         return self.loaded
 
+    def remember(self, listed: Iterable[str], found: Iterable[str]) -> None:
+        """Keep for the TAB key what folders there are."""
+        if not self.wishes.dry_run:
+            remember_folders(self.folder, self.settings.site.name, listed, found)
+
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
         self.loaded = Catalog(self.folder, is_frozen=True)
@@ -3085,6 +3125,184 @@ class Run:
                 "run --build_list, or change --inc and --exc"
             )
         return rows
+
+
+def reconciled(run: Run) -> list[Row]:
+    """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
+    rows = run.rows()
+    folder = run.settings.output_dir
+    here = sum(row.downloaded for row in rows)
+    if here and not os.path.isdir(folder):
+        raise DiskError(
+            f"{here} files were copied to {folder}, which is not there: is a disk not mounted? "
+            "To copy them again make the folder, or choose another --output_dir"
+        )
+    gone = [row for row in rows if row.downloaded and is_gone(row, local_file(os.path.join(folder, row.path)))]
+    run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
+    return run.catalog().matching(run.scope) if gone else rows
+
+
+def located(run: Run, rows: list[Row]) -> list[Row]:
+    """The rows where their files are now; noted in the catalog."""
+    found: dict[str, Locality] = {}
+    for some in batches(rows, MAX_QUERY):
+        found.update(run.call(run.storage().localities, [row.path for row in some]))
+    moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
+    run.catalog().put(new for old, new in zip(rows, moved) if new != old)
+    return moved
+
+
+def poll(run: Run, rows: list[Row]) -> tuple[list[Row], int]:
+    """Ask the requests that hold these rows how far they are; the rows that still wait, and how many have failed."""
+    answers: dict[str, Staging] = {}
+    for request, held in plan_release(rows):
+        paths = [row.path for row in held]
+        try:
+            found = run.call(run.storage().stagings, request, paths)
+        except NotFound:
+            found = dict.fromkeys(paths, FORGOTTEN)
+        # Of several requests the one that still is at work counts.
+        answers.update({path: new for path, new in found.items() if path not in answers or new.is_waiting()})
+    ended = [row for row in rows if not answers.get(row.path, WAITING).is_waiting()]
+    still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
+    planned = [plan_staged(row, answers[row.path]) for row in located(run, ended)]
+    run.catalog().put(planned)
+    failed = [row for row in planned if row.error and not row.request]
+    for row in failed:
+        run.report.error(row.error)
+    stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
+    if stuck:
+        run.report.stuck(stuck[0], len(stuck), answers[stuck[0].path].since)
+    return still, len(failed)
+
+
+def ask(run: Run, rows: list[Row]) -> list[Row]:
+    """Have files brought to disk; each request is on our disk before the next is made."""
+    asked = []
+    todo = list(batches(plan_staging(rows), MAX_PATHS))
+    while todo:
+        some = todo.pop(0)
+        paths = [row.path for row in some]
+        try:
+            request = run.call(run.storage().stage, paths, run.settings.pin_days)
+        except (Forbidden, TooMany):  # dCache before 10.2.25 says 403 when they are too many
+            if len(some) == 1:
+                raise
+            todo = [some[: len(some) // 2], some[len(some) // 2 :], *todo]
+            continue
+        pinned = [row._replace(request=request, error="") for row in some]
+        run.catalog().put(pinned, durable=True)
+        asked += pinned
+    return asked
+
+
+def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
+    """Give back all pins on some files; how many files, and what went wrong; that is for another try."""
+    storage, catalog = run.storage(), run.catalog()
+    released: set[str] = set()
+    failures: list[GridError] = []
+    todo = plan_release(rows)
+    while todo:
+        request, some = todo.pop(0)
+        paths = [row.path for row in some]
+        try:
+            run.call(storage.release, request, paths)
+        except NotFound:
+            pass  # the request has ended by itself
+        except (FileError, DoorError) as error:
+            if isinstance(error, FileError) and not error.passing and len(some) > 1:
+                half = len(some) // 2  # they may be too many, or one of them not of this request
+                todo = [(request, some[:half]), (request, some[half:]), *todo]
+                continue
+            if isinstance(error, (DoorError, Forbidden)) or error.passing:
+                failures.append(error)
+                continue
+            log.debug("%s holds no pin of %s: %s", request, paths[0], error)
+        catalog.put([without_request(catalog.row(row), request) for row in some])
+        released.update(paths)
+    return len(released), failures
+
+
+def looked_after(run: Run) -> int:
+    """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
+    rows = located(run, [row for row in reconciled(run) if not row.downloaded])
+    return poll(run, [row for row in rows if row.is_staging()])[1]
+
+
+def check_room(folder: str, rows: list[Row]) -> None:
+    """Refuse to begin what the disk can't hold."""
+    if not rows:
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"OUTPUTDIR {folder} can't be made: {error.strerror}; choose another --output_dir") from error
+    needed = sum(max(0, row.size - disk_usage(f"{os.path.join(folder, row.path)}.part")) for row in rows)
+    free = free_space(folder)
+    if needed > free:
+        raise DiskError(
+            f"{folder} has {size_text(free)} free, and {size_text(needed)} are to come; "
+            "make room, choose another --output_dir, or fetch less with --inc"
+        )
+
+
+class Copying:
+    """Files on their way here: each is noted in the catalog as it lands, and its pin given back."""
+
+    def __init__(self, run: Run, tally: Tally):
+        self.run = run
+        self.tally = tally
+        self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog().paths(run.scope.site))
+        self.progress = Progress(run.report, self.copier, tally)
+        self.crew = Crew(self.copier.copy, run.settings.threads, run.patience)
+        self.pinned: list[Row] = []
+        self.doors_shut = 0  # failures of the door, one after the other
+
+    def add(self, row: Row, action: Action) -> None:
+        """One more file to copy or adopt."""
+        self.progress.expect(row)
+        self.crew.add((row, action))
+
+    def tick(self, timeout: float = 0) -> None:
+        """Note what has landed, and redraw the line."""
+        self.note(self.crew.landed(timeout))
+        self.progress.show()
+        self.crew.check()
+
+    def note(self, outcomes: list[Outcome]) -> None:
+        """Keep what became of files."""
+        self.run.catalog().put([outcome.row for outcome in outcomes])
+        for outcome in outcomes:
+            self.tally.count(outcome)
+            self.progress.landed(outcome)
+            if outcome.done == "failed":
+                self.run.report.error(outcome.row.error)
+            else:
+                self.run.report.landed(outcome)
+                self.pinned += [outcome.row] if outcome.row.request else []
+            self.doors_shut = self.doors_shut + 1 if isinstance(outcome.fault, DoorError) else 0
+            if outcome.fault and self.doors_shut >= DOORS_SHUT:
+                self.crew.failure = self.crew.failure or outcome.fault
+
+    def release(self) -> None:
+        """Give back the pins of what is here, many at a time; what fails is for the next try."""
+        if len(self.pinned) >= MAX_PATHS:
+            some, self.pinned = self.pinned, []
+            release(self.run, some)
+
+    def __enter__(self) -> Copying:
+        self.run.tick = self.tick
+        return self
+
+    def __exit__(self, *broken: Any) -> None:
+        self.run.tick = lambda: None
+        self.progress.close(broken[0])
+        self.crew.__exit__(*broken)
+        self.note(self.crew.landed())
+
+
+# == Commands =================================================================
+# A command loads, plans, does, saves and reports; its docstring is its line in the help.
 
 
 def asked_pass_phrase() -> str:
@@ -3137,52 +3355,30 @@ def do_ls_dir(run: Run) -> int:
     """list the content of the given folder"""
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
-    entries = run.patience().call(run.storage().entries, folder)
+    entries = run.call(run.storage().entries, folder)
+    if not any(entry.path == folder for entry in entries):  # else it is a file
+        run.remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
     run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
     return 0
-
-
-def reconciled(run: Run) -> list[Row]:
-    """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
-    rows = run.rows()
-    folder = run.settings.output_dir
-    here = sum(row.downloaded for row in rows)
-    if here and not os.path.isdir(folder):
-        raise DiskError(
-            f"{here} files were copied to {folder}, which is not there: is a disk not mounted? "
-            "To copy them again make the folder, or choose another --output_dir"
-        )
-    gone = [row for row in rows if row.downloaded and is_gone(row, local_file(os.path.join(folder, row.path)))]
-    run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
-    return run.catalog().matching(run.scope) if gone else rows
-
-
-def located(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
-    """The rows where their files are now; noted in the catalog."""
-    found: dict[str, Locality] = {}
-    for some in batches(rows, MAX_QUERY):
-        found.update(patience.call(run.storage().localities, [row.path for row in some]))
-    moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
-    run.catalog().put(new for old, new in zip(rows, moved) if new != old)
-    return moved
 
 
 def do_build_list(run: Run) -> int:
     """build the list of files to be downloaded (mandatory before start)"""
     if not run.settings.input_dir:
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
-    catalog, storage, patience = run.catalog(), run.storage(), run.patience()
-    walk = Walk(storage, patience)
+    catalog, storage = run.catalog(), run.storage()
+    walk = Walk(storage, run.patience)
     live = run.report.follow()
-    walk.run(run.scope.folder, lambda: live.show(f"Listing: {walk.folders} folders, {len(walk.entries)} files"))
+    walk.run(run.scope.folder, lambda: live.show(walk_text(len(walk.folders), len(walk.entries), walk.size)))
     live.close()
     walk.note_emptied(catalog.matching(run.scope))
+    run.remember(walk.folders, walk.folders)
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
     rows = catalog.matching(run.scope)
     unknown = [row for row in rows if row.locality is Locality.UNKNOWN]
-    if patience.call(storage.has_tape):
-        located(run, unknown, patience)
+    if run.call(storage.has_tape):
+        located(run, unknown)
     else:
         catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
     rows = catalog.matching(run.scope)
@@ -3195,51 +3391,7 @@ def do_build_list(run: Run) -> int:
     return 1 if walk.failures else 0
 
 
-def poll(run: Run, rows: list[Row], patience: Patience) -> tuple[list[Row], int]:
-    """Ask the requests that hold these rows how far they are; the rows that still wait, and how many have failed."""
-    answers: dict[str, Staging] = {}
-    for request, held in plan_release(rows):
-        paths = [row.path for row in held]
-        try:
-            found = patience.call(run.storage().stagings, request, paths)
-        except NotFound:
-            found = dict.fromkeys(paths, FORGOTTEN)
-        # Of several requests the one that still is at work counts.
-        answers.update({path: new for path, new in found.items() if path not in answers or new.is_waiting()})
-    ended = [row for row in rows if not answers.get(row.path, WAITING).is_waiting()]
-    still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
-    planned = [plan_staged(row, answers[row.path]) for row in located(run, ended, patience)]
-    run.catalog().put(planned)
-    failed = [row for row in planned if row.error and not row.request]
-    for row in failed:
-        run.report.error(row.error)
-    stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
-    if stuck:
-        run.report.stuck(stuck[0], len(stuck), answers[stuck[0].path].since)
-    return still, len(failed)
-
-
-def ask(run: Run, rows: list[Row], patience: Patience) -> list[Row]:
-    """Have files brought to disk; each request is on our disk before the next is made."""
-    asked = []
-    todo = list(batches(plan_staging(rows), MAX_PATHS))
-    while todo:
-        some = todo.pop(0)
-        paths = [row.path for row in some]
-        try:
-            request = patience.call(run.storage().stage, paths, run.settings.pin_days)
-        except (Forbidden, TooMany):  # dCache before 10.2.25 says 403 when they are too many
-            if len(some) == 1:
-                raise
-            todo = [some[: len(some) // 2], some[len(some) // 2 :], *todo]
-            continue
-        pinned = [row._replace(request=request, error="") for row in some]
-        run.catalog().put(pinned, durable=True)
-        asked += pinned
-    return asked
-
-
-def wait_for_tape(run: Run, rows: list[Row], patience: Patience) -> int:
+def wait_for_tape(run: Run, rows: list[Row]) -> int:
     """Show how far the staging is until it has ended, or the user has seen enough."""
     waiting = [row for row in rows if row.is_staging()]
     asked_again: set[str] = set()
@@ -3253,12 +3405,12 @@ def wait_for_tape(run: Run, rows: list[Row], patience: Patience) -> int:
                 break
             if time.monotonic() >= due:
                 before = len(waiting)
-                waiting, lost = poll(run, waiting, patience)
+                waiting, lost = poll(run, waiting)
                 failed += lost
                 rows = [run.catalog().row(row) for row in rows]
                 lapsed = [row for row in plan_staging(rows) if not row.error and row.path not in asked_again]
                 asked_again.update(row.path for row in lapsed)
-                waiting += ask(run, lapsed, patience)
+                waiting += ask(run, lapsed)
                 pause = 0.5 if len(waiting) < before else min(pause * 1.5, POLL)
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
@@ -3269,19 +3421,12 @@ def wait_for_tape(run: Run, rows: list[Row], patience: Patience) -> int:
     return 1 if failed else 0
 
 
-def looked_after(run: Run, patience: Patience) -> int:
-    """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
-    rows = located(run, [row for row in reconciled(run) if not row.downloaded], patience)
-    return poll(run, [row for row in rows if row.is_staging()], patience)[1]
-
-
 def do_bring_online(run: Run) -> int:
     """move files from tape to disks (make the copy of files faster)"""
-    patience = run.patience()
-    if not patience.call(run.storage().has_tape):
+    if not run.call(run.storage().has_tape):
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0
-    failed = looked_after(run, patience)
+    failed = looked_after(run)
     rows = [row for row in run.rows() if not row.downloaded]
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
@@ -3290,16 +3435,15 @@ def do_bring_online(run: Run) -> int:
         wanted = plan_staging(rows)
         run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return 1 if failed else 0
-    asked = ask(run, rows, patience)
+    asked = ask(run, rows)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
     if run.report.is_terminal and not run.wishes.start:
-        failed += wait_for_tape(run, [row for row in run.rows() if not row.downloaded], patience)
+        failed += wait_for_tape(run, [row for row in run.rows() if not row.downloaded])
     return 1 if failed else 0
 
 
 def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
-    patience = run.patience()
     held = 0
     try:
         run.catalog()
@@ -3307,7 +3451,7 @@ def do_check_status(run: Run) -> int:
         run.report.error(error)
         run.look()
         held = error.status
-    failed = looked_after(run, patience)
+    failed = looked_after(run)
     rows = run.rows()
     if run.wishes.verbose:
         run.report.statuses(rows)
@@ -3315,93 +3459,11 @@ def do_check_status(run: Run) -> int:
     return max(held, 1 if failed else 0)
 
 
-def check_room(folder: str, rows: list[Row]) -> None:
-    """Refuse to begin what the disk can't hold."""
-    if not rows:
-        return
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise DiskError(f"OUTPUTDIR {folder} can't be made: {error.strerror}; choose another --output_dir") from error
-    needed = sum(max(0, row.size - disk_usage(f"{os.path.join(folder, row.path)}.part")) for row in rows)
-    free = free_space(folder)
-    if needed > free:
-        raise DiskError(
-            f"{folder} has {size_text(free)} free, and {size_text(needed)} are to come; "
-            "make room, choose another --output_dir, or fetch less with --inc"
-        )
-
-
-def release(run: Run, rows: list[Row], patience: Patience) -> tuple[int, list[GridError]]:
-    """Give back all pins on some files; how many files, and what went wrong; that is for another try."""
-    storage, catalog = run.storage(), run.catalog()
-    released: set[str] = set()
-    failures: list[GridError] = []
-    todo = plan_release(rows)
-    while todo:
-        request, some = todo.pop(0)
-        paths = [row.path for row in some]
-        try:
-            patience.call(storage.release, request, paths)
-        except NotFound:
-            pass  # the request has ended by itself
-        except (FileError, DoorError) as error:
-            if isinstance(error, FileError) and not error.passing and len(some) > 1:
-                half = len(some) // 2  # they may be too many, or one of them not of this request
-                todo = [(request, some[:half]), (request, some[half:]), *todo]
-                continue
-            if isinstance(error, (DoorError, Forbidden)) or error.passing:
-                failures.append(error)
-                continue
-            log.debug("%s holds no pin of %s: %s", request, paths[0], error)
-        catalog.put([without_request(catalog.row(row), request) for row in some])
-        released.update(paths)
-    return len(released), failures
-
-
-def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, patience: Patience) -> None:
-    """Copy or adopt files, note each in the catalog, and give back the pins of those that are here."""
-    if not work:
-        return
-    settings, catalog, report = run.settings, run.catalog(), run.report
-    report.starting(len(work), settings)
-    copier = Copier(run.storage(), settings, patience, run.wishes, catalog.rows.get(settings.site.name, {}))
-    progress = Progress(report, len(work), sum(row.size for row, _ in work), copier, tally)
-    crew = Crew(copier.copy, settings.threads, patience)
-
-    def note(outcome: Outcome) -> None:
-        catalog.put([outcome.row])
-        tally.count(outcome)
-        progress.landed(outcome)
-        if outcome.done == "failed":
-            report.error(outcome.row.error)
-
-    pinned: list[Row] = []
-    doors_shut = 0  # failures of the door, one after the other
-    try:
-        with progress, crew:
-            for item in work:
-                crew.add(item)
-            for outcome in crew.results(progress.show):
-                note(outcome)
-                doors_shut = doors_shut + 1 if isinstance(outcome.fault, DoorError) else 0
-                if outcome.fault and doors_shut >= DOORS_SHUT:
-                    raise outcome.fault
-                if outcome.done != "failed" and outcome.row.request:
-                    pinned.append(outcome.row)
-                if len(pinned) == MAX_PATHS:
-                    release(run, pinned, Patience(0))
-                    pinned.clear()
-    finally:
-        for outcome in crew.rest():
-            note(outcome)
-
-
 def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
-    patience, overwrite = run.patience(), run.wishes.overwrite
+    overwrite = run.wishes.overwrite
     folder = run.settings.output_dir
-    located(run, [row for row in reconciled(run) if overwrite or not row.downloaded], patience)
+    located(run, [row for row in reconciled(run) if overwrite or not row.downloaded])
     plan = plan_copies(run.rows(), lambda row: local_file(os.path.join(folder, row.path)), overwrite, run.wishes.force)
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(folder))
@@ -3417,8 +3479,15 @@ def do_start(run: Run) -> int:
             tally.count(Outcome(row, "failed"))
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
     try:
-        copy_all(run, work, tally, patience)
-        _, failures = release(run, [row for row in run.rows() if row.downloaded and row.request], patience)
+        if work:
+            run.report.starting(len(work), run.settings)
+            with Copying(run, tally) as copying:
+                for row, action in work:
+                    copying.add(row, action)
+                while copying.crew.pending:
+                    copying.tick(TICK)
+                    copying.release()
+        _, failures = release(run, [row for row in run.rows() if row.downloaded and row.request])
     finally:
         run.report.totals(tally)
     for failure in failures:
@@ -3432,7 +3501,7 @@ def do_release(run: Run) -> int:
     if run.wishes.dry_run:
         run.report.would("release", pinned, len(plan_release(pinned)))
         return 0
-    count, failures = release(run, pinned, run.patience()) if pinned else (0, [])
+    count, failures = release(run, pinned) if pinned else (0, [])
     run.report.line(f" ** Release accepted for {count} file(s) **" if pinned else " No file is pinned")
     for failure in failures:
         run.report.error(failure)

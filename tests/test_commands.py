@@ -46,6 +46,36 @@ def test_start_copies_verifies_and_keeps_times(three, folder):
     assert three.files() == sorted(three.catalog())
 
 
+def test_a_verbose_start_has_a_line_for_each_file_that_has_come(three, folder):
+    (three.data / folder).mkdir(parents=True)
+    (three.data / folder / "small").write_bytes(three.grid.tree.expected(f"agata/{folder}/small"))
+    out = three("--start --verbose").out
+    assert f"=> copied: 3.0 MB {folder}/sub/big (verified by adler32)\n" in out
+    assert f"=> copied: 0.0 B {folder}/empty (verified by size)\n" in out
+    assert f"=> skipped: 19.5 kB {folder}/small (verified by adler32)\n" in out
+    assert "=>" not in three("--start").out
+
+
+def test_folders_that_listings_show_are_kept_for_the_tab_key(three, folder, monkeypatch):
+    tree, noted = three.grid.tree, three.folder / "grid_folders.txt"
+    assert noted.read_text() == f"LYON\t{folder}\nLYON\t{folder}/sub\n"
+    for name in ("a b", "evil\x1b[2J"):
+        tree.add(f"agata/{folder}/{name}/file", 1)
+    three(f"--ls_dir {folder}")
+    three(f"--ls_dir {folder}/sub")
+    assert noted.read_text() == f"LYON\t{folder}\nLYON\t{folder}/a b\nLYON\t{folder}/sub\n"
+    tree.remove(f"agata/{folder}/a b")
+    before = noted.read_text()
+    three("--build_list --dry_run")
+    three(f"--ls_dir {folder}/small")
+    assert noted.read_text() == before
+    three(f"--from CNAF --ls_dir {folder}")
+    gone = f"LYON\t{folder}/a b\n"
+    assert noted.read_text() == f"CNAF\t{folder}/sub\n" + before and gone in before
+    three("--from LYON --build_list")
+    assert gone not in noted.read_text() and f"LYON\t{folder}/sub\n" in noted.read_text()
+
+
 def test_a_second_start_copies_nothing(three):
     three("--start")
     three.grid.door.log.clear()
@@ -505,7 +535,7 @@ def test_staging_fewer_at_a_time_when_the_door_takes_no_more(user, folder, engin
     assert len({row["request"] for row in user.catalog().values()}) == 3
 
 
-def test_an_interrupted_gfal2_call_leaves_its_answer_to_nobody():
+def test_an_interrupted_call_leaves_its_answer_to_nobody():
     aside = gridsync.Aside()
     late = threading.Event()
 
@@ -517,11 +547,11 @@ def test_an_interrupted_gfal2_call_leaves_its_answer_to_nobody():
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         before = signal.signal(signal.SIGALRM, signal.default_int_handler)
         try:
-            aside.result(interrupted)
+            aside.result(interrupted, lambda: None)
         finally:
             signal.signal(signal.SIGALRM, before)
             late.set()
-    assert aside.result(lambda: "mine") == "mine"
+    assert aside.result(lambda: "mine", lambda: None) == "mine"
 
 
 def test_no_proxy_is_one_sentence_and_status_3(user):

@@ -95,7 +95,7 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
         site = gridsync.Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
         http = gridsync.Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
         with pytest.raises(gridsync.DoorError, match=f"localhost:{port} does not answer; .* firewall"):
-            gridsync.HttpDoor(http, site).entries("")
+            gridsync.HttpStorage(http, site).entries("")
         for line in full:
             line.close()
 

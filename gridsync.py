@@ -1292,14 +1292,15 @@ def disk_error(path: str, error: OSError) -> GridError:
     return FileError(f"{path} can't be used: {error.strerror}")
 
 
-def checksum_of(path: str, kind: str, size: int) -> str:
-    """The checksum of the first so many bytes of a local file, which is read for it."""
+def checksum_of(path: str, kind: str, size: int, seen: Callable[[int], None] = lambda count: None) -> str:
+    """The checksum of the first so many bytes of a local file, which is read for it; seen is told how many remain."""
     running = Checksum(kind)
     try:
         with open(path, "rb", buffering=0) as file:
             while size > 0 and (data := file.read(min(CHUNK, size))):
                 running.update(data)
                 size -= len(data)
+                seen(size)
     except OSError as error:
         raise disk_error(path, error) from error
     return running.text()
@@ -2304,10 +2305,15 @@ def copy_action(row: Row, here: LocalFile | None, overwrite: bool, force: bool) 
 def plan_copies(
     rows: Iterable[Row], here: Callable[[Row], LocalFile | None], overwrite: bool, force: bool
 ) -> dict[Action, list[Row]]:
-    """What to do with each file."""
+    """What to do with each file.
+
+    Where other files than the catalog's are in the way, --overwrite concerns these alone, else all that is here.
+    """
+    found = [(row, here(row)) for row in rows]
+    some = overwrite and any(local and not row.downloaded for row, local in found)
     plan: dict[Action, list[Row]] = {action: [] for action in Action}
-    for row in rows:
-        plan[copy_action(row, here(row), overwrite, force)].append(row)
+    for row, local in found:
+        plan[copy_action(row, local, overwrite and not (some and row.downloaded), force)].append(row)
     return plan
 
 
@@ -2425,6 +2431,7 @@ class LiveLine:
     def __init__(self, is_terminal: bool, quiet: bool):
         self.quiet = quiet
         self.due = time.monotonic() + (0 if is_terminal else 1)
+        self.log_due = time.monotonic() + 1
         self.bar: Any = None
         if is_terminal and not quiet:
             from tqdm import tqdm
@@ -2434,6 +2441,9 @@ class LiveLine:
     def show(self, text: str) -> None:
         """Put a new text on the line, if it is time."""
         now = time.monotonic()
+        if now >= self.log_due:
+            self.log_due = now + REPEAT
+            log.info("%s", text)
         if self.quiet or now < self.due:
             return
         self.due = now + (REDRAW if self.bar is not None else REPEAT)
@@ -2476,40 +2486,39 @@ class Report:
     def finish(self, status: int) -> None:
         """Print the document."""
         if self.document is not None:
-            self.say(sys.stdout, json.dumps({**self.document, "status": status}, indent=1))
+            print(json.dumps({**self.document, "status": status}, indent=1))
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
 
     def data(self, text: str) -> None:
         """A line that was asked for."""
-        if self.document is None:
-            self.say(sys.stdout, printable(text))
+        self.say(None if self.document is not None else sys.stdout, text)
 
-    def say(self, stream: TextIO, text: str) -> None:
-        """Print; when nobody reads any more, the work goes on without words."""
+    def line(self, text: str = "") -> None:
+        """A line that goes along."""
+        self.say(None if self.quiet else sys.stdout, text)
+
+    def note(self, text: str) -> None:
+        """Something good to know, which is no data."""
+        self.say(None if self.quiet else sys.stderr, text)
+
+    def error(self, error: object) -> None:
+        """A sentence about what went wrong; that another run is at work cron need not hear of."""
+        self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
+        self.say(None if self.quiet and isinstance(error, LockedError) else sys.stderr, f"gridsync: {error}")
+
+    def say(self, stream: TextIO | None, text: str) -> None:
+        """Print, unless to no stream, and log; when nobody reads any more, the work goes on without words."""
+        text = printable(text)
+        log.info("%s", text)
+        if stream is None:
+            return
         if self.live:
             self.live.clear()
         try:
             print(text, file=stream, flush=stream is sys.stderr)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-    def line(self, text: str = "") -> None:
-        """A line that goes along."""
-        if not self.quiet:
-            self.data(text)
-
-    def error(self, error: object) -> None:
-        """A sentence about what went wrong; that another run is at work cron need not hear of."""
-        if self.quiet and isinstance(error, LockedError):
-            return
-        self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
-        self.say(sys.stderr, f"gridsync: {printable(str(error))}")
-
-    def note(self, text: str) -> None:
-        """Something good to know, which is no data."""
-        if not self.quiet:
-            self.say(sys.stderr, printable(text))
 
     def configuration(self, settings: Settings) -> None:
         """The banner and the block below it."""
@@ -2650,6 +2659,16 @@ class Report:
             f"verified by checksum: {tally.checked}, by size only: {tally.sized}"
         )
 
+    def verified(self, tally: Tally) -> None:
+        """The last line of a run that reads files again."""
+        rate = tally.received / max(time.monotonic() - tally.began, 0.001)
+        good = tally.checked + tally.sized
+        self.put(verify={"good": good, "damaged": tally.failed, "checked": tally.checked, "sized": tally.sized})
+        self.line(
+            f"Verified: {good}, damaged: {tally.failed}; {size_text(tally.received)} at {size_text(rate)}/s; "
+            f"verified by checksum: {tally.checked}, by size only: {tally.sized}"
+        )
+
     def follow(self) -> LiveLine:
         """A line for progress, which others may be printed above."""
         self.live = LiveLine(self.is_terminal, self.quiet)
@@ -2683,8 +2702,9 @@ class Flight(Protocol):
 class Progress:
     """The manual's line while files are copied."""
 
-    def __init__(self, report: Report, flight: Flight, tally: Tally):
+    def __init__(self, report: Report, flight: Flight, tally: Tally, verb: str = "Copied"):
         self.live = report.follow()
+        self.verb = verb
         self.files = 0
         self.size = 0
         self.flight = flight
@@ -2714,7 +2734,7 @@ class Progress:
         rate = self.rate.at(self.tally.received + sum(list(self.flight.received.values())))
         eta = duration_text((self.size - total) / rate) if rate >= 1 else "?"
         self.text = (
-            f"Copied files: {self.done}/{self.files}, current: {size_text(current)}, "
+            f"{self.verb} files: {self.done}/{self.files}, current: {size_text(current)}, "
             f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(rate)}/s, ETA={eta}"
         )
         self.live.show(self.text)
@@ -2780,7 +2800,6 @@ class Aside:
     def __init__(self) -> None:
         self.asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self.labour, daemon=True)
-        self.thread.start()
 
     def labour(self) -> None:
         """What the thread does."""
@@ -2797,6 +2816,8 @@ class Aside:
             except BaseException as error:  # raised again in the main thread
                 box.put((None, error))
 
+        if not self.thread.is_alive():
+            self.thread.start()
         self.asked.put(work)
         while True:
             with contextlib.suppress(queue.Empty):
@@ -3060,6 +3081,42 @@ class Copier:
         return body.checksum
 
 
+class Rereader:
+    """Reads files that are here again, and compares them with the catalog."""
+
+    def __init__(self, output_dir: str, stopping: threading.Event):
+        self.output_dir = output_dir
+        self.stopping = stopping
+        self.flying: dict[str, int] = {}  # bytes so far of the files being read
+        self.received = self.flying
+
+    def reread(self, row: Row) -> Outcome:
+        """Whether a file still is what it was when it came."""
+        expected = row.checksum if row.size else ""
+
+        def seen(remaining: int) -> None:
+            self.flying[row.path] = row.size - remaining
+            if self.stopping.is_set():
+                raise FileError("interrupted")
+
+        try:
+            final = local_path(self.output_dir, row.path)
+            if is_gone(row, local_file(final)):
+                return self.damaged(row, "is not here any more, or has another size")
+            if expected and checksum_of(final, checksum_kind(expected, True), row.size, seen) != expected:
+                return self.damaged(row, f"is damaged: its checksum is not {expected}")
+        except GridError as error:
+            return Outcome(row, "interrupted") if self.stopping.is_set() else self.damaged(row, str(error))
+        finally:
+            self.flying.pop(row.path, None)
+        return Outcome(row._replace(verified=checksum_kind(expected, True), error=""), "verified", row.size)
+
+    def damaged(self, row: Row, reason: str) -> Outcome:
+        """A file that is to be fetched again."""
+        error = f"{row.path}: {reason}; --start --overwrite fetches it again"
+        return Outcome(with_error(row._replace(downloaded=False, verified=""), error), "failed")
+
+
 # == Steps ====================================================================
 # What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
@@ -3127,19 +3184,25 @@ class Run:
         return rows
 
 
+def copied(run: Run, rows: list[Row]) -> list[Row]:
+    """Those of the rows that were copied, as long as there is the folder to look for them."""
+    here = [row for row in rows if row.downloaded]
+    folder = run.settings.output_dir
+    if here and not os.path.isdir(folder):
+        raise DiskError(
+            f"{len(here)} files were copied to {folder}, which is not there: is a disk not mounted? "
+            "To copy them again make the folder, or choose another --output_dir"
+        )
+    return here
+
+
 def reconciled(run: Run) -> list[Row]:
     """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
     rows = run.rows()
     folder = run.settings.output_dir
-    here = sum(row.downloaded for row in rows)
-    if here and not os.path.isdir(folder):
-        raise DiskError(
-            f"{here} files were copied to {folder}, which is not there: is a disk not mounted? "
-            "To copy them again make the folder, or choose another --output_dir"
-        )
-    gone = [row for row in rows if row.downloaded and is_gone(row, local_file(os.path.join(folder, row.path)))]
+    gone = [row for row in copied(run, rows) if is_gone(row, local_file(os.path.join(folder, row.path)))]
     run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
-    return run.catalog().matching(run.scope) if gone else rows
+    return run.rows() if gone else rows
 
 
 def located(run: Run, rows: list[Row]) -> list[Row]:
@@ -3495,6 +3558,33 @@ def do_start(run: Run) -> int:
     return 1 if tally.failed or tally.waiting or failures else 0
 
 
+def do_verify(run: Run) -> int:
+    """read the local files again and compare them with the catalog"""
+    rows, tally = copied(run, run.rows()), Tally()
+    rereader = Rereader(run.settings.output_dir, run.patience.stopping)
+    progress = Progress(run.report, rereader, tally, "Verified")
+    crew = Crew(rereader.reread, run.settings.threads, run.patience)
+    try:
+        with crew:
+            for row in rows:
+                progress.expect(row)
+                crew.add(row)
+            while crew.pending:
+                outcomes = crew.landed(TICK)
+                run.catalog().put(new.row for new in outcomes if new.row != run.catalog().row(new.row))
+                for outcome in outcomes:
+                    tally.count(outcome)
+                    progress.landed(outcome)
+                    if outcome.done == "failed":
+                        run.report.error(outcome.row.error)
+                progress.show()
+                crew.check()
+    finally:
+        progress.close(sys.exc_info()[0])
+        run.report.verified(tally)
+    return 1 if tally.failed else 0
+
+
 def do_release(run: Run) -> int:
     """release all files from disk"""
     pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
@@ -3555,6 +3645,7 @@ OPTIONS = (
     Option("force", "force the download of offline files (much slower)"),
     Option("nochecksum", "remove the checksum on each downloaded file"),
     Option("overwrite", "overwrite already downloaded files"),
+    Option("verify", do=do_verify),
     Option("release", do=do_release),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
     Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),
@@ -3562,6 +3653,7 @@ OPTIONS = (
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "where Grid.conf and grid_summary.csv are (default: $GRIDSYNC_DIR, else here)", "DIR"),
     Option("quiet", "no progress and no chatter; errors still on stderr"),
+    Option("log_file", "write everything with time stamps to this file too", "FILE"),
     Option("debug", "show versions, tracebacks and each request"),
     Option("version", "show the version and exit"),
 )
@@ -3667,6 +3759,23 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     return status
 
 
+def start_logging(debug: bool, log_file: str | None) -> None:
+    """Log requests to the screen, if they are wanted there, and all that is said to a file."""
+    logging.raiseExceptions = False  # a log that can't be written holds up no work
+    log.setLevel(logging.DEBUG if debug else logging.INFO)  # ours alone: urllib3's would show what is secret in a URL
+    if debug:
+        screen = logging.StreamHandler()
+        screen.addFilter(lambda record: record.levelno == logging.DEBUG)
+        log.addHandler(screen)
+    if log_file:
+        try:
+            file = logging.FileHandler(os.path.expanduser(log_file), encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise DiskError(f"the log file {log_file} can't be written: {error.strerror}") from error
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(file)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit status."""
     if arguments is None:  # names on the grid are in UTF-8, whatever the locale is
@@ -3691,9 +3800,8 @@ def main(arguments: list[str] | None = None) -> int:
         if others:
             parser.error(f"{others[0]!r} belongs to no option (is a pattern without quotes?)")
         report = Report(options.quiet, options.verbose, options.json)
+        start_logging(options.debug, options.log_file)
         if options.debug:
-            log.addHandler(logging.StreamHandler())  # ours alone: urllib3's would show what is secret in a URL
-            log.setLevel(logging.DEBUG)
             log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
         status = run_commands(options, report)
     except GridError as error:

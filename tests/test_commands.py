@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,72 @@ def test_folders_that_listings_show_are_kept_for_the_tab_key(three, folder, monk
     assert noted.read_text() == f"CNAF\t{folder}/sub\n" + before and gone in before
     three("--from LYON --build_list")
     assert gone not in noted.read_text() and f"LYON\t{folder}/sub\n" in noted.read_text()
+
+
+def flip(path: Path, at: int) -> None:
+    """Damage a byte of a file, behind the back of its size and time."""
+    times = path.stat()
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize(("name", "at"), [("small", 0), ("sub/big", BIG // 2), ("sub/big", BIG - 1)])
+def test_verify_finds_a_flipped_byte_and_overwrite_mends_that_file_alone(three, folder, name, at):
+    three("--start")
+    path, log = f"{folder}/{name}", three.grid.door.log
+    log.clear()
+    assert "Verified: 3, damaged: 0; 3.0 MB at " in three("--verify").out
+    flip(three.data / path, at)
+    status, out, err = three("--verify")
+    assert status == 1 and "Verified: 2, damaged: 1; " in out and "by checksum: 1, by size only: 1\n" in out
+    assert err.count("\n") == 1 and f"gridsync: {path}: is damaged: its checksum is not adler32:" in err
+    assert log.count() == 0
+    assert three("--start").status == 1
+    log.clear()
+    status, out, _ = three("--start --overwrite")
+    assert status == 0 and "Copied: 1, skipped: 2, failed: 0" in out
+    assert {entry.path for entry in log.matching(method="GET") if folder in entry.path} == {f"/agata/{path}"}
+    assert three("--verify --quiet") == (0, "", "")
+    assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
+    assert "Copied: 3, skipped: 0" in three("--start --overwrite").out
+
+
+def test_verify_names_what_is_gone_and_start_fetches_it_again(three, folder):
+    three("--start")
+    (three.data / folder / "small").unlink()
+    status, _, err = three("--verify")
+    assert status == 1 and f"{folder}/small: is not here any more, or has another size; --start" in err
+    assert "Copied: 1, skipped: 2" in three("--start").out
+    assert three("--verify").status == 0
+
+
+def test_verify_says_what_it_can_know_by_size_only(user, folder, monkeypatch):
+    user.grid.tree.add(f"agata/{folder}/file", 1000, checksums=())
+    user(f"--input_dir {folder} --build_list --start")
+    assert "verified by checksum: 0, by size only: 1\n" in user("--verify").out
+
+
+def test_verify_on_a_terminal_shows_how_far_it_is(three):
+    three("--start")
+    assert "Verified files: 3/3, current: 0.0 B, total: 3.0 MB/3.0 MB, rate=" in on_a_terminal(three, "--verify")
+
+
+def test_the_log_file_has_everything_with_its_time(three, folder):
+    log = three.folder / "run.log"
+    assert three(f"--start --quiet --log_file={log}") == (0, "", "")
+    assert three(f"--ls_dir {folder}/nothing --log_file={log}").status == 2
+    lines = log.read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line) for line in lines)
+    said = [line[24:] for line in lines]
+    assert f"OUTPUTDIR           : {three.data}" in said and any(line.startswith("Copied: 3, ") for line in said)
+    assert said[-1].startswith("gridsync: ") and "there is no such file or folder" in said[-1]
+
+
+def test_a_log_file_that_can_not_be_made_is_said_before_anything_is_done(three):
+    status, out, err = three("--start --log_file=/nonexistent/run.log")
+    assert (status, out) == (5, "") and err.startswith("gridsync: the log file /nonexistent/run.log can't be written")
 
 
 def test_a_second_start_copies_nothing(three):

@@ -20,6 +20,7 @@ Sections, each using only those above it:
   Report        everything that is printed
   Engine        threads, retries, waiting
   Steps         what commands are made of
+  Sync          everything until it is done, side by side
   Commands      one function an action
   Command line  the option table, the parser, main
 
@@ -46,6 +47,7 @@ import os
 import queue
 import random
 import re
+import signal
 import stat
 import struct
 import sys
@@ -58,6 +60,8 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, 
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
+    import socket
+
     import requests
 
 __version__ = "0.1.0"
@@ -116,6 +120,10 @@ class NotFound(FileError):
 
 class Forbidden(FileError):
     status = 4
+
+
+class Mismatch(FileError):
+    """The bytes that arrived are not those that the door's checksum is of."""
 
 
 class TooMany(FileError):
@@ -232,6 +240,7 @@ class Wishes(NamedTuple):
     force: bool = False
     dry_run: bool = False
     start: bool = False
+    sync: bool = False
 
 
 class Scope(NamedTuple):
@@ -263,6 +272,19 @@ class Staging(NamedTuple):
         return not self.done and not self.failure
 
 
+class Polled(NamedTuple):
+    """What staging requests have brought since they were last asked."""
+
+    still: list[Row]  # they wait
+    ended: list[Row]
+    stuck: list[Row]  # those that have waited for much too long
+    since: float  # since when the first of these
+
+    def failed(self) -> list[Row]:
+        """The files that the site could not bring."""
+        return [row for row in self.ended if row.error and not row.request]
+
+
 WAITING = Staging(False)
 FORGOTTEN = Staging(True)  # the request is not known any more: what it has done, the locality shows
 
@@ -271,7 +293,7 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, skipped, failed
+    done: str  # copied, skipped, verified, interrupted, failed
     received: int = 0
     fault: GridError | None = None
 
@@ -288,8 +310,8 @@ class Tally:
     def count(self, outcome: Outcome) -> None:
         """Add one file."""
         self.received += outcome.received
-        if outcome.done == "failed":
-            self.failed += 1
+        if outcome.done in ("failed", "interrupted"):
+            self.failed += outcome.done == "failed"
             return
         self.copied += outcome.done == "copied"
         self.skipped += outcome.done != "copied"
@@ -470,6 +492,9 @@ def replacing(path: str) -> Iterator[TextIO]:
         os.replace(beside, path)
     except OSError as error:
         raise DiskError(f"{path} can't be written: {error.strerror}") from error
+    finally:  # after Ctrl-C too: what stays would take the room of a whole catalog
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
 
 
 def with_setting(text: str, section: str, key: str, value: str) -> str:
@@ -747,6 +772,15 @@ def read_proxy(path: str) -> Proxy:
 def proxy_file() -> str:
     """Where the user's proxy is, or would be."""
     return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
+
+
+def stamp_of(path: str) -> tuple[int, int]:
+    """What changes when a file is put in the place of another."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino
 
 
 def valid_proxy(vo: str, now: float) -> Proxy:
@@ -1051,6 +1085,8 @@ class Catalog:
             whole = lines.line_num
             try:
                 for cells in lines:
+                    if len(cells) < len(header):  # cut in its site, it would be read as another one's
+                        raise ValueError(fault_of(cells))
                     self.hold(row_of(cells))
                     whole = lines.line_num
             except (ValueError, csv.Error) as error:
@@ -1083,7 +1119,7 @@ class Catalog:
         """The present state of a row."""
         return self.rows[row.site][row.path]
 
-    def paths(self, site: str) -> Container[str]:
+    def by_path(self, site: str) -> dict[str, Row]:
         """The files of a site."""
         return self.rows.setdefault(site, {})
 
@@ -1120,6 +1156,7 @@ class Catalog:
             if durable:
                 os.fsync(self.tail.fileno())
         except OSError as error:
+            self.is_stale = True  # half of the line may stand there
             raise DiskError(f"{self.path} can't be written: {error.strerror}") from error
 
     def replace(self, rows: Iterable[Row]) -> None:
@@ -1133,8 +1170,9 @@ class Catalog:
     def save(self) -> None:
         """Make the file whole again: a row a file, in path order."""
         if self.tail is not None:
-            self.tail.close()
-            self.tail = None
+            tail, self.tail = self.tail, None
+            with contextlib.suppress(OSError):  # what a full disk did not take comes with the whole
+                tail.close()
         if not self.is_stale or self.is_frozen:
             return
         with replacing(self.path) as file:
@@ -1178,10 +1216,20 @@ class Lock:
             raise LockedError(f"another gridsync ({holder}) is at work in {folder}; try again later") from error
         except OSError as error:
             raise DiskError(f"{self.path} can't be locked: {error.strerror}") from error
-        self.file.truncate(0)
-        self.file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n")
-        self.file.flush()
+        with contextlib.suppress(OSError):  # a full disk takes no word, and the lock holds without
+            self.file.truncate(0)
+            self.file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n")
+            self.file.flush()
+        self.sweep()
         return self
+
+    def sweep(self) -> None:
+        """Remove what killed runs have left of catalogs; only who holds the lock writes any."""
+        folder = os.path.dirname(self.path) or os.curdir
+        for name in os.listdir(folder):
+            if re.fullmatch(r"grid_summary\.csv\.\d+", name):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
@@ -1487,6 +1535,9 @@ class Body(Protocol):
     def close(self) -> None:
         """Let go of the connection."""
 
+    def hang_up(self) -> None:
+        """Wake a thread that waits for bytes, if that can be done."""
+
 
 class Storage(Protocol):
     """A site, whichever engine speaks to it."""
@@ -1593,8 +1644,9 @@ class Answer:
         self.status = response.status_code
         self.beginning: bytes | None = None  # of a drained body
         connection = response.raw._connection  # only there can the time-out change between first byte and next
-        if connection is not None and connection.sock is not None:
-            connection.sock.settimeout(silence)
+        self.socket: socket.socket | None = connection.sock if connection is not None else None
+        if self.socket is not None:
+            self.socket.settimeout(silence)
 
     def header(self, name: str) -> str:
         """A header, or empty."""
@@ -1618,6 +1670,14 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON; ValueError if it is none."""
         return json.loads(self.content())
+
+    def hang_up(self) -> None:
+        """End the connection under a thread that reads from it."""
+        import socket
+
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would pull the rug from the reader
 
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
@@ -1663,12 +1723,14 @@ class Http:
         self.local = threading.local()
 
     def session(self) -> requests.Session:
-        """The session of this thread, whose connections no other thread uses."""
+        """The session of this thread, whose connections no other thread uses; a new one for a new proxy."""
         import http.cookiejar
 
         import requests
 
-        if not hasattr(self.local, "session"):
+        stamp = stamp_of(self.proxy)
+        if getattr(self.local, "stamp", None) != stamp:
+            self.local.stamp = stamp
             session = requests.Session()
             session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
             session.trust_env = False  # the environment's CA bundle would win over the Grid's
@@ -1745,6 +1807,10 @@ class HttpBody:
     def close(self) -> None:
         """Let go of the connection."""
         self.answer.response.close()
+
+    def hang_up(self) -> None:
+        """Wake a thread that waits for bytes: none will come any more."""
+        self.answer.hang_up()
 
 
 def resized(place: str, found: object, size: int) -> FileError:
@@ -2034,6 +2100,7 @@ TAPE_SCHEMES = ("srm", "https", "davs")
 GFAL_ERRORS = (
     Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
     Saying(r"HTTP 401", CredentialError, "{place}: the door does not accept your proxy ({text}); see --proxy_status"),
+    Saying(r"HTTP 415", FileError, "{place}: is on tape only; --bring_online has it brought to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
     Saying(r"authentication methods failed", CredentialError,
@@ -2084,6 +2151,9 @@ class Gfal2Body:
     def close(self) -> None:
         """Nothing to do: an open file ends with its last reference, and after an error it is not used again."""
 
+    def hang_up(self) -> None:
+        """Nothing to do: gfal2 can't be woken, so its threads are left behind."""
+
 
 class Gfal2Storage:
     """A site through gfal2."""
@@ -2106,6 +2176,7 @@ class Gfal2Storage:
         gfal_log.propagate = False
         gfal_log.addHandler(logging.NullHandler())
         self.gfal2 = gfal2
+        self.proxy = proxy
         self.timeout = site.first_byte
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
@@ -2118,8 +2189,10 @@ class Gfal2Storage:
         self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
 
     def context(self) -> Any:
-        """The context of this thread: cancelling, options and credentials are a context's own."""
-        if not hasattr(self.local, "context"):
+        """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
+        stamp = stamp_of(self.proxy)
+        if getattr(self.local, "stamp", None) != stamp:
+            self.local.stamp = stamp
             context = self.gfal2.creat_context()
             context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
             context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
@@ -2259,11 +2332,15 @@ class Gfal2Storage:
             raise gfal_error(errors[0], urls[0])
 
 
+def needs_proxy(site: Site) -> bool:
+    """Whether a site is shown a proxy."""
+    return not site.token and urlsplit(site.server).scheme not in ("file", "sftp")
+
+
 def storage_of(site: Site, vo: str, conf: str) -> Storage:
     """A site by its engine, once there is a credential to show it."""
     token = Token(site.token, conf) if site.token else None
-    is_open = token or urlsplit(site.server).scheme in ("file", "sftp")
-    proxy = "" if is_open else valid_proxy(vo, time.time()).path
+    proxy = valid_proxy(vo, time.time()).path if needs_proxy(site) else ""
     if token:
         token.value()
     if site.engine == "gfal2":
@@ -2350,6 +2427,16 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
     return kept + [new_row(entry, scope.site) for entry in listed.values()]
 
 
+def plan_wave(rows: Iterable[Row], room: int) -> list[Row]:
+    """Those of the files, from the first on, that the disk can hold together."""
+    wave = []
+    for row in rows:
+        if row.size <= room:
+            wave.append(row)
+            room -= row.size
+    return wave
+
+
 def plan_staging(rows: Iterable[Row]) -> list[Row]:
     """The files to ask for: all still to be copied that no request holds, so that none leaves the disk again."""
     return [row for row in rows if not row.downloaded and not row.request and row.size]
@@ -2426,45 +2513,49 @@ def plain(record: Entry | Row | Totals) -> dict[str, Any]:
 
 
 class LiveLine:
-    """A line that is redrawn on a terminal; elsewhere it is printed after a second and then every half minute."""
+    """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
 
     def __init__(self, is_terminal: bool, quiet: bool):
+        self.is_terminal = is_terminal
         self.quiet = quiet
         self.due = time.monotonic() + (0 if is_terminal else 1)
         self.log_due = time.monotonic() + 1
-        self.bar: Any = None
-        if is_terminal and not quiet:
-            from tqdm import tqdm
+        self.bars: list[Any] = []  # one a line
 
-            self.bar = tqdm(bar_format="{desc}", file=sys.stderr, leave=False)
-
-    def show(self, text: str) -> None:
-        """Put a new text on the line, if it is time."""
+    def show(self, *texts: str) -> None:
+        """Put new texts on the lines, if it is time."""
         now = time.monotonic()
         if now >= self.log_due:
             self.log_due = now + REPEAT
-            log.info("%s", text)
+            for text in texts:
+                log.info("%s", text)
         if self.quiet or now < self.due:
             return
-        self.due = now + (REDRAW if self.bar is not None else REPEAT)
-        if self.bar is not None:
-            import shutil
+        self.due = now + (REDRAW if self.is_terminal else REPEAT)
+        if not self.is_terminal:
+            print(*texts, sep="\n", file=sys.stderr, flush=True)
+            return
+        import shutil
 
-            self.bar.set_description_str(text[: shutil.get_terminal_size().columns - 1])
-        else:
-            print(text, file=sys.stderr, flush=True)
+        from tqdm import tqdm
+
+        while len(self.bars) < len(texts):
+            self.bars.append(tqdm(bar_format="{desc}", file=sys.stderr, leave=False, position=len(self.bars)))
+        for bar, text in zip(self.bars, texts):
+            bar.set_description_str(text[: shutil.get_terminal_size().columns - 1])
 
     def clear(self) -> None:
         """Make room for another line."""
-        if self.bar is not None:
-            self.bar.clear()
+        for bar in self.bars:
+            bar.clear()
 
-    def close(self, text: str = "") -> None:
-        """End the line; on a terminal its last text stays."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-            if text:
+    def close(self, *texts: str) -> None:
+        """End the lines; on a terminal their last texts stay."""
+        for bar in reversed(self.bars):
+            bar.close()
+        self.bars.clear()
+        if self.is_terminal and not self.quiet:
+            for text in filter(None, texts):
                 print(text, file=sys.stderr, flush=True)
 
 
@@ -2476,6 +2567,7 @@ class Report:
         self.verbose = verbose
         self.document: dict[str, Any] | None = {} if as_json else None
         self.is_terminal = sys.stderr.isatty()
+        self.last_error = ""
         self.live: LiveLine | None = None
 
     def put(self, **parts: object) -> None:
@@ -2503,7 +2595,10 @@ class Report:
         self.say(None if self.quiet else sys.stderr, text)
 
     def error(self, error: object) -> None:
-        """A sentence about what went wrong; that another run is at work cron need not hear of."""
+        """A sentence about what went wrong, but once; that another run is at work cron need not hear of."""
+        if str(error) == self.last_error:  # the catalog, say, which is tried once more in the end
+            return
+        self.last_error = str(error)
         self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
         self.say(None if self.quiet and isinstance(error, LockedError) else sys.stderr, f"gridsync: {error}")
 
@@ -2611,14 +2706,6 @@ class Report:
         ):
             self.line(f"[catalog] {text}")
 
-    def stuck(self, row: Row, count: int, since: float) -> None:
-        """That files are on their way from tape for much too long."""
-        others = f" and {count - 1} more" if count > 1 else ""
-        self.error(
-            f"{row.path}{others}: stuck on the way from tape since {moment_text(since)}; the site's pools may be full: "
-            "give back with --release what you do not fetch, or ask the site"
-        )
-
     def starting(self, files: int, settings: Settings) -> None:
         """That a copy begins."""
         self.line(
@@ -2675,6 +2762,15 @@ class Report:
         return self.live
 
 
+def stuck_text(polled: Polled) -> str:
+    """The sentence for files that are on their way from tape for much too long."""
+    others = f" and {len(polled.stuck) - 1} more" if len(polled.stuck) > 1 else ""
+    return (
+        f"{polled.stuck[0].path}{others}: stuck on the way from tape since {moment_text(polled.since)}; the site's "
+        "pools may be full: give back with --release what you do not fetch, or ask the site"
+    )
+
+
 class Rate:
     """Bytes a second over the last half minute."""
 
@@ -2712,6 +2808,7 @@ class Progress:
         self.done = 0
         self.bytes = 0
         self.rate = Rate()
+        self.above = ""  # a line above it
         self.text = ""
 
     def expect(self, row: Row) -> None:
@@ -2723,7 +2820,7 @@ class Progress:
         """One file more is here, or given up."""
         if outcome.done == "failed":
             self.size -= outcome.row.size
-        else:
+        elif outcome.done != "interrupted":
             self.done += 1
             self.bytes += outcome.row.size
 
@@ -2732,18 +2829,19 @@ class Progress:
         current = sum(list(self.flight.flying.values()))
         total = self.bytes + current
         rate = self.rate.at(self.tally.received + sum(list(self.flight.received.values())))
-        eta = duration_text((self.size - total) / rate) if rate >= 1 else "?"
+        left = self.size - total
+        eta = duration_text(left / max(rate, 1)) if rate >= 1 or not left else "?"
         self.text = (
             f"{self.verb} files: {self.done}/{self.files}, current: {size_text(current)}, "
             f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(rate)}/s, ETA={eta}"
         )
-        self.live.show(self.text)
+        self.live.show(*filter(None, (self.above, self.text)))
 
     def close(self, broken: object) -> None:
         """Leave the line as it was last seen, if something broke; else as it is now."""
         if not broken:
             self.show()
-        self.live.close(self.text)
+        self.live.close(self.above, self.text)
 
 
 def walk_text(folders: int, files: int, size: int) -> str:
@@ -2766,7 +2864,9 @@ LISTINGS = 4  # folders listed at once
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
-FAREWELL = 5.0  # seconds that threads have to end
+FAREWELL = 3.0  # seconds that threads have to end
+CHECK = 60.0  # seconds between two looks at the credential
+SOON = 12 * 3600.0  # a credential that ends within so many seconds is announced
 
 
 class Patience:
@@ -2966,6 +3066,7 @@ class Copier:
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
+        self.bodies: set[Body] = set()  # that arrive just now
 
     def copy(self, work: tuple[Row, Action]) -> Outcome:
         """One file, from the first byte to its name, or why not."""
@@ -2977,12 +3078,20 @@ class Copier:
             patience = self.tape_patience if row.locality is Locality.NEARLINE else self.patience
             copied = patience.call(self.attempt, row, final, progress=lambda: self.flying.get(row.path, 0))
         except (FileError, DoorError) as error:
-            return Outcome(with_error(row, str(error)), "failed", self.received.pop(row.path, 0), error)
+            if self.patience.stopping.is_set():
+                return Outcome(row, "interrupted", self.received.pop(row.path, 0))
+            text = str(error) if row.path in str(error) else f"{row.path}: {error}"
+            return Outcome(with_error(row, text), "failed", self.received.pop(row.path, 0), error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
             return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.received.pop(row.path, 0))
         finally:
             self.flying.pop(row.path, None)
         return Outcome(copied, "copied", self.received.pop(row.path, 0))
+
+    def hang_up(self) -> None:
+        """Wake the threads that wait for bytes, once they are told to stop."""
+        for body in list(self.bodies):
+            body.hang_up()
 
     def adopt(self, row: Row, final: str) -> Outcome:
         """Take a file that is here already for the one of the catalog, if it is."""
@@ -3022,7 +3131,7 @@ class Copier:
         received = part.checksum(checksum_kind(expected, True))
         if received != expected:
             part.restart(1)
-            raise FileError(
+            raise Mismatch(
                 f"{row.path}: the door says {expected}, what arrived has {received}; "
                 "if it stays so ask the site, or take it unverified with --nochecksum",
                 passing=True,
@@ -3062,6 +3171,7 @@ class Copier:
         except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
             self.patience.stopping.wait(1)
             body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
+        self.bodies.add(body)
         try:
             if body.start != segment.at():
                 self.whole.add(row.path)
@@ -3073,8 +3183,9 @@ class Copier:
                 if failures or segment.at() == segment.stop:
                     break
                 if self.patience.stopping.is_set():
-                    raise FileError(f"{row.path}: interrupted; the next --start goes on from here")
+                    raise FileError("interrupted")
         finally:
+            self.bodies.discard(body)
             body.close()
         if segment.at() < segment.stop and not failures:
             raise FileError(f"{row.path}: {part.received()} of {row.size} bytes arrived", passing=True)
@@ -3121,6 +3232,10 @@ class Rereader:
 # What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
 
+def idle() -> None:
+    """Nothing, for a while."""
+
+
 class Run:
     """What the commands of one command line work with."""
 
@@ -3134,7 +3249,7 @@ class Run:
         self.scope = scope_of(self.settings)
         self.patience = Patience(self.settings.retries)
         self.aside = Aside()
-        self.tick: Callable[[], None] = lambda: None  # what is done while a verb of the site takes its time
+        self.tick = idle  # what is done while a verb of the site takes its time
         self.held = contextlib.ExitStack()
         self.opened: Storage | None = None
         self.conf = config.path
@@ -3143,6 +3258,23 @@ class Run:
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
         """What a verb of the site gives, tried again where that may help."""
         return self.aside.result(lambda: self.patience.call(verb, *arguments), self.tick)
+
+    def check_credential(self) -> None:
+        """Raise CredentialError when the proxy has ended; a token is looked at with each request."""
+        if needs_proxy(self.settings.site):
+            valid_proxy(self.settings.vo, time.time())
+
+    def announce_end(self) -> None:
+        """Say before a long run when the proxy ends, if that is soon."""
+        if not needs_proxy(self.settings.site):
+            return
+        proxy, now = valid_proxy(self.settings.vo, time.time()), time.time()
+        ends = min(proxy.ends, proxy.attribute_ends)
+        if ends - now < SOON:
+            self.report.note(
+                f"Your proxy is good until {moment_text(ends)} ({duration_text(ends - now)}); "
+                "make a new one in time with --new_proxy, a run that is at work takes it up"
+            )
 
     def storage(self) -> Storage:
         """The site, once there is a proxy to show it."""
@@ -3184,23 +3316,27 @@ class Run:
         return rows
 
 
+def here(run: Run, row: Row) -> LocalFile | None:
+    """What is here under a file's name."""
+    return local_file(os.path.join(run.settings.output_dir, row.path))
+
+
 def copied(run: Run, rows: list[Row]) -> list[Row]:
     """Those of the rows that were copied, as long as there is the folder to look for them."""
-    here = [row for row in rows if row.downloaded]
+    there = [row for row in rows if row.downloaded]
     folder = run.settings.output_dir
-    if here and not os.path.isdir(folder):
+    if there and not os.path.isdir(folder):
         raise DiskError(
-            f"{len(here)} files were copied to {folder}, which is not there: is a disk not mounted? "
+            f"{len(there)} files were copied to {folder}, which is not there: is a disk not mounted? "
             "To copy them again make the folder, or choose another --output_dir"
         )
-    return here
+    return there
 
 
 def reconciled(run: Run) -> list[Row]:
     """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
     rows = run.rows()
-    folder = run.settings.output_dir
-    gone = [row for row in copied(run, rows) if is_gone(row, local_file(os.path.join(folder, row.path)))]
+    gone = [row for row in copied(run, rows) if is_gone(row, here(run, row))]
     run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
     return run.rows() if gone else rows
 
@@ -3215,8 +3351,35 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
     return moved
 
 
-def poll(run: Run, rows: list[Row]) -> tuple[list[Row], int]:
-    """Ask the requests that hold these rows how far they are; the rows that still wait, and how many have failed."""
+def listed(run: Run) -> Walk:
+    """Bring the catalog up to date with what the site has in the folder."""
+    if not run.settings.input_dir:
+        raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
+    catalog, storage = run.catalog(), run.storage()
+    walk = Walk(storage, run.patience)
+    live = run.report.follow() if run.tick is idle else None
+
+    def tick() -> None:
+        run.tick()
+        if live:
+            live.show(walk_text(len(walk.folders), len(walk.entries), walk.size))
+
+    walk.run(run.scope.folder, tick)
+    if live:
+        live.close()
+    walk.note_emptied(catalog.matching(run.scope))
+    run.remember(walk.folders, walk.folders)
+    catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
+    unknown = [row for row in catalog.matching(run.scope) if row.locality is Locality.UNKNOWN]
+    if run.call(storage.has_tape):
+        located(run, unknown)
+    else:
+        catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
+    return walk
+
+
+def poll(run: Run, rows: list[Row]) -> Polled:
+    """Ask the requests that hold these rows how far they are."""
     answers: dict[str, Staging] = {}
     for request, held in plan_release(rows):
         paths = [row.path for row in held]
@@ -3230,13 +3393,8 @@ def poll(run: Run, rows: list[Row]) -> tuple[list[Row], int]:
     still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
     planned = [plan_staged(row, answers[row.path]) for row in located(run, ended)]
     run.catalog().put(planned)
-    failed = [row for row in planned if row.error and not row.request]
-    for row in failed:
-        run.report.error(row.error)
     stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
-    if stuck:
-        run.report.stuck(stuck[0], len(stuck), answers[stuck[0].path].since)
-    return still, len(failed)
+    return Polled(still, planned, stuck, answers[stuck[0].path].since if stuck else 0)
 
 
 def ask(run: Run, rows: list[Row]) -> list[Row]:
@@ -3286,10 +3444,27 @@ def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
     return len(released), failures
 
 
+def told(run: Run, polled: Polled) -> int:
+    """Say which files could not be staged, and that some take too long; how many could not."""
+    for row in polled.failed():
+        run.report.error(row.error)
+    if polled.stuck:
+        run.report.error(stuck_text(polled))
+    return len(polled.failed())
+
+
+def release_copied(run: Run) -> list[GridError]:
+    """Give back all pins on what is here; what went wrong was said."""
+    _, failures = release(run, [row for row in run.catalog().matching(run.scope) if row.downloaded and row.request])
+    for failure in failures:
+        run.report.error(f"a pin stays, and --release will try again: {failure}")
+    return failures
+
+
 def looked_after(run: Run) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
     rows = located(run, [row for row in reconciled(run) if not row.downloaded])
-    return poll(run, [row for row in rows if row.is_staging()])[1]
+    return told(run, poll(run, [row for row in rows if row.is_staging()]))
 
 
 def check_room(folder: str, rows: list[Row]) -> None:
@@ -3300,6 +3475,9 @@ def check_room(folder: str, rows: list[Row]) -> None:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise DiskError(f"OUTPUTDIR {folder} can't be made: {error.strerror}; choose another --output_dir") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES)
+        raise DiskError(f"OUTPUTDIR {folder} can't be written: {reason}; choose another --output_dir")
     needed = sum(max(0, row.size - disk_usage(f"{os.path.join(folder, row.path)}.part")) for row in rows)
     free = free_space(folder)
     if needed > free:
@@ -3312,25 +3490,25 @@ def check_room(folder: str, rows: list[Row]) -> None:
 class Copying:
     """Files on their way here: each is noted in the catalog as it lands, and its pin given back."""
 
-    def __init__(self, run: Run, tally: Tally):
+    def __init__(self, run: Run, tally: Tally, landed: Callable[[Outcome], None]):
         self.run = run
         self.tally = tally
-        self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog().paths(run.scope.site))
+        self.landed = landed  # is told of each file
+        taken = run.catalog().by_path(run.scope.site)
+        self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, taken)
         self.progress = Progress(run.report, self.copier, tally)
         self.crew = Crew(self.copier.copy, run.settings.threads, run.patience)
         self.pinned: list[Row] = []
-        self.doors_shut = 0  # failures of the door, one after the other
-
-    def add(self, row: Row, action: Action) -> None:
-        """One more file to copy or adopt."""
-        self.progress.expect(row)
-        self.crew.add((row, action))
+        self.check_at = 0.0  # when the credential is looked at again
 
     def tick(self, timeout: float = 0) -> None:
         """Note what has landed, and redraw the line."""
         self.note(self.crew.landed(timeout))
         self.progress.show()
         self.crew.check()
+        if time.monotonic() >= self.check_at:
+            self.check_at = time.monotonic() + CHECK
+            self.run.check_credential()
 
     def note(self, outcomes: list[Outcome]) -> None:
         """Keep what became of files."""
@@ -3338,18 +3516,16 @@ class Copying:
         for outcome in outcomes:
             self.tally.count(outcome)
             self.progress.landed(outcome)
-            if outcome.done == "failed":
-                self.run.report.error(outcome.row.error)
-            else:
+            if outcome.done in ("copied", "skipped"):
                 self.run.report.landed(outcome)
                 self.pinned += [outcome.row] if outcome.row.request else []
-            self.doors_shut = self.doors_shut + 1 if isinstance(outcome.fault, DoorError) else 0
-            if outcome.fault and self.doors_shut >= DOORS_SHUT:
-                self.crew.failure = self.crew.failure or outcome.fault
+            elif isinstance(outcome.fault, Forbidden):
+                self.check_at = 0  # perhaps it is the credential
+            self.landed(outcome)
 
-    def release(self) -> None:
-        """Give back the pins of what is here, many at a time; what fails is for the next try."""
-        if len(self.pinned) >= MAX_PATHS:
+    def release(self, least: int) -> None:
+        """Give back the pins of what is here, when there are so many; what fails is for the next try."""
+        if len(self.pinned) >= least:
             some, self.pinned = self.pinned, []
             release(self.run, some)
 
@@ -3358,10 +3534,280 @@ class Copying:
         return self
 
     def __exit__(self, *broken: Any) -> None:
-        self.run.tick = lambda: None
+        self.run.tick = idle
         self.progress.close(broken[0])
+        if broken[0]:
+            self.run.patience.stopping.set()
+            self.copier.hang_up()
         self.crew.__exit__(*broken)
         self.note(self.crew.landed())
+
+
+# == Sync =====================================================================
+# The unattended run. The main thread goes round: it lists, asks for tape, polls and releases, each when it is due, and
+# whatever it waits for, files are fed to the crew and noted as they land.
+
+HOUR = 3600.0
+PATIENCE = 24 * HOUR  # seconds after which what does not get better is given up
+DEPTH = 50  # files that wait in front of the crew, besides one a thread
+FRESH = 600.0  # seconds for which a file that was on disk is taken to be there still
+
+
+class Polls:
+    """When each staging request is to be asked how far it is: less and less often while nothing happens."""
+
+    def __init__(self) -> None:
+        self.pauses: dict[str, float] = {}
+        self.dues: dict[str, float] = {}
+
+    def is_due(self, request: str, now: float) -> bool:
+        """Whether to ask now."""
+        return now >= self.dues.get(request, 0)
+
+    def asked(self, request: str, has_moved: bool, now: float) -> None:
+        """Take down what asking has brought."""
+        pause = 1.0 if has_moved else min(self.pauses.get(request, 1.0) * 1.5, POLL)
+        self.pauses[request] = pause
+        self.dues[request] = now + pause * random.uniform(0.8, 1.2)
+
+
+class Sync:
+    """Everything until it is done. Each file that is still to come is in one place of the five."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.tally = Tally()
+        self.tape: dict[str, Row] = {}  # on tape, to be asked for
+        self.staging: dict[str, dict[str, Row]] = {}  # asked for, by request
+        self.ready: dict[str, Row] = {}  # on disk
+        self.flying: dict[str, Row] = {}  # with the crew
+        self.late: dict[str, float] = {}  # has failed, and when it is tried again
+        self.lost: dict[str, str] = {}  # given up, and why
+        self.unread: dict[str, str] = {}  # folders that could not be listed, and why
+        self.seen: dict[str, float] = {}  # when a ready file was last known to be on disk
+        self.troubles: dict[str, tuple[float, int]] = {}  # since when and how often a file has failed
+        self.asked: dict[str, int] = {}  # how often a file was asked for
+        self.polls = Polls()
+        self.has_tape = run.call(run.storage().has_tape)
+        self.staged = 0  # bytes that came from tape
+        self.staged_rate = Rate()
+        self.shut: tuple[float, int] = (0, 0)  # since when and how often the site has failed
+        self.list_at = self.ask_at = self.poll_at = self.release_at = self.site_at = 0.0  # when each is due
+        self.copying = Copying(run, self.tally, self.landed)
+
+    def run_to_end(self, walk: Walk) -> None:
+        """Go round until nothing is left that waiting would bring."""
+        self.sort(walk, is_first=True)
+        with self.copying:
+            self.run.tick = self.tick
+            while self.tape or self.staging or self.ready or self.flying or self.late:
+                now = time.monotonic()
+                if now >= self.site_at:
+                    self.deal(now)
+                self.tick(TICK)
+
+    def tick(self, timeout: float = 0) -> None:
+        """Keep the crew busy, note what has landed, redraw the lines."""
+        self.feed()
+        rate = self.staged_rate.at(self.staged)
+        self.copying.progress.above = (
+            f"Tape: {len(self.tape)} waiting, {sum(map(len, self.staging.values()))} staging at {size_text(rate)}/s; "
+            f"disk: {len(self.ready)} to copy, {len(self.flying)} copying"
+        )
+        self.copying.tick(timeout)
+
+    def deal(self, now: float) -> None:
+        """Do with the site what is due; when it fails, leave it alone for a while."""
+        try:
+            if now >= self.list_at:
+                self.sort(listed(self.run))
+            self.wake(now)
+            self.look_again(now)
+            if now >= self.ask_at:
+                self.ask(now)
+            if now >= self.poll_at:
+                self.poll(now)
+            if now >= self.release_at:
+                self.release_at = now + 5
+                self.copying.release(1)
+            self.shut = (0, 0)
+        except DoorError as error:
+            since, count = self.shut[0] or now, self.shut[1]
+            if not error.passing or now - since > PATIENCE:
+                raise
+            log.info("the site is left alone for a while: %s", error)
+            self.shut = (since, count + 1)
+            self.site_at = time.monotonic() + min(600, 15 * 2**count) * random.uniform(0.5, 1)
+
+    def sort(self, walk: Walk, is_first: bool = False) -> None:
+        """Put every file of a new listing into its place."""
+        run = self.run
+        self.list_at = time.monotonic() + HOUR
+        for folder, failure in walk.failures.items():
+            if self.unread.get(folder) != str(failure):
+                run.report.error(failure)
+        self.unread = {folder: str(failure) for folder, failure in walk.failures.items()}
+        rows = reconciled(run) if run.catalog().matching(run.scope) else []
+        if is_first and run.wishes.overwrite:
+            again = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)[Action.COPY]
+            run.catalog().put(row._replace(downloaded=False, verified="") for row in again if row.downloaded)
+            rows = run.catalog().matching(run.scope)
+        self.tape, self.staging, self.ready = {}, {}, {}
+        known, self.lost = self.lost, {}
+        paths = {row.path for row in rows}
+        self.late = {path: due for path, due in self.late.items() if path in paths}
+        for row in rows:
+            if row.path not in self.flying and row.path not in self.late:
+                self.place(row, known, is_first)
+        progress = self.copying.progress
+        left = [row for row in rows if not row.downloaded and row.path not in self.lost]
+        progress.files, progress.size = progress.done + len(left), progress.bytes + sum(row.size for row in left)
+
+    def place(self, row: Row, known: Container[str] = (), is_first: bool = False) -> None:
+        """Put a file where it belongs now."""
+        wishes = self.run.wishes
+        action = copy_action(row, here(self.run, row), wishes.overwrite and not row.downloaded, wishes.force)
+        if action is Action.SKIP:
+            if is_first:
+                self.tally.count(Outcome(row, "skipped"))
+        elif action in (Action.ADOPT, Action.COPY):
+            self.ready[row.path] = row
+            self.seen[row.path] = time.monotonic()
+        elif action is not Action.WAIT:
+            self.give_up(row, f"{row.path}: {action.value}", known)
+        elif row.request:
+            self.staging.setdefault(row.request, {})[row.path] = row
+        elif self.has_tape:
+            self.tape[row.path] = row
+        else:
+            self.give_up(row, f"{row.path}: is on tape, and the site names no tape service; see TAPE_API", known)
+
+    def give_up(self, row: Row, reason: str, known: Container[str] = ()) -> None:
+        """Leave a file for another run, and say why, but once."""
+        self.run.check_credential()  # else it would be the reason
+        if row.path not in known:
+            self.run.report.error(reason)
+        self.lost[row.path] = reason
+        self.run.catalog().put([with_error(row, reason)])
+
+    def postpone(self, row: Row, reason: str) -> None:
+        """Try a file again later, as long as it has not failed for a whole day."""
+        now = time.monotonic()
+        since, count = self.troubles.get(row.path, (now, 0))
+        if now - since > PATIENCE:
+            self.give_up(row, f"{reason} (for {duration_text(now - since)} by now)")
+            return
+        log.info("%s; it is tried again later", reason)
+        self.troubles[row.path] = (since, count + 1)
+        self.late[row.path] = now + min(HOUR, 30 * 2**count) * random.uniform(0.5, 1)
+
+    def feed(self) -> None:
+        """Give the crew what is on disk, as long as the local disk can hold it."""
+        now, busy = time.monotonic(), self.copying.copier.flying
+        room = -1
+        while self.ready and self.copying.crew.pending < self.run.settings.threads + DEPTH:
+            path, row = next(iter(self.ready.items()))
+            if now - self.seen[path] > FRESH:
+                return
+            if room < 0:
+                coming = sum(row.size - busy.get(path, 0) for path, row in self.flying.items())
+                room = max(0, free_space(self.run.settings.output_dir) - coming)
+            if row.size > room:
+                return
+            room -= row.size
+            del self.ready[path]
+            self.flying[path] = row
+            action = copy_action(row, here(self.run, row), self.run.wishes.overwrite, self.run.wishes.force)
+            self.copying.crew.add((row, action if action is Action.ADOPT else Action.COPY))
+
+    def landed(self, outcome: Outcome) -> None:
+        """What became of a file that the crew had."""
+        row = outcome.row
+        self.flying.pop(row.path, None)
+        self.seen.pop(row.path, None)
+        if outcome.done != "failed":
+            self.troubles.pop(row.path, None)
+        elif outcome.fault and outcome.fault.passing and not isinstance(outcome.fault, Mismatch):
+            self.copying.progress.size += row.size  # it is still to come
+            self.postpone(row, row.error)
+        else:
+            self.give_up(row, row.error)
+
+    def wake(self, now: float) -> None:
+        """Take up again what has failed a while ago."""
+        awake = [path for path, due in self.late.items() if now >= due]
+        rows = self.run.catalog().by_path(self.run.scope.site)
+        for path in awake:
+            del self.late[path]
+        for row in located(self.run, [rows[path] for path in awake if path in rows]):
+            self.place(row)
+
+    def look_again(self, now: float) -> None:
+        """Ask where files are whose turn is near, if that was long ago: a pin may have ended."""
+        if not self.ready or self.copying.crew.pending >= self.run.settings.threads + DEPTH:
+            return
+        stale = [row for row in itertools.islice(self.ready.values(), MAX_QUERY) if now - self.seen[row.path] > FRESH]
+        for row in located(self.run, stale):
+            del self.ready[row.path]
+            self.place(row if row.locality is Locality.ONLINE else row._replace(request=""))
+
+    def ask(self, now: float) -> None:
+        """Have as many files brought from tape as the local disk can hold besides what is on its way."""
+        self.ask_at = now + 5
+        folder = self.run.settings.output_dir
+        claimed = [*self.ready.values(), *self.flying.values()]
+        claimed += [row for rows in self.staging.values() for row in rows.values()]
+        room = free_space(folder) - sum(row.size for row in claimed)
+        wave = plan_wave(self.tape.values(), room)
+        if not wave and (self.tape or self.ready) and not (self.staging or self.flying or self.late):
+            least = min(row.size for row in [*self.tape.values(), *self.ready.values()])
+            if least > free_space(folder):
+                needed = sum(row.size for row in [*self.tape.values(), *self.ready.values()])
+                raise DiskError(
+                    f"{folder} has {size_text(free_space(folder))} free, and {size_text(needed)} are still to come; "
+                    "make room, and the same command goes on from here"
+                )
+        refusal = ""
+        try:
+            ask(self.run, wave)
+        except FileError as error:  # not of one file: the service takes no request of ours
+            refusal = str(error)
+        finally:  # of some it may know, even if it then has failed
+            for row in map(self.run.catalog().row, wave):
+                if row.request or refusal:
+                    del self.tape[row.path]
+                if row.request:
+                    self.asked[row.path] = self.asked.get(row.path, 0) + 1
+                    self.staging.setdefault(row.request, {})[row.path] = row
+                elif refusal:
+                    self.give_up(row, f"{row.path}: {refusal}")
+
+    def poll(self, now: float) -> None:
+        """Ask the requests that are due how far they are."""
+        self.poll_at = now + 0.5
+        for request in [request for request in self.staging if self.polls.is_due(request, now)]:
+            rows = self.staging[request]
+            try:
+                polled = poll(self.run, list(rows.values()))
+            except FileError as error:
+                polled = Polled([], [], [], 0)
+                for row in list(rows.values()) if not error.passing else []:
+                    del rows[row.path]
+                    self.give_up(row, f"{row.path}: {error}")
+            self.polls.asked(request, bool(polled.ended), time.monotonic())
+            for row in polled.ended:
+                del rows[row.path]
+                self.staged += row.size if row.locality is Locality.ONLINE else 0
+                if self.asked.get(row.path, 0) >= (2 if row.error else 10):
+                    self.give_up(row, row.error or f"{row.path}: the site forgets that it was asked for; ask the site")
+                else:
+                    self.place(row)
+            if polled.stuck and time.time() - polled.since > PATIENCE:
+                for row in polled.stuck:
+                    rows.pop(row.path, None)
+                    self.give_up(row, stuck_text(polled._replace(stuck=[row])))
+            if not rows:
+                del self.staging[request]
 
 
 # == Commands =================================================================
@@ -3428,23 +3874,8 @@ def do_ls_dir(run: Run) -> int:
 
 def do_build_list(run: Run) -> int:
     """build the list of files to be downloaded (mandatory before start)"""
-    if not run.settings.input_dir:
-        raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
-    catalog, storage = run.catalog(), run.storage()
-    walk = Walk(storage, run.patience)
-    live = run.report.follow()
-    walk.run(run.scope.folder, lambda: live.show(walk_text(len(walk.folders), len(walk.entries), walk.size)))
-    live.close()
-    walk.note_emptied(catalog.matching(run.scope))
-    run.remember(walk.folders, walk.folders)
-    catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
-    rows = catalog.matching(run.scope)
-    unknown = [row for row in rows if row.locality is Locality.UNKNOWN]
-    if run.call(storage.has_tape):
-        located(run, unknown)
-    else:
-        catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
-    rows = catalog.matching(run.scope)
+    walk = listed(run)
+    rows = run.catalog().matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
     if not rows:
@@ -3455,33 +3886,37 @@ def do_build_list(run: Run) -> int:
 
 
 def wait_for_tape(run: Run, rows: list[Row]) -> int:
-    """Show how far the staging is until it has ended, or the user has seen enough."""
+    """Show how far the staging is until it has ended, or the user has seen enough; how many files have failed."""
     waiting = [row for row in rows if row.is_staging()]
     asked_again: set[str] = set()
     live = run.report.follow()
     pause, due, failed = 0.5, 0.0, 0
+    turns = itertools.count()
+
+    def show() -> None:
+        live.show(staging_text(next(turns), len(rows) - len(waiting), len(rows)))
+
+    run.tick = show
     try:
-        for turn in itertools.count():
-            online = sum(row.locality is Locality.ONLINE for row in rows)
-            live.show(staging_text(turn, online, len(rows)))
-            if not waiting:
-                break
+        while waiting:
+            show()
             if time.monotonic() >= due:
-                before = len(waiting)
-                waiting, lost = poll(run, waiting)
-                failed += lost
-                rows = [run.catalog().row(row) for row in rows]
-                lapsed = [row for row in plan_staging(rows) if not row.error and row.path not in asked_again]
+                polled = poll(run, waiting)
+                failed += told(run, polled)
+                pause = min(pause * 1.5, POLL) if len(polled.still) == len(waiting) else 0.5
+                lapsed = [row for row in plan_staging(polled.ended) if not row.error and row.path not in asked_again]
                 asked_again.update(row.path for row in lapsed)
-                waiting += ask(run, lapsed)
-                pause = 0.5 if len(waiting) < before else min(pause * 1.5, POLL)
+                waiting = polled.still + ask(run, lapsed)
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
+        online = sum(run.catalog().row(row).locality is Locality.ONLINE for row in rows)
         live.close(staging_text(0, online, len(rows)))
     except KeyboardInterrupt:
         live.close()
         run.report.note("The staging goes on at the site; --check_status shows how far it is")
-    return 1 if failed else 0
+    finally:
+        run.tick = idle
+    return failed
 
 
 def do_bring_online(run: Run) -> int:
@@ -3489,8 +3924,10 @@ def do_bring_online(run: Run) -> int:
     if not run.call(run.storage().has_tape):
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0
+    run.announce_end()
     failed = looked_after(run)
-    rows = [row for row in run.rows() if not row.downloaded]
+    # What --start would adopt, or leave alone, needs no place on disk at the site.
+    rows = [row for row in run.rows() if not row.downloaded and (run.wishes.overwrite or not here(run, row))]
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
     run.report.line(f" Number of files to bring online: {len(rows)}")
@@ -3500,8 +3937,8 @@ def do_bring_online(run: Run) -> int:
         return 1 if failed else 0
     asked = ask(run, rows)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
-    if run.report.is_terminal and not run.wishes.start:
-        failed += wait_for_tape(run, [row for row in run.rows() if not row.downloaded])
+    if run.report.is_terminal and not (run.wishes.start or run.wishes.sync):
+        failed += wait_for_tape(run, [run.catalog().row(row) for row in rows])
     return 1 if failed else 0
 
 
@@ -3522,12 +3959,37 @@ def do_check_status(run: Run) -> int:
     return max(held, 1 if failed else 0)
 
 
+def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
+    """Copy or adopt files; a door that gives nothing at all ends it."""
+    doors_shut: list[GridError] = []  # one after the other
+
+    def landed(outcome: Outcome) -> None:
+        if outcome.done == "failed":
+            run.report.error(outcome.row.error)
+        if not isinstance(outcome.fault, DoorError):
+            doors_shut.clear()
+        else:
+            doors_shut.append(outcome.fault)
+
+    run.report.starting(len(work), run.settings)
+    with Copying(run, tally, landed) as copying:
+        for row, action in work:
+            copying.progress.expect(row)
+            copying.crew.add((row, action))
+        while copying.crew.pending:
+            copying.tick(TICK)
+            copying.release(MAX_PATHS)
+            if len(doors_shut) >= min(DOORS_SHUT, len(work)):
+                raise doors_shut[-1]
+
+
 def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
     overwrite = run.wishes.overwrite
     folder = run.settings.output_dir
+    run.announce_end()
     located(run, [row for row in reconciled(run) if overwrite or not row.downloaded])
-    plan = plan_copies(run.rows(), lambda row: local_file(os.path.join(folder, row.path)), overwrite, run.wishes.force)
+    plan = plan_copies(run.rows(), lambda row: here(run, row), overwrite, run.wishes.force)
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(folder))
         return 0
@@ -3543,19 +4005,30 @@ def do_start(run: Run) -> int:
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
     try:
         if work:
-            run.report.starting(len(work), run.settings)
-            with Copying(run, tally) as copying:
-                for row, action in work:
-                    copying.add(row, action)
-                while copying.crew.pending:
-                    copying.tick(TICK)
-                    copying.release()
-        _, failures = release(run, [row for row in run.rows() if row.downloaded and row.request])
+            copy_all(run, work, tally)
+        failures = release_copied(run)
     finally:
         run.report.totals(tally)
-    for failure in failures:
-        run.report.error(f"a pin stays, and --release will try again: {failure}")
     return 1 if tally.failed or tally.waiting or failures else 0
+
+
+def do_sync(run: Run) -> int:
+    """do everything until it is done: list, stage, copy, verify and release, side by side"""
+    if run.wishes.dry_run:
+        status = do_build_list(run)
+        waiting = [row for row in run.rows() if row.locality is Locality.NEARLINE]
+        run.report.would("ask for", plan_staging(waiting), len(list(batches(plan_staging(waiting), MAX_PATHS))))
+        return max(status, do_start(run))
+    run.announce_end()
+    walk = listed(run)
+    sync = Sync(run)
+    try:
+        sync.run_to_end(walk)
+        failures = release_copied(run)
+    finally:
+        sync.tally.failed = len(sync.lost)
+        run.report.totals(sync.tally)
+    return 1 if sync.lost or sync.unread or failures else 0
 
 
 def do_verify(run: Run) -> int:
@@ -3645,6 +4118,7 @@ OPTIONS = (
     Option("force", "force the download of offline files (much slower)"),
     Option("nochecksum", "remove the checksum on each downloaded file"),
     Option("overwrite", "overwrite already downloaded files"),
+    Option("sync", do=do_sync),
     Option("verify", do=do_verify),
     Option("release", do=do_release),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
@@ -3809,6 +4283,7 @@ def main(arguments: list[str] | None = None) -> int:
         report.error(error)
         status = error.status
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses it again means the same
         report.error("interrupted; what is done is kept, and the same command goes on from here")
         status = 130
     except Exception as error:
@@ -3821,6 +4296,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def script() -> None:
     """The program: main, and an end that no thread which hangs in a library holds up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # else somebody wants it to be ignored
+            signal.signal(number, signal.default_int_handler)
     status = main()
     if threading.active_count() > 1:
         with contextlib.suppress(OSError):

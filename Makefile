@@ -5,19 +5,23 @@ PYTHON := /usr/bin/python3
 TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-requests python3-tqdm voms-clients
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
-TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest
+TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest zsh
 LINT := python3-venv shellcheck
 
-.PHONY: help demo test lint grid clean need-lint
+.PHONY: help demo test test-all lint grid clean need-lint
 
 help:  ## list these targets
-	@sed -nE 's/^([a-z]+):.*## */make \1\t/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 14
 
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.demo
 
-test:  ## all tests
+test:  ## the tests, but for the long ones
+	@tools/need $(TEST)
+	$(PYTHON) -m pytest tests -m "not long"
+
+test-all:  ## all tests, with those of size and interruption; ten minutes
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest tests
 

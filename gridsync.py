@@ -493,7 +493,7 @@ def replacing(path: str) -> Iterator[TextIO]:
     except OSError as error:
         raise DiskError(f"{path} can't be written: {error.strerror}") from error
     finally:  # after Ctrl-C too: what stays would take the room of a whole catalog
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(beside)
 
 
@@ -3080,8 +3080,7 @@ class Copier:
         except (FileError, DoorError) as error:
             if self.patience.stopping.is_set():
                 return Outcome(row, "interrupted", self.received.pop(row.path, 0))
-            text = str(error) if row.path in str(error) else f"{row.path}: {error}"
-            return Outcome(with_error(row, text), "failed", self.received.pop(row.path, 0), error)
+            return Outcome(with_error(row, str(error)), "failed", self.received.pop(row.path, 0), error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
             return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.received.pop(row.path, 0))
         finally:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +20,17 @@ from tests.grid import Grid
 
 SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
 RUN_LIMIT = 60  # seconds; nothing here takes nearly as long, unless it hangs
+# A process counts the memory of the one that it was forked from as its own, so a small one stands between.
+MEASURED = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
+sys.exit(status)
+"""
+
+# Jobs in a shell's background ignore Ctrl-C, and so would what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Result(NamedTuple):
@@ -34,18 +48,42 @@ class User:
         self.grid = grid
         self.folder = folder
         self.data = folder / "data"
+        self.limit = RUN_LIMIT
+        self.before: tuple[str, ...] = ()  # a program that gridsync.py is run by, with its arguments
         self.env = {**grid.env, "GRIDSYNC_DIR": str(folder)}
         # A failure that stays would be waited for; once is enough to see that it is tried again.
         conf = grid.conf(self.data).replace("[gridsync]\n", "[gridsync]\nRETRIES = 1\n")
         (folder / "Grid.conf").write_text(conf)
 
+    def command(self, line: str) -> list[str]:
+        """gridsync.py with the words of a line, as in a shell."""
+        return [*self.before, "/usr/bin/python3", str(SCRIPT), *shlex.split(line)]
+
     def __call__(self, line: str, typed: str = "", **env: str) -> Result:
-        """Run gridsync.py with the words of a line, as in a shell, and with what is typed into it."""
+        """Run gridsync.py with the words of a line, and with what is typed into it."""
         done = subprocess.run(
-            ["/usr/bin/python3", str(SCRIPT), *shlex.split(line)], input=typed,
-            env={**self.env, **env}, capture_output=True, text=True, timeout=RUN_LIMIT, check=False,
+            self.command(line), input=typed, env={**self.env, **env}, capture_output=True, text=True,
+            timeout=self.limit, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
+
+    def measured(self, line: str) -> tuple[Result, float]:
+        """Run it, and the MB of memory that it took at the most."""
+        note = self.folder / "memory"
+        self.before = ("/usr/bin/python3", "-c", MEASURED, str(note))
+        result = self(line)
+        self.before = ()
+        return result, int(note.read_text()) / 1024
+
+    @contextmanager
+    def running(self, line: str) -> Iterator[subprocess.Popen[str]]:
+        """gridsync.py while it runs; it is killed in the end if it still does."""
+        ends = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(self.command(line), env=self.env, text=True, **ends) as run:
+            try:
+                yield run
+            finally:
+                run.kill()
 
     def set(self, key: str, value: str, site: str = "LYON") -> None:
         """Change a key of a site in Grid.conf."""
@@ -60,6 +98,21 @@ class User:
     def files(self) -> list[str]:
         """All that is below OUTPUTDIR, by the path of the catalog."""
         return sorted(str(path.relative_to(self.data)) for path in self.data.rglob("*") if path.is_file())
+
+
+def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for what must happen soon."""
+    ends = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.005)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what `make test` has left out."""
+    if terminalreporter.config.option.markexpr == "not long":
+        left = len(terminalreporter.stats.get("deselected", ()))
+        terminalreporter.write_line(f"{left} long tests were left to make test-all")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -10,15 +11,16 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Callable
 
 SIZE = (24, 120)  # lines and columns
 PATIENCE = 30  # seconds until a dialogue must be over
+CTRL_C = "\x03"
 
 
 def on_terminal(command: list[str], env: dict[str, str], size: tuple[int, int] = SIZE) -> tuple[int, str]:
     """Exit status and output of a command that believes to be looked at."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    ours, theirs = _opened(size)
     with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         seen = b""
@@ -32,14 +34,48 @@ def on_terminal(command: list[str], env: dict[str, str], size: tuple[int, int] =
 
 
 def dialogue(command: list[str], env: dict[str, str], answers: list[tuple[str, str]]) -> tuple[int, str]:
-    """Exit status and output of a command that asks for secrets; each prompt is answered once the echo is off."""
+    """Exit status and output of a command that is typed to: each (text in the last line of the screen, answer) in turn.
+
+    An answer is a secret, typed once the echo is off, or CTRL_C.
+    """
     end = time.monotonic() + PATIENCE
-    ours, theirs = pty.openpty()
+    ours, theirs = _opened(SIZE)
     command = ["setsid", "--ctty", *command]  # who asks at /dev/tty finds this terminal there
     with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         try:
             seen = _converse(ours, answers, end)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # its status then tells that it was killed
+                process.wait(max(end - time.monotonic(), 1))
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+    return process.returncode, seen.replace("\r\n", "\n")
+
+
+def _opened(size: tuple[int, int]) -> tuple[int, int]:
+    """The two ends of a new terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    return ours, theirs
+
+
+def ctrl_c(command: list[str], env: dict[str, str], when: Callable[[], object]) -> tuple[int, str]:
+    """Exit status and output of a command that somebody ends with Ctrl-C as soon as they have seen enough."""
+    end = time.monotonic() + PATIENCE
+    ours, theirs = _opened(SIZE)
+    command = ["setsid", "--ctty", *command]
+    with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        try:
+            while not when():
+                assert process.poll() is None and time.monotonic() < end
+                time.sleep(0.01)
+            os.write(ours, CTRL_C.encode())
+            seen = ""
+            while data := _read(ours, end):
+                seen += data.decode()
             process.wait(max(end - time.monotonic(), 1))
         finally:
             process.kill()
@@ -53,9 +89,12 @@ def _converse(terminal: int, answers: list[tuple[str, str]], end: float) -> str:
     waiting = list(answers)
     while data := _read(terminal, end):
         seen += data.decode()
-        if waiting and seen[begin:].rstrip().endswith(waiting[0][0]):
-            _wait_without_echo(terminal)
-            os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+        if waiting and waiting[0][0] in last_states(seen[begin:]).rpartition("\n")[2]:
+            answer = waiting.pop(0)[1]
+            if answer != CTRL_C:
+                _wait_without_echo(terminal)
+                answer += "\n"
+            os.write(terminal, answer.encode())
             begin = len(seen)
     return seen
 
@@ -81,6 +120,7 @@ def last_states(text: str) -> str:
     """The text as it stands on the screen in the end: of a redrawn line only what was drawn last."""
     lines = []
     for line in text.split("\n"):
-        states = [state.rstrip() for state in line.split("\r") if state.strip()]
-        lines.append(states[-1] if states else "")
+        first, *redrawn = line.split("\r")
+        states = [state.rstrip() for state in redrawn if state.strip()]
+        lines.append(states[-1] if states else first)
     return "\n".join(lines)

@@ -269,12 +269,6 @@ def test_an_unknown_local_file_that_differs_is_named_and_left_alone(three, folde
     assert path.read_bytes() == three.grid.tree.expected(f"agata/{folder}/small")
 
 
-def test_a_file_that_was_removed_here_is_fetched_again(three, folder):
-    three("--start")
-    (three.data / folder / "small").unlink()
-    assert "Copied: 1, skipped: 2" in three("--start").out
-
-
 def test_files_on_tape_wait_and_are_not_asked_for_by_a_get(user, folder):
     user.grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
     user.grid.tree.add(f"agata/{folder}/disk", 10)
@@ -447,11 +441,6 @@ def test_check_status_under_another_run_shows_and_does_not_save(user, folder):
     assert (user.folder / "grid_summary.csv").read_bytes() == before
 
 
-def test_a_pattern_that_keeps_nothing_is_said(three, folder):
-    status, out, err = three("--inc zzz --build_list")
-    assert (status, err) == (0, f"None of the 3 files of {folder} passes --inc and --exc\n") and "rows: 0" in out
-
-
 def test_no_redrawn_line_is_wider_than_the_terminal(three):
     _, text = on_terminal(["/usr/bin/python3", str(SCRIPT), "--start"], three.env, (24, 60))
     states = [state for line in text.split("\n") for state in line.split("\r")[:-1]]
@@ -573,14 +562,6 @@ def test_json_is_one_document_with_all_that_was_asked_for(three, folder):
     assert json.loads(three("--ls_dir nowhere --json").out)["errors"]
 
 
-def test_force_fetches_from_tape(user, folder):
-    user.grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
-    user(f"--input_dir {folder} --build_list")
-    assert user("--start").status == 1
-    assert user("--start --force").status == 0
-    assert user.files() == [f"{folder}/tape"]
-
-
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_tape_service_that_is_down_lets_nothing_be_fetched_from_tape(user, folder, engine):
     user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
@@ -622,12 +603,6 @@ def test_an_interrupted_call_leaves_its_answer_to_nobody():
     assert aside.result(lambda: "mine", lambda: None) == "mine"
 
 
-def test_no_proxy_is_one_sentence_and_status_3(user):
-    status, _, err = user("--ls_dir", X509_USER_PROXY="/nonexistent")
-    assert status == 3
-    assert err == "gridsync: there is no proxy at /nonexistent; make a new one with --new_proxy\n"
-
-
 def test_an_expired_proxy_is_seen_before_the_door_is(user):
     user.grid.door.log.clear()
     status, _, err = user("--ls_dir", X509_USER_PROXY=str(user.grid.pki.proxy("expired")))
@@ -637,21 +612,10 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
 @pytest.mark.parametrize(
     ("line", "status", "says"),
     [
-        ("--lsdir", 2, "no such option: --lsdir; did you mean --ls_dir"),
         ("--ver", 2, "no such option: --ver"),
         ("--threads 0", 2, "--threads is '0'; expected a whole number from 1 on"),
-        ("--threads many", 2, "expected a whole number from 1 on"),
-        ("--threads 8 --streams 9", 2, "8 threads with 9 streams each are more than 64 connections"),
-        ("--input_dir=", 2, "--input_dir is empty; give it a value, / for all folders"),
         ("--from XROOTD --from_LYON", 2, "the command line names two sites: LYON and XROOTD"),
-        ("--from LION", 2, "there is no site LION in"),
-        ("--inc [a", 2, "--inc: '[a' is no regular expression"),
-        ("run_*", 2, "'run_*' belongs to no option (is a pattern without quotes?)"),
-        ("--build_list", 2, "no folder is chosen; give one with --input_dir=path"),
-        ("--start", 2, "run --build_list, or change --inc and --exc"),
-        ("--ls_dir nowhere", 2, "nowhere: there is no such file or folder"),
         ("--ls_dir ../..", 2, "is not a path on the grid"),
-        ("--workdir /nonexistent --show_conf", 2, "the work folder /nonexistent does not exist"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_its_status(user, line, status, says):
@@ -677,10 +641,6 @@ def test_names_may_be_written_with_dashes_and_values_behind_a_blank(user):
     assert user("--ls-dir=e680").out == user("--ls_dir e680").out
 
 
-def test_quiet_prints_nothing_when_nothing_is_wrong(three):
-    assert three("--build_list --start --quiet") == (0, "", "")
-
-
 def test_debug_shows_requests_but_no_secret(three):
     err = three("--start --debug").err
     assert "GET https://localhost:" in err and "uuid=" not in err
@@ -702,3 +662,60 @@ def test_what_is_gone_at_the_site_but_here_stays_in_the_catalog(three, folder):
     three.grid.tree.remove(f"agata/{folder}/sub")
     assert three("--build_list").status == 0
     assert three.catalog()[f"{folder}/sub/big"]["downloaded"] == "yes"
+
+
+@pytest.mark.parametrize(("option", "verified"), [("", "adler32"), ("--nochecksum", "size")])
+def test_files_of_another_programs_catalog_are_taken_over_and_none_is_fetched(user, folder, option, verified):
+    paths = [f"{folder}/{number % 20:02d}/{number:03d}" for number in range(400)]
+    for number, path in enumerate(paths):
+        user.grid.tree.add(f"agata/{path}", 100 + number, tape=number % 2 == 0)
+        (user.data / path).parent.mkdir(parents=True, exist_ok=True)
+        (user.data / path).write_bytes(user.grid.tree.expected(f"agata/{path}"))
+    foreign = "filename;size;status\n" + "".join(f"{path};100;DOWNLOADED\n" for path in paths)
+    (user.folder / "grid_summary.csv").write_text(foreign)
+    user.grid.door.log.clear()
+    status, out, err = user(f"--input_dir {folder} --build_list --start {option}")
+    assert status == 0 and "Copied: 0, skipped: 400, failed: 0, waiting on tape: 0" in out
+    old = user.folder / "grid_summary.csv.old"
+    assert err.splitlines()[0] == f"{old.with_suffix('')} was made by another program; it is now {old}"
+    assert old.read_text() == foreign
+    assert not [record for record in user.grid.door.log.matching(method="GET") if f"/{folder}/" in record.path]
+    assert {(row["downloaded"], row["verified"]) for row in user.catalog().values()} == {("yes", verified)}
+    user.grid.door.log.clear()
+    assert "Copied: 0, skipped: 400" in user("--start").out and user.grid.door.log.count() == 0
+
+
+def sites_of(user: User) -> dict[str, set[str]]:
+    """The paths of the catalog by site."""
+    rows = gridsync.Catalog(str(user.folder)).rows
+    return {site: set(of) for site, of in rows.items() if of}
+
+
+def test_sites_and_folders_one_after_the_other_lose_nothing_of_each_other(user, folder):
+    one, two = f"{folder}/one", f"{folder}/two"
+    for path in (f"{one}/x", f"{one}/y", f"{two}/x", f"{two}/y"):
+        user.grid.tree.add(f"agata/{path}", 1000, tape=True)
+    xrootd = "e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf/03A/SRM_AGATA_small_files.tar"
+    assert user(f"--from XROOTD --input_dir {xrootd} --build_list --start").status == 0
+    assert user(f"--from LYON --input_dir {one} --build_list --bring_online").status == 0
+    wait_until_online(user)
+    assert user(f"--input_dir {two} --inc x$ --build_list --bring_online").status == 0
+    wait_until_online(user)
+    lyon = {f"{one}/x", f"{one}/y", f"{two}/x"}
+    assert sites_of(user) == {"XROOTD": {xrootd}, "LYON": lyon}
+
+    assert user(f"--from CNAF --input_dir {one} --inc none --build_list --bring_online --start").status == 0
+    assert sites_of(user) == {"XROOTD": {xrootd}, "LYON": lyon, "CNAF": {f"{one}/x", f"{one}/y"}}
+    user.grid.door.log.clear()
+    assert "Copied: 0, skipped: 2" in user("--from LYON --start").out  # CNAF's are the same
+    assert user.grid.door.log.count(role="pool") == 0
+
+    pins = user.grid.door.staging.pins
+    assert [len(pins(f"agata/{path}")) for path in sorted(lyon)] == [0, 0, 1]
+    assert "Release accepted for 1 file(s)" in user("--release").out
+    assert not any(pins(f"agata/{path}") for path in lyon)
+
+    user.grid.tree.remove(f"agata/{two}/x")
+    assert user(f"--input_dir {two} --build_list").status == 0  # what is neither here nor pinned is gone
+    assert sites_of(user)["LYON"] == {f"{one}/x", f"{one}/y", f"{two}/y"}
+    assert (sites_of(user)["CNAF"], sites_of(user)["XROOTD"]) == ({f"{one}/x", f"{one}/y"}, {xrootd})

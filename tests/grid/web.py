@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import select
 import socket
@@ -17,6 +18,7 @@ from email.utils import formatdate
 from functools import cached_property
 from http import HTTPStatus
 from io import BufferedIOBase
+from itertools import accumulate
 from typing import Any, NoReturn, Protocol, Union
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -45,7 +47,7 @@ class Wire(Protocol):
 
 @dataclass
 class Record:
-    """One request in the log; noted when it comes, `status` and `sent` before the bytes go out."""
+    """One request in the log; noted when it comes, `status`, `answered` and `sent` before the bytes go out."""
 
     role: str
     method: str
@@ -57,6 +59,8 @@ class Record:
     fault: str | None = None
     status: int = 0
     sent: int = 0
+    came: float = field(default_factory=time.monotonic)
+    answered: float = math.inf  # when the reply was made; the client can't ask anew before
 
 
 class Log:
@@ -80,6 +84,12 @@ class Log:
 
     def clear(self) -> None:
         self._records = []
+
+    def most_at_once(self, **wanted: object) -> int:
+        """How many of the matching requests were being answered at one moment, at the most."""
+        matching = self.matching(**wanted)
+        turns = sorted([(r.answered, -1) for r in matching] + [(r.came, 1) for r in matching])
+        return max(accumulate((turn for _, turn in turns), initial=0))
 
 
 @dataclass
@@ -245,7 +255,7 @@ class Server:
         record, send = request.record, request.connection.sendall
         body = _stream(reply)
         head = self._head(reply, body.length, last)
-        record.status = reply.status
+        record.status, record.answered = reply.status, time.monotonic()
         if request.method == "HEAD":
             send(head)
             return True

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# do_grid_completion.sh: lets TAB complete the options of gridsync.py, the sites of Grid.conf and the remote folders that
+# listings have shown. Source it in ~/.bashrc, or in ~/.zshrc (below compinit, if that is called there).
+case ${ZSH_VERSION-${BASH_VERSION-0}} in
+  [0-3] | [0-3].*)
+    echo "do_grid_completion.sh is for bash, from version 4 on, and for zsh; this shell is neither." >&2
+    return 2
+    ;;
+esac
+
+# Nobody waits for Python at a TAB, so the options stand here once more, and a test compares. A value follows on =; the one
+# of --ls_dir may be left out.
+_gridsync_options=(
+  --help --new_proxy --proxy_status --from_LYON --from_CNAF --from= --show_conf --ls_dir --input_dir= --output_dir=
+  --exc= --inc= --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --sync
+  --verify --release --threads= --streams= --dry_run --json --workdir= --quiet --log_file= --debug --version
+)
+
+_gridsync_split() { # TEXT: its words without their quotes to parts, the last one to typed, the quote that is open to quote
+  local text=$1 next
+  parts=() typed='' quote=''
+  while [[ -n $text ]]; do
+    next=${text:0:1} text=${text:1}
+    case $quote$next in
+      \' | \") quote=$next ;;
+      "''" | '""') quote='' ;;
+      [[:blank:]])
+        parts+=("$typed") typed=''
+        while [[ $text == [[:blank:]]* ]]; do text=${text:1}; done
+        ;;
+      \\ | \"\\)
+        if [[ -n $quote && $text != [\"\$\`\\]* ]]; then typed+=\\; fi
+        if [[ -z $text ]]; then quote=\\; fi
+        typed+=${text:0:1} text=${text:1}
+        ;;
+      *) typed+=$next ;;
+    esac
+  done
+}
+
+_gridsync_read() { # BEFORE AFTER: what the line says before and after the cursor, to the variables of the caller
+  local parts typed after word name='' expected='' line section=''
+  _gridsync_split "$2"
+  after=("${parts[@]}" "$typed") # the first of these is the rest of the word at the cursor
+  _gridsync_split "$1"
+  folder=${GRIDSYNC_DIR:-.} site='' sites=() given=' '
+  for word in "${after[@]:1}" "${parts[@]}" "$typed"; do # so option and value are in the end those at the cursor
+    given+="$name " name='' option=$expected value=$word expected=''
+    if [[ $option == --ls_dir && $word == --* ]]; then option=''; fi
+    if [[ -z $option && $word == --* ]]; then
+      name=${word:2} name=${name%%=*} name=--${name//-/_} value=$name
+      if [[ $word == *=* ]]; then
+        option=$name value=${word#*=}
+      elif [[ $name == --ls_dir || " ${_gridsync_options[*]} " == *" $name= "* ]]; then
+        expected=$name
+      fi
+    fi
+    case $option$name in
+      --from_*) site=${name#--from_} ;;
+      --from*) site=$value ;;
+      --workdir*) folder=${value:-$folder} ;;
+    esac
+  done
+  if [[ $folder == \~/* ]]; then folder=$HOME/${folder:2}; fi
+  if [[ ! -r $folder/Grid.conf ]]; then
+    sites=(LYON CNAF)
+  else
+    while IFS= read -r line || [[ -n $line ]]; do
+      line=${line%$'\r'}
+      if [[ $line == \[*\]* ]]; then
+        section=${line:1} section=${section%%\]*}
+        if [[ $section != gridsync ]]; then sites+=("$section"); fi
+      elif [[ -z $site && $section == gridsync && ${line//[[:blank:]]/} == [Ss][Ii][Tt][Ee]=* ]]; then
+        read -r site <<<"${line#*=}"
+      fi
+    done <"$folder/Grid.conf"
+  fi
+  site=${site:-LYON}
+}
+
+_gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line each; STYLE (none, ' " or \) quotes what is new
+  local name
+  case $option in
+    '')
+      for name in "${_gridsync_options[@]}"; do
+        if [[ $name == "$value"* && $given != *" ${name%=} "* ]]; then
+          if [[ $name != *= ]]; then name+=${2:+ }; fi
+          printf '%s%s\n' "$1" "${name#"$value"}"
+        fi
+      done
+      ;;
+    --from) printf '%s\n' "${sites[@]}" | _gridsync_rests "$@" ' ' ;;
+    --inc | --exc) echo none | _gridsync_rests "$@" ' ' ;;
+    --input_dir | --ls_dir) _gridsync_rests "$@" / <"$folder/grid_folders.txt" ;;
+  esac
+}
+
+_gridsync_rests() { # STEM STYLE END: those of the values (END is a blank) or folders (END is /) read that go on from value
+  LC_ALL=C stem=$1 style=$2 end=$3 site=$site value=$value awk '
+    function offer(rest) {
+      if (style == "\047") gsub(/\047/, "\047\\\\\047\047", rest)
+      if (style == "\"") { gsub(/["$`\\]/, "\\\\&", rest); gsub(/!/, "\"\\\\!\"", rest) } # "!" would recall a command
+      if (style == "\\") gsub(/[][ !"#$&\047()*;<=>?\\^`{|}~]/, "\\\\&", rest)
+      print stem rest (end == "/" || style != "" ? end : "")
+    }
+    BEGIN {
+      FS = "\t"; stem = ENVIRON["stem"]; style = ENVIRON["style"]; end = ENVIRON["end"]
+      site = tolower(ENVIRON["site"]); value = ENVIRON["value"]
+      if (end == "/") sub("^/+", "", value)
+    }
+    index($NF end, value) == 1 && $NF end != value && (end == " " || NF == 2 && tolower($1) == site) {
+      rest = substr($NF, length(value) + 1)
+      if (end == "/" && (at = index(rest, "/"))) rest = substr(rest, 1, at - 1)
+      if (rest in seen || $NF ~ /[\001-\037\177]|\302[\200-\237]/) next
+      seen[rest]
+      if (!count++ || rest < first) first = rest
+      if (rest > last) last = rest
+    }
+    END {
+      if (count <= 1000) for (rest in seen) offer(rest)
+      else { offer(first); offer(last) } # nobody reads so many, and these two have in common what all have
+    }
+  '
+}
+
+_gridsync_bash() {
+  local IFS=$' \t\n' folder given option quote site sites value stem=$2
+  _gridsync_read "${COMP_LINE:0:COMP_POINT}" "${COMP_LINE:COMP_POINT}"
+  if [[ $quote == \\ ]]; then stem=${stem%?}; fi # what follows brings its own
+  case $option in
+    --output_dir | --workdir) compopt -o dirnames ;;
+    --log_file) compopt -o default +o nospace ;;
+    --input_dir | --ls_dir) compopt -o filenames -o noquote 2>/dev/null ;; # lists names, not paths; bash 4.3 can
+  esac
+  mapfile -t COMPREPLY < <(_gridsync_offers "$stem" "${quote:-\\}" 2>/dev/null)
+}
+
+_gridsync_zsh() { # zsh quotes what it is given by itself
+  local folder given option quote site sites value stem word shown=() open=() closed=()
+  # shellcheck disable=SC2154 # words is an array of zsh
+  _gridsync_read "${words[*]:0:$((CURRENT - 1))} $QIPREFIX$PREFIX" " ${words[*]:$CURRENT}"
+  if [[ -n $option ]]; then compset -P '--[^=]#='; fi
+  case $option in
+    --output_dir | --workdir) _files -/ && return ;;
+    --log_file) _files && return ;;
+    '') stem=$PREFIX ;;
+    *) stem=$value ;;
+  esac
+  local IFS=$'\n'
+  for word in $(_gridsync_offers "$stem" '' 2>/dev/null); do
+    case $word in
+      *[=/]) open+=("$word") shown+=("${word#"${stem%"${stem##*/}"}"}") ;;
+      *) closed+=("$word") ;;
+    esac
+  done
+  compadd -S '' -d shown -- "${open[@]}"
+  compadd -- "${closed[@]}" || [[ -n ${open[*]} ]]
+}
+
+if [[ -z ${ZSH_VERSION-} ]]; then
+  complete -o nospace -F _gridsync_bash gridsync.py gridsync GridDataSync.py
+else
+  typeset -f compdef >/dev/null || { autoload -Uz compinit && compinit -i; }
+  compdef _gridsync_zsh gridsync.py gridsync GridDataSync.py
+fi

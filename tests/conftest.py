@@ -76,10 +76,16 @@ class User:
         return result, int(note.read_text()) / 1024
 
     @contextmanager
-    def running(self, line: str) -> Iterator[subprocess.Popen[str]]:
-        """gridsync.py while it runs; it is killed in the end if it still does."""
+    def running(self, line: str, changed: str = "", **env: str) -> Iterator[subprocess.Popen[str]]:
+        """gridsync.py while it runs, and is killed in the end if it still does.
+
+        `changed` gives other values to constants that no user can set: "CHECK = 0.2".
+        """
+        code = f"import gridsync; gridsync.{changed.replace('; ', '; gridsync.')}; gridsync.script()"
+        command = ["/usr/bin/python3", "-c", code, *shlex.split(line)] if changed else self.command(line)
         ends = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(self.command(line), env=self.env, text=True, **ends) as run:
+        env = {**self.env, "PYTHONPATH": str(SCRIPT.parent), **env}
+        with subprocess.Popen(command, env=env, text=True, **ends) as run:
             try:
                 yield run
             finally:

@@ -8,16 +8,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import SCRIPT, Result, User
+from tests.conftest import Result, User, wait_until
 from tests.grid.tree import TAPE
 from tests.terminal import on_terminal
 
-GRIDSYNC = ("/usr/bin/python3", str(SCRIPT))
 ENGINES_AND_SITES = [(engine, site) for engine in ("http", "gfal2") for site in ("LYON", "CNAF")]
 
 
@@ -48,30 +45,9 @@ def pinned(user: User, folder: str) -> list[str]:
     return [path for path in user.grid.tree.files(f"agata/{folder}") if user.grid.door.staging.pins(path)]
 
 
-@contextmanager
-def running(user: User, *command: str, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """A command at work; it is ended when the test is."""
-    with subprocess.Popen(
-        command, env={**user.env, **env},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def ended(process: subprocess.Popen[str], seconds: float = 60) -> Result:
     out, err = process.communicate(timeout=seconds)
     return Result(process.returncode, out, err)
-
-
-def until(is_so: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for something that is bound to happen."""
-    ends = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def having(user: User, column: str) -> int:
@@ -80,12 +56,6 @@ def having(user: User, column: str) -> int:
         return sum(row[column] not in ("", "no") for row in user.catalog().values())
     except FileNotFoundError:  # it is not made yet
         return 0
-
-
-def changed(name: str, value: str, line: str) -> list[str]:
-    """A command line with another value of one of gridsync.py's constants, none of which a user can set."""
-    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import gridsync; gridsync.{name} = {value}"
-    return ["/usr/bin/python3", "-c", f"{code}; gridsync.script()", *line.split()]
 
 
 @pytest.mark.parametrize(("engine", "site"), ENGINES_AND_SITES)
@@ -106,15 +76,13 @@ def test_sync_lists_stages_copies_verifies_and_releases(mixed, folder, engine, s
 def test_cron_hears_nothing_when_nothing_is_wrong(mixed, folder):
     assert mixed("--sync --quiet") == (0, "", "")
     assert mixed("--sync --quiet") == (0, "", "")
-    with running(mixed, *GRIDSYNC, "--sync"):
-        pass
 
 
 def test_a_second_sync_leaves_without_a_word_while_one_is_at_work(mixed, folder):
     mixed.grid.robot.hold()
     try:
-        with running(mixed, *GRIDSYNC, "--sync", "--quiet") as first:
-            until(lambda: len(mixed.files()) == 4)
+        with mixed.running("--sync --quiet") as first:
+            wait_until(lambda: len(mixed.files()) == 4)
             assert mixed("--sync --quiet") == (6, "", "")
             status, _, err = mixed("--sync")
             assert status == 6 and f"another gridsync (process {first.pid}, since " in err
@@ -128,11 +96,11 @@ def test_a_second_sync_leaves_without_a_word_while_one_is_at_work(mixed, folder)
 def test_what_is_on_disk_is_copied_while_the_rest_is_staged(mixed, folder):
     mixed.grid.robot.hold()
     try:
-        with running(mixed, *GRIDSYNC, "--sync") as process:
-            until(lambda: len([path for path in mixed.files() if not path.endswith(".part")]) == 4)
-            until(lambda: having(mixed, "request") == 5)
+        with mixed.running("--sync") as process:
+            wait_until(lambda: len([path for path in mixed.files() if not path.endswith(".part")]) == 4)
+            wait_until(lambda: having(mixed, "request") == 5)
             mixed.grid.robot.go(2)
-            until(lambda: len(mixed.files()) == 6)
+            wait_until(lambda: len(mixed.files()) == 6)
             mixed.grid.robot.go()
             assert ended(process).status == 0
     finally:
@@ -158,8 +126,8 @@ def test_a_file_that_can_not_be_staged_is_named_and_the_others_come(mixed, folde
 def test_a_forgotten_request_is_made_again(mixed, folder):
     mixed.grid.robot.hold()
     try:
-        with running(mixed, *GRIDSYNC, "--sync") as process:
-            until(lambda: having(mixed, "request") == 5)
+        with mixed.running("--sync") as process:
+            wait_until(lambda: having(mixed, "request") == 5)
             mixed.grid.door.staging.requests.clear()
             mixed.grid.robot.go()
             assert ended(process).status == 0
@@ -171,8 +139,8 @@ def test_a_forgotten_request_is_made_again(mixed, folder):
 def test_a_door_that_restarts_holds_nothing_up_for_good(mixed, folder):
     mixed.grid.robot.hold()
     try:
-        with running(mixed, *GRIDSYNC, "--sync") as process:
-            until(lambda: having(mixed, "request") == 5)
+        with mixed.running("--sync") as process:
+            wait_until(lambda: having(mixed, "request") == 5)
             mixed.grid.door.down()
             mixed.grid.robot.go()
             time.sleep(2)
@@ -208,9 +176,9 @@ def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, 
     mixed.set("ENGINE", "http")
     monkeypatch.setattr(mixed.grid.door.switches, "bandwidth", 1_000_000)
     tree = mixed.grid.tree
-    with running(mixed, *changed("DEPTH, gridsync.FRESH", "0, 0.5", "--sync")) as process:
+    with mixed.running("--sync", "DEPTH = 0; FRESH = 0.5") as process:
         staged = [f"agata/{folder}/tape/{number}" for number in range(5)]
-        until(lambda: all(tree.file(path).locality != TAPE for path in staged))
+        wait_until(lambda: all(tree.file(path).locality != TAPE for path in staged))
         for path in staged[2:]:
             for request in list(mixed.grid.door.staging.pins(path)):
                 mixed.grid.door.staging.release(request, [path])
@@ -225,8 +193,8 @@ def test_a_signal_ends_it_soon_with_everything_saved(mixed, folder, engine, numb
     mixed.set("ENGINE", engine)
     mixed.grid.door.faults.add(f"*/{folder}/disk/3", "stall", role="pool")
     try:
-        with running(mixed, *GRIDSYNC, "--sync") as process:
-            until(lambda: having(mixed, "downloaded") == 8)
+        with mixed.running("--sync") as process:
+            wait_until(lambda: having(mixed, "downloaded") == 8)
             began = time.monotonic()
             process.send_signal(number)
             status, out, err = ended(process)
@@ -244,8 +212,8 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
     proxy.chmod(0o600)
     mixed.grid.robot.hold()
     try:
-        with running(mixed, *changed("CHECK", "0.2", "--sync"), X509_USER_PROXY=str(proxy)) as process:
-            until(lambda: having(mixed, "downloaded") == 4)
+        with mixed.running("--sync", "CHECK = 0.2", X509_USER_PROXY=str(proxy)) as process:
+            wait_until(lambda: having(mixed, "downloaded") == 4)
             os.replace(shutil.copy(mixed.grid.pki.proxy("expired"), tmp_path / "new"), proxy)
             status, _, err = ended(process)
     finally:
@@ -263,8 +231,8 @@ def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, en
     shutil.copy(mixed.grid.pki.proxy("good"), proxy)
     mixed.grid.robot.hold()
     try:
-        with running(mixed, *GRIDSYNC, "--sync", X509_USER_PROXY=str(proxy)) as process:
-            until(lambda: having(mixed, "downloaded") == 4)
+        with mixed.running("--sync", X509_USER_PROXY=str(proxy)) as process:
+            wait_until(lambda: having(mixed, "downloaded") == 4)
             os.replace(shutil.copy(mixed.grid.pki.proxy(kind), tmp_path / "new"), proxy)
             mixed.grid.robot.go()
             status, _, err = ended(process)
@@ -275,7 +243,7 @@ def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, en
 
 
 def test_both_flows_are_on_the_screen(mixed, folder):
-    status, text = on_terminal(["/usr/bin/python3", str(SCRIPT), "--sync"], mixed.env)
+    status, text = on_terminal(mixed.command("--sync"), mixed.env)
     assert status == 0
     assert "Tape: 0 waiting, 5 staging at " in text
     assert "Copied files: 9/9, current: 0.0 B, total: 3.5 MB/3.5 MB, rate=" in text
@@ -297,10 +265,10 @@ def test_a_name_that_appears_at_the_site_joins_in(mixed, folder):
     mixed.grid.robot.hold()
     late = threading.Timer(2, lambda: mixed.grid.robot.go())
     try:
-        with running(mixed, *changed("HOUR", "1", "--sync")) as process:
-            until(lambda: having(mixed, "downloaded") == 4)
+        with mixed.running("--sync", "HOUR = 1") as process:
+            wait_until(lambda: having(mixed, "downloaded") == 4)
             mixed.grid.tree.add(f"agata/{folder}/new", 1000)
-            until(lambda: f"{folder}/new" in mixed.files())
+            wait_until(lambda: f"{folder}/new" in mixed.files())
             late.start()
             assert "Copied: 10, " in ended(process).out
     finally:

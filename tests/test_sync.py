@@ -8,10 +8,13 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Result, User, wait_until
+from tests.grid import Grid
 from tests.grid.tree import TAPE
 from tests.terminal import on_terminal
 
@@ -274,3 +277,30 @@ def test_a_name_that_appears_at_the_site_joins_in(mixed, folder):
     finally:
         mixed.grid.robot.go()
     assert wrong(mixed, folder) == []
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[User]:
+    """A user of a grid whose tape takes as long for 30 files as the line does: 30 seconds."""
+    with Grid(drives=1, seconds=1.0) as grid:
+        for number in range(60):
+            grid.tree.add(f"agata/{'tape' if number < 30 else 'disk'}/{number:02d}", 1_000_000, tape=number < 30)
+        grid.door.switches.bandwidth = 1_000_000
+        user = User(grid, tmp_path)
+        user.limit = 120
+        user.set("THREADS", "1", "gridsync")
+        yield user
+
+
+@pytest.mark.long
+def test_tape_and_line_together_take_as_long_as_one_of_them(slow):
+    began = time.monotonic()
+    assert slow("--input_dir disk --build_list --start").status == 0
+    line = time.monotonic() - began
+    began = time.monotonic()
+    assert slow("--input_dir tape --sync").status == 0
+    together = time.monotonic() - began
+    tape = 30 * slow.grid.robot.seconds
+    ratio = together / max(tape, line)
+    print(f"tape {tape:.1f} s, line {line:.1f} s, both {together:.1f} s: {ratio:.2f} times the longer")
+    assert ratio <= 1.2

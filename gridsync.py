@@ -2541,8 +2541,11 @@ class LiveLine:
 
         while len(self.bars) < len(texts):
             self.bars.append(tqdm(bar_format="{desc}", file=sys.stderr, leave=False, position=len(self.bars)))
+        width = shutil.get_terminal_size().columns - 1
         for bar, text in zip(self.bars, texts):
-            bar.set_description_str(text[: shutil.get_terminal_size().columns - 1])
+            if len(text) > width:
+                text = re.sub(" current: [^,]*,", "", text)  # the end of the line says more
+            bar.set_description_str(text[:width])
 
     def clear(self) -> None:
         """Make room for another line."""
@@ -3604,16 +3607,21 @@ class Sync:
                 if now >= self.site_at:
                     self.deal(now)
                 self.tick(TICK)
+            self.copying.progress.above = self.flow()
 
     def tick(self, timeout: float = 0) -> None:
         """Keep the crew busy, note what has landed, redraw the lines."""
         self.feed()
-        rate = self.staged_rate.at(self.staged)
-        self.copying.progress.above = (
-            f"Tape: {len(self.tape)} waiting, {sum(map(len, self.staging.values()))} staging at {size_text(rate)}/s; "
+        self.copying.progress.above = self.flow()
+        self.copying.tick(timeout)
+
+    def flow(self) -> str:
+        """The line above the progress: how many files are where."""
+        staging = sum(map(len, self.staging.values()))
+        return (
+            f"Tape: {len(self.tape)} waiting, {staging} staging at {size_text(self.staged_rate.at(self.staged))}/s; "
             f"disk: {len(self.ready)} to copy, {len(self.flying)} copying"
         )
-        self.copying.tick(timeout)
 
     def deal(self, now: float) -> None:
         """Do with the site what is due; when it fails, leave it alone for a while."""

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -117,10 +118,18 @@ def _wait_without_echo(terminal: int) -> None:
 
 
 def last_states(text: str) -> str:
-    """The text as it stands on the screen in the end: of a redrawn line only what was drawn last."""
-    lines = []
-    for line in text.split("\n"):
-        first, *redrawn = line.split("\r")
-        states = [state.rstrip() for state in redrawn if state.strip()]
-        lines.append(states[-1] if states else first)
-    return "\n".join(lines)
+    """The text as it stands on the screen in the end, for what moves the cursor as progress lines do."""
+    lines, row, column = [""], 0, 0
+    for part in re.split("(\n|\r|\x1b\\[A)", text):
+        if part == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row == len(lines))
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[A":
+            row = max(row - 1, 0)
+        elif part:
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
+            column += len(part)
+    # Trailing blanks are those of a prompt, or what a shorter line has wiped of a longer one.
+    return "\n".join(line if line.endswith((": ", ":")) else line.rstrip() for line in lines)

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gridsync import with_setting
+from gridsync import OPTIONS, with_setting
 from tests.conftest import SCRIPT
 from tests.grid import Grid
 from tests.grid.door import Door
@@ -70,7 +70,9 @@ PLACEHOLDERS = {
     "[rate]": SIZE + "/s",
     "[time]": r"(\d+h\d\dm|\d+m\d\ds)",
     "[date]": r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d UTC \d{4}",
-    "[number]": r"\d+(\.\d+)?",
+    "[^C]": r" *\^C",  # as the terminal shows the key
+    "[checksum]": "[0-9a-f]{8}",
+    "[number]": r"\d+(\.\d+)*",
     "[the door's words]": r"[^()]+",
 }
 ENGINE = "[engine]"  # the one that the case is played with
@@ -239,6 +241,12 @@ def expect(stage: Stage, step: Step, case: str, engine: str, door: str) -> None:
     if shown != told:
         lines = difflib.unified_diff(told, shown, f"{case}, line {step.at}", f"{engine} at {door}", n=99, lineterm="")
         pytest.fail("\n".join([f"$ {step.words}", *lines]), pytrace=False)
+
+
+def test_every_option_is_shown_by_a_case():
+    lines = re.findall(r"^\$ gridsync.py (.*)$", "\n".join(path.read_text() for path in CASES.glob("*.txt")), re.M)
+    shown = set(re.findall(r"--(\w+)", " ".join(lines)))
+    assert sorted(option.name for option in OPTIONS if option.name not in shown) == []
 
 
 def test_the_readme_shows_what_a_case_does():

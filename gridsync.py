@@ -3469,8 +3469,14 @@ def looked_after(run: Run) -> int:
     return told(run, poll(run, [row for row in rows if row.is_staging()]))
 
 
-def check_room(folder: str, rows: list[Row]) -> None:
+def missing_of(run: Run, row: Row) -> int:
+    """How many bytes of a file are still to come."""
+    return max(0, row.size - disk_usage(os.path.join(run.settings.output_dir, f"{row.path}.part")))
+
+
+def check_room(run: Run, rows: list[Row]) -> None:
     """Refuse to begin what the disk can't hold."""
+    folder = run.settings.output_dir
     if not rows:
         return
     try:
@@ -3480,7 +3486,7 @@ def check_room(folder: str, rows: list[Row]) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         reason = os.strerror(errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES)
         raise DiskError(f"OUTPUTDIR {folder} can't be written: {reason}; choose another --output_dir")
-    needed = sum(max(0, row.size - disk_usage(f"{os.path.join(folder, row.path)}.part")) for row in rows)
+    needed = sum(missing_of(run, row) for row in rows)
     free = free_space(folder)
     if needed > free:
         raise DiskError(
@@ -3561,6 +3567,7 @@ class Polls:
     def __init__(self) -> None:
         self.pauses: dict[str, float] = {}
         self.dues: dict[str, float] = {}
+        self.moved: dict[str, float] = {}  # when something has happened last
 
     def is_due(self, request: str, now: float) -> bool:
         """Whether to ask now."""
@@ -3571,6 +3578,12 @@ class Polls:
         pause = 1.0 if has_moved else min(self.pauses.get(request, 1.0) * 1.5, POLL)
         self.pauses[request] = pause
         self.dues[request] = now + pause * random.uniform(0.8, 1.2)
+        if has_moved or request not in self.moved:
+            self.moved[request] = now
+
+    def is_dead(self, request: str, now: float) -> bool:
+        """Whether nothing has happened for days, at a site that does not say since when it is at work."""
+        return now - self.moved.get(request, now) > 3 * PATIENCE
 
 
 class Sync:
@@ -3594,7 +3607,8 @@ class Sync:
         self.staged = 0  # bytes that came from tape
         self.staged_rate = Rate()
         self.shut: tuple[float, int] = (0, 0)  # since when and how often the site has failed
-        self.list_at = self.ask_at = self.poll_at = self.release_at = self.site_at = 0.0  # when each is due
+        self.ask_at = self.poll_at = self.release_at = self.site_at = 0.0  # when each is due
+        self.list_at = time.monotonic() + HOUR
         self.copying = Copying(run, self.tally, self.landed)
 
     def run_to_end(self, walk: Walk) -> None:
@@ -3618,15 +3632,17 @@ class Sync:
     def flow(self) -> str:
         """The line above the progress: how many files are where."""
         staging = sum(map(len, self.staging.values()))
+        late = f", {len(self.late)} to try again" if self.late else ""
         return (
             f"Tape: {len(self.tape)} waiting, {staging} staging at {size_text(self.staged_rate.at(self.staged))}/s; "
-            f"disk: {len(self.ready)} to copy, {len(self.flying)} copying"
+            f"disk: {len(self.ready)} to copy, {len(self.flying)} copying{late}"
         )
 
     def deal(self, now: float) -> None:
         """Do with the site what is due; when it fails, leave it alone for a while."""
         try:
             if now >= self.list_at:
+                self.list_at = now + HOUR
                 self.sort(listed(self.run))
             self.wake(now)
             self.look_again(now)
@@ -3638,23 +3654,27 @@ class Sync:
                 self.release_at = now + 5
                 self.copying.release(1)
             self.shut = (0, 0)
-        except DoorError as error:
+        except (DoorError, FileError) as error:
+            self.run.check_credential()
             since, count = self.shut[0] or now, self.shut[1]
-            if not error.passing or now - since > PATIENCE:
+            if (isinstance(error, DoorError) and not error.passing) or now - since > PATIENCE:
                 raise
-            log.info("the site is left alone for a while: %s", error)
+            pause = min(600, 15 * 2**count) * random.uniform(0.5, 1)
+            self.run.report.note(f"{error}; asked again in {duration_text(pause)}")
             self.shut = (since, count + 1)
-            self.site_at = time.monotonic() + min(600, 15 * 2**count) * random.uniform(0.5, 1)
+            self.site_at = time.monotonic() + pause
 
     def sort(self, walk: Walk, is_first: bool = False) -> None:
         """Put every file of a new listing into its place."""
         run = self.run
-        self.list_at = time.monotonic() + HOUR
         for folder, failure in walk.failures.items():
             if self.unread.get(folder) != str(failure):
                 run.report.error(failure)
         self.unread = {folder: str(failure) for folder, failure in walk.failures.items()}
-        rows = reconciled(run) if run.catalog().matching(run.scope) else []
+        rows = run.catalog().matching(run.scope)
+        if is_first and rows:  # and only then: whoever takes files away meanwhile wants to have them elsewhere
+            rows = reconciled(run)
+            self.copying.pinned += [row for row in rows if row.downloaded and row.request]
         if is_first and run.wishes.overwrite:
             again = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)[Action.COPY]
             run.catalog().put(row._replace(downloaded=False, verified="") for row in again if row.downloaded)
@@ -3664,7 +3684,7 @@ class Sync:
         paths = {row.path for row in rows}
         self.late = {path: due for path, due in self.late.items() if path in paths}
         for row in rows:
-            if row.path not in self.flying and row.path not in self.late:
+            if row.path not in self.flying and row.path not in self.late and (is_first or not row.downloaded):
                 self.place(row, known, is_first)
         progress = self.copying.progress
         left = [row for row in rows if not row.downloaded and row.path not in self.lost]
@@ -3719,7 +3739,7 @@ class Sync:
             if room < 0:
                 coming = sum(row.size - busy.get(path, 0) for path, row in self.flying.items())
                 room = max(0, free_space(self.run.settings.output_dir) - coming)
-            if row.size > room:
+            if missing_of(self.run, row) > room:
                 return
             room -= row.size
             del self.ready[path]
@@ -3744,9 +3764,8 @@ class Sync:
         """Take up again what has failed a while ago."""
         awake = [path for path, due in self.late.items() if now >= due]
         rows = self.run.catalog().by_path(self.run.scope.site)
-        for path in awake:
-            del self.late[path]
-        for row in located(self.run, [rows[path] for path in awake if path in rows]):
+        for row in located(self.run, [rows[path] for path in awake]):
+            del self.late[row.path]
             self.place(row)
 
     def look_again(self, now: float) -> None:
@@ -3756,7 +3775,7 @@ class Sync:
         stale = [row for row in itertools.islice(self.ready.values(), MAX_QUERY) if now - self.seen[row.path] > FRESH]
         for row in located(self.run, stale):
             del self.ready[row.path]
-            self.place(row if row.locality is Locality.ONLINE else row._replace(request=""))
+            self.place(row)
 
     def ask(self, now: float) -> None:
         """Have as many files brought from tape as the local disk can hold besides what is on its way."""
@@ -3767,7 +3786,7 @@ class Sync:
         room = free_space(folder) - sum(row.size for row in claimed)
         wave = plan_wave(self.tape.values(), room)
         if not wave and (self.tape or self.ready) and not (self.staging or self.flying or self.late):
-            least = min(row.size for row in [*self.tape.values(), *self.ready.values()])
+            least = min(missing_of(self.run, row) for row in [*self.tape.values(), *self.ready.values()])
             if least > free_space(folder):
                 needed = sum(row.size for row in [*self.tape.values(), *self.ready.values()])
                 raise DiskError(
@@ -3809,6 +3828,8 @@ class Sync:
                     self.give_up(row, row.error or f"{row.path}: the site forgets that it was asked for; ask the site")
                 else:
                     self.place(row)
+            if self.polls.is_dead(request, now):
+                polled = polled._replace(stuck=polled.still, since=time.time() - 3 * PATIENCE)
             if polled.stuck and time.time() - polled.since > PATIENCE:
                 for row in polled.stuck:
                     rows.pop(row.path, None)
@@ -4000,7 +4021,7 @@ def do_start(run: Run) -> int:
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(folder))
         return 0
-    check_room(folder, plan[Action.COPY])
+    check_room(run, plan[Action.COPY])
     tally = Tally()
     tally.waiting = len(plan[Action.WAIT])
     for row in plan[Action.SKIP]:

@@ -3267,16 +3267,16 @@ class Run:
             valid_proxy(self.settings.vo, time.time())
 
     def announce_end(self) -> None:
-        """Say before a long run when the proxy ends, if that is soon."""
-        if not needs_proxy(self.settings.site):
-            return
-        proxy, now = valid_proxy(self.settings.vo, time.time()), time.time()
-        ends = min(proxy.ends, proxy.attribute_ends)
-        if ends - now < SOON:
-            self.report.note(
-                f"Your proxy is good until {moment_text(ends)} ({duration_text(ends - now)}); "
-                "make a new one in time with --new_proxy, a run that is at work takes it up"
-            )
+        """Say before a long run when the credential ends, if that is soon."""
+        storage, now, ends = self.storage(), time.time(), 0.0
+        if needs_proxy(self.settings.site):
+            proxy = valid_proxy(self.settings.vo, now)
+            ends, what = min(proxy.ends, proxy.attribute_ends), "proxy"
+        elif isinstance(storage, HttpStorage) and storage.http.token:
+            ends, what = storage.http.token.ends, "token"
+        if ends and ends - now < SOON:
+            left = f"{moment_text(ends)} ({duration_text(ends - now)})"
+            self.report.note(f"Your {what} is good until {left}; renew it in time, also under a run that is at work")
 
     def storage(self) -> Storage:
         """The site, once there is a proxy to show it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import gridsync
 from tests.conftest import Result, User, wait_until
 from tests.grid import Grid
 from tests.grid.tree import TAPE
@@ -243,6 +244,38 @@ def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, en
         mixed.grid.robot.go()
     assert status == expected, err
     assert (wrong(mixed, folder) == []) is (kind == "good")
+
+
+@pytest.mark.parametrize("line", ["--sync", "--build_list --bring_online", "--build_list --start"])
+def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
+    proxy = mixed.grid.pki.proxy("short")
+    says = gridsync.read_proxy(str(proxy))
+    err = mixed(line, X509_USER_PROXY=str(proxy)).err
+    when = gridsync.moment_text(min(says.ends, says.attribute_ends))
+    assert f"Your proxy is good until {when} (1h5" in err and "; renew it in time, also under a run" in err
+    assert "good until" not in mixed(f"{line} --quiet", X509_USER_PROXY=str(proxy)).err
+    assert "good until" not in mixed(line).err
+
+
+@pytest.mark.parametrize("is_renewed", [True, False])
+def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, tmp_path, is_renewed):
+    token = tmp_path / "token"
+    token.write_text(mixed.grid.door.token(4))
+    mixed.set("TOKEN", f"file:{token}")
+    mixed.grid.robot.hold()
+    try:
+        with mixed.running("--sync") as process:
+            wait_until(lambda: having(mixed, "downloaded") == 4)
+            if is_renewed:
+                token.write_text(mixed.grid.door.token(600))
+                time.sleep(4)
+                mixed.grid.robot.go()
+            status, _, err = ended(process)
+    finally:
+        mixed.grid.robot.go()
+    assert "Your token is good until " in err
+    assert status == (0 if is_renewed else 3), err
+    assert is_renewed or f"gridsync: the token from file:{token} ended 0m0" in err
 
 
 def test_both_flows_are_on_the_screen(mixed, folder):

@@ -80,6 +80,7 @@ cond_subjects  globus  '"{BASE_DN}/*"'
 # Options of voms-proxy-fake: lifetimes in hours, the past as hours:minutes, "-voms" is the VO of the attribute.
 PROXIES = {
     "good": ["-hours", "72", "-vomslife", "72", "-voms", VO],
+    "short": ["-hours", "2", "-vomslife", "2", "-voms", VO],
     "expired": ["-hours", "1", "-vomslife", "1", "-pastproxy", "5:00", "-pastac", "5:00", "-voms", VO],
     "expired_attribute": ["-hours", "72", "-vomslife", "1", "-pastac", "5:00", "-voms", VO],
     "other_vo": ["-hours", "72", "-vomslife", "72", "-voms", "other.vo"],

@@ -5,7 +5,7 @@ PYTHON := /usr/bin/python3
 TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-requests python3-tqdm voms-clients
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
-TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest zsh
+TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest zsh groff-base
 LINT := python3-venv shellcheck
 
 .PHONY: help demo test test-all lint grid clean need-lint

@@ -24,7 +24,7 @@ Sections, each using only those above it:
   Commands      one function an action
   Command line  the option table, the parser, main
 
-Exit status: 0 all done, 1 some files failed, wait on tape or remain, 2 wrong usage or configuration,
+Exit status: 0 all that was asked is done, 1 some files failed, wait on tape or remain, 2 wrong usage or configuration,
 3 no valid credentials, 4 the door cannot be reached or refuses, 5 the local disk or catalog,
 6 another run holds the work folder, 130 interrupted.
 """

@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+"""Make from the option table what tells users of it: gridsync.1, and the tables in README.md.
+
+    tools/pages.py          # write both anew; a test compares them with what this would write
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP))
+
+from gridsync import OPTIONS, Option  # noqa: E402 - it stands in the folder above
+
+MAN = TOP / "gridsync.1"
+README = TOP / "README.md"
+
+STATUSES = (
+    (0, "all that was asked is done"),
+    (1, "some files failed, wait on tape or remain"),
+    (2, "wrong usage or configuration"),
+    (3, "no valid credentials"),
+    (4, "the door cannot be reached or refuses"),
+    (5, "the local disk or catalog"),
+    (6, "another run holds the work folder"),
+    (130, "interrupted"),
+)
+ABOVE = r"""'\" t
+.TH GRIDSYNC 1
+.SH NAME
+gridsync \- a folder of Grid data on a local disk, complete and verified
+.SH SYNOPSIS
+.B gridsync.py
+.RI [ options ]
+.SH DESCRIPTION
+Lists a folder of a Grid site, has its files brought from tape to disk, copies them in parallel, verifies each by its
+checksum, goes on where it was interrupted, and gives the disk space at the site back. Settings given on the command
+line are remembered. Several actions on one line run in the order of this list; after status 2 or above none follows.
+.SH OPTIONS
+"""
+BELOW = r""".SH FILES
+.TP
+.I Grid.conf
+settings and sites; made at the first run, see its comments
+.TP
+.I grid_summary.csv
+the catalog: a row for each file, what is known of it and whether it is here
+.TP
+.I grid_folders.txt
+remote folders that listings have shown, for the TAB key
+.PP
+All are in the work folder: \fB\-\-workdir\fR, else \fBGRIDSYNC_DIR\fR, else the current one. A file that is being
+copied has a name ending in
+.IR .part .
+.SH ENVIRONMENT
+\fBGRIDSYNC_DIR\fR, \fBX509_USER_PROXY\fR (else /tmp/x509up_u\fIuid\fR), \fBX509_CERT_DIR\fR, \fBX509_USER_CERT\fR and
+\fBX509_USER_KEY\fR (else ~/.globus/usercert.pem and userkey.pem)
+.SH EXAMPLES
+.nf
+gridsync.py \-\-new_proxy
+gridsync.py \-\-ls_dir e680/e680
+gridsync.py \-\-input_dir e680/e680/run_0003.dat.11-05-15_09h55m42s \-\-inc '.*/03./.*' \-\-exc '.*.adf'
+gridsync.py \-\-build_list \-\-bring_online
+gridsync.py \-\-start
+gridsync.py \-\-sync \-\-quiet
+.fi
+.SH EXIT STATUS
+"""
+
+
+def spelling(option: Option) -> str:
+    """An option as the help writes it."""
+    if option.metavar.startswith("["):
+        return f"--{option.name} {option.metavar}"
+    return f"--{option.name}={option.metavar}" if option.metavar else f"--{option.name}"
+
+
+def meaning(option: Option) -> str:
+    """What the help says of it."""
+    return option.help or (option.do.__doc__ or "" if option.do else "")
+
+
+def roff(text: str) -> str:
+    """Text that roff shows as it is."""
+    return text.replace("\\", r"\\").replace("-", r"\-")
+
+
+def man() -> str:
+    """The manual page."""
+    options = "".join(f".TP\n.B {roff(spelling(option))}\n{roff(meaning(option))}\n" for option in OPTIONS)
+    statuses = "".join(f".TP\n.B {status}\n{text}\n" for status, text in STATUSES)
+    return ABOVE + options + BELOW + statuses
+
+
+def readme() -> str:
+    """README.md with the tables of now."""
+    text = README.read_text(encoding="utf-8")
+    tables = {
+        "options": [("option", ""), *((f"`{spelling(option)}`", meaning(option)) for option in OPTIONS)],
+        "statuses": [("exit status", ""), *((str(status), text) for status, text in STATUSES)],
+    }
+    for name, (head, *rows) in tables.items():
+        lines = "".join(f"| {left} | {right} |\n" for left, right in [head, ("---", "---"), *rows])
+        place = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)", re.DOTALL)
+        text = place.sub(lambda _, lines=lines: lines, text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(readme(), encoding="utf-8")
+    MAN.write_text(man(), encoding="utf-8")

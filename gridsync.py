@@ -1183,18 +1183,35 @@ class Catalog:
         self.is_stale = False
 
 
-def remember_folders(work_folder: str, site: str, listed: Iterable[str], found: Iterable[str]) -> None:
-    """Note in grid_folders.txt, for the TAB key, which folders listings have found; what they no more find goes."""
-    path = os.path.join(work_folder, "grid_folders.txt")
-    known: set[str] = set()
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as file:
-        known.update(file.read().split("\n")[:-1])
-    parents = {f"{site}\t{folder}".rstrip("\t") for folder in listed}
-    lines = {line for line in known if line.rpartition("/" if "/" in line else "\t")[0] not in parents}
-    lines.update(f"{site}\t{folder}" for folder in found if folder and folder.isprintable())
-    if lines != known:
-        with contextlib.suppress(DiskError), replacing(path) as file:
-            file.writelines(f"{line}\n" for line in sorted(lines))
+class Folders:
+    """The remote folders that listings have shown, in grid_folders.txt: for the TAB key, and for who misspells one."""
+
+    def __init__(self, work_folder: str, site: str):
+        self.path = os.path.join(work_folder, "grid_folders.txt")
+        self.site = site
+        self.lines: set[str] = set()  # each a site, a tab and a folder
+        with contextlib.suppress(OSError), open(self.path, encoding="utf-8", errors="surrogateescape") as file:
+            self.lines.update(file.read().split("\n")[:-1])
+
+    def remember(self, listed: Iterable[str], found: Iterable[str]) -> None:
+        """Note the folders that listings have found; what they no more find goes."""
+        parents = {f"{self.site}\t{folder}".rstrip("\t") for folder in listed}
+        lines = {line for line in self.lines if line.rpartition("/" if "/" in line else "\t")[0] not in parents}
+        lines.update(f"{self.site}\t{folder}" for folder in found if folder and folder.isprintable())
+        if lines != self.lines:
+            with contextlib.suppress(DiskError), replacing(self.path) as file:
+                file.writelines(f"{line}\n" for line in sorted(lines))
+
+    def nearest(self, folder: str) -> str:
+        """The remedy for a misspelt folder: one that is spelt like it where the path goes astray."""
+        known = [line.partition("\t")[2].split("/") for line in self.lines if line.startswith(f"{self.site}\t")]
+        parts = folder.split("/")
+        for depth, part in enumerate(parts):
+            names = {path[depth] for path in known if len(path) > depth and path[:depth] == parts[:depth]}
+            if part not in names:
+                found = difflib.get_close_matches(part, names, n=1)
+                return f"; did you mean {'/'.join([*parts[:depth], *found])}" if found else ""
+        return ""
 
 
 class Lock:
@@ -3298,10 +3315,9 @@ class Run:
                 self.report.note(f"{self.loaded.path} was made by another program; it is now {kept}")
         return self.loaded
 
-    def remember(self, listed: Iterable[str], found: Iterable[str]) -> None:
-        """Keep for the TAB key what folders there are."""
-        if not self.wishes.dry_run:
-            remember_folders(self.folder, self.settings.site.name, listed, found)
+    def folders(self) -> Folders:
+        """The remote folders that are known."""
+        return Folders(self.folder, self.settings.site.name)
 
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
@@ -3366,11 +3382,15 @@ def listed(run: Run) -> Walk:
         if live:
             live.show(walk_text(len(walk.folders), len(walk.entries), walk.size))
 
-    walk.run(run.scope.folder, tick)
+    try:
+        walk.run(run.scope.folder, tick)
+    except NotFound as error:
+        raise NotFound(f"{error}{run.folders().nearest(run.scope.folder)}") from error
     if live:
         live.close()
     walk.note_emptied(catalog.matching(run.scope))
-    run.remember(walk.folders, walk.folders)
+    if not run.wishes.dry_run:
+        run.folders().remember(walk.folders, walk.folders)
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
     unknown = [row for row in catalog.matching(run.scope) if row.locality is Locality.UNKNOWN]
     if run.call(storage.has_tape):
@@ -3892,9 +3912,12 @@ def do_ls_dir(run: Run) -> int:
     """list the content of the given folder"""
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
-    entries = run.call(run.storage().entries, folder)
+    try:
+        entries = run.call(run.storage().entries, folder)
+    except NotFound as error:
+        raise NotFound(f"{error}{run.folders().nearest(folder)}") from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
-        run.remember([folder], [entry.path for entry in entries if entry.is_folder])
+        run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
     run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
     return 0

@@ -144,6 +144,13 @@ def test_a_log_file_that_can_not_be_made_is_said_before_anything_is_done(three):
     assert (status, out) == (5, "") and err.startswith("gridsync: the log file /nonexistent/run.log can't be written")
 
 
+@pytest.mark.parametrize("line", ["--ls_dir", "--build_list --input_dir"])
+def test_a_misspelt_folder_gets_a_suggestion(three, folder, line):
+    status, _, err = three(f"{line} {folder}/sup")
+    assert status == 2 and err.endswith(f"--ls_dir shows what there is; did you mean {folder}/sub\n")
+    assert "did you mean" not in three(f"{line} {folder}/quite_another").err
+
+
 def test_a_second_start_copies_nothing(three):
     three("--start")
     three.grid.door.log.clear()

@@ -1161,7 +1161,9 @@ class Catalog:
 
     def replace(self, rows: Iterable[Row]) -> None:
         """Hold these rows and no others."""
-        self.rows = {}
+        rows = list(rows)
+        for held in self.rows.values():
+            held.clear()
         for row in rows:
             self.hold(row)
         self.is_stale = True
@@ -1256,6 +1258,7 @@ class Lock:
 # A file has a name ending in .part until its size and checksum are right.
 
 CHUNK = 1 << 20
+GONE = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT)  # of a whole disk
 
 
 class LocalFile(NamedTuple):
@@ -1278,11 +1281,24 @@ def local_path(output_dir: str, path: str) -> str:
     return os.path.join(folder, parts[-1])
 
 
+def disk_error(path: str, error: OSError) -> GridError:
+    """The sentence for a write or read that failed; only what concerns the whole disk ends a run."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
+    if error.errno in GONE or error.errno == errno.EROFS:
+        return DiskError(f"{path} can't be used: {error.strerror}; look after the disk, then start again")
+    return FileError(f"{path} can't be used: {error.strerror}")
+
+
 def local_file(path: str) -> LocalFile | None:
     """What is here under a name, or None."""
     try:
         found = os.lstat(path)
-    except (OSError, ValueError):
+    except ValueError:
+        return None
+    except OSError as error:
+        if error.errno in GONE:
+            raise disk_error(path, error) from error  # who knows what is there
         return None
     return LocalFile(found.st_size, int(found.st_mtime), stat.S_ISREG(found.st_mode))
 
@@ -1346,15 +1362,6 @@ class Checksum:
 def checksum_kind(checksum: str, wanted: bool) -> str:
     """What a file is verified by: the kind of its checksum, or its size alone."""
     return checksum.partition(":")[0] if checksum and wanted else "size"
-
-
-def disk_error(path: str, error: OSError) -> GridError:
-    """The sentence for a write or read that failed; only what concerns the whole disk ends a run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
-    if error.errno in (errno.EROFS, errno.EIO, errno.ENODEV):
-        return DiskError(f"{path} can't be used: {error.strerror}; look after the disk, then start again")
-    return FileError(f"{path} can't be used: {error.strerror}")
 
 
 def checksum_of(path: str, kind: str, size: int, seen: Callable[[int], None] = lambda count: None) -> str:
@@ -1711,7 +1718,8 @@ def refusal(answer: Answer, url: str) -> GridError:
         said = answer.response.reason or ""
     place = masked(unquote(url))
     if answer.status == 401:
-        return CredentialError(f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status")
+        sentence = f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status"
+        return CredentialError(sentence, passing=True, pause=2)
     if answer.status == 403:
         return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
@@ -2116,7 +2124,8 @@ TAPE_SCHEMES = ("srm", "https", "davs")
 # What gfal2 says, behind the name of its error number.
 GFAL_ERRORS = (
     Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
-    Saying(r"HTTP 401", CredentialError, "{place}: the door does not accept your proxy ({text}); see --proxy_status"),
+    Saying(r"HTTP 401", CredentialError,
+           "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
     Saying(r"HTTP 415", FileError, "{place}: is on tape only; --bring_online has it brought to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
@@ -2468,6 +2477,8 @@ def plan_staged(row: Row, staging: Staging) -> Row:
     """A row, with its present locality, after its staging has ended; without a request it is to be asked for anew."""
     if row.locality is Locality.ONLINE:
         return row._replace(error="")
+    if row.locality is not Locality.NEARLINE and not staging.failure:
+        return row  # out of reach for a while, and pinned all the same
     error = f"{row.path}: could not be brought online: {staging.failure}" if staging.failure else ""
     return with_error(row._replace(request=""), error)
 
@@ -2552,6 +2563,11 @@ class LiveLine:
         if not self.is_terminal:
             print(*texts, sep="\n", file=sys.stderr, flush=True)
             return
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            self.draw(texts)
+
+    def draw(self, texts: tuple[str, ...]) -> None:
+        """Draw the lines on the terminal."""
         import shutil
 
         from tqdm import tqdm
@@ -2566,16 +2582,17 @@ class LiveLine:
 
     def clear(self) -> None:
         """Make room for another line."""
-        for bar in self.bars:
-            bar.clear()
+        with contextlib.suppress(OSError):
+            for bar in self.bars:
+                bar.clear()
 
     def close(self, *texts: str) -> None:
         """End the lines; on a terminal their last texts stay."""
-        for bar in reversed(self.bars):
-            bar.close()
-        self.bars.clear()
-        if self.is_terminal and not self.quiet:
-            for text in filter(None, texts):
+        bars, self.bars = self.bars, []
+        with contextlib.suppress(OSError):
+            for bar in reversed(bars):
+                bar.close()
+            for text in filter(None, texts if self.is_terminal and not self.quiet else ()):
                 print(text, file=sys.stderr, flush=True)
 
 
@@ -2594,6 +2611,10 @@ class Report:
         """Parts of the document."""
         if self.document is not None:
             self.document.update(parts)
+
+    def put_dry(self, parts: dict[str, Any]) -> None:
+        """Parts of what would be done."""
+        self.put(dry_run={**(self.document or {}).get("dry_run", {}), **parts})
 
     def finish(self, status: int) -> None:
         """Print the document."""
@@ -2632,7 +2653,7 @@ class Report:
             self.live.clear()
         try:
             print(text, file=stream, flush=stream is sys.stderr)
-        except BrokenPipeError:
+        except OSError:  # a pipe or terminal that was closed
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def configuration(self, settings: Settings) -> None:
@@ -2742,14 +2763,14 @@ class Report:
     def would(self, verb: str, rows: list[Row], requests: int) -> None:
         """What a dry run would ask the site for."""
         size = sum(row.size for row in rows)
-        self.put(dry_run={"files": len(rows), "bytes": size, "requests": requests})
+        self.put_dry({verb.split()[0]: {"files": len(rows), "bytes": size, "requests": requests}})
         self.line(f"(DRY RUN) would {verb} {len(rows)} files, {size_text(size)}, in {requests} request(s)")
 
     def would_copy(self, plan: dict[Action, list[Row]], free: int) -> None:
         """What a dry run would copy."""
         counts = {action.name.lower(): len(rows) for action, rows in plan.items()}
         size = sum(row.size for row in plan[Action.COPY])
-        self.put(dry_run={**counts, "bytes": size, "free": free})
+        self.put_dry({**counts, "bytes": size, "free": free})
         self.line(
             f"(DRY RUN) would copy {counts['copy']} files, {size_text(size)}; already here: {counts['skip']}, "
             f"to compare: {counts['adopt']}, in the way: {counts['keep']}, waiting on tape: {counts['wait']}, "
@@ -2884,7 +2905,7 @@ LISTINGS = 4  # folders listed at once
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
-FAREWELL = 3.0  # seconds that threads have to end
+FAREWELL = 2.0  # seconds that threads have to end
 CHECK = 60.0  # seconds between two looks at the credential
 SOON = 12 * 3600.0  # a credential that ends within so many seconds is announced
 
@@ -2905,12 +2926,15 @@ class Patience:
             except GridError as error:
                 if progress() > before:
                     attempt, before = 0, progress()
-                if not error.passing or attempt >= self.retries or self.stopping.is_set():
+                # A door that can't tell who asks may have a moment of weakness, but seldom a second one.
+                retries = min(self.retries, 1) if isinstance(error, CredentialError) else self.retries
+                if not error.passing or attempt >= retries:
                     raise
                 log.debug("attempt %d failed: %s", attempt + 1, error)
                 # The first time at once: often a kept connection has just died of old age.
                 pause = 0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1)
-                self.stopping.wait(max(pause, error.pause))
+                if self.stopping.wait(max(pause, error.pause)):
+                    raise
                 attempt += 1
 
 
@@ -2919,12 +2943,19 @@ class Aside:
 
     def __init__(self) -> None:
         self.asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.is_idle = threading.Event()
         self.thread = threading.Thread(target=self.labour, daemon=True)
 
     def labour(self) -> None:
         """What the thread does."""
         while True:
             self.asked.get()()
+            if self.asked.empty():
+                self.is_idle.set()
+
+    def settle(self, seconds: float) -> None:
+        """Wait for a call that nobody waits for any more."""
+        self.is_idle.wait(seconds)
 
     def result(self, call: Callable[[], T], tick: Callable[[], None]) -> T:
         """What a call gives; tick is called while it lasts."""
@@ -2938,6 +2969,7 @@ class Aside:
 
         if not self.thread.is_alive():
             self.thread.start()
+        self.is_idle.clear()
         self.asked.put(work)
         while True:
             with contextlib.suppress(queue.Empty):
@@ -3364,6 +3396,7 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
     found: dict[str, Locality] = {}
     for some in batches(rows, MAX_QUERY):
         found.update(run.call(run.storage().localities, [row.path for row in some]))
+    rows = [run.catalog().row(row) for row in rows]  # some may have landed meanwhile
     moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
     run.catalog().put(new for old, new in zip(rows, moved) if new != old)
     return moved
@@ -3374,7 +3407,7 @@ def listed(run: Run) -> Walk:
     if not run.settings.input_dir:
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
     catalog, storage = run.catalog(), run.storage()
-    walk = Walk(storage, run.patience)
+    walk = Walk(storage, Patience(run.settings.retries))  # its own: the end of a listing is not that of the run
     live = run.report.follow() if run.tick is idle else None
 
     def tick() -> None:
@@ -3388,11 +3421,16 @@ def listed(run: Run) -> Walk:
         raise NotFound(f"{error}{run.folders().nearest(run.scope.folder)}") from error
     if live:
         live.close()
-    walk.note_emptied(catalog.matching(run.scope))
+    rows, top = catalog.matching(run.scope), run.scope.folder
+    if any(entry.path == top for entry in walk.entries) and any(row.path != top for row in rows):
+        # gfal2 says so of one that it may not list.
+        raise FileError(f"{top}: the door shows a file where a folder was; look with --ls_dir", passing=True)
+    walk.note_emptied(rows)
     if not run.wishes.dry_run:
         run.folders().remember(walk.folders, walk.folders)
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
     unknown = [row for row in catalog.matching(run.scope) if row.locality is Locality.UNKNOWN]
+    unknown = [row for row in unknown if run.wishes.overwrite or not row.downloaded]
     if run.call(storage.has_tape):
         located(run, unknown)
     else:
@@ -3419,24 +3457,45 @@ def poll(run: Run, rows: list[Row]) -> Polled:
     return Polled(still, planned, stuck, answers[stuck[0].path].since if stuck else 0)
 
 
-def ask(run: Run, rows: list[Row]) -> list[Row]:
-    """Have files brought to disk; each request is on our disk before the next is made."""
-    asked = []
+def asked_for(run: Run, rows: list[Row]) -> list[Row]:
+    """One staging request, noted as soon as it is made."""
+    made: list[str] = []
+
+    def pinned() -> list[Row]:
+        pinned = [row._replace(request=request, error="") for request in made for row in rows]
+        run.catalog().put(pinned, durable=True)
+        return pinned
+
+    paths, days = [row.path for row in rows], run.settings.pin_days
+    try:
+        run.call(lambda: made.append(run.storage().stage(paths, days)))
+    except BaseException:  # after Ctrl-C, say, the request may still be made, and its pins must not be forgotten
+        run.aside.settle(FAREWELL)
+        pinned()
+        raise
+    return pinned()
+
+
+def ask(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Have files brought to disk, each request on our disk before the next; the files asked for, and those refused."""
+    asked: list[Row] = []
+    refused: list[Row] = []
     todo = list(batches(plan_staging(rows), MAX_PATHS))
     while todo:
         some = todo.pop(0)
-        paths = [row.path for row in some]
         try:
-            request = run.call(run.storage().stage, paths, run.settings.pin_days)
-        except (Forbidden, TooMany):  # dCache before 10.2.25 says 403 when they are too many
-            if len(some) == 1:
+            asked += asked_for(run, some)
+        except FileError as error:  # they are too many (dCache before 10.2.25 says 403 then), or one of them is wrong
+            if error.passing:
                 raise
-            todo = [some[: len(some) // 2], some[len(some) // 2 :], *todo]
-            continue
-        pinned = [row._replace(request=request, error="") for row in some]
-        run.catalog().put(pinned, durable=True)
-        asked += pinned
-    return asked
+            if len(some) > 1:
+                todo = [some[: len(some) // 2], some[len(some) // 2 :], *todo]
+                continue
+            refused.append(with_error(some[0], f"{some[0].path}: can't be asked for: {error}"))
+            if not asked and (len(refused) == 3 or not todo):  # it is the service that refuses
+                raise
+    run.catalog().put(refused)
+    return asked, refused
 
 
 def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
@@ -3483,6 +3542,13 @@ def release_copied(run: Run) -> list[GridError]:
     return failures
 
 
+def tell_refused(run: Run, rows: list[Row]) -> int:
+    """Say which files could not be asked for; how many."""
+    for row in rows:
+        run.report.error(row.error)
+    return len(rows)
+
+
 def looked_after(run: Run) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
     rows = located(run, [row for row in reconciled(run) if not row.downloaded])
@@ -3494,11 +3560,9 @@ def missing_of(run: Run, row: Row) -> int:
     return max(0, row.size - disk_usage(os.path.join(run.settings.output_dir, f"{row.path}.part")))
 
 
-def check_room(run: Run, rows: list[Row]) -> None:
-    """Refuse to begin what the disk can't hold."""
+def check_folder(run: Run) -> str:
+    """OUTPUTDIR, which is there and can be written to."""
     folder = run.settings.output_dir
-    if not rows:
-        return
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -3506,6 +3570,14 @@ def check_room(run: Run, rows: list[Row]) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         reason = os.strerror(errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES)
         raise DiskError(f"OUTPUTDIR {folder} can't be written: {reason}; choose another --output_dir")
+    return folder
+
+
+def check_room(run: Run, rows: list[Row]) -> None:
+    """Refuse to begin what the disk can't hold."""
+    if not rows:
+        return
+    folder = check_folder(run)
     needed = sum(missing_of(run, row) for row in rows)
     free = free_space(folder)
     if needed > free:
@@ -3563,11 +3635,11 @@ class Copying:
 
     def __exit__(self, *broken: Any) -> None:
         self.run.tick = idle
-        self.progress.close(broken[0])
         if broken[0]:
             self.run.patience.stopping.set()
             self.copier.hang_up()
         self.crew.__exit__(*broken)
+        self.progress.close(broken[0])
         self.note(self.crew.landed())
 
 
@@ -3577,33 +3649,28 @@ class Copying:
 
 HOUR = 3600.0
 PATIENCE = 24 * HOUR  # seconds after which what does not get better is given up
-DEPTH = 50  # files that wait in front of the crew, besides one a thread
+AGAIN = 30.0  # seconds after which a file that has failed is tried again, and then after twice as many
+DEPTH = 50  # files that wait in front of the crew at the most, besides one a thread,
+AHEAD = 1 << 30  # and bytes of them
 FRESH = 600.0  # seconds for which a file that was on disk is taken to be there still
 
 
 class Polls:
-    """When each staging request is to be asked how far it is: less and less often while nothing happens."""
+    """When each staging request is to be asked how far it is: the longer it lasts, the less often."""
 
     def __init__(self) -> None:
-        self.pauses: dict[str, float] = {}
+        self.began: dict[str, float] = {}
         self.dues: dict[str, float] = {}
-        self.moved: dict[str, float] = {}  # when something has happened last
 
-    def is_due(self, request: str, now: float) -> bool:
-        """Whether to ask now."""
-        return now >= self.dues.get(request, 0)
+    def due(self, requests: Iterable[str], now: float) -> list[str]:
+        """Those to ask now."""
+        return [request for request in requests if now >= self.dues.get(request, 0)]
 
-    def asked(self, request: str, has_moved: bool, now: float) -> None:
-        """Take down what asking has brought."""
-        pause = 1.0 if has_moved else min(self.pauses.get(request, 1.0) * 1.5, POLL)
-        self.pauses[request] = pause
+    def asked(self, request: str, others: int, now: float) -> None:
+        """Take down that one was asked; all together are not asked more than ten times a second."""
+        lasts = now - self.began.setdefault(request, now)
+        pause = min(max(1.0, lasts / 20, others / 10), POLL)
         self.dues[request] = now + pause * random.uniform(0.8, 1.2)
-        if has_moved or request not in self.moved:
-            self.moved[request] = now
-
-    def is_dead(self, request: str, now: float) -> bool:
-        """Whether nothing has happened for days, at a site that does not say since when it is at work."""
-        return now - self.moved.get(request, now) > 3 * PATIENCE
 
 
 class Sync:
@@ -3629,6 +3696,7 @@ class Sync:
         self.shut: tuple[float, int] = (0, 0)  # since when and how often the site has failed
         self.ask_at = self.poll_at = self.release_at = self.site_at = 0.0  # when each is due
         self.list_at = time.monotonic() + HOUR
+        self.moved_at = time.monotonic()  # when something has come from tape last, or was asked for
         self.copying = Copying(run, self.tally, self.landed)
 
     def run_to_end(self, walk: Walk) -> None:
@@ -3658,6 +3726,10 @@ class Sync:
             f"disk: {len(self.ready)} to copy, {len(self.flying)} copying{late}"
         )
 
+    def waiting(self) -> int:
+        """How many files still are to come from tape."""
+        return len(self.tape) + sum(map(len, self.staging.values()))
+
     def deal(self, now: float) -> None:
         """Do with the site what is due; when it fails, leave it alone for a while."""
         try:
@@ -3679,7 +3751,7 @@ class Sync:
             since, count = self.shut[0] or now, self.shut[1]
             if (isinstance(error, DoorError) and not error.passing) or now - since > PATIENCE:
                 raise
-            pause = min(600, 15 * 2**count) * random.uniform(0.5, 1)
+            pause = min(600, AGAIN / 2 * 2**count) * random.uniform(0.5, 1)
             self.run.report.note(f"{error}; asked again in {duration_text(pause)}")
             self.shut = (since, count + 1)
             self.site_at = time.monotonic() + pause
@@ -3696,8 +3768,9 @@ class Sync:
             rows = reconciled(run)
             self.copying.pinned += [row for row in rows if row.downloaded and row.request]
         if is_first and run.wishes.overwrite:
-            again = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)[Action.COPY]
-            run.catalog().put(row._replace(downloaded=False, verified="") for row in again if row.downloaded)
+            plan = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)
+            again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
+            run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
             rows = run.catalog().matching(run.scope)
         self.tape, self.staging, self.ready = {}, {}, {}
         known, self.lost = self.lost, {}
@@ -3710,16 +3783,22 @@ class Sync:
         left = [row for row in rows if not row.downloaded and row.path not in self.lost]
         progress.files, progress.size = progress.done + len(left), progress.bytes + sum(row.size for row in left)
 
+    def action(self, row: Row) -> Action:
+        """What to do with a file."""
+        wishes = self.run.wishes
+        return copy_action(row, here(self.run, row), wishes.overwrite and not row.downloaded, wishes.force)
+
     def place(self, row: Row, known: Container[str] = (), is_first: bool = False) -> None:
         """Put a file where it belongs now."""
-        wishes = self.run.wishes
-        action = copy_action(row, here(self.run, row), wishes.overwrite and not row.downloaded, wishes.force)
+        action = self.action(row)
         if action is Action.SKIP:
             if is_first:
                 self.tally.count(Outcome(row, "skipped"))
         elif action in (Action.ADOPT, Action.COPY):
             self.ready[row.path] = row
             self.seen[row.path] = time.monotonic()
+        elif action in (Action.LOST, Action.UNSURE) and row.path not in known:
+            self.fail(row, f"{row.path}: {action.value}", is_passing=False)
         elif action is not Action.WAIT:
             self.give_up(row, f"{row.path}: {action.value}", known)
         elif row.request:
@@ -3735,56 +3814,63 @@ class Sync:
         if row.path not in known:
             self.run.report.error(reason)
         self.lost[row.path] = reason
+        self.copying.progress.size -= row.size
         self.run.catalog().put([with_error(row, reason)])
 
-    def postpone(self, row: Row, reason: str) -> None:
-        """Try a file again later, as long as it has not failed for a whole day."""
+    def fail(self, row: Row, reason: str, is_passing: bool) -> None:
+        """Try a file again later: for a day if it may get better, else once, as the site may have moved it."""
         now = time.monotonic()
         since, count = self.troubles.get(row.path, (now, 0))
-        if now - since > PATIENCE:
-            self.give_up(row, f"{reason} (for {duration_text(now - since)} by now)")
+        if now - since > PATIENCE or (count and not is_passing):
+            self.give_up(row, reason)
             return
-        log.info("%s; it is tried again later", reason)
+        self.run.report.say(None, f"{reason}; it is tried again")
         self.troubles[row.path] = (since, count + 1)
-        self.late[row.path] = now + min(HOUR, 30 * 2**count) * random.uniform(0.5, 1)
+        self.late[row.path] = now + min(HOUR, AGAIN * 2**count) * random.uniform(0.5, 1)
 
     def feed(self) -> None:
         """Give the crew what is on disk, as long as the local disk can hold it."""
-        now, busy = time.monotonic(), self.copying.copier.flying
-        room = -1
-        while self.ready and self.copying.crew.pending < self.run.settings.threads + DEPTH:
+        now, threads = time.monotonic(), self.run.settings.threads
+        done = self.copying.copier.flying
+        coming = sum(row.size - done.get(path, 0) for path, row in self.flying.items())
+        room = free_space(self.run.settings.output_dir) - coming
+        for _ in range(min(len(self.ready), threads + DEPTH)):
+            pending = self.copying.crew.pending
             path, row = next(iter(self.ready.items()))
-            if now - self.seen[path] > FRESH:
+            is_fed = pending >= threads + DEPTH or (pending >= 2 * threads and coming > AHEAD)
+            if is_fed or now - self.seen[path] > FRESH:
                 return
-            if room < 0:
-                coming = sum(row.size - busy.get(path, 0) for path, row in self.flying.items())
-                room = max(0, free_space(self.run.settings.output_dir) - coming)
-            if missing_of(self.run, row) > room:
-                return
-            room -= row.size
             del self.ready[path]
+            action = self.action(row)
+            needed = 0 if action is Action.ADOPT else missing_of(self.run, row)
+            if needed > room:
+                self.ready[path] = row  # behind the others, which may be smaller
+                continue
+            room, coming = room - needed, coming + needed
             self.flying[path] = row
-            action = copy_action(row, here(self.run, row), self.run.wishes.overwrite, self.run.wishes.force)
-            self.copying.crew.add((row, action if action is Action.ADOPT else Action.COPY))
+            self.copying.crew.add((row, action))
 
     def landed(self, outcome: Outcome) -> None:
         """What became of a file that the crew had."""
-        row = outcome.row
+        row, fault = outcome.row, outcome.fault
         self.flying.pop(row.path, None)
         self.seen.pop(row.path, None)
-        if outcome.done != "failed":
+        if outcome.done == "interrupted":
+            self.late[row.path] = 0
+        elif outcome.done != "failed":
             self.troubles.pop(row.path, None)
-        elif outcome.fault and outcome.fault.passing and not isinstance(outcome.fault, Mismatch):
-            self.copying.progress.size += row.size  # it is still to come
-            self.postpone(row, row.error)
         else:
-            self.give_up(row, row.error)
+            self.copying.progress.size += row.size  # it is still to come
+            if fault is None or isinstance(fault, Mismatch):
+                self.give_up(row, row.error)
+            else:
+                self.fail(row, row.error, fault.passing)
 
     def wake(self, now: float) -> None:
         """Take up again what has failed a while ago."""
-        awake = [path for path, due in self.late.items() if now >= due]
         rows = self.run.catalog().by_path(self.run.scope.site)
-        for row in located(self.run, [rows[path] for path in awake]):
+        awake = [rows[path] for path, due in self.late.items() if now >= due]
+        for row in located(self.run, awake):
             del self.late[row.path]
             self.place(row)
 
@@ -3801,59 +3887,66 @@ class Sync:
         """Have as many files brought from tape as the local disk can hold besides what is on its way."""
         self.ask_at = now + 5
         folder = self.run.settings.output_dir
+        free = free_space(folder)
         claimed = [*self.ready.values(), *self.flying.values()]
         claimed += [row for rows in self.staging.values() for row in rows.values()]
-        room = free_space(folder) - sum(row.size for row in claimed)
-        wave = plan_wave(self.tape.values(), room)
-        if not wave and (self.tape or self.ready) and not (self.staging or self.flying or self.late):
-            least = min(missing_of(self.run, row) for row in [*self.tape.values(), *self.ready.values()])
-            if least > free_space(folder):
+        wave = plan_wave(self.tape.values(), free - sum(row.size for row in claimed))
+        if len(wave) < min(len(self.tape), MAX_PATHS) and (self.staging or self.flying):
+            return  # a few at a time would be no way to ask a tape
+        if not wave and not (self.staging or self.flying or self.late):
+            wave = plan_wave(self.tape.values(), free)
+            if not wave and all(missing_of(self.run, row) > free for row in self.ready.values()):
                 needed = sum(row.size for row in [*self.tape.values(), *self.ready.values()])
                 raise DiskError(
-                    f"{folder} has {size_text(free_space(folder))} free, and {size_text(needed)} are still to come; "
+                    f"{folder} has {size_text(free)} free, and {size_text(needed)} are still to come; "
                     "make room, and the same command goes on from here"
                 )
-        refusal = ""
+        refused: list[Row] = []
         try:
-            ask(self.run, wave)
-        except FileError as error:  # not of one file: the service takes no request of ours
-            refusal = str(error)
+            _, refused = ask(self.run, wave)
+        except FileError as error:  # the service takes no request of ours
+            if error.passing:
+                raise
+            refused = [with_error(row, f"{row.path}: {error}") for row in wave]
+        except DoorError as error:  # by the next time, a request that has come through in spite of it does no harm
+            error.passing = True
+            raise
         finally:  # of some it may know, even if it then has failed
             for row in map(self.run.catalog().row, wave):
-                if row.request or refusal:
-                    del self.tape[row.path]
                 if row.request:
+                    del self.tape[row.path]
+                    self.moved_at = now
                     self.asked[row.path] = self.asked.get(row.path, 0) + 1
                     self.staging.setdefault(row.request, {})[row.path] = row
-                elif refusal:
-                    self.give_up(row, f"{row.path}: {refusal}")
+        for row in refused:
+            if self.tape.pop(row.path, None):
+                self.give_up(row, row.error)
 
     def poll(self, now: float) -> None:
         """Ask the requests that are due how far they are."""
         self.poll_at = now + 0.5
-        for request in [request for request in self.staging if self.polls.is_due(request, now)]:
+        for request in self.polls.due(list(self.staging), now):
             rows = self.staging[request]
+            self.polls.asked(request, len(self.staging), now)
             try:
-                polled = poll(self.run, list(rows.values()))
+                ended = poll(self.run, list(rows.values())).ended
             except FileError as error:
-                polled = Polled([], [], [], 0)
-                for row in list(rows.values()) if not error.passing else []:
-                    del rows[row.path]
-                    self.give_up(row, f"{row.path}: {error}")
-            self.polls.asked(request, bool(polled.ended), time.monotonic())
-            for row in polled.ended:
+                if error.passing:
+                    raise
+                ended = [with_error(row._replace(request=""), f"{row.path}: {error}") for row in rows.values()]
+            for row in ended:
                 del rows[row.path]
-                self.staged += row.size if row.locality is Locality.ONLINE else 0
-                if self.asked.get(row.path, 0) >= (2 if row.error else 10):
+                if row.locality is Locality.ONLINE:
+                    self.moved_at = now
+                    self.staged += row.size
+                if self.asked.get(row.path, 0) >= (2 if row.error else 10) and not row.request:
                     self.give_up(row, row.error or f"{row.path}: the site forgets that it was asked for; ask the site")
                 else:
                     self.place(row)
-            if self.polls.is_dead(request, now):
-                polled = polled._replace(stuck=polled.still, since=time.time() - 3 * PATIENCE)
-            if polled.stuck and time.time() - polled.since > PATIENCE:
-                for row in polled.stuck:
-                    rows.pop(row.path, None)
-                    self.give_up(row, stuck_text(polled._replace(stuck=[row])))
+            if now - self.moved_at > PATIENCE:
+                for row in rows.values():
+                    self.give_up(row, stuck_text(Polled([], [], [row], time.time() - (now - self.moved_at))))
+                rows.clear()
             if not rows:
                 del self.staging[request]
 
@@ -3923,14 +4016,19 @@ def do_ls_dir(run: Run) -> int:
     return 0
 
 
+def note_nothing(run: Run, walk: Walk) -> None:
+    """Say when the patterns keep no file."""
+    if not run.catalog().matching(run.scope):
+        run.report.note(f"None of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc")
+
+
 def do_build_list(run: Run) -> int:
     """build the list of files to be downloaded (mandatory before start)"""
     walk = listed(run)
     rows = run.catalog().matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
-    if not rows:
-        run.report.note(f"None of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc")
+    note_nothing(run, walk)
     for failure in walk.failures.values():
         run.report.error(failure)
     return 1 if walk.failures else 0
@@ -3957,7 +4055,9 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
                 pause = min(pause * 1.5, POLL) if len(polled.still) == len(waiting) else 0.5
                 lapsed = [row for row in plan_staging(polled.ended) if not row.error and row.path not in asked_again]
                 asked_again.update(row.path for row in lapsed)
-                waiting = polled.still + ask(run, lapsed)
+                asked, refused = ask(run, lapsed)
+                failed += tell_refused(run, refused)
+                waiting = polled.still + asked
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
         online = sum(run.catalog().row(row).locality is Locality.ONLINE for row in rows)
@@ -3986,7 +4086,8 @@ def do_bring_online(run: Run) -> int:
         wanted = plan_staging(rows)
         run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return 1 if failed else 0
-    asked = ask(run, rows)
+    asked, refused = ask(run, rows)
+    failed += tell_refused(run, refused)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
     if run.report.is_terminal and not (run.wishes.start or run.wishes.sync):
         failed += wait_for_tape(run, [run.catalog().row(row) for row in rows])
@@ -4071,13 +4172,15 @@ def do_sync(run: Run) -> int:
         run.report.would("ask for", plan_staging(waiting), len(list(batches(plan_staging(waiting), MAX_PATHS))))
         return max(status, do_start(run))
     run.announce_end()
+    check_folder(run)
     walk = listed(run)
+    note_nothing(run, walk)
     sync = Sync(run)
     try:
         sync.run_to_end(walk)
         failures = release_copied(run)
     finally:
-        sync.tally.failed = len(sync.lost)
+        sync.tally.failed, sync.tally.waiting = len(sync.lost), sync.waiting()
         run.report.totals(sync.tally)
     return 1 if sync.lost or sync.unread or failures else 0
 
@@ -4334,7 +4437,8 @@ def main(arguments: list[str] | None = None) -> int:
         report.error(error)
         status = error.status
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses it again means the same
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever says it again means the same
+            signal.signal(number, signal.SIG_IGN)
         report.error("interrupted; what is done is kept, and the same command goes on from here")
         status = 130
     except Exception as error:

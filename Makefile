@@ -5,13 +5,19 @@ PYTHON := /usr/bin/python3
 TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-requests python3-tqdm voms-clients
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
-TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest zsh groff-base
+TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
+	zsh groff-base
 LINT := python3-venv shellcheck
+FUZZ := python3-venv
 
-.PHONY: help demo test test-all lint grid clean need-lint
+FUZZ_SECONDS ?= 60
+# Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
+.PHONY: help demo test test-all fuzz lint grid image image-test clean need-lint need-fuzz
 
 help:  ## list these targets
-	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
 
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
@@ -19,11 +25,14 @@ demo:  ## the manual's example on a test grid
 
 test:  ## the tests, but for the long ones
 	@tools/need $(TEST)
-	$(PYTHON) -m pytest tests -m "not long"
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all:  ## all tests, with those of size and interruption; ten minutes
+test-all:  ## all tests, with those of size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST)
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
+
+fuzz: build/fuzz/done  ## what comes from outside, mutated for FUZZ_SECONDS; stops at the first find
+	build/fuzz/bin/python -m tests.fuzz -max_total_time=$(FUZZ_SECONDS)
 
 lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid nor gfal2
 	build/lint/bin/python -m ruff check .
@@ -33,6 +42,15 @@ lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid
 grid:  ## a shell in which gridsync.py has a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.grid --shell
+
+image:  ## the container image gridsync, by docker or podman
+	@for engine in docker podman; do \
+	  if $$engine info >/dev/null 2>&1; then exec $$engine build -t gridsync .; fi; \
+	done; echo "Neither docker nor podman works here. make image-test builds the image without them, for the test." >&2; exit 1
+
+image-test:  ## build the image and play the manual's example in it; as root, or with user namespaces
+	@tools/need $(GRID)
+	@$(PYTHON) -m tests.image
 
 clean:  ## remove what was built; installed packages stay
 	rm -rf build dist *.egg-info
@@ -44,6 +62,16 @@ build/lint/done: tools/lint.txt | need-lint
 	$(PYTHON) -m venv build/lint
 	build/lint/bin/python -m pip install --quiet --requirement tools/lint.txt
 	touch $@
+
+# The same for the fuzzer.
+build/fuzz/done: tools/fuzz.txt | need-fuzz
+	rm -rf build/fuzz
+	$(PYTHON) -m venv build/fuzz
+	build/fuzz/bin/python -m pip install --quiet --requirement tools/fuzz.txt
+	touch $@
+
+need-fuzz:
+	@tools/need $(FUZZ)
 
 need-lint:
 	@tools/need $(LINT)

@@ -54,7 +54,7 @@ import sys
 import threading
 import time
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -124,6 +124,10 @@ class Forbidden(FileError):
 
 class Mismatch(FileError):
     """The bytes that arrived are not those that the door's checksum is of."""
+
+
+class OnTape(FileError):
+    """It has no copy on disk, or no longer one."""
 
 
 class TooMany(FileError):
@@ -394,14 +398,20 @@ def grid_path(text: str) -> str:
     return "/".join(parts)
 
 
+NO_NAMES = frozenset(("", ".", ".."))
+
+
 def is_path(path: str) -> bool:
     """Whether a path is written as the catalog writes it."""
-    return "//" not in f"/{path}/" and not re.search(r"(?:^|/)\.\.?(?:/|$)", path) and "\0" not in path
+    return NO_NAMES.isdisjoint(path.split("/")) and "\0" not in path
+
+
+LONGEST = 1000  # characters of a name; filesystems take 255 bytes
 
 
 def is_name(name: str) -> bool:
     """Whether a door may list something by this name in a folder."""
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    return is_path(name) and "/" not in name and len(name) <= LONGEST
 
 
 def printable(text: str) -> str:
@@ -500,24 +510,29 @@ def replacing(path: str) -> Iterator[TextIO]:
 def with_setting(text: str, section: str, key: str, value: str) -> str:
     """The text of an INI file with one value changed and every other line as it was."""
     end = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines(keepends=True)
-    setting = f"{key} = {value}".rstrip() + end
-    here, after = "", None
-    for number, line in enumerate(lines):
-        header = re.match(r"\s*\[(.+)\]", line)
-        here = header[1] if header else here
-        if here == section and re.match(rf"\s*{key}\s*=", line, re.IGNORECASE):
-            rest = lines[number + 1 :]
-            while rest and re.match(r"[ \t]+[^\s#]", rest[0]) and "=" not in rest[0]:  # a value's further lines
-                del rest[0]
-            return "".join([*lines[:number], setting, *rest])
-        if here == section and line.strip():
-            after = number + 1
-    if after is None:
+    here, option, depth, margin = "", "", 0, ""  # as configparser goes through the lines
+    kept: list[str] = []
+    after, is_there = 0, False
+    for line in io.StringIO(text):
+        bare, indent = line.strip(), len(line) - len(line.lstrip())
+        if bare and bare[0] != "#" and not (option and indent > depth):  # else it is a further line of a value
+            header, depth = re.match(r"\[(.+)\]", bare), indent
+            margin = line[:indent] if here == section and not (header and option) else margin
+            here, option = (header[1], "") if header else (here, bare.partition("=")[0].strip().upper())
+            if (here, option) == (section, key):
+                line, is_there = line[:indent] + f"{key} = {value}".rstrip() + end, True
+        elif bare and bare[0] != "#" and (here, option) == (section, key):
+            continue  # of the old value
+        kept.append(line)
+        after = len(kept) if here == section and bare else after
+    if is_there:
+        return "".join(kept)
+    setting = f"{margin}{key} = {value}".rstrip() + end
+    if not after:
         return f"{text.rstrip()}{end}{end}[{section}]{end}{setting}"
-    if not lines[after - 1].endswith("\n"):
-        lines[after - 1] += end
-    return "".join([*lines[:after], setting, *lines[after:]])
+    if not kept[after - 1].endswith("\n"):
+        kept[after - 1] += end
+    return "".join([*kept[:after], setting, *kept[after:]])
 
 
 class Config:
@@ -570,7 +585,10 @@ class Config:
 
     def general(self, key: str, default: str) -> str:
         """A value of the general section."""
-        return self.values.get(GENERAL, key, fallback="") or default
+        value = self.values.get(GENERAL, key, fallback="") or default
+        if "\0" in value:
+            raise UsageError(f"{self.path}: {key} has a NUL in it; mend it")
+        return value
 
     def number(self, section: str, key: str, default: int, least: int = 1) -> int:
         """A whole number, of at most six digits."""
@@ -625,6 +643,8 @@ class Config:
             engine = "http" if scheme in WEB else "gfal2"
         if engine == "http" and scheme not in WEB:
             raise UsageError(f"{self.path}: [{name}] is not an https door, so it needs ENGINE = gfal2")
+        if self.values[name].get("TOKEN") and scheme in ("http", "dav"):
+            raise UsageError(f"{self.path}: [{name}] would be sent the TOKEN in clear; SERVER must be an https door")
         if engine == "gfal2" and self.values[name].get("TOKEN"):
             raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; leave ENGINE = auto")
         return engine
@@ -689,7 +709,7 @@ NAME_PARTS = {
 GRACE = 600  # seconds that a lifetime may fall short of what was asked
 CLIENT_LIMIT = 120  # seconds for a helper program
 TOKEN_LIFE = 60  # seconds for which a token is not asked for again
-HELPER_ENV = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_", "TZ", "TMP", "X509_", "VOMS_", "JAVA_", "OIDC_", "XDG_")
+HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
 
 
 class Proxy(NamedTuple):
@@ -830,7 +850,7 @@ def user_certificate(now: float) -> tuple[str, str]:
 
 def helper_env(**more: str) -> dict[str, str]:
     """The environment for other programs: what they need, and no secret of ours."""
-    return {**{name: value for name, value in os.environ.items() if name.startswith(HELPER_ENV)}, **more}
+    return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
 
 
 # What the clients write (C++ or Java) when they make no proxy.
@@ -911,7 +931,7 @@ def token_end(token: str) -> float:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return float(sane_time(float(claims.get("exp", 0))))
-    except (IndexError, ValueError, AttributeError, TypeError):
+    except (IndexError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         return 0.0
 
 
@@ -1014,7 +1034,7 @@ def reading(is_right: Callable[[str], object], value: Callable[[str], Any] = str
 
 # How each column of a line is read, in the order of Row.
 READERS: tuple[Callable[[str], Any], ...] = (
-    reading(is_path), reading(str.isdecimal, int), seconds_of, reading(CHECKSUM.fullmatch),
+    reading(is_path), reading(re.compile("[0-9]{1,18}").fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch),
     LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
 )  # fmt: skip
 PROMISED = Row._fields[:9]  # the columns that every catalog has
@@ -1032,7 +1052,7 @@ def write_row(file: TextIO, row: Row) -> None:
     """Write a row as a line."""
     # csv leaves a lone carriage return without the quotes that its reader wants.
     csv.writer(
-        file, lineterminator="\n", quoting=csv.QUOTE_ALL if "\r" in row.path else csv.QUOTE_MINIMAL
+        file, lineterminator="\n", quoting=csv.QUOTE_ALL if "\r" in row.path + row.site else csv.QUOTE_MINIMAL
     ).writerow(cells_of(row))
 
 
@@ -1044,7 +1064,7 @@ def fault_of(cells: list[str]) -> str:
         try:
             reader(cells[number - 1])
         except (ValueError, KeyError):
-            return f"column {number} ({name}) is {cells[number - 1]!r}"
+            return f"column {number} ({name}) is {cells[number - 1][:100]!r}"
     return "the line can't be read"
 
 
@@ -1078,7 +1098,10 @@ class Catalog:
         csv.field_size_limit(1 << 24)
         with open(self.path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             lines = csv.reader(file, strict=True)
-            header = next(lines, None)
+            try:
+                header = next(lines, None)
+            except csv.Error:
+                header = []
             if header is None or header[: len(PROMISED)] != list(PROMISED):
                 self.is_foreign, self.is_stale = header is not None, True
                 return
@@ -1234,7 +1257,7 @@ class Lock:
             folder = os.path.dirname(os.path.abspath(self.path))
             raise LockedError(f"another gridsync ({holder}) is at work in {folder}; try again later") from error
         except OSError as error:
-            raise DiskError(f"{self.path} can't be locked: {error.strerror}") from error
+            raise DiskError(f"{self.path} can't be locked: {error.strerror}; choose another --workdir") from error
         with contextlib.suppress(OSError):  # a full disk takes no word, and the lock holds without
             self.file.truncate(0)
             self.file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n")
@@ -1361,7 +1384,7 @@ class Checksum:
 
 def checksum_kind(checksum: str, wanted: bool) -> str:
     """What a file is verified by: the kind of its checksum, or its size alone."""
-    return checksum.partition(":")[0] if checksum and wanted else "size"
+    return sys.intern(checksum.partition(":")[0]) if checksum and wanted else "size"
 
 
 def checksum_of(path: str, kind: str, size: int, seen: Callable[[int], None] = lambda count: None) -> str:
@@ -1454,7 +1477,7 @@ class PartFile:
         """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
         length = os.fstat(self.fd).st_size
         end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
-        if end.endswith(MAGIC):
+        if len(end) == TABLE_END.size and end.endswith(MAGIC):
             self.segments = self.table(length, *TABLE_END.unpack(end)[:3])
         elif 0 < length <= self.size and self.kind != "size":
             self.segments = [Segment(0, self.size, length, self.kind)]
@@ -1604,6 +1627,8 @@ BITE = 128 << 10  # bytes of one read from the line
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
+MAX_LISTING = 64 << 20  # bytes of one folder's listing; 20,000 files are about 20 MB
+MAX_JSON = 8 << 20  # bytes of any other answer
 DAV = "{DAV:}"
 LOCALITY_PROPERTY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
 CHECKSUMS_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
@@ -1687,13 +1712,20 @@ class Answer:
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise connection_error(error, self.response.url, None) from error
 
-    def content(self) -> bytes:
-        """The whole body."""
-        return b"".join(self.chunks())
+    def content(self, limit: int) -> bytes:
+        """The whole body, which must not be longer."""
+        data = bytearray()
+        for chunk in self.chunks():
+            data += chunk
+            if len(data) > limit:
+                self.response.close()
+                place = masked(unquote(self.response.url))
+                raise DoorError(f"{place}: the answer is longer than {size_text(limit)}; ask the site")
+        return bytes(data)
 
     def json(self) -> Any:
         """The body as JSON; ValueError if it is none."""
-        return json.loads(self.content())
+        return json.loads(self.content(MAX_JSON))
 
     def hang_up(self) -> None:
         """End the connection under a thread that reads from it."""
@@ -1725,7 +1757,7 @@ def refusal(answer: Answer, url: str) -> GridError:
     if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
-        return FileError(f"{place}: is on tape only; --bring_online has it brought to disk")
+        return OnTape(f"{place}: is on tape only; --bring_online has it brought to disk")
     if answer.status == 413:
         return TooMany(f"{place}: the door takes no request of this size ({said})")
     if 400 <= answer.status < 500 and answer.status != 429:
@@ -1843,6 +1875,9 @@ def resized(place: str, found: object, size: int) -> FileError:
     return FileError(f"{place}: has {found} bytes now, and {size} in the catalog; run --build_list again")
 
 
+DIGESTS = {"md5": ("md5", 16), "sha-256": ("sha256", 32), "sha": ("sha1", 20), "sha-512": ("sha512", 64)}  # and bytes
+
+
 def digest_of(text: str) -> str:
     """The best checksum of a Digest header or Checksums property, as the catalog writes it."""
     import base64
@@ -1852,9 +1887,10 @@ def digest_of(text: str) -> str:
     try:
         if re.fullmatch("[0-9a-fA-F]{1,8}", found.get("adler32", "")):
             return f"adler32:{int(found['adler32'], 16):08x}"
-        for name, kind in (("md5", "md5"), ("sha-256", "sha256"), ("sha", "sha1"), ("sha-512", "sha512")):
-            if found.get(name):
-                return f"{kind}:{base64.b64decode(found[name], validate=True).hex()}"
+        for name, (kind, size) in DIGESTS.items():
+            value = base64.b64decode(found.get(name, ""), validate=True)
+            if len(value) == size:
+                return f"{kind}:{value.hex()}"
     except ValueError:
         pass  # as good as none
     return ""
@@ -1875,8 +1911,8 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     checksums = properties.get(CHECKSUMS_PROPERTY, "")
     if properties.get(ADLER_PROPERTY):
         checksums = f"adler32={properties[ADLER_PROPERTY]}"
-    if size and not size.isdecimal():
-        raise ValueError(f"{path} has the size {size!r}")
+    if size and not re.fullmatch("[0-9]{1,18}", size):
+        raise ValueError(f"{path} has the size {size[:100]!r}")
     return Entry(
         path,
         False,
@@ -1906,7 +1942,7 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
     asked = f"{root}/{folder}".rstrip("/")
     entries, is_there = [], False
     try:
-        if b"<!DOCTYPE" in xml[:1000].upper():
+        if b"<!DOCTYPE" in xml or b"\0" in xml:  # in UTF-16 it would look otherwise
             raise ValueError("it defines its own entities")
         for response in ElementTree.fromstring(xml).iter(f"{DAV}response"):
             path = unquote(urlsplit(response.findtext(f"{DAV}href", "").strip()).path, errors="surrogateescape")
@@ -1925,7 +1961,8 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise DoorError(
             f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}; "
-            "ENGINE = gfal2 in Grid.conf is another way"
+            "ENGINE = gfal2 in Grid.conf is another way",
+            passing=True,
         ) from error
     return entries
 
@@ -1936,6 +1973,7 @@ def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
 STAGED = ("COMPLETED",)
 GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")
 MILLISECONDS = 1e11  # a time above is in them
+REQUEST = r"\w[!-~]{0,199}"  # the name of a staging request, which the catalog keeps
 
 
 @contextlib.contextmanager
@@ -1943,9 +1981,10 @@ def making_sense(url: str) -> Iterator[None]:
     """An answer whose parts are not those of the API is a DoorError."""
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DoorError(
-            f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none"
+            f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none",
+            passing=True,
         ) from error
 
 
@@ -1973,7 +2012,7 @@ class HttpStorage:
         )
         if answer.status != 207:
             raise refusal(answer, url)
-        return listing_of(answer.content(), self.root, folder, url)
+        return listing_of(answer.content(MAX_LISTING), self.root, folder, url)
 
     def read(self, path: str, start: int, stop: int, size: int) -> HttpBody:
         """The bytes from start up to stop of a file of this size."""
@@ -1994,7 +2033,7 @@ class HttpStorage:
         begins, found_size = 0, answer.header("Content-Length")
         if answer.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
-            if not found or int(found[1]) != start:
+            if not found or found[1] != str(start):
                 answer.response.close()
                 raise FileError(f"{masked(unquote(url))}: the door sends another range than was asked", passing=True)
             begins, found_size = start, found[2]
@@ -2019,8 +2058,9 @@ class HttpStorage:
         """The URL of the tape service, or empty; asked of the door once."""
         if self.tape is None:
             named = "" if self.site.tape_api == "none" else self.site.tape_api
-            self.tape = (self.discovered() if named == "auto" else named).rstrip("/")
-            self.http.trusted.add(netloc_of(self.tape))
+            tape = (self.discovered() if named == "auto" else named).rstrip("/")
+            self.http.trusted.add(netloc_of(tape))
+            self.tape = tape
         return self.tape
 
     def discovered(self) -> str:
@@ -2034,7 +2074,7 @@ class HttpStorage:
             raise refusal(answer, url)
         with making_sense(url):
             found = [str(endpoint["uri"]) for endpoint in answer.json()["endpoints"] if endpoint["version"] == "v1"]
-            if urlsplit(found[0]).scheme != "https":
+            if not re.match(r"https://[^/]", found[0]):
                 raise ValueError(f"{found[0]} is not encrypted")
         return found[0]
 
@@ -2080,13 +2120,13 @@ class HttpStorage:
         files = [{"path": path, "diskLifetime": f"P{days}D"} for path in self.tape_paths(paths)]
         try:
             answer = self.ask("POST", "stage", {"files": files})
+            with making_sense(self.tape_url()):
+                request = str(answer.json()["requestId"])
+                if not re.fullmatch(REQUEST, request):
+                    raise ValueError(f"{request!r} is no name for a request")
         except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
             error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
             raise
-        with making_sense(self.tape_url()):
-            request = str(answer.json()["requestId"])
-            if not re.fullmatch(r"\w[!-~]{0,199}", request):
-                raise ValueError(f"{request!r} is no name for a request")
         return request
 
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
@@ -2119,6 +2159,7 @@ PIECE = 4 << 20  # bytes of one read
 NOT_YET = 11  # EAGAIN, of a file that is still on tape
 UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
 TAPE_SCHEMES = ("srm", "https", "davs")
+POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
 
 
 # What gfal2 says, behind the name of its error number.
@@ -2126,11 +2167,13 @@ GFAL_ERRORS = (
     Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
     Saying(r"HTTP 401", CredentialError,
            "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
-    Saying(r"HTTP 415", FileError, "{place}: is on tape only; --bring_online has it brought to disk"),
+    Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online has it brought to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
     Saying(r"authentication methods failed", CredentialError,
            "{place}: the server takes no key of yours; gfal2 tries ~/.ssh/id_rsa or another one"),
+    Saying(r"handshake failed: (unexpected eof|connection (timed out|reset))", DoorError,
+           "{place}: the door ends the TLS handshake ({text}); is your proxy valid (--proxy_status)?", passing=True),
     Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); is your proxy one of the right VO?"),
     Saying(r"alert certificate expired|auth failed", CredentialError,
            "{place}: the door does not accept your proxy; make a new one with --new_proxy"),
@@ -2138,6 +2181,8 @@ GFAL_ERRORS = (
            "{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf"),
     Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
            "{place}: the door can't be reached, or fails ({text})", passing=True),
+    Saying(r"bad server answer|malformed", DoorError,
+           "{place}: the door sends an answer that makes no sense ({text}){way}", passing=True),
     Saying(r"", FileError, "{place}: gfal2 says: {text}{way}", passing=True),
 )  # fmt: skip
 
@@ -2247,7 +2292,7 @@ class Gfal2Storage:
         url = self.url(folder)
         with self.errors(url):
             here = self.context().stat(url)
-            if not stat.S_ISDIR(here.st_mode):
+            if not stat.S_ISDIR(here.st_mode) and not self.is_folder(url):
                 return [Entry(folder, False, here.st_size, sane_time(here.st_mtime))]
             directory = self.context().opendir(url)
             entries: list[Entry] = []
@@ -2263,6 +2308,18 @@ class Gfal2Storage:
                 is_folder = stat.S_ISDIR(facts.st_mode)
                 size = 0 if is_folder else facts.st_size
                 entries.append(Entry(f"{folder}/{name}".lstrip("/"), is_folder, size, sane_time(facts.st_mtime)))
+
+    def is_folder(self, url: str) -> bool:
+        """Whether what seems to be a file is a folder: davix takes it for one whenever its PROPFIND has failed."""
+        if not self.is_web:
+            return False
+        try:
+            self.context().opendir(url)
+        except self.gfal2.GError as error:
+            if error.code == errno.ENOTDIR:
+                return False
+            raise
+        return True
 
     def name_of(self, name: str, folder: str) -> str:
         """A listed name; doors that send no displayname make gfal2 give it percent-encoded."""
@@ -2334,6 +2391,8 @@ class Gfal2Storage:
             errors, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
         if not request:
             raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
+        if not re.fullmatch(REQUEST, str(request)):
+            raise DoorError(f"{urls[0]}: {request!r} is no name for a staging request; ask the site")
         return str(request)
 
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
@@ -2343,7 +2402,7 @@ class Gfal2Storage:
             errors = self.context().bring_online_poll(urls, request)
         found = {}
         for path, error in zip(paths, errors):
-            if error is not None and (error.code in UNREACHABLE or "received 404" in error.message):
+            if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
                 raise gfal_error(error, urls[0])
             waits = error is not None and error.code == NOT_YET
             found[path] = Staging(error is None, "" if error is None or waits else error.message.strip())
@@ -2451,6 +2510,14 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
         elif row.downloaded or row.request or (row.site == scope.site and row.path.startswith(unread)):
             kept.append(row)
     return kept + [new_row(entry, scope.site) for entry in listed.values()]
+
+
+def plan_vanished(rows: Iterable[Row], entries: Iterable[Entry], unread: Iterable[str]) -> list[Row]:
+    """The files that are pinned, still to come, and not at the site any more."""
+    listed = {entry.path for entry in entries}
+    unread = tuple(f"{folder}/" for folder in unread)
+    pinned = (row for row in rows if row.request and not row.downloaded)
+    return [row for row in pinned if row.path not in listed and not row.path.startswith(unread)]
 
 
 def plan_wave(rows: Iterable[Row], room: int) -> list[Row]:
@@ -2637,7 +2704,7 @@ class Report:
 
     def error(self, error: object) -> None:
         """A sentence about what went wrong, but once; that another run is at work cron need not hear of."""
-        if str(error) == self.last_error:  # the catalog, say, which is tried once more in the end
+        if self.last_error.endswith(str(error)):  # first of a file, and then of the run
             return
         self.last_error = str(error)
         self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
@@ -2902,6 +2969,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 TICK = 0.1  # seconds between looks at the screen
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 LISTINGS = 4  # folders listed at once
+DEEPEST = 100  # folders in folders; a door that lists a folder in itself would have no end
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
@@ -3084,7 +3152,12 @@ class Walk:
         self.empty += [] if found else [folder]
         below = []
         for entry in found:
-            if entry.is_folder:
+            if not entry.path:
+                raise UsageError("BASE_DIR_ON_GRID is a file at the site; mend it in Grid.conf")
+            if entry.path.count("/") >= DEEPEST:
+                reason = f"{entry.path[:100]}...: is more than {DEEPEST} folders down; ask the site"
+                self.failures[entry.path] = FileError(reason)
+            elif entry.is_folder:
                 below.append(entry.path)
             elif entry.size == UNFINISHED:
                 self.failures[entry.path] = FileError(f"{entry.path}: is still being written; list it later")
@@ -3132,7 +3205,8 @@ class Copier:
         except (FileError, DoorError) as error:
             if self.patience.stopping.is_set():
                 return Outcome(row, "interrupted", self.received.pop(row.path, 0))
-            return Outcome(with_error(row, str(error)), "failed", self.received.pop(row.path, 0), error)
+            reason = str(error) if row.path in str(error) else f"{row.path}: {error}"
+            return Outcome(with_error(row, reason), "failed", self.received.pop(row.path, 0), error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
             return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.received.pop(row.path, 0))
         finally:
@@ -3402,42 +3476,6 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
     return moved
 
 
-def listed(run: Run) -> Walk:
-    """Bring the catalog up to date with what the site has in the folder."""
-    if not run.settings.input_dir:
-        raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
-    catalog, storage = run.catalog(), run.storage()
-    walk = Walk(storage, Patience(run.settings.retries))  # its own: the end of a listing is not that of the run
-    live = run.report.follow() if run.tick is idle else None
-
-    def tick() -> None:
-        run.tick()
-        if live:
-            live.show(walk_text(len(walk.folders), len(walk.entries), walk.size))
-
-    try:
-        walk.run(run.scope.folder, tick)
-    except NotFound as error:
-        raise NotFound(f"{error}{run.folders().nearest(run.scope.folder)}") from error
-    if live:
-        live.close()
-    rows, top = catalog.matching(run.scope), run.scope.folder
-    if any(entry.path == top for entry in walk.entries) and any(row.path != top for row in rows):
-        # gfal2 says so of one that it may not list.
-        raise FileError(f"{top}: the door shows a file where a folder was; look with --ls_dir", passing=True)
-    walk.note_emptied(rows)
-    if not run.wishes.dry_run:
-        run.folders().remember(walk.folders, walk.folders)
-    catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
-    unknown = [row for row in catalog.matching(run.scope) if row.locality is Locality.UNKNOWN]
-    unknown = [row for row in unknown if run.wishes.overwrite or not row.downloaded]
-    if run.call(storage.has_tape):
-        located(run, unknown)
-    else:
-        catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
-    return walk
-
-
 def poll(run: Run, rows: list[Row]) -> Polled:
     """Ask the requests that hold these rows how far they are."""
     answers: dict[str, Staging] = {}
@@ -3587,6 +3625,43 @@ def check_room(run: Run, rows: list[Row]) -> None:
         )
 
 
+def listed(run: Run) -> Walk:
+    """Bring the catalog up to date with what the site has in the folder."""
+    if not run.settings.input_dir:
+        raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
+    catalog, storage = run.catalog(), run.storage()
+    walk = Walk(storage, Patience(run.settings.retries))  # its own: the end of a listing is not that of the run
+    live = run.report.follow() if run.tick is idle else None
+
+    def tick() -> None:
+        run.tick()
+        if live:
+            live.show(walk_text(len(walk.folders), len(walk.entries), walk.size))
+
+    try:
+        walk.run(run.scope.folder, tick)
+    except NotFound as error:
+        raise NotFound(f"{error}{run.folders().nearest(run.scope.folder)}") from error
+    if live:
+        live.close()
+    rows, top = catalog.matching(run.scope), run.scope.folder
+    if any(entry.path == top for entry in walk.entries) and any(row.path != top for row in rows):
+        # gfal2 says so of one that it may not list.
+        raise FileError(f"{top}: the door shows a file where a folder was; look with --ls_dir", passing=True)
+    walk.note_emptied(rows)
+    if not run.wishes.dry_run:
+        run.folders().remember(walk.folders, walk.folders)
+        release(run, plan_vanished(rows, walk.entries, walk.failures))
+    catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
+    unknown = [row for row in catalog.matching(run.scope) if row.locality is Locality.UNKNOWN]
+    unknown = [row for row in unknown if run.wishes.overwrite or not row.downloaded]
+    if run.call(storage.has_tape):
+        located(run, unknown)
+    else:
+        catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
+    return walk
+
+
 class Copying:
     """Files on their way here: each is noted in the catalog as it lands, and its pin given back."""
 
@@ -3681,7 +3756,7 @@ class Sync:
         self.tally = Tally()
         self.tape: dict[str, Row] = {}  # on tape, to be asked for
         self.staging: dict[str, dict[str, Row]] = {}  # asked for, by request
-        self.ready: dict[str, Row] = {}  # on disk
+        self.ready: OrderedDict[str, Row] = OrderedDict()  # on disk; the next ones in front
         self.flying: dict[str, Row] = {}  # with the crew
         self.late: dict[str, float] = {}  # has failed, and when it is tried again
         self.lost: dict[str, str] = {}  # given up, and why
@@ -3699,9 +3774,8 @@ class Sync:
         self.moved_at = time.monotonic()  # when something has come from tape last, or was asked for
         self.copying = Copying(run, self.tally, self.landed)
 
-    def run_to_end(self, walk: Walk) -> None:
+    def run_to_end(self) -> None:
         """Go round until nothing is left that waiting would bring."""
-        self.sort(walk, is_first=True)
         with self.copying:
             self.run.tick = self.tick
             while self.tape or self.staging or self.ready or self.flying or self.late:
@@ -3772,7 +3846,7 @@ class Sync:
             again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
             run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
             rows = run.catalog().matching(run.scope)
-        self.tape, self.staging, self.ready = {}, {}, {}
+        self.tape, self.staging, self.ready = {}, {}, OrderedDict()
         known, self.lost = self.lost, {}
         paths = {row.path for row in rows}
         self.late = {path: due for path, due in self.late.items() if path in paths}
@@ -3865,6 +3939,8 @@ class Sync:
                 self.give_up(row, row.error)
             else:
                 self.fail(row, row.error, fault.passing)
+            if isinstance(fault, OnTape) and row.path in self.late:
+                self.late[row.path] = 0  # it is to be staged again at once
 
     def wake(self, now: float) -> None:
         """Take up again what has failed a while ago."""
@@ -3879,9 +3955,11 @@ class Sync:
         if not self.ready or self.copying.crew.pending >= self.run.settings.threads + DEPTH:
             return
         stale = [row for row in itertools.islice(self.ready.values(), MAX_QUERY) if now - self.seen[row.path] > FRESH]
-        for row in located(self.run, stale):
+        for row in reversed(located(self.run, stale)):
             del self.ready[row.path]
             self.place(row)
+            if row.path in self.ready:
+                self.ready.move_to_end(row.path, last=False)  # else all others would be asked for before its turn
 
     def ask(self, now: float) -> None:
         """Have as many files brought from tape as the local disk can hold besides what is on its way."""
@@ -4118,10 +4196,10 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
     def landed(outcome: Outcome) -> None:
         if outcome.done == "failed":
             run.report.error(outcome.row.error)
-        if not isinstance(outcome.fault, DoorError):
-            doors_shut.clear()
-        else:
+        if isinstance(outcome.fault, DoorError):
             doors_shut.append(outcome.fault)
+        else:
+            doors_shut.clear()
 
     run.report.starting(len(work), run.settings)
     with Copying(run, tally, landed) as copying:
@@ -4152,7 +4230,9 @@ def do_start(run: Run) -> int:
         tally.count(Outcome(row, "skipped"))
     for action in (Action.KEEP, Action.LOST, Action.UNSURE):
         for row in plan[action]:
-            run.report.error(f"{row.path}: {action.value}")
+            row = with_error(row, f"{row.path}: {action.value}")
+            run.report.error(row.error)
+            run.catalog().put([row])
             tally.count(Outcome(row, "failed"))
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
     try:
@@ -4177,7 +4257,9 @@ def do_sync(run: Run) -> int:
     note_nothing(run, walk)
     sync = Sync(run)
     try:
-        sync.run_to_end(walk)
+        sync.sort(walk, is_first=True)
+        walk.entries.clear()  # the catalog has them
+        sync.run_to_end()
         failures = release_copied(run)
     finally:
         sync.tally.failed, sync.tally.waiting = len(sync.lost), sync.waiting()
@@ -4353,7 +4435,8 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     if "OUTPUTDIR" in given:
         given["OUTPUTDIR"] = os.path.expanduser(given["OUTPUTDIR"])
         if not os.path.samefile(folder, os.curdir):
-            given["OUTPUTDIR"] = os.path.abspath(given["OUTPUTDIR"])
+            slash = "/" * given["OUTPUTDIR"].endswith("/")
+            given["OUTPUTDIR"] = os.path.abspath(given["OUTPUTDIR"]).rstrip("/") + slash
     for key, value in given.items():
         if not value.isprintable():
             raise UsageError(f"{value!r} can't be a value of {key}: it has a control character")
@@ -4387,12 +4470,20 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     return status
 
 
+class Plain(logging.Formatter):
+    """Lines with nothing in them that a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
 def start_logging(debug: bool, log_file: str | None) -> None:
     """Log requests to the screen, if they are wanted there, and all that is said to a file."""
     logging.raiseExceptions = False  # a log that can't be written holds up no work
     log.setLevel(logging.DEBUG if debug else logging.INFO)  # ours alone: urllib3's would show what is secret in a URL
     if debug:
         screen = logging.StreamHandler()
+        screen.setFormatter(Plain())
         screen.addFilter(lambda record: record.levelno == logging.DEBUG)
         log.addHandler(screen)
     if log_file:
@@ -4400,7 +4491,7 @@ def start_logging(debug: bool, log_file: str | None) -> None:
             file = logging.FileHandler(os.path.expanduser(log_file), encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise DiskError(f"the log file {log_file} can't be written: {error.strerror}") from error
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        file.setFormatter(Plain("%(asctime)s %(message)s"))
         log.addHandler(file)
 
 

@@ -51,6 +51,7 @@ PLAYS = [
     for case in sorted(CASES.glob("*.txt"))
     for where in PLAYED.get(case.stem, [HTTP_DCACHE, GFAL2_STORM])
 ]
+QUICK = ("manual", "list", "start")  # that make test plays with gfal2 too; the others are left to make test-all
 LESSON = "agata/lesson"  # where directions put files
 UNITS = {"B": 1, "kB": 1 << 10, "MB": 1 << 20}
 
@@ -215,7 +216,13 @@ def stage(grid: Grid, tmp_path: Path, door: str) -> Iterator[Stage]:
         move(stage, "tape", "e680*")
 
 
-@pytest.mark.parametrize(("case", "engine", "door"), PLAYS)
+@pytest.mark.parametrize(
+    ("case", "engine", "door"),
+    [
+        pytest.param(*play, marks=pytest.mark.long if play[1] == "gfal2" and play[0] not in QUICK else [])
+        for play in PLAYS
+    ],
+)
 def test_the_screen_shows_what_the_case_says(stage: Stage, case: str, engine: str, door: str) -> None:
     path = CASES / f"{case}.txt"
     stage.configure(engine)

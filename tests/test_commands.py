@@ -151,6 +151,11 @@ def test_a_misspelt_folder_gets_a_suggestion(three, folder, line):
     assert "did you mean" not in three(f"{line} {folder}/quite_another").err
 
 
+def test_an_output_dir_is_remembered_as_it_was_given(user):
+    for given, shown in (("/data/", "/data/"), ("/data", "/data"), ("there/", f"{os.getcwd()}/there/")):
+        assert f"OUTPUTDIR           : {shown}\n" in user(f"--output_dir {given}").out
+
+
 def test_a_second_start_copies_nothing(three):
     three("--start")
     three.grid.door.log.clear()

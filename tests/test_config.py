@@ -44,7 +44,7 @@ def test_a_change_keeps_comments_and_unknown_keys(tmp_path):
         ("[s]\nk=1\n", "[s]\nK = v\n"),
         ("[t]\nK = 1\n[s]\n\n[u]\n", "[t]\nK = 1\n[s]\nK = v\n\n[u]\n"),
         ("[s]\nKK = 1\n", "[s]\nKK = 1\nK = v\n"),
-        ("  [s]\n  k = 1\n", "  [s]\nK = v\n"),
+        ("  [s]\n  k = 1\n  l = 2\n", "  [s]\n  K = v\n  l = 2\n"),
         ("[s]\nK = a\n  b\n  c\nL = 1\n", "[s]\nK = v\nL = 1\n"),
         ("[s]\r\nK = 1\r\n", "[s]\r\nK = v\r\n"),
     ],

@@ -601,11 +601,13 @@ def where_to(user: User) -> str:
 
 
 RANGE = {"Range": "bytes=10-19"}
+HAPPENED: list[str] = []
 # Kind and options, and what a client sees of StoRM, where the door itself sends the bytes.
 SPOILT: list[tuple[Any, dict[str, Any], Callable[[User], Any], Any]] = [
     *[(code, {}, lambda u: u.ask("GET", "disk").status, code) for code in (401, 403, 404, 416, 500, 502, 503, 507)],
     (503, {"retry_after": 7}, lambda u: u.ask("GET", "disk").headers["Retry-After"], "7"),
     (500, {"text": "no"}, lambda u: u.ask("GET", "disk").body, b"no"),
+    ("meanwhile", {"happens": lambda: HAPPENED.append("it")}, lambda u: (u.ask("GET", "disk"), [*HAPPENED])[1], ["it"]),
     ("reset", {}, lambda u: seen(short(u)), "closed"),
     ("reset_in_body", {"at": 0}, lambda u: seen(short(u)), "cut"),
     ("reset_in_body", {}, lambda u: seen(short(u)), "cut"),

@@ -112,7 +112,7 @@ def test_what_is_on_disk_is_copied_while_the_rest_is_staged(mixed, folder):
     assert (wrong(mixed, folder), pinned(mixed, folder)) == ([], [])
 
 
-@pytest.mark.parametrize("site", ["LYON", "CNAF"])
+@pytest.mark.parametrize("site", ["LYON", pytest.param("CNAF", marks=pytest.mark.long)])
 def test_a_file_that_can_not_be_staged_is_named_and_the_others_come(mixed, folder, site):
     bad = f"agata/{folder}/tape/3"
     mixed.grid.robot.fail[bad] = "tape is broken"
@@ -143,7 +143,7 @@ def test_a_forgotten_request_is_made_again(mixed, folder):
 def test_a_door_that_restarts_holds_nothing_up_for_good(mixed, folder):
     mixed.grid.robot.hold()
     try:
-        with mixed.running("--sync") as process:
+        with mixed.running("--sync", "AGAIN = 1") as process:
             wait_until(lambda: having(mixed, "request") == 5)
             mixed.grid.door.down()
             mixed.grid.robot.go()
@@ -191,8 +191,13 @@ def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, 
     assert wrong(mixed, folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("engine", ["http", "gfal2"])
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [
+        *[("http", number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+        ("gfal2", signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_it_soon_with_everything_saved(mixed, folder, engine, number):
     mixed.set("ENGINE", engine)
     mixed.grid.door.faults.add(f"*/{folder}/disk/3", "stall", role="pool")

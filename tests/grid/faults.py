@@ -5,10 +5,10 @@
     door.faults.add("*", "reset", rate=0.01, seed=1)                     one request in a hundred, by dice
 
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
-kind is a status or one of these functions below, whose options it takes: reset, stall; truncate, reset_in_body,
-stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest, redirect; garbage, other_json,
-null_error. One that spoils a body happens only where there is a body, and so on. The first fault that fits takes the
-request, and the log names it.
+kind is a status or one of these functions below, whose options it takes: reset, stall, meanwhile; truncate,
+reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest, redirect; garbage,
+other_json, null_error. One that spoils a body happens only where there is a body, and so on. The first fault that fits
+takes the request, and the log names it.
 """
 
 from __future__ import annotations
@@ -170,6 +170,13 @@ def stall(hit: Hit, seconds: float = PATIENCE) -> Reply:
     """Nothing comes for so long; then the answer, if anybody still waits."""
     if left(hit.request.connection, seconds):
         raise ConnectionAbortedError("nobody waits")
+    return hit.answer(hit.request)
+
+
+@kind(None)
+def meanwhile(hit: Hit, happens: Callable[[], object]) -> Reply:
+    """Something else happens in the moment before the answer: a file changes, a server restarts."""
+    happens()
     return hit.answer(hit.request)
 
 

@@ -1,0 +1,44 @@
+# The Grid user interface around gridsync.py, from Debian's packages alone. README.md, "In a container", says how to run it.
+FROM docker.io/library/debian:bookworm-slim
+
+# xrootd-plugins is how root:// doors are shown a proxy.
+# fetch-crl is not run here: revocation lists grow old with the image, and old ones keep a proxy from being made.
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    python3-requests python3-tqdm openssl \
+    python3-gfal2 gfal2-plugin-file gfal2-plugin-gridftp gfal2-plugin-http gfal2-plugin-sftp gfal2-plugin-srm \
+    gfal2-plugin-xrootd xrootd-plugins \
+    voms-clients fetch-crl igtf-policy-classic igtf-policy-iota igtf-policy-mics igtf-policy-slcs \
+ && apt-get clean && rm -rf /var/lib/apt/lists/*
+
+# Java and what only Java's client needs. That client is voms-proxy-init here, as in AGATA's manual; the other one,
+# voms-proxy-init2, does the same without it. The folder of manual pages is one that Java's package insists on.
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends voms-clients-java \
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /tmp/*
+
+# The VOMS server, as AGATA's manual shows it: --build-arg for another one.
+ARG VO=vo.agata.org
+ARG VOMS_HOST=voms-agata.ijclab.in2p3.fr
+ARG VOMS_PORT=443
+ARG VOMS_DN="/DC=org/DC=terena/DC=tcs/C=FR/L=Paris/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr"
+# NOT KNOWN, a guess: the CA of its certificate. If it is another, the client warns that it can't verify what the VO says.
+ARG VOMS_CA_DN="/C=GR/O=Hellenic Academic and Research Institutions CA/CN=GEANT TLS RSA 1"
+RUN mkdir -p /etc/vomses "/etc/grid-security/vomsdir/$VO" \
+ && printf '"%s" "%s" "%s" "%s" "%s"\n' "$VO" "$VOMS_HOST" "$VOMS_PORT" "$VOMS_DN" "$VO" >"/etc/vomses/$VO-$VOMS_HOST" \
+ && printf '%s\n' "$VOMS_DN" "$VOMS_CA_DN" >"/etc/grid-security/vomsdir/$VO/$VOMS_HOST.lsc"
+
+WORKDIR /opt/AgataGrid
+COPY gridsync.py gen_cert.sh do_grid_completion.sh ./
+COPY image/bashrc /etc/bash.bashrc
+COPY image/login.py /usr/local/lib/gridsync/
+# Grid.conf is where the work is, in /data, and in sight where the manual looks for it.
+RUN mkdir /data \
+ && ln -s gridsync.py GridDataSync.py && ln -s /data/Grid.conf Grid.conf \
+ && ln -s "$PWD/gridsync.py" "$PWD/GridDataSync.py" /usr/local/bin/
+
+# All that is to outlive the container is in the folders that README.md mounts: certificate and proxy in /root, the rest in
+# /data. HOME is said for users whom passwd does not know.
+ENV HOME=/root LANG=C.UTF-8 X509_USER_PROXY=/root/x509up GRIDSYNC_DIR=/data
+CMD ["bash"]

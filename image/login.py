@@ -1,0 +1,32 @@
+"""The line at login: how long the proxy lasts, which folder is set, what to type next."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+import time
+
+import gridsync
+
+with open("/proc/self/mounts", encoding="utf-8") as mounts:
+    mounted = {line.split()[1] for line in mounts}
+home, work, now = os.path.expanduser("~"), os.environ["GRIDSYNC_DIR"], time.time()
+lost = [folder for folder in (home, work) if folder not in mounted]
+if lost:
+    print(f"No folder of yours is mounted at {' and '.join(lost)}: what is written there ends with this container.")
+try:
+    settings = gridsync.Config(work).settings()
+    folder = settings.input_dir or "none"
+    try:
+        found = gridsync.valid_proxy(settings.vo, now)
+        proxy = f"{gridsync.duration_text(min(found.ends, found.attribute_ends) - now)} left"
+        todo = "gridsync.py --sync" if settings.input_dir else "gridsync.py --ls_dir"
+    except gridsync.GridError:
+        proxy, todo = "none that is valid", "gridsync.py --new_proxy"
+        if not os.path.lexists(f"{home}/.globus"):
+            exports = [*glob.glob(f"{glob.escape(home)}/*.p12"), f"{home}/FILE.p12"]
+            todo = f"./gen_cert.sh {shlex.quote(exports[0])}"
+    print(f"Proxy: {proxy}. Folder: {folder}. Next: {todo}")
+except gridsync.GridError as error:
+    print(f"gridsync: {error}")

@@ -2870,11 +2870,11 @@ class Report:
         return self.live
 
 
-def stuck_text(polled: Polled) -> str:
+def stuck_text(rows: list[Row], since: float) -> str:
     """The sentence for files that are on their way from tape for much too long."""
-    others = f" and {len(polled.stuck) - 1} more" if len(polled.stuck) > 1 else ""
+    others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     return (
-        f"{polled.stuck[0].path}{others}: stuck on the way from tape since {moment_text(polled.since)}; the site's "
+        f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
         "pools may be full: give back with --release what you do not fetch, or ask the site"
     )
 
@@ -3563,13 +3563,19 @@ def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
     return len(released), failures
 
 
-def told(run: Run, polled: Polled) -> int:
-    """Say which files could not be staged, and that some take too long; how many could not."""
-    for row in polled.failed():
+def told(run: Run, failed: list[Row]) -> int:
+    """Say which files could not be staged; how many."""
+    for row in failed:
         run.report.error(row.error)
+    return len(failed)
+
+
+def told_polled(run: Run, polled: Polled) -> int:
+    """The same after a poll, and that some files take too long."""
+    count = told(run, polled.failed())
     if polled.stuck:
-        run.report.error(stuck_text(polled))
-    return len(polled.failed())
+        run.report.error(stuck_text(polled.stuck, polled.since))
+    return count
 
 
 def release_copied(run: Run) -> list[GridError]:
@@ -3580,17 +3586,10 @@ def release_copied(run: Run) -> list[GridError]:
     return failures
 
 
-def tell_refused(run: Run, rows: list[Row]) -> int:
-    """Say which files could not be asked for; how many."""
-    for row in rows:
-        run.report.error(row.error)
-    return len(rows)
-
-
 def looked_after(run: Run) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
     rows = located(run, [row for row in reconciled(run) if not row.downloaded])
-    return told(run, poll(run, [row for row in rows if row.is_staging()]))
+    return told_polled(run, poll(run, [row for row in rows if row.is_staging()]))
 
 
 def missing_of(run: Run, row: Row) -> int:
@@ -4023,7 +4022,7 @@ class Sync:
                     self.place(row)
             if now - self.moved_at > PATIENCE:
                 for row in rows.values():
-                    self.give_up(row, stuck_text(Polled([], [], [row], time.time() - (now - self.moved_at))))
+                    self.give_up(row, stuck_text([row], time.time() - (now - self.moved_at)))
                 rows.clear()
             if not rows:
                 del self.staging[request]
@@ -4129,12 +4128,12 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
             show()
             if time.monotonic() >= due:
                 polled = poll(run, waiting)
-                failed += told(run, polled)
+                failed += told_polled(run, polled)
                 pause = min(pause * 1.5, POLL) if len(polled.still) == len(waiting) else 0.5
                 lapsed = [row for row in plan_staging(polled.ended) if not row.error and row.path not in asked_again]
                 asked_again.update(row.path for row in lapsed)
                 asked, refused = ask(run, lapsed)
-                failed += tell_refused(run, refused)
+                failed += told(run, refused)
                 waiting = polled.still + asked
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
@@ -4165,7 +4164,7 @@ def do_bring_online(run: Run) -> int:
         run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return 1 if failed else 0
     asked, refused = ask(run, rows)
-    failed += tell_refused(run, refused)
+    failed += told(run, refused)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
     if run.report.is_terminal and not (run.wishes.start or run.wishes.sync):
         failed += wait_for_tape(run, [run.catalog().row(row) for row in rows])

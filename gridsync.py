@@ -421,10 +421,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: str, words: Iterable[str], before: str = "") -> str:
     """The remedy for a misspelt word, or nothing when none is near."""
     found = difflib.get_close_matches(word, list(words), n=1)
-    return f"; did you mean {found[0]}" if found else ""
+    return f"; did you mean {before}{found[0]}" if found else ""
 
 
 # == Config ===================================================================
@@ -1209,7 +1209,7 @@ class Catalog:
 
 
 class Folders:
-    """The remote folders that listings have shown, in grid_folders.txt: for the TAB key, and for who misspells one."""
+    """The remote folders that listings have shown, in grid_folders.txt: for the TAB key."""
 
     def __init__(self, work_folder: str, site: str):
         self.path = os.path.join(work_folder, "grid_folders.txt")
@@ -1226,17 +1226,6 @@ class Folders:
         if lines != self.lines:
             with contextlib.suppress(DiskError), replacing(self.path) as file:
                 file.writelines(f"{line}\n" for line in sorted(lines))
-
-    def nearest(self, folder: str) -> str:
-        """The remedy for a misspelt folder: one that is spelt like it where the path goes astray."""
-        known = [line.partition("\t")[2].split("/") for line in self.lines if line.startswith(f"{self.site}\t")]
-        parts = folder.split("/")
-        for depth, part in enumerate(parts):
-            names = {path[depth] for path in known if len(path) > depth and path[:depth] == parts[:depth]}
-            if part not in names:
-                found = difflib.get_close_matches(part, names, n=1)
-                return f"; did you mean {'/'.join([*parts[:depth], *found])}" if found else ""
-        return ""
 
 
 class Lock:
@@ -1666,10 +1655,10 @@ CONNECTION_ERRORS = (
     Saying(r"name or service not known|name resolution|nodename nor servname", Unreached,
            "no address is known for {host}; check SERVER in Grid.conf and your network", passing=True),
     Saying(r"refused", Unreached,
-           "{host} refuses the connection; the door is down, or a firewall is between", passing=True),
+           "{host} refuses the connection; it is down, or a firewall is between", passing=True),
     Saying(r"unreachable|no route", Unreached, "no way leads to {host}; check your network", passing=True),
     Saying(r"timed out", DoorError,
-           "{host} does not answer; the door is overloaded, or a firewall is between", passing=True),
+           "{host} does not answer; it is overloaded, or a firewall is between", passing=True),
     Saying(r"wrong version number|badstatusline|unknown protocol", DoorError,
            "{host} is no https door; check SERVER in Grid.conf, scheme and port too"),
     Saying(r"ssl|eof occurred", DoorError,
@@ -1836,7 +1825,8 @@ class Http:
             except DoorError as error:
                 if not hop:
                     raise
-                raise FileError(f"the door names a pool that can't be reached: {error}", error.passing) from error
+                reason = re.sub("check SERVER in Grid.conf.*", "ask the site", str(error))
+                raise FileError(f"the door names a pool that can't be reached: {reason}", error.passing) from error
             if answer.status not in REDIRECTS:
                 return answer
             answer.drain()
@@ -2082,7 +2072,11 @@ class HttpStorage:
         """One call of the tape service."""
         url = f"{self.tape_url()}/{verb}"
         data = b"" if body is None else json.dumps(body).encode()
-        answer = self.http.send(method, url, headers={"Content-Type": "application/json"}, data=data)
+        try:
+            answer = self.http.send(method, url, headers={"Content-Type": "application/json"}, data=data)
+        except DoorError as error:
+            sentence = f"no word from the site's tape service: {error}; TAPE_API = none in Grid.conf does without it"
+            raise type(error)(sentence, error.passing, error.pause) from error
         if answer.status >= 300:
             raise refusal(answer, url)
         return answer
@@ -2844,6 +2838,13 @@ class Report:
             f"lost: {counts['lost']}; free disk: {size_text(free)}"
         )
 
+    def waiting(self, rows: list[Row]) -> None:
+        """What helps with files on tape."""
+        if asked := sum(row.is_staging() for row in rows):
+            self.note(f"{asked} file(s) are on their way from tape: start again later, or let --sync wait for them")
+        if left := len(rows) - asked:
+            self.note(f"{left} file(s) are on tape: --bring_online asks for them, --sync waits for them, too")
+
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
         rate = tally.received / max(time.monotonic() - tally.began, 0.001)
@@ -3181,6 +3182,7 @@ class Copier:
     def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, taken: Container[str]):
         self.storage = storage
         self.output_dir = settings.output_dir
+        self.home = os.stat(settings.output_dir)
         self.taken = taken  # the paths of the catalog, which no part file may have
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
@@ -3196,6 +3198,7 @@ class Copier:
     def copy(self, work: tuple[Row, Action]) -> Outcome:
         """One file, from the first byte to its name, or why not."""
         row, action = work
+        self.check_home()
         try:
             final = local_path(self.output_dir, row.path)
             if action is Action.ADOPT:
@@ -3205,6 +3208,7 @@ class Copier:
         except (FileError, DoorError) as error:
             if self.patience.stopping.is_set():
                 return Outcome(row, "interrupted", self.received.pop(row.path, 0))
+            self.check_home()
             reason = str(error) if row.path in str(error) else f"{row.path}: {error}"
             return Outcome(with_error(row, reason), "failed", self.received.pop(row.path, 0), error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
@@ -3212,6 +3216,13 @@ class Copier:
         finally:
             self.flying.pop(row.path, None)
         return Outcome(copied, "copied", self.received.pop(row.path, 0))
+
+    def check_home(self) -> None:
+        """End the run when OUTPUTDIR is no more what it was: without its disk, files would fill that of the system."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(self.output_dir), self.home):
+                return
+        raise DiskError(f"the disk of {self.output_dir} has gone; mount it and start again, nothing is lost")
 
     def hang_up(self) -> None:
         """Wake the threads that wait for bytes, once they are told to stop."""
@@ -3369,7 +3380,7 @@ class Run:
         self.wishes = wishes
         self.report = report
         self.settings = config.settings()
-        output_dir = os.path.join(folder, os.path.expanduser(self.settings.output_dir))
+        output_dir = os.path.join("" if folder == "." else folder, os.path.expanduser(self.settings.output_dir))
         self.settings = self.settings._replace(output_dir=output_dir)
         self.scope = scope_of(self.settings)
         self.patience = Patience(self.settings.retries)
@@ -3446,15 +3457,15 @@ def here(run: Run, row: Row) -> LocalFile | None:
 
 
 def copied(run: Run, rows: list[Row]) -> list[Row]:
-    """Those of the rows that were copied, as long as there is the folder to look for them."""
-    there = [row for row in rows if row.downloaded]
+    """Those of the rows that were copied, as long as there is a folder with anything in it to look for them."""
+    there = [row for row in rows if row.downloaded and row.size]
     folder = run.settings.output_dir
-    if there and not os.path.isdir(folder):
+    if there and not run.wishes.overwrite and not (os.path.isdir(folder) and os.listdir(folder)):
         raise DiskError(
-            f"{len(there)} files were copied to {folder}, which is not there: is a disk not mounted? "
-            "To copy them again make the folder, or choose another --output_dir"
+            f"{len(there)} files were copied to {folder}, where there is nothing now: is a disk not mounted? "
+            "With --overwrite they are copied again"
         )
-    return there
+    return [row for row in rows if row.downloaded]
 
 
 def reconciled(run: Run) -> list[Row]:
@@ -3624,6 +3635,18 @@ def check_room(run: Run, rows: list[Row]) -> None:
         )
 
 
+def misspelt(run: Run, folder: str, error: NotFound) -> NotFound:
+    """The error for a folder that is not there, with what is nearest to it where the path goes astray."""
+    known = ""
+    with contextlib.suppress(GridError):
+        for part in folder.split("/"):
+            names = {entry.path.rpartition("/")[2] for entry in run.call(run.storage().entries, known.rstrip("/"))}
+            if part not in names:
+                return NotFound(f"{error}{nearest(part, names, known)}")
+            known += f"{part}/"
+    return error
+
+
 def listed(run: Run) -> Walk:
     """Bring the catalog up to date with what the site has in the folder."""
     if not run.settings.input_dir:
@@ -3640,7 +3663,7 @@ def listed(run: Run) -> Walk:
     try:
         walk.run(run.scope.folder, tick)
     except NotFound as error:
-        raise NotFound(f"{error}{run.folders().nearest(run.scope.folder)}") from error
+        raise misspelt(run, run.scope.folder, error) from error
     if live:
         live.close()
     rows, top = catalog.matching(run.scope), run.scope.folder
@@ -4085,7 +4108,7 @@ def do_ls_dir(run: Run) -> int:
     try:
         entries = run.call(run.storage().entries, folder)
     except NotFound as error:
-        raise NotFound(f"{error}{run.folders().nearest(folder)}") from error
+        raise misspelt(run, folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
@@ -4096,7 +4119,10 @@ def do_ls_dir(run: Run) -> int:
 def note_nothing(run: Run, walk: Walk) -> None:
     """Say when the patterns keep no file."""
     if not run.catalog().matching(run.scope):
-        run.report.note(f"None of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc")
+        run.report.note(
+            f"None of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc; change them, "
+            "or reset them with none"
+        )
 
 
 def do_build_list(run: Run) -> int:
@@ -4239,6 +4265,7 @@ def do_start(run: Run) -> int:
             copy_all(run, work, tally)
         failures = release_copied(run)
     finally:
+        run.report.waiting(plan[Action.WAIT])
         run.report.totals(tally)
     return 1 if tally.failed or tally.waiting or failures else 0
 

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable
+from typing import Union
 
 SIZE = (24, 120)  # lines and columns
 PATIENCE = 30  # seconds until a dialogue must be over
@@ -34,10 +35,13 @@ def on_terminal(command: list[str], env: dict[str, str], size: tuple[int, int] =
     return process.returncode, seen.decode().replace("\r\n", "\n")
 
 
-def dialogue(command: list[str], env: dict[str, str], answers: list[tuple[str, str]]) -> tuple[int, str]:
+Answers = list[tuple[str, Union[str, Callable[[], object]]]]
+
+
+def dialogue(command: list[str], env: dict[str, str], answers: Answers) -> tuple[int, str]:
     """Exit status and output of a command that is typed to: each (text in the last line of the screen, answer) in turn.
 
-    An answer is a secret, typed once the echo is off, or CTRL_C.
+    An answer is a secret, typed once the echo is off, or CTRL_C, or something else that is done then.
     """
     end = time.monotonic() + PATIENCE
     ours, theirs = _opened(SIZE)
@@ -84,7 +88,7 @@ def ctrl_c(command: list[str], env: dict[str, str], when: Callable[[], object]) 
     return process.returncode, seen.replace("\r\n", "\n")
 
 
-def _converse(terminal: int, answers: list[tuple[str, str]], end: float) -> str:
+def _converse(terminal: int, answers: Answers, end: float) -> str:
     """Answer each prompt of (prompt, answer) in turn; all that was to see."""
     seen, begin = "", 0
     waiting = list(answers)
@@ -92,10 +96,13 @@ def _converse(terminal: int, answers: list[tuple[str, str]], end: float) -> str:
         seen += data.decode()
         if waiting and waiting[0][0] in last_states(seen[begin:]).rpartition("\n")[2]:
             answer = waiting.pop(0)[1]
-            if answer != CTRL_C:
+            if callable(answer):
+                answer()
+            elif answer == CTRL_C:
+                os.write(terminal, CTRL_C.encode())
+            else:
                 _wait_without_echo(terminal)
-                answer += "\n"
-            os.write(terminal, answer.encode())
+                os.write(terminal, f"{answer}\n".encode())
             begin = len(seen)
     return seen
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,49 +10,9 @@ import pytest
 
 import gridsync
 from tests.conftest import User, wait_until
+from tests.disk import MB, Disk
 
-MB = 1 << 20
-ROOM = 48  # MB of the disk
 LARGE = 40 * MB + 17
-
-
-class Disk:
-    """A small filesystem in a namespace of its own, for programs that have the words `before` in front of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder  # as it is called there
-        script = 'mount -t tmpfs -o size="$1"m tmpfs "$2" && echo ready && exec cat'
-        command = ["unshare", "-rm", "sh", "-c", script, "sh", str(ROOM), str(folder)]
-        self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.inside = Path(f"/proc/{self.holder.pid}/root{folder}")  # as it is called here
-        self.before = ("nsenter", "--preserve-credentials", "-U", "-m", "-t", str(self.holder.pid))
-
-    def is_there(self) -> bool:
-        assert self.holder.stdout
-        return self.holder.stdout.readline() == "ready\n"
-
-    def remount(self, options: str) -> None:
-        """Make it larger, or read-only."""
-        subprocess.run([*self.before, "mount", "-o", f"remount,{options}", str(self.folder)], check=True)
-
-    def fill(self, leave: int = 0) -> None:
-        """Somebody else's file takes all the room but so many bytes."""
-        with open(self.inside / "hog", "ab", buffering=0) as hog:
-            with contextlib.suppress(OSError):
-                while True:
-                    hog.write(bytes(MB))
-            with contextlib.suppress(OSError):
-                while True:
-                    hog.write(bytes(4096))
-            if leave:
-                hog.truncate(hog.seek(0, 2) - leave)
-
-    def make_room(self) -> None:
-        (self.inside / "hog").unlink()
-
-    def close(self) -> None:
-        self.holder.kill()
-        self.holder.communicate()
 
 
 @pytest.fixture
@@ -233,3 +191,25 @@ def test_a_folder_that_the_user_may_not_write_gets_a_sentence(user, folder, clos
     assert status == 5 and "ermission denied" in said
     (user.folder / closed).chmod(0o755)
     assert user("--start").status == 0
+
+
+@pytest.mark.parametrize("there", ["data"], indirect=True)
+def test_a_disk_that_is_pulled_out_ends_the_run_and_nothing_goes_to_where_it_was(there, disk, folder):
+    """No file goes where the disk was: not of this run, and not of the next."""
+    names = [f"{number:02d}" for number in range(60)]
+    planted(there, folder, **dict.fromkeys(names, 100_000))
+    there.grid.door.switches.latency = 0.02
+    try:
+        with there.running("--start --threads 2") as run:
+            wait_until(lambda: fetched(there, folder) > 1 * MB)
+            disk.pull()
+            _, err = run.communicate(timeout=30)
+    finally:
+        there.grid.door.switches.latency = 0
+    (said,) = sentences(err)
+    assert run.returncode == 5 and said.endswith("has gone; mount it and start again, nothing is lost")
+    there.grid.door.log.clear()
+    for line in ("--start", "--sync", "--check_status", "--verify"):
+        status, _, err = there(f"{line} --quiet")
+        assert status == 5 and sentences(err)[0].endswith("With --overwrite they are copied again"), (line, err)
+    assert fetched(there, folder) == 0 and not there.files()

@@ -39,7 +39,7 @@ Lines
     latency, bandwidth    seconds before each answer and each handshake; bytes a second of a connection (0: no limit)
 Tape
     tape_root             what stands before the door's paths in those of the tape service
-    wellknown             "present", "404", "wrong host"
+    wellknown             "present", "404", or the URL that it names instead of the right one
     pin_lifetime          seconds of a pin whose request names no diskLifetime
     lifetime_ignored      ... or whatever it names
     stage_limit           files in one staging or release request; more give over_limit_status

@@ -278,7 +278,7 @@ class TapeService:
         """Where this service is, as doors tell without asking who wants to know."""
         if self.switches.wellknown == "404":
             return Reply(404)
-        uri = self.url if self.switches.wellknown == "present" else "https://wrong-host.invalid:3880/api/v1/tape"
+        uri = self.url if self.switches.wellknown == "present" else self.switches.wellknown
         endpoint = {"uri": uri, "version": "v1", "metadata": {}}
         description = "Tape of the AGATA test grid"
         return json_reply(200, {"sitename": "AGATA-TEST", "description": description, "endpoints": [endpoint]})

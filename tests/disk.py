@@ -1,0 +1,57 @@
+"""A small disk, a filesystem in memory, for tests of disks that are full, read-only or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+MB = 1 << 20
+ROOM = 48  # MB of the disk
+
+
+class Disk:
+    """A small filesystem in a namespace of its own, for programs that have the words `before` in front of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # as it is called there
+        script = 'mount -t tmpfs -o size="$1"m tmpfs "$2" && echo ready && exec cat'
+        command = ["unshare", "-rm", "sh", "-c", script, "sh", str(ROOM), str(folder)]
+        self.holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.inside = Path(f"/proc/{self.holder.pid}/root{folder}")  # as it is called here
+        self.before = ("nsenter", "--preserve-credentials", "-U", "-m", "-t", str(self.holder.pid))
+
+    def is_there(self) -> bool:
+        assert self.holder.stdout
+        return self.holder.stdout.readline() == "ready\n"
+
+    def remount(self, options: str) -> None:
+        """Make it larger, or read-only."""
+        subprocess.run([*self.before, "mount", "-o", f"remount,{options}", str(self.folder)], check=True)
+
+    def fill(self, leave: int = 0) -> None:
+        """Somebody else's file takes all the room but so many bytes."""
+        with open(self.inside / "hog", "ab", buffering=0) as hog:
+            with contextlib.suppress(OSError):
+                while True:
+                    hog.write(bytes(MB))
+            with contextlib.suppress(OSError):
+                while True:
+                    hog.write(bytes(4096))
+            if leave:
+                hog.truncate(hog.seek(0, 2) - leave)
+
+    def make_room(self) -> None:
+        (self.inside / "hog").unlink()
+
+    def mount(self) -> None:
+        """Have another one there, an empty one."""
+        subprocess.run([*self.before, "mount", "-t", "tmpfs", "tmpfs", str(self.folder)], check=True)
+
+    def pull(self) -> None:
+        """Take it away, whoever uses it."""
+        subprocess.run([*self.before, "umount", "--lazy", str(self.folder)], check=True)
+
+    def close(self) -> None:
+        self.holder.kill()
+        self.holder.communicate()

@@ -2591,6 +2591,26 @@ REPEAT = 30.0  # seconds, elsewhere
 RATE_SPAN = 30.0  # seconds that a rate is taken over
 
 
+class Colour(enum.IntEnum):
+    """As terminals number them."""
+
+    NONE = 0
+    RED = 31
+    GREEN = 32
+    YELLOW = 33
+    BLUE = 34
+
+
+COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
+
+
+def coloured(text: str, colour: Colour, stream: TextIO) -> str:
+    """The first word of a line in a colour, for a terminal whose user has nothing against it."""
+    if not colour or "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty():
+        return text
+    return re.sub(r"^\w+", rf"\033[{colour:d}m\g<0>\033[m", text)
+
+
 def plain(record: Entry | Row | Totals) -> dict[str, Any]:
     """A record as JSON has it."""
     fields = record._asdict()
@@ -2599,6 +2619,16 @@ def plain(record: Entry | Row | Totals) -> dict[str, Any]:
     else:
         fields.update(localities={locality.value: count for locality, count in fields["localities"].items()})
     return fields
+
+
+def fitted(text: str) -> str:
+    """A line of progress for the width of the terminal."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns - 1
+    if len(text) > width:
+        text = re.sub(" current: [^,]*,", "", text)  # the end of the line says more
+    return text[:width]
 
 
 class LiveLine:
@@ -2629,17 +2659,12 @@ class LiveLine:
 
     def draw(self, texts: tuple[str, ...]) -> None:
         """Draw the lines on the terminal."""
-        import shutil
-
         from tqdm import tqdm
 
         while len(self.bars) < len(texts):
             self.bars.append(tqdm(bar_format="{desc}", file=sys.stderr, leave=False, position=len(self.bars)))
-        width = shutil.get_terminal_size().columns - 1
         for bar, text in zip(self.bars, texts):
-            if len(text) > width:
-                text = re.sub(" current: [^,]*,", "", text)  # the end of the line says more
-            bar.set_description_str(text[:width])
+            bar.set_description_str(fitted(text))
 
     def clear(self) -> None:
         """Make room for another line."""
@@ -2654,7 +2679,7 @@ class LiveLine:
             for bar in reversed(bars):
                 bar.close()
             for text in filter(None, texts if self.is_terminal and not self.quiet else ()):
-                print(text, file=sys.stderr, flush=True)
+                print(fitted(text), file=sys.stderr, flush=True)
 
 
 class Report:
@@ -2684,13 +2709,13 @@ class Report:
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
 
-    def data(self, text: str) -> None:
+    def data(self, text: str, colour: Colour = Colour.NONE) -> None:
         """A line that was asked for."""
-        self.say(None if self.document is not None else sys.stdout, text)
+        self.say(None if self.document is not None else sys.stdout, text, colour)
 
-    def line(self, text: str = "") -> None:
+    def line(self, text: str = "", colour: Colour = Colour.NONE) -> None:
         """A line that goes along."""
-        self.say(None if self.quiet else sys.stdout, text)
+        self.say(None if self.quiet else sys.stdout, text, colour)
 
     def note(self, text: str) -> None:
         """Something good to know, which is no data."""
@@ -2702,9 +2727,10 @@ class Report:
             return
         self.last_error = str(error)
         self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
-        self.say(None if self.quiet and isinstance(error, LockedError) else sys.stderr, f"gridsync: {error}")
+        stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
+        self.say(stream, f"gridsync: {error}", Colour.RED)
 
-    def say(self, stream: TextIO | None, text: str) -> None:
+    def say(self, stream: TextIO | None, text: str, colour: Colour = Colour.NONE) -> None:
         """Print, unless to no stream, and log; when nobody reads any more, the work goes on without words."""
         text = printable(text)
         log.info("%s", text)
@@ -2713,7 +2739,7 @@ class Report:
         if self.live:
             self.live.clear()
         try:
-            print(text, file=stream, flush=stream is sys.stderr)
+            print(coloured(text, colour, stream), file=stream, flush=stream is sys.stderr)
         except OSError:  # a pipe or terminal that was closed
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -2778,7 +2804,8 @@ class Report:
         self.put(listing=[plain(entry) for entry in entries])
         for entry in entries:
             size = "Folder" if entry.is_folder else "?" if entry.size == UNFINISHED else size_text(entry.size)
-            self.data(f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}")
+            line = f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}"
+            self.data(line, Colour.BLUE if entry.is_folder else Colour.NONE)
 
     def adding(self, rows: list[Row]) -> None:
         """The files of a new list."""
@@ -2790,7 +2817,7 @@ class Report:
         """Where each file is."""
         self.put(files=[plain(row) for row in rows])
         for row in rows:
-            self.data(f"{row.locality.value:<20}: {row.path}")
+            self.data(f"{row.locality.value:<20}: {row.path}", COLOURS.get(row.locality, Colour.NONE))
 
     def catalog(self, title: str, rows: list[Row]) -> None:
         """The counts of the catalog."""
@@ -2852,7 +2879,8 @@ class Report:
         self.line(
             f"Copied: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}, "
             f"waiting on tape: {tally.waiting}; {size_text(tally.received)} at {size_text(rate)}/s; "
-            f"verified by checksum: {tally.checked}, by size only: {tally.sized}"
+            f"verified by checksum: {tally.checked}, by size only: {tally.sized}",
+            Colour.RED if tally.failed else Colour.YELLOW if tally.waiting else Colour.GREEN,
         )
 
     def verified(self, tally: Tally) -> None:
@@ -2862,7 +2890,8 @@ class Report:
         self.put(verify={"good": good, "damaged": tally.failed, "checked": tally.checked, "sized": tally.sized})
         self.line(
             f"Verified: {good}, damaged: {tally.failed}; {size_text(tally.received)} at {size_text(rate)}/s; "
-            f"verified by checksum: {tally.checked}, by size only: {tally.sized}"
+            f"verified by checksum: {tally.checked}, by size only: {tally.sized}",
+            Colour.RED if tally.failed else Colour.GREEN,
         )
 
     def follow(self) -> LiveLine:

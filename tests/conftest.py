@@ -50,7 +50,7 @@ class User:
         self.data = folder / "data"
         self.limit = RUN_LIMIT
         self.before: tuple[str, ...] = ()  # a program that gridsync.py is run by, with its arguments
-        self.env = {**grid.env, "GRIDSYNC_DIR": str(folder)}
+        self.env = {**grid.env, "GRIDSYNC_DIR": str(folder), "NO_COLOR": "1"}
         # A failure that stays would be waited for; once is enough to see that it is tried again.
         conf = grid.conf(self.data).replace("[gridsync]\n", "[gridsync]\nRETRIES = 1\n")
         (folder / "Grid.conf").write_text(conf)

@@ -106,7 +106,7 @@ class Stage:
         self.proxy = self.folder / "proxy"
         shutil.copy(self.grid.pki.proxy("good"), self.proxy)
         path = f"{self.programs}:{self.grid.env['PATH']}"
-        self.env = {**self.grid.env, "PATH": path, "X509_USER_PROXY": str(self.proxy), "LC_ALL": "C"}
+        self.env = {**self.grid.env, "PATH": path, "X509_USER_PROXY": str(self.proxy), "LC_ALL": "C", "NO_COLOR": "1"}
         self.places = {
             **{self.door.url: MANUALS_DOOR, self.door.url[len("https://") :]: MANUALS_DOOR[len("https://") :]},
             **{str(self.proxy): MANUALS_PROXY, str(self.home): "~", str(self.work): "/home/alice/e680"},

@@ -56,6 +56,7 @@ import time
 import zlib
 from collections import OrderedDict, deque
 from collections.abc import Container, Iterable, Iterator
+from concurrent import futures
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -3036,46 +3037,26 @@ class Patience:
                 attempt += 1
 
 
+def idle() -> None:
+    """Nothing, for a while."""
+
+
 class Aside:
     """A thread for the calls of the main thread, which gfal2 would keep from the screen and from Ctrl-C."""
 
     def __init__(self) -> None:
-        self.asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.is_idle = threading.Event()
-        self.thread = threading.Thread(target=self.labour, daemon=True)
-
-    def labour(self) -> None:
-        """What the thread does."""
-        while True:
-            self.asked.get()()
-            if self.asked.empty():
-                self.is_idle.set()
+        self.thread = futures.ThreadPoolExecutor(1)
 
     def settle(self, seconds: float) -> None:
         """Wait for a call that nobody waits for any more."""
-        self.is_idle.wait(seconds)
+        futures.wait([self.thread.submit(idle)], seconds)
 
     def result(self, call: Callable[[], T], tick: Callable[[], None]) -> T:
         """What a call gives; tick is called while it lasts."""
-        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()  # its own, as it may come late
-
-        def work() -> None:
-            try:
-                box.put((call(), None))
-            except BaseException as error:  # raised again in the main thread
-                box.put((None, error))
-
-        if not self.thread.is_alive():
-            self.thread.start()
-        self.is_idle.clear()
-        self.asked.put(work)
-        while True:
-            with contextlib.suppress(queue.Empty):
-                result, error = box.get(timeout=TICK)  # a wait without limit could not be interrupted
-                if error:
-                    raise error
-                return result  # type: ignore[no-any-return]
+        future = self.thread.submit(call)
+        while not futures.wait([future], TICK).done:  # a wait without limit could not be interrupted
             tick()
+        return future.result()
 
 
 class Crew(Generic[T, R]):
@@ -3395,10 +3376,6 @@ class Rereader:
 
 # == Steps ====================================================================
 # What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
-
-
-def idle() -> None:
-    """Nothing, for a while."""
 
 
 class Run:

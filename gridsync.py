@@ -2612,14 +2612,14 @@ def coloured(text: str, colour: Colour, stream: TextIO) -> str:
     return re.sub(r"^\w+", rf"\033[{colour:d}m\g<0>\033[m", text)
 
 
-def plain(record: Entry | Row | Totals) -> dict[str, Any]:
+def plain(record: Entry | Row) -> dict[str, Any]:
     """A record as JSON has it."""
-    fields = record._asdict()
-    if "mtime" in fields:
-        fields.update(mtime=time_text(fields["mtime"]), locality=fields["locality"].value)
-    else:
-        fields.update(localities={locality.value: count for locality, count in fields["localities"].items()})
-    return fields
+    return {**record._asdict(), "mtime": time_text(record.mtime), "locality": record.locality.value}
+
+
+def silence(stream: TextIO) -> None:
+    """Let what is still said on a pipe or terminal that was closed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def fitted(text: str) -> str:
@@ -2652,11 +2652,13 @@ class LiveLine:
         if self.quiet or now < self.due:
             return
         self.due = now + (REDRAW if self.is_terminal else REPEAT)
-        if not self.is_terminal:
-            print(*texts, sep="\n", file=sys.stderr, flush=True)
-            return
-        with contextlib.suppress(OSError):  # the terminal may be closed
-            self.draw(texts)
+        try:
+            if self.is_terminal:
+                self.draw(texts)
+            else:
+                print(*texts, sep="\n", file=sys.stderr, flush=True)
+        except OSError:
+            silence(sys.stderr)
 
     def draw(self, texts: tuple[str, ...]) -> None:
         """Draw the lines on the terminal."""
@@ -2699,16 +2701,19 @@ class Report:
         if self.document is not None:
             self.document.update(parts)
 
-    def put_dry(self, parts: dict[str, Any]) -> None:
+    def put_dry(self, **parts: object) -> None:
         """Parts of what would be done."""
-        self.put(dry_run={**(self.document or {}).get("dry_run", {}), **parts})
+        if self.document is not None:
+            self.document.setdefault("dry_run", {}).update(parts)
 
     def finish(self, status: int) -> None:
         """Print the document."""
-        if self.document is not None:
-            print(json.dumps({**self.document, "status": status}, indent=1))
-        with contextlib.suppress(BrokenPipeError):
+        try:
+            if self.document is not None:
+                print(json.dumps({**self.document, "status": status}, indent=1, default=list))
             sys.stdout.flush()
+        except OSError:
+            silence(sys.stdout)
 
     def data(self, text: str, colour: Colour = Colour.NONE) -> None:
         """A line that was asked for."""
@@ -2727,7 +2732,8 @@ class Report:
         if self.last_error.endswith(str(error)):  # first of a file, and then of the run
             return
         self.last_error = str(error)
-        self.put(errors=[*(self.document or {}).get("errors", []), str(error)])
+        if self.document is not None:
+            self.document.setdefault("errors", []).append(str(error))
         stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
         self.say(stream, f"gridsync: {error}", Colour.RED)
 
@@ -2741,8 +2747,8 @@ class Report:
             self.live.clear()
         try:
             print(coloured(text, colour, stream), file=stream, flush=stream is sys.stderr)
-        except OSError:  # a pipe or terminal that was closed
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError:
+            silence(stream)
 
     def configuration(self, settings: Settings) -> None:
         """The banner and the block below it."""
@@ -2802,7 +2808,7 @@ class Report:
         """The content of a folder: files first, then folders, oldest first."""
         self.data(f" -- List content of folder: {url}")
         entries = sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path))
-        self.put(listing=[plain(entry) for entry in entries])
+        self.put(listing=map(plain, entries))
         for entry in entries:
             size = "Folder" if entry.is_folder else "?" if entry.size == UNFINISHED else size_text(entry.size)
             line = f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}"
@@ -2810,21 +2816,22 @@ class Report:
 
     def adding(self, rows: list[Row]) -> None:
         """The files of a new list."""
-        self.put(files=[plain(row) for row in rows])
+        self.put(files=map(plain, rows))
         for row in rows:
             self.line(f"=> adding: {size_text(row.size)} {row.path}")
 
     def statuses(self, rows: list[Row]) -> None:
         """Where each file is."""
-        self.put(files=[plain(row) for row in rows])
+        self.put(files=map(plain, rows))
         for row in rows:
             self.data(f"{row.locality.value:<20}: {row.path}", COLOURS.get(row.locality, Colour.NONE))
 
     def catalog(self, title: str, rows: list[Row]) -> None:
         """The counts of the catalog."""
         total = totals_of(rows)
-        self.put(catalog=plain(total))
-        remaining = ", ".join(f"{locality.value}={count}" for locality, count in total.localities.items())
+        localities = {locality.value: count for locality, count in total.localities.items()}
+        self.put(catalog={**total._asdict(), "localities": localities})
+        remaining = ", ".join(f"{locality}={count}" for locality, count in localities.items())
         for text in (
             title,
             "scope: all entries",
@@ -2852,14 +2859,14 @@ class Report:
     def would(self, verb: str, rows: list[Row], requests: int) -> None:
         """What a dry run would ask the site for."""
         size = sum(row.size for row in rows)
-        self.put_dry({verb.split()[0]: {"files": len(rows), "bytes": size, "requests": requests}})
+        self.put_dry(**{verb.split()[0]: {"files": len(rows), "bytes": size, "requests": requests}})
         self.line(f"(DRY RUN) would {verb} {len(rows)} files, {size_text(size)}, in {requests} request(s)")
 
     def would_copy(self, plan: dict[Action, list[Row]], free: int) -> None:
         """What a dry run would copy."""
         counts = {action.name.lower(): len(rows) for action, rows in plan.items()}
         size = sum(row.size for row in plan[Action.COPY])
-        self.put_dry({**counts, "bytes": size, "free": free})
+        self.put_dry(**counts, bytes=size, free=free)
         self.line(
             f"(DRY RUN) would copy {counts['copy']} files, {size_text(size)}; already here: {counts['skip']}, "
             f"to compare: {counts['adopt']}, in the way: {counts['keep']}, waiting on tape: {counts['wait']}, "

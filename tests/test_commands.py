@@ -503,6 +503,14 @@ def test_a_closed_pipe_stops_the_words_and_not_the_work(three):
     assert (done.returncode, done.stderr) == (0, "") and len(three.files()) == 3
 
 
+def test_a_full_disk_stops_the_words_and_not_the_work(user):
+    live = "import gridsync; live = gridsync.LiveLine(False, False); live.due = 0; live.show('Copied'); print('done')"
+    for command in (f"{SCRIPT} --show_conf --json >/dev/full", f'-c "{live}" 2>/dev/full'):
+        env = {**user.env, "PYTHONPATH": str(SCRIPT.parent)}
+        done = subprocess.run(["bash", "-c", f"/usr/bin/python3 {command}"], env=env, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_local_file_is_compared_by_the_checksum_that_the_door_alone_knows(user):
     path = "e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf/03A/SRM_AGATA_small_files.tar"
     (user.data / path).parent.mkdir(parents=True)

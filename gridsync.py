@@ -1561,19 +1561,14 @@ class PartFile:
 # calls tries again. No verb waits for tape.
 
 
-class Body(Protocol):
+class Body(NamedTuple):
     """The bytes of a file as they arrive."""
 
+    chunks: Iterator[bytes]
     start: int  # where they begin; 0 when the door has ignored the range
-    checksum: str  # what the door says of the whole file, or empty
-
-    def __iter__(self) -> Iterator[bytes]: ...
-
-    def close(self) -> None:
-        """Let go of the connection."""
-
-    def hang_up(self) -> None:
-        """Wake a thread that waits for bytes, if that can be done."""
+    checksum: str = ""  # what the door says of the whole file
+    close: Callable[[], None] = lambda: None  # lets go of the connection
+    hang_up: Callable[[], None] = lambda: None  # wakes a thread that waits for bytes, if that can be done
 
 
 class Storage(Protocol):
@@ -1701,6 +1696,13 @@ class Answer:
                 yield data
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise connection_error(error, self.response.url, None) from error
+
+    def file_chunks(self) -> Iterator[bytes]:
+        """The same of a file: what fails is of this one alone, as others may come from other pools."""
+        try:
+            yield from self.chunks()
+        except DoorError as error:
+            raise FileError(str(error), error.passing) from error
 
     def content(self, limit: int) -> bytes:
         """The whole body, which must not be longer."""
@@ -1836,29 +1838,6 @@ class Http:
                 raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
             url = target
         raise FileError(f"{masked(url)}: more than {MAX_HOPS} redirects, one after the other", passing=True)
-
-
-class HttpBody:
-    """A Body over HTTP."""
-
-    def __init__(self, answer: Answer, start: int, checksum: str):
-        self.answer = answer
-        self.start = start
-        self.checksum = checksum
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self.answer.chunks()
-        except DoorError as error:  # of this file alone: others may come from other pools
-            raise FileError(str(error), error.passing) from error
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self.answer.response.close()
-
-    def hang_up(self) -> None:
-        """Wake a thread that waits for bytes: none will come any more."""
-        self.answer.hang_up()
 
 
 def resized(place: str, found: object, size: int) -> FileError:
@@ -2005,33 +1984,35 @@ class HttpStorage:
             raise refusal(answer, url)
         return listing_of(answer.content(MAX_LISTING), self.root, folder, url)
 
-    def read(self, path: str, start: int, stop: int, size: int) -> HttpBody:
+    def read(self, path: str, start: int, stop: int, size: int) -> Body:
         """The bytes from start up to stop of a file of this size."""
         headers = {"Want-Digest": "adler32"}
         if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
             headers["Range"] = f"bytes={start}-{stop - 1}"
         url = self.url(path)
+        place = masked(unquote(url))
         answer = self.http.follow("GET", url, headers=headers)
         if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
             del headers["Want-Digest"]
             answer = self.http.follow("GET", url, headers=headers)
-        if answer.status not in (200, 206) and netloc_of(answer.response.url) not in self.http.trusted:
-            said = answer.response.reason or ""
-            answer.drain()
-            raise FileError(f"{masked(unquote(url))}: the pool answers {answer.status} ({said})", passing=True)
         if answer.status not in (200, 206):
-            raise refusal(answer, url)
+            if netloc_of(answer.response.url) in self.http.trusted:
+                raise refusal(answer, url)
+            answer.drain()
+            said = answer.response.reason or ""
+            raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
         begins, found_size = 0, answer.header("Content-Length")
         if answer.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
             if not found or found[1] != str(start):
                 answer.response.close()
-                raise FileError(f"{masked(unquote(url))}: the door sends another range than was asked", passing=True)
+                raise FileError(f"{place}: the door sends another range than was asked", passing=True)
             begins, found_size = start, found[2]
         if found_size and found_size != str(size):
             answer.response.close()
-            raise resized(masked(unquote(url)), found_size, size)
-        return HttpBody(answer, begins, digest_of(answer.header("Digest")))
+            raise resized(place, found_size, size)
+        checksum = digest_of(answer.header("Digest"))
+        return Body(answer.file_chunks(), begins, checksum, answer.response.close, answer.hang_up)
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
@@ -2190,37 +2171,6 @@ def gfal_error(error: Exception, url: str) -> GridError:
     return meant(GFAL_ERRORS, f"{name} {text}", text=text, place=unquote(url), way=way)
 
 
-class Gfal2Body:
-    """A Body through gfal2: one open file, and a new one before its time is over."""
-
-    def __init__(self, storage: Gfal2Storage, url: str, start: int, stop: int):
-        self.storage = storage
-        self.url = url
-        self.start = start
-        self.stop = stop
-        self.checksum = ""
-
-    def __iter__(self) -> Iterator[bytes]:
-        at, file, opened = self.start, None, 0.0
-        while at < self.stop:
-            with self.storage.errors(self.url):
-                if file is None or time.monotonic() - opened > self.storage.timeout / 2:
-                    file, opened = self.storage.context().open(self.url, "r"), time.monotonic()
-                    if at:
-                        file.lseek(at, os.SEEK_SET)
-                data: bytes = file.read_bytes(min(PIECE, self.stop - at))
-            if not data:
-                return
-            at += len(data)
-            yield data
-
-    def close(self) -> None:
-        """Nothing to do: an open file ends with its last reference, and after an error it is not used again."""
-
-    def hang_up(self) -> None:
-        """Nothing to do: gfal2 can't be woken, so its threads are left behind."""
-
-
 class Gfal2Storage:
     """A site through gfal2."""
 
@@ -2326,14 +2276,29 @@ class Gfal2Storage:
             return unquote(name, errors="surrogateescape")
         return name
 
-    def read(self, path: str, start: int, stop: int, size: int) -> Gfal2Body:
-        """The bytes from start up to stop of a file of this size."""
+    def read(self, path: str, start: int, stop: int, size: int) -> Body:
+        """The bytes from start up to stop of a file of this size; who waits for them can't be woken."""
         url = self.url(path)
         with self.errors(url):
             found = self.context().stat(url).st_size
         if found != size:
             raise resized(unquote(url), found, size)
-        return Gfal2Body(self, url, start, stop)
+        return Body(self.chunks(url, start, stop), start)
+
+    def chunks(self, url: str, at: int, stop: int) -> Iterator[bytes]:
+        """The bytes of one open file, and of a new one before its time is over; it ends with its last reference."""
+        file, opened = None, 0.0
+        while at < stop:
+            with self.errors(url):
+                if file is None or time.monotonic() - opened > self.timeout / 2:
+                    file, opened = self.context().open(url, "r"), time.monotonic()
+                    if at:
+                        file.lseek(at, os.SEEK_SET)
+                data: bytes = file.read_bytes(min(PIECE, stop - at))
+            if not data:
+                return
+            at += len(data)
+            yield data
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
@@ -3329,7 +3294,7 @@ class Copier:
             if body.start != segment.at():
                 self.whole.add(row.path)
                 raise FileError(f"{row.path}: the door sends the whole file instead of a range", passing=True)
-            for data in body:
+            for data in body.chunks:
                 part.add(segment, data[: segment.stop - segment.at()])
                 self.flying[row.path] = part.received()
                 self.received[row.path] = earlier + part.received()

@@ -282,12 +282,7 @@ class Polled(NamedTuple):
 
     still: list[Row]  # they wait
     ended: list[Row]
-    stuck: list[Row]  # those that have waited for much too long
-    since: float  # since when the first of these
-
-    def failed(self) -> list[Row]:
-        """The files that the site could not bring."""
-        return [row for row in self.ended if row.error and not row.request]
+    stuck: str  # the sentence for those that have waited for much too long
 
 
 WAITING = Staging(False)
@@ -2899,22 +2894,18 @@ class Rate:
         return max(total - before, 0) / max(now - then, 0.001)
 
 
-class Flight(Protocol):
-    """What is on its way, kept up to date by those who copy."""
-
-    flying: dict[str, int]  # bytes so far of each file
-    received: dict[str, int]  # those of them that came over the line in this run
-
-
 class Progress:
     """The manual's line while files are copied."""
 
-    def __init__(self, report: Report, flight: Flight, tally: Tally, verb: str = "Copied"):
+    def __init__(
+        self, report: Report, tally: Tally, flying: dict[str, int], received: dict[str, int], verb: str = "Copied"
+    ):
         self.live = report.follow()
         self.verb = verb
         self.files = 0
         self.size = 0
-        self.flight = flight
+        self.flying = flying  # bytes so far of each file on its way,
+        self.received = received  # and those of them that came in this run; others keep both up to date
         self.tally = tally
         self.done = 0
         self.bytes = 0
@@ -2937,9 +2928,9 @@ class Progress:
 
     def show(self) -> None:
         """Redraw the line."""
-        current = sum(list(self.flight.flying.values()))
+        current = sum(list(self.flying.values()))
         total = self.bytes + current
-        rate = self.rate.at(self.tally.received + sum(list(self.flight.received.values())))
+        rate = self.rate.at(self.tally.received + sum(list(self.received.values())))
         left = self.size - total
         eta = duration_text(left / max(rate, 1)) if rate >= 1 or not left else "?"
         self.text = (
@@ -3317,7 +3308,6 @@ class Rereader:
         self.output_dir = output_dir
         self.stopping = stopping
         self.flying: dict[str, int] = {}  # bytes so far of the files being read
-        self.received = self.flying
 
     def reread(self, row: Row) -> Outcome:
         """Whether a file still is what it was when it came."""
@@ -3481,7 +3471,7 @@ def poll(run: Run, rows: list[Row]) -> Polled:
     planned = [plan_staged(row, answers[row.path]) for row in located(run, ended)]
     run.catalog().put(planned)
     stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
-    return Polled(still, planned, stuck, answers[stuck[0].path].since if stuck else 0)
+    return Polled(still, planned, stuck_text(stuck, answers[stuck[0].path].since) if stuck else "")
 
 
 def asked_for(run: Run, rows: list[Row]) -> list[Row]:
@@ -3561,9 +3551,9 @@ def told(run: Run, failed: list[Row]) -> int:
 
 def told_polled(run: Run, polled: Polled) -> int:
     """The same after a poll, and that some files take too long."""
-    count = told(run, polled.failed())
+    count = told(run, [row for row in polled.ended if row.error and not row.request])
     if polled.stuck:
-        run.report.error(stuck_text(polled.stuck, polled.since))
+        run.report.error(polled.stuck)
     return count
 
 
@@ -3671,7 +3661,7 @@ class Copying:
         self.landed = landed  # is told of each file
         taken = run.catalog().by_path(run.scope.site)
         self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, taken)
-        self.progress = Progress(run.report, self.copier, tally)
+        self.progress = Progress(run.report, tally, self.copier.flying, self.copier.received)
         self.crew = Crew(self.copier.copy, run.settings.threads, run.patience)
         self.pinned: list[Row] = []
         self.check_at = 0.0  # when the credential is looked at again
@@ -4275,7 +4265,7 @@ def do_verify(run: Run) -> int:
     """read the local files again and compare them with the catalog"""
     rows, tally = copied(run, run.rows()), Tally()
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
-    progress = Progress(run.report, rereader, tally, "Verified")
+    progress = Progress(run.report, tally, rereader.flying, rereader.flying, "Verified")
     crew = Crew(rereader.reread, run.settings.threads, run.patience)
     try:
         with crew:

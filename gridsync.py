@@ -1279,14 +1279,13 @@ class LocalFile(NamedTuple):
 
 def local_path(output_dir: str, path: str) -> str:
     """Where a file of the catalog goes; never outside OUTPUTDIR, whatever the door or a planted link says."""
-    parts = path.split("/")
-    if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
+    if not is_path(path):
         raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
     root = os.path.realpath(output_dir)
-    folder = os.path.realpath(os.path.join(root, *parts[:-1]))
+    folder = os.path.realpath(os.path.join(root, os.path.dirname(path)))
     if folder != root and not folder.startswith(root.rstrip("/") + "/"):
         raise FileError(f"{path}: a link in OUTPUTDIR leads to {folder}; remove it, or fetch into that folder")
-    return os.path.join(folder, parts[-1])
+    return os.path.join(folder, os.path.basename(path))
 
 
 def disk_error(path: str, error: OSError) -> GridError:
@@ -1780,9 +1779,8 @@ class Http:
             session.trust_env = False  # the environment's CA bundle would win over the Grid's
             session.headers.update({"User-Agent": f"gridsync/{__version__}", "Accept-Encoding": "identity"})
             self.local.session = session
-        session = self.local.session
-        assert isinstance(session, requests.Session)
-        return session
+        kept: requests.Session = self.local.session
+        return kept
 
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
         """One request; the answer's body is still to be read."""
@@ -2129,7 +2127,6 @@ class HttpStorage:
 PIECE = 4 << 20  # bytes of one read
 NOT_YET = 11  # EAGAIN, of a file that is still on tape
 UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
-TAPE_SCHEMES = ("srm", "https", "davs")
 POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
 
 
@@ -2308,10 +2305,8 @@ class Gfal2Storage:
 
     def has_tape(self) -> bool:
         """Whether there is a tape service to ask."""
-        if self.scheme not in TAPE_SCHEMES:
-            return False
-        if self.scheme == "srm":
-            return True
+        if self.scheme not in ("https", "davs"):
+            return self.scheme == "srm"
         try:
             return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
         except self.gfal2.GError as error:
@@ -2404,19 +2399,18 @@ class Action(enum.Enum):
     LOST = "the site can't give it: its pool is down, or it is lost; ask the site"
 
 
+# What to do with one that is not on disk at the site.
+ELSEWHERE = {Locality.OFFLINE: Action.LOST, Locality.NEARLINE: Action.WAIT, Locality.UNKNOWN: Action.UNSURE}
+
+
 def copy_action(row: Row, here: LocalFile | None, overwrite: bool, force: bool) -> Action:
     """What to do with one file."""
     if here and not (here.is_file and overwrite):
         if not here.is_file or here.size != row.size:
             return Action.KEEP
         return Action.SKIP if row.downloaded and here.mtime == row.mtime else Action.ADOPT
-    if row.locality is Locality.OFFLINE and row.size:
-        return Action.LOST
-    if row.locality is Locality.UNKNOWN and row.size and not force:
-        return Action.UNSURE
-    if row.locality is Locality.NEARLINE and row.size and not force:
-        return Action.WAIT
-    return Action.COPY
+    action = ELSEWHERE.get(row.locality, Action.COPY) if row.size else Action.COPY
+    return Action.COPY if force and action is not Action.LOST else action
 
 
 def plan_copies(
@@ -3347,9 +3341,9 @@ class Run:
         self.folder = folder
         self.wishes = wishes
         self.report = report
-        self.settings = config.settings()
-        output_dir = os.path.join("" if folder == "." else folder, os.path.expanduser(self.settings.output_dir))
-        self.settings = self.settings._replace(output_dir=output_dir)
+        settings = config.settings()
+        output_dir = os.path.join("" if folder == "." else folder, os.path.expanduser(settings.output_dir))
+        self.settings = settings._replace(output_dir=output_dir)
         self.scope = scope_of(self.settings)
         self.patience = Patience(self.settings.retries)
         self.aside = Aside()
@@ -4242,8 +4236,8 @@ def do_sync(run: Run) -> int:
     """do everything until it is done: list, stage, copy, verify and release, side by side"""
     if run.wishes.dry_run:
         status = do_build_list(run)
-        waiting = [row for row in run.rows() if row.locality is Locality.NEARLINE]
-        run.report.would("ask for", plan_staging(waiting), len(list(batches(plan_staging(waiting), MAX_PATHS))))
+        wanted = plan_staging(row for row in run.rows() if row.locality is Locality.NEARLINE)
+        run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return max(status, do_start(run))
     run.announce_end()
     check_folder(run)

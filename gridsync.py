@@ -1180,12 +1180,10 @@ class Catalog:
 
     def replace(self, rows: Iterable[Row]) -> None:
         """Hold these rows and no others."""
-        rows = list(rows)
-        for held in self.rows.values():
-            held.clear()
+        new: dict[str, dict[str, Row]] = {}
         for row in rows:
-            self.hold(row)
-        self.is_stale = True
+            new.setdefault(row.site, {})[row.path] = row
+        self.rows, self.is_stale = new, True  # at once, as Ctrl-C would leave half of them to be saved
         self.save()
 
     def save(self) -> None:
@@ -3146,11 +3144,11 @@ class Walk:
 class Copier:
     """Copies files, each to its part file, and gives them their names once they are verified."""
 
-    def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, taken: Container[str]):
+    def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, catalog: Catalog):
         self.storage = storage
         self.output_dir = settings.output_dir
         self.home = os.stat(settings.output_dir)
-        self.taken = taken  # the paths of the catalog, which no part file may have
+        self.catalog = catalog  # whose paths no part file may have
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
         self.tape_patience = Patience(TAPE_RETRIES, patience.stopping)
@@ -3212,7 +3210,7 @@ class Copier:
     def attempt(self, row: Row, final: str) -> Row:
         """Copy once; the row with what is known then."""
         kind = checksum_kind(row.checksum or "adler32:", self.checked)
-        with PartFile(final, row, kind, part_name(row.path, self.taken)) as part:
+        with PartFile(final, row, kind, part_name(row.path, self.catalog.by_path(row.site))) as part:
             part.resume(1 if row.path in self.whole else self.streams)
             resumed = part.received()
             earlier = self.received.get(row.path, 0) - part.received()
@@ -3653,8 +3651,7 @@ class Copying:
         self.run = run
         self.tally = tally
         self.landed = landed  # is told of each file
-        taken = run.catalog().by_path(run.scope.site)
-        self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, taken)
+        self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
         self.progress = Progress(run.report, tally, self.copier.flying, self.copier.received)
         self.crew = Crew(self.copier.copy, run.settings.threads, run.patience)
         self.pinned: list[Row] = []

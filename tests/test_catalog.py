@@ -44,6 +44,21 @@ def test_changed_rows_are_in_the_file_at_once_and_once_after_saving(tmp_path):
     assert text(tmp_path) == HEADER + LINE.replace(",no,", ",yes,")
 
 
+class Interrupted(Row):
+    @property
+    def site(self) -> str:
+        raise KeyboardInterrupt
+
+
+def test_a_new_list_that_is_interrupted_leaves_the_old_one(tmp_path):
+    kept = catalog(tmp_path, HEADER + LINE)
+    kept.put([ROW._replace(downloaded=True)])
+    with pytest.raises(KeyboardInterrupt):
+        kept.replace([ROW._replace(path="run/b"), Interrupted(*ROW)])
+    kept.save()
+    assert text(tmp_path) == HEADER + LINE.replace(",no,", ",yes,")
+
+
 @pytest.mark.parametrize("cut", range(1, len(LINE)))
 def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path, cut):
     crashed = catalog(tmp_path, HEADER + LINE + LINE.replace("run/a", "run/b")[:-cut])

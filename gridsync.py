@@ -604,6 +604,8 @@ class Config:
         self.check_url(name, "SERVER", server)
         if tape_api not in ("auto", "none"):
             self.check_url(name, "TAPE_API", tape_api)
+        if urlsplit(tape_api).scheme == "http" and keys.get("TOKEN"):
+            raise UsageError(f"{self.path}: [{name}] would be sent the TOKEN in clear; TAPE_API must be an https URL")
         parts = urlsplit(server)
         return Site(
             name=name,
@@ -821,8 +823,8 @@ def valid_proxy(vo: str, now: float) -> Proxy:
     return proxy
 
 
-def user_certificate(now: float) -> tuple[str, str]:
-    """The files of the user's certificate and key, fit for a VOMS client."""
+def user_certificate(now: float) -> tuple[str, str, bool]:
+    """The files of the user's certificate and key, fit for a VOMS client, and whether the key has a pass phrase."""
     globus = os.path.expanduser("~/.globus")
     certificate = os.environ.get("X509_USER_CERT") or f"{globus}/usercert.pem"
     key = os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
@@ -836,12 +838,14 @@ def user_certificate(now: float) -> tuple[str, str]:
     if os.stat(certificate).st_mode & 0o022:
         raise CredentialError(f"others can write your certificate {certificate}; chmod 644 {certificate}")
     try:
+        with open(key, encoding="latin-1") as file:
+            is_encrypted = "ENCRYPTED" in file.read()
         ends = read_proxy(certificate).ends
     except (OSError, ValueError) as error:
         raise CredentialError(f"your certificate can't be read: {error}; see ./gen_cert.sh") from error
     if ends <= now:
         raise CredentialError(f"your certificate ended on {day_text(int(ends))}; ask your CA for a new one")
-    return certificate, key
+    return certificate, key, is_encrypted
 
 
 def helper_env(**more: str) -> dict[str, str]:
@@ -883,7 +887,7 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     import shutil
     import subprocess
 
-    certificate, key = user_certificate(now)
+    certificate, key, is_encrypted = user_certificate(now)
     clients = ("voms-proxy-init", "voms-proxy-init2", "voms-proxy-init3")
     client = next(filter(None, map(shutil.which, clients)), None)
     if not client:
@@ -895,8 +899,7 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--out", beside]
     if os.path.realpath(client).endswith("3"):
         command.append("--enable_legacy_protocol")  # Java's client: servers before VOMS 2.1 know no other
-    with open(key, encoding="latin-1") as file:
-        phrase = pass_phrase() if "ENCRYPTED" in file.read() else ""
+    phrase = pass_phrase() if is_encrypted else ""
     try:
         done = subprocess.run(
             [*command, "--pwstdin"], input=f"{phrase}\n", env=helper_env(**({"X509_CERT_DIR": ca} if ca else {})),
@@ -964,10 +967,12 @@ class Token:
                 raise CredentialError(f"the token from {self.source} ended {ago} ago; renew it")
             return self.text
 
-    def is_renewed(self) -> bool:
-        """Whether the source has another token by now, for a door that does not take this one."""
-        before, self.asked = self.text, 0.0
-        return self.value() != before
+    def renewed(self, refused: str) -> str:
+        """Another token that the source has by now, for a door that does not take this one; or nothing."""
+        if refused == self.text:  # else another thread has just asked for it
+            self.asked = 0.0
+        found = self.value()
+        return found if found != refused else ""
 
     def fetched(self) -> str:
         """The token from its source."""
@@ -1783,16 +1788,17 @@ class Http:
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
         """One request; the answer's body is still to be read."""
         token = self.token if netloc_of(url) in self.trusted else None
-        answer = self.send_with(method, url, headers or {}, data, token)
-        if answer.status == 401 and token and token.is_renewed():
+        sent = token.value() if token else ""
+        answer = self.send_with(method, url, headers or {}, data, sent)
+        if answer.status == 401 and token and (renewed := token.renewed(sent)):
             answer.drain()
-            answer = self.send_with(method, url, headers or {}, data, token)
+            answer = self.send_with(method, url, headers or {}, data, renewed)
         return answer
 
-    def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: Token | None) -> Answer:
+    def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
         """One request with a token, or else with the proxy if the host is meant to see it."""
         if token:
-            headers = {**headers, "Authorization": f"Bearer {token.value()}"}
+            headers = {**headers, "Authorization": f"Bearer {token}"}
         shown = self.proxy or None if netloc_of(url) in self.trusted else None
         try:
             response = self.session().request(
@@ -2448,7 +2454,7 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
     The rows of folders that could not be read stay too.
     """
     listed = {entry.path: entry for entry in entries if scope.holds(entry.path)}
-    unread = tuple(f"{folder}/" for folder in unread)
+    unread = tuple(f"{folder}/".lstrip("/") for folder in unread)
     kept = []
     for row in rows:
         entry = listed.pop(row.path, None) if row.site == scope.site else None
@@ -2462,7 +2468,7 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
 def plan_vanished(rows: Iterable[Row], entries: Iterable[Entry], unread: Iterable[str]) -> list[Row]:
     """The files that are pinned, still to come, and not at the site any more."""
     listed = {entry.path for entry in entries}
-    unread = tuple(f"{folder}/" for folder in unread)
+    unread = tuple(f"{folder}/".lstrip("/") for folder in unread)
     pinned = (row for row in rows if row.request and not row.downloaded)
     return [row for row in pinned if row.path not in listed and not row.path.startswith(unread)]
 
@@ -3137,7 +3143,8 @@ class Walk:
         awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded}
         for folder in awaited.intersection(self.empty):
             self.failures[folder] = FileError(
-                f"{folder}: is empty now; the catalog keeps the files that it had, --ls_dir or the site can say more"
+                f"{folder or '/'}: is empty now; the catalog keeps the files that it had, "
+                "--ls_dir or the site can say more"
             )
 
 

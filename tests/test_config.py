@@ -63,6 +63,10 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a:port/\n", "SERVER of .A. is 'https://a:port'; expected"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = yes\n", "TAPE_API of .A. is 'yes'; expected"),
+        (
+            "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = http://a/\nTOKEN = env:A\n",
+            "would be sent the TOKEN in clear; TAPE_API must be an https URL",
+        ),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
         ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),
     ],

@@ -220,6 +220,15 @@ def test_a_renewed_token_is_picked_up(tmp_path):
     assert token_end(token.value()) > time.time() + 500
 
 
+def test_a_refused_token_is_replaced_for_every_thread_that_was_refused(tmp_path):
+    (tmp_path / "token").write_text("old")
+    token = Token(f"file:{tmp_path}/token", str(tmp_path))
+    refused = token.value()
+    assert token.renewed(refused) == ""
+    (tmp_path / "token").write_text("new")
+    assert [token.renewed(refused), token.renewed(refused)] == ["new", "new"]
+
+
 @pytest.mark.parametrize("source", ["eyJhbGciOi.the.token", "env:", "https://x", "cmd"])
 def test_a_token_itself_is_refused_and_not_shown(source, tmp_path):
     with pytest.raises(UsageError) as caught:

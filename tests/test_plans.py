@@ -109,6 +109,10 @@ def test_rows_that_are_not_listed_stay_while_they_are_here_or_pinned(row, stays)
     assert (row in plan_catalog([row], [], SCOPE, ["run/closed"])) is stays
 
 
+def test_rows_of_a_topmost_folder_that_could_not_be_read_stay():
+    assert plan_catalog([ROW], [], SCOPE._replace(folder=""), [""]) == [ROW]
+
+
 def test_a_listing_counts_only_in_scope():
     scope = Scope("LYON", "run", (re.compile("/03./"),), (re.compile(r".*\.adf"),))
     paths = ["run/03A/a.cdat", "run/03A/a.adf", "run/00A/a.cdat", "run2/03A/a.cdat"]

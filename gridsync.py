@@ -1422,6 +1422,7 @@ class PartFile:
         self.size = row.size
         self.mtime = row.mtime
         self.kind = kind if row.size else "size"
+        self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
         self.segments: list[Segment] = []
         self.has_table = False
 
@@ -1466,7 +1467,7 @@ class PartFile:
         end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
         if len(end) == TABLE_END.size and end.endswith(MAGIC):
             self.segments = self.table(length, *TABLE_END.unpack(end)[:3])
-        elif 0 < length <= self.size and self.kind != "size":
+        elif 0 < length <= self.size and self.is_told:
             self.segments = [Segment(0, self.size, length, self.kind)]
         if not self.segments:
             self.restart(streams)
@@ -1500,7 +1501,7 @@ class PartFile:
         os.ftruncate(self.fd, 0)
         borders = [self.size * number // count for number in range(count + 1)]
         self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
-        self.has_table = count > 1 or self.kind == "size"
+        self.has_table = count > 1 or not self.is_told
         if self.has_table:
             rows = [TABLE_ROW.pack(segment.start, segment.stop, 0) for segment in self.segments]
             self.write(b"".join([*rows, TABLE_END.pack(self.size, self.mtime, count, MAGIC)]), self.size)
@@ -3219,7 +3220,6 @@ class Copier:
         kind = checksum_kind(row.checksum or "adler32:", self.checked)
         with PartFile(final, row, kind, part_name(row.path, self.catalog.by_path(row.site))) as part:
             part.resume(1 if row.path in self.whole else self.streams)
-            resumed = part.received()
             earlier = self.received.get(row.path, 0) - part.received()
             said = self.receive_all(row, part, earlier) if part.received() < row.size else ""
             expected = ""
@@ -3227,9 +3227,6 @@ class Copier:
                 expected = row.checksum or said or self.storage.checksum(row.path)
             if expected:
                 self.compare(row, part, expected)
-            elif resumed and not part.has_table:
-                part.restart(1)
-                raise FileError(f"{row.path}: nothing tells whether its two halves are of one file", passing=True)
             part.finish(self.overwrite)
         verified = checksum_kind(expected, True)
         return row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")

@@ -604,6 +604,21 @@ def test_staging_fewer_at_a_time_when_the_door_takes_no_more(user, folder, engin
     assert len({row["request"] for row in user.catalog().values()}) == 3
 
 
+def test_a_file_without_any_checksum_goes_on_where_it_has_broken_off(user, folder, monkeypatch):
+    size, door = 4 << 20, user.grid.door
+    monkeypatch.setattr(door.switches, "checksum_prop", "absent")
+    user.grid.tree.add(f"agata/{folder}/a", size)
+    torn = door.faults.add("*/a", "reset_in_body", role="pool", count=3, at=1 << 20)
+    door.faults.add("*", "digest", value="")
+    try:
+        status, out, err = user(f"--input_dir {folder} --build_list --start")
+    finally:
+        door.faults.clear()
+    assert status == 0, err
+    assert "Copied: 1, skipped: 0, failed: 0, waiting on tape: 0; 4.0 MB at" in out and torn.hits == 3
+    assert (user.data / folder / "a").read_bytes() == user.grid.tree.expected(f"agata/{folder}/a")
+
+
 def test_an_interrupted_call_leaves_its_answer_to_nobody():
     aside = gridsync.Aside()
     late = threading.Event()

@@ -43,7 +43,7 @@ def test_a_planted_link_is_refused_and_a_linked_outputdir_is_not(tmp_path):
 
 
 def row_of(size: int, mtime: int = 1000) -> Row:
-    return Row("a", size, mtime, "", Locality.ONLINE, False, "", "", "LYON", "")
+    return Row("a", size, mtime, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
 
 
 @contextlib.contextmanager
@@ -106,6 +106,17 @@ def test_a_part_file_without_a_checksum_goes_on_only_if_it_is_of_this_file(tmp_p
     (tmp_path / "b.part").write_bytes(b"who knows what")
     with part_of(tmp_path / "b", 100, "size") as part:
         assert part.received() == 0
+
+
+@pytest.mark.parametrize(("mtime", "here"), [(1000, 30), (2000, 0)])
+def test_nor_does_one_whose_checksum_no_listing_tells(tmp_path, mtime, here):
+    untold = row_of(100)._replace(checksum="")
+    with PartFile(str(tmp_path / "a"), untold, "adler32") as part:
+        part.resume(1)
+        part.add(part.segments[0], b"x" * 30)
+    with PartFile(str(tmp_path / "a"), untold._replace(mtime=mtime), "adler32") as part:
+        part.resume(1)
+        assert part.received() == here
 
 
 def test_two_runs_never_copy_one_file(tmp_path):

@@ -2688,7 +2688,7 @@ class Report:
 
     def error(self, error: object) -> None:
         """A sentence about what went wrong, but once; that another run is at work cron need not hear of."""
-        if self.last_error.endswith(str(error)):  # first of a file, and then of the run
+        if f": {self.last_error}".endswith(f": {error}"):  # first of a file, and then of the run
             return
         self.last_error = str(error)
         if self.document is not None:

@@ -619,6 +619,13 @@ def test_a_file_without_any_checksum_goes_on_where_it_has_broken_off(user, folde
     assert (user.data / folder / "a").read_bytes() == user.grid.tree.expected(f"agata/{folder}/a")
 
 
+def test_a_fault_is_said_of_each_file_and_not_again_of_the_run(capsys):
+    report = gridsync.Report()
+    for error in ("a/b: the disk is full", "b: the disk is full", "the disk is full", "the disk is full"):
+        report.error(error)
+    assert capsys.readouterr().err == "gridsync: a/b: the disk is full\ngridsync: b: the disk is full\n"
+
+
 def test_an_interrupted_call_leaves_its_answer_to_nobody():
     aside = gridsync.Aside()
     late = threading.Event()

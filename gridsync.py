@@ -3053,11 +3053,10 @@ class Crew(Generic[T, R]):
         """The results that have come; the first is waited for so long."""
         came: list[R] = []
         with contextlib.suppress(queue.Empty):
-            came += self.done.get(timeout=timeout) if timeout else self.done.get_nowait()
-            self.pending -= 1
             while True:
-                came += self.done.get_nowait()
+                came += self.done.get(timeout=timeout)
                 self.pending -= 1
+                timeout = 0
         return came
 
     def check(self) -> None:

@@ -672,10 +672,14 @@ class Config:
 
 def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
     """The regular expressions of INCLUDE or EXCLUDE."""
+    import warnings
+
     patterns = []
     for pattern in filter(None, text.split(":")):
         try:
-            patterns.append(re.compile(pattern))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what later versions of Python may make of it
+                patterns.append(re.compile(pattern))
         except (re.error, OverflowError, RecursionError) as error:
             position = getattr(error, "pos", None)
             place = "" if position is None else f" at character {position + 1}"
@@ -915,6 +919,8 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
         os.replace(beside, path)
     except subprocess.TimeoutExpired as error:
         raise client_error("Contacting timed out", vo, "") from error
+    except OSError as error:
+        raise CredentialError(f"no proxy can be made at {path}: {error}; see X509_USER_PROXY") from error
     finally:
         with contextlib.suppress(OSError):
             os.unlink(beside)
@@ -1124,7 +1130,10 @@ class Catalog:
         """Move a foreign catalog out of the way; where to."""
         names = itertools.chain([f"{self.path}.old"], (f"{self.path}.old{count}" for count in itertools.count(2)))
         kept = next(name for name in names if not os.path.lexists(name))
-        os.rename(self.path, kept)
+        try:
+            os.rename(self.path, kept)
+        except OSError as error:
+            raise DiskError(f"{self.path} can't be set aside: {error.strerror}") from error
         return kept
 
     def is_cut(self) -> bool:
@@ -2461,7 +2470,7 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
         entry = listed.pop(row.path, None) if row.site == scope.site else None
         if entry:
             kept.append(relisted(row, entry))
-        elif row.downloaded or row.request or (row.site == scope.site and row.path.startswith(unread)):
+        elif row.downloaded or row.request or (row.site == scope.site and f"{row.path}/".startswith(unread)):
             kept.append(row)
     return kept + [new_row(entry, scope.site) for entry in listed.values()]
 
@@ -2471,7 +2480,7 @@ def plan_vanished(rows: Iterable[Row], entries: Iterable[Entry], unread: Iterabl
     listed = {entry.path for entry in entries}
     unread = tuple(f"{folder}/".lstrip("/") for folder in unread)
     pinned = (row for row in rows if row.request and not row.downloaded)
-    return [row for row in pinned if row.path not in listed and not row.path.startswith(unread)]
+    return [row for row in pinned if row.path not in listed and not f"{row.path}/".startswith(unread)]
 
 
 def plan_wave(rows: Iterable[Row], room: int) -> list[Row]:
@@ -3181,7 +3190,7 @@ class Copier:
             if self.patience.stopping.is_set():
                 return Outcome(row, "interrupted", self.received.pop(row.path, 0))
             self.check_home()
-            reason = str(error) if row.path in str(error) else f"{row.path}: {error}"
+            reason = str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
             return Outcome(with_error(row, reason), "failed", self.received.pop(row.path, 0), error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
             return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.received.pop(row.path, 0))
@@ -3319,7 +3328,7 @@ class Rereader:
                 return self.damaged(row, "is not here any more, or has another size")
             if expected and checksum_of(final, checksum_kind(expected, True), row.size, seen) != expected:
                 return self.damaged(row, f"is damaged: its checksum is not {expected}")
-        except GridError as error:
+        except FileError as error:
             return Outcome(row, "interrupted") if self.stopping.is_set() else self.damaged(row, str(error))
         finally:
             self.flying.pop(row.path, None)
@@ -3361,6 +3370,10 @@ class Run:
     def check_credential(self) -> None:
         """Raise CredentialError when the proxy has ended; a token is looked at with each request."""
         if needs_proxy(self.settings.site):
+            with contextlib.suppress(CredentialError):
+                valid_proxy(self.settings.vo, time.time())
+                return
+            time.sleep(1)  # perhaps a new one is just being written
             valid_proxy(self.settings.vo, time.time())
 
     def announce_end(self) -> None:
@@ -3638,13 +3651,17 @@ def listed(run: Run) -> Walk:
         run.folders().remember(walk.folders, walk.folders)
         release(run, plan_vanished(rows, walk.entries, walk.failures))
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
-    unknown = [row for row in catalog.matching(run.scope) if row.locality is Locality.UNKNOWN]
+    return walk
+
+
+def locate_unknown(run: Run) -> None:
+    """Ask of files that the listing says nothing of; where nobody can be asked they are on disk."""
+    unknown = [row for row in run.catalog().matching(run.scope) if row.locality is Locality.UNKNOWN]
     unknown = [row for row in unknown if run.wishes.overwrite or not row.downloaded]
-    if run.call(storage.has_tape):
+    if run.call(run.storage().has_tape):
         located(run, unknown)
     else:
-        catalog.put(row._replace(locality=Locality.ONLINE) for row in unknown)
-    return walk
+        run.catalog().put(row._replace(locality=Locality.ONLINE) for row in unknown)
 
 
 class Copying:
@@ -3669,8 +3686,18 @@ class Copying:
             self.check_at = time.monotonic() + CHECK
             self.run.check_credential()
 
+    def current(self, outcome: Outcome) -> Outcome:
+        """The outcome, unless a listing has meanwhile found another file in its place."""
+        row = outcome.row
+        known = self.run.catalog().by_path(row.site).get(row.path, row)
+        if (known.size, known.mtime) == (row.size, row.mtime):
+            return outcome
+        fault = FileError(f"{row.path}: has changed at the site while it was copied", passing=True)
+        return Outcome(with_error(known, str(fault)), "failed", outcome.received, fault)
+
     def note(self, outcomes: list[Outcome]) -> None:
         """Keep what became of files."""
+        outcomes = [self.current(outcome) for outcome in outcomes]
         self.run.catalog().put([outcome.row for outcome in outcomes])
         for outcome in outcomes:
             self.tally.count(outcome)
@@ -3712,6 +3739,19 @@ AGAIN = 30.0  # seconds after which a file that has failed is tried again, and t
 DEPTH = 50  # files that wait in front of the crew at the most, besides one a thread,
 AHEAD = 1 << 30  # and bytes of them
 FRESH = 600.0  # seconds for which a file that was on disk is taken to be there still
+GATHER = 600.0  # seconds in which a small wave may grow, as a few at a time would be no way to ask a tape
+ENOUGH = 10  # times that a file is asked for
+
+
+class Chore:
+    """What is to be done with the site again and again; when it fails it is left alone for a while."""
+
+    def __init__(self, call: Callable[[float], bool], pause: float):
+        self.call = call  # does it, if there is something to do, and tells whether there was
+        self.pause = pause  # seconds until it is due again
+        self.due = 0.0
+        self.since = 0.0  # when it has begun to fail
+        self.failures = 0
 
 
 class Polls:
@@ -3720,16 +3760,22 @@ class Polls:
     def __init__(self) -> None:
         self.began: dict[str, float] = {}
         self.dues: dict[str, float] = {}
+        self.refusals: dict[str, int] = {}
 
     def due(self, requests: Iterable[str], now: float) -> list[str]:
         """Those to ask now."""
-        return [request for request in requests if now >= self.dues.get(request, 0)]
+        self.began = {request: self.began.get(request, now) for request in requests}
+        return [request for request in self.began if now >= self.dues.get(request, 0)]
 
     def asked(self, request: str, others: int, now: float) -> None:
         """Take down that one was asked; all together are not asked more than ten times a second."""
-        lasts = now - self.began.setdefault(request, now)
-        pause = min(max(1.0, lasts / 20, others / 10), POLL)
+        pause = min(max(1.0, (now - self.began[request]) / 20, others / 10), POLL)
         self.dues[request] = now + pause * random.uniform(0.8, 1.2)
+
+    def is_refused(self, request: str) -> bool:
+        """Take down that the site tells us nothing of one, and whether that is so for good."""
+        self.refusals[request] = self.refusals.get(request, 0) + 1
+        return self.refusals[request] >= 3
 
 
 class Sync:
@@ -3743,29 +3789,33 @@ class Sync:
         self.ready: OrderedDict[str, Row] = OrderedDict()  # on disk; the next ones in front
         self.flying: dict[str, Row] = {}  # with the crew
         self.late: dict[str, float] = {}  # has failed, and when it is tried again
-        self.lost: dict[str, str] = {}  # given up, and why
-        self.unread: dict[str, str] = {}  # folders that could not be listed, and why
+        self.lost: set[str] = set()  # given up
+        self.told: dict[str, str] = {}  # why, as the user knows
+        self.here: set[str] = set()  # ready files that are here already, and need only be compared
         self.seen: dict[str, float] = {}  # when a ready file was last known to be on disk
-        self.troubles: dict[str, tuple[float, int]] = {}  # since when and how often a file has failed
+        self.troubles: dict[str, tuple[float, int, float]] = {}  # since when, how often, and until when a file fails
         self.asked: dict[str, int] = {}  # how often a file was asked for
+        self.unread: dict[str, GridError] = {}  # folders that could not be listed
+        self.blind_since = 0.0  # when one of them was the first that may be listed later
         self.polls = Polls()
         self.has_tape = run.call(run.storage().has_tape)
         self.staged = 0  # bytes that came from tape
         self.staged_rate = Rate()
-        self.shut: tuple[float, int] = (0, 0)  # since when and how often the site has failed
-        self.ask_at = self.poll_at = self.release_at = self.site_at = 0.0  # when each is due
-        self.list_at = time.monotonic() + HOUR
-        self.moved_at = time.monotonic()  # when something has come from tape last, or was asked for
+        self.moved_at = self.asked_at = time.monotonic()  # when a file has come from tape, or was asked for, last
+        self.listing = Chore(self.relist, HOUR)
+        often = [Chore(call, 0.5) for call in (self.wake, self.look_again, self.poll)]
+        self.chores = [self.listing, *often, Chore(self.release, 5), Chore(self.ask, 5)]
+        self.noted: set[str] = set()  # what of their failures the user knows
         self.copying = Copying(run, self.tally, self.landed)
 
     def run_to_end(self) -> None:
         """Go round until nothing is left that waiting would bring."""
         with self.copying:
             self.run.tick = self.tick
-            while self.tape or self.staging or self.ready or self.flying or self.late:
-                now = time.monotonic()
-                if now >= self.site_at:
-                    self.deal(now)
+            while self.tape or self.staging or self.ready or self.flying or self.late or self.is_blind():
+                for chore in self.chores:
+                    if time.monotonic() >= chore.due:
+                        self.do(chore)
                 self.tick(TICK)
             self.copying.progress.above = self.flow()
 
@@ -3788,39 +3838,54 @@ class Sync:
         """How many files still are to come from tape."""
         return len(self.tape) + sum(map(len, self.staging.values()))
 
-    def deal(self, now: float) -> None:
-        """Do with the site what is due; when it fails, leave it alone for a while."""
+    def is_blind(self) -> bool:
+        """Whether there is a folder that could not be listed, and perhaps soon can."""
+        return bool(self.blind_since) and time.monotonic() - self.blind_since < PATIENCE
+
+    def do(self, chore: Chore) -> None:
+        """Do one chore; for a day a failure is only noted."""
+        now, pause = time.monotonic(), chore.pause
         try:
-            if now >= self.list_at:
-                self.list_at = now + HOUR
-                self.sort(listed(self.run))
-            self.wake(now)
-            self.look_again(now)
-            if now >= self.ask_at:
-                self.ask(now)
-            if now >= self.poll_at:
-                self.poll(now)
-            if now >= self.release_at:
-                self.release_at = now + 5
-                self.copying.release(1)
-            self.shut = (0, 0)
+            if chore.call(now) and chore.failures:
+                chore.since, chore.failures = 0.0, 0
+                self.noted.clear()
         except (DoorError, FileError) as error:
             self.run.check_credential()
-            since, count = self.shut[0] or now, self.shut[1]
-            if (isinstance(error, DoorError) and not error.passing) or now - since > PATIENCE:
+            chore.since = chore.since or now
+            if (isinstance(error, DoorError) and not error.passing) or now - chore.since > PATIENCE:
                 raise
-            pause = min(600, AGAIN / 2 * 2**count) * random.uniform(0.5, 1)
-            self.run.report.note(f"{error}; asked again in {duration_text(pause)}")
-            self.shut = (since, count + 1)
-            self.site_at = time.monotonic() + pause
+            pause = min(600, AGAIN / 2 * 2**chore.failures) * random.uniform(0.5, 1)
+            if str(error) not in self.noted:
+                self.noted.add(str(error))
+                self.run.report.note(f"{error}; asked again in {duration_text(pause)}, and then less often")
+            chore.failures += 1
+        chore.due = time.monotonic() + pause
+
+    def relist(self, _now: float) -> bool:
+        """List the folder again, so that new files join in."""
+        walk = listed(self.run)
+        try:
+            locate_unknown(self.run)
+        finally:
+            self.sort(walk)
+        return True
+
+    def note_unread(self, walk: Walk) -> None:
+        """Say which folders could not be listed, and list again sooner when that may pass."""
+        now = time.monotonic()
+        for folder, failure in walk.failures.items():
+            if str(self.unread.get(folder)) != str(failure):
+                self.run.report.error(failure)
+        self.unread = walk.failures
+        may_pass = any(failure.passing for failure in self.unread.values())
+        self.blind_since = (self.blind_since or now) if may_pass else 0.0
+        self.listing.pause = min(max(AGAIN, now - self.blind_since), HOUR) if self.is_blind() else HOUR
+        self.listing.due = now + self.listing.pause
 
     def sort(self, walk: Walk, is_first: bool = False) -> None:
         """Put every file of a new listing into its place."""
         run = self.run
-        for folder, failure in walk.failures.items():
-            if self.unread.get(folder) != str(failure):
-                run.report.error(failure)
-        self.unread = {folder: str(failure) for folder, failure in walk.failures.items()}
+        self.note_unread(walk)
         rows = run.catalog().matching(run.scope)
         if is_first and rows:  # and only then: whoever takes files away meanwhile wants to have them elsewhere
             rows = reconciled(run)
@@ -3830,13 +3895,12 @@ class Sync:
             again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
             run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
             rows = run.catalog().matching(run.scope)
-        self.tape, self.staging, self.ready = {}, {}, OrderedDict()
-        known, self.lost = self.lost, {}
+        self.tape, self.staging, self.ready, self.lost, self.here = {}, {}, OrderedDict(), set(), set()
         paths = {row.path for row in rows}
         self.late = {path: due for path, due in self.late.items() if path in paths}
         for row in rows:
             if row.path not in self.flying and row.path not in self.late and (is_first or not row.downloaded):
-                self.place(row, known, is_first)
+                self.place(row, is_first)
         progress = self.copying.progress
         left = [row for row in rows if not row.downloaded and row.path not in self.lost]
         progress.files, progress.size = progress.done + len(left), progress.bytes + sum(row.size for row in left)
@@ -3846,7 +3910,7 @@ class Sync:
         wishes = self.run.wishes
         return copy_action(row, here(self.run, row), wishes.overwrite and not row.downloaded, wishes.force)
 
-    def place(self, row: Row, known: Container[str] = (), is_first: bool = False) -> None:
+    def place(self, row: Row, is_first: bool = False) -> None:
         """Put a file where it belongs now."""
         action = self.action(row)
         if action is Action.SKIP:
@@ -3855,36 +3919,43 @@ class Sync:
         elif action in (Action.ADOPT, Action.COPY):
             self.ready[row.path] = row
             self.seen[row.path] = time.monotonic()
-        elif action in (Action.LOST, Action.UNSURE) and row.path not in known:
+            if action is Action.ADOPT:
+                self.here.add(row.path)
+        elif action in (Action.LOST, Action.UNSURE) and row.path not in self.told:
             self.fail(row, f"{row.path}: {action.value}", is_passing=False)
         elif action is not Action.WAIT:
-            self.give_up(row, f"{row.path}: {action.value}", known)
+            self.give_up(row, f"{row.path}: {action.value}")
         elif row.request:
             self.staging.setdefault(row.request, {})[row.path] = row
-        elif self.has_tape:
-            self.tape[row.path] = row
+        elif not self.has_tape:
+            self.give_up(row, f"{row.path}: is on tape, and the site names no tape service; see TAPE_API")
+        elif self.asked.get(row.path, 0) >= ENOUGH:
+            self.give_up(row, f"{row.path}: was asked for {ENOUGH} times, and is on tape alone again; ask the site")
         else:
-            self.give_up(row, f"{row.path}: is on tape, and the site names no tape service; see TAPE_API", known)
+            self.tape[row.path] = row
 
-    def give_up(self, row: Row, reason: str, known: Container[str] = ()) -> None:
+    def give_up(self, row: Row, reason: str) -> None:
         """Leave a file for another run, and say why, but once."""
         self.run.check_credential()  # else it would be the reason
-        if row.path not in known:
+        if self.told.get(row.path) != reason:
             self.run.report.error(reason)
-        self.lost[row.path] = reason
+        self.told[row.path] = reason
+        self.lost.add(row.path)
         self.copying.progress.size -= row.size
         self.run.catalog().put([with_error(row, reason)])
 
     def fail(self, row: Row, reason: str, is_passing: bool) -> None:
         """Try a file again later: for a day if it may get better, else once, as the site may have moved it."""
         now = time.monotonic()
-        since, count = self.troubles.get(row.path, (now, 0))
+        since, count, until = self.troubles.get(row.path, (now, 0, now))
+        if now - until > HOUR and is_passing:  # it was well in between
+            since, count = now, 0
         if now - since > PATIENCE or (count and not is_passing):
             self.give_up(row, reason)
             return
         self.run.report.say(None, f"{reason}; it is tried again")
-        self.troubles[row.path] = (since, count + 1)
         self.late[row.path] = now + min(HOUR, AGAIN * 2**count) * random.uniform(0.5, 1)
+        self.troubles[row.path] = (since, count + 1, self.late[row.path])
 
     def feed(self) -> None:
         """Give the crew what is on disk, as long as the local disk can hold it."""
@@ -3900,6 +3971,9 @@ class Sync:
                 return
             del self.ready[path]
             action = self.action(row)
+            if action not in (Action.ADOPT, Action.COPY):
+                self.place(row)
+                continue
             needed = 0 if action is Action.ADOPT else missing_of(self.run, row)
             if needed > room:
                 self.ready[path] = row  # behind the others, which may be smaller
@@ -3919,49 +3993,65 @@ class Sync:
             self.troubles.pop(row.path, None)
         else:
             self.copying.progress.size += row.size  # it is still to come
+            is_evicted = isinstance(fault, OnTape)
             if fault is None or isinstance(fault, Mismatch):
                 self.give_up(row, row.error)
             else:
-                self.fail(row, row.error, fault.passing)
-            if isinstance(fault, OnTape) and row.path in self.late:
+                self.fail(row, row.error, fault.passing or is_evicted)
+            if is_evicted and row.path in self.late and self.troubles[row.path][1] == 1:
                 self.late[row.path] = 0  # it is to be staged again at once
 
-    def wake(self, now: float) -> None:
+    def wake(self, now: float) -> bool:
         """Take up again what has failed a while ago."""
         rows = self.run.catalog().by_path(self.run.scope.site)
         awake = [rows[path] for path, due in self.late.items() if now >= due]
         for row in located(self.run, awake):
             del self.late[row.path]
             self.place(row)
+        return bool(awake)
 
-    def look_again(self, now: float) -> None:
+    def look_again(self, now: float) -> bool:
         """Ask where files are whose turn is near, if that was long ago: a pin may have ended."""
         if not self.ready or self.copying.crew.pending >= self.run.settings.threads + DEPTH:
-            return
+            return False
         stale = [row for row in itertools.islice(self.ready.values(), MAX_QUERY) if now - self.seen[row.path] > FRESH]
         for row in reversed(located(self.run, stale)):
             del self.ready[row.path]
             self.place(row)
             if row.path in self.ready:
                 self.ready.move_to_end(row.path, last=False)  # else all others would be asked for before its turn
+        return bool(stale)
 
-    def ask(self, now: float) -> None:
+    def release(self, _now: float) -> bool:
+        """Give back the pins of what is here."""
+        self.copying.release(1)
+        return True
+
+    def room(self) -> tuple[int, int]:
+        """What is free on the local disk, and what of it nothing that is on its way has a claim to."""
+        free = free_space(self.run.settings.output_dir)
+        claimed = [row for path, row in self.ready.items() if path not in self.here and row.size <= free]
+        claimed += [*self.flying.values(), *(row for rows in self.staging.values() for row in rows.values())]
+        return free, free - sum(row.size for row in claimed)
+
+    def ask(self, now: float) -> bool:
         """Have as many files brought from tape as the local disk can hold besides what is on its way."""
-        self.ask_at = now + 5
-        folder = self.run.settings.output_dir
-        free = free_space(folder)
-        claimed = [*self.ready.values(), *self.flying.values()]
-        claimed += [row for rows in self.staging.values() for row in rows.values()]
-        wave = plan_wave(self.tape.values(), free - sum(row.size for row in claimed))
-        if len(wave) < min(len(self.tape), MAX_PATHS) and (self.staging or self.flying):
-            return  # a few at a time would be no way to ask a tape
-        if not wave and not (self.staging or self.flying or self.late):
+        if not self.tape and not self.ready:
+            return False
+        free, room = self.room()
+        wave = plan_wave(self.tape.values(), room)
+        is_busy = bool(self.staging or self.flying)
+        if is_busy and len(wave) < min(len(self.tape), MAX_PATHS) and now - max(self.moved_at, self.asked_at) < GATHER:
+            return False
+        if not wave and not is_busy:
             wave = plan_wave(self.tape.values(), free)
-            if not wave and all(missing_of(self.run, row) > free for row in self.ready.values()):
-                needed = sum(row.size for row in [*self.tape.values(), *self.ready.values()])
+            ready = [row for path, row in self.ready.items() if path not in self.here]
+            too_big = [row for row in ready if missing_of(self.run, row) > free]
+            if not wave and not self.late and len(too_big) == len(self.ready):
+                needed = sum(row.size for row in [*self.tape.values(), *too_big])
                 raise DiskError(
-                    f"{folder} has {size_text(free)} free, and {size_text(needed)} are still to come; "
-                    "make room, and the same command goes on from here"
+                    f"{self.run.settings.output_dir} has {size_text(free)} free, and {size_text(needed)} are still "
+                    "to come; make room, and the same command goes on from here"
                 )
         refused: list[Row] = []
         try:
@@ -3977,40 +4067,54 @@ class Sync:
             for row in map(self.run.catalog().row, wave):
                 if row.request:
                     del self.tape[row.path]
-                    self.moved_at = now
+                    self.asked_at = now
                     self.asked[row.path] = self.asked.get(row.path, 0) + 1
                     self.staging.setdefault(row.request, {})[row.path] = row
         for row in refused:
             if self.tape.pop(row.path, None):
                 self.give_up(row, row.error)
+        return bool(wave)
 
-    def poll(self, now: float) -> None:
+    def poll(self, now: float) -> bool:
         """Ask the requests that are due how far they are."""
-        self.poll_at = now + 0.5
+        failure: GridError | None = None
+        was_told = False
         for request in self.polls.due(list(self.staging), now):
             rows = self.staging[request]
             self.polls.asked(request, len(self.staging), now)
             try:
-                ended = poll(self.run, list(rows.values())).ended
-            except FileError as error:
-                if error.passing:
-                    raise
-                ended = [with_error(row._replace(request=""), f"{row.path}: {error}") for row in rows.values()]
-            for row in ended:
-                del rows[row.path]
-                if row.locality is Locality.ONLINE:
-                    self.moved_at = now
-                    self.staged += row.size
-                if self.asked.get(row.path, 0) >= (2 if row.error else 10) and not row.request:
-                    self.give_up(row, row.error or f"{row.path}: the site forgets that it was asked for; ask the site")
-                else:
-                    self.place(row)
-            if now - self.moved_at > PATIENCE:
+                self.sort_ended(poll(self.run, list(rows.values())).ended, rows)
+                was_told = True
+            except (DoorError, FileError) as error:
+                failure = error
+                if not error.passing and isinstance(error, FileError) and self.polls.is_refused(request):
+                    unknown = [row._replace(request="") for row in rows.values()]
+                    self.sort_ended([with_error(row, f"{row.path}: {error}") for row in unknown], rows)
+            if isinstance(failure, DoorError):
+                break  # the others would wait as long, and have their turn next
+        for request, rows in list(self.staging.items()):
+            idle_since = max(self.moved_at, self.polls.began.get(request, now))
+            if now - idle_since > PATIENCE:
                 for row in rows.values():
-                    self.give_up(row, stuck_text([row], time.time() - (now - self.moved_at)))
+                    self.give_up(row, stuck_text([row], time.time() - (now - idle_since)))
                 rows.clear()
             if not rows:
                 del self.staging[request]
+        if failure and self.staging and not was_told:
+            raise failure
+        return was_told
+
+    def sort_ended(self, ended: list[Row], rows: dict[str, Row]) -> None:
+        """Put files that their request is done with where they belong now."""
+        for row in ended:
+            del rows[row.path]
+            if row.locality is Locality.ONLINE:
+                self.moved_at = time.monotonic()
+                self.staged += row.size
+            if row.error and not row.request and self.asked.get(row.path, 0) >= 2:
+                self.give_up(row, row.error)
+            else:
+                self.place(row)
 
 
 # == Commands =================================================================
@@ -4090,6 +4194,7 @@ def note_nothing(run: Run, walk: Walk) -> None:
 def do_build_list(run: Run) -> int:
     """build the list of files to be downloaded (mandatory before start)"""
     walk = listed(run)
+    locate_unknown(run)
     rows = run.catalog().matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
@@ -4236,12 +4341,16 @@ def do_sync(run: Run) -> int:
     """do everything until it is done: list, stage, copy, verify and release, side by side"""
     if run.wishes.dry_run:
         status = do_build_list(run)
+        if not run.catalog().matching(run.scope):
+            return status
         wanted = plan_staging(row for row in run.rows() if row.locality is Locality.NEARLINE)
         run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return max(status, do_start(run))
     run.announce_end()
+    copied(run, run.catalog().matching(run.scope))  # whose disk must be there
     check_folder(run)
     walk = listed(run)
+    locate_unknown(run)
     note_nothing(run, walk)
     sync = Sync(run)
     try:

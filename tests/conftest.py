@@ -138,3 +138,14 @@ def folder(grid: Grid, request: pytest.FixtureRequest) -> Iterator[str]:
     grid.tree.folder(f"agata/{name}")
     yield name
     grid.tree.remove(f"agata/{name}")
+
+
+@pytest.fixture
+def mixed(user: User, folder: str) -> User:
+    """A user whose folder has five files on tape and four on disk, one of them empty."""
+    for number in range(5):
+        user.grid.tree.add(f"agata/{folder}/tape/{number}", 100_000 + number, tape=True)
+    for number, size in enumerate((0, 10, 200_000, 3_000_000)):
+        user.grid.tree.add(f"agata/{folder}/disk/{number}", size)
+    assert user(f"--input_dir {folder}").status == 0
+    return user

@@ -135,10 +135,10 @@ def refused(data: bytes) -> None:
 def catalog(data: bytes) -> None:
     Path(FOLDER, "grid_summary.csv").write_bytes(data)
     found = Catalog(FOLDER)
-    rows = sorted(found.all())
+    rows = sorted(found.all(), key=str)
     found.is_stale = True
     found.save()
-    assert found.is_foreign or sorted(Catalog(FOLDER).all()) == rows
+    assert found.is_foreign or sorted(Catalog(FOLDER).all(), key=str) == rows
 
 
 def conf(data: bytes) -> None:

@@ -22,17 +22,6 @@ from tests.terminal import on_terminal
 ENGINES_AND_SITES = [(engine, site) for engine in ("http", "gfal2") for site in ("LYON", "CNAF")]
 
 
-@pytest.fixture
-def mixed(user: User, folder: str) -> User:
-    """A user whose folder has five files on tape and four on disk, one of them empty."""
-    for number in range(5):
-        user.grid.tree.add(f"agata/{folder}/tape/{number}", 100_000 + number, tape=True)
-    for number, size in enumerate((0, 10, 200_000, 3_000_000)):
-        user.grid.tree.add(f"agata/{folder}/disk/{number}", size)
-    assert user(f"--input_dir {folder}").status == 0
-    return user
-
-
 def wrong(user: User, folder: str) -> list[str]:
     """Files of the folder that are not here, or not right; and files that are too many."""
     wanted = {path[len("agata/") :] for path in user.grid.tree.files(f"agata/{folder}")}

@@ -118,7 +118,7 @@ def say(shell: Shell, line: str, answers: tuple[tuple[str, str], ...] = (), stat
 
 def until_prompt(shell: Shell) -> str:
     """Wait for the prompt; what was shown before."""
-    shell.wait(lambda: re.search(rf"(^|\n){PROMPT}[$#] $", shell.seen))
+    shell.wait(lambda: re.search(rf"(^|\n){PROMPT}[$#] ?$", shell.seen))
     return shell.seen.rpartition("\n")[0]
 
 

@@ -1,0 +1,120 @@
+"""README.md: each command is run, here or where TRIED says, or the text says that it was not tested and why."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SCRIPT
+from tests.grid import Grid
+from tests.stage import on_stage
+from tests.test_first_hour import DOCUMENT as FIRST_HOUR
+
+README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
+TRIED = {  # by what else
+    "make demo": "test_the_demo_works below",
+    "make test": ".ci/run",
+    "./gen_cert.sh alice_grid.p12": "tests/test_first_hour.py",
+    "docker build": "make image-test",
+    "docker run": "make image-test",
+    "export CERTIF_DIR=": "make image-test",
+    "0 * * * * docker run": "make image-test",
+}
+UNTRIED = ("dnf ", "brew ", "pip3 ")  # where README.md says so
+
+
+def commands(text: str) -> list[str]:
+    """What stands in code blocks, without comments and without what is shown."""
+    lines = re.findall(r"(?m)^    (\S.*)$", text)
+    lines = [re.sub(r"\s+# .*", "", line) for line in lines]
+    return [line for line in lines if not re.match(r"\.\.\.|Copied|TOKEN = ", line)]
+
+
+GRIDSYNC = [line for line in commands(README) if re.match(r"(\*/10 \* \* \* \* )?gridsync\.py|mkdir", line)]
+OTHERS = [line for line in commands(README) if line not in GRIDSYNC]
+
+
+def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, tmp_path: Path):
+    """At 1/64 of the size, with a folder called data for the disk."""
+    with on_stage(grid, tmp_path) as stage:
+        stage.configure("http")
+        for line in GRIDSYNC:
+            line = line.removeprefix("*/10 * * * * ").replace("e680/e680/", "e680_1to64/e680/")
+            line = line.replace('"$HOME/e680', '"$PWD').replace("/data", "data")
+            if "data2" in line:
+                (stage.work / "data").rename(stage.work / "data2")
+            if "--workdir run_0004" in line:
+                shutil.copy(stage.work / "Grid.conf", stage.work / "run_0004")
+            text = stage.run(line)
+            assert "(status" not in text, f"$ {line}\n{text}"
+            if line.endswith("--start"):
+                assert "failed: 0, waiting on tape: 0" in text, f"$ {line}\n{text}"
+
+
+@pytest.mark.long
+def test_the_demo_works():
+    done = subprocess.run(["make", "demo"], cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if line.startswith("apt install")])
+def test_debian_has_the_packages(line: str):
+    done = subprocess.run(["apt-get", "--simulate", *line.split()[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if line.startswith("install ")])
+def test_a_copy_of_the_file_works_alone(line: str, grid: Grid, tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    env = {**grid.env, "HOME": str(tmp_path)}
+    subprocess.run(["bash", "-c", line], cwd=SCRIPT.parent, env=env, check=True)
+    (tmp_path / "Grid.conf").write_text(grid.conf("data"))
+    command = ["/usr/bin/python3", str(tmp_path / "bin" / "gridsync.py"), "--ls_dir", "e680"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.skipif("pip install ." not in OTHERS, reason="README.md does not say so any more")
+def test_pip_makes_a_command_of_it(grid: Grid, tmp_path: Path):
+    """In a venv that sees Debian's gfal2, from a copy without what is built here."""
+    source, venv = tmp_path / "source", tmp_path / "venv"
+    shutil.copytree(SCRIPT.parent, source, ignore=shutil.ignore_patterns("build", ".git", "tests", "*.egg-info"))
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", venv], check=True)
+    subprocess.run([venv / "bin" / "pip", "install", "-q", "."], cwd=source, check=True, timeout=300)
+    (tmp_path / "Grid.conf").write_text(grid.conf("data").replace("[LYON]\n", "[LYON]\nENGINE = gfal2\n"))
+    command = [venv / "bin" / "gridsync", "--ls_dir", "e680"]
+    done = subprocess.run(command, cwd=tmp_path, env=grid.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
+
+
+def test_no_other_command_is_left_untried():
+    tested = ("apt install", "install ", "pip install .", *TRIED)
+    assert [line for line in OTHERS if not line.startswith((*tested, *UNTRIED))] == []
+    for line in filter(lambda line: line.startswith(UNTRIED), OTHERS):
+        before = README[: README.index(line)].rpartition(":\n")[0].rpartition("\n\n")[2]
+        assert "(not tested" in before, line
+    assert all(any(line.startswith(known) for line in OTHERS) for known in TRIED)
+
+
+def sentences() -> list[str]:
+    """What README.md and docs/exit-status.md quote of the screen, in the parts between dots."""
+    table = README[README.index("## Trouble") : README.index("## Other tools")]
+    return re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
+
+
+def test_the_sentences_of_trouble_are_those_of_the_screen():
+    source = re.sub(r'"\s+f?"', "", SCRIPT.read_text(encoding="utf-8"))
+    shown = FIRST_HOUR.read_text(encoding="utf-8")
+    assert len(sentences()) > 15
+    assert [text for text in sentences() if text not in source and text not in shown] == []
+
+
+def test_exit_statuses_have_the_words_of_the_program():
+    page = SCRIPT.with_name("docs").joinpath("exit-status.md").read_text(encoding="utf-8")
+    told = re.findall(r"(?m)^\| (\d+) \| ([^|]+) \|", page)
+    assert told == re.findall(r"(?m)^\| (\d+) \| ([^|]+) \|$", README)

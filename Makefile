@@ -9,12 +9,13 @@ TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytes
 	zsh groff-base libfaketime tmux
 LINT := python3-venv shellcheck
 FUZZ := python3-venv
+BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client
 
 FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-all fuzz lint grid image image-test clean need-lint need-fuzz
+.PHONY: help demo test test-all fuzz bench lint grid image image-test clean need-lint need-fuzz
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -33,6 +34,10 @@ test-all:  ## all tests, with those of size, interruption and all faults; a quar
 
 fuzz: build/fuzz/done  ## what comes from outside, mutated for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.fuzz -max_total_time=$(FUZZ_SECONDS)
+
+bench:  ## gridsync.py and its peers side by side, all rows or ROW=small; an hour
+	@tools/need $(BENCH)
+	$(PYTHON) -m bench $(ROW)
 
 lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid nor gfal2
 	build/lint/bin/python -m ruff check .

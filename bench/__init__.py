@@ -1,0 +1,1 @@
+"""gridsync.py and its peers side by side: make bench."""

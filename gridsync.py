@@ -2090,12 +2090,21 @@ class HttpStorage:
                         if item["path"] in ours and item.get("locality"):
                             found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
             return found
+        failure: DoorError | None = None
         for folder in sorted({path.rpartition("/")[0] for path in paths}):
-            with contextlib.suppress(NotFound, Forbidden):
-                for entry in self.entries(folder):
+            try:
+                entries = self.entries(folder)
+            except (NotFound, Forbidden):
+                continue
+            except DoorError as error:
+                failure = failure or error  # what others tell is good all the same
+            else:
+                for entry in entries:
                     # No tape service and no word from the door: then it has disk alone.
                     known = entry.locality is not Locality.UNKNOWN
                     found[entry.path] = entry.locality if known else Locality.ONLINE
+        if failure and not found:
+            raise failure
         return {path: found[path] for path in paths if path in found}
 
     def stage(self, paths: list[str], days: int) -> str:
@@ -3710,7 +3719,7 @@ class Copying:
             self.landed(outcome)
 
     def release(self, least: int) -> None:
-        """Give back the pins of what is here, when there are so many; what fails is for the next try."""
+        """Give back the pins of what is here, when there are so many; what fails is for another try."""
         if len(self.pinned) >= least:
             some, self.pinned = self.pinned, []
             release(self.run, some)
@@ -3752,6 +3761,7 @@ class Chore:
         self.due = 0.0
         self.since = 0.0  # when it has begun to fail
         self.failures = 0
+        self.until = 0.0  # when it is tried again after the last failure
 
 
 class Polls:
@@ -3765,7 +3775,8 @@ class Polls:
     def due(self, requests: Iterable[str], now: float) -> list[str]:
         """Those to ask now."""
         self.began = {request: self.began.get(request, now) for request in requests}
-        return [request for request in self.began if now >= self.dues.get(request, 0)]
+        due = [request for request in self.began if now >= self.dues.get(request, 0)]
+        return sorted(due, key=lambda request: self.dues.get(request, 0))
 
     def asked(self, request: str, others: int, now: float) -> None:
         """Take down that one was asked; all together are not asked more than ten times a second."""
@@ -3791,6 +3802,7 @@ class Sync:
         self.late: dict[str, float] = {}  # has failed, and when it is tried again
         self.lost: set[str] = set()  # given up
         self.told: dict[str, str] = {}  # why, as the user knows
+        self.final: dict[str, Row] = {}  # given up until it changes at the site, else two would keep each other going
         self.here: set[str] = set()  # ready files that are here already, and need only be compared
         self.seen: dict[str, float] = {}  # when a ready file was last known to be on disk
         self.troubles: dict[str, tuple[float, int, float]] = {}  # since when, how often, and until when a file fails
@@ -3804,7 +3816,8 @@ class Sync:
         self.moved_at = self.asked_at = time.monotonic()  # when a file has come from tape, or was asked for, last
         self.listing = Chore(self.relist, HOUR)
         often = [Chore(call, 0.5) for call in (self.wake, self.look_again, self.poll)]
-        self.chores = [self.listing, *often, Chore(self.release, 5), Chore(self.ask, 5)]
+        self.releasing = Chore(self.release, 5)
+        self.chores = [self.listing, *often, self.releasing, Chore(self.ask, 5)]
         self.noted: set[str] = set()  # what of their failures the user knows
         self.copying = Copying(run, self.tally, self.landed)
 
@@ -3840,18 +3853,20 @@ class Sync:
 
     def is_blind(self) -> bool:
         """Whether there is a folder that could not be listed, and perhaps soon can."""
-        return bool(self.blind_since) and time.monotonic() - self.blind_since < PATIENCE
+        return bool(self.blind_since) and time.monotonic() - self.blind_since < HOUR
 
     def do(self, chore: Chore) -> None:
         """Do one chore; for a day a failure is only noted."""
-        now, pause = time.monotonic(), chore.pause
+        now = time.monotonic()
         try:
             if chore.call(now) and chore.failures:
                 chore.since, chore.failures = 0.0, 0
                 self.noted.clear()
+            pause = chore.pause
         except (DoorError, FileError) as error:
             self.run.check_credential()
-            chore.since = chore.since or now
+            if not chore.failures or now - chore.until > HOUR:  # it was well in between, or had nothing to do
+                chore.since, chore.failures = now, 0
             if (isinstance(error, DoorError) and not error.passing) or now - chore.since > PATIENCE:
                 raise
             pause = min(600, AGAIN / 2 * 2**chore.failures) * random.uniform(0.5, 1)
@@ -3859,6 +3874,7 @@ class Sync:
                 self.noted.add(str(error))
                 self.run.report.note(f"{error}; asked again in {duration_text(pause)}, and then less often")
             chore.failures += 1
+            chore.until = time.monotonic() + pause
         chore.due = time.monotonic() + pause
 
     def relist(self, _now: float) -> bool:
@@ -3866,8 +3882,10 @@ class Sync:
         walk = listed(self.run)
         try:
             locate_unknown(self.run)
-        finally:
-            self.sort(walk)
+        except (DoorError, FileError):
+            self.sort(walk, is_told=False)
+            raise
+        self.sort(walk)
         return True
 
     def note_unread(self, walk: Walk) -> None:
@@ -3879,11 +3897,11 @@ class Sync:
         self.unread = walk.failures
         may_pass = any(failure.passing for failure in self.unread.values())
         self.blind_since = (self.blind_since or now) if may_pass else 0.0
-        self.listing.pause = min(max(AGAIN, now - self.blind_since), HOUR) if self.is_blind() else HOUR
+        self.listing.pause = max(AGAIN, now - self.blind_since) if self.is_blind() else HOUR
         self.listing.due = now + self.listing.pause
 
-    def sort(self, walk: Walk, is_first: bool = False) -> None:
-        """Put every file of a new listing into its place."""
+    def sort(self, walk: Walk, is_first: bool = False, is_told: bool = True) -> None:
+        """Put every file of a new listing into its place; were we told where all of them are?"""
         run = self.run
         self.note_unread(walk)
         rows = run.catalog().matching(run.scope)
@@ -3900,7 +3918,7 @@ class Sync:
         self.late = {path: due for path, due in self.late.items() if path in paths}
         for row in rows:
             if row.path not in self.flying and row.path not in self.late and (is_first or not row.downloaded):
-                self.place(row, is_first)
+                self.place(row, is_first, is_told)
         progress = self.copying.progress
         left = [row for row in rows if not row.downloaded and row.path not in self.lost]
         progress.files, progress.size = progress.done + len(left), progress.bytes + sum(row.size for row in left)
@@ -3910,33 +3928,42 @@ class Sync:
         wishes = self.run.wishes
         return copy_action(row, here(self.run, row), wishes.overwrite and not row.downloaded, wishes.force)
 
-    def place(self, row: Row, is_first: bool = False) -> None:
+    def place(self, row: Row, is_first: bool = False, is_told: bool = True) -> None:
         """Put a file where it belongs now."""
         action = self.action(row)
-        if action is Action.SKIP:
+        final = self.final.get(row.path)
+        if final and (final.size, final.mtime, final.locality) == (row.size, row.mtime, row.locality):
+            self.give_up(row, self.told[row.path])
+        elif action is Action.SKIP:
             if is_first:
                 self.tally.count(Outcome(row, "skipped"))
         elif action in (Action.ADOPT, Action.COPY):
             self.ready[row.path] = row
             self.seen[row.path] = time.monotonic()
+            self.here.discard(row.path)
             if action is Action.ADOPT:
                 self.here.add(row.path)
+        elif action is Action.UNSURE and not is_told:
+            self.fail(row, f"{row.path}: {action.value}", is_passing=True)
         elif action in (Action.LOST, Action.UNSURE) and row.path not in self.told:
             self.fail(row, f"{row.path}: {action.value}", is_passing=False)
         elif action is not Action.WAIT:
-            self.give_up(row, f"{row.path}: {action.value}")
+            self.give_up(row, f"{row.path}: {action.value}", is_final=False)
         elif row.request:
             self.staging.setdefault(row.request, {})[row.path] = row
         elif not self.has_tape:
-            self.give_up(row, f"{row.path}: is on tape, and the site names no tape service; see TAPE_API")
+            reason = f"{row.path}: is on tape, and the site names no tape service; see TAPE_API"
+            self.give_up(row, reason, is_final=False)
         elif self.asked.get(row.path, 0) >= ENOUGH:
             self.give_up(row, f"{row.path}: was asked for {ENOUGH} times, and is on tape alone again; ask the site")
         else:
             self.tape[row.path] = row
 
-    def give_up(self, row: Row, reason: str) -> None:
-        """Leave a file for another run, and say why, but once."""
+    def give_up(self, row: Row, reason: str, is_final: bool = True) -> None:
+        """Leave a file for another run and say why, but once; a listing gives it another chance if it is not final."""
         self.run.check_credential()  # else it would be the reason
+        if is_final:
+            self.final[row.path] = row
         if self.told.get(row.path) != reason:
             self.run.report.error(reason)
         self.told[row.path] = reason
@@ -4024,7 +4051,11 @@ class Sync:
 
     def release(self, _now: float) -> bool:
         """Give back the pins of what is here."""
+        some = self.copying.pinned
         self.copying.release(1)
+        kept = [row for row in map(self.run.catalog().row, some) if row.request]
+        self.copying.pinned += kept
+        self.releasing.pause = min(2 * self.releasing.pause, 600) if kept else 5
         return True
 
     def room(self) -> tuple[int, int]:
@@ -4072,7 +4103,7 @@ class Sync:
                     self.staging.setdefault(row.request, {})[row.path] = row
         for row in refused:
             if self.tape.pop(row.path, None):
-                self.give_up(row, row.error)
+                self.give_up(row, row.error, is_final=False)
         return bool(wave)
 
     def poll(self, now: float) -> bool:
@@ -4085,10 +4116,12 @@ class Sync:
             try:
                 self.sort_ended(poll(self.run, list(rows.values())).ended, rows)
                 was_told = True
+                self.polls.refusals.pop(request, None)
             except (DoorError, FileError) as error:
                 failure = error
                 if not error.passing and isinstance(error, FileError) and self.polls.is_refused(request):
                     unknown = [row._replace(request="") for row in rows.values()]
+                    self.run.catalog().put(unknown)
                     self.sort_ended([with_error(row, f"{row.path}: {error}") for row in unknown], rows)
             if isinstance(failure, DoorError):
                 break  # the others would wait as long, and have their turn next

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
+import gridsync
 from tests.conftest import User, wait_until
 from tests.test_sync import ended, having, pinned, wrong
 
@@ -195,3 +197,171 @@ def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path)
 
 def test_a_pattern_that_later_pythons_may_read_otherwise_makes_no_noise(mixed):
     assert mixed("--inc [[a] --quiet").err == ""
+
+
+def test_two_dead_files_keep_no_run_going(mixed, folder):
+    """Two files that fail for ever, the second one half a day later."""
+    mixed.grid.door.faults.add(f"*/{folder}/disk/2", 503)
+    mixed.grid.door.faults.add(f"*/{folder}/disk/new", 503, method="GET")
+    with mixed.running("--sync --quiet", "HOUR = 1; PATIENCE = 4; AGAIN = 0.3") as process:
+        wait_until(lambda: having(mixed, "downloaded") == 8)
+        wait_until(has_passed(1))
+        mixed.grid.tree.add(f"agata/{folder}/disk/new", 1000)
+        status, _, err = ended(process, 40)
+    assert status == 1, err
+
+
+def test_neither_do_two_stuck_ones(mixed, folder):
+    robot = mixed.grid.robot
+    robot.stuck.update({f"agata/{folder}/tape/4", f"agata/{folder}/tape/new"})
+    with mixed.running("--sync --quiet", "HOUR = 2; PATIENCE = 6; AGAIN = 0.3; GATHER = 0.1; POLL = 1") as process:
+        wait_until(lambda: having(mixed, "downloaded") == 8)
+        wait_until(has_passed(3))
+        mixed.grid.tree.add(f"agata/{folder}/tape/new", 1000, tape=True)
+        status, _, err = ended(process, 40)
+    assert status == 1, err
+
+
+def test_two_bad_moments_of_the_tape_service_give_no_file_up(mixed, folder):
+    storm = mixed.grid.storm
+    mixed.grid.robot.hold()
+
+    def happens():
+        storm.faults.add("*archiveinfo", 503, role="tape", count=2)
+
+    with mixed.running("--sync --from CNAF", "HOUR = 3; AGAIN = 1") as process:
+        wait_until(lambda: having(mixed, "downloaded") == 4 and having(mixed, "request") == 5)
+        for _ in range(2):
+            fault = storm.faults.add(f"*/{folder}", "meanwhile", method="PROPFIND", count=1, happens=happens)
+            wait_until(lambda fault=fault: fault.hits)
+            wait_until(has_passed(1))
+        mixed.grid.robot.go()
+        status, _, err = ended(process)
+    assert status == 0, err
+    assert wrong(mixed, folder) == []
+
+
+def test_three_refusals_in_a_week_lose_no_request(mixed, folder):
+    door = mixed.grid.door
+    mixed.grid.robot.hold()
+    with mixed.running("--sync", "AGAIN = 0.5; POLL = 0.5") as process:
+        wait_until(lambda: having(mixed, "request") == 5)
+        requests = {row["request"] for row in mixed.catalog().values() if row["request"]}
+        for _ in range(3):
+            refusal = door.faults.add("*/stage/*", 403, role="tape", method="GET", count=1)
+            wait_until(lambda refusal=refusal: refusal.hits)
+            wait_until(has_passed(3))
+        now = {row["request"] for row in mixed.catalog().values() if row["request"]}
+        mixed.grid.robot.go()
+        assert ended(process).status == 0
+    assert pinned(mixed, folder) == []
+    assert requests == now
+
+
+def test_a_folder_that_can_not_be_listed_holds_up_no_other_where_there_is_no_tape_service(user, folder):
+    tree, door = user.grid.tree, user.grid.door
+    user.set("TAPE_API", "none")
+    user.set("THREADS", "1", "gridsync")
+    for number in range(6):
+        tree.add(f"agata/{folder}/{number}/file", 1_000_000)
+    door.switches.bandwidth = 1_000_000
+    try:
+        with user.running(f"--input_dir {folder} --sync", "DEPTH = 0; FRESH = 0.5; AGAIN = 100"):
+            wait_until(lambda: having(user, "downloaded") >= 1)
+            door.faults.add(f"*/{folder}/5", 500, role="door", method="PROPFIND")
+            wait_until(lambda: having(user, "downloaded") >= 5)
+    finally:
+        door.switches.bandwidth = 0
+
+
+def test_a_refused_request_is_forgotten_in_the_catalog_too(mixed, folder):
+    door = mixed.grid.door
+    mixed.grid.robot.hold()
+    with mixed.running("--sync --quiet", "AGAIN = 0.5; POLL = 1") as process:
+        wait_until(lambda: having(mixed, "request") == 5)
+        old = next(row["request"] for row in mixed.catalog().values() if row["request"])
+        door.faults.add("*/stage", 500, role="tape", method="POST", count=2)  # one time, with its repetition
+        door.faults.add(f"*/stage/{old}", 403, role="tape", method="GET")
+        wait_until(has_passed(15))
+        mixed.grid.robot.go()
+        status, _, err = ended(process)
+    assert status == 0, err
+
+
+def test_a_folder_that_can_not_be_listed_later_on_is_listed_again_soon(mixed, folder):
+    door = mixed.grid.door
+    mixed.grid.robot.hold()
+    with mixed.running("--sync", "HOUR = 12; AGAIN = 1") as process:
+        wait_until(lambda: having(mixed, "downloaded") == 4)
+        fault = door.faults.add(f"*/{folder}/disk*", 500, role="door", method="PROPFIND", count=2)
+        wait_until(lambda: fault.hits == 2)
+        mixed.grid.robot.go()
+        wait_until(lambda: having(mixed, "downloaded") == 9)
+        began = time.monotonic()
+        status, _, err = ended(process)
+    assert time.monotonic() - began < 6
+    assert status == 0, err
+
+
+def test_a_request_that_can_not_be_asked_keeps_no_others_waiting(mixed, folder):
+    mixed.grid.robot.hold()
+    door = mixed.grid.door
+    with mixed.running("--sync", "MAX_PATHS = 1; AGAIN = 6; TICK = 0.1"):
+        wait_until(lambda: having(mixed, "request") >= 1)
+        first = next(row["request"] for row in mixed.catalog().values() if row["request"])
+        fault = door.faults.add(f"*/stage/{first}", 500, role="tape", method="GET")
+        wait_until(lambda: having(mixed, "request") == 5)
+        mixed.grid.robot.go()
+        wait_until(lambda: fault.hits)
+        wait_until(lambda: from_tape(mixed) == 4, 20)
+
+
+def test_a_release_that_has_failed_is_tried_again(mixed, folder):
+    door = mixed.grid.door
+    mixed.grid.robot.hold()
+    fault = door.faults.add("*/release/*", 503, role="tape", method="POST", count=2)
+    with mixed.running("--sync", "AGAIN = 1"):
+        wait_until(lambda: having(mixed, "request") == 5)
+        mixed.grid.robot.go(4)
+        wait_until(lambda: from_tape(mixed) == 4)
+        wait_until(lambda: fault.hits == 2)
+        wait_until(lambda: having(mixed, "request") == 1, 20)
+
+
+def test_nor_two_that_arrive_damaged(mixed, folder):
+    door, tree = mixed.grid.door, mixed.grid.tree
+    door.faults.add(f"*/{folder}/disk/3", "wrong_bytes")
+    door.faults.add(f"*/{folder}/disk/new", "wrong_bytes")
+    door.switches.bandwidth = 1_000_000
+    try:
+        with mixed.running("--sync --quiet", "HOUR = 1") as process:
+            wait_until(has_passed(3))
+            tree.add(f"agata/{folder}/disk/new", 3_000_000)
+            status = ended(process).status
+    finally:
+        door.switches.bandwidth = 0
+    assert status == 1
+
+
+def test_a_chore_that_failed_for_a_moment_days_ago_may_fail_again(monkeypatch):
+    for name, value in (("PATIENCE", 0.5), ("HOUR", 0.1), ("AGAIN", 0.01)):
+        monkeypatch.setattr(gridsync, name, value)
+    sync = gridsync.Sync.__new__(gridsync.Sync)
+    sync.run = SimpleNamespace(check_credential=lambda: None, report=SimpleNamespace(note=lambda text: None))
+    sync.noted = set()
+    fails = True
+
+    def call(now: float) -> bool:
+        if fails:
+            raise gridsync.DoorError("503", passing=True)
+        return False  # there was nothing to do
+
+    chore = gridsync.Chore(call, 0.05)
+    sync.do(chore)
+    fails = False
+    over = has_passed(1)
+    while not over():
+        sync.do(chore)
+    fails = True
+    sync.do(chore)
+    assert chore.failures == 1

@@ -42,6 +42,7 @@ import io
 import itertools
 import json
 import logging
+import math
 import optparse
 import os
 import queue
@@ -419,7 +420,8 @@ def printable(text: str) -> str:
 
 def nearest(word: str, words: Iterable[str], before: str = "") -> str:
     """The remedy for a misspelt word, or nothing when none is near."""
-    found = difflib.get_close_matches(word, list(words), n=1)
+    known = sorted(words)
+    found = [name for name in known if name.startswith(word)] or difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {before}{found[0]}" if found else ""
 
 
@@ -1693,21 +1695,22 @@ class Answer:
         """A header, or empty."""
         return self.response.headers.get(name, "")
 
-    def chunks(self) -> Iterator[bytes]:
-        """The body as it arrives."""
+    def chunks(self, awaited: float = math.inf) -> Iterator[bytes]:
+        """The body as it arrives; no more of it is read than is awaited, as its end may not be marked."""
         import urllib3
 
         try:
             # In small bites: of what a dying connection has brought, only a bite that is full counts.
-            while data := self.response.raw.read(BITE, decode_content=False):
+            while awaited > 0 and (data := self.response.raw.read(int(min(BITE, awaited)), decode_content=False)):
+                awaited -= len(data)
                 yield data
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise connection_error(error, self.response.url, None) from error
 
-    def file_chunks(self) -> Iterator[bytes]:
+    def file_chunks(self, awaited: int) -> Iterator[bytes]:
         """The same of a file: what fails is of this one alone, as others may come from other pools."""
         try:
-            yield from self.chunks()
+            yield from self.chunks(awaited)
         except DoorError as error:
             raise FileError(str(error), error.passing) from error
 
@@ -2019,7 +2022,7 @@ class HttpStorage:
             answer.response.close()
             raise resized(place, found_size, size)
         checksum = digest_of(answer.header("Digest"))
-        return Body(answer.file_chunks(), begins, checksum, answer.response.close, answer.hang_up)
+        return Body(answer.file_chunks(stop - begins), begins, checksum, answer.response.close, answer.hang_up)
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
@@ -2604,8 +2607,9 @@ def fitted(text: str) -> str:
     import shutil
 
     width = shutil.get_terminal_size().columns - 1
-    if len(text) > width:
-        text = re.sub(" current: [^,]*,", "", text)  # the end of the line says more
+    for word in ("current", "total"):  # the end of the line says more
+        if len(text) > width:
+            text = re.sub(f" {word}: [^,]*,", "", text)
     return text[:width]
 
 
@@ -2820,10 +2824,12 @@ class Report:
         ):
             self.line(f"[catalog] {text}")
 
-    def starting(self, files: int, settings: Settings) -> None:
+    def starting(self, work: list[tuple[Row, Action]], settings: Settings) -> None:
         """That a copy begins."""
+        if there := sum(action is Action.ADOPT for _, action in work):
+            self.note(f"{there} file(s) are here already and are compared, not fetched")
         self.line(
-            f"...starting to download the {files} requested files using {settings.threads} threads "
+            f"...starting to download the {len(work)} requested files using {settings.threads} threads "
             f"and {settings.streams} streams per file..."
         )
 
@@ -2927,6 +2933,8 @@ class Progress:
         self.done = 0
         self.bytes = 0
         self.rate = Rate()
+        self.total = 0  # bytes that were here
+        self.moved_at = time.monotonic()  # when it last grew
         self.above = ""  # a line above it
         self.text = ""
 
@@ -2950,6 +2958,10 @@ class Progress:
         rate = self.rate.at(self.tally.received + sum(list(self.received.values())))
         left = self.size - total
         eta = duration_text(left / max(rate, 1)) if rate >= 1 or not left else "?"
+        if self.total != total or not self.flying:
+            self.total, self.moved_at = total, time.monotonic()
+        if (silent := time.monotonic() - self.moved_at) > RATE_SPAN:
+            eta = f"? (nothing has come for {duration_text(silent)})"
         self.text = (
             f"{self.verb} files: {self.done}/{self.files}, current: {size_text(current)}, "
             f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(rate)}/s, ETA={eta}"
@@ -3225,7 +3237,11 @@ class Copier:
         if self.checked and row.size and not expected:
             expected = self.patience.call(self.storage.checksum, row.path)
         kind = checksum_kind(expected, self.checked and row.size > 0)
-        if kind != "size" and checksum_of(final, kind, row.size) != expected:
+
+        def seen(remaining: int) -> None:
+            self.flying[row.path] = row.size - remaining
+
+        if kind != "size" and checksum_of(final, kind, row.size, seen) != expected:
             return Outcome(with_error(row, f"{row.path}: {Action.KEEP.value}"), "failed")
         with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
             os.utime(final, (row.mtime, row.mtime))
@@ -3429,6 +3445,8 @@ class Run:
         """The files that the command is about."""
         rows = self.catalog().matching(self.scope)
         if not rows:
+            if not any(True for _ in self.catalog().all()):
+                raise UsageError("there is no list of files yet; choose a folder with --input_dir and run --build_list")
             raise UsageError(
                 f"the catalog has no file of {self.settings.input_dir or 'this site'} that the patterns keep; "
                 "run --build_list, or change --inc and --exc"
@@ -3447,8 +3465,8 @@ def copied(run: Run, rows: list[Row]) -> list[Row]:
     folder = run.settings.output_dir
     if there and not run.wishes.overwrite and not (os.path.isdir(folder) and os.listdir(folder)):
         raise DiskError(
-            f"{len(there)} files were copied to {folder}, where there is nothing now: is a disk not mounted? "
-            "With --overwrite they are copied again"
+            f"{len(there)} files were copied, and there is nothing in {folder}: is a disk not mounted, or are they "
+            "elsewhere (--output_dir)? With --overwrite they are copied again"
         )
     return [row for row in rows if row.downloaded]
 
@@ -3629,7 +3647,7 @@ def misspelt(run: Run, folder: str, error: NotFound) -> NotFound:
             if part not in names:
                 return NotFound(f"{error}{nearest(part, names, known)}")
             known += f"{part}/"
-    return error
+    return error if known else NotFound(f"{error}; is BASE_DIR_ON_GRID in Grid.conf right?")
 
 
 def listed(run: Run) -> Walk:
@@ -3840,11 +3858,12 @@ class Sync:
 
     def flow(self) -> str:
         """The line above the progress: how many files are where."""
-        staging = sum(map(len, self.staging.values()))
-        late = f", {len(self.late)} to try again" if self.late else ""
+        staging, rate = sum(map(len, self.staging.values())), self.staged_rate.at(self.staged)
+        copying = min(len(self.flying), self.run.settings.threads)  # the others wait in front of the crew
         return (
-            f"Tape: {len(self.tape)} waiting, {staging} staging at {size_text(self.staged_rate.at(self.staged))}/s; "
-            f"disk: {len(self.ready)} to copy, {len(self.flying)} copying{late}"
+            f"Tape: {len(self.tape)} waiting, {staging} staging{f' at {size_text(rate)}/s' if staging else ''}; "
+            f"disk: {len(self.ready) + len(self.flying) - copying} to copy, {copying} copying"
+            f"{f', {len(self.late)} to try again' if self.late else ''}"
         )
 
     def waiting(self) -> int:
@@ -4215,13 +4234,16 @@ def do_ls_dir(run: Run) -> int:
     return 0
 
 
-def note_nothing(run: Run, walk: Walk) -> None:
-    """Say when the patterns keep no file."""
-    if not run.catalog().matching(run.scope):
-        run.report.note(
-            f"None of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc; change them, "
+def refuse_nothing(run: Run, walk: Walk) -> None:
+    """Say when there is no file, or none that the patterns keep."""
+    if run.catalog().matching(run.scope) or walk.failures:
+        return
+    if walk.entries:
+        raise UsageError(
+            f"none of the {len(walk.entries)} files of {run.settings.input_dir} passes --inc and --exc; change them, "
             "or reset them with none"
         )
+    run.report.note(f"There is no file in {run.settings.input_dir} yet")
 
 
 def do_build_list(run: Run) -> int:
@@ -4231,7 +4253,7 @@ def do_build_list(run: Run) -> int:
     rows = run.catalog().matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
-    note_nothing(run, walk)
+    refuse_nothing(run, walk)
     for failure in walk.failures.values():
         run.report.error(failure)
     return 1 if walk.failures else 0
@@ -4326,7 +4348,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
         else:
             doors_shut.clear()
 
-    run.report.starting(len(work), run.settings)
+    run.report.starting(work, run.settings)
     with Copying(run, tally, landed) as copying:
         for row, action in work:
             copying.progress.expect(row)
@@ -4343,6 +4365,8 @@ def do_start(run: Run) -> int:
     overwrite = run.wishes.overwrite
     folder = run.settings.output_dir
     run.announce_end()
+    if copied(run, run.rows()) and not run.wishes.dry_run:
+        check_folder(run)  # before any of them is looked for in vain
     located(run, [row for row in reconciled(run) if overwrite or not row.downloaded])
     plan = plan_copies(run.rows(), lambda row: here(run, row), overwrite, run.wishes.force)
     if run.wishes.dry_run:
@@ -4384,7 +4408,7 @@ def do_sync(run: Run) -> int:
     check_folder(run)
     walk = listed(run)
     locate_unknown(run)
-    note_nothing(run, walk)
+    refuse_nothing(run, walk)
     sync = Sync(run)
     try:
         sync.sort(walk, is_first=True)
@@ -4647,7 +4671,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"gridsync {__version__}")
             return 0
         if others:
-            parser.error(f"{others[0]!r} belongs to no option (is a pattern without quotes?)")
+            hint = nearest(f"--{others[0]}", parser._long_opt) or " (is a pattern without quotes?)"
+            parser.error(f"{others[0]!r} belongs to no option{hint}")
         report = Report(options.quiet, options.verbose, options.json)
         start_logging(options.debug, options.log_file)
         if options.debug:
@@ -4660,7 +4685,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever says it again means the same
             signal.signal(number, signal.SIG_IGN)
-        report.error("interrupted; what is done is kept, and the same command goes on from here")
+        goes_on = "begins again" if "--overwrite" in arguments else "goes on from here"
+        report.error(f"interrupted; what is done is kept, and the same command {goes_on}")
         status = 130
     except Exception as error:
         log.debug("", exc_info=True)

@@ -120,6 +120,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("the long tests were left to make test-all")
 
 
+@pytest.fixture(autouse=True)
+def signals_are_heard() -> None:
+    """gfal2 blocks signals in a thread that makes a context, and so in all that this thread starts later."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 @pytest.fixture(scope="session")
 def grid() -> Iterator[Grid]:
     with Grid() as grid:

@@ -42,6 +42,8 @@ def main() -> int:
         print(f"A grid is up at {grid.door.url}: a dCache with tape, and XRootD at {grid.xrootd.url}")
         home = grid.pki.furnish(Path(folder, "home"))
         env = {**grid.pki.environment("alice", home), "GRIDSYNC_DIR": folder, "X509_USER_PROXY": f"{folder}/proxy"}
+        if not sys.stdout.isatty():
+            env["NO_COLOR"] = "1"
         grid.voms  # noqa: B018 - the VOMS server is up from here on
         ports = ", ".join(map(str, grid.open_ports))
         print(f"Open beyond this machine while the demo runs, as they can't be told otherwise: ports {ports}\n")

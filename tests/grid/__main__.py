@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.grid import Grid
-from tests.grid.pki import PASSPHRASE, PROXIES
+from tests.grid.pki import P12_PASSWORD, PASSPHRASE, PROXIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"  # the one that has gfal2
@@ -42,6 +43,8 @@ def equip(grid: Grid) -> dict[str, str]:
     command = tools / "gridsync.py"
     command.write_text(f'#!/bin/sh\nexec {PYTHON} {shlex.quote(str(REPOSITORY / "gridsync.py"))} "$@"\n')
     command.chmod(0o755)
+    shutil.copy(REPOSITORY / "gen_cert.sh", tools)
+    shutil.copy(grid.pki.p12(), work)
     (grid.pki.home / ".bashrc").write_text("PS1='grid \\w$ '\n")
     return {**grid.env, "GRIDSYNC_DIR": str(work), "PATH": f"{tools}:{grid.env['PATH']}"}
 
@@ -55,6 +58,8 @@ def summary(grid: Grid) -> str:
         f"# open beyond this machine: ports {', '.join(map(str, grid.open_ports))} of XRootD and the VOMS server",
         f"# you are Alice, and the pass phrase of your key is {PASSPHRASE}; other proxies are in",
         f"#   {grid.pki.folder}/proxies: {' '.join(PROXIES)}",
+        f"# To begin with nothing but alice_grid.p12, the export of a browser (its password: {P12_PASSWORD}):",
+        "#   rm -r ~/.globus; export X509_USER_PROXY=~/proxy; gen_cert.sh alice_grid.p12",
         "# e680 has the sizes of the manual, e680_1to64 is the same at 1/64, for copying. Begin with",
         "#   gridsync.py --ls_dir e680_1to64      Ctrl-D ends the shell and the grid",
     ]

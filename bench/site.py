@@ -78,11 +78,12 @@ class Site:
                     file.write(piece[: min(MB, size - at)])
 
     def _make_checksums(self) -> None:
-        """XRootD reads a file for its checksum once and keeps it; let that be over before the clock runs."""
+        """XRootD makes them when first asked, and then forgets to answer now and then: not while the clock runs."""
         for name in self.sets:
             lines = [f"url = {self.xrootd.url}/agata/{name}/{path}\noutput = /dev/null" for path in self.paths(name)]
             (self.folder / "heads").write_text("\n".join(lines))
             command = ["curl", "-sf", "-I", "-Z", "--parallel-max", "4", "-H", "Want-Digest: adler32"]
+            command += ["--max-time", "20", "--retry", "5", "--retry-all-errors"]
             command += ["--cert", self.proxy, "--key", self.proxy, "--cacert", self.ca]
             command += ["-K", str(self.folder / "heads")]
             subprocess.run(command, env=self.env, check=True, capture_output=True)

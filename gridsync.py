@@ -3445,7 +3445,7 @@ class Run:
         """The files that the command is about."""
         rows = self.catalog().matching(self.scope)
         if not rows:
-            if not any(True for _ in self.catalog().all()):
+            if next(iter(self.catalog().all()), None) is None:
                 raise UsageError("there is no list of files yet; choose a folder with --input_dir and run --build_list")
             raise UsageError(
                 f"the catalog has no file of {self.settings.input_dir or 'this site'} that the patterns keep; "
@@ -3858,7 +3858,7 @@ class Sync:
 
     def flow(self) -> str:
         """The line above the progress: how many files are where."""
-        staging, rate = sum(map(len, self.staging.values())), self.staged_rate.at(self.staged)
+        staging, rate = self.waiting() - len(self.tape), self.staged_rate.at(self.staged)
         copying = min(len(self.flying), self.run.settings.threads)  # the others wait in front of the crew
         return (
             f"Tape: {len(self.tape)} waiting, {staging} staging{f' at {size_text(rate)}/s' if staging else ''}; "
@@ -3879,7 +3879,7 @@ class Sync:
         now = time.monotonic()
         try:
             if chore.call(now) and chore.failures:
-                chore.since, chore.failures = 0.0, 0
+                chore.failures = 0
                 self.noted.clear()
             pause = chore.pause
         except (DoorError, FileError) as error:
@@ -4069,7 +4069,7 @@ class Sync:
         return bool(stale)
 
     def release(self, _now: float) -> bool:
-        """Give back the pins of what is here."""
+        """Give back the pins of what is here; what can't be given back is for a later try."""
         some = self.copying.pinned
         self.copying.release(1)
         kept = [row for row in map(self.run.catalog().row, some) if row.request]

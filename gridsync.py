@@ -38,6 +38,7 @@ import csv
 import difflib
 import enum
 import errno
+import functools
 import io
 import itertools
 import json
@@ -62,9 +63,8 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, 
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
-    import socket
-
-    import requests
+    import http.client
+    import ssl
 
 __version__ = "0.1.0"
 
@@ -1291,12 +1291,12 @@ class LocalFile(NamedTuple):
     is_file: bool
 
 
-def local_path(output_dir: str, path: str) -> str:
+def local_path(output_dir: str, path: str, real: Callable[[str], str] = os.path.realpath) -> str:
     """Where a file of the catalog goes; never outside OUTPUTDIR, whatever the door or a planted link says."""
     if not is_path(path):
         raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
-    root = os.path.realpath(output_dir)
-    folder = os.path.realpath(os.path.join(root, os.path.dirname(path)))
+    root = real(output_dir)
+    folder = real(os.path.join(root, os.path.dirname(path)))
     if folder != root and not folder.startswith(root.rstrip("/") + "/"):
         raise FileError(f"{path}: a link in OUTPUTDIR leads to {folder}; remove it, or fetch into that folder")
     return os.path.join(folder, os.path.basename(path))
@@ -1360,7 +1360,7 @@ class Checksum:
 
             self.hash = hashlib.new(kind)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take in more bytes."""
         if self.hash is not None:
             self.hash.update(data)
@@ -1435,12 +1435,11 @@ class PartFile:
         self.kind = kind if row.size else "size"
         self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
         self.segments: list[Segment] = []
-        self.has_table = False
+        self.has_table = False  # behind its bytes, just now
 
     def __enter__(self) -> PartFile:
         try:
-            os.makedirs(os.path.dirname(self.final), exist_ok=True)
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            self.fd = self.opened()
         except OSError as error:
             raise disk_error(self.path, error) from error
         if not self.is_ours():
@@ -1448,21 +1447,32 @@ class PartFile:
             raise FileError(f"{self.final}: another run is copying it", passing=True)
         return self
 
+    def opened(self) -> int:
+        """The descriptor of the file, whose folder is made if it is not there."""
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(self.path, flags, 0o666)
+        os.makedirs(os.path.dirname(self.final), exist_ok=True)
+        return os.open(self.path, flags, 0o666)
+
     def is_ours(self) -> bool:
         """Whether no other run, from another work folder, copies this file; from now on none does."""
         import fcntl
 
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.fstat(self.fd).st_ino == os.lstat(self.path).st_ino
+            return os.path.samestat(os.fstat(self.fd), os.lstat(self.path))
         except (BlockingIOError, FileNotFoundError):
             return False
         except OSError:  # a filesystem without locks
             return True
 
     def __exit__(self, *_: object) -> None:
-        for segment in self.segments:
-            self.note(segment)
+        with contextlib.suppress(GridError):  # a disk that takes no more; then it begins again
+            if self.segments and not self.has_table:
+                self.lay_table()
+            for segment in self.segments:
+                self.note(segment)
         os.close(self.fd)
         if self.segments and not self.received():
             with contextlib.suppress(OSError):
@@ -1475,10 +1485,13 @@ class PartFile:
     def resume(self, streams: int) -> None:
         """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
         length = os.fstat(self.fd).st_size
+        if not length:
+            self.begin(streams)
+            return
         end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
         if len(end) == TABLE_END.size and end.endswith(MAGIC):
             self.segments = self.table(length, *TABLE_END.unpack(end)[:3])
-        elif 0 < length <= self.size and self.is_told:
+        elif length <= self.size and self.is_told:
             self.segments = [Segment(0, self.size, length, self.kind)]
         if not self.segments:
             self.restart(streams)
@@ -1507,17 +1520,28 @@ class PartFile:
             at += len(data)
 
     def restart(self, streams: int) -> None:
-        """Begin anew, in as many segments as are worth it."""
-        count = max(1, min(streams, self.size // SHORTEST))
+        """Begin anew, without the bytes that are here."""
         os.ftruncate(self.fd, 0)
+        self.begin(streams)
+
+    def begin(self, streams: int) -> None:
+        """Begin, in as many segments as are worth it."""
+        count = max(1, min(streams, self.size // SHORTEST))
         borders = [self.size * number // count for number in range(count + 1)]
         self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
-        self.has_table = count > 1 or not self.is_told
-        if self.has_table:
-            rows = [TABLE_ROW.pack(segment.start, segment.stop, 0) for segment in self.segments]
-            self.write(b"".join([*rows, TABLE_END.pack(self.size, self.mtime, count, MAGIC)]), self.size)
+        self.has_table = False
+        if self.size > NOTE:  # that of a smaller file is only written if the file is left half done
+            self.lay_table()
 
-    def add(self, segment: Segment, data: bytes) -> None:
+    def lay_table(self) -> None:
+        """Write the table, if one is needed."""
+        if len(self.segments) == 1 and self.is_told:
+            return
+        rows = [TABLE_ROW.pack(segment.start, segment.stop, segment.done) for segment in self.segments]
+        self.write(b"".join([*rows, TABLE_END.pack(self.size, self.mtime, len(rows), MAGIC)]), self.size)
+        self.has_table = True
+
+    def add(self, segment: Segment, data: bytes | memoryview) -> None:
         """Append bytes to a segment."""
         self.write(data, segment.at())
         segment.checksum.update(data)
@@ -1532,7 +1556,7 @@ class PartFile:
             self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
             segment.noted = segment.done
 
-    def write(self, data: bytes, at: int) -> None:
+    def write(self, data: bytes | memoryview, at: int) -> None:
         """Write bytes where they belong."""
         try:
             while data:
@@ -1557,7 +1581,8 @@ class PartFile:
         if not overwrite and os.path.lexists(self.final):
             raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
         try:
-            os.ftruncate(self.fd, self.size)
+            if self.has_table:
+                os.ftruncate(self.fd, self.size)
             os.utime(self.fd, (self.mtime, self.mtime))
             os.replace(self.path, self.final)
         except OSError as error:
@@ -1573,7 +1598,7 @@ class PartFile:
 class Body(NamedTuple):
     """The bytes of a file as they arrive."""
 
-    chunks: Iterator[bytes]
+    chunks: Iterator[bytes | memoryview]  # each to be used before the next
     start: int  # where they begin; 0 when the door has ignored the range
     checksum: str = ""  # what the door says of the whole file
     close: Callable[[], None] = lambda: None  # lets go of the connection
@@ -1613,11 +1638,14 @@ class Storage(Protocol):
 
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
+LISTINGS = 4  # folders listed at once
 
 # == HTTP =====================================================================
-# requests does TLS and keeps connections alive; redirects are followed here, because a credential must not follow.
+# http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
+# decided here. requests, which would decide it all by itself, was most of a small file's time.
 
 BITE = 128 << 10  # bytes of one read from the line
+KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is not for a request line
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
@@ -1674,40 +1702,58 @@ CONNECTION_ERRORS = (
 
 def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     """The sentence for a request that got no answer."""
-    text = re.sub(r"with url: \S+", "", str(error)).replace("_", " ")
+    text = f"{type(error).__name__}: {error}".replace("_", " ")
     words = {"host": "{}:{}".format(*netloc_of(url)), "ca": ca or "the system", "error": type(error).__name__}
     return meant(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
+
+
+class Line(NamedTuple):
+    """A connection to a server, which is kept when an answer was read to its end."""
+
+    connection: http.client.HTTPConnection
+    idle: list[Line]  # where it waits for the next request
+
+    def is_dead(self) -> bool:
+        """Whether the server has ended it: nothing else is to be read before a request."""
+        import select
+
+        poll = select.poll()
+        if self.connection.sock is not None:
+            poll.register(self.connection.sock, select.POLLIN)
+        return self.connection.sock is None or bool(poll.poll(0))
 
 
 class Answer:
     """A response whose errors are GridErrors."""
 
-    def __init__(self, response: requests.Response, silence: int):
+    def __init__(self, line: Line, response: http.client.HTTPResponse, url: str, silence: int):
+        self.line: Line | None = line
         self.response = response
-        self.status = response.status_code
+        self.url = url
+        self.status = response.status
         self.beginning: bytes | None = None  # of a drained body
-        connection = response.raw._connection  # only there can the time-out change between first byte and next
-        self.socket: socket.socket | None = connection.sock if connection is not None else None
+        self.socket = line.connection.sock
         if self.socket is not None:
             self.socket.settimeout(silence)
 
     def header(self, name: str) -> str:
         """A header, or empty."""
-        return self.response.headers.get(name, "")
+        return self.response.getheader(name, "")
 
-    def chunks(self, awaited: float = math.inf) -> Iterator[bytes]:
-        """The body as it arrives; no more of it is read than is awaited, as its end may not be marked."""
-        import urllib3
+    def chunks(self, awaited: float = math.inf) -> Iterator[memoryview]:
+        """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end."""
+        import http.client
 
+        buffer = memoryview(bytearray(int(min(BITE, awaited))))
         try:
             # In small bites: of what a dying connection has brought, only a bite that is full counts.
-            while awaited > 0 and (data := self.response.raw.read(int(min(BITE, awaited)), decode_content=False)):
-                awaited -= len(data)
-                yield data
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise connection_error(error, self.response.url, None) from error
+            while awaited > 0 and (count := self.response.readinto(buffer[: int(min(BITE, awaited))])):
+                awaited -= count
+                yield buffer[:count]
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise connection_error(error, self.url, None) from error
 
-    def file_chunks(self, awaited: int) -> Iterator[bytes]:
+    def file_chunks(self, awaited: int) -> Iterator[memoryview]:
         """The same of a file: what fails is of this one alone, as others may come from other pools."""
         try:
             yield from self.chunks(awaited)
@@ -1720,9 +1766,10 @@ class Answer:
         for chunk in self.chunks():
             data += chunk
             if len(data) > limit:
-                self.response.close()
-                place = masked(unquote(self.response.url))
+                self.close()
+                place = masked(unquote(self.url))
                 raise DoorError(f"{place}: the answer is longer than {size_text(limit)}; ask the site")
+        self.close()
         return bytes(data)
 
     def json(self) -> Any:
@@ -1740,16 +1787,27 @@ class Answer:
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
         if self.beginning is None:
-            self.beginning = next(self.chunks(), b"")
-            self.response.close()
+            self.beginning = bytes(next(self.chunks(), b""))
+            self.close()
         return self.beginning
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        line, self.line = self.line, None
+        if line is None:
+            return
+        if self.response.isclosed():
+            line.idle.append(line)
+        else:
+            self.response.close()
+            line.connection.close()
 
 
 def refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error; its body is read."""
     said = answer.drain()[:200].decode("utf-8", "replace").strip()
     if not said or said.startswith("<"):
-        said = answer.response.reason or ""
+        said = answer.response.reason
     place = masked(unquote(url))
     if answer.status == 401:
         sentence = f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status"
@@ -1779,24 +1837,39 @@ class Http:
         self.token = token
         self.ca = ca
         self.trusted = {netloc_of(site.server)}
-        self.local = threading.local()
+        self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
+        self.idle: dict[object, list[Line]] = {}  # kept connections, by where they lead and what was shown there
 
-    def session(self) -> requests.Session:
-        """The session of this thread, whose connections no other thread uses; a new one for a new proxy."""
-        import http.cookiejar
+    def line(self, url: str) -> Line:
+        """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
+        import http.client
 
-        import requests
+        place = netloc_of(url)
+        shown = stamp_of(self.proxy) if self.proxy and place in self.trusted else None
+        is_secure = urlsplit(url).scheme == "https"
+        idle = self.idle.setdefault((place, is_secure, shown), [])
+        with contextlib.suppress(IndexError):
+            while (line := idle.pop()).is_dead():
+                line.connection.close()
+            return line
+        if is_secure:
+            context = self.contexts.get(shown) or self.contexts.setdefault(shown, self.context(shown is not None))
+            return Line(http.client.HTTPSConnection(*place, timeout=CONNECT, context=context), idle)
+        return Line(http.client.HTTPConnection(*place, timeout=CONNECT), idle)
 
-        stamp = stamp_of(self.proxy)
-        if getattr(self.local, "stamp", None) != stamp:
-            self.local.stamp = stamp
-            session = requests.Session()
-            session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-            session.trust_env = False  # the environment's CA bundle would win over the Grid's
-            session.headers.update({"User-Agent": f"gridsync/{__version__}", "Accept-Encoding": "identity"})
-            self.local.session = session
-        kept: requests.Session = self.local.session
-        return kept
+    def context(self, with_proxy: bool) -> ssl.SSLContext:
+        """What TLS trusts, and shows."""
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.post_handshake_auth = True
+        if self.ca:
+            context.load_verify_locations(capath=self.ca)
+        else:
+            context.load_default_certs()
+        if with_proxy:
+            context.load_cert_chain(self.proxy)
+        return context
 
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
         """One request; the answer's body is still to be read."""
@@ -1810,25 +1883,24 @@ class Http:
 
     def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
         """One request with a token, or else with the proxy if the host is meant to see it."""
+        import http.client
+
+        headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
         if token:
-            headers = {**headers, "Authorization": f"Bearer {token}"}
-        shown = self.proxy or None if netloc_of(url) in self.trusted else None
+            headers["Authorization"] = f"Bearer {token}"
+        line = None
         try:
-            response = self.session().request(
-                method,
-                url,
-                headers=headers,
-                data=data,
-                cert=shown,
-                verify=self.ca or True,
-                timeout=(CONNECT, self.site.first_byte),
-                allow_redirects=False,
-                stream=True,
-            )
-        except (OSError, ValueError) as error:
+            line = self.line(url)
+            target = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            line.connection.request(method, target, data or None, headers)
+            line.connection.sock.settimeout(self.site.first_byte)
+            answer = Answer(line, line.connection.getresponse(), url, self.site.silence)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if line is not None:
+                line.connection.close()
             raise connection_error(error, url, self.ca) from error
-        log.debug("%s %s -> %d", method, masked(url), response.status_code)
-        return Answer(response, self.site.silence)
+        log.debug("%s %s -> %d", method, masked(url), answer.status)
+        return answer
 
     def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None) -> Answer:
         """One request to wherever the door sends it."""
@@ -1843,7 +1915,10 @@ class Http:
             if answer.status not in REDIRECTS:
                 return answer
             answer.drain()
-            target = urljoin(url, answer.header("Location"))
+            try:
+                target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
+            except ValueError as error:
+                raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
             url = target
@@ -1987,9 +2062,8 @@ class HttpStorage:
     def entries(self, folder: str) -> list[Entry]:
         """What is in a folder; for a file, the file itself."""
         url = self.url(folder)
-        answer = self.http.send(
-            "PROPFIND", url, headers={"Depth": "1", "Content-Type": "application/xml"}, data=PROPFIND
-        )
+        headers = {"Depth": "1", "Content-Type": "application/xml"}
+        answer = self.http.send("PROPFIND", url, headers=headers, data=PROPFIND)
         if answer.status != 207:
             raise refusal(answer, url)
         return listing_of(answer.content(MAX_LISTING), self.root, folder, url)
@@ -2006,23 +2080,23 @@ class HttpStorage:
             del headers["Want-Digest"]
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
-            if netloc_of(answer.response.url) in self.http.trusted:
+            if netloc_of(answer.url) in self.http.trusted:
                 raise refusal(answer, url)
             answer.drain()
-            said = answer.response.reason or ""
+            said = answer.response.reason
             raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
         begins, found_size = 0, answer.header("Content-Length")
         if answer.status == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
             if not found or found[1] != str(start):
-                answer.response.close()
+                answer.close()
                 raise FileError(f"{place}: the door sends another range than was asked", passing=True)
             begins, found_size = start, found[2]
         if found_size and found_size != str(size):
-            answer.response.close()
+            answer.close()
             raise resized(place, found_size, size)
         checksum = digest_of(answer.header("Digest"))
-        return Body(answer.file_chunks(stop - begins), begins, checksum, answer.response.close, answer.hang_up)
+        return Body(answer.file_chunks(stop - begins), begins, checksum, answer.close, answer.hang_up)
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
@@ -2094,18 +2168,20 @@ class HttpStorage:
                             found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
             return found
         failure: DoorError | None = None
-        for folder in sorted({path.rpartition("/")[0] for path in paths}):
-            try:
-                entries = self.entries(folder)
-            except (NotFound, Forbidden):
-                continue
-            except DoorError as error:
-                failure = failure or error  # what others tell is good all the same
-            else:
-                for entry in entries:
-                    # No tape service and no word from the door: then it has disk alone.
-                    known = entry.locality is not Locality.UNKNOWN
-                    found[entry.path] = entry.locality if known else Locality.ONLINE
+        folders = sorted({path.rpartition("/")[0] for path in paths})
+        with futures.ThreadPoolExecutor(LISTINGS) as threads:
+            for listing in [threads.submit(self.entries, folder) for folder in folders]:
+                try:
+                    entries = listing.result()
+                except (NotFound, Forbidden):
+                    continue
+                except DoorError as error:
+                    failure = failure or error  # what others tell is good all the same
+                else:
+                    for entry in entries:
+                        # No tape service and no word from the door: then it has disk alone.
+                        known = entry.locality is not Locality.UNKNOWN
+                        found[entry.path] = entry.locality if known else Locality.ONLINE
         if failure and not found:
             raise failure
         return {path: found[path] for path in paths if path in found}
@@ -2991,7 +3067,6 @@ def staging_text(turn: int, online: int, of: int) -> str:
 
 TICK = 0.1  # seconds between looks at the screen
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
-LISTINGS = 4  # folders listed at once
 DEEPEST = 100  # folders in folders; a door that lists a folder in itself would have no end
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
@@ -3061,6 +3136,7 @@ class Crew(Generic[T, R]):
         self.failure: BaseException | None = None  # the first of the work
         self.todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[list[R]] = queue.SimpleQueue()  # a list an item, empty when it has failed
+        self.at_rest = threading.Event()  # nothing is pending, or so it seemed to the thread that was last
         self.threads = [threading.Thread(target=self.labour, daemon=True) for _ in range(threads)]
         for thread in self.threads:
             thread.start()
@@ -3073,11 +3149,18 @@ class Crew(Generic[T, R]):
             except BaseException as error:  # it is raised in the main thread
                 self.failure = self.failure or error
                 self.done.put([])
+            if self.done.qsize() >= self.pending:
+                self.at_rest.set()
 
     def add(self, item: T) -> None:
         """Give it one more item, at any time."""
         self.pending += 1
         self.todo.put(item)
+
+    def rest(self, seconds: float) -> None:
+        """Let them work for so long, unless all is done before: to wake for each result would hold up the others."""
+        self.at_rest.wait(seconds)
+        self.at_rest.clear()
 
     def landed(self, timeout: float = 0) -> list[R]:
         """The results that have come; the first is waited for so long."""
@@ -3185,6 +3268,7 @@ class Copier:
         self.storage = storage
         self.output_dir = settings.output_dir
         self.home = os.stat(settings.output_dir)
+        self.real = functools.lru_cache(maxsize=64)(os.path.realpath)  # one file follows another in the same folder
         self.catalog = catalog  # whose paths no part file may have
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
@@ -3202,7 +3286,7 @@ class Copier:
         row, action = work
         self.check_home()
         try:
-            final = local_path(self.output_dir, row.path)
+            final = local_path(self.output_dir, row.path, self.real)
             if action is Action.ADOPT:
                 return self.adopt(row, final)
             patience = self.tape_patience if row.locality is Locality.NEARLINE else self.patience
@@ -3706,7 +3790,8 @@ class Copying:
 
     def tick(self, timeout: float = 0) -> None:
         """Note what has landed, and redraw the line."""
-        self.note(self.crew.landed(timeout))
+        self.crew.rest(timeout)
+        self.note(self.crew.landed())
         self.progress.show()
         self.crew.check()
         if time.monotonic() >= self.check_at:
@@ -4634,7 +4719,7 @@ class Plain(logging.Formatter):
 def start_logging(debug: bool, log_file: str | None) -> None:
     """Log requests to the screen, if they are wanted there, and all that is said to a file."""
     logging.raiseExceptions = False  # a log that can't be written holds up no work
-    log.setLevel(logging.DEBUG if debug else logging.INFO)  # ours alone: urllib3's would show what is secret in a URL
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
     if debug:
         screen = logging.StreamHandler()
         screen.setFormatter(Plain())

@@ -46,7 +46,7 @@ def redirect(grid: Grid, storage: Storage, folder: str) -> str:
     grid.door.log.clear()
     grid.door.switches.pool_asks = True
     try:
-        b"".join(storage.read(f"{folder}/a", 0, 10, 10).chunks)
+        b"".join(map(bytes, storage.read(f"{folder}/a", 0, 10, 10).chunks))
     finally:
         grid.door.switches.pool_asks = False
     return "no" if any(record.certificate for record in grid.door.log.matching(role="pool")) else "yes"
@@ -59,7 +59,7 @@ def hang(grid: Grid, storage: Storage, folder: str) -> str:
     began = time.monotonic()
     try:
         with pytest.raises(GridError):
-            b"".join(storage.read(f"{folder}/hangs", 0, size, size).chunks)
+            b"".join(map(bytes, storage.read(f"{folder}/hangs", 0, size, size).chunks))
     finally:
         grid.door.faults.clear()
     assert fault.hits
@@ -126,7 +126,7 @@ def test_a_token_opens_door_and_tape_service_and_no_pool_sees_it(grid, with_toke
     while with_token.stagings(request, [path])[path].is_waiting():
         assert time.monotonic() < ends
         time.sleep(0.02)
-    assert b"".join(with_token.read(path, 0, 10, 10).chunks) == grid.tree.expected(f"agata/{path}")
+    assert b"".join(map(bytes, with_token.read(path, 0, 10, 10).chunks)) == grid.tree.expected(f"agata/{path}")
     seen = {(record.role, record.token) for record in grid.door.log}
     assert {("door", True), ("tape", True), ("pool", False)} <= seen and ("pool", True) not in seen
 
@@ -151,7 +151,7 @@ def test_another_host_that_a_redirect_names_sees_no_credential(grid, folder, wit
     grid.door.faults.add("*/a", "redirect", role="door", to=f"{grid.storm.url}/{path}")
     try:
         with pytest.raises(FileError, match="the pool answers 401"):  # the other door wants to see one
-            b"".join(storage.read(f"{folder}/a", 0, 10, 10).chunks)
+            b"".join(map(bytes, storage.read(f"{folder}/a", 0, 10, 10).chunks))
     finally:
         grid.door.faults.clear()
     (record,) = grid.storm.log.matching(method="GET")
@@ -165,7 +165,7 @@ def test_redirects_that_lead_nowhere_are_a_matter_of_the_file(grid, folder, to):
     grid.door.faults.add("*/a", "redirect", role="door", to=to)
     try:
         with pytest.raises(FileError) as caught:
-            b"".join(storage.read(f"{folder}/a", 0, 10, 10).chunks)
+            b"".join(map(bytes, storage.read(f"{folder}/a", 0, 10, 10).chunks))
     finally:
         grid.door.faults.clear()
     assert re.search("redirects|refuses the connection|not encrypted", str(caught.value))

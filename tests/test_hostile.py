@@ -207,7 +207,7 @@ def verbs(storage: HttpStorage) -> list[Callable[[], object]]:
         lambda: HttpStorage(storage.http, storage.site._replace(tape_api="auto")).has_tape(),
         lambda: storage.entries("run"),
         lambda: storage.checksum("run/a"),
-        lambda: b"".join(storage.read("run/a", 0, 5, 10).chunks),
+        lambda: b"".join(map(bytes, storage.read("run/a", 0, 5, 10).chunks)),
     ]
 
 

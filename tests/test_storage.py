@@ -86,7 +86,7 @@ def received(storage: Storage, path: str, start: int, stop: int, size: int | Non
     body = storage.read(path, start, stop, stop if size is None else size)
     try:
         assert body.start == start
-        return b"".join(body.chunks)
+        return b"".join(map(bytes, body.chunks))
     finally:
         body.close()
 

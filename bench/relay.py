@@ -6,12 +6,15 @@ Bytes are passed on as they are, so TLS goes through; a delay is added to each d
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import multiprocessing
+import os
 import socket
+from collections import deque
+from pathlib import Path
+from typing import cast
 
-PIECE = 64 << 10  # bytes of one read
 WINDOW = 8 << 20  # bytes under way in one direction of a connection, as a line of 30 ms would hold
+BACKLOG = 0.05  # seconds of a held connection that wait for their turn; so it is never idle for want of them
 
 
 class Relay:
@@ -29,57 +32,94 @@ class Relay:
         self._listener.close()
         return self
 
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor that it has taken."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.join()
 
 
-def _served(listener: socket.socket, target: int, delay: float, rate: float) -> None:
-    asyncio.run(_serve(listener, target, delay, rate))
+class End(asyncio.Protocol):
+    """One end of a connection: what comes in here goes out at the other end, so much later and not faster than that."""
+
+    def __init__(self, delay: float, rate: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.delay, self.rate = delay, rate
+        self.window = int(rate * (delay + BACKLOG)) or WINDOW
+        self.free_at = 0.0  # when the line has sent what came so far
+        self.under_way: deque[bytes] = deque()  # the last one is empty
+        self.size = 0  # of what is under way
+        self.other: End
+        self.other_is_full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.free_at = max(self.free_at, self.loop.time()) + (len(data) / self.rate if self.rate else 0)
+        self.under_way.append(data)
+        self.size += len(data)
+        self.loop.call_at(self.free_at + self.delay, self.arrive)
+        self.read_on()
+
+    def arrive(self) -> None:
+        data = self.under_way.popleft()
+        self.size -= len(data)
+        if not data:
+            self.other.transport.close()
+            return
+        self.other.transport.write(data)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Or wait until there is room."""
+        if self.transport.is_closing():
+            return
+        if self.size >= self.window or self.other_is_full:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.other.other_is_full = True
+        self.other.read_on()
+
+    def resume_writing(self) -> None:
+        self.other.other_is_full = False
+        self.other.read_on()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.under_way.append(b"")
+        self.loop.call_at(max(self.free_at, self.loop.time()) + self.delay, self.arrive)
+
+
+async def _joined(client: socket.socket, target: int, delay: float, rate: float) -> None:
+    """Connect the two ends, after the handshake of TCP."""
+    await asyncio.sleep(2 * delay)
+    loop = asyncio.get_running_loop()
+    here, there = End(delay, 0.0), End(delay, rate)
+    here.other, there.other = there, here
+    try:
+        await loop.create_connection(lambda: there, "127.0.0.1", target)
+    except OSError:
+        client.close()
+        return
+    await loop.connect_accepted_socket(lambda: here, client)  # clients speak first
 
 
 async def _serve(listener: socket.socket, target: int, delay: float, rate: float) -> None:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(2 * delay)  # the handshake of TCP
-        try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", target)
-        except OSError:
-            writer.close()
-            return
-        there = _passed(reader, there_writer, delay, 0.0)
-        back = _passed(there_reader, writer, delay, rate)
-        await asyncio.gather(there, back, return_exceptions=True)
-        for end in (writer, there_writer):
-            end.close()
-
-    server = await asyncio.start_server(connected, sock=listener)
-    await server.serve_forever()
+    listener.setblocking(False)
+    joining = set()
+    while True:
+        client, _ = await asyncio.get_running_loop().sock_accept(listener)
+        task = asyncio.create_task(_joined(client, target, delay, rate))
+        joining.add(task)  # the loop itself would forget it
+        task.add_done_callback(joining.discard)
 
 
-async def _passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float, rate: float) -> None:
-    """Pass one direction on: each piece so long after it came, and not faster than the rate."""
-    loop = asyncio.get_running_loop()
-    under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(WINDOW // PIECE)
-
-    async def take() -> None:
-        free_at = loop.time()
-        while data := await reader.read(PIECE):
-            now = loop.time()
-            if rate:
-                free_at = max(free_at, now - 0.01) + len(data) / rate
-                await asyncio.sleep(max(free_at - now, 0))
-            await under_way.put((loop.time() + delay, data))
-        await under_way.put((loop.time() + delay, b""))
-
-    async def give() -> None:
-        while True:
-            due, data = await under_way.get()
-            await asyncio.sleep(max(due - loop.time(), 0))
-            if not data:
-                with contextlib.suppress(OSError):
-                    writer.write_eof()
-                return
-            writer.write(data)
-            await writer.drain()
-
-    await asyncio.gather(take(), give(), return_exceptions=True)
+def _served(listener: socket.socket, target: int, delay: float, rate: float) -> None:
+    asyncio.run(_serve(listener, target, delay, rate))

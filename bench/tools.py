@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.site import Site
-from tests.conftest import SCRIPT
+from bench.measure import PART, Failed, Refused, Side, timed
+from bench.site import MB, SETS, Site
 
+SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
 PYTHON = "/usr/bin/python3"
+LISTING = 120  # seconds for a list that is made before the clock runs
+ATTEMPTS = 3  # at it
 
 
 class Job(NamedTuple):
@@ -45,31 +49,35 @@ def listed(job: Job, folder: Path, line: str) -> str:
     return str(file)
 
 
+def conf(job: Job, work: Path, output: Path) -> None:
+    """A work folder of gridsync."""
+    work.mkdir(exist_ok=True)
+    text = f"[gridsync]\nSITE = BENCH\nINPUTDIR = {job.name}\nOUTPUTDIR = {output}\nTHREADS = {job.files}\n"
+    text += f"STREAMS = {job.streams}\n\n[BENCH]\nSERVER = {job.door}\nBASE_DIR_ON_GRID = agata/\nTAPE_API = none\n"
+    (work / "Grid.conf").write_text(f"{text}ENGINE = {job.engine}\nFIRST_BYTE = 15\n")
+
+
+def work_of(job: Job, folder: Path) -> Path:
+    return folder.parent / f"{job.name}-{job.files}x{job.streams}-{job.engine}-{job.part}.work"
+
+
 def gridsync(job: Job, folder: Path) -> str:
-    """With a catalog of its own, made before the clock runs; each run begins with a copy of it."""
-    work = folder.with_suffix(".work")
-    if not work.exists():
-        work.mkdir()
-        conf = f"[gridsync]\nSITE = BENCH\nINPUTDIR = {job.name}\nOUTPUTDIR = {work}/data\nTHREADS = {job.files}\n"
-        conf += f"STREAMS = {job.streams}\n\n"
-        conf += f"[BENCH]\nSERVER = {job.door}\nBASE_DIR_ON_GRID = agata/\nENGINE = {job.engine}\n"
-        (work / "Grid.conf").write_text(conf)
-    return f"{PYTHON} {SCRIPT} --workdir {work} --start --quiet"
+    return f"{PYTHON} {SCRIPT} --workdir {work_of(job, folder)} --start --quiet"
 
 
 def fresh(job: Job, folder: Path) -> None:
-    """Have the catalog of gridsync as it is before a copy, and nothing of it here."""
-    work = folder.with_suffix(".work")
-    gridsync(job, folder)
+    """Have the catalog of gridsync as it is before a copy; the list is made once, before the clock runs."""
+    work = work_of(job, folder)
+    conf(job, work, folder)
     catalog, kept = work / "grid_summary.csv", work / "listed.csv"
-    if not kept.exists():
-        line = [PYTHON, str(SCRIPT), "--workdir", str(work), "--build_list", "--quiet"]
-        subprocess.run(line, env=job.site.env, check=True)
-        rows = catalog.read_text().splitlines(keepends=True)
-        kept.write_text("".join([rows[0], *rows[1 :: job.part]]))
+    for attempt in range(ATTEMPTS):
+        if kept.exists():
+            break
+        with contextlib.suppress(Failed) if attempt < ATTEMPTS - 1 else contextlib.nullcontext():
+            timed(f"{PYTHON} {SCRIPT} --workdir {work} --build_list --quiet", job.site.env, folder.parent, LISTING)
+            rows = catalog.read_text().splitlines(keepends=True)
+            kept.write_text("".join([rows[0], *rows[1 :: job.part]]))
     shutil.copy(kept, catalog)
-    shutil.rmtree(work / "data", ignore_errors=True)
-    (work / "data").mkdir()
 
 
 def curl(job: Job, folder: Path) -> str:
@@ -111,10 +119,14 @@ def davix_get(job: Job, folder: Path) -> str:
     return f"davix-get {keys} {job.url()}/{path} {folder}/{Path(path).name} >/dev/null"
 
 
-def xrdcp(job: Job, folder: Path) -> str:
-    """Over root://, which has streams of its own in one login."""
+def xrdcp(job: Job, folder: Path, options: str = "") -> str:
+    """Over root://, in clear but for the login."""
     files = listed(job, folder, f"{job.site.xrootd.root_url}/agata/{job.name}/{{path}}")
-    return f"xrdcp -s --parallel {min(job.files, 4)} --infiles {files} {folder}"
+    return f"xrdcp -s {options}--parallel {min(job.files, 4)} --infiles {files} {folder}"
+
+
+def xrdcp_verified(job: Job, folder: Path) -> str:
+    return xrdcp(job, folder, "--cksum adler32:source ")
 
 
 class Tool(NamedTuple):
@@ -123,12 +135,48 @@ class Tool(NamedTuple):
     verifies: str
 
 
+CHECKSUM = "size and adler32"
 TOOLS = {
-    "gridsync": Tool(gridsync, f"{PYTHON} {SCRIPT} --version", "size and adler32"),
+    "gridsync": Tool(gridsync, f"{PYTHON} {SCRIPT} --version", CHECKSUM),
     "curl": Tool(curl, "curl --version | head -1 | cut -d' ' -f1-2", "nothing"),
     "aria2c": Tool(aria2c, "aria2c --version | head -1", "nothing"),
     "rclone": Tool(rclone, "rclone version | head -1", "size"),
-    "gfal-copy": Tool(gfal_copy, "gfal-copy --version | head -1", "size and adler32"),
+    "gfal-copy": Tool(gfal_copy, "gfal-copy --version | head -1", CHECKSUM),
     "davix-get": Tool(davix_get, "davix-get --version | head -1", "nothing"),
     "xrdcp": Tool(xrdcp, "echo xrdcp $(xrdcp --version 2>&1)", "nothing"),
+    "xrdcp --cksum": Tool(xrdcp_verified, "", CHECKSUM),
 }
+
+
+def copying(tool: str, job: Job, name: str = "") -> Side:
+    """A tool that copies a set of files; with many of them also on a part of them."""
+
+    def command(folder: Path) -> str:
+        return TOOLS[tool].command(job, folder)
+
+    def before(folder: Path) -> None:
+        if tool == "gridsync":
+            fresh(job, folder)
+
+    def check(folder: Path) -> None:
+        refuse_unless_same(job, folder, name or tool)
+        if sum(SETS[job.name]) > 500 * MB:  # small files stay to the end: bench/README.md says why
+            shutil.rmtree(folder)
+
+    part = None
+    if tool != "gridsync" and job.part == 1 and len(job.paths()) >= PART * 5:
+        part = copying(tool, job._replace(part=PART), name)
+    return Side(name or tool, command, job.site.env, before, check, TOOLS[tool].verifies, part)
+
+
+def refuse_unless_same(job: Job, folder: Path, tool: str) -> None:
+    """A tool whose files are not those of the source has no time."""
+    source = job.site.source(job.name)
+    found = {path.name: path for path in folder.rglob("*.cdat")}
+    wanted = {Path(path).name: source / path for path in job.paths()}
+    wrong = sorted(
+        name for name in wanted.keys() | found.keys()
+        if name not in found or name not in wanted or not filecmp.cmp(found[name], wanted[name], shallow=False)
+    )  # fmt: skip
+    if wrong:
+        raise Refused(f"{tool}: {len(wrong)} of {len(wanted)} files are not those of the source, as {wrong[0]}")

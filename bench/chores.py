@@ -1,0 +1,249 @@
+"""The rows about what is not a copy: listing, asking, staging, starting, and having nothing to do."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.copies import port_of, requests, short, times
+from bench.measure import LIMIT, Goal, Refused, Side, goals, ratio, side_by_side, table, timed
+from bench.relay import Relay
+from bench.site import Site
+from bench.tools import PYTHON, SCRIPT, Job, conf
+from tests.grid import Grid
+
+WALKERS = 4  # folders that gridsync lists at once
+STAGED, ASKED = 10_000, 50  # files; gfal-xattr is asked for so many of them
+SOON = 0.8  # seconds; the shortest interval between two polls of a request
+# What a program can't do without that looks whether all of a catalog is here.
+BARE = (
+    "import csv, os, sys; [os.stat(os.path.join(sys.argv[2], row[0])) "
+    "for row in csv.reader(open(sys.argv[1], newline='')) if row[0] != 'path']"
+)
+COMPLETION = SCRIPT.with_name("do_grid_completion.sh")
+TAB = "COMP_LINE='gridsync.py --in' COMP_POINT=16; _gridsync_bash gridsync.py --in gridsync.py; echo ${COMPREPLY[*]}"
+
+
+def tool(work: Path, words: str) -> str:
+    return f"{PYTHON} {SCRIPT} --workdir {work} {words}"
+
+
+# == Listing ============================================================================================
+
+
+def walk(site: Site, folder: Path) -> str:
+    """a listing of 100,000 files in 2,000 folders, a round trip of 10 ms, 4 folders at once"""
+    paths = site.paths("many")
+    folders = sorted({path.partition("/")[0] for path in paths})
+    with Relay(port_of(site), delay=0.01) as relay:
+        job = Job(site, "many", f"https://localhost:{relay.port}", WALKERS)
+        keys = f"--client-cert {site.proxy} --client-key {site.proxy} --ca-cert {site.ca}"
+
+        def gridsync(place: Path) -> str:
+            conf(job, place, place / "data")
+            return tool(place, "--build_list --quiet")
+
+        def rclone(place: Path) -> str:
+            source = f"--webdav-url {job.door}/agata --webdav-vendor other :webdav:many"
+            return f"rclone lsf -q -R --files-only --checkers {WALKERS} {keys} {source} > {place}/names"
+
+        def gfal_ls(place: Path, step: int = 1) -> str:
+            urls = [f"{job.url()}/{name}" for name in folders[::step]]
+            (place / "urls").write_text("\n".join([*([job.url()] if step == 1 else []), *urls, ""]))
+            return f"xargs -P {WALKERS} -n 1 gfal-ls < {place}/urls > {place}/names"
+
+        def has_all(place: Path, step: int = 1) -> None:
+            wanted = {Path(path).name for path in paths if path.partition("/")[0] in set(folders[::step])}
+            if (place / "names").exists():
+                found = [Path(name.strip()).name for name in (place / "names").read_text().split()]
+            else:
+                with open(place / "grid_summary.csv", newline="") as file:
+                    found = [Path(row["path"]).name for row in csv.DictReader(file)]
+            if {name for name in found if name.endswith(".cdat")} != wanted:
+                raise Refused(f"{place.name}: {len(wanted)} files are there, {len(found)} names were found")
+
+        part = Side("gfal-ls", lambda place: gfal_ls(place, 20), site.env, check=lambda place: has_all(place, 20))
+        done = side_by_side(
+            [
+                Side("gridsync", gridsync, site.env, check=has_all, verifies="all names"),
+                Side("rclone", rclone, site.env, check=has_all, verifies="all names"),
+                Side("gfal-ls", gfal_ls, site.env, check=has_all, verifies="all names", part=part),
+            ],
+            folder,
+        )
+        counted = folder / "counted"
+        counted.mkdir()
+        asked = requests(gridsync(counted).replace("--quiet", ""), site, folder)
+    return "\n4 connections:\n\n" + table(done, short(site)) + goals(
+        Goal("times rclone lsf", times(done, "rclone"), 1.0),
+        Goal("times gfal-ls, a process for each folder", times(done, "gfal-ls"), 3.0),
+        Goal("requests for each folder", asked / (len(folders) + 1), 1.0, at_most=True),
+    )  # fmt: skip
+
+
+# == Tape ===============================================================================================
+
+
+class Tape(NamedTuple):
+    """A simulated dCache whose files are all on tape, and a work folder with the list of them."""
+
+    grid: Grid
+    work: Path
+    env: dict[str, str]
+
+
+@contextmanager
+def tape(folder: Path) -> Iterator[Tape]:
+    with Grid(drives=100, seconds=0.2) as grid:
+        for number in range(STAGED):
+            grid.tree.add(f"agata/bench/{number // 100:03d}/{number % 100:02d}", 10, tape=True)
+        work = folder / "gridsync.work"
+        work.mkdir()
+        text = grid.conf(folder / "data").replace("[gridsync]\n", "[gridsync]\nINPUTDIR = bench\n", 1)
+        (work / "Grid.conf").write_text(text)
+        env = {**grid.env, "SSL_CERT_FILE": str(grid.pki.folder / "ca.pem"), "GFAL_PYTHONBIN": PYTHON, "NO_COLOR": "1"}
+        timed(tool(work, "--build_list --quiet"), env, folder)
+        catalog = work / "grid_summary.csv"
+        (work / "listed.csv").write_text(catalog.read_text().replace(",NEARLINE,", ",unknown,"))
+        grid.door.log.clear()
+        yield Tape(grid, work, env)
+
+
+def status(_: Site, folder: Path) -> str:
+    """where 10,000 files are, asked of a simulated dCache"""
+    with tape(folder) as at:
+        catalog = at.work / "grid_summary.csv"
+        urls = [f"{at.grid.door.url}/{path}" for path in at.grid.tree.files("agata/bench")][:: STAGED // ASKED]
+
+        def before(_: Path) -> None:
+            shutil.copy(at.work / "listed.csv", catalog)
+            at.grid.door.log.clear()
+
+        def check(_: Path) -> None:
+            if (found := catalog.read_text().count(",NEARLINE,")) != STAGED:
+                raise Refused(f"gridsync: {found} of {STAGED} files are said to be on tape")
+
+        def gfal_xattr(place: Path) -> str:
+            (place / "urls").write_text("\n".join(urls))
+            return f"xargs -I URL gfal-xattr URL user.status < {place}/urls > {place}/found"
+
+        def check_xattr(place: Path) -> None:
+            if (found := (place / "found").read_text().split()) != ["NEARLINE"] * ASKED:
+                raise Refused(f"gfal-xattr: {len(found)} of {ASKED} files are said to be on tape")
+
+        asking = Side("gridsync", lambda _: tool(at.work, "--check_status --quiet"), at.env, before, check, "all files")
+        peer = Side("gfal-xattr", gfal_xattr, at.env, check=check_xattr)
+        slow = peer._replace(verifies="all files", part=peer, scale=STAGED // ASKED, always_part=True)
+        done = side_by_side([asking, slow], folder)
+        before(folder)
+        asking.run(folder, 99)
+        asked = at.grid.door.log.count(role="tape")
+        names = {str(folder): "DIR", f"{SCRIPT.parent}/": ""}
+    return "\none after the other:\n\n" + table(done, names) + goals(
+        Goal("requests for each 500 files", asked / (STAGED / 500), 1.0, at_most=True),
+        Goal("times gfal-xattr user.status, a process for each file", times(done), 50),
+    )  # fmt: skip
+
+
+def stage(_: Site, folder: Path) -> str:
+    """10,000 files brought from tape to disk and copied, requests counted at a simulated dCache"""
+    with tape(folder) as at:
+        run = timed(tool(at.work, "--sync --quiet"), at.env, folder)
+        api = "/api/v1/tape/stage"
+        asked = at.grid.door.log.count(method="POST", path=api)
+        polls: dict[str, list[float]] = {}
+        for record in at.grid.door.log.matching(method="GET"):
+            if record.path.startswith(f"{api}/"):
+                polls.setdefault(record.path, []).append(record.came)
+        here = sum(path.stat().st_size == 10 for path in (folder / "data").rglob("*") if path.is_file())
+        if here != STAGED:
+            raise Refused(f"gridsync: {here} of {STAGED} files are here")
+    early = sum(later - one < SOON for times_of in polls.values() for one, later in pairwise(times_of))
+    many = sum(map(len, polls.values()))
+    text = f"\ngridsync --sync, in {run.seconds:.0f} s: {asked} staging requests, {many} polls of them.\n"
+    return text + goals(
+        Goal("staging requests for each 200 files", asked / (STAGED / 200), 1.0, at_most=True),
+        Goal(f"polls within {SOON} s of the one before", early, 0, at_most=True),
+    )
+
+
+# == Starting ===========================================================================================
+
+
+def start_up(_: Site, folder: Path) -> str:
+    """--help and one TAB, as long as Python takes to begin"""
+    env = {**os.environ, "GRIDSYNC_DIR": str(folder), "NO_COLOR": "1"}
+    tab = f"bash --noprofile --norc -c {shlex.quote(f'. {COMPLETION}; {TAB}')}"
+    done = side_by_side(
+        [
+            Side("gridsync", lambda place: f"{PYTHON} {SCRIPT} --help > {place}/said", env),
+            Side("TAB in bash", lambda place: f"{tab} > {place}/said", env, check=offers),
+            Side("bare Python", lambda _: f'{PYTHON} -c "import optparse"', env),
+        ],
+        folder, rounds=20,
+    )  # fmt: skip
+    command = [PYTHON, "-X", "importtime", str(SCRIPT), "--help"]
+    loaded = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT, check=True).stderr
+    heavy = {name for name in ("gfal2", "requests", "tqdm") if re.search(rf"\| +{name}$", loaded, re.MULTILINE)}
+    bare = done["bare Python"]
+    return "\none after the other:\n\n" + table(done, {str(folder): "DIR", f"{SCRIPT.parent}/": ""}) + goals(
+        Goal("--help, as bare Python", ratio(done["gridsync"], bare), 4, at_most=True),
+        Goal("TAB, as bare Python", ratio(done["TAB in bash"], bare), 4, at_most=True),
+        Goal("of gfal2, requests and tqdm are loaded", len(heavy), 0, at_most=True),
+    )  # fmt: skip
+
+
+def offers(place: Path) -> None:
+    if set((said := (place / "said").read_text()).split()) != {"--inc=", "--input_dir="}:
+        raise Refused(f"TAB offers {said}")
+
+
+def nothing_to_do(site: Site, folder: Path) -> str:
+    """--start on a complete catalog of 100,000 and of 1,000,000 rows"""
+    text, all_goals, seconds = "", [], []
+    for rows, megabytes in ((100_000, 120), (1_000_000, 700)):
+        work = folder / f"{rows}.work"
+        complete(Job(site, "nothing", "https://localhost:1", 4), work, rows)
+        bare = shlex.join([PYTHON, "-c", BARE, f"{work}/grid_summary.csv", f"{work}/data"])
+        done = side_by_side(
+            [
+                Side("gridsync", lambda _, work=work: tool(work, "--start --quiet"), site.env),  # type: ignore[misc]
+                Side("bare Python", lambda _, bare=bare: bare, site.env),  # type: ignore[misc]
+            ],
+            folder / str(rows),
+        )
+        text += f"\n{rows:,} rows:\n\n" + table(done, short(site))
+        gridsync = done["gridsync"]
+        seconds.append(gridsync.seconds / rows)
+        peak = max(run.memory for run in gridsync.runs)
+        all_goals += [
+            Goal(f"{rows:,} rows: as bare Python", ratio(gridsync, done["bare Python"]), 4, at_most=True),
+            Goal(f"{rows:,} rows: peak MB", peak, megabytes, at_most=True),
+        ]
+    linear = Goal("a row of 1,000,000, as one of 100,000", seconds[1] / seconds[0], 1.2, at_most=True)
+    return text + goals(*all_goals, linear)
+
+
+def complete(job: Job, work: Path, rows: int) -> None:
+    """A work folder with a catalog of files of one byte, and these."""
+    conf(job, work, work / "data")
+    lines = ["path,size,mtime,checksum,locality,downloaded,verified,request,site,error"]
+    for number in range(rows):
+        path = f"{job.name}/{number // 500:04d}/{number % 500:03d}.cdat"
+        here = f"{work}/data/{path}"
+        if number % 500 == 0:
+            os.makedirs(os.path.dirname(here))
+        with open(here, "wb", buffering=0) as file:
+            file.write(b"x")
+        os.utime(here, (1433851200, 1433851200))
+        lines.append(f"{path},1,2015-06-09T12:00:00Z,adler32:00790079,ONLINE,yes,adler32,,BENCH,")
+    (work / "grid_summary.csv").write_text("\n".join([*lines, ""]))

@@ -1,0 +1,170 @@
+"""The rows about copies: of small files, of large ones, of both, far and near, and the memory that many take."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.measure import LIMIT, PART, Failed, Goal, Runs, Side, best, goals, ratio, side_by_side, table
+from bench.relay import Relay
+from bench.site import Site
+from bench.tools import CHECKSUM, PYTHON, SCRIPT, TOOLS, Job, copying, fresh, refuse_unless_same, work_of
+
+
+def sides(job: Job, *tools: str) -> list[Side]:
+    return [copying(tool, job) for tool in ("gridsync", *tools)]
+
+
+def short(site: Site) -> dict[str, str]:
+    """Names for places that are others at each run."""
+    return {site.proxy: "PROXY", site.ca: "CA", str(site.folder): "DIR", f"{SCRIPT.parent}/": ""}
+
+
+def times(done: dict[str, Runs], peer: str = "") -> float:
+    """How many times as long a peer takes; the best, if none is named."""
+    return ratio(done[peer] if peer else best(done), done["gridsync"])
+
+
+def requests(line: str, site: Site, folder: Path) -> int:
+    """How many requests gridsync makes; TLS hides them from others, so it is asked itself."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{line} --debug"], env=site.env, cwd=folder, capture_output=True, text=True,
+        timeout=LIMIT, check=False,
+    )  # fmt: skip
+    return len(re.findall(r"(?m)^[A-Z]+ https://\S+ -> \d+", done.stderr))
+
+
+def small(site: Site, folder: Path) -> str:
+    """2,000 files of 20 kB, over 4 and over 16 connections"""
+    text, all_goals = "", []
+    for files, bound in ((4, 1.2), (16, 1.1)):
+        job = Job(site, "small", site.xrootd.url, files)
+        done = side_by_side(sides(job, "aria2c", "curl", "rclone", "gfal-copy", "xrdcp"), folder / str(files))
+        text += f"\n{files} connections (xrdcp: 4 at the most):\n\n" + table(done, short(site))
+        all_goals.append(Goal(f"{files} connections: times the best peer, {best(done).side.name}", times(done), bound))
+        all_goals += [
+            Goal(f"{files} connections: times {peer}", times(done, peer), 10) for peer in ("gfal-copy", "rclone")
+        ]
+    return text + goals(*all_goals)
+
+
+def small_far(site: Site, folder: Path) -> str:
+    """2,000 files of 20 kB, a round trip of 30 ms, 16 connections"""
+    files = 16
+    with Relay(port_of(site), delay=0.03) as relay:
+        job = Job(site, "small", f"https://localhost:{relay.port}", files)
+        done = side_by_side(sides(job, "aria2c", "curl", "rclone"), folder)
+        (folder / "counted").mkdir()
+        fresh(job, folder / "counted")
+        asked = requests(TOOLS["gridsync"].command(job, folder / "counted"), site, folder)
+        refuse_unless_same(job, folder / "counted", "gridsync")
+    return f"\n{files} connections:\n\n" + table(done, short(site)) + goals(
+        Goal(f"times the best peer, {best(done).side.name}", times(done), 1.0),
+        Goal("requests for each file", asked / len(job.paths()), 1.0, at_most=True),
+    )  # fmt: skip
+
+
+def large(site: Site, folder: Path) -> str:
+    """one file of 2 GiB"""
+    one, four = Job(site, "large", site.xrootd.url, 1), Job(site, "large", site.xrootd.url, 1, 4)
+    alone = side_by_side(sides(one, "curl", "rclone", "davix-get", "gfal-copy", "xrdcp", "xrdcp --cksum"), folder / "1")
+    text = "\n1 connection:\n\n" + table(alone, short(site))
+    split = side_by_side(sides(four, "aria2c", "rclone"), folder / "4")
+    text += "\n4 connections:\n\n" + table(split, short(site))
+    lean = min(
+        (some for name, some in alone.items() if name != "gridsync" and TOOLS[name].verifies == CHECKSUM),
+        key=lambda some: some.cpu,
+    )
+    return text + goals(
+        Goal("1 connection: times curl", times(alone, "curl"), 1.5),
+        Goal("4 connections: times aria2c", times(split, "aria2c"), 1.5),
+        Goal(f"1 connection: times the fastest of all, {best(alone).side.name}", times(alone), 1.0),
+        Goal(f"4 connections: times the fastest of all, {best(split).side.name}", times(split), 1.0),
+        Goal(
+            f"CPU seconds, as those of the leanest that verifies, {lean.side.name}",
+            alone["gridsync"].cpu / lean.cpu, 1.3, at_most=True,
+        ),
+    )  # fmt: skip
+
+
+def large_far(site: Site, folder: Path) -> str:
+    """one file of 1 GiB, a round trip of 30 ms, each connection held to 20 MB/s"""
+    with Relay(port_of(site), delay=0.03, rate=20e6) as relay:
+        job = Job(site, "far", f"https://localhost:{relay.port}", 1)
+        streams = {number: f"{number} streams" if number > 1 else "1 stream" for number in (1, 4, 8)}
+        compared = [copying("gridsync", job._replace(streams=number), name) for number, name in streams.items()]
+        done = side_by_side(compared, folder, warm=False)
+        relayed = relay.cpu
+    seconds = sum(run.seconds for some in done.values() for run in some.runs)
+    one = done[streams[1]]
+    return (
+        "\ngridsync alone:\n\n" + table(done, short(site))
+        + f"\nThe relay took {relayed / seconds:.0%} of a processor.\n"
+        + goals(
+            Goal("4 streams: times as fast as 1", ratio(one, done[streams[4]]), 3.8),
+            Goal("8 streams: times as fast as 1", ratio(one, done[streams[8]]), 7.4),
+        )
+    )  # fmt: skip
+
+
+def mixed(site: Site, folder: Path) -> str:
+    """200 files of 80 kB, 20 of 60 MB, 2 of 500 MB; 4 at once in 4 streams each"""
+    job = Job(site, "mixed", site.xrootd.url, 4, 4)
+    compared = [*sides(job, "aria2c", "rclone"), copying("curl", job._replace(files=16, streams=1))]
+    done = side_by_side(compared, folder)
+    return "\n16 connections:\n\n" + table(done, short(site)) + goals(
+        Goal(f"times the best peer, {best(done).side.name}", times(done), 1.0)
+    )  # fmt: skip
+
+
+def gfal2(site: Site, folder: Path) -> str:
+    """small (1/20 of it) and large through ENGINE = gfal2, and gfal-copy with as many processes"""
+    text, all_goals = "", []
+    for files, job in (
+        (4, Job(site, "small", site.xrootd.url, 4, part=PART, engine="gfal2")),
+        (1, Job(site, "large", site.xrootd.url, 1, engine="gfal2")),
+    ):
+        done = side_by_side(sides(job, "gfal-copy"), folder / job.name)
+        text += f"\n{job.name}, {files} at once:\n\n" + table(done, short(site))
+        all_goals.append(Goal(f"{job.name}: times gfal-copy", times(done), 1.0))
+    return text + goals(*all_goals)
+
+
+def memory(site: Site, folder: Path) -> str:
+    """100,000 files of 1 kB with 4 threads, looked at each second"""
+    job, place = Job(site, "many", site.xrootd.url, 4), folder / "gridsync"
+    place.mkdir()
+    fresh(job, place)
+    began, peak, seen = time.monotonic(), 0.0, []
+    command = [PYTHON, str(SCRIPT), "--workdir", str(work_of(job, place)), "--start", "--quiet"]
+    with subprocess.Popen(command, env=site.env, cwd=folder, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            if is_now := re.search(r"VmHWM:\s+(\d+)[^$]+?VmRSS:\s+(\d+)", status):
+                peak = max(peak, int(is_now[1]) / 1024)
+                # A folder appears with the first of its files, and the files come in order.
+                seen.append((len(os.listdir(place / "many")) * 50 if seen else 0, int(is_now[2]) / 1024))
+            if time.monotonic() - began > LIMIT:
+                process.kill()
+            time.sleep(1)
+    if process.returncode:
+        raise Failed(f"status {process.returncode}: {' '.join(command)}")
+    seconds = time.monotonic() - began
+    refuse_unless_same(job, place, "gridsync")
+    tenth = len(job.paths()) // 10
+    early = next(size for files, size in seen if files >= tenth)
+    late = max(size for files, size in seen if files >= tenth)
+    at = [seen[number * (len(seen) - 1) // 10] for number in range(11)]
+    lines = ["| files begun | MB |", "|---|---|", *(f"| {files} | {size:.0f} |" for files, size in at)]
+    return f"\ngridsync alone, in {seconds:.0f} s:\n\n" + "\n".join(lines) + "\n" + goals(
+        Goal("peak MB", peak, 150, at_most=True),
+        Goal(f"the most MB after {tenth:,} files, as those then", late / early, 1.1, at_most=True),
+    )  # fmt: skip
+
+
+def port_of(site: Site) -> int:
+    return urlsplit(site.xrootd.url).port or 443

@@ -146,7 +146,7 @@ def best(done: dict[str, Runs], names: Sequence[str] = ()) -> Runs:
 
 def table(done: dict[str, Runs], short: dict[str, str]) -> str:
     """A row for each side, then the lines as they were run, with short names for places."""
-    head = "| tool | seconds, median | least to most | CPU s | peak MB | verified | times gridsync |"
+    head = "| tool | seconds, median | least to most | CPU s | peak MB | verified | times as long as gridsync |"
     lines = [head, re.sub("[^|]+", "---", head)]
     ours = next(iter(done.values()))
     for some in done.values():

@@ -38,6 +38,7 @@ fuzz: build/fuzz/done  ## what comes from outside, mutated for FUZZ_SECONDS; sto
 bench:  ## gridsync.py and its peers side by side, all rows or ROW=small; an hour
 	@tools/need $(BENCH)
 	$(PYTHON) -m bench $(ROW)
+	$(PYTHON) -m bench.summary
 
 lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid nor gfal2
 	build/lint/bin/python -m ruff check .

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.measure import LIMIT, PART, Failed, Goal, Runs, Side, best, goals, ratio, side_by_side, table
 from bench.relay import Relay
-from bench.site import Site
-from bench.tools import CHECKSUM, PYTHON, SCRIPT, TOOLS, Job, copying, fresh, refuse_unless_same, work_of
+from bench.site import EACH, Site
+from bench.tools import CHECKSUM, SCRIPT, TOOLS, Job, copying, fresh, refuse_unless_same
 
 
 def sides(job: Job, *tools: str) -> list[Side]:
@@ -118,8 +120,17 @@ def mixed(site: Site, folder: Path) -> str:
     job = Job(site, "mixed", site.xrootd.url, 4, 4)
     compared = [*sides(job, "aria2c", "rclone"), copying("curl", job._replace(files=16, streams=1))]
     done = side_by_side(compared, folder)
+    written = [0]  # bytes, from one look to the next
+
+    def look(process: Path) -> None:
+        if is_now := re.search(r"wchar: (\d+)", (process / "io").read_text()):
+            written.append(int(is_now[1]))
+
+    watched(job, folder / "watched", look, 0.02)
+    tail = 1 - written[len(written) * 9 // 10] / written[-1]
     return "\n16 connections:\n\n" + table(done, short(site)) + goals(
-        Goal(f"times as fast as the best peer, {best(done).side.name}", times(done), 1.0)
+        Goal(f"times as fast as the best peer, {best(done).side.name}", times(done), 1.0),
+        Goal("no idle tail: part of the bytes that comes in the last tenth of the time", tail, 0.05),
     )  # fmt: skip
 
 
@@ -139,23 +150,16 @@ def gfal2(site: Site, folder: Path) -> str:
 def memory(site: Site, folder: Path) -> str:
     """100,000 files of 1 kB with 4 threads, looked at each second"""
     job, place = Job(site, "many", site.xrootd.url, 4), folder / "gridsync"
-    place.mkdir()
-    fresh(job, place)
-    began, peak, seen = time.monotonic(), 0.0, []
-    command = [PYTHON, str(SCRIPT), "--workdir", str(work_of(job, place)), "--start", "--quiet"]
-    with subprocess.Popen(command, env=site.env, cwd=folder, stdin=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            if is_now := re.search(r"VmHWM:\s+(\d+)[^$]+?VmRSS:\s+(\d+)", status):
-                peak = max(peak, int(is_now[1]) / 1024)
-                # A folder appears with the first of its files, and the files come in order.
-                seen.append((len(list(place.glob("many/*"))) * 50, int(is_now[2]) / 1024))
-            if time.monotonic() - began > LIMIT:
-                process.kill()
-            time.sleep(1)
-    if process.returncode:
-        raise Failed(f"status {process.returncode}: {' '.join(command)}")
-    seconds = time.monotonic() - began
+    peak, seen = 0.0, []
+
+    def look(process: Path) -> None:
+        nonlocal peak
+        if is_now := re.search(r"VmHWM:\s+(\d+)[^$]+?VmRSS:\s+(\d+)", (process / "status").read_text()):
+            peak = max(peak, int(is_now[1]) / 1024)
+            # A folder appears with the first of its files, and the files come in order.
+            seen.append((len(list(place.glob("many/*"))) * EACH["many"], int(is_now[2]) / 1024))
+
+    seconds = watched(job, place, look, 1.0)
     refuse_unless_same(job, place, "gridsync")
     tenth = len(job.paths()) // 10
     early = next(size for files, size in seen if files >= tenth)
@@ -166,6 +170,23 @@ def memory(site: Site, folder: Path) -> str:
         Goal("peak MB", peak, 150, at_most=True),
         Goal(f"the most MB after {tenth:,} files, times those then", late / early, 1.1, at_most=True),
     )  # fmt: skip
+
+
+def watched(job: Job, place: Path, look: Callable[[Path], None], every: float) -> float:
+    """Copy with gridsync, and look at its folder in /proc every so many seconds; how long it took."""
+    place.mkdir()
+    fresh(job, place)
+    began = time.monotonic()
+    command = shlex.split(TOOLS["gridsync"].command(job, place))
+    with subprocess.Popen(command, env=job.site.env, cwd=place, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            look(Path(f"/proc/{process.pid}"))
+            if time.monotonic() - began > LIMIT:
+                process.kill()
+            time.sleep(every)
+    if process.returncode:
+        raise Failed(f"status {process.returncode}: {shlex.join(command)}")
+    return time.monotonic() - began
 
 
 def port_of(site: Site) -> int:

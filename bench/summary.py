@@ -1,0 +1,69 @@
+"""The table of README.md, from RESULTS.md: `python3 -m bench.summary` writes it anew, between two comments."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import NamedTuple
+
+from bench.tools import CHECKSUM, SCRIPT
+
+README = SCRIPT.with_name("README.md")
+RESULTS = SCRIPT.with_name("bench") / "RESULTS.md"
+BETWEEN = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
+SHOWN = {  # row and the words above its table: what a physicist calls it
+    ("small", "4 connections"): "2,000 files of 20 kB, 4 at once",
+    ("small", "16 connections"): "the same, 16 at once",
+    ("small-far", "16 connections"): "the same over a line of 30 ms",
+    ("large", "1 connection"): "a file of 2 GiB",
+    ("large", "4 connections"): "the same in 4 streams",
+    ("mixed", "16 connections"): "222 files, small to 500 MB; 2.4 GB",
+    ("walk", "4 connections"): "a listing of 100,000 files, 10 ms",
+    ("status", "one after the other"): "where 10,000 files on tape are",
+}
+
+
+class Line(NamedTuple):
+    """What a table says of a tool."""
+
+    tool: str
+    seconds: float
+    verified: str
+
+
+def lines(results: str, row: str, words: str) -> list[Line]:
+    """A table of RESULTS.md: that of a row below some words."""
+    found = re.search(rf"(?ms)^## {row}:.*?^{words}[^\n]*:\n\n[^\n]+\n[^\n]+\n((?:\|[^\n]+\n)+)", results)
+    if not found or "\n## " in found[0]:
+        return []
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()]
+    return [Line(cell[0], float(cell[1]), cell[5]) for cell in cells]
+
+
+def summary(results: str) -> str:
+    text, verifying = "| seconds | gridsync.py | others, the fastest first |\n|---|---|---|\n", set()
+    for (row, words), what in SHOWN.items():
+        ours, *peers = lines(results, row, words) or [None]
+        if ours:
+            verifying |= {line.tool for line in peers if line.verified == CHECKSUM}
+            peers.sort(key=lambda line: line.seconds)
+            others = ", ".join(f"{line.tool} {line.seconds:.3g}" for line in peers)
+            text += f"| {what} | **{ours.seconds:.3g}** | {others} |\n"
+    also = f", and so do {' and '.join(sorted(verifying))}; the others do not" if verifying else ""
+    return (
+        f"{text}\ngridsync.py verifies each file by its checksum{also}. Measured by `make bench`: bench/RESULTS.md.\n"
+    )
+
+
+def main() -> int:
+    readme = README.read_text(encoding="utf-8")
+    table = summary(RESULTS.read_text(encoding="utf-8"))
+    if not BETWEEN.search(readme):
+        print(f"README.md has no <!-- bench --> and <!-- /bench -->; between them there would be:\n\n{table}")
+        return 0
+    README.write_text(BETWEEN.sub(lambda _: table, readme), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -144,6 +144,11 @@ def best(done: dict[str, Runs], names: Sequence[str] = ()) -> Runs:
     return min((done[name] for name in names or list(done)[1:]), key=lambda some: some.seconds)
 
 
+def figure(number: float, digits: int = 3) -> str:
+    """So many digits, more for large numbers; never as 1e+03."""
+    return f"{number:.0f}" if number >= 1000 else f"{number:.{digits}g}"
+
+
 def table(done: dict[str, Runs], short: dict[str, str]) -> str:
     """A row for each side, then the lines as they were run, with short names for places."""
     head = "| tool | seconds, median | least to most | CPU s | peak MB | verified | times as long as gridsync |"
@@ -151,11 +156,11 @@ def table(done: dict[str, Runs], short: dict[str, str]) -> str:
     ours = next(iter(done.values()))
     for some in done.values():
         seconds = [run.seconds for run in some.runs]
-        spread = f"{min(seconds):.3g} to {max(seconds):.3g}"
+        spread = f"{figure(min(seconds))} to {figure(max(seconds))}"
         if some.scale > 1:
             spread = f"once, 1/{some.scale} of the work, scaled"
         lines.append(
-            f"| {some.side.name} | {some.seconds:.3g} | {spread} | {some.cpu:.3g} "
+            f"| {some.side.name} | {figure(some.seconds)} | {spread} | {figure(some.cpu)} "
             f"| {median(run.memory for run in some.runs):.0f} | {some.side.verifies} | {ratio(some, ours):.2f} |"
         )
     commands = ["", *(f"    {some.runs[-1].line}" for some in done.values()), ""]
@@ -176,7 +181,8 @@ class Goal(NamedTuple):
     def row(self) -> str:
         met = self.figure <= self.bound if self.at_most else self.figure >= self.bound
         bound = f"{'≤' if self.at_most else '≥'} {self.bound:g}"
-        return f"| {self.what} | {bound} | {self.figure:.3g} | {'reached' if met else '**not reached**'} |"
+        # A digit more than the bounds have, or 3.799 would seem to be 3.8.
+        return f"| {self.what} | {bound} | {figure(self.figure, 4)} | {'reached' if met else '**not reached**'} |"
 
 
 def goals(*some: Goal) -> str:

@@ -6,6 +6,7 @@ import re
 import sys
 from typing import NamedTuple
 
+from bench.measure import figure
 from bench.tools import CHECKSUM, SCRIPT
 
 README = SCRIPT.with_name("README.md")
@@ -47,8 +48,8 @@ def summary(results: str) -> str:
         if ours:
             verifying |= {line.tool for line in peers if line.verified == CHECKSUM}
             peers.sort(key=lambda line: line.seconds)
-            others = ", ".join(f"{line.tool} {line.seconds:.3g}" for line in peers)
-            text += f"| {what} | **{ours.seconds:.3g}** | {others} |\n"
+            others = ", ".join(f"{line.tool} {figure(line.seconds)}" for line in peers)
+            text += f"| {what} | **{figure(ours.seconds)}** | {others} |\n"
     also = f", and so do {' and '.join(sorted(verifying))}; the others do not" if verifying else ""
     return (
         f"{text}\ngridsync.py verifies each file by its checksum{also}. Measured by `make bench`: bench/RESULTS.md.\n"

@@ -86,7 +86,7 @@ def walk(site: Site, folder: Path) -> str:
     return "\n4 connections:\n\n" + table(done, short(site)) + goals(
         Goal("times as fast as rclone lsf", times(done, "rclone"), 1.0),
         Goal("times as fast as gfal-ls, a process for each folder", times(done, "gfal-ls"), 3.0),
-        Goal("requests for each folder", asked / (len(folders) + 1), 1.0, at_most=True),
+        Goal("requests for each folder", asked.total() / (len(folders) + 1), 1.0, at_most=True),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,13 +31,13 @@ def times(done: dict[str, Runs], peer: str = "") -> float:
     return ratio(done[peer] if peer else best(done), done["gridsync"])
 
 
-def requests(line: str, site: Site, folder: Path) -> int:
-    """How many requests gridsync makes; TLS hides them from others, so it is asked itself."""
+def requests(line: str, site: Site, folder: Path) -> Counter[str]:
+    """How many requests of each method gridsync makes; TLS hides them from others, so it is asked itself."""
     done = subprocess.run(
         ["/bin/sh", "-c", f"{line} --debug"], env=site.env, cwd=folder, capture_output=True, text=True,
         timeout=LIMIT, check=False,
     )  # fmt: skip
-    return len(re.findall(r"(?m)^[A-Z]+ https://\S+ -> \d+", done.stderr))
+    return Counter(re.findall(r"(?m)^([A-Z]+) https://\S+ -> \d+", done.stderr))
 
 
 def small(site: Site, folder: Path) -> str:
@@ -66,9 +67,11 @@ def small_far(site: Site, folder: Path) -> str:
         fresh(job, folder / "counted")
         asked = requests(TOOLS["gridsync"].command(job, folder / "counted"), site, folder)
         refuse_unless_same(job, folder / "counted", "gridsync")
-    return f"\n{files} connections:\n\n" + table(done, short(site)) + goals(
+    others = ", ".join(f"{count} {method}" for method, count in asked.items() if method != "GET") or "none"
+    text = f"\n{files} connections:\n\n" + table(done, short(site)) + f"\nRequests other than GET: {others}.\n"
+    return text + goals(
         Goal(f"times as fast as the best peer, {best(done).side.name}", times(done), 1.0),
-        Goal("requests for each file", asked / len(job.paths()), 1.0, at_most=True),
+        Goal("GETs for each file", asked["GET"] / len(job.paths()), 1.0, at_most=True),
     )  # fmt: skip
 
 

@@ -51,9 +51,8 @@ def summary(results: str) -> str:
             others = ", ".join(f"{line.tool} {figure(line.seconds)}" for line in peers)
             text += f"| {what} | **{figure(ours.seconds)}** | {others} |\n"
     also = f", and so do {' and '.join(sorted(verifying))}; the others do not" if verifying else ""
-    return (
-        f"{text}\ngridsync.py verifies each file by its checksum{also}. Measured by `make bench`: bench/RESULTS.md.\n"
-    )
+    said = f"gridsync.py verifies each file by its checksum{also}."
+    return f"{text}\n{said} [Measured](bench/RESULTS.md) by `make bench`.\n"
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -73,6 +74,7 @@ def main(names: list[str]) -> int:
     names = names or list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
         raise SystemExit(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end, and what was written goes
     done, status = sections(), 0
     with Site({which for name in names for which in ROWS[name].sets}) as site:
         for name in names:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import socket
 from collections import deque
 from pathlib import Path
@@ -122,4 +123,5 @@ async def _serve(listener: socket.socket, target: int, delay: float, rate: float
 
 
 def _served(listener: socket.socket, target: int, delay: float, rate: float) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     asyncio.run(_serve(listener, target, delay, rate))

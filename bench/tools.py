@@ -142,7 +142,7 @@ TOOLS = {
     "aria2c": Tool(aria2c, "aria2c --version | head -1", "nothing"),
     "rclone": Tool(rclone, "rclone version | head -1", "size"),
     "gfal-copy": Tool(gfal_copy, "gfal-copy --version | head -1", CHECKSUM),
-    "davix-get": Tool(davix_get, "davix-get --version | head -1", "nothing"),
+    "davix-get": Tool(davix_get, "echo davix-get $(davix-get --version | head -1)", "nothing"),
     "xrdcp": Tool(xrdcp, "echo xrdcp $(xrdcp --version 2>&1)", "nothing"),
     "xrdcp --cksum": Tool(xrdcp_verified, "", CHECKSUM),
 }

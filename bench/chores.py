@@ -26,8 +26,8 @@ STAGED, ASKED = 10_000, 50  # files; gfal-xattr is asked for so many of them
 SOON = 0.8  # seconds; the shortest interval between two polls of a request
 # What a program can't do without that looks whether all of a catalog is here.
 BARE = (
-    "import csv, os, sys; [os.stat(os.path.join(sys.argv[2], row[0])) "
-    "for row in csv.reader(open(sys.argv[1], newline='')) if row[0] != 'path']"
+    "import csv, os, sys; any(os.stat(os.path.join(sys.argv[2], row[0])) is None "
+    "for row in csv.reader(open(sys.argv[1], newline='')) if row[0] != 'path')"
 )
 COMPLETION = SCRIPT.with_name("do_grid_completion.sh")
 TAB = "COMP_LINE='gridsync.py --in' COMP_POINT=16; _gridsync_bash gridsync.py --in gridsync.py; echo ${COMPREPLY[*]}"

@@ -37,6 +37,7 @@ class Site:
         mask = os.umask(0o022)
         self.folder.chmod(0o755)
         self.pki.create()
+        self.source("").mkdir(parents=True)
         for name in self.sets:
             self._plant(name)
         self.xrootd.start()

@@ -160,13 +160,14 @@ def copying(tool: str, job: Job, name: str = "") -> Side:
 
     def check(folder: Path) -> None:
         refuse_unless_same(job, folder, name or tool)
-        if sum(SETS[job.name]) > 500 * MB:  # small files stay to the end: bench/README.md says why
+        if writes:  # small files stay to the end: bench/README.md says why
             shutil.rmtree(folder)
 
+    writes = sum(SETS[job.name]) if sum(SETS[job.name]) > 500 * MB else 0
     part = None
     if tool != "gridsync" and job.part == 1 and len(job.paths()) >= PART * 5:
         part = copying(tool, job._replace(part=PART), name)
-    return Side(name or tool, command, job.site.env, before, check, TOOLS[tool].verifies, part)
+    return Side(name or tool, command, job.site.env, before, check, TOOLS[tool].verifies, part, writes=writes)
 
 
 def refuse_unless_same(job: Job, folder: Path, tool: str) -> None:

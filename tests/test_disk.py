@@ -20,6 +20,7 @@ from gridsync import (
     Locality,
     PartFile,
     Row,
+    adler_maker,
     checksum_of,
     disk_error,
     local_path,
@@ -155,6 +156,24 @@ def test_a_part_file_never_writes_through_a_link(tmp_path):
     with pytest.raises(FileError), part_of(tmp_path / "a", 8, "size"):
         pass
     assert (tmp_path / "target").read_bytes() == b"precious"
+
+
+def test_adler32_is_that_of_zlib_whatever_makes_it(monkeypatch):
+    def absent(name: str) -> None:
+        raise OSError(name)
+
+    data = os.urandom(300_001)
+    pieces = [data[:1], memoryview(bytearray(data[1:200_000])), memoryview(data)[200_000:], memoryview(bytearray())]
+    for missing in (False, True):
+        if missing:
+            monkeypatch.setattr("ctypes.CDLL", absent)
+        adler_maker.cache_clear()
+        assert (adler_maker() is zlib.adler32) == missing  # libdeflate is there in the tests
+        checksum = Checksum("adler32")
+        for piece in pieces:
+            checksum.update(piece)
+        assert checksum.text() == f"adler32:{zlib.adler32(data):08x}"
+    adler_maker.cache_clear()
 
 
 @pytest.mark.parametrize("sizes", [(0, 5), (5, 0), (1, 1), (70_000, 3), (3, 70_000), (1 << 20, 1 << 20)])

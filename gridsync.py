@@ -2261,7 +2261,8 @@ class HttpStorage:
 # pin is to last, say where many files are in one request, keep a proxy from hosts that a redirect names, and end a
 # read that hangs before OPERATION_TIMEOUT, which also limits every open file as a whole.
 
-PIECE = 4 << 20  # bytes of one read
+PIECE = 4 << 20  # bytes of one read, which is a request
+STREAMED = 256 << 10  # the same of an https file from its beginning, which comes in one request; more is slower
 NOT_YET = 11  # EAGAIN, of a file that is still on tape
 UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
 POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
@@ -2423,9 +2424,10 @@ class Gfal2Storage:
             with self.errors(url):
                 if file is None or time.monotonic() - opened > self.timeout / 2:
                     file, opened = self.context().open(url, "r"), time.monotonic()
+                    piece = STREAMED if self.is_web and not at else PIECE
                     if at:
                         file.lseek(at, os.SEEK_SET)
-                data: bytes = file.read_bytes(min(PIECE, stop - at))
+                data: bytes = file.read_bytes(min(piece, stop - at))
             if not data:
                 return
             at += len(data)

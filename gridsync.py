@@ -1755,15 +1755,15 @@ class Line(NamedTuple):
 class Answer:
     """A response whose errors are GridErrors."""
 
-    def __init__(self, line: Line, response: http.client.HTTPResponse, url: str, silence: int):
+    def __init__(self, line: Line, url: str, first_byte: int, silence: int):
         self.line: Line | None = line
-        self.response = response
+        self.socket = line.connection.sock  # of an answer that is the connection's last, http.client would forget it
+        self.socket.settimeout(first_byte)
+        self.response = line.connection.getresponse()
+        self.socket.settimeout(silence)
         self.url = url
-        self.status = response.status
+        self.status = self.response.status
         self.beginning: bytes | None = None  # of a drained body
-        self.socket = line.connection.sock
-        if self.socket is not None:
-            self.socket.settimeout(silence)
 
     def header(self, name: str) -> str:
         """A header, or empty."""
@@ -1811,9 +1811,8 @@ class Answer:
         """End the connection under a thread that reads from it."""
         import socket
 
-        if self.socket is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would pull the rug from the reader
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would pull the rug from the reader
 
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
@@ -1924,8 +1923,7 @@ class Http:
             line = self.line(url)
             target = urlsplit(url)._replace(scheme="", netloc="").geturl()
             line.connection.request(method, target, data or None, headers)
-            line.connection.sock.settimeout(self.site.first_byte)
-            answer = Answer(line, line.connection.getresponse(), url, self.site.silence)
+            answer = Answer(line, url, self.site.first_byte, self.site.silence)
         except (OSError, ValueError, http.client.HTTPException) as error:
             if line is not None:
                 line.connection.close()

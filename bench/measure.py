@@ -138,7 +138,9 @@ def side_by_side(sides: Sequence[Side], folder: Path, rounds: int = ROUNDS, warm
     ours, *peers = sides
     done = {side.name: Runs(side, []) for side in sides}
     for number in range(0 if warm else 1, rounds + 1):
-        for side in (ours, *(peers if number % 2 else reversed(peers))):
+        order = [ours, *(peers if number % 2 else reversed(peers))]
+        turn = number % len(order) if number > 1 else 0  # at first ours, whose time says who is slow; then each in turn
+        for side in order[turn:] + order[:turn]:
             if done[side.name].scale > 1:
                 continue
             if number < 2 and side.part and not done[side.name].runs:

@@ -3582,7 +3582,8 @@ class Run:
 
 def here(run: Run, row: Row) -> LocalFile | None:
     """What is here under a file's name."""
-    return local_file(os.path.join(run.settings.output_dir, row.path))
+    folder = run.settings.output_dir
+    return local_file(f"{folder}{'' if folder.endswith('/') else '/'}{row.path}")  # os.path.join takes as long as lstat
 
 
 def copied(run: Run, rows: list[Row]) -> list[Row]:
@@ -4494,8 +4495,11 @@ def do_start(run: Run) -> int:
     run.announce_end()
     if copied(run, run.rows()) and not run.wishes.dry_run:
         check_folder(run)  # before any of them is looked for in vain
-    located(run, [row for row in reconciled(run) if overwrite or not row.downloaded])
-    plan = plan_copies(run.rows(), lambda row: here(run, row), overwrite, run.wishes.force)
+    rows = reconciled(run)
+    if wanted := [row for row in rows if overwrite or not row.downloaded]:
+        located(run, wanted)
+        rows = run.rows()
+    plan = plan_copies(rows, lambda row: here(run, row), overwrite, run.wishes.force)
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(folder))
         return 0

@@ -1746,10 +1746,11 @@ class Line(NamedTuple):
         """Whether the server has ended it: nothing else is to be read before a request."""
         import select
 
+        if self.connection.sock is None:
+            return True
         poll = select.poll()
-        if self.connection.sock is not None:
-            poll.register(self.connection.sock, select.POLLIN)
-        return self.connection.sock is None or bool(poll.poll(0))
+        poll.register(self.connection.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class Answer:
@@ -2210,11 +2211,11 @@ class HttpStorage:
                     continue
                 except DoorError as error:
                     failure = failure or error  # what others tell is good all the same
-                else:
-                    for entry in entries:
-                        # No tape service and no word from the door: then it has disk alone.
-                        known = entry.locality is not Locality.UNKNOWN
-                        found[entry.path] = entry.locality if known else Locality.ONLINE
+                    continue
+                for entry in entries:
+                    # No tape service and no word from the door: then it has disk alone.
+                    known = entry.locality is not Locality.UNKNOWN
+                    found[entry.path] = entry.locality if known else Locality.ONLINE
         if failure and not found:
             raise failure
         return {path: found[path] for path in paths if path in found}
@@ -3583,7 +3584,7 @@ class Run:
 def here(run: Run, row: Row) -> LocalFile | None:
     """What is here under a file's name."""
     folder = run.settings.output_dir
-    return local_file(f"{folder}{'' if folder.endswith('/') else '/'}{row.path}")  # os.path.join takes as long as lstat
+    return local_file(folder + "/" * (not folder.endswith("/")) + row.path)  # os.path.join takes half of lstat's time
 
 
 def copied(run: Run, rows: list[Row]) -> list[Row]:

@@ -265,7 +265,7 @@ class Scope(NamedTuple):
             return False
         if self.include and not any(pattern.search(path) for pattern in self.include):
             return False
-        return not any(pattern.search(path) for pattern in self.exclude)
+        return not (self.exclude and any(pattern.search(path) for pattern in self.exclude))
 
 
 class Staging(NamedTuple):
@@ -1363,7 +1363,7 @@ def adler_maker() -> Callable[[bytes | memoryview, int], int]:
     import ctypes
 
     try:
-        fast = ctypes.CDLL("libdeflate.so.0").libdeflate_adler32
+        fast = ctypes.PyDLL("libdeflate.so.0").libdeflate_adler32  # it is done before another thread could begin
     except (OSError, AttributeError):
         return zlib.adler32
     fast.restype, fast.argtypes = ctypes.c_uint32, [ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t]
@@ -1667,7 +1667,7 @@ class Storage(Protocol):
 
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
-LISTINGS = 4  # folders listed at once
+LISTINGS = 8  # folders listed at once
 
 # == HTTP =====================================================================
 # http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
@@ -1721,7 +1721,7 @@ CONNECTION_ERRORS = (
     Saying(r"unreachable|no route", Unreached, "no way leads to {host}; check your network", passing=True),
     Saying(r"timed out", DoorError,
            "{host} does not answer; it is overloaded, or a firewall is between", passing=True),
-    Saying(r"wrong version number|badstatusline|unknown protocol", DoorError,
+    Saying(r"wrong version number|badstatusline: (?!h|$)|unknown protocol", DoorError,
            "{host} is no https door; check SERVER in Grid.conf, scheme and port too"),
     Saying(r"ssl|eof occurred", DoorError,
            "{host} ended the TLS handshake; is your proxy valid (--proxy_status)?", passing=True),
@@ -2862,10 +2862,9 @@ class Report:
         more += [("STREAMS", str(settings.streams)), ("VO", settings.vo)]
         self.put(configuration=dict(rows + more))
         rows += more if self.verbose else []
-        self.line("********************************")
-        self.line("** GridDataSync configuration **")
-        self.line("********************************")
-        self.line()
+        stars = "*" * 32
+        for text in (stars, "** GridDataSync configuration **", stars, ""):
+            self.line(text)
         for name, value in rows:
             if value or name in always:
                 self.line(f"{name:<20}: {value}")
@@ -3599,18 +3598,18 @@ def copied(run: Run, rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.downloaded]
 
 
-def reconciled(run: Run) -> list[Row]:
-    """The rows of the command; those whose local file is gone, or another one, are to be copied again."""
-    rows = run.rows()
+def reconciled(run: Run, rows: list[Row]) -> list[Row]:
+    """The rows as they are now; those whose local file is gone, or another one, are to be copied again."""
     gone = [row for row in copied(run, rows) if is_gone(row, here(run, row))]
     run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
-    return run.rows() if gone else rows
+    return [run.catalog().row(row) for row in rows]
 
 
 def located(run: Run, rows: list[Row]) -> list[Row]:
     """The rows where their files are now; noted in the catalog."""
     found: dict[str, Locality] = {}
-    for some in batches(rows, MAX_QUERY):
+    is_asked = bool(rows) and run.call(run.storage().has_tape)
+    for some in batches(rows, MAX_QUERY if is_asked else len(rows)):  # one listing of each folder is enough
         found.update(run.call(run.storage().localities, [row.path for row in some]))
     rows = [run.catalog().row(row) for row in rows]  # some may have landed meanwhile
     moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
@@ -3722,7 +3721,8 @@ def told_polled(run: Run, polled: Polled) -> int:
 
 def release_copied(run: Run) -> list[GridError]:
     """Give back all pins on what is here; what went wrong was said."""
-    _, failures = release(run, [row for row in run.catalog().matching(run.scope) if row.downloaded and row.request])
+    pinned = (row for row in run.catalog().of(run.scope.site) if row.downloaded and row.request)
+    _, failures = release(run, [row for row in pinned if run.scope.holds(row.path)])
     for failure in failures:
         run.report.error(f"a pin stays, and --release will try again: {failure}")
     return failures
@@ -3730,7 +3730,7 @@ def release_copied(run: Run) -> list[GridError]:
 
 def looked_after(run: Run) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
-    rows = located(run, [row for row in reconciled(run) if not row.downloaded])
+    rows = located(run, [row for row in reconciled(run, run.rows()) if not row.downloaded])
     return told_polled(run, poll(run, [row for row in rows if row.is_staging()]))
 
 
@@ -4054,7 +4054,7 @@ class Sync:
         self.note_unread(walk)
         rows = run.catalog().matching(run.scope)
         if is_first and rows:  # and only then: whoever takes files away meanwhile wants to have them elsewhere
-            rows = reconciled(run)
+            rows = reconciled(run, run.rows())
             self.copying.pinned += [row for row in rows if row.downloaded and row.request]
         if is_first and run.wishes.overwrite:
             plan = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)
@@ -4489,20 +4489,27 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
                 raise doors_shut[-1]
 
 
+def planned(run: Run, rows: list[Row]) -> dict[Action, list[Row]]:
+    """What to do with each file. Nothing is asked of those that are here as they should be, and they are all mostly."""
+    local, overwrite, force = functools.partial(here, run), run.wishes.overwrite, run.wishes.force
+    plan = plan_copies(rows, local, overwrite, force)
+    done = plan.pop(Action.SKIP)
+    todo = reconciled(run, sorted(itertools.chain(*plan.values())))
+    located(run, [row for row in todo if overwrite or not row.downloaded])
+    plan = plan_copies(map(run.catalog().row, todo), local, overwrite, force)
+    plan[Action.SKIP] += done
+    return plan
+
+
 def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
-    overwrite = run.wishes.overwrite
-    folder = run.settings.output_dir
     run.announce_end()
-    if copied(run, run.rows()) and not run.wishes.dry_run:
+    rows = run.rows()
+    if copied(run, rows) and not run.wishes.dry_run:
         check_folder(run)  # before any of them is looked for in vain
-    rows = reconciled(run)
-    if wanted := [row for row in rows if overwrite or not row.downloaded]:
-        located(run, wanted)
-        rows = run.rows()
-    plan = plan_copies(rows, lambda row: here(run, row), overwrite, run.wishes.force)
+    plan = planned(run, rows)
     if run.wishes.dry_run:
-        run.report.would_copy(plan, free_space(folder))
+        run.report.would_copy(plan, free_space(run.settings.output_dir))
         return 0
     check_room(run, plan[Action.COPY])
     tally = Tally()
@@ -4610,6 +4617,8 @@ class Option(NamedTuple):
 
 
 DESCRIPTION = "Browse and download AGATA data from the Grid"
+PATTERNS = 'separated by ":"; %s these patterns (use none to reset)'
+TEACHER = "(check https://regexone.com/references/python for Python regex format)"
 OPTIONS = (
     Option("new_proxy", do=do_new_proxy),
     Option("proxy_status", do=do_proxy_status),
@@ -4620,19 +4629,8 @@ OPTIONS = (
     Option("ls_dir", metavar="[folder]", do=do_ls_dir),
     Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
     Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
-    Option(
-        "exc",
-        'exclude patterns separated by ":"; skip files containing these patterns (use none to reset)',
-        "patt",
-        key="EXCLUDE",
-    ),
-    Option(
-        "inc",
-        'include patterns separated by ":"; only include files matching these patterns (use none to reset) '
-        "(check https://regexone.com/references/python for Python regex format)",
-        "patt",
-        key="INCLUDE",
-    ),
+    Option("exc", f"exclude patterns {PATTERNS % 'skip files containing'}", "patt", key="EXCLUDE"),
+    Option("inc", f"include patterns {PATTERNS % 'only include files matching'} {TEACHER}", "patt", key="INCLUDE"),
     Option("build_list", do=do_build_list),
     Option("bring_online", do=do_bring_online),
     Option("check_status", do=do_check_status),

@@ -77,10 +77,10 @@ def many(listing: Listed) -> User:
     return listing.user
 
 
-def test_listing_many_folders_asks_once_for_each_and_for_four_at_a_time(listing):
+def test_listing_many_folders_asks_once_for_each_and_for_eight_at_a_time(listing):
     listed = Counter(record.path.rstrip("/") for record in listing.asked if record.method == "PROPFIND")
     assert listed == Counter(["/agata/many", *(f"/agata/many/{number:04d}" for number in range(FOLDERS))])
-    assert listing.at_once == 4
+    assert listing.at_once == 8
 
 
 def test_a_listing_of_many_files_has_each_once_and_shows_how_far_it_is(listing):
@@ -93,6 +93,15 @@ def test_a_listing_of_many_files_has_each_once_and_shows_how_far_it_is(listing):
 def test_where_many_files_are_is_asked_for_500_at_a_time(many):
     assert measured(many, "--check_status").status == 0
     assert many.grid.door.log.count(role="tape") == FILES / 500
+
+
+def test_where_many_files_are_is_seen_in_one_listing_of_each_folder_when_no_tape_service_tells(many, tmp_path):
+    user = User(many.grid, tmp_path)
+    user.set("TAPE_API", "none")
+    shutil.copy(many.folder / "listed.csv", tmp_path / "grid_summary.csv")
+    assert user("--input_dir many --exc 0000/00 --start --dry_run").status == 0  # 500 rows end within a folder
+    listed = Counter(record.path for record in many.grid.door.log.matching(method="PROPFIND"))
+    assert len(listed) == FOLDERS and set(listed.values()) == {1}
 
 
 def test_many_files_are_staged_and_released_200_at_a_time_and_none_twice(many):

@@ -24,6 +24,7 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
         (None, b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
         ("localhost", b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
         ("localhost", b"", 4, "the connection to localhost:{port} broke off"),
+        ("localhost", b"HTTP/1.", 4, "the connection to localhost:{port} broke off"),
         ("other", b"", 4, "the certificate that localhost:{port} shows is for another host; check SERVER"),
         ("future", b"", 4, "the certificate of localhost:{port} is not valid now; is this machine's clock right ("),
         ("untrusted", b"", 4, "the certificate that localhost:{port} shows is signed by no CA in"),

@@ -44,6 +44,12 @@ class Daemon:
                 start_new_session=True,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        """Of the process, which is started."""
+        assert self._process
+        return self._process.pid
+
     def is_up(self) -> bool:
         """Wait for its word; a connection proves nothing: on a taken port somebody else answers."""
         end = time.monotonic() + PATIENCE

@@ -54,6 +54,10 @@ class XRootD:
     def root_url(self) -> str:
         return f"root://localhost:{self.ports[1]}/"
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def fill(self, tree: Tree) -> None:
         """Write the files it serves."""
         tree.write(self.folder / "data", EXPORT, SPARSE_ABOVE)

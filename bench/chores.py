@@ -21,7 +21,7 @@ from bench.site import Site
 from bench.tools import PYTHON, SCRIPT, Job, conf
 from tests.grid import Grid
 
-WALKERS = 4  # folders that gridsync lists at once
+WALKERS = 8  # folders that gridsync lists at once
 STAGED, ASKED = 10_000, 50  # files; gfal-xattr is asked for so many of them
 SOON = 0.8  # seconds; the shortest interval between two polls of a request
 # What a program can't do without that looks whether all of a catalog is here.
@@ -41,7 +41,7 @@ def tool(work: Path, words: str) -> str:
 
 
 def walk(site: Site, folder: Path) -> str:
-    """a listing of 100,000 files in 2,000 folders, a round trip of 10 ms, 4 folders at once"""
+    """a listing of 100,000 files in 2,000 folders, a round trip of 10 ms, 8 folders at once"""
     paths = site.paths("many")
     folders = sorted({path.partition("/")[0] for path in paths})
     with Relay(port_of(site), delay=0.01) as relay:
@@ -83,7 +83,7 @@ def walk(site: Site, folder: Path) -> str:
         counted = folder / "counted"
         counted.mkdir()
         asked = requests(gridsync(counted).replace("--quiet", ""), site, folder)
-    return "\n4 connections:\n\n" + table(done, short(site)) + goals(
+    return f"\n{WALKERS} connections:\n\n" + table(done, short(site)) + goals(
         Goal("times as fast as rclone lsf", times(done, "rclone"), 1.0),
         Goal("times as fast as gfal-ls, a process for each folder", times(done, "gfal-ls"), 3.0),
         Goal("requests for each folder", asked.total() / (len(folders) + 1), 1.0, at_most=True),

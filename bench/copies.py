@@ -9,9 +9,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 
-from bench.measure import LIMIT, PART, Failed, Goal, Runs, Side, best, goals, ratio, side_by_side, table
+from bench.measure import (
+    LIMIT,
+    PART,
+    ROUNDS,
+    Failed,
+    Goal,
+    Runs,
+    Side,
+    best,
+    figure,
+    goals,
+    ratio,
+    side_by_side,
+    table,
+    timed,
+)  # fmt: skip
 from bench.relay import Relay
 from bench.site import EACH, Site
 from bench.tools import CHECKSUM, SCRIPT, TOOLS, Job, copying, fresh, refuse_unless_same
@@ -75,13 +91,21 @@ def small_far(site: Site, folder: Path) -> str:
     )  # fmt: skip
 
 
+def unwritten(job: Job, folder: Path) -> str:
+    """What no client can be faster than, with one connection to this server."""
+    (path,) = job.paths()
+    keys = f"--cert {job.site.proxy} --key {job.site.proxy} --cacert {job.site.ca}"
+    runs = [timed(f"curl -s -o /dev/null {keys} {job.url()}/{path}", job.site.env, folder) for _ in range(ROUNDS)]
+    return f"\nWithout writing (`curl -o /dev/null`) it takes {figure(median(run.seconds for run in runs))} s.\n"
+
+
 def large(site: Site, folder: Path) -> str:
     """one file of 2 GiB"""
     one, four = Job(site, "large", site.xrootd.url, 1), Job(site, "large", site.xrootd.url, 1, 4)
     alone = side_by_side(sides(one, "curl", "rclone", "davix-get", "gfal-copy", "xrdcp", "xrdcp --cksum"), folder / "1")
     text = "\n1 connection:\n\n" + table(alone, short(site))
     split = side_by_side(sides(four, "aria2c", "rclone"), folder / "4")
-    text += "\n4 connections:\n\n" + table(split, short(site))
+    text += "\n4 connections:\n\n" + table(split, short(site)) + unwritten(one, folder)
     lean = min(
         (some for name, some in alone.items() if name != "gridsync" and TOOLS[name].verifies == CHECKSUM),
         key=lambda some: some.cpu,

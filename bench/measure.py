@@ -45,6 +45,13 @@ class Run(NamedTuple):
     seconds: float
     cpu: float
     memory: float  # MB, of its largest process
+    server: float = 0.0  # CPU seconds that the server took meanwhile, where that is looked at
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def timed(line: str, env: dict[str, str], folder: Path, limit: float = LIMIT) -> Run:
@@ -74,13 +81,16 @@ def touch(size: int) -> None:
     A virtual machine may have given it to its host, and gets it back page by page: whatever writes first then takes up
     to three times as long.
     """
-    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        for at in range(0, size, mmap.PAGESIZE):
-            memory[at] = 1
+    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def nothing(_: Path) -> None:
     """There is nothing to do."""
+
+
+def nobody() -> float:
+    """There is no server to look at."""
+    return 0.0
 
 
 class Side(NamedTuple):
@@ -96,6 +106,7 @@ class Side(NamedTuple):
     scale: int = PART  # how much larger the whole is
     always_part: bool = False  # it is known to be slow
     writes: int = 0  # bytes, if they are many
+    server: Callable[[], float] = nobody  # CPU seconds that it has taken so far
 
     def run(self, folder: Path, number: int) -> Run:
         place = folder / f"{self.name.replace(' ', '_')}-{number}"
@@ -104,8 +115,10 @@ class Side(NamedTuple):
         line = self.command(place)
         os.sync()  # what others have written is not to be written now
         if self.writes:
-            touch(self.writes)
+            touch(2 * self.writes)  # what is given back is not what is taken first
+        before = self.server()
         run = timed(line, self.env, folder)
+        run = run._replace(server=self.server() - before)
         self.check(place)
         return run
 
@@ -169,8 +182,10 @@ def figure(number: float, digits: int = 3) -> str:
 def table(done: dict[str, Runs], short: dict[str, str]) -> str:
     """A row for each side, then the lines as they were run, with short names for places."""
     head = "| tool | seconds, median | least to most | CPU s | peak MB | verified | times as long as gridsync |"
-    lines = [head, re.sub("[^|]+", "---", head)]
     ours = next(iter(done.values()))
+    with_server = ours.side.server is not nobody
+    head += " CPU s of the server |" if with_server else ""
+    lines = [head, re.sub("[^|]+", "---", head)]
     for some in done.values():
         seconds = [run.seconds for run in some.runs]
         spread = f"{figure(min(seconds))} to {figure(max(seconds))}"
@@ -179,6 +194,7 @@ def table(done: dict[str, Runs], short: dict[str, str]) -> str:
         lines.append(
             f"| {some.side.name} | {figure(some.seconds)} | {spread} | {figure(some.cpu)} "
             f"| {median(run.memory for run in some.runs):.0f} | {some.side.verifies} | {ratio(some, ours):.2f} |"
+            + (f" {figure(median(run.server for run in some.runs) * some.scale)} |" if with_server else "")
         )
     commands = ["", *(f"    {some.runs[-1].line}" for some in done.values()), ""]
     text = "\n".join(lines + commands)

@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+from bench.measure import cpu_of
 from tests.grid.pki import Pki
 from tests.grid.xrootd import XRootD
 
@@ -66,6 +67,10 @@ class Site:
         """The files of a set, below it."""
         each = EACH.get(name, 200)
         return [f"{number // each:02d}/{number:05d}.cdat" for number in range(len(SETS[name]))]
+
+    def cpu(self) -> float:
+        """CPU seconds that the server has taken."""
+        return cpu_of(self.xrootd.pid)
 
     def restart(self) -> None:
         """A server that hangs is replaced, on another port."""

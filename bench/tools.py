@@ -167,7 +167,10 @@ def copying(tool: str, job: Job, name: str = "") -> Side:
     part = None
     if tool != "gridsync" and job.part == 1 and len(job.paths()) >= PART * 5:
         part = copying(tool, job._replace(part=PART), name)
-    return Side(name or tool, command, job.site.env, before, check, TOOLS[tool].verifies, part, writes=writes)
+    return Side(
+        name or tool, command, job.site.env, before, check, TOOLS[tool].verifies, part,
+        writes=writes, server=job.site.cpu,
+    )  # fmt: skip
 
 
 def refuse_unless_same(job: Job, folder: Path, tool: str) -> None:

@@ -4468,6 +4468,7 @@ def do_check_status(run: Run) -> int:
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
     """Copy or adopt files; a door that gives nothing at all ends it."""
     doors_shut: list[GridError] = []  # one after the other
+    too_many = min(DOORS_SHUT, len(work))
 
     def landed(outcome: Outcome) -> None:
         if outcome.done == "failed":
@@ -4482,15 +4483,19 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
         for row, action in work:
             copying.progress.expect(row)
             copying.crew.add((row, action))
+        work.clear()  # each row gives way to a new one when its file has landed
         while copying.crew.pending:
             copying.tick(TICK)
             copying.release(MAX_PATHS)
-            if len(doors_shut) >= min(DOORS_SHUT, len(work)):
+            if len(doors_shut) >= too_many:
                 raise doors_shut[-1]
 
 
-def planned(run: Run, rows: list[Row]) -> dict[Action, list[Row]]:
+def planned(run: Run) -> dict[Action, list[Row]]:
     """What to do with each file. Nothing is asked of those that are here as they should be, and they are all mostly."""
+    rows = run.rows()
+    if copied(run, rows) and not run.wishes.dry_run:
+        check_folder(run)  # before any of them is looked for in vain
     local, overwrite, force = functools.partial(here, run), run.wishes.overwrite, run.wishes.force
     plan = plan_copies(rows, local, overwrite, force)
     done = plan.pop(Action.SKIP)
@@ -4504,10 +4509,7 @@ def planned(run: Run, rows: list[Row]) -> dict[Action, list[Row]]:
 def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
     run.announce_end()
-    rows = run.rows()
-    if copied(run, rows) and not run.wishes.dry_run:
-        check_folder(run)  # before any of them is looked for in vain
-    plan = planned(run, rows)
+    plan = planned(run)
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(run.settings.output_dir))
         return 0
@@ -4523,7 +4525,7 @@ def do_start(run: Run) -> int:
             run.catalog().put([row])
             tally.count(Outcome(row, "failed"))
     plan[Action.COPY].sort(key=lambda row: -row.size)  # at the end all threads have something to do
-    work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
+    work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan.pop(action)]
     try:
         if work:
             copy_all(run, work, tally)

@@ -27,7 +27,7 @@ from bench.measure import (
     side_by_side,
     table,
     timed,
-)  # fmt: skip
+)
 from bench.relay import Relay
 from bench.site import EACH, Site
 from bench.tools import CHECKSUM, SCRIPT, TOOLS, Job, copying, fresh, refuse_unless_same

@@ -52,7 +52,7 @@ def summary(results: str) -> str:
             text += f"| {what} | **{figure(ours.seconds)}** | {others} |\n"
     also = f", and so do {' and '.join(sorted(verifying))}; the others do not" if verifying else ""
     said = f"gridsync.py verifies each file by its checksum{also}."
-    return f"{text}\n{said} [Measured](bench/RESULTS.md) by `make bench`.\n"
+    return f"{text}\n{said}\n[Measured](bench/RESULTS.md) by `make bench`.\n"
 
 
 def main() -> int:

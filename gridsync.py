@@ -4492,7 +4492,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
 
 
 def planned(run: Run) -> dict[Action, list[Row]]:
-    """What to do with each file. Nothing is asked of those that are here as they should be, and they are all mostly."""
+    """What to do with each file; the site is asked only of those that are not here as they should be."""
     rows = run.rows()
     if copied(run, rows) and not run.wishes.dry_run:
         check_folder(run)  # before any of them is looked for in vain

@@ -1363,7 +1363,7 @@ def adler_maker() -> Callable[[bytes | memoryview, int], int]:
     import ctypes
 
     try:
-        fast = ctypes.PyDLL("libdeflate.so.0").libdeflate_adler32  # it is done before another thread could begin
+        fast = ctypes.PyDLL("libdeflate.so.0").libdeflate_adler32  # PyDLL keeps Python's lock
     except (OSError, AttributeError):
         return zlib.adler32
     fast.restype, fast.argtypes = ctypes.c_uint32, [ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t]
@@ -4054,7 +4054,7 @@ class Sync:
         self.note_unread(walk)
         rows = run.catalog().matching(run.scope)
         if is_first and rows:  # and only then: whoever takes files away meanwhile wants to have them elsewhere
-            rows = reconciled(run, run.rows())
+            rows = reconciled(run, rows)
             self.copying.pinned += [row for row in rows if row.downloaded and row.request]
         if is_first and run.wishes.overwrite:
             plan = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)
@@ -4468,7 +4468,7 @@ def do_check_status(run: Run) -> int:
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
     """Copy or adopt files; a door that gives nothing at all ends it."""
     doors_shut: list[GridError] = []  # one after the other
-    too_many = min(DOORS_SHUT, len(work))
+    enough = min(DOORS_SHUT, len(work))
 
     def landed(outcome: Outcome) -> None:
         if outcome.done == "failed":
@@ -4483,11 +4483,11 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
         for row, action in work:
             copying.progress.expect(row)
             copying.crew.add((row, action))
-        work.clear()  # each row gives way to a new one when its file has landed
+        work.clear()  # else it would keep the rows as they were, beside what becomes of them
         while copying.crew.pending:
             copying.tick(TICK)
             copying.release(MAX_PATHS)
-            if len(doors_shut) >= too_many:
+            if len(doors_shut) >= enough:
                 raise doors_shut[-1]
 
 
@@ -4620,7 +4620,7 @@ class Option(NamedTuple):
 
 DESCRIPTION = "Browse and download AGATA data from the Grid"
 PATTERNS = 'separated by ":"; %s these patterns (use none to reset)'
-TEACHER = "(check https://regexone.com/references/python for Python regex format)"
+REGEX_HINT = "(check https://regexone.com/references/python for Python regex format)"
 OPTIONS = (
     Option("new_proxy", do=do_new_proxy),
     Option("proxy_status", do=do_proxy_status),
@@ -4632,7 +4632,7 @@ OPTIONS = (
     Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
     Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
     Option("exc", f"exclude patterns {PATTERNS % 'skip files containing'}", "patt", key="EXCLUDE"),
-    Option("inc", f"include patterns {PATTERNS % 'only include files matching'} {TEACHER}", "patt", key="INCLUDE"),
+    Option("inc", f"include patterns {PATTERNS % 'only include files matching'} {REGEX_HINT}", "patt", key="INCLUDE"),
     Option("build_list", do=do_build_list),
     Option("bring_online", do=do_bring_online),
     Option("check_status", do=do_check_status),

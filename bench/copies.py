@@ -92,7 +92,7 @@ def small_far(site: Site, folder: Path) -> str:
 
 
 def unwritten(job: Job, folder: Path) -> str:
-    """What no client can be faster than, with one connection to this server."""
+    """How long the same takes when nothing is written."""
     (path,) = job.paths()
     keys = f"--cert {job.site.proxy} --key {job.site.proxy} --cacert {job.site.ca}"
     runs = [timed(f"curl -s -o /dev/null {keys} {job.url()}/{path}", job.site.env, folder) for _ in range(ROUNDS)]

@@ -1066,12 +1066,12 @@ def cells_of(row: Row) -> list[str]:
     ]  # fmt: skip
 
 
-def write_row(file: TextIO, row: Row) -> None:
-    """Write a row as a line."""
-    # csv leaves a lone carriage return without the quotes that its reader wants.
-    csv.writer(
-        file, lineterminator="\n", quoting=csv.QUOTE_ALL if "\r" in row.path + row.site else csv.QUOTE_MINIMAL
-    ).writerow(cells_of(row))
+def write_rows(file: TextIO, rows: Iterable[Row]) -> None:
+    """Write rows as lines."""
+    writer = csv.writer(file, lineterminator="\n")
+    quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:  # csv leaves a lone carriage return without the quotes that its reader wants
+        (quoting if "\r" in row.path + row.site else writer).writerow(cells_of(row))
 
 
 def fault_of(cells: list[str]) -> str:
@@ -1195,7 +1195,7 @@ class Catalog:
                 self.tail = open(self.path, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
             for row in rows:
                 self.hold(row)
-                write_row(self.tail, row)
+            write_rows(self.tail, rows)
             self.tail.flush()
             if durable:
                 os.fsync(self.tail.fileno())
@@ -1222,8 +1222,7 @@ class Catalog:
         with replacing(self.path) as file:
             file.write(",".join(Row._fields) + "\n")
             for site in sorted(self.rows):
-                for row in self.of(site):
-                    write_row(file, row)
+                write_rows(file, self.of(site))
         self.is_stale = False
 
 
@@ -1746,8 +1745,6 @@ class Line(NamedTuple):
         """Whether the server has ended it: nothing else is to be read before a request."""
         import select
 
-        if self.connection.sock is None:
-            return True
         poll = select.poll()
         poll.register(self.connection.sock, select.POLLIN)
         return bool(poll.poll(0))
@@ -1827,7 +1824,7 @@ class Answer:
         line, self.line = self.line, None
         if line is None:
             return
-        if self.response.isclosed():
+        if self.response.isclosed() and line.connection.sock:  # none where the server has ended it with the answer
             line.idle.append(line)
         else:
             self.response.close()
@@ -2188,7 +2185,7 @@ class HttpStorage:
         return self.tape_url() != ""
 
     def localities(self, paths: list[str]) -> dict[str, Locality]:
-        """Where files are: of the tape service 500 a request, else of the listing of each folder."""
+        """Where files are: of the tape service 500 a request, else of each listing, if the first tells anything."""
         from concurrent import futures
 
         found: dict[str, Locality] = {}
@@ -2204,21 +2201,23 @@ class HttpStorage:
         failure: DoorError | None = None
         folders = sorted({path.rpartition("/")[0] for path in paths})
         with futures.ThreadPoolExecutor(LISTINGS) as threads:
-            for listing in [threads.submit(self.entries, folder) for folder in folders]:
-                try:
-                    entries = listing.result()
-                except (NotFound, Forbidden):
-                    continue
-                except DoorError as error:
-                    failure = failure or error  # what others tell is good all the same
-                    continue
-                for entry in entries:
-                    # No tape service and no word from the door: then it has disk alone.
-                    known = entry.locality is not Locality.UNKNOWN
-                    found[entry.path] = entry.locality if known else Locality.ONLINE
+            for some in (folders[:1], folders[1:]):
+                for listing in [threads.submit(self.entries, folder) for folder in some]:
+                    try:
+                        entries = listing.result()
+                    except (NotFound, Forbidden):
+                        continue
+                    except DoorError as error:
+                        failure = failure or error  # what others tell is good all the same
+                        continue
+                    found.update((entry.path, entry.locality) for entry in entries if not entry.is_folder)
+                if some == folders[:1] and set(found.values()) == {Locality.UNKNOWN}:  # this door has disk alone
+                    found.update((path, Locality.UNKNOWN) for path in paths if path.rpartition("/")[0] not in some)
+                    break
         if failure and not found:
             raise failure
-        return {path: found[path] for path in paths if path in found}
+        where = {Locality.UNKNOWN: Locality.ONLINE}  # as there is no tape service
+        return {path: where.get(found[path], found[path]) for path in paths if path in found}
 
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for files to be brought to disk and kept there; the request's id."""

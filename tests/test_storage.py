@@ -220,6 +220,29 @@ def test_a_door_without_tape_has_everything_on_disk(grid, pair):
     assert storage.localities([FILE, "e680/gone"]) == {FILE: Locality.ONLINE}
 
 
+@pytest.mark.parametrize(("pair", "listings"), [("http dcache", 3), ("http storm", 1)])
+def test_a_door_that_tells_of_no_file_where_it_is_is_asked_once(grid, pair, listings, folder):
+    storage = storage_at(grid, site_of(grid, pair)._replace(tape_api="none"))
+    paths = [f"{folder}/{name}/file" for name in "abc"]
+    for path in paths:
+        grid.tree.add(f"agata/{path}", 10, tape=path == paths[2])
+    log = (grid.storm if "storm" in pair else grid.door).log
+    log.clear()
+    found = storage.localities([*paths, f"{folder}/a/gone"])
+    where = Locality.NEARLINE if listings > 1 else Locality.ONLINE  # StoRM's listings do not tell
+    assert found == {**dict.fromkeys(paths[:2], Locality.ONLINE), paths[2]: where}
+    assert log.count() == listings
+
+
+def test_where_the_first_folder_fails_the_others_tell(grid, folder):
+    storage = storage_at(grid, site_of(grid, "http storm")._replace(tape_api="none"))
+    for name in "abc":
+        grid.tree.add(f"agata/{folder}/{name}/file", 10)
+    grid.storm.faults.add(f"*/{folder}/a", 500, method="PROPFIND", count=1)
+    found = storage.localities([f"{folder}/a/file", f"{folder}/b/file", f"{folder}/c/gone"])
+    assert found == {f"{folder}/b/file": Locality.ONLINE}
+
+
 def test_a_tape_service_can_be_named_or_denied(grid):
     site = site_of(grid, "http dcache")
     assert not storage_at(grid, site._replace(tape_api="none")).has_tape()

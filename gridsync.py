@@ -66,11 +66,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def unheard(*_: object, **__: object) -> None:
-    """What nobody listens to; so logging is only loaded, a tenth of the time of --help, when it is wanted."""
+def nothing(*_: object, **__: object) -> None:
+    """What is done until there is more to do."""
 
 
-log = SimpleNamespace(debug=unheard, info=unheard)  # until start_logging
+log = SimpleNamespace(debug=nothing, info=nothing)  # until start_logging, as to load it is a tenth of --help
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -3142,10 +3142,6 @@ class Patience:
                 attempt += 1
 
 
-def idle() -> None:
-    """Nothing, for a while."""
-
-
 class Aside:
     """A thread for the calls of the main thread, which gfal2 would keep from the screen and from Ctrl-C."""
 
@@ -3157,7 +3153,7 @@ class Aside:
 
     def settle(self, seconds: float) -> None:
         """Wait for a call that nobody waits for any more."""
-        self.wait([self.thread.submit(idle)], seconds)
+        self.wait([self.thread.submit(nothing)], seconds)
 
     def result(self, call: Callable[[], T], tick: Callable[[], None]) -> T:
         """What a call gives; tick is called while it lasts."""
@@ -3317,6 +3313,8 @@ class Copier:
         self.checked = not wishes.nochecksum
         self.overwrite = wishes.overwrite
         self.streams = settings.streams
+        self.processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
+        self.few = {random.choice(sorted(self.processors))} if isinstance(storage, HttpStorage) else self.processors
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
@@ -3326,6 +3324,9 @@ class Copier:
         """One file, from the first byte to its name, or why not."""
         row, action = work
         self.check_home()
+        with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
+            # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
+            os.sched_setaffinity(0, self.few if row.size <= BITE else self.processors)
         try:
             final = local_path(self.output_dir, row.path, self.real)
             if action is Action.ADOPT:
@@ -3507,7 +3508,7 @@ class Run:
         self.scope = scope_of(self.settings)
         self.patience = Patience(self.settings.retries)
         self.aside = Aside()
-        self.tick = idle  # what is done while a verb of the site takes its time
+        self.tick: Callable[[], None] = nothing  # what is done while a verb of the site takes its time
         self.held = contextlib.ExitStack()
         self.opened: Storage | None = None
         self.conf = config.path
@@ -3783,7 +3784,7 @@ def listed(run: Run) -> Walk:
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
     catalog, storage = run.catalog(), run.storage()
     walk = Walk(storage, Patience(run.settings.retries))  # its own: the end of a listing is not that of the run
-    live = run.report.follow() if run.tick is idle else None
+    live = run.report.follow() if run.tick is nothing else None
 
     def tick() -> None:
         run.tick()
@@ -3875,7 +3876,7 @@ class Copying:
         return self
 
     def __exit__(self, *broken: Any) -> None:
-        self.run.tick = idle
+        self.run.tick = nothing
         if broken[0]:
             self.run.patience.stopping.set()
             self.copier.hang_up()
@@ -4419,7 +4420,7 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
         live.close()
         run.report.note("The staging goes on at the site; --check_status shows how far it is")
     finally:
-        run.tick = idle
+        run.tick = nothing
     return failed
 
 

@@ -63,6 +63,7 @@ def small(site: Site, folder: Path) -> str:
         job = Job(site, "small", site.xrootd.url, files)
         done = side_by_side(sides(job, "aria2c", "curl", "rclone", "gfal-copy", "xrdcp"), folder / str(files))
         text += f"\n{files} connections (xrdcp: 4 at the most):\n\n" + table(done, short(site))
+        text += floor(job, folder / str(files))
         all_goals.append(
             Goal(f"{files} connections: times as fast as the best peer, {best(done).side.name}", times(done), bound)
         )
@@ -91,6 +92,12 @@ def small_far(site: Site, folder: Path) -> str:
     )  # fmt: skip
 
 
+def floor(job: Job, folder: Path) -> str:
+    """How long the least takes that Python can do, which no peer is."""
+    (done,) = side_by_side([copying("bare Python", job)._replace(part=None)], folder / "bare").values()
+    return f"\nBare Python (`bench/bare.py`), which fetches and writes, and no more, takes {figure(done.seconds)} s.\n"
+
+
 def unwritten(job: Job, folder: Path) -> str:
     """How long the same takes when nothing is written."""
     (path,) = job.paths()
@@ -103,7 +110,7 @@ def large(site: Site, folder: Path) -> str:
     """one file of 2 GiB"""
     one, four = Job(site, "large", site.xrootd.url, 1), Job(site, "large", site.xrootd.url, 1, 4)
     alone = side_by_side(sides(one, "curl", "rclone", "davix-get", "gfal-copy", "xrdcp", "xrdcp --cksum"), folder / "1")
-    text = "\n1 connection:\n\n" + table(alone, short(site))
+    text = "\n1 connection:\n\n" + table(alone, short(site)) + floor(one, folder / "1")
     split = side_by_side(sides(four, "aria2c", "rclone"), folder / "4")
     text += "\n4 connections:\n\n" + table(split, short(site)) + unwritten(one, folder)
     lean = min(

@@ -129,6 +129,10 @@ def xrdcp_verified(job: Job, folder: Path) -> str:
     return xrdcp(job, folder, "--cksum adler32:source ")
 
 
+def bare(job: Job, folder: Path) -> str:
+    return f"{PYTHON} {SCRIPT.parent}/bench/bare.py {job.files} {folder} {listed(job, folder, '{url} {path}')}"
+
+
 class Tool(NamedTuple):
     command: Command
     version: str  # a line for sh
@@ -145,6 +149,7 @@ TOOLS = {
     "davix-get": Tool(davix_get, "echo davix-get $(davix-get --version | head -1)", "nothing"),
     "xrdcp": Tool(xrdcp, "echo xrdcp $(xrdcp --version 2>&1)", "nothing"),
     "xrdcp --cksum": Tool(xrdcp_verified, "", CHECKSUM),
+    "bare Python": Tool(bare, f"{PYTHON} --version", "nothing"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import zlib
 from pathlib import Path
 
@@ -218,6 +219,16 @@ def test_a_door_without_tape_has_everything_on_disk(grid, pair):
     storage = storage_at(grid, site_of(grid, pair))
     assert not storage.has_tape()
     assert storage.localities([FILE, "e680/gone"]) == {FILE: Locality.ONLINE}
+
+
+def test_a_connection_is_kept_for_whoever_asks_next(grid, direct, folder):
+    grid.tree.add(f"agata/{folder}/a", 10)
+    grid.door.log.clear()
+    for _ in range(3):
+        thread = threading.Thread(target=direct.entries, args=[folder])
+        thread.start()
+        thread.join()
+    assert (grid.door.log.count(), len({record.port for record in grid.door.log})) == (3, 1)
 
 
 @pytest.mark.parametrize(("pair", "listings"), [("http dcache", 3), ("http storm", 1)])

@@ -56,6 +56,7 @@ class Record:
     client: str | None = None
     certificate: bool = False  # was one shown?
     token: bool = False  # the same; the token itself is never kept
+    port: int = 0  # the client's, one for each of its connections
     fault: str | None = None
     status: int = 0
     sent: int = 0
@@ -247,6 +248,7 @@ class Server:
         method, target, query = words[0].decode("latin-1"), *_split(words[1])
         path = unquote_to_bytes(target).decode("utf-8", "surrogateescape")
         record = Record(self.role, method, path, headers.get("range"), token="authorization" in headers)
+        record.port = connection.getpeername()[1]
         record.certificate = isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert(binary_form=True))
         return Request(method, target.decode("latin-1"), path, query, headers, connection, record, stream)
 

@@ -51,6 +51,7 @@ def test_start_copies_verifies_and_keeps_times(three, folder):
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is but one")
 def test_threads_with_small_files_share_a_processor(three, folder):
     three.grid.door.faults.add(f"*/{folder}/*", "stall_in_body", role="pool", at=1000)
+    three.grid.door.log.clear()
 
     def shared(path: Path) -> bool:
         return len(re.findall(r"Cpus_allowed_list:\s+(\d+)\n", (path / "status").read_text())) == 1

@@ -3314,7 +3314,7 @@ class Copier:
         self.overwrite = wishes.overwrite
         self.streams = settings.streams
         self.processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
-        self.few = {random.choice(sorted(self.processors))} if isinstance(storage, HttpStorage) else self.processors
+        self.shared = {random.choice(sorted(self.processors))} if isinstance(storage, HttpStorage) else self.processors
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
@@ -3326,7 +3326,7 @@ class Copier:
         self.check_home()
         with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
             # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
-            os.sched_setaffinity(0, self.few if row.size <= BITE else self.processors)
+            os.sched_setaffinity(0, self.shared if row.size <= BITE else self.processors)
         try:
             final = local_path(self.output_dir, row.path, self.real)
             if action is Action.ADOPT:

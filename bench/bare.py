@@ -1,4 +1,4 @@
-"""The least that Python does to fetch files over https: http.client in threads, and each file is written.
+"""What Python alone takes to fetch files over https: its http.client in threads, and each file is written.
 
 Nothing is verified, resumed or noted, and no file gets its name only when it is whole: gridsync.py does that besides.
 """

@@ -93,7 +93,7 @@ def small_far(site: Site, folder: Path) -> str:
 
 
 def floor(job: Job, folder: Path) -> str:
-    """How long the least takes that Python can do, which no peer is."""
+    """How long Python alone takes; it is no peer."""
     (done,) = side_by_side([copying("bare Python", job)._replace(part=None)], folder / "bare").values()
     return f"\nBare Python (`bench/bare.py`), which fetches and writes, and no more, takes {figure(done.seconds)} s.\n"
 

@@ -52,7 +52,7 @@ import threading
 import time
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -128,6 +128,10 @@ class Forbidden(FileError):
 
 class Mismatch(FileError):
     """The bytes that arrived are not those that the door's checksum is of."""
+
+
+class Changed(FileError):
+    """It is not the file any more that was begun to be copied."""
 
 
 class OnTape(FileError):
@@ -489,21 +493,40 @@ BASE_DIR_ON_GRID = agata/
 GENERAL = "gridsync"  # the section that is no site
 CONNECTIONS = 64  # at the most, of all threads and streams together
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
+MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
+
+
+def made_durable(folder: str) -> None:
+    """See to it that the names in a folder outlive a power failure; some filesystems can't be told."""
+    fd = os.open(folder or os.curdir, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def opened_anew(path: str) -> int:
+    """The descriptor of a new file; what a killed run has left under its name goes, and no link is followed."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[TextIO]:
     """A text file to write, put in place of another in one step; a reader sees the old or the new one."""
     path = os.path.realpath(path)
-    beside = f"{path}.{os.getpid()}"
+    beside = f"{path}.{os.getpid()}{MARK}"
     try:
-        with open(beside, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open(opened_anew(beside), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             with contextlib.suppress(FileNotFoundError):  # it stays as private as it was
                 os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+        made_durable(os.path.dirname(path))
     except OSError as error:
         raise DiskError(f"{path} can't be written: {error.strerror}") from error
     finally:  # after Ctrl-C too: what stays would take the room of a whole catalog
@@ -1192,7 +1215,8 @@ class Catalog:
         try:
             if self.tail is None:
                 self.save()  # what is appended to must be whole
-                self.tail = open(self.path, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
+                fd = os.open(os.path.realpath(self.path), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+                self.tail = open(fd, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
             for row in rows:
                 self.hold(row)
             write_rows(self.tail, rows)
@@ -1256,7 +1280,12 @@ class Lock:
         import fcntl
 
         try:
-            self.file = open(self.path, "a+", encoding="utf-8")
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would go to another's
+                os.close(fd)
+                raise OSError(errno.ELOOP, "it is a link, or no file")
+            self.file = open(fd, "r+", encoding="utf-8", errors="replace")
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.file.seek(0)
@@ -1276,7 +1305,7 @@ class Lock:
         """Remove what killed runs have left of catalogs; only who holds the lock writes any."""
         folder = os.path.dirname(self.path) or os.curdir
         for name in os.listdir(folder):
-            if re.fullmatch(r"grid_summary\.csv\.\d+", name):
+            if re.fullmatch(r"grid_summary\.csv\.\d+" + re.escape(MARK), name):
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(folder, name))
 
@@ -1285,10 +1314,18 @@ class Lock:
 
 
 # == Disk =====================================================================
-# A file has a name ending in .part until its size and checksum are right.
+# A file has a name ending in MARK until its size and checksum are right and its bytes are on the disk. All that is
+# written below OUTPUTDIR goes through descriptors of folders, opened one below the other, so that no link is followed.
 
 CHUNK = 1 << 20
 GONE = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT)  # of a whole disk
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # of a filesystem that can't be told to be durable
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)  # of one without hard links
+NAME_MAX = 255  # bytes of a name
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+GATHERING = 0.05  # seconds in which they gather
+UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one, and its folder is, too
+FOLDERS_HELD = 32  # open at the most, besides those that are in use
 
 
 class LocalFile(NamedTuple):
@@ -1299,15 +1336,16 @@ class LocalFile(NamedTuple):
     is_file: bool
 
 
-def local_path(output_dir: str, path: str, real: Callable[[str], str] = os.path.realpath) -> str:
-    """Where a file of the catalog goes; never outside OUTPUTDIR, whatever the door or a planted link says."""
-    if not is_path(path):
-        raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
-    root = real(output_dir)
-    folder = real(os.path.join(root, os.path.dirname(path)))
-    if folder != root and not folder.startswith(root.rstrip("/") + "/"):
-        raise FileError(f"{path}: a link in OUTPUTDIR leads to {folder}; remove it, or fetch into that folder")
-    return os.path.join(folder, os.path.basename(path))
+def scarcity(error: BaseException | None) -> DiskError | None:
+    """The sentence for what this machine has too little of, if that is what was behind an error."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else 0
+        if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
+            return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")
+        if isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
+            return DiskError("this machine gives no more memory or threads; lower --threads, or see ulimit -a")
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def disk_error(path: str, error: OSError) -> GridError:
@@ -1316,7 +1354,32 @@ def disk_error(path: str, error: OSError) -> GridError:
         return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
     if error.errno in GONE or error.errno == errno.EROFS:
         return DiskError(f"{path} can't be used: {error.strerror}; look after the disk, then start again")
-    return FileError(f"{path} can't be used: {error.strerror}")
+    return scarcity(error) or FileError(f"{path} can't be used: {error.strerror}")
+
+
+def files_to_spare(settings: Settings) -> int:
+    """How many files may wait to be made durable: what the limit on open ones leaves, which is raised if it can be."""
+    import resource
+
+    needed = settings.threads * (settings.streams + 2) + 16  # its file, its folder, its connections; Python's and ours
+    wanted = needed + 2 * UNSETTLED
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit < needed:
+            raise DiskError(f"no more than {limit} files may be open, and {needed} are needed; lower --threads and "
+                            "--streams, or raise the limit (ulimit -n)")  # fmt: skip
+    return UNSETTLED if limit < 0 else max(0, min(UNSETTLED, (limit - needed) // 2))
+
+
+def sync_error(path: str, error: OSError) -> DiskError:
+    """The sentence for what the disk has not taken, though it seemed to."""
+    found = disk_error(path, error)
+    if isinstance(found, DiskError):
+        return found
+    return DiskError(f"{path} can't be kept: {error.strerror}; look after the disk, then start again")
 
 
 def local_file(path: str) -> LocalFile | None:
@@ -1332,12 +1395,162 @@ def local_file(path: str) -> LocalFile | None:
     return LocalFile(found.st_size, int(found.st_mtime), stat.S_ISREG(found.st_mode))
 
 
-def part_name(path: str, taken: Container[str]) -> str:
-    """The name of a file while it is copied: its own with .part, unless the site has a file of that name."""
-    name = f"{path}.part"
-    while name in taken:
-        name += "~"
-    return name.rpartition("/")[2]
+def part_name(name: str) -> str:
+    """The name of a file while it is copied; one that would be too long is cut, with a digest of all of it."""
+    whole = os.fsencode(name)
+    if len(whole) + len(MARK) > NAME_MAX:
+        import hashlib
+
+        digest = hashlib.sha256(whole).hexdigest()[:16]
+        name = whole[: NAME_MAX - len(MARK) - 17].decode("utf-8", "ignore") + f"~{digest}"
+    return name + MARK
+
+
+class Folder:
+    """A folder that is held open: what somebody puts in its place is another one."""
+
+    def __init__(self, fd: int):
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+@functools.cache
+def whole_sync(device: int) -> Callable[[int], int] | None:
+    """What makes a whole filesystem durable in one call that tells of each write that has failed, if there is such."""
+    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if sys.platform != "linux" or not release or (int(release[1]), int(release[2])) < (5, 8):
+        return None
+    place = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            mounts = [line.split() for line in file]
+    except OSError:
+        return None
+    if not {mount[mount.index("-") + 1] for mount in mounts if mount[2] == place} & {"ext3", "ext4", "xfs"}:
+        return None
+    import ctypes
+
+    call: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+    return call
+
+
+class Home:
+    """OUTPUTDIR, which may be a link, and the folders below it, which may not."""
+
+    def __init__(self, path: str):
+        self.path = path
+        try:
+            self.top = Folder(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            other = DiskError(f"OUTPUTDIR {path} can't be used: {error.strerror}; choose another --output_dir")
+            raise scarcity(error) or other from error
+        self.stat = os.fstat(self.top.fd)
+        self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
+        self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
+        self.sync_all = whole_sync(self.stat.st_dev)
+        self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait
+
+    def check(self) -> None:
+        """End the run when OUTPUTDIR is no more what it was: without its disk, files would fill that of the system."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(self.path), self.stat):
+                return
+        raise DiskError(f"the disk of {self.path} has gone; mount it and start again, nothing is lost")
+
+    def place(self, path: str) -> tuple[str, str]:
+        """Folder and name of a file of the catalog; never outside OUTPUTDIR, whatever the door says."""
+        if not is_path(path):
+            raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
+        if MARK in path and any(part.endswith(MARK) for part in path.split("/")):
+            raise FileError(f"{path}: the name ends like those of files on their way, and is refused; ask the site")
+        folder, _, name = path.rpartition("/")
+        return folder, name
+
+    def folder(self, path: str) -> Folder:
+        """A folder to write into, made if it is not there."""
+        held = self.held.get(path)
+        if held is None:
+            held = self.opened(path, is_made=True)
+            if len(self.held) >= FOLDERS_HELD:
+                self.held.clear()
+            self.held[path] = held
+        return held
+
+    def opened(self, path: str, is_made: bool = False) -> Folder:
+        """A folder as it is now, opened step by step."""
+        here, above = self.top, ""
+        for name in filter(None, path.split("/")):
+            here, above = self.step(here, above, name, is_made), f"{above}/{name}"
+        return here
+
+    def step(self, here: Folder, above: str, name: str, is_made: bool) -> Folder:
+        """A folder in a folder."""
+        try:
+            if is_made:
+                with contextlib.suppress(FileNotFoundError):
+                    return Folder(os.open(name, FOLDER, dir_fd=here.fd))
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=here.fd)
+                self.grown.add(above)
+            return Folder(os.open(name, FOLDER, dir_fd=here.fd))
+        except NotADirectoryError as error:
+            place = f"{self.path.rstrip('/')}{above}/{name}"
+            if os.path.islink(place):
+                raise FileError(
+                    f"{place}: a link in OUTPUTDIR leads to {os.path.realpath(place)}; "
+                    "remove it, or fetch into that folder"
+                ) from error
+            raise
+
+    def reading(self, path: str) -> int:
+        """The descriptor of a file that is here."""
+        place, name = self.place(path)
+        try:
+            folder = self.opened(place)
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder.fd)
+        except OSError as error:
+            raise disk_error(self.full(path), error) from error
+
+    def full(self, path: str) -> str:
+        """The whole name of a file of the catalog, for sentences."""
+        return os.path.join(self.path, path)
+
+    def settle(self, folders: dict[str, Folder]) -> set[str]:
+        """Make durable what has come into these folders; which of them are not where they were any more."""
+        grown, self.grown = self.grown, set()
+        self.held.clear()
+        moved, there = set(), []
+        for path in grown.union(folders):
+            try:
+                there.append(self.opened(path))
+            except FileError:  # a link
+                moved.add(path)
+                continue
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    raise sync_error(self.full(path), error) from error
+                moved.add(path)
+                continue
+            if path in folders and not os.path.samestat(os.fstat(there[-1].fd), os.fstat(folders[path].fd)):
+                moved.add(path)
+        self.make_durable([folder.fd for folder in there])
+        return moved
+
+    def make_durable(self, fds: list[int]) -> None:
+        """See to it that files or folders outlive a power failure; many in one step, where that can be done."""
+        with self.syncing:
+            if self.sync_all and len(fds) > 1 and all(os.fstat(fd).st_dev == self.stat.st_dev for fd in fds):
+                if not self.sync_all(self.top.fd):
+                    return
+                self.sync_all = None  # now each has to say whether it is the one
+        for fd in fds:
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                if error.errno not in NO_SYNC:
+                    raise sync_error(self.path, error) from error
 
 
 def free_space(folder: str) -> int:
@@ -1413,17 +1626,13 @@ def checksum_kind(checksum: str, wanted: bool) -> str:
     return sys.intern(checksum.partition(":")[0]) if checksum and wanted else "size"
 
 
-def checksum_of(path: str, kind: str, size: int, seen: Callable[[int], None] = lambda count: None) -> str:
+def checksum_of(fd: int, kind: str, size: int, seen: Callable[[int], None] = lambda count: None) -> str:
     """The checksum of the first so many bytes of a local file, which is read for it; seen is told how many remain."""
-    running = Checksum(kind)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            while size > 0 and (data := file.read(min(CHUNK, size))):
-                running.update(data)
-                size -= len(data)
-                seen(size)
-    except OSError as error:
-        raise disk_error(path, error) from error
+    running, at = Checksum(kind), 0
+    while at < size and (data := os.pread(fd, min(CHUNK, size - at), at)):
+        running.update(data)
+        at += len(data)
+        seen(size - at)
     return running.text()
 
 
@@ -1444,44 +1653,84 @@ class Segment:
 
 # A file that comes in one segment grows at its end. Behind the bytes of one that comes in several, or that has no
 # checksum to tell in the end whether it is one file, stand rows, each with a segment's start, its stop and how much of
-# it is here; then, at the very end, size and time of the remote file, the number of rows and a magic word.
+# it is here, and what the door calls this version of the file, its tag; then, at the very end, size and time of the
+# remote file, the number of rows, the length of the tag and a magic word.
 TABLE_ROW = struct.Struct("<QQQ")
-TABLE_END = struct.Struct("<QQQ8s")
-MAGIC = b"gridsync"
+TABLE_END = struct.Struct("<QQQQ8s")
+MAGIC = b"gridsyn2"
+OLD_END = struct.Struct("<QQQ8s")  # of a .part, as versions before 0.2 had it
+OLD_MAGIC = b"gridsync"
 NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
 SHORTEST = 16 << 20  # bytes of a segment, at least
+LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
+TAG_MAX = 200  # characters of a tag that are kept
+DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 class PartFile:
     """A file while it is copied."""
 
-    def __init__(self, final: str, row: Row, kind: str, name: str = ""):
-        self.final = final
-        self.path = os.path.join(os.path.dirname(final), name or f"{os.path.basename(final)}.part")
+    def __init__(self, home: Home, row: Row, kind: str, is_other: Callable[[str], bool] = lambda path: False):
+        self.home = home
+        self.place, self.name = home.place(row.path)
+        self.final = home.full(row.path)
+        self.row = row
         self.size = row.size
         self.mtime = row.mtime
         self.kind = kind if row.size else "size"
         self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
+        self.is_other = is_other  # whether a path is that of another file of the catalog
         self.segments: list[Segment] = []
         self.has_table = False  # behind its bytes, just now
+        self.tag = ""  # what the door calls this version of the file, if it does
+        self.telling = threading.Lock()  # as one stream learns it from the other
+        self.is_arrived = False  # whole and verified: it stays open until it has its name
+        self.strange = ""  # a file that may be an earlier version's
 
     def __enter__(self) -> PartFile:
         try:
+            self.folder = self.home.folder(self.place)
             self.fd = self.opened()
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise disk_error(self.final, error) from error
         if not self.is_ours():
             os.close(self.fd)
             raise FileError(f"{self.final}: another run is copying it", passing=True)
         return self
 
     def opened(self) -> int:
-        """The descriptor of the file, whose folder is made if it is not there."""
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        with contextlib.suppress(FileNotFoundError):
-            return os.open(self.path, flags, 0o666)
-        os.makedirs(os.path.dirname(self.final), exist_ok=True)
-        return os.open(self.path, flags, 0o666)
+        """The descriptor of the file, which is no link and no device."""
+        name, flags = part_name(self.name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+        with contextlib.suppress(FileExistsError):
+            self.take_over(name)
+            return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self.folder.fd)
+        found = os.stat(name, dir_fd=self.folder.fd, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            fd = os.open(name, flags, dir_fd=self.folder.fd)
+            if os.path.samestat(os.fstat(fd), found):
+                return fd
+            os.close(fd)
+        raise FileError(f"{self.final}{MARK}: is a link, or no file; remove it")
+
+    def take_over(self, name: str) -> None:
+        """Give what an earlier version has left as NAME.part our name, if its table says that it is of this file."""
+        old, folder = f"{self.name}.part", self.folder.fd
+        try:
+            found = os.stat(old, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return
+        if self.is_other(f"{self.row.path}.part"):
+            return
+        end = b""
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.size + OLD_END.size:
+            fd = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            end = os.pread(fd, OLD_END.size, found.st_size - OLD_END.size)
+            os.close(fd)
+        if end.endswith(OLD_MAGIC) and OLD_END.unpack(end)[:2] == (self.size, self.mtime):
+            os.link(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.unlink(old, dir_fd=folder)
+        else:
+            self.strange = f"{self.final}.part"
 
     def is_ours(self) -> bool:
         """Whether no other run, from another work folder, copies this file; from now on none does."""
@@ -1489,22 +1738,28 @@ class PartFile:
 
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.path.samestat(os.fstat(self.fd), os.lstat(self.path))
+            there = os.stat(part_name(self.name), dir_fd=self.folder.fd, follow_symlinks=False)
+            return os.path.samestat(os.fstat(self.fd), there)
         except (BlockingIOError, FileNotFoundError):
             return False
         except OSError:  # a filesystem without locks
             return True
 
     def __exit__(self, *_: object) -> None:
+        if not self.is_arrived:
+            self.leave()
+
+    def leave(self) -> None:
+        """Let go of it as it is, for another time."""
         with contextlib.suppress(GridError):  # a disk that takes no more; then it begins again
             if self.segments and not self.has_table:
                 self.lay_table()
             for segment in self.segments:
                 self.note(segment)
-        os.close(self.fd)
-        if self.segments and not self.received():
+        if self.segments and not self.received():  # under its lock, else it may be another run's by now
             with contextlib.suppress(OSError):
-                os.unlink(self.path)
+                os.unlink(part_name(self.name), dir_fd=self.folder.fd)
+        os.close(self.fd)
 
     def received(self) -> int:
         """How many bytes are here."""
@@ -1518,23 +1773,31 @@ class PartFile:
             return
         end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
         if len(end) == TABLE_END.size and end.endswith(MAGIC):
-            self.segments = self.table(length, *TABLE_END.unpack(end)[:3])
+            self.segments = self.table(length - TABLE_END.size, *TABLE_END.unpack(end)[:4])
+        elif end.endswith(OLD_MAGIC) and len(end) >= OLD_END.size:
+            size, mtime, count, _ = OLD_END.unpack(end[-OLD_END.size :])
+            self.segments = self.table(length - OLD_END.size, size, mtime, count, 0)
+            self.has_table = False  # it is written anew, as it is now
         elif length <= self.size and self.is_told:
             self.segments = [Segment(0, self.size, length, self.kind)]
         if not self.segments:
             self.restart(streams)
+            return
         for segment in self.segments:
             self.reread(segment)
+        if not self.has_table:
+            self.lay_table()
 
-    def table(self, length: int, size: int, mtime: int, count: int) -> list[Segment]:
+    def table(self, length: int, size: int, mtime: int, count: int, tag: int) -> list[Segment]:
         """The segments that the table names; none if it is not of this file."""
-        if (size, mtime) != (self.size, self.mtime) or length != size + count * TABLE_ROW.size + TABLE_END.size:
+        if (size, mtime) != (self.size, self.mtime) or length != size + count * TABLE_ROW.size + tag:
             return []
         rows = TABLE_ROW.iter_unpack(os.pread(self.fd, count * TABLE_ROW.size, size))
         segments = [Segment(start, stop, done, self.kind) for start, stop, done in rows]
         starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
         is_whole = [0, *stops] == [*starts, size] and all(segment.at() <= segment.stop for segment in segments)
         self.has_table = is_whole
+        self.tag = os.pread(self.fd, tag, length - tag).decode("latin-1") if is_whole else ""
         return segments if is_whole else []
 
     def reread(self, segment: Segment) -> None:
@@ -1550,6 +1813,7 @@ class PartFile:
     def restart(self, streams: int) -> None:
         """Begin anew, without the bytes that are here."""
         os.ftruncate(self.fd, 0)
+        self.tag = ""
         self.begin(streams)
 
     def begin(self, streams: int) -> None:
@@ -1561,12 +1825,26 @@ class PartFile:
         if self.size > NOTE:  # that of a smaller file is only written if the file is left half done
             self.lay_table()
 
+    def tell(self, tag: str) -> None:
+        """Take down what the door calls the version that arrives; it must be the one that is here already."""
+        with self.telling:
+            if tag and not self.tag:
+                self.tag = tag[:TAG_MAX]
+                if self.has_table:
+                    self.lay_table()
+        is_kin = (tag[:1] == '"') == (self.tag[:1] == '"')  # of two hosts one may say an ETag, and one a date
+        if tag and is_kin and tag[:TAG_MAX] != self.tag:
+            raise Changed(f"{self.row.path}: has changed at the site while it was copied", passing=True)
+
     def lay_table(self) -> None:
         """Write the table, if one is needed."""
         if len(self.segments) == 1 and self.is_told:
             return
         rows = [TABLE_ROW.pack(segment.start, segment.stop, segment.done) for segment in self.segments]
-        self.write(b"".join([*rows, TABLE_END.pack(self.size, self.mtime, len(rows), MAGIC)]), self.size)
+        tag = self.tag.encode("latin-1", "replace")
+        end = TABLE_END.pack(self.size, self.mtime, len(rows), len(tag), MAGIC)
+        self.keep_bytes()
+        self.write(b"".join([*rows, tag, end]), self.size)
         self.has_table = True
 
     def add(self, segment: Segment, data: bytes | memoryview) -> None:
@@ -1580,9 +1858,35 @@ class PartFile:
     def note(self, segment: Segment) -> None:
         """Bring a segment's row of the table up to date."""
         if self.has_table and segment.noted != segment.done:
-            row = TABLE_ROW.pack(segment.start, segment.stop, segment.done)
+            done = segment.done
+            self.keep_bytes()
+            row = TABLE_ROW.pack(segment.start, segment.stop, done)
             self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
-            segment.noted = segment.done
+            segment.noted = done
+
+    def keep_bytes(self) -> None:
+        """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
+        if self.received():
+            self.synchronised(DATA_SYNC)
+
+    def synchronised(self, call: Callable[[int], None]) -> None:
+        """Make the file durable; what the disk has not taken is not trusted any more."""
+        try:
+            try:
+                call(self.fd)
+            except OSError as error:
+                if error.errno not in NO_SYNC:
+                    raise
+            os.close(os.dup(self.fd))  # some filesystems speak of a failure only then
+        except OSError as error:
+            self.distrust()
+            raise sync_error(self.final, error) from error
+
+    def distrust(self) -> None:
+        """Leave nothing of it: what a disk has lost, memory may still show, once."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.fd, 0)
+        self.segments, self.has_table = [Segment(0, self.size, 0, self.kind)], False
 
     def write(self, data: bytes | memoryview, at: int) -> None:
         """Write bytes where they belong."""
@@ -1591,31 +1895,60 @@ class PartFile:
                 count = os.pwrite(self.fd, data, at)
                 data, at = data[count:], at + count
         except OSError as error:
-            raise disk_error(self.path, error) from error
+            raise disk_error(self.final, error) from error
 
     def checksum(self, kind: str) -> str:
         """The checksum of the whole, which is read for it only if it did not grow with the bytes."""
         if kind != self.kind or (len(self.segments) > 1 and kind != "adler32"):
-            return checksum_of(self.path, kind, self.size)
+            try:
+                return checksum_of(self.fd, kind, self.size)
+            except OSError as error:
+                raise disk_error(self.final, error) from error
         whole = self.segments[0].checksum
         for segment in self.segments[1:]:
             whole.append(segment.checksum, segment.stop - segment.start)
         return whole.text()
 
-    def finish(self, overwrite: bool) -> None:
-        """Give it the real name and the remote time."""
+    def arrive(self) -> None:
+        """It is whole and verified: give it the remote time; a large one is made durable at once."""
         if self.received() != self.size:
             raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
-        if not overwrite and os.path.lexists(self.final):
-            raise FileError(f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it")
         try:
             if self.has_table:
                 os.ftruncate(self.fd, self.size)
             os.utime(self.fd, (self.mtime, self.mtime))
-            os.replace(self.path, self.final)
         except OSError as error:
             raise disk_error(self.final, error) from error
-        self.segments = []  # nothing is to be noted any more
+        if self.size > LARGE:
+            self.synchronised(os.fsync)
+        self.is_arrived = True
+
+    def name_it(self, overwrite: bool) -> None:
+        """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
+        name, here = part_name(self.name), {"src_dir_fd": self.folder.fd, "dst_dir_fd": self.folder.fd}
+        try:
+            if overwrite:
+                os.replace(name, self.name, **here)
+                return
+            try:
+                os.link(name, self.name, follow_symlinks=False, **here)  # a rename would replace what has just come
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                if os.path.lexists(self.final):
+                    raise FileExistsError(errno.EEXIST, "is there") from error
+                os.replace(name, self.name, **here)
+            else:
+                os.unlink(name, dir_fd=self.folder.fd)
+        except FileExistsError as error:
+            sentence = f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it"
+            raise FileError(sentence) from error
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.fd)
 
 
 # == Storage ==================================================================
@@ -1629,6 +1962,7 @@ class Body(NamedTuple):
     chunks: Iterator[bytes | memoryview]  # each to be used before the next
     start: int  # where they begin; 0 when the door has ignored the range
     checksum: str = ""  # what the door says of the whole file
+    tag: str = ""  # what the door calls this version of the file: its ETag, else its Last-Modified
     close: Callable[[], None] = lambda: None  # lets go of the connection
     hang_up: Callable[[], None] = lambda: None  # wakes a thread that waits for bytes, if that can be done
 
@@ -1639,8 +1973,8 @@ class Storage(Protocol):
     def entries(self, folder: str) -> list[Entry]:
         """What is in a folder; for a file, the file itself."""
 
-    def read(self, path: str, start: int, stop: int, size: int) -> Body:
-        """The bytes from start up to stop of a file of this size, and perhaps more.
+    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+        """The bytes from start up to stop of a file of this size, and perhaps more; Changed if it has another tag.
 
         There is no limit on the whole, but none of them is silent for longer than allowed.
         """
@@ -1925,7 +2259,7 @@ class Http:
         except (OSError, ValueError, http.client.HTTPException) as error:
             if line is not None:
                 line.connection.close()
-            raise connection_error(error, url, self.ca) from error
+            raise scarcity(error) or connection_error(error, url, self.ca) from error
         log.debug("%s %s -> %d", method, masked(url), answer.status)
         return answer
 
@@ -2095,7 +2429,7 @@ class HttpStorage:
             raise refusal(answer, url)
         return listing_of(answer.content(MAX_LISTING), self.root, folder, url)
 
-    def read(self, path: str, start: int, stop: int, size: int) -> Body:
+    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size."""
         headers = {"Want-Digest": "adler32"}
         if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
@@ -2123,7 +2457,7 @@ class HttpStorage:
             answer.close()
             raise resized(place, found_size, size)
         checksum = digest_of(answer.header("Digest"))
-        return Body(answer.file_chunks(stop - begins), begins, checksum, answer.close, answer.hang_up)
+        return Body(answer.file_chunks(stop - begins), begins, checksum, "", answer.close, answer.hang_up)
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
@@ -2406,7 +2740,7 @@ class Gfal2Storage:
             return unquote(name, errors="surrogateescape")
         return name
 
-    def read(self, path: str, start: int, stop: int, size: int) -> Body:
+    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size; who waits for them can't be woken."""
         url = self.url(path)
         with self.errors(url):
@@ -3163,31 +3497,84 @@ class Aside:
         return future.result()
 
 
+def started(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
+    """Those of the threads that this machine can start, at least one."""
+    running: list[threading.Thread] = []
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError:
+            if not running:
+                raise
+            break  # those that there are can do it all
+        running.append(thread)
+    return running
+
+
 class Crew(Generic[T, R]):
     """Threads that work on items. They never hold the exit, whatever they hang in."""
 
-    def __init__(self, work: Callable[[T], R], threads: int, patience: Patience):
+    def __init__(
+        self, work: Callable[[T], Any], threads: int, patience: Patience,
+        settle: Callable[[list[Any]], list[R]] | None = None,
+    ):  # fmt: skip
         self.work = work
+        self.unsettled = UNSETTLED
+        self.settle = settle  # ends the work on several items together; else a result of work is one of the crew
+        self.arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what is to be settled
         self.patience = patience  # of the work, which ends when it is told to stop
         self.pending = 0
         self.failure: BaseException | None = None  # the first of the work
         self.todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[list[R]] = queue.SimpleQueue()  # a list an item, empty when it has failed
         self.at_rest = threading.Event()  # nothing is pending, or so it seemed to the thread that was last
-        self.threads = [threading.Thread(target=self.labour, daemon=True) for _ in range(threads)]
-        for thread in self.threads:
-            thread.start()
+        self.threads = started(threading.Thread(target=self.labour, daemon=True) for _ in range(threads))
+        self.settler = started([threading.Thread(target=self.settle_on, daemon=True)]) if settle else []
 
     def labour(self) -> None:
         """What each thread does."""
         while (item := self.todo.get()) is not None:
             try:
-                self.done.put([self.work(item)])
+                result = self.work(item)
             except BaseException as error:  # it is raised in the main thread
-                self.failure = self.failure or error
-                self.done.put([])
-            if self.done.qsize() >= self.pending:
-                self.at_rest.set()
+                self.land([[]], error)
+                continue
+            if self.settle is None:
+                self.land([[result]])
+                continue
+            self.arrived.put(result)
+            if self.arrived.qsize() > self.unsettled:
+                self.settle_some([])
+
+    def settle_on(self) -> None:
+        """What the thread that settles does: all that has come while it was busy is done together."""
+        while (first := self.arrived.get()) is not None:
+            if self.pending > self.arrived.qsize() + self.done.qsize() + 1:  # others are on their way
+                time.sleep(GATHERING)
+            self.settle_some([first])
+
+    def settle_some(self, some: list[Any]) -> None:
+        """Settle these and what waits behind them."""
+        with contextlib.suppress(queue.Empty):
+            while len(some) <= self.unsettled:
+                item = self.arrived.get_nowait()
+                if item is None:  # the end, which settle_on waits for
+                    self.arrived.put(item)
+                    break
+                some.append(item)
+        if some and self.settle:
+            try:
+                self.land([[result] for result in self.settle(some)])
+            except BaseException as error:
+                self.land([[] for _ in some], error)
+
+    def land(self, results: list[list[R]], failure: BaseException | None = None) -> None:
+        """Hand results to the main thread."""
+        self.failure = self.failure or failure
+        for result in results:
+            self.done.put(result)
+        if self.done.qsize() >= self.pending:
+            self.at_rest.set()
 
     def add(self, item: T) -> None:
         """Give it one more item, at any time."""
@@ -3228,6 +3615,9 @@ class Crew(Generic[T, R]):
         ends = time.monotonic() + FAREWELL
         for thread in self.threads:
             thread.join(max(0.0, ends - time.monotonic()))
+        self.arrived.put(None)  # behind all that they have brought
+        for thread in self.settler:
+            thread.join(max(0.0, ends - time.monotonic()))
 
 
 class Walk:
@@ -3252,7 +3642,8 @@ class Walk:
     def run(self, top: str, tick: Callable[[], None]) -> None:
         """List everything; the top folder must be readable, others are noted when they are not."""
         doors_shut = 0
-        with Crew(self.list_folder, LISTINGS, self.patience) as crew:
+        crew: Crew[str, tuple[str, list[Entry] | GridError]] = Crew(self.list_folder, LISTINGS, self.patience)
+        with crew:
             crew.add(top)
             while crew.pending:
                 tick()
@@ -3298,15 +3689,25 @@ class Walk:
             )
 
 
+class Arrived(NamedTuple):
+    """A file that is here and verified, and has still to be made durable."""
+
+    row: Row
+    done: str  # copied, skipped
+    fd: int
+    place: str  # its folder,
+    folder: Folder  # as it was when it arrived
+    part: PartFile | None = None  # which is to have its name then
+
+
 class Copier:
-    """Copies files, each to its part file, and gives them their names once they are verified."""
+    """Copies files, each to its part file, and gives them their names once they are verified and durable."""
 
     def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, catalog: Catalog):
         self.storage = storage
-        self.output_dir = settings.output_dir
-        self.home = os.stat(settings.output_dir)
-        self.real = functools.lru_cache(maxsize=64)(os.path.realpath)  # one file follows another in the same folder
-        self.catalog = catalog  # whose paths no part file may have
+        self.home = Home(settings.output_dir)
+        self.catalog = catalog
+        self.strange: set[str] = set()  # files of which it is not clear whose they are
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
         self.tape_patience = Patience(TAPE_RETRIES, patience.stopping)
@@ -3320,64 +3721,126 @@ class Copier:
         self.whole: set[str] = set()  # files of which the door sends no ranges
         self.bodies: set[Body] = set()  # that arrive just now
 
-    def copy(self, work: tuple[Row, Action]) -> Outcome:
-        """One file, from the first byte to its name, or why not."""
+    def copy(self, work: tuple[Row, Action]) -> Outcome | Arrived:
+        """One file, from the first byte until it is verified, or why not."""
         row, action = work
-        self.check_home()
+        self.home.check()
         with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
             # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
             os.sched_setaffinity(0, self.shared if row.size <= BITE else self.processors)
         try:
-            final = local_path(self.output_dir, row.path, self.real)
             if action is Action.ADOPT:
-                return self.adopt(row, final)
+                return self.adopt(row)
             patience = self.tape_patience if row.locality is Locality.NEARLINE else self.patience
-            copied = patience.call(self.attempt, row, final, progress=lambda: self.flying.get(row.path, 0))
+            return patience.call(self.attempt, row, progress=lambda: self.flying.get(row.path, 0))
         except (FileError, DoorError) as error:
             if self.patience.stopping.is_set():
-                return Outcome(row, "interrupted", self.received.pop(row.path, 0))
-            self.check_home()
-            reason = str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
-            return Outcome(with_error(row, reason), "failed", self.received.pop(row.path, 0), error)
+                return Outcome(row, "interrupted", self.came(row))
+            self.home.check()
+            return self.failed(row, error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
-            return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.received.pop(row.path, 0))
-        finally:
-            self.flying.pop(row.path, None)
-        return Outcome(copied, "copied", self.received.pop(row.path, 0))
+            return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.came(row))
 
-    def check_home(self) -> None:
-        """End the run when OUTPUTDIR is no more what it was: without its disk, files would fill that of the system."""
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(self.output_dir), self.home):
-                return
-        raise DiskError(f"the disk of {self.output_dir} has gone; mount it and start again, nothing is lost")
+    def came(self, row: Row) -> int:
+        """How many bytes of a file came over the line; it is not on its way any more."""
+        self.flying.pop(row.path, None)
+        return self.received.pop(row.path, 0)
+
+    def failed(self, row: Row, error: GridError) -> Outcome:
+        """The outcome for a file that did not come."""
+        reason = str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
+        row = with_error(row._replace(downloaded=False, verified=""), reason)
+        return Outcome(row, "failed", self.came(row), error)
+
+    def settle(self, items: list[Outcome | Arrived]) -> list[Outcome]:
+        """Make what has arrived durable together: the files, then their names, then the folders that these are in."""
+        outcomes = [item for item in items if isinstance(item, Outcome)]
+        arrived = [item for item in items if isinstance(item, Arrived)]
+        if not arrived:
+            return outcomes
+        try:
+            self.home.check()
+            self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
+            outcomes += filter(None, map(self.named, arrived))
+            moved = self.home.settle({item.place: item.folder for item in arrived})
+        finally:
+            for item in arrived:
+                os.close(item.fd)
+        lost = FileError("its folder was moved while it was copied; look where it is now", passing=True)
+        done = {outcome.row.path for outcome in outcomes}
+        return outcomes + [
+            self.failed(item.row, lost) if item.place in moved else Outcome(item.row, item.done, self.came(item.row))
+            for item in arrived
+            if item.row.path not in done
+        ]
+
+    def named(self, item: Arrived) -> Outcome | None:
+        """Give what has arrived its name, or say why not."""
+        try:
+            if item.part:
+                item.part.name_it(self.overwrite)
+        except FileError as error:
+            return self.failed(item.row, error)
+        return None
+
+    def keep(self, arrived: list[Arrived]) -> None:
+        """Make the bytes of files durable; when that fails, none of them is trusted."""
+        try:
+            if arrived:
+                self.home.make_durable([item.fd for item in arrived])
+        except DiskError:
+            for item in arrived:
+                if item.part:
+                    item.part.distrust()
+            raise
 
     def hang_up(self) -> None:
         """Wake the threads that wait for bytes, once they are told to stop."""
         for body in list(self.bodies):
             body.hang_up()
 
-    def adopt(self, row: Row, final: str) -> Outcome:
+    def adopt(self, row: Row) -> Outcome | Arrived:
         """Take a file that is here already for the one of the catalog, if it is."""
         expected = row.checksum
         if self.checked and row.size and not expected:
             expected = self.patience.call(self.storage.checksum, row.path)
         kind = checksum_kind(expected, self.checked and row.size > 0)
+        place, name = self.home.place(row.path)
+        folder = self.home.folder(place)
+        fd = self.home.reading(row.path)
+        try:
+            if not self.is_same(row, fd, kind, expected):
+                os.close(fd)
+                return Outcome(with_error(row, f"{row.path}: {Action.KEEP.value}"), "failed", self.came(row))
+            with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
+                os.utime(fd, (row.mtime, row.mtime))
+            with contextlib.suppress(FileNotFoundError):
+                left = os.stat(part_name(name), dir_fd=folder.fd, follow_symlinks=False)
+                if os.path.samestat(left, os.fstat(fd)):  # of a run that was killed between its two names
+                    os.unlink(part_name(name), dir_fd=folder.fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        row = row._replace(checksum=expected, downloaded=True, verified=kind, error="")
+        return Arrived(row, "skipped", fd, place, folder)
+
+    def is_same(self, row: Row, fd: int, kind: str, expected: str) -> bool:
+        """Whether a file that is here is that of the catalog; by its size alone only if it is not an older one."""
 
         def seen(remaining: int) -> None:
             self.flying[row.path] = row.size - remaining
 
-        if kind != "size" and checksum_of(final, kind, row.size, seen) != expected:
-            return Outcome(with_error(row, f"{row.path}: {Action.KEEP.value}"), "failed")
-        with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
-            os.utime(final, (row.mtime, row.mtime))
-        row = row._replace(checksum=expected)
-        return Outcome(row._replace(downloaded=True, verified=kind, error=""), "skipped")
+        if kind != "size":
+            return checksum_of(fd, kind, row.size, seen) == expected
+        mtime = int(os.fstat(fd).st_mtime)
+        return not row.size or mtime == row.mtime or (mtime > row.mtime and not self.checked)
 
-    def attempt(self, row: Row, final: str) -> Row:
+    def attempt(self, row: Row) -> Arrived:
         """Copy once; the row with what is known then."""
         kind = checksum_kind(row.checksum or "adler32:", self.checked)
-        with PartFile(final, row, kind, part_name(row.path, self.catalog.by_path(row.site))) as part:
+        with PartFile(self.home, row, kind, self.is_known) as part:
+            if part.strange:
+                self.strange.add(part.strange)
             part.resume(1 if row.path in self.whole else self.streams)
             earlier = self.received.get(row.path, 0) - part.received()
             said = self.receive_all(row, part, earlier) if part.received() < row.size else ""
@@ -3386,9 +3849,14 @@ class Copier:
                 expected = row.checksum or said or self.storage.checksum(row.path)
             if expected:
                 self.compare(row, part, expected)
-            part.finish(self.overwrite)
+            part.arrive()
         verified = checksum_kind(expected, True)
-        return row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
+        row = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
+        return Arrived(row, "copied", part.fd, part.place, part.folder, part)
+
+    def is_known(self, path: str) -> bool:
+        """Whether a path is that of a file of the catalog."""
+        return any(path in rows for rows in list(self.catalog.rows.values()))
 
     def compare(self, row: Row, part: PartFile, expected: str) -> None:
         """Refuse bytes whose checksum is not the door's; the next attempt begins anew."""
@@ -3417,26 +3885,33 @@ class Copier:
                 failures.append(failure)
 
         others = [threading.Thread(target=receive, args=[segment], daemon=True) for segment in missing[1:]]
+        alone = [missing[0]]  # those for this thread
+        for thread, segment in zip(others, missing[1:]):
+            try:
+                thread.start()
+            except RuntimeError:  # the machine has none left; the others write on
+                alone.append(segment)
+        for segment in alone:
+            receive(segment)
         for thread in others:
-            thread.start()
-        receive(missing[0])
-        for thread in others:
-            thread.join()
+            if thread.ident:
+                thread.join()
         if failures:
-            if row.path in self.whole:
-                part.restart(1)
+            if row.path in self.whole or any(isinstance(failure, Changed) for failure in failures):
+                part.restart(1 if row.path in self.whole else self.streams)
             raise failures[0]
         return next(filter(None, said), "")
 
     def receive(self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException], earlier: int) -> str:
         """Fetch what is missing of a segment, unless another one fails."""
         try:
-            body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
+            body = self.storage.read(row.path, segment.at(), segment.stop, row.size, part.tag)
         except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
             self.patience.stopping.wait(1)
-            body = self.storage.read(row.path, segment.at(), segment.stop, row.size)
+            body = self.storage.read(row.path, segment.at(), segment.stop, row.size, part.tag)
         self.bodies.add(body)
         try:
+            part.tell(body.tag)
             if body.start != segment.at():
                 self.whole.add(row.path)
                 raise FileError(f"{row.path}: the door sends the whole file instead of a range", passing=True)
@@ -3464,6 +3939,11 @@ class Rereader:
         self.stopping = stopping
         self.flying: dict[str, int] = {}  # bytes so far of the files being read
 
+    @functools.cached_property
+    def home(self) -> Home:
+        """Where the files are."""
+        return Home(self.output_dir)
+
     def reread(self, row: Row) -> Outcome:
         """Whether a file still is what it was when it came."""
         expected = row.checksum if row.size else ""
@@ -3474,16 +3954,25 @@ class Rereader:
                 raise FileError("interrupted")
 
         try:
-            final = local_path(self.output_dir, row.path)
-            if is_gone(row, local_file(final)):
+            if is_gone(row, local_file(self.home.full(row.path))):
                 return self.damaged(row, "is not here any more, or has another size")
-            if expected and checksum_of(final, checksum_kind(expected, True), row.size, seen) != expected:
+            if expected and self.checksum(row, expected, seen) != expected:
                 return self.damaged(row, f"is damaged: its checksum is not {expected}")
         except FileError as error:
             return Outcome(row, "interrupted") if self.stopping.is_set() else self.damaged(row, str(error))
         finally:
             self.flying.pop(row.path, None)
         return Outcome(row._replace(verified=checksum_kind(expected, True), error=""), "verified", row.size)
+
+    def checksum(self, row: Row, expected: str, seen: Callable[[int], None]) -> str:
+        """The checksum that a file has now."""
+        fd = self.home.reading(row.path)
+        try:
+            return checksum_of(fd, checksum_kind(expected, True), row.size, seen)
+        except OSError as error:
+            raise disk_error(self.home.full(row.path), error) from error
+        finally:
+            os.close(fd)
 
     def damaged(self, row: Row, reason: str) -> Outcome:
         """A file that is to be fetched again."""
@@ -3542,6 +4031,7 @@ class Run:
     def storage(self) -> Storage:
         """The site, once there is a proxy to show it."""
         if self.opened is None:
+            files_to_spare(self.settings)  # else it would seem that the door fails
             site = self.settings.site
             self.opened = storage_of(site, self.settings.vo, self.conf)
         return self.opened
@@ -3736,7 +4226,8 @@ def looked_after(run: Run) -> int:
 
 def missing_of(run: Run, row: Row) -> int:
     """How many bytes of a file are still to come."""
-    return max(0, row.size - disk_usage(os.path.join(run.settings.output_dir, f"{row.path}.part")))
+    folder, name = os.path.split(os.path.join(run.settings.output_dir, row.path))
+    return max(0, row.size - disk_usage(os.path.join(folder, part_name(name))))
 
 
 def check_folder(run: Run) -> str:
@@ -3828,7 +4319,9 @@ class Copying:
         self.landed = landed  # is told of each file
         self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
         self.progress = Progress(run.report, tally, self.copier.flying, self.copier.received)
-        self.crew = Crew(self.copier.copy, run.settings.threads, run.patience)
+        unsettled = files_to_spare(run.settings)
+        self.crew = Crew(self.copier.copy, run.settings.threads, run.patience, self.copier.settle)
+        self.crew.unsettled = unsettled
         self.pinned: list[Row] = []
         self.check_at = 0.0  # when the credential is looked at again
 
@@ -3854,10 +4347,14 @@ class Copying:
     def note(self, outcomes: list[Outcome]) -> None:
         """Keep what became of files."""
         outcomes = [self.current(outcome) for outcome in outcomes]
-        self.run.catalog().put([outcome.row for outcome in outcomes])
-        for outcome in outcomes:
+        for outcome in outcomes:  # first, as Ctrl-C may come while the disk takes its time
             self.tally.count(outcome)
             self.progress.landed(outcome)
+        self.run.catalog().put([outcome.row for outcome in outcomes], durable=True)  # before their pins go
+        while self.copier.strange:
+            path = self.copier.strange.pop()
+            self.run.report.note(f"{path} may be of an earlier gridsync, or yours: it is left alone")
+        for outcome in outcomes:
             if outcome.done in ("copied", "skipped"):
                 self.run.report.landed(outcome)
                 self.pinned += [outcome.row] if outcome.row.request else []
@@ -4568,7 +5065,7 @@ def do_verify(run: Run) -> int:
     rows, tally = copied(run, run.rows()), Tally()
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
     progress = Progress(run.report, tally, rereader.flying, rereader.flying, "Verified")
-    crew = Crew(rereader.reread, run.settings.threads, run.patience)
+    crew: Crew[Row, Outcome] = Crew(rereader.reread, run.settings.threads, run.patience)
     try:
         with crew:
             for row in rows:
@@ -4827,6 +5324,14 @@ def main(arguments: list[str] | None = None) -> int:
         status = 130
     except Exception as error:
         log.debug("", exc_info=True)
+        scarce = scarcity(error)
+        if not scarce and isinstance(error, OSError):  # the work folder's disk, say, has gone
+            place = error.filename or "the current folder, or its disk,"
+            scarce = DiskError(f"{place} can't be used: {error.strerror}; look after it, or change to another one")
+        if scarce:
+            report.error(scarce)
+            report.finish(scarce.status)
+            return scarce.status
         report.error(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
         status = 1
     report.finish(status)

@@ -1,9 +1,12 @@
-"""A small disk, a filesystem in memory, for tests of disks that are full, read-only or gone."""
+"""Small disks for tests: in memory, to be full, read-only or gone; in a file, to lose what was not made durable."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 MB = 1 << 20
@@ -55,3 +58,41 @@ class Disk:
     def close(self) -> None:
         self.holder.kill()
         self.holder.communicate()
+
+
+class Image:
+    """An ext4 filesystem in a file, which can be looked at as a power failure would leave it; for root alone."""
+
+    def __init__(self, folder: Path, file: Path, size: int) -> None:
+        self.folder = folder
+        self.file = file
+        folder.mkdir()
+        with open(file, "wb") as image:
+            image.truncate(size)
+        for command in (["mkfs.ext4", "-q", "-F", str(file)], ["mount", "-o", "loop", str(file), str(folder)]):
+            subprocess.run(command, check=True, capture_output=True)
+
+    def written(self) -> str:
+        """What was written to it so far, as the kernel counts."""
+        number = self.folder.stat().st_dev
+        return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat").read_text()
+
+    def snapshot(self, file: Path) -> bool:
+        """Copy what is on it, but for what is in memory alone; whether nothing came to it meanwhile."""
+        before = self.written()
+        shutil.copyfile(self.file, file)
+        return self.written() == before
+
+    @contextlib.contextmanager
+    def found(self, file: Path) -> Iterator[Path]:
+        """A snapshot, as the machine finds it when it is on again."""
+        folder = file.with_name(f"{file.name}.found")
+        folder.mkdir()
+        subprocess.run(["mount", "-o", "loop", str(file), str(folder)], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+
+    def close(self) -> None:
+        subprocess.run(["umount", str(self.folder)], check=True)

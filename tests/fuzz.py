@@ -79,9 +79,16 @@ def kept(entry: Entry) -> None:
         row = gridsync.new_row(entry, "LYON")
         assert gridsync.row_of(gridsync.cells_of(row)) == row
         assert gridsync.size_text(row.size) and gridsync.time_text(row.mtime) and gridsync.day_text(row.mtime)
-        with contextlib.suppress(FileError):
-            assert gridsync.local_path(FOLDER, row.path).startswith(FOLDER + "/")
+        placed(row.path)
     assert gridsync.printable(entry.path).isprintable()
+
+
+def placed(path: str) -> None:
+    """Refused, or below OUTPUTDIR, and beside no file that is on its way."""
+    with contextlib.suppress(FileError):
+        folder, name = gridsync.Home(FOLDER).place(path)
+        assert os.path.normpath(os.path.join(FOLDER, folder, name)).startswith(FOLDER + "/")
+        assert len(os.fsencode(gridsync.part_name(name))) <= gridsync.NAME_MAX
 
 
 def listing(data: bytes) -> None:
@@ -154,10 +161,7 @@ def conf(data: bytes) -> None:
 def names(data: bytes) -> None:
     path = data.decode("utf-8", "surrogateescape")
     assert gridsync.printable(path).isprintable()
-    if gridsync.is_path(path):
-        assert gridsync.local_path(FOLDER, path).startswith(FOLDER + "/")
-    with contextlib.suppress(FileError):
-        assert os.path.normpath(gridsync.local_path(FOLDER, path)).startswith(FOLDER + "/")
+    placed(path)
     found = gridsync.grid_path(path)
     assert not found or gridsync.is_path(found)
 
@@ -180,9 +184,9 @@ def token(data: bytes) -> None:
 
 
 def part(data: bytes) -> None:
-    path = os.path.join(FOLDER, "a.part")
-    Path(path).write_bytes(data)
-    with gridsync.PartFile(path[:-5], ROW, "adler32") as found:
+    Path(FOLDER, gridsync.part_name("a")).write_bytes(data)
+    Path(FOLDER, "a.part").write_bytes(data)
+    with gridsync.PartFile(gridsync.Home(FOLDER), ROW, "adler32") as found:
         found.resume(2)
         assert 0 <= found.received() <= ROW.size
 

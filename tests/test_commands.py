@@ -181,7 +181,7 @@ def test_a_second_start_copies_nothing(three):
 
 def test_an_interrupted_copy_goes_on_where_it_was(three, folder):
     path = f"{folder}/sub/big"
-    part = three.data / f"{path}.part"
+    part = three.data / f"{path}{gridsync.MARK}"
     part.parent.mkdir(parents=True)
     part.write_bytes(three.grid.tree.expected(f"agata/{path}")[:1_000_000])
     three.grid.door.log.clear()
@@ -192,7 +192,7 @@ def test_an_interrupted_copy_goes_on_where_it_was(three, folder):
 
 
 def test_a_part_file_of_other_content_does_not_end_up_in_the_file(three, folder):
-    part = three.data / f"{folder}/sub/big.part"
+    part = three.data / f"{folder}/sub/big{gridsync.MARK}"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 1_000_000)
     assert three("--start").status == 0
@@ -236,7 +236,8 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
     user.set("ENGINE", engine)
     user(f"--input_dir {folder} --build_list --streams 3")
     (row,) = gridsync.Catalog(str(user.folder)).all()
-    part = gridsync.PartFile(str(user.data / folder / "large"), row, "adler32")
+    user.data.mkdir()
+    part = gridsync.PartFile(gridsync.Home(str(user.data)), row, "adler32")
     with part:  # what a run that was killed may have left
         part.resume(3)
         for segment in part.segments[:2]:
@@ -259,7 +260,8 @@ def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, o
     content = user.grid.tree.expected(f"agata/{folder}/large")
     user(f"--input_dir {folder} --build_list")
     (row,) = gridsync.Catalog(str(user.folder)).all()
-    with gridsync.PartFile(str(user.data / folder / "large"), row, "size") as part:
+    user.data.mkdir()
+    with gridsync.PartFile(gridsync.Home(str(user.data)), row, "size") as part:
         part.resume(1)
         part.add(part.segments[0], content[:9_000_000])
     with faulty(user, "*", "ignore_range"):

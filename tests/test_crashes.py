@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import os
 import random
-import re
 import subprocess
 import time
 from collections import Counter
@@ -124,15 +123,14 @@ class Night:
         assert self.user.files() == self.paths
         self.look((self.user.folder / "Grid.conf").read_text())
         assert self.is_over()
-        assert not [path for path in self.user.folder.iterdir() if re.fullmatch(r"grid_summary.csv\.\d+", path.name)]
+        assert not [path for path in self.user.folder.iterdir() if path.name.endswith(gridsync.MARK)]
 
 
 def at_hand(user: User, row: gridsync.Row) -> int:
     """Bytes of a file that the next run need not fetch."""
-    final = str(user.data / row.path)
-    if not os.path.exists(f"{final}.part"):
+    if not os.path.exists(f"{user.data / row.path}{gridsync.MARK}"):
         return 0
-    with gridsync.PartFile(final, row, "adler32") as part:
+    with gridsync.PartFile(gridsync.Home(str(user.data)), row, "adler32") as part:
         part.resume(1)
         return part.received()
 
@@ -212,7 +210,7 @@ def test_a_disk_without_locks_takes_the_files_all_the_same(unlocked, folder):
         env = {**unlocked.env, "PYTHONPATH": str(SCRIPT.parent)}
         for _ in range(2):
             with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-                part = unlocked.data / folder / "a.part"
+                part = unlocked.data / folder / f"a{gridsync.MARK}"
                 wait_until(lambda part=part: part.exists() and part.stat().st_size > MB)
                 run.kill()
         unlocked.grid.door.switches.bandwidth = 0

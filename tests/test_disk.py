@@ -8,62 +8,83 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gridsync import (
+    MARK,
     NOTE,
     SHORTEST,
     Checksum,
     DiskError,
     FileError,
+    Home,
     Locality,
     PartFile,
     Row,
     adler_maker,
     checksum_of,
     disk_error,
-    local_path,
     part_name,
 )
 
 
-@pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd", "", "a//b", "a/./b", "..", "a\0b", "a/"])
-def test_a_name_that_leaves_outputdir_is_refused(tmp_path, path):
-    with pytest.raises(FileError):
-        local_path(str(tmp_path), path)
+@pytest.mark.parametrize(
+    "path", ["../a", "a/../../b", "/etc/passwd", "", "a//b", "a/./b", "..", "a\0b", "a/", f"a{MARK}", f"a{MARK}/b"]
+)
+def test_a_name_that_leaves_outputdir_or_is_like_ours_is_refused(tmp_path, path):
+    with pytest.raises(FileError, match="refused"):
+        Home(str(tmp_path)).place(path)
 
 
 def test_a_planted_link_is_refused_and_a_linked_outputdir_is_not(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to("real")
-    assert local_path(str(tmp_path / "out"), "a/b") == str(tmp_path / "real/a/b")
-    (tmp_path / "real/a").symlink_to("/etc")
+    home = Home(str(tmp_path / "out"))
+    assert os.path.samestat(os.fstat(home.folder("a/b").fd), os.stat(tmp_path / "real/a/b"))
+    (tmp_path / "real/c").symlink_to("/etc")
     with pytest.raises(FileError, match="a link in OUTPUTDIR leads to /etc"):
-        local_path(str(tmp_path / "out"), "a/b")
+        home.folder("c/d")
 
 
-def row_of(size: int, mtime: int = 1000) -> Row:
-    return Row("a", size, mtime, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
+def row_of(size: int, mtime: int = 1000, path: str = "a") -> Row:
+    return Row(path, size, mtime, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
+
+
+def part_file(final: Path, row: Row, kind: str = "adler32") -> PartFile:
+    """The part file of a file in the folder of the row's path."""
+    return PartFile(Home(str(final.parent)), row._replace(path=final.name), kind)
+
+
+def finish(part: PartFile, overwrite: bool = False) -> None:
+    """Give a part file its name, as a crew does with several."""
+    part.arrive()
+    part.is_arrived = False  # so that it is closed here
+    part.synchronised(os.fsync)
+    part.name_it(overwrite)
+    part.segments = []
 
 
 @contextlib.contextmanager
 def part_of(final, size: int, kind: str = "adler32", streams: int = 1) -> Iterator[PartFile]:
-    with PartFile(str(final), row_of(size), kind) as part:
+    with part_file(final, row_of(size), kind) as part:
         part.resume(streams)
         yield part
 
 
 def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
-    final = tmp_path / "sub/a"
-    with part_of(final, 12) as part:
+    final, home = tmp_path / "sub/a", Home(str(tmp_path))
+    with PartFile(home, row_of(12, path="sub/a"), "adler32") as part:
+        part.resume(1)
         part.add(part.segments[0], b"first ")
-    assert not final.exists() and (tmp_path / "sub/a.part").read_bytes() == b"first "
-    with part_of(final, 12) as part:
+    assert not final.exists() and (tmp_path / f"sub/a{MARK}").read_bytes() == b"first "
+    with PartFile(home, row_of(12, path="sub/a"), "adler32") as part:
+        part.resume(1)
         assert part.received() == 6
         part.add(part.segments[0], b"second")
         assert part.checksum("adler32") == f"adler32:{zlib.adler32(b'first second'):08x}"
-        part.finish(False)
+        finish(part)
     assert final.read_bytes() == b"first second" and final.stat().st_mtime == 1000
     assert os.listdir(tmp_path / "sub") == ["a"]
 
@@ -71,7 +92,7 @@ def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
 @pytest.mark.parametrize("kind", ["adler32", "md5"])
 def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
     data = os.urandom(3 * SHORTEST + 5)
-    part = PartFile(str(tmp_path / "a"), row_of(len(data)), kind).__enter__()
+    part = part_file(tmp_path / "a", row_of(len(data)), kind).__enter__()
     part.resume(8)
     assert len(part.segments) == 3
     for segment, share in zip(part.segments, (SHORTEST, 0, NOTE + 77)):
@@ -83,8 +104,32 @@ def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
             part.add(segment, data[segment.at() : segment.stop])
         expected = f"{zlib.adler32(data):08x}" if kind == "adler32" else hashlib.new(kind, data).hexdigest()
         assert part.checksum(kind) == f"{kind}:{expected}"
-        part.finish(False)
+        finish(part)
     assert (tmp_path / "a").read_bytes() == data
+
+
+def test_bytes_are_durable_before_a_table_speaks_of_them(tmp_path, monkeypatch):
+    calls: list[int | str] = []
+
+    def pwrite(fd: int, data: bytes, at: int, real=os.pwrite) -> int:
+        calls.append(at)
+        return real(fd, data, at)
+
+    def fdatasync(fd: int, real=os.fdatasync) -> None:
+        calls.append("sync")
+        real(fd)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr("gridsync.DATA_SYNC", fdatasync)
+    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    with part_of(tmp_path / "a", size, "size", 2) as part:
+        for _ in range(12):
+            for segment in part.segments:
+                part.add(segment, block)
+        part.tell('"an ETag"')
+    tables = [number for number, call in enumerate(calls) if call != "sync" and call >= size]
+    assert len(tables) > 4 and calls[tables[0] + 1] == 0, "the first is of a file without bytes"
+    assert all(calls[number - 1] == "sync" for number in tables[1:])
 
 
 @pytest.mark.parametrize("size", [SHORTEST * 2 - 1, SHORTEST * 5, SHORTEST * 2 + 9])
@@ -100,11 +145,11 @@ def test_a_part_file_without_a_checksum_goes_on_only_if_it_is_of_this_file(tmp_p
         part.add(part.segments[0], b"x" * 30)
     with part_of(tmp_path / "a", 100, "size") as part:
         assert part.received() == 30
-    later = PartFile(str(tmp_path / "a"), row_of(100, mtime=2000), "size")
+    later = part_file(tmp_path / "a", row_of(100, mtime=2000), "size")
     with later:
         later.resume(1)
         assert later.received() == 0
-    (tmp_path / "b.part").write_bytes(b"who knows what")
+    (tmp_path / f"b{MARK}").write_bytes(b"who knows what")
     with part_of(tmp_path / "b", 100, "size") as part:
         assert part.received() == 0
 
@@ -112,24 +157,25 @@ def test_a_part_file_without_a_checksum_goes_on_only_if_it_is_of_this_file(tmp_p
 @pytest.mark.parametrize(("mtime", "here"), [(1000, 30), (2000, 0)])
 def test_nor_does_one_whose_checksum_no_listing_tells(tmp_path, mtime, here):
     untold = row_of(100)._replace(checksum="")
-    with PartFile(str(tmp_path / "a"), untold, "adler32") as part:
+    with part_file(tmp_path / "a", untold, "adler32") as part:
         part.resume(1)
         part.add(part.segments[0], b"x" * 30)
-    with PartFile(str(tmp_path / "a"), untold._replace(mtime=mtime), "adler32") as part:
+    with part_file(tmp_path / "a", untold._replace(mtime=mtime), "adler32") as part:
         part.resume(1)
         assert part.received() == here
 
 
 def test_two_runs_never_copy_one_file(tmp_path):
     with part_of(tmp_path / "a", 100), pytest.raises(FileError, match="another run is copying it"):
-        PartFile(str(tmp_path / "a"), row_of(100), "adler32").__enter__()
+        part_file(tmp_path / "a", row_of(100), "adler32").__enter__()
 
 
-def test_a_part_file_never_has_the_name_of_another_file():
-    taken = {"d/x", "d/x.part", "d/x.part~", "d/y"}
-    names = {path: part_name(path, taken) for path in taken}
-    assert names["d/y"] == "y.part" and not {f"d/{name}" for name in names.values()} & taken
-    assert len(set(names.values())) == len(taken)
+@pytest.mark.parametrize("name", ["a", "a" * 240, "a" * 241, "a" * 255, "\u00e4" * 127, "a\udcff" * 127])
+def test_a_part_file_has_a_name_that_the_disk_takes(tmp_path, name):
+    found = part_name(name)
+    assert found.endswith(MARK) and len(os.fsencode(found)) <= 255
+    (tmp_path / found).write_bytes(b"")
+    assert len({part_name(f"{name[:-1]}{end}") for end in "xyz"}) == 3
 
 
 def test_a_part_file_without_a_byte_leaves_nothing(tmp_path):
@@ -144,15 +190,45 @@ def test_a_file_that_has_appeared_meanwhile_is_left_alone(tmp_path):
         part.add(part.segments[0], b"new")
         final.write_bytes(b"mine")
         with pytest.raises(FileError, match="left alone"):
-            part.finish(False)
+            finish(part)
         assert final.read_bytes() == b"mine"
-        part.finish(True)
+        finish(part, True)
     assert final.read_bytes() == b"new"
+
+
+def test_nor_is_one_that_appears_at_the_very_last_moment(tmp_path, monkeypatch):
+    final = tmp_path / "a"
+
+    def just_before(call):
+        def called(*names, **options):
+            final.write_bytes(b"mine")
+            return call(*names, **options)
+
+        return called
+
+    monkeypatch.setattr(os, "link", just_before(os.link))
+    monkeypatch.setattr(os, "replace", just_before(os.replace))
+    with part_of(final, 3, "size") as part:
+        part.add(part.segments[0], b"new")
+        with pytest.raises(FileError, match="left alone"):
+            finish(part)
+    assert final.read_bytes() == b"mine"
+
+
+def test_a_disk_without_hard_links_gives_names_all_the_same(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    with part_of(tmp_path / "a", 3, "size") as part:
+        part.add(part.segments[0], b"new")
+        finish(part)
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_a_part_file_never_writes_through_a_link(tmp_path):
     (tmp_path / "target").write_bytes(b"precious")
-    (tmp_path / "a.part").symlink_to("target")
+    (tmp_path / f"a{MARK}").symlink_to("target")
     with pytest.raises(FileError), part_of(tmp_path / "a", 8, "size"):
         pass
     assert (tmp_path / "target").read_bytes() == b"precious"
@@ -191,7 +267,8 @@ def test_checksums_are_those_of_the_libraries(tmp_path, kind):
     data = os.urandom(3 << 20)
     (tmp_path / "a").write_bytes(data)
     expected = f"{zlib.adler32(data):08x}" if kind == "adler32" else hashlib.new(kind, data).hexdigest()
-    assert checksum_of(str(tmp_path / "a"), kind, len(data)) == f"{kind}:{expected}"
+    with open(tmp_path / "a", "rb") as file:
+        assert checksum_of(file.fileno(), kind, len(data)) == f"{kind}:{expected}"
     running = Checksum(kind)
     for start in range(0, len(data), 100_000):
         running.update(data[start : start + 100_000])

@@ -43,7 +43,7 @@ class Copy:
         (row,) = gridsync.Catalog(str(self.user.folder)).all()
         if not self.final.parent.is_dir():
             return 0
-        with gridsync.PartFile(str(self.final), row, "adler32") as part:
+        with gridsync.PartFile(gridsync.Home(str(self.user.data)), row, "adler32") as part:
             part.resume(1)
             return part.received()
 
@@ -218,7 +218,7 @@ def test_files_that_were_whole_before_an_interruption_are_not_fetched_again(user
             run.communicate(timeout=30)
     finally:
         door.switches.bandwidth = 0
-    whole = [path for path in user.files() if not path.endswith(".part")]
+    whole = [path for path in user.files() if not path.endswith(gridsync.MARK)]
     assert 20 < len(whole) < 60
     for path in whole:
         assert (user.data / path).read_bytes() == tree.expected(f"agata/{path}")

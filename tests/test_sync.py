@@ -90,7 +90,7 @@ def test_what_is_on_disk_is_copied_while_the_rest_is_staged(mixed, folder):
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync") as process:
-            wait_until(lambda: len([path for path in mixed.files() if not path.endswith(".part")]) == 4)
+            wait_until(lambda: len([path for path in mixed.files() if not path.endswith(gridsync.MARK)]) == 4)
             wait_until(lambda: having(mixed, "request") == 5)
             mixed.grid.robot.go(2)
             wait_until(lambda: len(mixed.files()) == 6)

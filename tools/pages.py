@@ -54,7 +54,7 @@ remote folders that listings have shown, for the TAB key
 .PP
 All are in the work folder: \fB\-\-workdir\fR, else \fBGRIDSYNC_DIR\fR, else the current one. A file that is being
 copied has a name ending in
-.IR .part .
+.IR .gridsync-part .
 .SH ENVIRONMENT
 \fBGRIDSYNC_DIR\fR, \fBX509_USER_PROXY\fR (else /tmp/x509up_u\fIuid\fR), \fBX509_CERT_DIR\fR, \fBX509_USER_CERT\fR and
 \fBX509_USER_KEY\fR (else ~/.globus/usercert.pem and userkey.pem)

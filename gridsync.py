@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     import configparser
     import http.client
     import logging
+    import socket
     import ssl
 
 __version__ = "0.1.0"
@@ -224,6 +225,7 @@ class Site(NamedTuple):
     token: str
     first_byte: int
     silence: int
+    min_rate: int = 100
 
 
 class Settings(NamedTuple):
@@ -488,6 +490,8 @@ BASE_DIR_ON_GRID = agata/
 #                          /etc/grid-security/certificates, then the system's)
 #   FIRST_BYTE = 300       seconds to wait for the first byte of an answer
 #   SILENCE = 120          seconds to wait between bytes
+#   MIN_RATE = 100         bytes a second that an answer has to bring, over a
+#                          minute or SILENCE, else it is given up; 0: never
 """
 
 GENERAL = "gridsync"  # the section that is no site
@@ -651,6 +655,7 @@ class Config:
             token=keys.get("TOKEN", ""),
             first_byte=self.number(name, "FIRST_BYTE", 300),
             silence=self.number(name, "SILENCE", 120),
+            min_rate=self.number(name, "MIN_RATE", 100, least=0),
         )
 
     def check_url(self, name: str, key: str, url: str) -> None:
@@ -2013,6 +2018,8 @@ REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
 MAX_LISTING = 64 << 20  # bytes of one folder's listing; 20,000 files are about 20 MB
 MAX_JSON = 8 << 20  # bytes of any other answer
+MAX_HEAD = 1 << 20  # bytes of all that comes before a body, interim answers too
+RATED = 60.0  # seconds over which MIN_RATE counts, at least
 DAV = "{DAV:}"
 LOCALITY_PROPERTY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
 CHECKSUMS_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
@@ -2052,6 +2059,9 @@ CONNECTION_ERRORS = (
     Saying(r"refused", Unreached,
            "{host} refuses the connection; it is down, or a firewall is between", passing=True),
     Saying(r"unreachable|no route", Unreached, "no way leads to {host}; check your network", passing=True),
+    Saying(r"too slow", DoorError,
+           "{host} sends less than MIN_RATE in Grid.conf wants; it is overloaded, or the network is", passing=True),
+    Saying(r"no end", DoorError, "{host} sends an answer that has no end; ask the site", passing=True),
     Saying(r"timed out", DoorError,
            "{host} does not answer; it is overloaded, or a firewall is between", passing=True),
     Saying(r"wrong version number|badstatusline: (?!h|$)|unknown protocol", DoorError,
@@ -2073,7 +2083,7 @@ class Line(NamedTuple):
     """A connection to a server, which is kept when an answer was read to its end."""
 
     connection: http.client.HTTPConnection
-    idle: list[Line]  # where it waits for the next request
+    place: object  # where it leads, and what was shown there
 
     def is_dead(self) -> bool:
         """Whether the server has ended it: nothing else is to be read before a request."""
@@ -2084,15 +2094,99 @@ class Line(NamedTuple):
         return bool(poll.poll(0))
 
 
+class Idle:
+    """The connections that wait for a next request, the oldest first; where there are too many it is let go."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.lock = threading.Lock()
+
+    def take(self, place: object) -> Line | None:
+        """The one that was kept last of those that lead to a place, and still do."""
+        while True:
+            with self.lock:
+                line = next((line for line in reversed(self.lines) if line.place == place), None)
+                if line is None:
+                    return None
+                self.lines.remove(line)
+            if not line.is_dead():
+                return line
+            line.connection.close()
+
+    def keep(self, line: Line) -> None:
+        """Let one wait."""
+        with self.lock:
+            self.lines.append(line)
+            oldest = self.lines.pop(0) if len(self.lines) > CONNECTIONS else None
+        if oldest:
+            oldest.connection.close()
+
+
+class Watch(io.RawIOBase):
+    """What comes over a line, and an end to it: to each wait, to a head, to what drips, to what goes on and on."""
+
+    def __init__(self, sock: socket.socket, site: Site):
+        self.socket = sock
+        self.file = sock.makefile("rb", buffering=0)  # as long as it is open, so is the socket
+        self.site = site
+        self.ends = time.monotonic() + site.first_byte  # of the head
+        self.room: float = MAX_HEAD  # bytes that may still come
+        self.is_begun = False
+        self.came, self.waited = 0, 0.0  # bytes, and seconds for them: only those in which somebody asked for more
+        sock.settimeout(site.first_byte)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """As of the socket, for which http.client takes it."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """As BufferedReader wants to know."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """More bytes, or an error when there is to be an end."""
+        began = time.monotonic()
+        if self.is_begun and self.ends < math.inf:
+            if began >= self.ends:
+                raise TimeoutError("timed out")
+            self.socket.settimeout(self.ends - began)
+        count = self.socket.recv_into(buffer)
+        self.room -= count
+        if self.room < 0:
+            raise OSError("no end")
+        self.came += count
+        self.waited += time.monotonic() - began if self.is_begun else 0
+        self.is_begun = True
+        if self.waited >= max(RATED, self.site.silence):
+            if self.came < self.site.min_rate * self.waited:
+                raise TimeoutError("too slow")
+            self.came, self.waited = 0, 0.0
+        return count
+
+    def begin(self, size: float) -> None:
+        """The body: so many bytes of it are wanted, which take twice as many at the most."""
+        self.room = 2 * size + MAX_HEAD
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self.file.close()
+        super().close()
+
+
 class Answer:
     """A response whose errors are GridErrors."""
 
-    def __init__(self, line: Line, url: str, first_byte: int, silence: int):
+    def __init__(self, line: Line, idle: Idle, url: str, site: Site):
+        import http.client
+
         self.line: Line | None = line
+        self.idle = idle
         self.socket = line.connection.sock  # of an answer that is the connection's last, http.client would forget it
-        self.socket.settimeout(first_byte)
+        self.watch = watch = Watch(self.socket, site)
+        line.connection.response_class = lambda _, method: http.client.HTTPResponse(watch, method=method)  # type: ignore
         self.response = line.connection.getresponse()
-        self.socket.settimeout(silence)
+        watch.ends = math.inf
+        self.socket.settimeout(site.silence)
         self.url = url
         self.status = self.response.status
         self.beginning: bytes | None = None  # of a drained body
@@ -2101,11 +2195,12 @@ class Answer:
         """A header, or empty."""
         return self.response.getheader(name, "")
 
-    def chunks(self, awaited: float = math.inf) -> Iterator[memoryview]:
+    def chunks(self, awaited: float) -> Iterator[memoryview]:
         """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end."""
         import http.client
 
         buffer = memoryview(bytearray(int(min(BITE, awaited))))
+        self.watch.begin(awaited)
         try:
             # In small bites: of what a dying connection has brought, only a bite that is full counts.
             while awaited > 0 and (count := self.response.readinto(buffer[: int(min(BITE, awaited))])):
@@ -2124,7 +2219,7 @@ class Answer:
     def content(self, limit: int) -> bytes:
         """The whole body, which must not be longer."""
         data = bytearray()
-        for chunk in self.chunks():
+        for chunk in self.chunks(limit + 1):
             data += chunk
             if len(data) > limit:
                 self.close()
@@ -2149,7 +2244,7 @@ class Answer:
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
         if self.beginning is None:
-            self.beginning = bytes(next(self.chunks(), b""))
+            self.beginning = bytes(next(self.chunks(BITE), b""))
             self.close()
         return self.beginning
 
@@ -2158,8 +2253,9 @@ class Answer:
         line, self.line = self.line, None
         if line is None:
             return
-        if self.response.isclosed() and line.connection.sock:  # none where the server has ended it with the answer
-            line.idle.append(line)
+        # No socket is left where the server has ended it with the answer; behind an interim one comes another.
+        if self.response.isclosed() and line.connection.sock and self.status >= 200:
+            self.idle.keep(line)
         else:
             self.response.close()
             line.connection.close()
@@ -2200,24 +2296,22 @@ class Http:
         self.ca = ca
         self.trusted = {netloc_of(site.server)}
         self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
-        self.idle: dict[object, list[Line]] = {}  # kept connections, by where they lead and what was shown there
+        self.idle = Idle()
 
     def line(self, url: str) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
         import http.client
 
-        place = netloc_of(url)
-        shown = stamp_of(self.proxy) if self.proxy and place in self.trusted else None
+        netloc = netloc_of(url)
+        shown = stamp_of(self.proxy) if self.proxy and netloc in self.trusted else None
         is_secure = urlsplit(url).scheme == "https"
-        idle = self.idle.setdefault((place, is_secure, shown), [])
-        with contextlib.suppress(IndexError):
-            while (line := idle.pop()).is_dead():
-                line.connection.close()
+        place = (netloc, is_secure, shown)
+        if line := self.idle.take(place):
             return line
         if is_secure:
             context = self.contexts.get(shown) or self.contexts.setdefault(shown, self.context(shown is not None))
-            return Line(http.client.HTTPSConnection(*place, timeout=CONNECT, context=context), idle)
-        return Line(http.client.HTTPConnection(*place, timeout=CONNECT), idle)
+            return Line(http.client.HTTPSConnection(*netloc, timeout=CONNECT, context=context), place)
+        return Line(http.client.HTTPConnection(*netloc, timeout=CONNECT), place)
 
     def context(self, with_proxy: bool) -> ssl.SSLContext:
         """What TLS trusts, and shows."""
@@ -2255,7 +2349,7 @@ class Http:
             line = self.line(url)
             target = urlsplit(url)._replace(scheme="", netloc="").geturl()
             line.connection.request(method, target, data or None, headers)
-            answer = Answer(line, url, self.site.first_byte, self.site.silence)
+            answer = Answer(line, self.idle, url, self.site)
         except (OSError, ValueError, http.client.HTTPException) as error:
             if line is not None:
                 line.connection.close()

@@ -1,0 +1,249 @@
+"""An end to everything: what a server may draw out, it can't draw out for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import gridsync
+from gridsync import CONNECTIONS, DoorError, GridError, Http, HttpStorage, Site
+from tests.conftest import wait_until
+
+OK = b"HTTP/1.1 200 OK\r\n"
+SIZE = 1000
+SOON = 8  # seconds, several times of what each of these answers is allowed
+
+
+class Raw:
+    """A server that sends these pieces to whatever is asked, and again to the next request on the same connection."""
+
+    def __init__(self, answer: Callable[[], Iterable[bytes]]) -> None:
+        self.answer = answer
+        self.sent = self.connections = 0
+        self.open: set[socket.socket] = set()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://localhost:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                line = self.listener.accept()[0]
+                self.connections += 1
+                threading.Thread(target=self.serve, args=[line], daemon=True).start()
+
+    def serve(self, line: socket.socket) -> None:
+        self.open.add(line)
+        with contextlib.suppress(OSError), line:
+            line.settimeout(30)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while line.recv(65536):
+                for piece in self.answer():
+                    line.sendall(piece)
+                    self.sent += len(piece)
+        self.open.discard(line)
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
+    servers: list[Raw] = []
+
+    def serve(answer: Callable[[], Iterable[bytes]]) -> Raw:
+        servers.append(Raw(answer))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.listener.close()
+
+
+def storage_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 1) -> HttpStorage:
+    site = Site("LYON", url, "agata", "http", url, "", "", "", first_byte, silence, min_rate)
+    return HttpStorage(Http(site, "", None, None), site)
+
+
+def read(storage: HttpStorage) -> bytes:
+    return b"".join(map(bytes, storage.read("run/a", 0, SIZE, SIZE).chunks))
+
+
+VERBS: dict[str, Callable[[HttpStorage], object]] = {
+    "read": read,
+    "entries": lambda storage: storage.entries("run"),
+    "localities": lambda storage: storage.localities(["run/a"]),
+    "checksum": lambda storage: storage.checksum("run/a"),
+}
+
+
+def drips(data: bytes, pause: float = 0.05) -> Iterator[bytes]:
+    """A byte at a time."""
+    for byte in data:
+        yield bytes([byte])
+        time.sleep(pause)
+
+
+def ending(verb: Callable[[], object]) -> str:
+    """The sentence with which it ends, in good time; in a thread, as what has no end would hold up all tests."""
+    found: list[GridError] = []
+
+    def call() -> None:
+        try:
+            verb()
+        except GridError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(SOON)
+    assert not thread.is_alive(), "it has no end"
+    return str(*found)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_interim_answers_without_end_come_to_one(raw, verb):
+    server = raw(lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * 100))
+    assert "has no end" in ending(lambda: VERBS[verb](storage_at(server.url, first_byte=300)))
+    assert server.sent < 32 << 20
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_head_that_drips_ends_after_first_byte_seconds(raw, verb):
+    server = raw(lambda: drips(OK + b"X: y\r\n" * 1000))
+    assert "does not answer" in ending(lambda: VERBS[verb](storage_at(server.url)))
+
+
+def test_interim_answers_that_drip_end_after_first_byte_seconds(raw):
+    server = raw(lambda: itertools.chain.from_iterable(drips(b"HTTP/1.1 100 Continue\r\n\r\n") for _ in range(1000)))
+    assert "does not answer" in ending(lambda: read(storage_at(server.url)))
+
+
+HEADS = {
+    "length": OK + b"Content-Length: 1000\r\n\r\n",
+    "until the end": OK + b"\r\n",
+    "chunked": OK + b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n",
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("verb", ["read", "localities"])
+def test_a_body_that_drips_ends_after_a_while(raw, monkeypatch, head, verb):
+    monkeypatch.setattr(gridsync, "RATED", 1.0)
+    server = raw(lambda: itertools.chain([HEADS[head]], drips(b"[" * SIZE)))
+    assert "MIN_RATE" in ending(lambda: VERBS[verb](storage_at(server.url, 100)))
+
+
+def test_a_listing_that_drips_ends_after_a_while(raw, monkeypatch):
+    monkeypatch.setattr(gridsync, "RATED", 1.0)
+    head = b"HTTP/1.1 207 Multi-Status\r\n\r\n"
+    server = raw(lambda: itertools.chain([head], drips(b'<multistatus xmlns="DAV:">' + b"<x/>" * 1000)))
+    assert "MIN_RATE" in ending(lambda: storage_at(server.url, 100).entries("run"))
+
+
+@pytest.mark.parametrize("min_rate", [0, 10])
+def test_a_body_that_is_fast_enough_comes_to_its_end(raw, monkeypatch, min_rate):
+    monkeypatch.setattr(gridsync, "RATED", 0.5)
+    body = b"x" * 60  # at 20 bytes a second
+    server = raw(lambda: itertools.chain([OK + b"Content-Length: 60\r\n\r\n"], drips(body)))
+    storage = storage_at(server.url, min_rate)
+    assert b"".join(map(bytes, storage.read("run/a", 0, 60, 60).chunks)) == body
+
+
+def test_time_in_which_nobody_asks_for_more_does_not_count(raw, monkeypatch):
+    monkeypatch.setattr(gridsync, "RATED", 0.3)
+    size = 4 * gridsync.BITE
+    server = raw(lambda: [OK + b"Content-Length: %d\r\n\r\n" % size, b"x" * size])
+    came = 0
+    for chunk in storage_at(server.url, 10**6).read("run/a", 0, size, size).chunks:
+        came += len(chunk)
+        time.sleep(0.5)  # a disk that is slow
+    assert came == size
+
+
+def test_the_first_byte_may_come_late_whatever_the_rate(raw, monkeypatch):
+    monkeypatch.setattr(gridsync, "RATED", 0.2)
+
+    def late() -> Iterator[bytes]:
+        time.sleep(1.2)
+        yield OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE
+
+    assert read(storage_at(raw(late).url, 10**5, first_byte=5)) == b"x" * SIZE
+
+
+ENDLESS = {
+    "extensions of chunks": (b"", b"1;" + b"x" * 60_000 + b"\r\n[\r\n"),
+    "a trailer": (b"0\r\n", b"X: y\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("status", [b"200 OK", b"207 Multi-Status", b"404 Not Found"])
+def test_chunks_with_something_endless_about_them_come_to_an_end(raw, what, verb, status):
+    head = b"HTTP/1.1 " + status + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+    first, ever = ENDLESS[what]
+    server = raw(lambda: itertools.chain([head, first], itertools.repeat(ever)))
+    ending(lambda: VERBS[verb](storage_at(server.url)))
+    assert server.sent < 64 << 20
+
+
+def test_what_follows_an_interim_answer_is_not_taken_for_that_of_the_next_request(raw):
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    server = raw(lambda: [early, b"HTTP/1.1 200 OK\r\nDigest: adler32=00000001\r\nContent-Length: 0\r\n\r\n"])
+    storage = storage_at(server.url)
+    for _ in range(3):
+        with pytest.raises(GridError, match="103"):
+            storage.checksum("run/a")
+    assert server.connections == 3
+
+
+def test_a_head_as_long_as_heads_are_is_read(raw):
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 2000) for number in range(90))
+    server = raw(lambda: [b"HTTP/1.1 100 Continue\r\n\r\n", OK + lines + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE])
+    assert read(storage_at(server.url)) == b"x" * SIZE
+
+
+def test_a_door_that_is_too_slow_is_a_matter_of_the_door_and_may_pass(raw, monkeypatch):
+    monkeypatch.setattr(gridsync, "RATED", 0.5)
+    server = raw(lambda: itertools.chain([b"HTTP/1.1 207 x\r\n\r\n"], drips(b"<" + b"x" * SIZE)))
+    with pytest.raises(DoorError, match="MIN_RATE") as caught:
+        storage_at(server.url, 100).entries("run")
+    assert caught.value.passing
+
+
+WHOLE = OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE
+
+
+def test_of_idle_connections_to_many_pools_the_oldest_are_let_go(raw):
+    pools = [raw(lambda: [WHOLE]) for _ in range(CONNECTIONS + 20)]
+    http = storage_at(pools[0].url).http
+    for pool in pools:
+        http.send("GET", pool.url).content(SIZE)
+    wait_until(lambda: sum(len(pool.open) for pool in pools) <= CONNECTIONS)
+    assert [len(pool.open) for pool in pools] == [0] * 20 + [1] * CONNECTIONS
+    for pool in (pools[0], pools[-1]):
+        http.send("GET", pool.url).content(SIZE)
+    assert (pools[0].connections, pools[-1].connections) == (2, 1)
+
+
+def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monkeypatch):
+    monkeypatch.setattr(gridsync, "CONNECTIONS", 3)
+
+    def numbered(number: int) -> Callable[[], Iterable[bytes]]:
+        return lambda: [OK + b"Content-Length: 3\r\n\r\n%03d" % number]
+
+    pools = [raw(numbered(number)) for number in range(6)]
+    http = storage_at(pools[0].url).http
+
+    def ask(number: int) -> bool:
+        return http.send("GET", pools[number].url).content(3) == b"%03d" % number
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, random.Random(1).choices(range(6), k=2000)))
+    wait_until(lambda: sum(len(pool.open) for pool in pools) <= 3)

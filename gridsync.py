@@ -2016,14 +2016,24 @@ KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is no
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
-MAX_LISTING = 64 << 20  # bytes of one folder's listing; 20,000 files are about 20 MB
+MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
+MAX_ENTRIES = 4_000_000  # files and folders in one folder
+PADDING = 1 << 20  # bytes of a listing beside its entries
+PADDED = 16 << 10  # bytes of an entry, on average; a path has at most 4096, each of which may be written as three
+NESTED = 100  # elements in elements of a listing
+TERMS = 1000  # names of elements, attributes and namespaces in a listing
+TOKEN = 1 << 20  # bytes of a tag or a comment
 MAX_JSON = 8 << 20  # bytes of any other answer
-MAX_HEAD = 1 << 20  # bytes of all that comes before a body, interim answers too
+MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
 RATED = 60.0  # seconds over which MIN_RATE counts, at least
-DAV = "{DAV:}"
-LOCALITY_PROPERTY = "{http://srm.lbl.gov/StorageResourceManager}FileLocality"
-CHECKSUMS_PROPERTY = "{http://www.dcache.org/2013/webdav}Checksums"
-ADLER_PROPERTY = "{http://storm.italiangrid.org/2014/webdav}Checksum"
+# Names in listings, as the parser writes them: namespace, brace, name.
+RESPONSE, HREF, PROPSTAT, STATUS = "DAV:}response", "DAV:}href", "DAV:}propstat", "DAV:}status"
+TYPE, COLLECTION, SIZE, MTIME = "DAV:}resourcetype", "DAV:}collection", "DAV:}getcontentlength", "DAV:}getlastmodified"
+LOCALITY_PROPERTY = "http://srm.lbl.gov/StorageResourceManager}FileLocality"
+CHECKSUMS_PROPERTY = "http://www.dcache.org/2013/webdav}Checksums"
+ADLER_PROPERTY = "http://storm.italiangrid.org/2014/webdav}Checksum"
+PROPERTIES = {SIZE, MTIME, LOCALITY_PROPERTY, CHECKSUMS_PROPERTY, ADLER_PROPERTY}
+PLAIN = re.compile(r"/(?!/)[^?#\s]*")  # of the hrefs that are paths
 PROPFIND = b"""<?xml version="1.0"?>
 <propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav"
  xmlns:t="http://storm.italiangrid.org/2014/webdav"><prop><resourcetype/><getcontentlength/><getlastmodified/>
@@ -2130,7 +2140,7 @@ class Watch(io.RawIOBase):
         self.file = sock.makefile("rb", buffering=0)  # as long as it is open, so is the socket
         self.site = site
         self.ends = time.monotonic() + site.first_byte  # of the head
-        self.room: float = MAX_HEAD  # bytes that may still come
+        self.room = MAX_HEAD  # bytes that may still come
         self.is_begun = False
         self.came, self.waited = 0, 0.0  # bytes, and seconds for them: only those in which somebody asked for more
         sock.settimeout(site.first_byte)
@@ -2163,10 +2173,6 @@ class Watch(io.RawIOBase):
             self.came, self.waited = 0, 0.0
         return count
 
-    def begin(self, size: float) -> None:
-        """The body: so many bytes of it are wanted, which take twice as many at the most."""
-        self.room = 2 * size + MAX_HEAD
-
     def close(self) -> None:
         """Let go of the socket."""
         self.file.close()
@@ -2195,15 +2201,19 @@ class Answer:
         """A header, or empty."""
         return self.response.getheader(name, "")
 
+    def bite(self, buffer: memoryview) -> int:
+        """Bytes of the body, as many as fit; what is around them in chunks may take as many again."""
+        self.watch.room = 2 * len(buffer) + MAX_HEAD
+        return self.response.readinto(buffer)
+
     def chunks(self, awaited: float) -> Iterator[memoryview]:
         """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end."""
         import http.client
 
         buffer = memoryview(bytearray(int(min(BITE, awaited))))
-        self.watch.begin(awaited)
         try:
             # In small bites: of what a dying connection has brought, only a bite that is full counts.
-            while awaited > 0 and (count := self.response.readinto(buffer[: int(min(BITE, awaited))])):
+            while awaited > 0 and (count := self.bite(buffer[: int(min(BITE, awaited))])):
                 awaited -= count
                 yield buffer[:count]
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -2216,17 +2226,20 @@ class Answer:
         except DoorError as error:
             raise FileError(str(error), error.passing) from error
 
-    def content(self, limit: int) -> bytes:
+    def whole(self, limit: int) -> Iterator[memoryview]:
         """The whole body, which must not be longer."""
-        data = bytearray()
-        for chunk in self.chunks(limit + 1):
-            data += chunk
-            if len(data) > limit:
-                self.close()
-                place = masked(unquote(self.url))
-                raise DoorError(f"{place}: the answer is longer than {size_text(limit)}; ask the site")
-        self.close()
-        return bytes(data)
+        try:
+            for chunk in self.chunks(limit + 1):
+                limit -= len(chunk)
+                if limit < 0:
+                    raise DoorError(f"{masked(unquote(self.url))}: the answer is much too long; ask the site")
+                yield chunk
+        finally:
+            self.close()
+
+    def content(self, limit: int) -> bytes:
+        """The same in one piece."""
+        return b"".join(map(bytes, self.whole(limit)))
 
     def json(self) -> Any:
         """The body as JSON; ValueError if it is none."""
@@ -2406,18 +2419,26 @@ def digest_of(text: str) -> str:
     return ""
 
 
+def time_of(text: str) -> int:
+    """The time that a header or property names; 0 if it is none."""
+    try:
+        if text[16:17] == " " and text[25:] == " GMT":  # as all doors write it; the library takes four times as long
+            month = MONTHS.index(text[8:11]) + 1
+            return sane_time(seconds_of(f"{text[12:16]}-{month:02d}-{text[5:7]}T{text[17:25]}Z"))
+        import email.utils
+
+        when = email.utils.parsedate_tz(text)
+        return sane_time(email.utils.mktime_tz(when)) if when else 0
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
 def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     """An entry from its properties."""
-    import email.utils
-
-    try:
-        when = email.utils.parsedate_tz(properties.get(f"{DAV}getlastmodified", ""))
-        mtime = sane_time(email.utils.mktime_tz(when)) if when else 0
-    except (TypeError, ValueError, OverflowError):
-        mtime = 0
+    mtime = time_of(properties.get(MTIME, ""))
     if is_folder:
         return Entry(path, True, 0, mtime)
-    size = properties.get(f"{DAV}getcontentlength", "")
+    size = properties.get(SIZE, "")
     checksums = properties.get(CHECKSUMS_PROPERTY, "")
     if properties.get(ADLER_PROPERTY):
         checksums = f"adler32={properties[ADLER_PROPERTY]}"
@@ -2433,42 +2454,96 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     )
 
 
-def properties_of(response: Any) -> dict[str, str]:
-    """The properties of one response that the door has found; a folder's resourcetype is "folder"."""
-    properties = {}
-    for propstat in response.iter(f"{DAV}propstat"):
-        if " 200 " in propstat.findtext(f"{DAV}status", "") + " ":
-            for found in propstat.find(f"{DAV}prop") or ():
-                properties[found.tag] = (found.text or "").strip()
-                if found.find(f"{DAV}collection") is not None:
-                    properties[found.tag] = "folder"
-    return properties
+def take_responses(xml: Iterable[bytes | memoryview], take: Callable[[str, dict[str, str]], int]) -> None:
+    """Read the answer to a PROPFIND as it comes: the href of each response is taken, and the properties that it has.
+
+    ValueError if it makes no sense, or is longer than what was taken is worth, of which take says the number.
+    """
+    from xml.parsers import expat
+
+    text: list[str] = []  # since the last tag
+    href, is_found, depth, taken, came = "", False, 0, 0, 0
+    properties: dict[str, str] = {}  # of this propstat
+    found: dict[str, str] = {}  # of all that were found
+
+    def begin(name: str, attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > NESTED:
+            raise ValueError(f"its elements are nested more than {NESTED} deep")
+        text.clear()
+
+    def end(name: str) -> None:
+        nonlocal href, is_found, depth, taken, properties, found
+        depth -= 1
+        if name in PROPERTIES:
+            properties[name] = "".join(text).strip()
+        elif name == STATUS:
+            is_found = " 200 " in "".join(text) + " "
+        elif name == PROPSTAT:
+            if is_found:
+                found.update(properties)
+            properties, is_found = {}, False
+        elif name == HREF:
+            href = href or "".join(text).strip()
+        elif name == RESPONSE:
+            taken = take(href, found)
+            href, found = "", {}
+        elif name == COLLECTION:
+            properties[TYPE] = "folder"
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it defines its own entities")
+
+    terms: dict[str, str] = {}
+    parser = expat.ParserCreate(None, "}", terms)
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text.append
+    parser.StartDoctypeDeclHandler, parser.StartNamespaceDeclHandler = refuse, nothing  # so that these count as terms
+    for chunk in xml:
+        parser.Parse(chunk)
+        came += len(chunk)
+        if came - parser.CurrentByteIndex > TOKEN or sum(map(len, text)) > TOKEN:
+            raise ValueError("it has a tag or a text without end")
+        if len(terms) > TERMS or came > PADDING + PADDED * taken:
+            raise ValueError("it is full of other things than files")
+    parser.Parse(b"", True)
 
 
-def listing_of(xml: bytes, root: str, folder: str, url: str) -> list[Entry]:
+def path_of(href: str) -> str:
+    """The path that a listing names, without the slash of a folder."""
+    path = href if PLAIN.fullmatch(href) else urlsplit(href).path
+    return unquote(path, errors="surrogateescape").rstrip("/")
+
+
+def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: str) -> list[Entry]:
     """The entries in the answer to a PROPFIND."""
-    import xml.etree.ElementTree as ElementTree
+    from xml.parsers import expat
 
     asked = f"{root}/{folder}".rstrip("/")
-    entries, is_there = [], False
+    entries: list[Entry] = []
+    is_there = False
+
+    def take(href: str, properties: dict[str, str]) -> int:
+        nonlocal is_there
+        path = path_of(href)
+        is_folder = TYPE in properties
+        if path == asked:
+            is_there = True
+            if is_folder:
+                return 0
+        elif not (path.startswith(asked + "/") and is_name(path[len(asked) + 1 :])):
+            raise ValueError(f"{path} is not in the folder")
+        if len(entries) >= MAX_ENTRIES:
+            raise ValueError(f"it has more than {MAX_ENTRIES} entries")
+        entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
+        return len(entries)
+
     try:
-        if b"<!DOCTYPE" in xml or b"\0" in xml:  # in UTF-16 it would look otherwise
-            raise ValueError("it defines its own entities")
-        for response in ElementTree.fromstring(xml).iter(f"{DAV}response"):
-            path = unquote(urlsplit(response.findtext(f"{DAV}href", "").strip()).path, errors="surrogateescape")
-            path = path.rstrip("/")
-            properties = properties_of(response)
-            is_folder = properties.get(f"{DAV}resourcetype") == "folder"
-            is_there = is_there or path == asked
-            if path == asked and is_folder:
-                continue
-            name = path[len(asked) + 1 :]
-            if path != asked and not (path.startswith(asked + "/") and is_name(name)):
-                raise ValueError(f"{path} is not in the folder")
-            entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
+        take_responses(xml, take)
         if not is_there:
             raise ValueError("what was asked for is not in it")
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:
         raise DoorError(
             f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}; "
             "ENGINE = gfal2 in Grid.conf is another way",
@@ -2521,7 +2596,7 @@ class HttpStorage:
         answer = self.http.send("PROPFIND", url, headers=headers, data=PROPFIND)
         if answer.status != 207:
             raise refusal(answer, url)
-        return listing_of(answer.content(MAX_LISTING), self.root, folder, url)
+        return listing_of(answer.whole(MAX_LISTING), self.root, folder, url)
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size."""

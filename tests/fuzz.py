@@ -92,16 +92,15 @@ def placed(path: str) -> None:
 
 
 def listing(data: bytes) -> None:
-    for entry in gridsync.listing_of(data, "/agata", "run", URL):
+    for entry in gridsync.listing_of([data], "/agata", "run", URL):
         kept(entry)
 
 
 def properties(data: bytes) -> None:
-    names = ("getlastmodified", "getcontentlength", gridsync.CHECKSUMS_PROPERTY, gridsync.ADLER_PROPERTY)
+    names = (gridsync.MTIME, gridsync.SIZE, gridsync.CHECKSUMS_PROPERTY, gridsync.ADLER_PROPERTY)
     values = data.decode("utf-8", "replace").split("\n")
-    found = {name if name[0] == "{" else f"{gridsync.DAV}{name}": value for name, value in zip(names, values)}
     with contextlib.suppress(ValueError):  # listing_of takes it for a GridError
-        kept(gridsync.entry_of("run/a", False, found))
+        kept(gridsync.entry_of("run/a", False, dict(zip(names, values))))
 
 
 def digest(data: bytes) -> None:

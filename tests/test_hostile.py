@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import contextlib
 import html
+import itertools
 import json
 import os
 import tempfile
@@ -112,7 +113,7 @@ ANYTHING = st.one_of(
 @given(xml=ANYTHING)
 def test_any_answer_to_a_listing_is_entries_or_a_sentence(outputdir, xml):
     with contextlib.suppress(GridError):
-        kept(gridsync.listing_of(xml, "/agata", "run", URL), outputdir)
+        kept(gridsync.listing_of([xml], "/agata", "run", URL), outputdir)
 
 
 @PROPERTY
@@ -121,9 +122,9 @@ def test_any_name_is_listed_as_it_is_or_refused(outputdir, name):
     xml = listing(response(quote(f"/agata/run/{name}", errors="surrogateescape")))
     if not gridsync.is_name(name):
         with pytest.raises(GridError, match="makes no sense"):
-            gridsync.listing_of(xml, "/agata", "run", URL)
+            gridsync.listing_of([xml], "/agata", "run", URL)
         return
-    (entry,) = gridsync.listing_of(xml, "/agata", "run", URL)
+    (entry,) = gridsync.listing_of([xml], "/agata", "run", URL)
     assert entry.path == f"run/{name}"
     kept([entry], outputdir)
 
@@ -134,7 +135,7 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
     assume(size.strip())
     with contextlib.suppress(GridError):
         kept(
-            gridsync.listing_of(listing(response("/agata/run/a", size, time, checksum)), "/agata", "run", URL),
+            gridsync.listing_of([listing(response("/agata/run/a", size, time, checksum))], "/agata", "run", URL),
             outputdir,
         )
 
@@ -142,7 +143,7 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
 @pytest.mark.parametrize("size", ["9" * 19, "9" * 400, "9" * 5000, "-1", "1e3", "٣"], ids=lambda size: size[:4])
 def test_a_size_that_no_file_has_is_refused(size):
     with pytest.raises(GridError, match="has the size"):
-        gridsync.listing_of(listing(response("/agata/run/a", size)), "/agata", "run", URL)
+        gridsync.listing_of([listing(response("/agata/run/a", size))], "/agata", "run", URL)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "{}">]>'.format("a" * 1000)
 def test_a_listing_that_defines_entities_is_refused_in_every_encoding(encoding, before):
     text = listing(response("/agata/run/x")).decode().replace("run/x", "run/&a;&a;&a;")
     with pytest.raises(GridError, match="makes no sense"):
-        gridsync.listing_of(f"{before}{BOMB}{text}".encode(encoding), "/agata", "run", URL)
+        gridsync.listing_of([f"{before}{BOMB}{text}".encode(encoding)], "/agata", "run", URL)
 
 
 def test_a_base_folder_that_is_a_file_is_said_and_leaves_a_catalog_that_opens(user, folder):
@@ -288,6 +289,55 @@ def test_an_answer_without_end_does_not_fill_the_memory(user, odd, line, status)
         user.set(key, value)
     result, most = user.measured(line)
     assert most < MEMORY and "Traceback" not in result.err and result.err.count("gridsync: ") <= 1, result.err
+
+
+def numbered(text: str) -> Iterator[bytes]:
+    """A text again and again, each time with another number."""
+    for some in itertools.count(step=1000):
+        yield "".join(text.format(number) for number in range(some, some + 1000)).encode()
+
+
+# What a listing can be full of, after a beginning as it should be: how each begins, and what follows it for ever.
+FILLINGS: dict[str, tuple[bytes, Callable[[], Iterable[bytes]]]] = {
+    "elements": (b"", lambda: itertools.repeat(b"<a/>" * 30_000)),
+    "elements in elements": (b"", lambda: itertools.repeat(b"<a>" * 30_000)),
+    "elements of many names": (b"", lambda: numbered("<a{}/>")),
+    "attributes of many names": (b"", lambda: numbered('<a a{}=""/>')),
+    "prefixes": (b"", lambda: numbered('<a xmlns:p{0}="{0}"/>')),
+    "a tag with many attributes": (b"<a", lambda: numbered(' a{}=""')),
+    "a long attribute": (b'<a b="', lambda: itertools.repeat(b"x" * 100_000)),
+    "a long text": (b"<response><href>", lambda: itertools.repeat(b"x" * 100_000)),
+    "a long text of many pieces": (b"<response><href>", lambda: itertools.repeat(b"x&lt;" * 20_000)),
+    "a comment": (b"<!--", lambda: itertools.repeat(b"x" * 100_000)),
+    "a response without end": (b"<response>", lambda: itertools.repeat(b"<href>/agata/run/a</href>" * 4000)),
+    "many properties": (
+        b"<response>", lambda: itertools.repeat(b"<propstat><prop><getcontentlength>1</getcontentlength></prop>" * 2000)
+    ),
+}  # fmt: skip
+
+
+class Filled:
+    """A door whose topmost folder has eight others, each of which is full of something."""
+
+    def __init__(self, filling: str) -> None:
+        self.begin, self.ever = FILLINGS[filling]
+
+    def __call__(self, request: Request) -> Reply:
+        path = request.path.rstrip("/")
+        if path == "/agata/run":
+            folders = [FOLDER.replace("/agata/run/", f"/agata/run/{number}/") for number in range(8)]
+            return Reply(207, listing(*folders))
+        head = f'<multistatus xmlns="DAV:">{FOLDER.replace("/agata/run/", path)}'.encode() + self.begin
+        return Reply(207, Stream(ENDLESS, itertools.chain([head], self.ever())))
+
+
+@pytest.mark.parametrize("filling", FILLINGS)
+def test_listings_full_of_something_do_not_fill_the_memory(user, odd, monkeypatch, filling):
+    door = Filled(filling)
+    monkeypatch.setattr(Odd, "__call__", lambda self, request: door(request))
+    user.set("SERVER", odd[1])
+    result, most = user.measured("--input_dir run --build_list")
+    assert most < MEMORY and "makes no sense" in result.err, (most, result.err[:2000])
 
 
 class Nested:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import shutil
@@ -18,7 +19,8 @@ import pytest
 import gridsync
 from tests.conftest import Result, User, wait_until
 from tests.grid import Grid
-from tests.grid.web import Record
+from tests.grid.door import Switches
+from tests.grid.web import Log, Record, Reply, Request, Server, Stream
 
 pytestmark = pytest.mark.long
 
@@ -27,6 +29,7 @@ FILES = FOLDERS * EACH
 MEMORY = 250  # MB that a run on so many files may take
 MILLION = 1_000_000
 MILLION_MEMORY = 700  # MB
+CROWDED_MEMORY = 1000  # MB, where they are listed and all in one folder
 LIMIT = 300  # seconds for one command, so that one that hangs ends
 STAGE = "/api/v1/tape/stage"
 
@@ -173,6 +176,45 @@ def test_a_small_folder_in_a_catalog_of_a_million_rows_leaves_all_others_as_they
     assert len(mine) == 3 and all(",yes,adler32,,LYON," in line for line in mine)
     assert "".join(line for line in lines if not line.startswith(f"{folder}/")) == before
     (user.folder / "grid_summary.csv").unlink()  # pytest would keep its 90 MB
+
+
+LISTED = """<d:response>
+<d:href>/agata/run/event_mezzdata_with_a_name_as_long_as_they_are_at_times_{0:07d}.adf</d:href>
+<d:propstat><d:prop>
+<d:resourcetype/><d:getcontentlength>{0}</d:getcontentlength><d:getlastmodified>Tue, 09 Jun 2015 12:{1:02d}:{2:02d} GMT\
+</d:getlastmodified><s:FileLocality>ONLINE</s:FileLocality><c:Checksums>adler32={0:08x}</c:Checksums>
+</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>
+<d:propstat><d:prop>
+<Checksum/>
+</d:prop><d:status>HTTP/1.1 404 Not Found</d:status></d:propstat>
+</d:response>
+"""
+LISTING = """<?xml version="1.0"?><d:multistatus xmlns:d="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager"
+xmlns:c="http://www.dcache.org/2013/webdav"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>
+<d:collection/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"""
+
+
+def crowded(request: Request) -> Reply:
+    """A door with a million files in one folder, and nothing else."""
+    if request.method != "PROPFIND":
+        return Reply(404)
+    some = range(0, MILLION, 1000)
+    files = ("".join(LISTED.format(n, n // 60 % 60, n % 60) for n in range(at, at + 1000)).encode() for at in some)
+    pieces = itertools.chain([LISTING.encode()], files, [b"</d:multistatus>", b""])
+    return Reply(207, Stream(10**12, (b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)), chunked=True)
+
+
+def test_a_folder_of_a_million_files_is_listed(user):
+    server = Server("crowded", None, Log(), Switches(), crowded)
+    server.start()
+    user.set("SERVER", server.url)
+    user.limit = LIMIT
+    try:
+        result = measured(user, "--input_dir run --build_list", CROWDED_MEMORY)
+    finally:
+        server.stop()
+    assert result.status == 0 and "[catalog] rows: 1000000\n" in result.out
+    (user.folder / "grid_summary.csv").unlink()
 
 
 # == Killed while the catalog is written ================================================================

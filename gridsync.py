@@ -3608,7 +3608,11 @@ def staging_text(turn: int, online: int, of: int) -> str:
 
 TICK = 0.1  # seconds between looks at the screen
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
-DEEPEST = 100  # folders in folders; a door that lists a folder in itself would have no end
+# A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
+DEEPEST = 100  # folders in folders
+ROUND = 6  # folders, each in the one before, that all look the same: then they are one
+MOST_FOLDERS = 1_000_000  # of one listing; experiments have some hundred thousand
+MOST_FILES = 10_000_000  # the same
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
@@ -3798,6 +3802,9 @@ class Walk:
         self.entries: list[Entry] = []
         self.size = 0  # of all files so far
         self.folders: set[str] = set()  # those that were listed
+        self.seen = 1  # how many are known
+        self.looks: dict[str, int] = {}  # of folders with folders in them: a number that two have if they list the same
+        self.rounds: set[int] = set()  # the looks of those that are in themselves
         self.failures: dict[str, GridError] = {}
         self.empty: list[str] = []
 
@@ -3832,7 +3839,9 @@ class Walk:
         """Keep what is in a folder; the folders in it, which are to be listed too."""
         self.folders.add(folder)
         self.empty += [] if found else [folder]
-        below = []
+        below: list[str] = []
+        if self.goes_round(folder, found):
+            return below
         for entry in found:
             if not entry.path:
                 raise UsageError("BASE_DIR_ON_GRID is a file at the site; mend it in Grid.conf")
@@ -3846,7 +3855,29 @@ class Walk:
             else:
                 self.entries.append(entry)
                 self.size += entry.size
+        self.seen += len(below)
+        if self.seen > MOST_FOLDERS or len(self.entries) > MOST_FILES:
+            raise DoorError(
+                f"{folder or '/'}: there are more than {MOST_FOLDERS:,} folders or {MOST_FILES:,} files by now; "
+                "ask the site if links lead round there, or choose a smaller folder with --input_dir"
+            )
         return below
+
+    def goes_round(self, folder: str, found: list[Entry]) -> bool:
+        """Whether a folder is one of those above it once more, again and again; said once of each."""
+        if not any(entry.is_folder for entry in found):
+            return False
+        start = len(folder)
+        look = hash(frozenset((entry.path[start:], entry.is_folder, entry.size, entry.mtime) for entry in found))
+        self.looks[folder] = look
+        parts = folder.split("/") if folder else []
+        above = ("/".join(parts[:count]) for count in range(len(parts)))
+        if look not in self.rounds and sum(self.looks.get(path) == look for path in above) < ROUND:
+            return False
+        if look not in self.rounds:
+            self.failures[folder] = FileError(f"{folder}: is in itself, a link leads back up; what is in it was listed")
+        self.rounds.add(look)
+        return True
 
     def note_emptied(self, rows: list[Row]) -> None:
         """Count folders of files still to come as failures: dCache lists as empty what it can't read."""

@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 import gridsync
-from gridsync import Catalog, Config, DiskError, FileError, GridError, HttpStorage, Locality, Row, UsageError
+from gridsync import Catalog, Config, DiskError, Entry, FileError, GridError, HttpStorage, Locality, Row, UsageError
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
 
@@ -358,7 +359,63 @@ def test_a_folder_that_is_in_itself_ends_with_a_sentence(user, odd, monkeypatch)
     user.set("SERVER", odd[1])
     status, _, err = user("--input_dir run --build_list")
     said = [line for line in err.splitlines() if line.startswith("gridsync: ")]
-    assert status == 1 and 0 < len(said) <= 4 and all("folders down" in line for line in said), err[:2000]
+    assert status == 1 and len(said) == 1 and "is in itself, a link leads back up" in said[0], err[:2000]
+
+
+class Linked:
+    """A door with a file and two folders in every folder, for ever; folders have the names that they are given."""
+
+    def __init__(self, name: Callable[[str, int], str]) -> None:
+        self.name = name
+        self.asked = 0
+
+    def __call__(self, request: Request) -> Reply:
+        if request.method != "PROPFIND":
+            return Reply(404)
+        self.asked += 1
+        path = request.path.rstrip("/")
+        folders = [
+            FOLDER.replace("/agata/run/", f"{path}/{name}") for name in ("", *(self.name(path, n) for n in (1, 2)))
+        ]
+        return Reply(207, listing(*folders, response(f"{path}/file")).replace(FOLDER.encode(), b"", 1))
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["at once", "by way of another"])
+def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch, between):
+    def name(path: str, number: int) -> str:
+        return f"x{number}/" if between and path.rpartition("/")[2] in ("1", "2") else f"{number}/"
+
+    door = Linked(name)
+    monkeypatch.setattr(Odd, "__call__", lambda self, request: door(request))
+    user.set("SERVER", odd[1])
+    user.limit = 100
+    status, _, err = user("--input_dir run --build_list --quiet")
+    said = [line for line in err.splitlines() if line.startswith("gridsync: ")]
+    assert status == 1 and len(said) in (1, 2) and "is in itself" in said[0] and door.asked < 10_000, err[:2000]
+
+
+@pytest.mark.parametrize("limit", ["MOST_FOLDERS", "MOST_FILES"])
+def test_folders_that_look_different_and_have_no_end_end_with_a_sentence(user, odd, monkeypatch, limit):
+    door = Linked(lambda path, number: f"{len(path)}-{number}/")
+    monkeypatch.setattr(Odd, "__call__", lambda self, request: door(request))
+    user.set("SERVER", odd[1])
+    with user.running("--input_dir run --build_list --quiet", f"{limit} = 300") as run:
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 4 and err.count("gridsync: ") == 1 and "links lead round" in err, err[:2000]
+    assert door.asked < 1000
+
+
+def test_an_honest_tree_of_folders_with_the_same_names_is_listed_whole():
+    """Folders by the digits of a number, all made at once, and files at the bottom."""
+
+    def entries(folder: str) -> list[Entry]:
+        if folder.count("/") >= 6:
+            return [Entry(f"{folder}/file", False, 10, 1000)]
+        return [Entry(f"{folder}/{digit}", True, 0, 1000) for digit in "01"]
+
+    walk = gridsync.Walk(SimpleNamespace(entries=entries), gridsync.Patience(0))
+    walk.run("run", lambda: None)
+    assert not walk.failures and len(walk.entries) == 64
 
 
 def test_nothing_that_a_terminal_would_obey_reaches_the_screen_or_the_log(user, folder):

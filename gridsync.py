@@ -132,7 +132,7 @@ class Mismatch(FileError):
 
 
 class Changed(FileError):
-    """It is not the file any more that was begun to be copied."""
+    """It has changed at the site while it was copied."""
 
 
 class OnTape(FileError):
@@ -1967,7 +1967,7 @@ class Body(NamedTuple):
     chunks: Iterator[bytes | memoryview]  # each to be used before the next
     start: int  # where they begin; 0 when the door has ignored the range
     checksum: str = ""  # what the door says of the whole file
-    tag: str = ""  # what the door calls this version of the file: its ETag, else its Last-Modified
+    tag: str = ""  # of this version of it at the door: a strong ETag, else its time as of HTTP; empty if it has neither
     close: Callable[[], None] = lambda: None  # lets go of the connection
     hang_up: Callable[[], None] = lambda: None  # wakes a thread that waits for bytes, if that can be done
 
@@ -1979,9 +1979,10 @@ class Storage(Protocol):
         """What is in a folder; for a file, the file itself."""
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
-        """The bytes from start up to stop of a file of this size, and perhaps more; Changed if it has another tag.
+        """The bytes from start up to stop of a file of this size, and perhaps more.
 
-        There is no limit on the whole, but none of them is silent for longer than allowed.
+        There is no limit on the whole, but none of them is silent for longer than allowed. With the tag of an earlier
+        body they are of the same version, as far as the door tells: Changed, if it shows another one.
         """
 
     def checksum(self, path: str) -> str:
@@ -2033,6 +2034,7 @@ LOCALITY_PROPERTY = "http://srm.lbl.gov/StorageResourceManager}FileLocality"
 CHECKSUMS_PROPERTY = "http://www.dcache.org/2013/webdav}Checksums"
 ADLER_PROPERTY = "http://storm.italiangrid.org/2014/webdav}Checksum"
 PROPERTIES = {SIZE, MTIME, LOCALITY_PROPERTY, CHECKSUMS_PROPERTY, ADLER_PROPERTY}
+ADLER = re.compile("[0-9a-fA-F]{1,8}")
 PLAIN = re.compile(r"/(?!/)[^?#\s]*")  # of the hrefs that are paths
 PROPFIND = b"""<?xml version="1.0"?>
 <propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav"
@@ -2206,23 +2208,28 @@ class Answer:
         self.watch.room = 2 * len(buffer) + MAX_HEAD
         return self.response.readinto(buffer)
 
-    def chunks(self, awaited: float) -> Iterator[memoryview]:
-        """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end."""
+    def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[memoryview]:
+        """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end.
+
+        If it must have one there, the last piece comes once it was seen; else the surplus is an error.
+        """
         import http.client
 
-        buffer = memoryview(bytearray(int(min(BITE, awaited))))
+        buffer = memoryview(bytearray(min(BITE, awaited)))
         try:
             # In small bites: of what a dying connection has brought, only a bite that is full counts.
-            while awaited > 0 and (count := self.bite(buffer[: int(min(BITE, awaited))])):
+            while awaited > 0 and (count := self.bite(buffer[: min(BITE, awaited)])):
                 awaited -= count
+                if surplus and not (awaited or self.response.isclosed()) and self.bite(memoryview(bytearray(1))):
+                    raise surplus
                 yield buffer[:count]
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise connection_error(error, self.url, None) from error
 
-    def file_chunks(self, awaited: int) -> Iterator[memoryview]:
+    def file_chunks(self, awaited: int, surplus: GridError | None) -> Iterator[memoryview]:
         """The same of a file: what fails is of this one alone, as others may come from other pools."""
         try:
-            yield from self.chunks(awaited)
+            yield from self.chunks(awaited, surplus)
         except DoorError as error:
             raise FileError(str(error), error.passing) from error
 
@@ -2398,25 +2405,54 @@ def resized(place: str, found: object, size: int) -> FileError:
     return FileError(f"{place}: has {found} bytes now, and {size} in the catalog; run --build_list again")
 
 
-DIGESTS = {"md5": ("md5", 16), "sha-256": ("sha256", 32), "sha": ("sha1", 20), "sha-512": ("sha512", 64)}  # and bytes
+# What doors call checksums, the strongest first: our name for it, and its bytes. RFC 9530 calls adler32 adler.
+DIGESTS = {
+    "sha-512": ("sha512", 64), "sha-256": ("sha256", 32), "sha": ("sha1", 20), "md5": ("md5", 16),
+    "adler32": ("adler32", 4), "adler": ("adler32", 4),
+}  # fmt: skip
+# adler32 comes first: XRootD would make any other one anew, from the whole file.
+WANTED = {"Want-Digest": "adler32", "Want-Repr-Digest": "adler=10"}
+ANY_WANTED = {
+    "Want-Digest": "adler32;q=1, sha-256;q=0.5, sha-512;q=0.4, md5;q=0.3, sha;q=0.2",
+    "Want-Repr-Digest": "adler=10, sha-256=5, sha-512=4, md5=3, sha=2",
+}
 
 
 def digest_of(text: str) -> str:
-    """The best checksum of a Digest header or Checksums property, as the catalog writes it."""
+    """The strongest checksum of a Checksums property or of headers, as the catalog writes it."""
     import base64
 
+    if text.startswith("adler32=") and ADLER.fullmatch(text, 8):  # alone, as most are
+        return f"adler32:{int(text[8:], 16):08x}"
     given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
     found = {name.lower(): value for name, value in given.items()}
-    try:
-        if re.fullmatch("[0-9a-fA-F]{1,8}", found.get("adler32", "")):
-            return f"adler32:{int(found['adler32'], 16):08x}"
-        for name, (kind, size) in DIGESTS.items():
-            value = base64.b64decode(found.get(name, ""), validate=True)
-            if len(value) == size:
-                return f"{kind}:{value.hex()}"
-    except ValueError:
-        pass  # as good as none
+    for name, (kind, size) in DIGESTS.items():
+        if name not in found:
+            continue
+        value = found[name].partition(";")[0]
+        if kind == "adler32" and ADLER.fullmatch(value):
+            return f"adler32:{int(value, 16):08x}"
+        if len(value) > 1 and value[0] == value[-1] == ":":  # so are bytes written in headers of RFC 9530
+            value = value[1:-1]
+        with contextlib.suppress(ValueError):  # as good as none
+            data = base64.b64decode(value, validate=True)
+            if len(data) == size:
+                return f"{kind}:{data.hex()}"
     return ""
+
+
+TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT')
+
+
+def check_tag(place: str, found: str, expected: str) -> None:
+    """Refuse another version of a file than the expected one, as far as their tags are of one kind."""
+    if found and expected and found != expected and (found[0] == '"') == (expected[0] == '"'):
+        raise Changed(f"{place}: it has changed at the site while it was copied", passing=True)
+
+
+def digest_in(answer: Answer) -> str:
+    """The strongest checksum that an answer has in its headers."""
+    return digest_of(f"{answer.header('Digest')},{answer.header('Repr-Digest')}")
 
 
 def time_of(text: str) -> int:
@@ -2600,14 +2636,15 @@ class HttpStorage:
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size."""
-        headers = {"Want-Digest": "adler32"}
+        headers = dict(WANTED)
         if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
             headers["Range"] = f"bytes={start}-{stop - 1}"
+            headers.update({"If-Range": tag} if tag else {})
         url = self.url(path)
         place = masked(unquote(url))
         answer = self.http.follow("GET", url, headers=headers)
         if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
-            del headers["Want-Digest"]
+            headers = {name: value for name, value in headers.items() if name not in WANTED}
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
             if netloc_of(answer.url) in self.http.trusted:
@@ -2615,30 +2652,54 @@ class HttpStorage:
             answer.drain()
             said = answer.response.reason
             raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
-        begins, found_size = 0, answer.header("Content-Length")
-        if answer.status == 206:
-            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.header("Content-Range"))
-            if not found or found[1] != str(start):
-                answer.close()
-                raise FileError(f"{place}: the door sends another range than was asked", passing=True)
-            begins, found_size = start, found[2]
-        if found_size and found_size != str(size):
+        try:
+            begins, ends = self.checked(answer, place, start, size)
+            found = self.tag_of(answer)
+            check_tag(place, found, tag)
+        except FileError:
             answer.close()
-            raise resized(place, found_size, size)
-        checksum = digest_of(answer.header("Digest"))
-        return Body(answer.file_chunks(stop - begins), begins, checksum, "", answer.close, answer.hang_up)
+            raise
+        surplus = resized(place, "more", size) if ends <= stop else None  # else there is more than was asked for
+        chunks = answer.file_chunks(min(stop, ends) - begins, surplus)
+        return Body(chunks, begins, digest_in(answer), found, answer.close, answer.hang_up)
+
+    def checked(self, answer: Answer, place: str, start: int, size: int) -> tuple[int, int]:
+        """Where the bytes of an answer begin and end; they are those of the file that is in the catalog, as it is."""
+        coding, length = answer.header("Content-Encoding").strip().lower(), answer.header("Content-Length")
+        if coding not in ("", "identity"):
+            raise FileError(f"{place}: the door sends it as {coding[:20]} and not as it is; ask the site")
+        if answer.status == 200:
+            if length and length != str(size):
+                raise resized(place, length, size)
+            return 0, size
+        found = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", answer.header("Content-Range"))
+        count = int(found[2]) + 1 - start if found and found[1] == str(start) else 0
+        if not found or count <= 0 or length not in ("", str(count)):
+            raise FileError(f"{place}: the door sends another range than was asked", passing=True)
+        if found[3] != str(size):
+            raise resized(place, found[3], size)
+        return start, start + count
+
+    def tag_of(self, answer: Answer) -> str:
+        """What the door calls this version of a file; a pool's word, which may be another on the next one, is none."""
+        if netloc_of(answer.url) != netloc_of(self.server):
+            return ""
+        return next(filter(TAG.fullmatch, (answer.header("ETag"), answer.header("Last-Modified"))), "")
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
         url = self.url(path)
-        answer = self.http.follow("HEAD", url, headers={"Want-Digest": "adler32;q=1, md5;q=0.5"})
-        if answer.status == 500:  # it can't make one
+        for wanted in (ANY_WANTED, WANTED):  # XRootD fails at a list of which it can't make each
+            answer = self.http.follow("HEAD", url, headers=wanted)
+            if answer.status != 500:
+                break
             answer.drain()
+        else:  # it can't make one
             return ""
         if answer.status != 200:
             raise refusal(answer, url)
         answer.drain()
-        return digest_of(answer.header("Digest"))
+        return digest_in(answer)
 
     def tape_url(self) -> str:
         """The URL of the tape service, or empty; asked of the door once."""
@@ -2911,12 +2972,17 @@ class Gfal2Storage:
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size; who waits for them can't be woken."""
+        import email.utils
+
         url = self.url(path)
         with self.errors(url):
-            found = self.context().stat(url).st_size
-        if found != size:
-            raise resized(unquote(url), found, size)
-        return Body(self.chunks(url, start, stop), start)
+            here = self.context().stat(url)
+        if here.st_size != size:
+            raise resized(unquote(url), here.st_size, size)
+        mtime = sane_time(here.st_mtime)
+        found = email.utils.formatdate(mtime, usegmt=True) if mtime else ""  # as http says it
+        check_tag(unquote(url), found, tag)
+        return Body(self.chunks(url, start, stop), start, tag=found)
 
     def chunks(self, url: str, at: int, stop: int) -> Iterator[bytes]:
         """The bytes of one open file, and of a new one before its time is over; it ends with its last reference."""
@@ -3077,7 +3143,7 @@ def new_row(entry: Entry, site: str) -> Row:
 
 def relisted(row: Row, entry: Entry) -> Row:
     """The row of a file that is listed again."""
-    if row.checksum and entry.checksum:
+    if row.checksum and checksum_kind(row.checksum, True) == checksum_kind(entry.checksum, True):
         is_same = (row.size, row.checksum) == (entry.size, entry.checksum)
     else:
         is_same = (row.size, row.mtime) == (entry.size, entry.mtime)

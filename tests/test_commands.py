@@ -778,3 +778,39 @@ def test_sites_and_folders_one_after_the_other_lose_nothing_of_each_other(user, 
     assert user(f"--input_dir {two} --build_list").status == 0  # what is neither here nor pinned is gone
     assert sites_of(user)["LYON"] == {f"{one}/x", f"{one}/y", f"{two}/y"}
     assert (sites_of(user)["CNAF"], sites_of(user)["XROOTD"]) == ({f"{one}/x", f"{one}/y"}, {xrootd})
+
+
+# == Checksums ==========================================================================================
+
+
+def test_a_door_whose_checksums_are_in_the_words_of_rfc_9530_alone_has_its_files_verified(user, folder, monkeypatch):
+    monkeypatch.setattr(user.grid.door.switches, "digest_words", "rfc9530")
+    monkeypatch.setattr(user.grid.door.switches, "checksum_prop", "absent")
+    for name, stored in {"a": ("adler32",), "b": ("sha-256",)}.items():
+        user.grid.tree.add(f"agata/{folder}/{name}", 1000, checksums=stored)
+    assert user(f"--input_dir {folder} --build_list --start").status == 0
+    assert [row["verified"] for row in user.catalog().values()] == ["adler32", "sha256"]
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_stronger_checksum_that_a_door_has_already_is_what_files_are_verified_by(user, folder, streams):
+    path = f"agata/{folder}/a"
+    user.grid.tree.add(path, 3_000_000, checksums=("adler32", "sha-256"))
+    with user.running(f"--input_dir {folder} --streams {streams} --build_list --start", "SHORTEST = 1 << 20") as run:
+        assert run.communicate(timeout=60) and run.returncode == 0
+    assert [row["verified"] for row in user.catalog().values()] == ["sha256"]
+    assert (user.data / folder / "a").read_bytes() == user.grid.tree.expected(path)
+    assert user("--verify").status == 0
+
+
+@pytest.mark.parametrize("line", ["--start", "--sync"])
+def test_a_file_of_which_the_door_learns_another_checksum_is_no_other_file(user, folder, line):
+    file = user.grid.tree.add(f"agata/{folder}/a", 1000)
+    assert user(f"--input_dir {folder} --build_list --start").status == 0
+    user.grid.door.log.clear()
+    for stored in (("adler32", "sha-256"), ("adler32",)):
+        file.checksums = stored
+        assert user(f"--build_list {line} --verify").status == 0
+        assert not user.grid.door.log.count(method="GET", role="pool")
+        (row,) = user.catalog().values()
+        assert (row["downloaded"], row["checksum"].partition(":")[0]) == ("yes", max(stored).replace("-", ""))

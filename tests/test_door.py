@@ -371,6 +371,11 @@ def open_range(user: User) -> int:
     return len(user.get(Range="bytes=10-").body)
 
 
+def digest_words(user: User) -> tuple[str | None, str | None]:
+    headers = user.get(Want_Digest="adler32", Want_Repr_Digest="sha-256=9, adler=3").headers
+    return headers["Digest"], headers["Repr-Digest"]
+
+
 # Profile, switch, its new value, what is asked before and after, and the answers.
 D, S = "dcache-10.2", "storm-1.9"
 TURNED: list[tuple[str, str, Any, Callable[[User], Any], Any, Any]] = [
@@ -409,6 +414,10 @@ TURNED: list[tuple[str, str, Any, Callable[[User], Any], Any, Any]] = [
     (D, "handshake", "silent", lambda u: seen(lambda: u.listing(timeout=SILENCE)), 207, "silence"),
     (D, "proxy_open_range_empty", True, open_range, SIZE - 10, 0),
     (D, "digest_needs_want", False, lambda u: "Digest" in u.ask("HEAD", "disk").headers, False, True),
+    (D, "digest_words", "rfc9530", digest_words, ("adler32=6cd7d5a6", None), (None, "adler=:bNfVpg==:")),
+    (D, "digest_words", "both", digest_words, ("adler32=6cd7d5a6", None), ("adler32=6cd7d5a6", "adler=:bNfVpg==:")),
+    (D, "digest_list_fails", True, lambda u: u.ask("HEAD", "disk", Want_Digest="adler32, md5").status, 200, 500),
+    (S, "if_range", True, lambda u: u.get(Range="bytes=1-2", If_Range='"another"').status, 206, 200),
     (D, "locality_header", True, lambda u: u.ask("HEAD", "disk").headers["Locality"], None, "DISK"),
     *[(D, "nearline_get", str(way), lambda u: u.get("tape").status, 500, way) for way in (500, 403, 415)],
     (D, "nearline_get", "hang", lambda u: seen(lambda: u.ask("GET", "tape", timeout=SILENCE)), 500, "silence"),

@@ -28,6 +28,7 @@ class Raw:
     def __init__(self, answer: Callable[[], Iterable[bytes]]) -> None:
         self.answer = answer
         self.sent = self.connections = 0
+        self.heard = b""
         self.open: set[socket.socket] = set()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://localhost:{self.listener.getsockname()[1]}"
@@ -45,7 +46,8 @@ class Raw:
         with contextlib.suppress(OSError), line:
             line.settimeout(30)
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while line.recv(65536):
+            while heard := line.recv(65536):
+                self.heard += heard
                 for piece in self.answer():
                     line.sendall(piece)
                     self.sent += len(piece)
@@ -70,8 +72,12 @@ def storage_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 
     return HttpStorage(Http(site, "", None, None), site)
 
 
-def read(storage: HttpStorage) -> bytes:
-    return b"".join(map(bytes, storage.read("run/a", 0, SIZE, SIZE).chunks))
+def read(storage: HttpStorage, start: int = 0, stop: int = SIZE) -> bytes:
+    body = storage.read("run/a", start, stop, SIZE)
+    try:
+        return b"".join(map(bytes, body.chunks))
+    finally:
+        body.close()
 
 
 VERBS: dict[str, Callable[[HttpStorage], object]] = {
@@ -215,6 +221,65 @@ def test_a_door_that_is_too_slow_is_a_matter_of_the_door_and_may_pass(raw, monke
     with pytest.raises(DoorError, match="MIN_RATE") as caught:
         storage_at(server.url, 100).entries("run")
     assert caught.value.passing
+
+
+def framed(*pieces: bytes) -> bytes:
+    """A body in chunks."""
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+PART = b"HTTP/1.1 206 x\r\nContent-Range: bytes 10-109/1000\r\n"
+LONGER = {
+    "in chunks": (0, OK + CHUNKED + framed(b"x" * 999, b"yz")),
+    "in the same chunk": (0, OK + CHUNKED + framed(b"x" * 1001)),
+    "until the end": (0, OK + b"Connection: close\r\n\r\n" + b"x" * 1001),
+    "as it says": (0, OK + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001),
+    "of a range": (10, PART + CHUNKED + framed(b"x" * 101)),
+    "of a range, as it says": (10, PART + b"Content-Length: 101\r\n\r\n" + b"x" * 101),
+    "of a range that ends before it begins": (
+        10, PART.replace(b"109", b"5") + b"Content-Length: 100\r\n\r\n" + b"x" * 100
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("longer", LONGER)
+def test_a_body_longer_than_listed_is_refused_before_its_last_byte(raw, longer):
+    start, answer = LONGER[longer]
+    storage, came = storage_at(raw(lambda: [answer] if b"close" not in answer else once(answer)).url), 0
+    with pytest.raises(gridsync.FileError, match=r"bytes now, and 1000 in the catalog|another range"):
+        for chunk in storage.read("run/a", start, 110 if start else 1000, 1000).chunks:
+            came += len(chunk)
+    assert came < (100 if start else 1000)
+
+
+def once(answer: bytes) -> Iterator[bytes]:
+    """An answer with which the connection ends."""
+    yield answer
+    raise OSError
+
+
+def test_a_body_in_chunks_that_is_as_long_as_listed_comes_and_its_connection_is_kept(raw):
+    answers = itertools.cycle([OK + CHUNKED + framed(b"x" * 600, b"x" * 400), PART + CHUNKED + framed(b"x" * 100)])
+    server = raw(lambda: [next(answers)])
+    storage = storage_at(server.url)
+    for _ in range(2):
+        assert read(storage) == b"x" * 1000
+        assert read(storage, 10, 110) == b"x" * 100
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate, gzip", "br", "x\x1b[2J"])
+def test_a_body_that_is_coded_is_refused(raw, coding):
+    server = raw(lambda: [OK + f"Content-Encoding: {coding}\r\nContent-Length: 1000\r\n\r\n".encode() + b"x" * SIZE])
+    with pytest.raises(gridsync.FileError, match="not as it is"):
+        read(storage_at(server.url))
+
+
+def test_a_body_that_says_that_it_is_not_coded_is_taken(raw):
+    server = raw(lambda: [OK + b"Content-Encoding: identity\r\nContent-Length: 1000\r\n\r\n" + b"x" * SIZE])
+    assert read(storage_at(server.url)) == b"x" * SIZE
+    assert b"\r\nAccept-Encoding: identity\r\n" in server.heard
 
 
 WHOLE = OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE

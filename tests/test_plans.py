@@ -62,6 +62,7 @@ def test_force_takes_a_file_from_tape():
     assert copy_action(ROW._replace(locality=Locality.NEARLINE), None, False, True) is Action.COPY
 
 
+STRONG = f"sha256:{'0' * 64}"
 HERE = ROW._replace(downloaded=True, verified="adler32", request="r1")
 
 
@@ -79,6 +80,14 @@ HERE = ROW._replace(downloaded=True, verified="adler32", request="r1")
             ROW._replace(checksum="adler32:00000002", locality=Locality.NEARLINE, request="r1"),
         ),
         ([HERE], ENTRY._replace(size=11), ROW._replace(size=11, locality=Locality.NEARLINE, request="r1")),
+        # A stronger checksum than was known: the time decides, and from now on the stronger one.
+        ([HERE], ENTRY._replace(checksum=STRONG), HERE._replace(checksum=STRONG, locality=Locality.NEARLINE)),
+        ([HERE._replace(checksum=STRONG)], ENTRY, HERE._replace(locality=Locality.NEARLINE)),
+        (
+            [HERE],
+            ENTRY._replace(checksum=STRONG, mtime=2000),
+            ROW._replace(checksum=STRONG, mtime=2000, locality=Locality.NEARLINE, request="r1"),
+        ),
         # Without a checksum the time decides.
         ([HERE], ENTRY._replace(checksum=""), HERE._replace(locality=Locality.NEARLINE)),
         (

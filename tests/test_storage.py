@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import threading
 import zlib
@@ -11,6 +13,7 @@ import pytest
 
 from gridsync import (
     MAX_QUERY,
+    Changed,
     CredentialError,
     DoorError,
     FileError,
@@ -23,6 +26,7 @@ from gridsync import (
     NotFound,
     Site,
     Storage,
+    digest_of,
 )
 from tests.grid import Grid, agata
 
@@ -170,6 +174,138 @@ def test_a_door_that_can_not_be_reached_is_named(grid, engine, server):
     with pytest.raises(DoorError, match=says) as caught:
         storage_at(grid, site).entries("")
     assert caught.value.passing
+
+
+# Checksums: the strongest that the door has, in whatever words, and none that it would have to make.
+
+KINDS = {"adler32": "adler32", "md5": "md5", "sha-256": "sha256"}
+
+
+def hashed(grid: Grid, path: str, kind: str) -> str:
+    data = grid.tree.expected(f"agata/{path}")
+    return f"{kind}:{zlib.adler32(data):08x}" if kind == "adler32" else f"{kind}:{hashlib.new(kind, data).hexdigest()}"
+
+
+@pytest.mark.parametrize("stored", [("adler32",), ("adler32", "md5"), ("sha-256", "adler32", "md5"), ("md5",)])
+def test_a_listing_gives_the_strongest_of_several_checksums(grid, direct, folder, stored):
+    grid.tree.add(f"agata/{folder}/a", 1000, checksums=stored)
+    (entry,) = direct.entries(folder)
+    assert entry.checksum == hashed(grid, f"{folder}/a", max(KINDS[kind] for kind in stored))
+
+
+@pytest.mark.parametrize("words", ["old", "rfc9530", "both"])
+@pytest.mark.parametrize("redirect", ["pool302", "proxy"])
+def test_a_checksum_comes_along_in_old_words_and_in_those_of_rfc_9530(
+    grid, direct, folder, monkeypatch, words, redirect
+):
+    monkeypatch.setattr(grid.door.switches, "digest_words", words)
+    monkeypatch.setattr(grid.door.switches, "redirect", redirect)
+    grid.tree.add(f"agata/{folder}/a", 1000, checksums=("adler32", "sha-256"))
+    body = direct.read(f"{folder}/a", 0, 1000, 1000)
+    body.close()
+    assert body.checksum == direct.checksum(f"{folder}/a") == hashed(grid, f"{folder}/a", "adler32")
+
+
+@pytest.mark.parametrize("words", ["old", "rfc9530"])
+@pytest.mark.parametrize("stored", [("sha-256",), ("md5",), ("sha-256", "md5")])
+def test_a_door_without_adler32_is_asked_for_what_it_has(grid, direct, folder, monkeypatch, words, stored):
+    monkeypatch.setattr(grid.door.switches, "digest_words", words)
+    grid.tree.add(f"agata/{folder}/a", 1000, checksums=stored)
+    assert direct.checksum(f"{folder}/a") == hashed(grid, f"{folder}/a", KINDS[stored[0]])
+
+
+def test_a_wish_for_one_of_several_that_earns_a_500_is_one_for_adler32_alone(grid, direct, folder, monkeypatch):
+    monkeypatch.setattr(grid.door.switches, "digest_list_fails", True)
+    grid.tree.add(f"agata/{folder}/a", 1000)
+    assert direct.checksum(f"{folder}/a") == hashed(grid, f"{folder}/a", "adler32")
+
+
+ADLER, SHA = "adler=:A9oBlQ==:", f"sha-256=:{'A' * 43}=:"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("adler32=03da0195", "adler32:03da0195"),
+        ("adler32=3DA0195", "adler32:03da0195"),
+        (ADLER, "adler32:03da0195"),
+        (f"{ADLER};since=2, {SHA}", f"sha256:{'0' * 64}"),
+        (f"{SHA};x, md5=:{'A' * 22}==:", f"sha256:{'0' * 64}"),
+        (f"adler32=03da0195,,{SHA}", f"sha256:{'0' * 64}"),
+        (f"sha-256={'A' * 43}=,adler32=03da0195", f"sha256:{'0' * 64}"),
+        ("sha-256=:AAAA:, adler32=03da0195", "adler32:03da0195"),  # of two, one is none
+        ("sha-256=03da0195!,adler32=03da0195", "adler32:03da0195"),
+        ("crc32c=:AAAAAA==:, unixsum=30637", ""),
+        ("adler=:A9oB:", ""),
+        ("adler=:", ""),
+        ("sha-256=?1", ""),
+    ],
+)  # fmt: skip
+def test_what_a_digest_means(said, meant):
+    assert digest_of(said) == meant
+
+
+# Versions: bytes of two of them are never taken for one file.
+
+PROXYING = ["http dcache", "http storm"]
+
+
+@pytest.fixture
+def direct_reading(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dCache that sends the bytes by its own hand."""
+    monkeypatch.setattr(grid.door.switches, "redirect", "proxy")
+
+
+def tag_of(storage: Storage, path: str, start: int = 0, tag: str = "") -> str:
+    body = storage.read(path, start, 1000, 1000, tag=tag)
+    body.close()
+    return body.tag
+
+
+@pytest.mark.parametrize("pair", [*PROXYING, "gfal2 dcache", "gfal2 storm", "gfal2 file"])
+def test_a_file_that_has_changed_has_another_tag_and_is_not_read_on(grid, pair, folder, direct_reading):
+    storage = storage_at(grid, site_of(grid, pair))
+    if pair == "gfal2 file":
+        file = grid.xrootd.folder / "data/agata/changing"
+        file.write_bytes(b"x" * 1000)
+        path, change = "changing", lambda: os.utime(file, (5000, 5000))
+    else:
+        known = grid.tree.add(f"agata/{folder}/a", 1000)
+        path, change = f"{folder}/a", lambda: setattr(known, "mtime", known.mtime + 5000)
+    tag = tag_of(storage, path)
+    assert tag and tag_of(storage, path, 10, tag) == tag == tag_of(storage, path, 0, tag)
+    change()
+    for start in (10, 0):
+        with pytest.raises(Changed, match="has changed at the site while it was copied") as caught:
+            tag_of(storage, path, start, tag)
+        assert caught.value.passing
+    assert tag_of(storage, path, 10) != tag
+
+
+def test_the_tag_is_a_strong_one_or_else_the_time(grid, folder, direct_reading):
+    grid.tree.add(f"agata/{folder}/a", 1000, mtime=1433851200)
+    http, storm, gfal2 = (storage_at(grid, site_of(grid, pair)) for pair in (*PROXYING, "gfal2 storm"))
+    assert tag_of(http, f"{folder}/a")[0] == '"'
+    assert tag_of(storm, f"{folder}/a") == tag_of(gfal2, f"{folder}/a") == "Tue, 09 Jun 2015 12:00:00 GMT"
+
+
+def test_what_a_pool_says_of_a_version_is_not_compared(grid, direct, folder):
+    grid.tree.add(f"agata/{folder}/a", 1000)
+    assert tag_of(direct, f"{folder}/a", 10, '"of the door"') == ""
+
+
+def test_tags_of_two_kinds_are_not_compared(grid, folder, direct_reading):
+    grid.tree.add(f"agata/{folder}/a", 1000)
+    for pair, tag in zip(PROXYING, ("Tue, 09 Jun 2014 12:00:00 GMT", '"strong"')):
+        assert tag_of(storage_at(grid, site_of(grid, pair)), f"{folder}/a", 10, tag)
+
+
+def test_a_door_that_compares_is_asked_for_the_range_of_this_version_alone(grid, folder, direct_reading, monkeypatch):
+    monkeypatch.setattr(grid.door.switches, "if_range", True)
+    grid.tree.add(f"agata/{folder}/a", 1000)
+    storage = storage_at(grid, site_of(grid, "http dcache"))
+    assert storage.read(f"{folder}/a", 10, 1000, 1000, tag=tag_of(storage, f"{folder}/a")).start == 10
+    assert storage.read(f"{folder}/a", 10, 1000, 1000, tag="Tue, 09 Jun 2014 12:00:00 GMT").start == 0
 
 
 # What only a door with tape can show.

@@ -30,6 +30,9 @@ Reading
     mover_timeout         seconds a GET waits for a file on tape or a slot before the door gives up
     proxy_open_range_empty  does a proxying door give nothing for bytes=5- and bytes=-5?
     digest_needs_want     do door and pool tell a checksum only who asks?
+    digest_words          "old" (Want-Digest, Digest), "rfc9530" (Want-Repr-Digest, Repr-Digest), "both"
+    digest_list_fails     does a wish for one of several checksums end in 500?
+    if_range              does a range of another version than If-Range names become the whole file? Else it is ignored
     locality_header       does HEAD say where the file is?
     nearline_get          a GET of a file on tape: "block" (fetches, at most mover_timeout, then 500), "hang" (fetches,
                           however long it takes), "500", "403", "415" (at once)
@@ -150,6 +153,9 @@ class Switches:
     mover_timeout: float = 2.0
     proxy_open_range_empty: bool = False
     digest_needs_want: bool = True
+    digest_words: str = "old"
+    digest_list_fails: bool = False
+    if_range: bool = False
     locality_header: bool = False
     nearline_get: str = "block"
     handshake: str = "served"
@@ -451,6 +457,8 @@ class WebDav:
     def _get(self, request: Request, node: Node) -> Reply:
         if isinstance(node, Folder):
             return _folder(request, node)
+        if self.switches.digest_list_fails and "," in request.headers.get("want-digest", ""):
+            return self._error(request, 500, text="Checksum calculation failed.")
         if request.method == "HEAD":
             return Reply(200, Stream(node.size, ()), self._about(request, node))
         if node.locality not in (DISK, BOTH):
@@ -484,7 +492,7 @@ class WebDav:
         return None if on_disk else self._error(request, 500, text=POOL_BUSY)
 
     def _to_pool(self, request: Request, writes: bool = False) -> Reply:
-        mover = self.pool.open(Mover(request.path, "want-digest" in request.headers, writes))
+        mover = self.pool.open(Mover(request.path, bool(wishes(request)), writes))
         if not mover:
             return self._error(request, self.switches.mover_busy, text=MOVER_BUSY[self.switches.mover_busy])
         path = quote(request.path, errors="surrogateescape")
@@ -495,6 +503,9 @@ class WebDav:
     def _from_here(self, request: Request, file: File) -> Reply:
         """The bytes by the door's own hand."""
         headers, wish = self._about(request, file), request.headers.get("range")
+        version = request.headers.get("if-range")
+        if self.switches.if_range and version not in (None, headers["ETag"], headers["Last-Modified"]):
+            wish = None
         if request.headers.get("if-none-match") == headers["ETag"] and self.switches.redirect == "none":
             return Reply(304, headers=headers)
         reply = ranged(wish, file.size, lambda start, stop: content(file, start, stop), headers)
@@ -543,16 +554,33 @@ def _folder(request: Request, folder: Folder) -> Reply:
     return Reply(200, page.encode("utf-8", "surrogateescape"), {"Content-Type": "text/html;charset=utf-8"})
 
 
+def wishes(request: Request) -> dict[str, dict[str, float]]:
+    """The checksums that a reader wants, by our names, and how much: in the old words and in those of RFC 9530."""
+    found: dict[str, dict[str, float]] = {}
+    for words, header, mark in (("old", "want-digest", ";q="), ("rfc9530", "want-repr-digest", "=")):
+        for wish in filter(None, request.headers.get(header, "").lower().split(",")):
+            kind, _, weight = wish.strip().partition(mark)
+            found.setdefault(words, {})["adler32" if kind == "adler" else kind] = float(weight or 1)
+    return found
+
+
 def _digest(request: Request, file: File, switches: Switches) -> dict[str, str]:
-    """The one stored checksum that Want-Digest prefers, with equal q md5 before adler32; StoRM asks for no wish."""
-    best = (0.0, "")
-    wishes = request.headers.get("want-digest", "") if switches.digest_needs_want else "adler32"
-    for wish in wishes.lower().split(","):
-        kind, _, q = wish.partition(";q=")
-        kind, weight = kind.strip(), float(q or 1)
-        if kind in file.checksums and weight > 0:
-            best = max(best, (weight, kind))
-    return {"Digest": f"{best[1]}={checksum(file, best[1], switches)}"} if best[1] else {}
+    """The one stored checksum that is wanted most, of several md5 before adler32; StoRM asks for no wish."""
+    headers = {}
+    for words in ("old", "rfc9530") if switches.digest_words == "both" else (switches.digest_words,):
+        wanted = wishes(request).get(words, {}) if switches.digest_needs_want else {"adler32": 1.0}
+        stored = [(weight, kind) for kind, weight in wanted.items() if kind in file.checksums and weight]
+        if not stored:
+            continue
+        kind = max(stored)[1]
+        value = checksum(file, kind, switches)
+        if words == "old":
+            headers["Digest"] = f"{kind}={value}"
+        elif kind == "adler32":
+            headers["Repr-Digest"] = f"adler=:{base64.b64encode(int(value, 16).to_bytes(4, 'big')).decode()}:"
+        else:
+            headers["Repr-Digest"] = f"{kind}=:{value}:"
+    return headers
 
 
 # == Pool ===============================================================================================

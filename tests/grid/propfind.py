@@ -71,7 +71,7 @@ class Upload(File):
     def checksum(self, kind: str) -> str:
         if kind == "adler32":
             return f"{zlib.adler32(self.data):08x}"
-        return base64.b64encode(hashlib.md5(self.data).digest()).decode()
+        return base64.b64encode(hashlib.new(kind.replace("-", ""), self.data).digest()).decode()
 
 
 def content(file: File, start: int, stop: int) -> Iterator[memoryview]:

@@ -147,10 +147,10 @@ def content(file: File, start: int, stop: int) -> Iterator[memoryview]:
 
 
 def checksum(file: File, kind: str) -> str:
-    """A checksum as dCache writes it: adler32 in 8 hex digits, md5 in base64."""
+    """A checksum as dCache writes it: adler32 in 8 hex digits, md5 and sha-256 in base64."""
     if kind == "adler32":
         return f"{adler32(file.start, file.size):08x}"
-    return _md5(file.start, file.size)
+    return _hashed(kind.replace("-", ""), file.start, file.size)
 
 
 def adler32(start: int, size: int) -> int:
@@ -175,8 +175,8 @@ def _sums(n: int) -> tuple[int, int]:
 
 
 @cache
-def _md5(start: int, size: int) -> str:
-    digest = hashlib.md5()
+def _hashed(kind: str, start: int, size: int) -> str:
+    digest = hashlib.new(kind)
     for piece in content(File("", size, 0, DISK, (), start), 0, size):
         digest.update(piece)
     return base64.b64encode(digest.digest()).decode()

@@ -1668,8 +1668,13 @@ OLD_MAGIC = b"gridsync"
 NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
 SHORTEST = 16 << 20  # bytes of a segment, at least
 LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
-TAG_MAX = 200  # characters of a tag that are kept
 DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+def check_tag(place: str, found: str, expected: str) -> None:
+    """Refuse another version of a file than the expected one, as far as their tags are of one kind."""
+    if found and expected and found != expected and (found[0] == '"') == (expected[0] == '"'):
+        raise Changed(f"{place}: has changed at the site while it was copied", passing=True)
 
 
 class PartFile:
@@ -1834,12 +1839,10 @@ class PartFile:
         """Take down what the door calls the version that arrives; it must be the one that is here already."""
         with self.telling:
             if tag and not self.tag:
-                self.tag = tag[:TAG_MAX]
+                self.tag = tag
                 if self.has_table:
                     self.lay_table()
-        is_kin = (tag[:1] == '"') == (self.tag[:1] == '"')  # of two hosts one may say an ETag, and one a date
-        if tag and is_kin and tag[:TAG_MAX] != self.tag:
-            raise Changed(f"{self.row.path}: has changed at the site while it was copied", passing=True)
+        check_tag(self.row.path, tag, self.tag)
 
     def lay_table(self) -> None:
         """Write the table, if one is needed."""
@@ -2444,12 +2447,6 @@ def digest_of(text: str) -> str:
 TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT')
 
 
-def check_tag(place: str, found: str, expected: str) -> None:
-    """Refuse another version of a file than the expected one, as far as their tags are of one kind."""
-    if found and expected and found != expected and (found[0] == '"') == (expected[0] == '"'):
-        raise Changed(f"{place}: it has changed at the site while it was copied", passing=True)
-
-
 def digest_in(answer: Answer) -> str:
     """The strongest checksum that an answer has in its headers."""
     return digest_of(f"{answer.header('Digest')},{answer.header('Repr-Digest')}")
@@ -2972,9 +2969,14 @@ class Gfal2Storage:
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size; who waits for them can't be woken."""
+        url = self.url(path)
+        found = self.tag_of(url, size, tag)
+        return Body(self.chunks(url, start, stop, size, found), start, tag=found)
+
+    def tag_of(self, url: str, size: int, tag: str) -> str:
+        """What tells this version of a file from others; it must be of this size, and have this tag if there is one."""
         import email.utils
 
-        url = self.url(path)
         with self.errors(url):
             here = self.context().stat(url)
         if here.st_size != size:
@@ -2982,11 +2984,11 @@ class Gfal2Storage:
         mtime = sane_time(here.st_mtime)
         found = email.utils.formatdate(mtime, usegmt=True) if mtime else ""  # as http says it
         check_tag(unquote(url), found, tag)
-        return Body(self.chunks(url, start, stop), start, tag=found)
+        return found
 
-    def chunks(self, url: str, at: int, stop: int) -> Iterator[bytes]:
+    def chunks(self, url: str, at: int, stop: int, size: int, tag: str) -> Iterator[bytes]:
         """The bytes of one open file, and of a new one before its time is over; it ends with its last reference."""
-        file, opened = None, 0.0
+        file, opened, reads = None, 0.0, 0
         while at < stop:
             with self.errors(url):
                 if file is None or time.monotonic() - opened > self.timeout / 2:
@@ -2997,7 +2999,9 @@ class Gfal2Storage:
                 data: bytes = file.read_bytes(min(piece, stop - at))
             if not data:
                 return
-            at += len(data)
+            at, reads = at + len(data), reads + 1
+            if at >= stop and reads > 1:  # it may have changed in between: davix asks again by itself, too
+                self.tag_of(url, size, tag)
             yield data
 
     def checksum(self, path: str) -> str:

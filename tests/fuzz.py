@@ -28,10 +28,12 @@ with atheris.instrument_imports(include=["gridsync"]):
         GridError,
         Http,
         HttpStorage,
+        Line,
         Locality,
         Row,
         Site,
     )
+    from tests.raw import Raw
 
 FOLDER = tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 SITE = Site("LYON", "https://door.example.org:2880", "agata", "http", "https://tape.example.org", "", "", "", 1, 1)
@@ -48,7 +50,7 @@ class Said(Answer):
         self.response = self  # type: ignore[assignment]
         self.reason = self.url = URL
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[bytes]:
         yield self.data
 
     def header(self, name: str) -> str:
@@ -56,6 +58,15 @@ class Said(Answer):
 
     def close(self) -> None:
         """As of a response."""
+
+
+class Wired(Http):
+    """The server of these answers, which is asked over a socket; wherever else a redirect leads, nobody answers."""
+
+    def line(self, url: str) -> Line:
+        if gridsync.netloc_of(url) != gridsync.netloc_of(self.site.server):
+            raise ConnectionRefusedError("refused")
+        return super().line(url)
 
 
 class Told(Http):
@@ -94,6 +105,43 @@ def placed(path: str) -> None:
 def listing(data: bytes) -> None:
     for entry in gridsync.listing_of([data], "/agata", "run", URL):
         kept(entry)
+
+
+GAP = b"\0\0"  # between two answers on the line
+answers: list[bytes] = []
+
+
+def answer() -> Iterator[bytes]:
+    """The next of the answers; with the last one the connection ends."""
+    yield answers.pop(0) if answers else b""
+    if not answers:
+        raise OSError
+
+
+server = Raw(answer, patience=0.005)
+WIRED = SITE._replace(server=server.url, tape_api=server.url)
+
+
+def wire(data: bytes) -> None:
+    """Answers as they come over the line, to one request after another; a connection is kept where it can be."""
+    answers[:] = data.split(GAP)[:6]
+    http = Wired(WIRED, "", None, None)
+    found = HttpStorage(http, WIRED)
+
+    def read() -> None:
+        for start, stop in ((0, 100), (10, 60)):
+            body = found.read("run/a", start, stop, 100)
+            try:
+                assert body.start in (0, start) and sum(map(len, body.chunks)) <= stop - body.start
+            finally:
+                body.close()
+
+    for verb in (lambda: found.entries("run"), read, lambda: found.checksum("run/a"), lambda: found.localities(PATHS)):
+        with contextlib.suppress(GridError):
+            verb()
+    assert len(http.idle.lines) <= gridsync.CONNECTIONS
+    for line in http.idle.lines:
+        line.connection.close()
 
 
 def properties(data: bytes) -> None:
@@ -191,8 +239,8 @@ def part(data: bytes) -> None:
 
 
 READERS: tuple[Callable[[bytes], None], ...] = (
-    listing, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy, token,
-    part,
+    listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
+    token, part,
 )  # fmt: skip
 LISTED = (
     '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
@@ -201,8 +249,18 @@ LISTED = (
     "<d:getlastmodified>Tue, 09 Jun 2015 12:00:00 GMT</d:getlastmodified></d:prop><d:status>HTTP/1.1 200 OK</d:status>"
     "</d:propstat></d:response></d:multistatus>"
 )
+CHUNKED = "HTTP/1.1 207 x\r\nTransfer-Encoding: chunked\r\n\r\n"
+SENT = (
+    "HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + f"{len(LISTED):x};a=b\r\n{LISTED}\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.1 302 x\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+    f"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nRepr-Digest: adler=:AAAAAA==:\r\n\r\n{'x' * 100}",
+    f'HTTP/1.1 206 x\r\nContent-Range: bytes 10-59/100\r\nContent-Length: 50\r\nETag: "x"\r\n\r\n{"x" * 50}',
+    "HTTP/1.1 103 x\r\n\r\nHTTP/1.0 200 OK\r\nConnection: keep-alive\r\nDigest: md5=x\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]",
+)
 SEEDS = {
     listing: (LISTED, '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
+    wire: ("\0\0".join(SENT), "\0\0".join(reversed(SENT))),
     properties: ("Tue, 09 Jun 2015 12:00:00 +0200\n10\nadler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==\n03da0195",),
     digest: ("adler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==", "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
     localities: ('[{"path": "/agata/run/a", "locality": "TAPE"}, {"path": "/agata/run/b", "error": "no"}]',),
@@ -227,7 +285,9 @@ WORDS = (
     "<!DOCTYPE", "<!ENTITY", "<![CDATA[", "&#x1b;", "xmlns=", "DAV:", "../", "%2e%2e/", "%00", "%2F", "\\u0000",
     "1e999", "NaN", "Infinity", "null", "[[[[", "adler32=", "md5=", "sha-256=", "path", "state", "[gridsync]",
     "TOKEN = cmd:", "THREADS = ", "INPUTDIR", "\r\n", '\\"', "ONLINE", "NEARLINE", "2015-06-09T08:22:00Z",
-    "-----BEGIN CERTIFICATE-----",
+    "-----BEGIN CERTIFICATE-----", "HTTP/1.1 100 Continue\r\n\r\n", "Transfer-Encoding: chunked", "Content-Length: ",
+    "Connection: close", "\0\0", "0\r\n\r\n", "Content-Range: bytes ", "Content-Encoding: gzip", "Repr-Digest: ",
+    "Location: /",
 )  # fmt: skip
 
 

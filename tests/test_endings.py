@@ -5,53 +5,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import gridsync
 from gridsync import CONNECTIONS, DoorError, GridError, Http, HttpStorage, Site
 from tests.conftest import wait_until
+from tests.raw import Raw
+from tests.test_hostile import OFTEN
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SIZE = 1000
 SOON = 8  # seconds, several times of what each of these answers is allowed
-
-
-class Raw:
-    """A server that sends these pieces to whatever is asked, and again to the next request on the same connection."""
-
-    def __init__(self, answer: Callable[[], Iterable[bytes]]) -> None:
-        self.answer = answer
-        self.sent = self.connections = 0
-        self.heard = b""
-        self.open: set[socket.socket] = set()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://localhost:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                line = self.listener.accept()[0]
-                self.connections += 1
-                threading.Thread(target=self.serve, args=[line], daemon=True).start()
-
-    def serve(self, line: socket.socket) -> None:
-        self.open.add(line)
-        with contextlib.suppress(OSError), line:
-            line.settimeout(30)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while heard := line.recv(65536):
-                self.heard += heard
-                for piece in self.answer():
-                    line.sendall(piece)
-                    self.sent += len(piece)
-        self.open.discard(line)
 
 
 @pytest.fixture
@@ -64,7 +35,7 @@ def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
 
     yield serve
     for server in servers:
-        server.listener.close()
+        server.stop()
 
 
 def storage_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 1) -> HttpStorage:
@@ -312,3 +283,30 @@ def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monk
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, random.Random(1).choices(range(6), k=2000)))
     wait_until(lambda: sum(len(pool.open) for pool in pools) <= 3)
+
+
+LINES = [
+    "HTTP/1.1 200 OK", "HTTP/1.1 206 x", "HTTP/1.1 207 x", "HTTP/1.1 100 Continue", "HTTP/1.1 103 x", "HTTP/1.1 302 x",
+    "HTTP/1.1 404 x", "HTTP/1.1 500 x", "HTTP/1.0 200 OK", "HTTP/0.9 200", "", "Content-Length: 10", "Content-Length: -1",
+    "Content-Length: 99999999999999999999", "Transfer-Encoding: chunked", "Connection: close", "Connection: keep-alive",
+    "Location: /x", "Content-Range: bytes 0-9/1000", "Digest: adler32=1", "a", "0123456789", "0", "-a", "f" * 17, "a;x=y",
+    ": ", "x" * 70_000, "X: y\r\n" * 200,
+]  # fmt: skip
+WORDS = st.sampled_from([f"{line}\r\n".encode() for line in LINES])
+ANSWERS = st.lists(st.lists(WORDS | st.binary(max_size=20), max_size=12).map(b"".join), max_size=5)
+
+
+@OFTEN
+@given(answers=ANSWERS)
+@example([b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + WHOLE, WHOLE + WHOLE, WHOLE])
+@example([OK + CHUNKED + b"-a\r\n0123456789\r\n0\r\n\r\n", WHOLE])
+def test_any_bytes_on_the_line_are_an_answer_or_a_sentence(answers):
+    left = iter(answers)
+    server = Raw(lambda: [next(left, b"")], 0.02)
+    storage = storage_at(server.url)
+    try:
+        for verb in (*VERBS.values(), read):
+            with contextlib.suppress(GridError):
+                verb(storage)
+    finally:
+        server.stop()

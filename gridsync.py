@@ -26,7 +26,7 @@ Sections, each using only those above it:
 
 Exit status: 0 all that was asked is done, 1 some files failed, wait on tape or remain, 2 wrong usage or configuration,
 3 no valid credentials, 4 the door cannot be reached or refuses, 5 the local disk or catalog,
-6 another run holds the work folder, 130 interrupted.
+6 another run holds the work folder, 70 a fault of gridsync's own, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ import zlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
@@ -496,6 +496,7 @@ BASE_DIR_ON_GRID = agata/
 
 GENERAL = "gridsync"  # the section that is no site
 CONNECTIONS = 64  # at the most, of all threads and streams together
+LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
 
@@ -538,6 +539,35 @@ def replacing(path: str) -> Iterator[TextIO]:
             os.unlink(beside)
 
 
+def opened(path: str, flags: int = 0) -> int:
+    """A descriptor to read a file by; ValueError for all that is none, and no FIFO holds it up."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is no file")
+    return descriptor
+
+
+def locked(path: str) -> BinaryIO:
+    """A lock that is waited for, and held until the file is closed."""
+    import fcntl
+
+    ends = time.monotonic() + LOCK_LIMIT
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - whoever gets it closes it
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.02)
+    except OSError as error:
+        raise DiskError(f"{path} can't be locked: {error.strerror}; choose another --workdir") from error
+
+
 def with_setting(text: str, section: str, key: str, value: str) -> str:
     """The text of an INI file with one value changed and every other line as it was."""
     end = "\r\n" if "\r\n" in text else "\n"
@@ -570,17 +600,51 @@ class Config:
     """Grid.conf: its text, and the values in it."""
 
     def __init__(self, folder: str):
+        self.folder = folder
         self.path = os.path.join(folder, "Grid.conf")
         self.saved = ""  # the text as the file has it
+        self.is_own = True  # else it may be a stranger's,
+        self.doubt = ""  # or a stranger may have written it: why, and what to do
         try:
-            with open(self.path, encoding="utf-8-sig", newline="") as file:
+            with open(opened(self.path), encoding="utf-8-sig", newline="") as file:
+                self.judge(os.fstat(file.fileno()))
                 self.text = self.saved = file.read()
         except FileNotFoundError:
             output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
             self.text = DEFAULT_CONF.format(output_dir=output_dir)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise UsageError(f"{self.path} can't be read: {error}") from error
         self.values = self.parsed()
+
+    def judge(self, file: os.stat_result) -> None:
+        """Whether the file that was opened is the user's, and nobody else can have written it or put it there."""
+        path, user = os.path.realpath(self.path), os.getuid()
+        self.is_own = file.st_uid == user
+        if not self.is_own:
+            self.doubt = f"{path} is another user's; copy it into a folder of your own"
+        elif file.st_mode & 0o022:
+            self.doubt = f"others can write {path}; look at what is in it, then chmod go-w {path}"
+        for folder in (os.path.dirname(path), os.path.dirname(os.path.abspath(self.path))):
+            home = os.stat(folder)
+            # In a sticky folder, as /tmp is, others can't give this name to another file of the user's: they can
+            # neither take the name away nor move such a file there. Links, though, they could have made.
+            is_sticky = home.st_mode & stat.S_ISVTX and file.st_nlink == 1 and not os.path.islink(self.path)
+            if self.doubt:
+                break
+            if home.st_uid not in (user, 0):
+                self.doubt = f"its folder {folder} is another user's; copy it into a folder of your own"
+            elif home.st_mode & 0o022 and not is_sticky:
+                self.doubt = f"others can write its folder {folder}; look at the file, then chmod go-w {folder}"
+
+    def check_own(self, what: str) -> None:
+        """Refuse what only a Grid.conf may ask for that nobody but the user has written."""
+        if self.doubt:
+            raise UsageError(f"{what} is not used, as {self.doubt}")
+
+    def check_saving(self) -> None:
+        """Refuse to make a stranger's file the user's by the way."""
+        if not self.is_own:
+            raise UsageError(f"no setting is remembered, as {self.doubt}")
 
     def parsed(self) -> configparser.ConfigParser:
         """The values of the text."""
@@ -605,12 +669,19 @@ class Config:
             self.text = with_setting(self.text, GENERAL, key, value)
         self.values = self.parsed()
 
-    def save(self) -> None:
-        """Write Grid.conf, if anything has changed."""
-        if self.text != self.saved:
-            with replacing(self.path) as file:
-                file.write(self.text)
-            self.saved = self.text
+    def save(self, settings: dict[str, str]) -> list[str]:
+        """Change these values in the file as it is by now, where other runs may have changed others; a line for each."""
+        with locked(f"{os.path.realpath(self.path)}.lock"):  # beside, as the file itself is replaced
+            now = Config(self.folder)
+            now.check_saving()
+            before = {key: now.general(key, "") for key in settings}
+            now.change(settings)
+            now.settings()
+            if now.text != now.saved:
+                with replacing(self.path) as file:
+                    file.write(now.text)
+        was = {key: f" (was {value})" if value else "" for key, value in before.items()}
+        return [f"{key} = {value or 'none'}{was[key]}" for key, value in settings.items() if value != before[key]]
 
     def sites(self) -> list[str]:
         """The names of all sites."""
@@ -748,7 +819,8 @@ NAME_PARTS = {
 }  # fmt: skip
 GRACE = 600  # seconds that a lifetime may fall short of what was asked
 CLIENT_LIMIT = 120  # seconds for a helper program
-TOKEN_LIFE = 60  # seconds for which a token is not asked for again
+TOKEN_LIFE = 60  # seconds before its end in which a token is asked for again
+TOKEN_PAUSE = 10  # seconds for which a source that fails is left alone
 HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
 
 
@@ -814,12 +886,37 @@ def attribute_of(certificate: bytes) -> tuple[str, float]:
     return "", 0.0
 
 
-def read_proxy(path: str) -> Proxy:
-    """What a file of certificates says; OSError or ValueError if it says nothing."""
+def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
+    """A file with a key or token in it, to be read; only one that nobody else can read."""
+    try:
+        file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - as above
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.getuid():
+            fault = f"{what} {path} is another user's; use one of your own"
+        elif found.st_mode & 0o077:
+            fault = f"others can read {what} {path}; chmod 600 {path}"
+        else:
+            return file
+        file.close()
+    except ValueError:
+        fault = f"{what} {path} is no file; put one there"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        fault = f"{what} {path} is a link, and could lead to anybody's; put the file itself there"
+    raise CredentialError(fault, passing=True, pause=1)  # perhaps a new one is just being put there
+
+
+def open_proxy(path: str) -> TextIO:
+    """The user's proxy, to be read; a link in its place may be anybody's."""
+    return open_secret(path, "your proxy", os.O_NOFOLLOW)
+
+
+def proxy_of(path: str, text: str) -> Proxy:
+    """What a text of certificates says; ValueError if it says nothing."""
     import ssl
 
-    with open(path, encoding="latin-1") as file:
-        texts = re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", file.read(), re.DOTALL)
+    texts = re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
     try:
         # Version, serial number, then as sequences: algorithm, issuer, validity, subject.
         chain = [inner(ssl.PEM_cert_to_DER_cert(text), 2) for text in texts]
@@ -829,18 +926,24 @@ def read_proxy(path: str) -> Proxy:
         raise ValueError(f"{path} holds no certificate") from error
 
 
+def read_proxy(path: str) -> Proxy:
+    """What the user's proxy says; OSError or ValueError if it says nothing."""
+    with open_proxy(path) as file:
+        return proxy_of(path, file.read())
+
+
 def proxy_file() -> str:
     """Where the user's proxy is, or would be."""
     return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
 
 
 def stamp_of(path: str) -> tuple[int, int]:
-    """What changes when a file is put in the place of another."""
+    """What changes when a file is put in the place of another, or others are let in; it is to be judged again then."""
     try:
-        found = os.stat(path)
+        found = os.lstat(path)
     except OSError:
         return 0, 0
-    return found.st_mtime_ns, found.st_ino
+    return found.st_ctime_ns, found.st_ino
 
 
 def valid_proxy(vo: str, now: float) -> Proxy:
@@ -875,14 +978,13 @@ def user_certificate(now: float) -> tuple[str, str, bool]:
             raise CredentialError(
                 f"there is no {path}; make it from the file that your browser exports: ./gen_cert.sh FILE.p12"
             )
-    if os.stat(key).st_mode & 0o077:
-        raise CredentialError(f"others can read your key {key}, so no client takes it; chmod 400 {key}")
     if os.stat(certificate).st_mode & 0o022:
         raise CredentialError(f"others can write your certificate {certificate}; chmod 644 {certificate}")
     try:
-        with open(key, encoding="latin-1") as file:
+        with open_secret(key, "your key") as file:
             is_encrypted = "ENCRYPTED" in file.read()
-        ends = read_proxy(certificate).ends
+        with open(certificate, encoding="latin-1") as file:
+            ends = proxy_of(certificate, file.read()).ends
     except (OSError, ValueError) as error:
         raise CredentialError(f"your certificate can't be read: {error}; see ./gen_cert.sh") from error
     if ends <= now:
@@ -928,6 +1030,7 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     """A new proxy in place of the old one, and the VOMS server's line."""
     import shutil
     import subprocess
+    import tempfile
 
     certificate, key, is_encrypted = user_certificate(now)
     clients = ("voms-proxy-init", "voms-proxy-init2", "voms-proxy-init3")
@@ -937,31 +1040,31 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     path = proxy_file()
     if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
         raise CredentialError(f"no proxy can be written to {path}; see X509_USER_PROXY")
-    beside = f"{path}.{os.getpid()}"
-    command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--out", beside]
+    command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--pwstdin"]
     if os.path.realpath(client).endswith("3"):
         command.append("--enable_legacy_protocol")  # Java's client: servers before VOMS 2.1 know no other
     phrase = pass_phrase() if is_encrypted else ""
     try:
-        done = subprocess.run(
-            [*command, "--pwstdin"], input=f"{phrase}\n", env=helper_env(**({"X509_CERT_DIR": ca} if ca else {})),
-            capture_output=True, encoding="utf-8", errors="replace", timeout=CLIENT_LIMIT, check=False,
-        )  # fmt: skip
-        text = done.stdout + done.stderr
-        try:
-            proxy = read_proxy(beside)
-        except (OSError, ValueError):
-            raise client_error(text, vo, ca or "the system") from None
-        if proxy.vo != vo or proxy.attribute_ends <= now:
-            raise client_error(text, vo, ca or "the system")
-        os.replace(beside, path)
+        # Java's client lets all read the file before it narrows that: so nobody else can enter the folder.
+        with tempfile.TemporaryDirectory(prefix=".gridsync-", dir=os.path.dirname(path) or ".") as private:
+            beside = os.path.join(private, "proxy")
+            done = subprocess.run(
+                [*command, "--out", beside], input=f"{phrase}\n", umask=0o077,
+                env=helper_env(**({"X509_CERT_DIR": ca} if ca else {})),
+                capture_output=True, encoding="utf-8", errors="replace", timeout=CLIENT_LIMIT, check=False,
+            )  # fmt: skip
+            text = done.stdout + done.stderr
+            try:
+                proxy = read_proxy(beside)
+            except (OSError, ValueError):
+                raise client_error(text, vo, ca or "the system") from None
+            if proxy.vo != vo or proxy.attribute_ends <= now:
+                raise client_error(text, vo, ca or "the system")
+            os.replace(beside, path)
     except subprocess.TimeoutExpired as error:
         raise client_error("Contacting timed out", vo, "") from error
     except OSError as error:
         raise CredentialError(f"no proxy can be made at {path}: {error}; see X509_USER_PROXY") from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
     contacted = re.search(r'Contacting +(\S+ \[.*\] ".*?")', text)
     return proxy._replace(path=path), contacted[1] if contacted else f'"{vo}"'
 
@@ -982,42 +1085,56 @@ def token_end(token: str) -> float:
 class Token:
     """A bearer token: where it comes from, and its value, asked for anew when it is about to end."""
 
-    def __init__(self, source: str, conf: str):
+    def __init__(self, source: str, conf: Config):
         self.source = source
         self.kind, _, self.place = source.partition(":")
         if self.kind not in ("env", "file", "cmd") or not self.place:
-            raise UsageError(f"{conf}: TOKEN says where a token comes from: env:NAME, file:PATH or cmd:COMMAND")
-        if self.kind == "cmd":
-            found = os.stat(conf)
-            if found.st_uid != os.getuid() or found.st_mode & 0o022:
-                raise UsageError(f"{conf}: TOKEN = cmd: is run only from a file that you own and others can't write")
+            raise UsageError(f"{conf.path}: TOKEN says where a token comes from: env:NAME, file:PATH or cmd:COMMAND")
+        conf.check_own("TOKEN")
         self.lock = threading.Lock()
         self.text = ""
         self.ends = 0.0  # 0 for a token that does not say
-        self.asked = 0.0
+        self.failure: CredentialError | None = None  # of the source, when it was asked last
+        self.rest = 0.0  # until when it is left alone
+
+    def is_good(self) -> bool:
+        """Whether there is a token that has not ended."""
+        return bool(self.text) and not 0 < self.ends <= time.time()
+
+    def ask(self, is_due: bool) -> None:
+        """Ask the source; when it fails, or has nothing new though that is due, it is left alone for a while."""
+        before = self.text
+        try:
+            self.text, self.failure = self.fetched(), None
+            self.ends = token_end(self.text)
+        except CredentialError as error:
+            self.failure = error
+        if self.failure or (is_due and self.text == before):
+            self.rest = time.monotonic() + TOKEN_PAUSE
 
     def value(self) -> str:
-        """The token, which has not ended."""
-        with self.lock:
-            now = time.time()
-            if not self.text or now - self.asked > TOKEN_LIFE or (self.ends and self.ends - now < TOKEN_LIFE):
-                try:
-                    self.text, self.asked = self.fetched(), now
-                except CredentialError:
-                    if self.ends <= now:  # else the one at hand still is good
-                        raise
-                self.ends = token_end(self.text)
-            if self.ends and self.ends <= now:
-                ago = duration_text(now - self.ends)
-                raise CredentialError(f"the token from {self.source} ended {ago} ago; renew it")
+        """The token, which has not ended; as long as there is one, nobody waits for the next."""
+        if self.lock.acquire(blocking=not self.is_good()):
+            try:
+                is_due = not self.text or 0 < self.ends < time.time() + TOKEN_LIFE
+                if is_due and time.monotonic() >= self.rest:
+                    self.ask(is_due)
+            finally:
+                self.lock.release()
+        if self.is_good():
             return self.text
+        sentence = str(self.failure)
+        if not self.failure:
+            ago = duration_text(time.time() - self.ends)
+            sentence = f"the token from {self.source} ended {ago} ago; renew it"
+        raise CredentialError(sentence, passing=True, pause=max(0, self.rest - time.monotonic()))
 
     def renewed(self, refused: str) -> str:
         """Another token that the source has by now, for a door that does not take this one; or nothing."""
-        if refused == self.text:  # else another thread has just asked for it
-            self.asked = 0.0
-        found = self.value()
-        return found if found != refused else ""
+        with self.lock:
+            if refused == self.text and time.monotonic() >= self.rest:  # else another thread has just asked for it
+                self.ask(is_due=False)
+            return self.text if self.text != refused and self.is_good() else ""
 
     def fetched(self) -> str:
         """The token from its source."""
@@ -1028,7 +1145,7 @@ class Token:
             if self.kind == "env":
                 text = os.environ.get(self.place, "")
             elif self.kind == "file":
-                with open(os.path.expanduser(self.place), encoding="utf-8-sig") as file:
+                with open_secret(os.path.expanduser(self.place), "your token") as file:
                     text = file.read()
             else:
                 text = subprocess.run(
@@ -2027,6 +2144,9 @@ PADDED = 16 << 10  # bytes of an entry, on average; a path has at most 4096, eac
 NESTED = 100  # elements in elements of a listing
 TERMS = 1000  # names of elements, attributes and namespaces in a listing
 TOKEN = 1 << 20  # bytes of a tag or a comment
+WINDOW = 21  # seconds in which dCache 11.2 stands no third 401
+TURN = 11  # seconds after which one more may ask, if the one before has no answer yet
+WEAKNESS = 2  # seconds after which a proxy that was refused is shown once more
 MAX_JSON = 8 << 20  # bytes of any other answer
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
 RATED = 60.0  # seconds over which MIN_RATE counts, at least
@@ -2291,8 +2411,7 @@ def refusal(answer: Answer, url: str) -> GridError:
         said = answer.response.reason
     place = masked(unquote(url))
     if answer.status == 401:
-        sentence = f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status"
-        return CredentialError(sentence, passing=True, pause=2)
+        return CredentialError(f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status")
     if answer.status == 403:
         return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
@@ -2309,6 +2428,69 @@ def refusal(answer: Answer, url: str) -> GridError:
     return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause)
 
 
+class Welcome:
+    """What a door takes: as a few 401 make dCache shut out a whole address, one asks before all others do.
+
+    It may be a moment of weakness, or something new may be there to show: so after a 401 there is one more request.
+    """
+
+    def __init__(self, pause: float):
+        self.pause = pause  # seconds after which what was refused is shown once more, if it ever is
+        self.taken: object = None  # what the door has taken last: that everybody may show
+        self.refused: object = None  # and what it has not
+        self.refusals: deque[float] = deque(maxlen=2)  # when
+        self.strikes = 0  # refusals without anything taken in between
+        self.words = ""  # why there is no use in asking any more
+        self.askers: set[int] = set()  # the threads that go ahead
+        self.due = 0.0  # when the next one may
+        self.turn = threading.Condition()
+
+    def is_turn(self, shown: object) -> bool:
+        """Whether a request may go; if not it has waited for a while, and there may be something else to show."""
+        if shown == self.taken:
+            return True
+        with self.turn:
+            now, ready = time.monotonic(), self.due
+            if self.words and (shown == self.refused or now < self.refusals[-1] + WINDOW):
+                raise CredentialError(self.words)
+            if shown == self.refused:
+                ready = max(ready, self.refusals[-1] + self.pause)
+            if len(self.refusals) > 1:
+                ready = max(ready, self.refusals[0] + WINDOW)
+            if now >= ready:
+                self.due = now + TURN
+                self.askers.add(threading.get_ident())
+                return True
+            self.turn.wait(min(ready - now, 1))
+            return False
+
+    def take(self, shown: object) -> None:
+        """What was shown is good."""
+        if threading.get_ident() in self.askers:
+            with self.turn:
+                self.taken, self.strikes, self.words = shown, 0, ""
+
+    def refuse(self, shown: object, words: str) -> bool:
+        """What was shown is not; whether the caller is the one to look for something else."""
+        with self.turn:
+            self.refusals.append(time.monotonic())
+            if shown != self.taken and threading.get_ident() not in self.askers:
+                return False  # it was under way when another one was refused
+            self.strikes = 1 if shown == self.taken else self.strikes + 1
+            self.taken, self.refused = None, shown
+            if self.strikes > 1:
+                self.words = words
+            return self.strikes == 1
+
+    def leave(self) -> None:
+        """Let the others have their turn."""
+        if threading.get_ident() in self.askers:
+            with self.turn:
+                self.askers.discard(threading.get_ident())
+                self.due = 0.0
+                self.turn.notify_all()
+
+
 class Http:
     """Requests with the user's proxy or token, to the hosts that are meant to see it."""
 
@@ -2318,6 +2500,7 @@ class Http:
         self.token = token
         self.ca = ca
         self.trusted = {netloc_of(site.server)}
+        self.welcomes: dict[object, Welcome] = {}  # of those
         self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
         self.idle = Idle()
 
@@ -2347,18 +2530,32 @@ class Http:
         else:
             context.load_default_certs()
         if with_proxy:
-            context.load_cert_chain(self.proxy)
+            with open_proxy(self.proxy) as file:  # and what was opened is what is shown, whatever stands there by now
+                same = f"/proc/self/fd/{file.fileno()}"
+                context.load_cert_chain(same if os.path.exists(same) else self.proxy)
         return context
 
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
         """One request; the answer's body is still to be read."""
-        token = self.token if netloc_of(url) in self.trusted else None
-        sent = token.value() if token else ""
-        answer = self.send_with(method, url, headers or {}, data, sent)
-        if answer.status == 401 and token and (renewed := token.renewed(sent)):
-            answer.drain()
-            answer = self.send_with(method, url, headers or {}, data, renewed)
-        return answer
+        place = netloc_of(url)
+        if place not in self.trusted or not (self.token or self.proxy):
+            return self.send_with(method, url, headers or {}, data, "")
+        welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
+        while True:
+            token = self.token.value() if self.token else ""
+            shown = token or stamp_of(self.proxy)
+            if not welcome.is_turn(shown):
+                continue
+            try:
+                answer = self.send_with(method, url, headers or {}, data, token)
+                if answer.status != 401:
+                    welcome.take(shown)
+                    return answer
+                words = str(refusal(answer, url))
+                if welcome.refuse(shown, words) and self.token and not self.token.renewed(token):
+                    welcome.words = words
+            finally:
+                welcome.leave()
 
     def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
         """One request with a token, or else with the proxy if the host is meant to see it."""
@@ -2885,6 +3082,7 @@ class Gfal2Storage:
         self.gfal2 = gfal2
         self.proxy = proxy
         self.timeout = site.first_byte
+        self.welcome = Welcome(WEAKNESS)
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
         self.is_web = self.scheme in WEB
@@ -2899,6 +3097,9 @@ class Gfal2Storage:
         """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
         stamp = stamp_of(self.proxy)
         if getattr(self.local, "stamp", None) != stamp:
+            if self.proxy:
+                with contextlib.suppress(OSError):  # of which gfal2 tells
+                    open_proxy(self.proxy).close()
             self.local.stamp = stamp
             context = self.gfal2.creat_context()
             context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
@@ -2910,11 +3111,19 @@ class Gfal2Storage:
 
     @contextlib.contextmanager
     def errors(self, url: str) -> Iterator[None]:
-        """Every error of gfal2 as a GridError."""
+        """Every error of gfal2 as a GridError; after a 401 the others wait for who tries again."""
+        while not self.welcome.is_turn(shown := stamp_of(self.proxy)):
+            pass
         try:
             yield
+            self.welcome.take(shown)
         except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
-            raise gfal_error(error, url) from error
+            failure = gfal_error(error, url)
+            if isinstance(failure, CredentialError):
+                self.welcome.refuse(shown, str(failure))
+            raise failure from error
+        finally:
+            self.welcome.leave()
 
     def url(self, path: str) -> str:
         """Where a path is; percent-encoded on the web alone, as other schemes take names as they are."""
@@ -3084,7 +3293,7 @@ def needs_proxy(site: Site) -> bool:
     return not site.token and urlsplit(site.server).scheme not in ("file", "sftp")
 
 
-def storage_of(site: Site, vo: str, conf: str) -> Storage:
+def storage_of(site: Site, vo: str, conf: Config) -> Storage:
     """A site by its engine, once there is a credential to show it."""
     token = Token(site.token, conf) if site.token else None
     proxy = valid_proxy(vo, time.time()).path if needs_proxy(site) else ""
@@ -4270,7 +4479,8 @@ class Run:
         self.tick: Callable[[], None] = nothing  # what is done while a verb of the site takes its time
         self.held = contextlib.ExitStack()
         self.opened: Storage | None = None
-        self.conf = config.path
+        self.config = config
+        self.accepted: Callable[[], None] = nothing  # remembers the settings that the action goes by
         self.loaded: Catalog | None = None
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
@@ -4303,7 +4513,7 @@ class Run:
         if self.opened is None:
             files_to_spare(self.settings)  # else it would seem that the door fails
             site = self.settings.site
-            self.opened = storage_of(site, self.settings.vo, self.conf)
+            self.opened = storage_of(site, self.settings.vo, self.config)
         return self.opened
 
     def catalog(self) -> Catalog:
@@ -5100,7 +5310,7 @@ def do_proxy_status(run: Run) -> int:
     """print the proxy status"""
     site, now = run.settings.site, time.time()
     if site.token:
-        token = Token(site.token, run.conf)
+        token = Token(site.token, run.config)
         token.value()
         run.report.token(token, now)
         return 0
@@ -5200,6 +5410,7 @@ def do_bring_online(run: Run) -> int:
     failed = looked_after(run)
     # What --start would adopt, or leave alone, needs no place on disk at the site.
     rows = [row for row in run.rows() if not row.downloaded and (run.wishes.overwrite or not here(run, row))]
+    run.accepted()
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
     run.report.line(f" Number of files to bring online: {len(rows)}")
@@ -5281,6 +5492,7 @@ def do_start(run: Run) -> int:
         run.report.would_copy(plan, free_space(run.settings.output_dir))
         return 0
     check_room(run, plan[Action.COPY])
+    run.accepted()
     tally = Tally()
     tally.waiting = len(plan[Action.WAIT])
     for row in plan[Action.SKIP]:
@@ -5318,6 +5530,7 @@ def do_sync(run: Run) -> int:
     walk = listed(run)
     locate_unknown(run)
     refuse_nothing(run, walk)
+    run.accepted()
     sync = Sync(run)
     try:
         sync.sort(walk, is_first=True)
@@ -5333,6 +5546,7 @@ def do_sync(run: Run) -> int:
 def do_verify(run: Run) -> int:
     """read the local files again and compare them with the catalog"""
     rows, tally = copied(run, run.rows()), Tally()
+    run.accepted()
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
     progress = Progress(run.report, tally, rereader.flying, rereader.flying, "Verified")
     crew: Crew[Row, Outcome] = Crew(rereader.reread, run.settings.threads, run.patience)
@@ -5380,7 +5594,8 @@ class Option(NamedTuple):
     name: str
     help: str = ""  # of an action: the docstring of its command
     metavar: str = ""  # of an option with a value
-    do: Callable[[Run], int] | None = None  # it is an action
+    do: Callable[[Run], int] | None = None  # it is an action,
+    by: tuple[str, ...] = ()  # which goes by these settings
     key: str = ""  # it is remembered under this key of Grid.conf
     value: str = ""  # what is remembered, where the option itself has no value
 
@@ -5388,6 +5603,7 @@ class Option(NamedTuple):
 DESCRIPTION = "Browse and download AGATA data from the Grid"
 PATTERNS = 'separated by ":"; %s these patterns (use none to reset)'
 REGEX_HINT = "(check https://regexone.com/references/python for Python regex format)"
+CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
 OPTIONS = (
     Option("new_proxy", do=do_new_proxy),
     Option("proxy_status", do=do_proxy_status),
@@ -5395,22 +5611,22 @@ OPTIONS = (
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
     Option("from", "download data from any site of Grid.conf", "SITE", key="SITE"),
     Option("show_conf", do=do_show_conf),
-    Option("ls_dir", metavar="[folder]", do=do_ls_dir),
+    Option("ls_dir", metavar="[folder]", do=do_ls_dir, by=("SITE",)),
     Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
     Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
     Option("exc", f"exclude patterns {PATTERNS % 'skip files containing'}", "patt", key="EXCLUDE"),
     Option("inc", f"include patterns {PATTERNS % 'only include files matching'} {REGEX_HINT}", "patt", key="INCLUDE"),
-    Option("build_list", do=do_build_list),
-    Option("bring_online", do=do_bring_online),
-    Option("check_status", do=do_check_status),
+    Option("build_list", do=do_build_list, by=CHOICE),
+    Option("bring_online", do=do_bring_online, by=(*CHOICE, "OUTPUTDIR")),
+    Option("check_status", do=do_check_status, by=(*CHOICE, "OUTPUTDIR")),
     Option("verbose", "increase verbosity"),
-    Option("start", do=do_start),
+    Option("start", do=do_start, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("force", "force the download of offline files (much slower)"),
     Option("nochecksum", "remove the checksum on each downloaded file"),
     Option("overwrite", "overwrite already downloaded files"),
-    Option("sync", do=do_sync),
-    Option("verify", do=do_verify),
-    Option("release", do=do_release),
+    Option("sync", do=do_sync, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
+    Option("verify", do=do_verify, by=(*CHOICE, "OUTPUTDIR", "THREADS")),
+    Option("release", do=do_release, by=("SITE",)),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
     Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),
     Option("dry_run", "say what would be done, and change nothing, neither here nor there"),
@@ -5497,26 +5713,45 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     return given
 
 
+def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
+    """Save those of the given settings in Grid.conf, and say so; not what is looked at only."""
+    settings = {key: given[key] for key in by if key in given}
+    if settings and not run.wishes.dry_run and not (run.loaded and run.loaded.is_frozen):
+        for line in run.config.save(settings):
+            run.report.note(f"remembered: {line}")
+        for key in settings:
+            del given[key]
+
+
 def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for, in order; the highest status."""
     folder = options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir
     if not os.path.isdir(folder):
         raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
-    config = Config(folder)
-    config.change(given_settings(options, folder))
+    config, given = Config(folder), given_settings(options, folder)
+    config.change(given)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
-    if not wishes.dry_run:
-        config.save()
+    if given and not wishes.dry_run:
+        config.check_saving()
+    if not config.saved and not wishes.dry_run:
+        config.save({})
     actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
     if not actions or any(option.do not in (do_new_proxy, do_proxy_status) for option in actions):
         report.configuration(config.settings())
+    if not actions:
+        remember(run, given, list(given))
+    used = {key for option in actions for key in option.by}
     status = 0
     with run.held:
         for option in actions:
+            by = [key for key in given if key in option.by or key not in used]
+            run.accepted = functools.partial(remember, run, given, by)
             if option.do and status < 2:
                 try:
                     status = max(status, option.do(run))
+                    if status < 2:
+                        run.accepted()
                 except GridError as error:
                     log.debug("", exc_info=True)
                     report.error(error)
@@ -5603,7 +5838,7 @@ def main(arguments: list[str] | None = None) -> int:
             report.finish(scarce.status)
             return scarce.status
         report.error(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
-        status = 1
+        status = 70
     report.finish(status)
     return status
 

@@ -106,6 +106,12 @@ class User:
         return sorted(str(path.relative_to(self.data)) for path in self.data.rglob("*") if path.is_file())
 
 
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that nobody else can read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
 def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
     """Wait for what must happen soon."""
     ends = time.monotonic() + seconds

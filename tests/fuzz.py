@@ -215,6 +215,7 @@ def names(data: bytes) -> None:
 
 def proxy(data: bytes) -> None:
     path = os.path.join(FOLDER, "proxy")
+    Path(path).touch(mode=0o600)
     Path(path).write_bytes(data)
     with contextlib.suppress(ValueError):
         gridsync.read_proxy(path)

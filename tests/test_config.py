@@ -27,10 +27,8 @@ def test_the_defaults_make_sense(tmp_path):
 
 
 def test_a_change_keeps_comments_and_unknown_keys(tmp_path):
-    before = "# mine\n[gridsync]\n  # why\nSITE = A\nMOOD = fine\n\n[A]\nSERVER = https://a/\n# end\n"
-    changed = config(tmp_path, before)
-    changed.change({"SITE": "B", "INPUTDIR": "run"})
-    changed.save()
+    before = "# mine\n[gridsync]\n  # why\nSITE = A\nMOOD = fine\n\n[B]\nSERVER = https://b/\n# end\n"
+    config(tmp_path, before).save({"SITE": "B", "INPUTDIR": "run"})
     assert (tmp_path / "Grid.conf").read_text() == before.replace("SITE = A", "SITE = B").replace(
         "MOOD = fine\n", "MOOD = fine\nINPUTDIR = run\n"
     )
@@ -82,10 +80,9 @@ def test_a_wrong_pattern_is_refused_with_the_place_of_the_error():
 
 
 def test_a_private_file_stays_private(tmp_path):
-    changed = config(tmp_path, "[gridsync]\n")
+    mine = config(tmp_path, "[gridsync]\n[LYON]\nSERVER = https://a/\n")
     (tmp_path / "Grid.conf").chmod(0o600)
-    changed.change({"VO": "x"})
-    changed.save()
+    mine.save({"VO": "x"})
     assert (tmp_path / "Grid.conf").stat().st_mode & 0o777 == 0o600
 
 

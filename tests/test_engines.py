@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import CredentialError, FileError, GridError, Http, HttpStorage, Site, Storage, Token
+from gridsync import Config, CredentialError, FileError, GridError, Http, HttpStorage, Site, Storage, Token
+from tests.conftest import write_secret
 from tests.grid import Grid
 from tests.test_storage import site_of, storage_at
 
@@ -113,7 +114,8 @@ def test_the_table_says_what_is(grid, folder, what, engine):
 def with_token(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HttpStorage:
     monkeypatch.setenv("MY_TOKEN", grid.door.token(600))
     site: Site = site_of(grid, "http dcache")
-    return HttpStorage(Http(site, "", Token("env:MY_TOKEN", str(tmp_path)), grid.env["X509_CERT_DIR"]), site)
+    token = Token("env:MY_TOKEN", Config(str(tmp_path)))
+    return HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
 
 
 def test_a_token_opens_door_and_tape_service_and_no_pool_sees_it(grid, with_token, folder):
@@ -132,9 +134,9 @@ def test_a_token_opens_door_and_tape_service_and_no_pool_sees_it(grid, with_toke
 
 
 def test_a_token_that_the_door_refuses_is_read_again_once(grid, tmp_path, folder):
-    (tmp_path / "token").write_text(grid.door.token(600, iss="https://nobody.example"))
+    write_secret(tmp_path / "token", grid.door.token(600, iss="https://nobody.example"))
     site = site_of(grid, "http dcache")
-    token = Token(f"file:{tmp_path / 'token'}", str(tmp_path))
+    token = Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path)))
     storage = HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
     with pytest.raises(CredentialError, match="accepts no proxy or token of yours"):
         storage.entries(folder)

@@ -52,8 +52,8 @@ def site_of(grid: Grid, pair: str) -> Site:
     return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
 
 
-def storage_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None) -> Storage:
-    path, ca = str(grid.pki.proxy(proxy)), ca or grid.env["X509_CERT_DIR"]
+def storage_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Storage:
+    path, ca = path or str(grid.pki.proxy(proxy)), ca or grid.env["X509_CERT_DIR"]
     if site.engine == "gfal2":
         return Gfal2Storage(site, path, ca)
     return HttpStorage(Http(site, path, None, ca), site)

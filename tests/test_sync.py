@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gridsync
-from tests.conftest import Result, User, wait_until
+from tests.conftest import Result, User, wait_until, write_secret
 from tests.grid import Grid
 from tests.grid.tree import TAPE
 from tests.terminal import on_terminal
@@ -254,7 +254,7 @@ def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
 @pytest.mark.parametrize("is_renewed", [True, False])
 def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, tmp_path, is_renewed):
     token = tmp_path / "token"
-    token.write_text(mixed.grid.door.token(4))
+    write_secret(token, mixed.grid.door.token(4))
     mixed.set("TOKEN", f"file:{token}")
     mixed.grid.robot.hold()
     try:

@@ -26,6 +26,7 @@ STATUSES = (
     (4, "the door cannot be reached or refuses"),
     (5, "the local disk or catalog"),
     (6, "another run holds the work folder"),
+    (70, "a fault of gridsync's own"),
     (130, "interrupted"),
 )
 ABOVE = r"""'\" t

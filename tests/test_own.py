@@ -1,0 +1,272 @@
+"""What must be the user's alone: the proxy, files of tokens, and a Grid.conf that names where a token comes from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gridsync
+from gridsync import Config, CredentialError, Storage, UsageError
+from tests.conftest import User, write_secret
+from tests.grid import Grid
+from tests.grid.pki import PASSPHRASE
+from tests.test_storage import site_of, storage_at
+
+STRANGER = 65534
+
+
+def give_away(path: Path) -> None:
+    """Make a file or folder somebody else's."""
+    if os.getuid():
+        pytest.skip("only root can give a file to another user")
+    os.chown(path, STRANGER, STRANGER)
+
+
+# == The proxy ==========================================================================================
+
+
+def link(path: Path) -> None:
+    path.rename(path.with_name("real"))
+    path.symlink_to(path.with_name("real"))
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "link": (link, "your proxy {} is a link, and could lead to anybody's"),
+    "link to a device": (device, "your proxy {} is a link"),
+    "FIFO": (fifo, "your proxy {} is no file"),
+    "another user's": (give_away, "your proxy {} is another user's; use one of your own"),
+    "for the group to read": (lambda path: path.chmod(0o640), "others can read your proxy {0}; chmod 600 {0}"),
+    "for all to read": (lambda path: path.chmod(0o604), "others can read your proxy {0}; chmod 600 {0}"),
+}
+
+
+@pytest.fixture
+def proxy(grid: Grid, tmp_path: Path) -> Path:
+    path = tmp_path / "proxy"
+    shutil.copy(grid.pki.proxy("good"), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+@pytest.mark.parametrize("line", ["--proxy_status", "--ls_dir e680", "--input_dir e680 --build_list"])
+def test_a_proxy_that_is_not_the_users_alone_is_refused_and_shown_to_nobody(user: User, proxy: Path, line, kind):
+    spoil, says = SPOILED[kind]
+    spoil(proxy)
+    user.limit = 10
+    user.grid.door.log.clear()
+    status, out, err = user(line, X509_USER_PROXY=str(proxy))
+    assert status == 3 and says.format(proxy) in err and err.count("\n") == 1 and "VO  " not in out
+    assert user.grid.door.log.count() == 0
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_proxy_that_is_put_there_in_mid_run_is_judged_too(grid: Grid, proxy: Path, folder, engine, kind):
+    spoil, says = SPOILED[kind]
+    storage: Storage = storage_at(grid, site_of(grid, f"{engine} dcache"), path=str(proxy))
+    storage.entries(folder)
+    spoil(proxy)
+    grid.door.log.clear()
+    with pytest.raises(CredentialError) as caught:
+        storage.entries(folder)
+    assert says.format(proxy) in str(caught.value)
+    assert grid.door.log.count() == 0
+
+
+def test_what_was_judged_is_what_is_shown(grid: Grid, proxy: Path, folder, monkeypatch):
+    """Between the look and the handshake somebody puts another proxy there."""
+    storage = storage_at(grid, site_of(grid, "http dcache"), path=str(proxy))
+    look = gridsync.open_secret
+
+    def replaced(path, *arguments):
+        file = look(path, *arguments)
+        os.replace(shutil.copy(grid.pki.proxy("other_vo"), proxy.with_name("new")), proxy)
+        return file
+
+    monkeypatch.setattr(gridsync, "open_secret", replaced)
+    assert storage.entries(folder) == []  # the door takes no other VO
+
+
+def test_a_new_proxy_takes_the_place_of_a_link_and_not_of_where_it_leads(user: User, tmp_path: Path):
+    proxy, victim = tmp_path / "proxy", tmp_path / "victim"
+    victim.write_text("mine")
+    proxy.symlink_to(victim)
+    user.grid.voms  # noqa: B018 - it is up from here on
+    env = {**user.grid.pki.environment("alice"), "X509_USER_PROXY": str(proxy)}
+    status, _, err = user("--new_proxy", PASSPHRASE, **env)
+    assert status == 0, err
+    assert victim.read_text() == "mine" and not proxy.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"Grid.conf", "proxy", "victim"}
+
+
+# == Files of tokens ====================================================================================
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+def test_a_token_that_others_can_read_is_refused(user: User, mode):
+    write_secret(user.folder / "token", user.grid.door.token(600))
+    user.set("TOKEN", f"file:{user.folder / 'token'}")
+    assert user("--ls_dir e680").status == 0
+    (user.folder / "token").chmod(mode)
+    for line in ("--ls_dir e680", "--proxy_status"):
+        status, _, err = user(line)
+        assert status == 3 and f"others can read your token {user.folder}/token; chmod 600 {user.folder}/token" in err
+
+
+def test_a_token_in_a_fifo_holds_nothing_up(user: User):
+    os.mkfifo(user.folder / "token", 0o600)
+    user.set("TOKEN", f"file:{user.folder / 'token'}")
+    user.limit = 10
+    status, _, err = user("--ls_dir e680")
+    assert status == 3 and "is no file" in err
+
+
+# == Grid.conf ==========================================================================================
+
+
+def in_open_folder(conf: Path) -> None:
+    conf.parent.chmod(0o775)
+
+
+def in_sticky_folder(conf: Path) -> None:
+    conf.parent.chmod(0o1777)
+
+
+def linked_in(conf: Path) -> None:
+    """Somebody has made a link to a file of the user's."""
+    home = conf.parent / "home"
+    home.mkdir(mode=0o700)
+    conf.rename(home / "Grid.conf")
+    conf.symlink_to(home / "Grid.conf")
+    conf.parent.chmod(0o1777)
+
+
+def linked_twice(conf: Path) -> None:
+    os.link(conf, conf.parent / "other")
+    conf.parent.chmod(0o1777)
+
+
+def led_out(conf: Path) -> None:
+    """It is a link to a file in a folder that others can write."""
+    away = conf.parent / "away"
+    away.mkdir()
+    conf.rename(away / "Grid.conf")
+    conf.symlink_to(away / "Grid.conf")
+    away.chmod(0o777)
+
+
+DOUBTFUL: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another user's": (give_away, "is another user's; copy it into a folder of your own"),
+    "in another user's folder": (lambda conf: give_away(conf.parent), "'s; copy it into a folder of your own"),
+    "for the group to write": (lambda conf: conf.chmod(0o664), "others can write "),
+    "for all to write": (lambda conf: conf.chmod(0o646), "others can write "),
+    "in a folder for the group to write": (in_open_folder, "others can write its folder "),
+    "a link that others may have made": (linked_in, "others can write its folder "),
+    "a second name that others may have made": (linked_twice, "others can write its folder "),
+    "led to where others can write": (led_out, "others can write its folder "),
+}
+
+
+@pytest.fixture
+def token_user(user: User) -> User:
+    """A user whose site has a token that a command gives, which leaves a trace."""
+    program = user.folder / "give"
+    program.write_text(f"#!/bin/sh\ntouch {user.folder}/trace\necho {user.grid.door.token(600)}\n")
+    program.chmod(0o755)
+    user.set("TOKEN", f"cmd:{program}")
+    return user
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+@pytest.mark.parametrize("line", ["--ls_dir e680", "--proxy_status", "--threads 3 --input_dir e680 --build_list"])
+def test_no_command_of_a_strangers_grid_conf_is_run(token_user: User, kind, line):
+    spoil, says = DOUBTFUL[kind]
+    conf = token_user.folder / "Grid.conf"
+    before = conf.read_text()
+    spoil(conf)
+    status, _, err = token_user(line)
+    assert status == 2 and says in err and err.count("\n") == 1, err
+    assert not (token_user.folder / "trace").exists()
+    assert conf.read_text() == before
+
+
+@pytest.mark.parametrize("source", ["env:MY_TOKEN", "file:{}/token"])
+def test_no_token_of_a_strangers_grid_conf_is_read(user: User, source):
+    write_secret(user.folder / "token", user.grid.door.token(600))
+    user.set("TOKEN", source.format(user.folder))
+    given = {"MY_TOKEN": user.grid.door.token(600)}
+    assert user("--ls_dir e680", **given).status == 0
+    (user.folder / "Grid.conf").chmod(0o664)
+    user.grid.door.log.clear()
+    status, _, err = user("--ls_dir e680", **given)
+    assert status == 2 and "TOKEN is not used, as others can write " in err and "; look at what is in it" in err
+    assert user.grid.door.log.count() == 0
+
+
+def linked(conf: Path) -> None:
+    """It is a link to a file of the user's own elsewhere, which nobody else can write."""
+    home = conf.parent / "home"
+    home.mkdir(mode=0o700)
+    conf.rename(home / "Grid.conf")
+    conf.symlink_to(home / "Grid.conf")
+
+
+@pytest.mark.parametrize("arrange", [in_sticky_folder, linked])
+def test_a_grid_conf_that_only_the_user_can_have_written_is_good(token_user: User, arrange):
+    arrange(token_user.folder / "Grid.conf")
+    assert token_user("--ls_dir e680").status == 0
+    assert (token_user.folder / "trace").exists()
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+def test_with_a_proxy_a_shared_grid_conf_works(user: User, kind, folder):
+    spoil, _ = DOUBTFUL[kind]
+    user.grid.tree.add(f"agata/{folder}/a", 10)
+    assert user(f"--input_dir {folder}").status == 0
+    spoil(user.folder / "Grid.conf")
+    status, _, err = user("--build_list --start --quiet")
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("line", ["--threads 3", "--threads 3 --show_conf", "--threads 3 --ls_dir e680"])
+def test_a_remembered_setting_makes_no_strangers_file_the_users(user: User, line):
+    conf = user.folder / "Grid.conf"
+    before = conf.read_text()
+    give_away(conf)
+    user.grid.door.log.clear()
+    status, _, err = user(line)
+    assert status == 2 and f"no setting is remembered, as {conf} is another user's; copy it" in err
+    assert (conf.read_text(), conf.stat().st_uid) == (before, STRANGER)
+    assert user.grid.door.log.count() == 0
+
+
+def test_a_strangers_file_that_is_put_there_in_mid_run_is_not_made_the_users(tmp_path: Path):
+    conf = tmp_path / "Grid.conf"
+    conf.write_text("[gridsync]\n[LYON]\nSERVER = https://a/\n")
+    mine = Config(str(tmp_path))
+    give_away(conf)
+    with pytest.raises(UsageError, match="no setting is remembered, as .* is another user's"):
+        mine.save({"THREADS": "3"})
+    assert conf.stat().st_uid == STRANGER
+
+
+def test_a_grid_conf_that_is_no_file_holds_nothing_up(user: User):
+    (user.folder / "Grid.conf").unlink()
+    os.mkfifo(user.folder / "Grid.conf")
+    user.limit = 10
+    status, _, err = user("--show_conf")
+    assert status == 2 and "Grid.conf is no file" in err

@@ -670,7 +670,7 @@ class Config:
         self.values = self.parsed()
 
     def save(self, settings: dict[str, str]) -> list[str]:
-        """Change these values in the file as it is by now, where other runs may have changed others; a line for each."""
+        """Change these values in the file as it is by now, as others may be new in it; a line for each change."""
         with locked(f"{os.path.realpath(self.path)}.lock"):  # beside, as the file itself is replaced
             now = Config(self.folder)
             now.check_saving()
@@ -3028,7 +3028,7 @@ POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # sai
 GFAL_ERRORS = (
     Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
     Saying(r"HTTP 401", CredentialError,
-           "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
+           "{place}: the door does not accept your proxy ({text}); see --proxy_status"),
     Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online has it brought to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
@@ -3111,7 +3111,7 @@ class Gfal2Storage:
 
     @contextlib.contextmanager
     def errors(self, url: str) -> Iterator[None]:
-        """Every error of gfal2 as a GridError; after a 401 the others wait for who tries again."""
+        """Every error of gfal2 as a GridError."""
         while not self.welcome.is_turn(shown := stamp_of(self.proxy)):
             pass
         try:
@@ -3119,8 +3119,8 @@ class Gfal2Storage:
             self.welcome.take(shown)
         except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
             failure = gfal_error(error, url)
-            if isinstance(failure, CredentialError):
-                self.welcome.refuse(shown, str(failure))
+            if isinstance(failure, CredentialError) and self.welcome.refuse(shown, str(failure)):
+                self.welcome.words = str(failure)  # at once, as davix itself has asked twice
             raise failure from error
         finally:
             self.welcome.leave()

@@ -259,7 +259,7 @@ def test_a_strangers_file_that_is_put_there_in_mid_run_is_not_made_the_users(tmp
     conf.write_text("[gridsync]\n[LYON]\nSERVER = https://a/\n")
     mine = Config(str(tmp_path))
     give_away(conf)
-    with pytest.raises(UsageError, match="no setting is remembered, as .* is another user's"):
+    with pytest.raises(UsageError, match=r"no setting is remembered, as .* is another user's"):
         mine.save({"THREADS": "3"})
     assert conf.stat().st_uid == STRANGER
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import stat
@@ -230,16 +231,17 @@ def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):  
     user.before = ("sh", "-c", f'umask {mask}; exec "$@"', "sh")
     rights: set[int] = set()
     is_over = threading.Event()
-    known = set(path.parent.iterdir())
+    known = set(os.listdir(path.parent))
 
     def watch() -> None:
-        """Who can open it while it still is empty reads the key as soon as it comes: 0666 is what Java's client makes."""
+        """Who opens it while it still is empty reads the key when it comes; Java's client makes it as 0666."""
         while not is_over.is_set():
-            for place in set(path.parent.iterdir()) - known:
-                for some in (place, place / "proxy"):
+            for name in os.listdir(path.parent):
+                if name not in known:
                     with contextlib.suppress(OSError):
-                        mode = some.stat().st_mode
+                        mode = os.stat(f"{path.parent}/{name}").st_mode
                         rights.add(stat.S_IMODE(mode) & (0o077 if stat.S_ISDIR(mode) else 0o777))
+                        rights.add(stat.S_IMODE(os.stat(f"{path.parent}/{name}/proxy").st_mode))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

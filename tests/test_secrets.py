@@ -219,7 +219,8 @@ def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, ma
     assert user(line).status == 0
     files = [*fresh.iterdir(), *(path for path in user.data.rglob("a"))]
     found = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files if path.is_file()}
-    assert set(found) == {"Grid.conf", "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt", "log", "a"}
+    state = {"Grid.conf", "Grid.conf.lock", "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt"}
+    assert set(found) == {*state, "log", "a"}
     assert set(found.values()) == {oct(rights)} == {oct(0o666 & ~int(mask, 8))}
 
 

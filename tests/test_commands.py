@@ -780,8 +780,7 @@ def test_sites_and_folders_one_after_the_other_lose_nothing_of_each_other(user, 
     assert (sites_of(user)["CNAF"], sites_of(user)["XROOTD"]) == ({f"{one}/x", f"{one}/y"}, {xrootd})
 
 
-# == Checksums ==========================================================================================
-
+# == Checksums ===================================================================================
 
 def test_a_door_whose_checksums_are_in_the_words_of_rfc_9530_alone_has_its_files_verified(user, folder, monkeypatch):
     monkeypatch.setattr(user.grid.door.switches, "digest_words", "rfc9530")
@@ -814,3 +813,10 @@ def test_a_file_of_which_the_door_learns_another_checksum_is_no_other_file(user,
         assert not user.grid.door.log.count(method="GET", role="pool")
         (row,) = user.catalog().values()
         assert (row["downloaded"], row["checksum"].partition(":")[0]) == ("yes", max(stored).replace("-", ""))
+=======
+@pytest.mark.parametrize("more", ["", " --json"])
+def test_a_fault_of_our_own_is_not_taken_for_files_that_have_failed(user, more):
+    with user.running(f"--ls_dir e680{more}", "PROPFIND = 5") as run:  # of what no request can be made
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 70 and "a fault of gridsync, please report it" in err and "Traceback" not in err
+    assert not more or json.loads(out)["status"] == 70

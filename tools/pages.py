@@ -39,7 +39,8 @@ gridsync \- a folder of Grid data on a local disk, complete and verified
 .SH DESCRIPTION
 Lists a folder of a Grid site, has its files brought from tape to disk, copies them in parallel, verifies each by its
 checksum, goes on where it was interrupted, and gives the disk space at the site back. Settings given on the command
-line are remembered. Several actions on one line run in the order of this list; after status 2 or above none follows.
+line are remembered once it was accepted. Several actions on one line run in the order of this list; after status 2 or
+above none follows.
 .SH OPTIONS
 """
 BELOW = r""".SH FILES

@@ -2549,7 +2549,8 @@ class Http:
             try:
                 answer = self.send_with(method, url, headers or {}, data, token)
                 if answer.status != 401:
-                    welcome.take(shown)
+                    if answer.status < 500 and answer.status != 429:  # else it has not looked at what was shown
+                        welcome.take(shown)
                     return answer
                 words = str(refusal(answer, url))
                 if welcome.refuse(shown, words) and self.token and not self.token.renewed(token):
@@ -3028,7 +3029,7 @@ POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # sai
 GFAL_ERRORS = (
     Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
     Saying(r"HTTP 401", CredentialError,
-           "{place}: the door does not accept your proxy ({text}); see --proxy_status"),
+           "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
     Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online has it brought to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
@@ -3082,7 +3083,7 @@ class Gfal2Storage:
         self.gfal2 = gfal2
         self.proxy = proxy
         self.timeout = site.first_byte
-        self.welcome = Welcome(WEAKNESS)
+        self.welcome = Welcome(WINDOW)
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
         self.is_web = self.scheme in WEB
@@ -3119,8 +3120,11 @@ class Gfal2Storage:
             self.welcome.take(shown)
         except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
             failure = gfal_error(error, url)
-            if isinstance(failure, CredentialError) and self.welcome.refuse(shown, str(failure)):
+            was_taken = shown == self.welcome.taken
+            if isinstance(failure, CredentialError) and self.welcome.refuse(shown, str(failure)) and not was_taken:
                 self.welcome.words = str(failure)  # at once, as davix itself has asked twice
+            if isinstance(failure, FileError):  # it was something else that was wrong
+                self.welcome.take(shown)
             raise failure from error
         finally:
             self.welcome.leave()
@@ -3218,10 +3222,12 @@ class Gfal2Storage:
         url = self.url(path)
         for kind in ("ADLER32", "MD5"):
             try:
-                return f"{kind.lower()}:{self.context().checksum(url, kind).lower():0>8}"
-            except self.gfal2.GError as error:
-                if error.code in (errno.ENOENT, errno.EPERM, *UNREACHABLE):
-                    raise gfal_error(error, url) from error
+                with self.errors(url):
+                    return f"{kind.lower()}:{self.context().checksum(url, kind).lower():0>8}"
+            except GridError as failure:
+                code = getattr(failure.__cause__, "code", 0)
+                if isinstance(failure, CredentialError) or code in (0, errno.ENOENT, errno.EPERM, *UNREACHABLE):
+                    raise
         return ""
 
     def has_tape(self) -> bool:
@@ -3249,6 +3255,9 @@ class Gfal2Storage:
                     self.context().stat(url)
                     found[path] = Locality.ONLINE
             except self.gfal2.GError as error:
+                failure = gfal_error(error, url)
+                if isinstance(failure, CredentialError):  # the others would be refused, too
+                    raise failure from error
                 if error.code != errno.ENOENT:
                     found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
             except (FileError, RuntimeError):  # gfal2 before 2.23.3 stumbles over "error": null
@@ -3916,7 +3925,7 @@ class Patience:
             except GridError as error:
                 if progress() > before:
                     attempt, before = 0, progress()
-                # A door that can't tell who asks may have a moment of weakness, but seldom a second one.
+                # A proxy or token may just be renewed, but who waits for that a second time waits in vain.
                 retries = min(self.retries, 1) if isinstance(error, CredentialError) else self.retries
                 if not error.passing or attempt >= retries:
                     raise

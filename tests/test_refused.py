@@ -68,6 +68,31 @@ def test_a_door_that_takes_no_proxy_is_asked_twice_however_many_threads_there_ar
     assert fault.hits <= 2
 
 
+def test_with_gfal2_a_file_is_not_taken_for_one_without_checksum(grid: Grid, shut, folder):
+    grid.tree.add(f"agata/{folder}/a", 10)
+    storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
+    storage.entries(folder)
+    fault = shut()
+    with pytest.raises(CredentialError, match="does not accept your proxy"):
+        storage.checksum(f"{folder}/a")
+    assert fault.hits == 1
+
+
+def test_with_gfal2_the_tape_service_is_not_asked_of_file_after_file(grid: Grid, folder):
+    paths = [f"{folder}/{number}" for number in range(20)]
+    for path in paths:
+        grid.tree.add(f"agata/{path}", 10)
+    storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
+    storage.entries(folder)
+    fault = grid.door.faults.add("*", 401, role="tape", method="POST")
+    try:
+        with pytest.raises(CredentialError, match="does not accept your proxy"):
+            storage.localities(paths)
+    finally:
+        grid.door.faults.clear()
+    assert fault.hits == 1
+
+
 def test_a_door_that_takes_no_token_is_asked_once_if_there_is_no_other(grid: Grid, shut, folder, tmp_path):
     write_secret(tmp_path / "token", grid.door.token(600))
     storage = storage_with(grid, Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path))))
@@ -117,6 +142,15 @@ def test_after_a_moment_of_weakness_all_go_on(grid: Grid, shut, folder, engine):
     fault = shut(count=1)
     assert at_once(storage, folder) == [""] * THREADS
     assert fault.hits == 1
+
+
+def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shut, folder, monkeypatch):
+    monkeypatch.setattr(gridsync, "WINDOW", 1)
+    storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
+    storage.entries(folder)
+    fault = shut(count=2)  # davix itself asks twice
+    assert Patience(4).call(storage.entries, folder) == []
+    assert fault.hits == 2
 
 
 def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path, monkeypatch):

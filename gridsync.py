@@ -2081,6 +2081,20 @@ class PartFile:
 # calls tries again. No verb waits for tape.
 
 
+class Listing(list[Entry]):
+    """What is in a folder, and apart from it what the door says is in it and can't be right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd: dict[str, FileError] = {}  # by path; that of a name that no row can have begins with a slash
+
+    def leave_out(self, path: str, place: str, reason: object) -> None:
+        """Name one of them."""
+        if len(self.odd) == ODDITIES:
+            raise DoorError(f"{place}: the door sends a listing that makes no sense: {reason}, and so on", passing=True)
+        self.odd[path] = FileError(f"{place}: {reason}; it is left out, ask the site")
+
+
 class Body(NamedTuple):
     """The bytes of a file as they arrive."""
 
@@ -2095,7 +2109,7 @@ class Body(NamedTuple):
 class Storage(Protocol):
     """A site, whichever engine speaks to it."""
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
@@ -2127,6 +2141,10 @@ class Storage(Protocol):
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
+ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
+MISNAMED = "{} is in it, which can't be right"
+MISSIZED = "{} has the size {}, which can't be right"
+TOO_LARGE = 10**18  # bytes; no file has as many, and the catalog no room for the number
 
 # == HTTP =====================================================================
 # http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
@@ -2674,7 +2692,7 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     if properties.get(ADLER_PROPERTY):
         checksums = f"adler32={properties[ADLER_PROPERTY]}"
     if size and not re.fullmatch("[0-9]{1,18}", size):
-        raise ValueError(f"{path} has the size {size[:100]!r}")
+        raise ValueError(MISSIZED.format(path, size[:100]))
     return Entry(
         path,
         False,
@@ -2742,32 +2760,37 @@ def take_responses(xml: Iterable[bytes | memoryview], take: Callable[[str, dict[
 
 
 def path_of(href: str) -> str:
-    """The path that a listing names, without the slash of a folder."""
-    path = href if PLAIN.fullmatch(href) else urlsplit(href).path
-    return unquote(path, errors="surrogateescape").rstrip("/")
+    """The path that a listing names, without the slash of a folder; of what is no URL, all of it."""
+    with contextlib.suppress(ValueError):
+        path = href if PLAIN.fullmatch(href) else urlsplit(href).path
+        return unquote(path, errors="surrogateescape").rstrip("/")
+    return href.rstrip("/")
 
 
-def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: str) -> list[Entry]:
+def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: str) -> Listing:
     """The entries in the answer to a PROPFIND."""
     from xml.parsers import expat
 
     asked = f"{root}/{folder}".rstrip("/")
-    entries: list[Entry] = []
-    is_there = False
+    entries, is_there, place = Listing(), False, masked(unquote(url))
 
     def take(href: str, properties: dict[str, str]) -> int:
         nonlocal is_there
         path = path_of(href)
         is_folder = TYPE in properties
-        if path == asked:
-            is_there = True
-            if is_folder:
-                return 0
-        elif not (path.startswith(asked + "/") and is_name(path[len(asked) + 1 :])):
-            raise ValueError(f"{path} is not in the folder")
+        is_there = is_there or path == asked
+        if path == asked and is_folder:
+            return 0
+        ours, name = path[len(root) + 1 :], path[len(asked) + 1 :]
+        if path != asked and not (path.startswith(asked + "/") and is_name(name)):
+            entries.leave_out(f"/{path}", place, MISNAMED.format(path[:LONGEST]))
+            return len(entries)
         if len(entries) >= MAX_ENTRIES:
             raise ValueError(f"it has more than {MAX_ENTRIES} entries")
-        entries.append(entry_of(path[len(root) + 1 :], is_folder, properties))
+        try:
+            entries.append(entry_of(ours, is_folder, properties))
+        except ValueError as error:
+            entries.leave_out(ours, place, error)
         return len(entries)
 
     try:
@@ -2776,7 +2799,7 @@ def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: s
             raise ValueError("what was asked for is not in it")
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise DoorError(
-            f"{masked(unquote(url))}: the door sends a listing that makes no sense: {error}; "
+            f"{place}: the door sends a listing that makes no sense: {error}; "
             "ENGINE = gfal2 in Grid.conf is another way",
             passing=True,
         ) from error
@@ -2820,7 +2843,7 @@ class HttpStorage:
         """Where a path is at the door."""
         return self.server + quote(f"{self.root}/{path}", safe="/", errors="surrogateescape")
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
         url = self.url(folder)
         headers = {"Depth": "1", "Content-Type": "application/xml"}
@@ -3136,27 +3159,41 @@ class Gfal2Storage:
             raise FileError(f"{path}: gfal2 can't ask for names with # or ?; an https door could give it")
         return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
-        url = self.url(folder)
+        url, entries = self.url(folder), Listing()
         with self.errors(url):
             here = self.context().stat(url)
             if not stat.S_ISDIR(here.st_mode) and not self.is_folder(url):
-                return [Entry(folder, False, here.st_size, sane_time(here.st_mtime))]
+                self.take(entries, folder, here, url)
+                return entries
             directory = self.context().opendir(url)
-            entries: list[Entry] = []
             while True:
                 found, facts = directory.readpp()
                 if found is None:
                     return entries
-                name = self.name_of(found.d_name, folder)
-                if name in (".", ".."):
+                try:
+                    name = self.name_of(found.d_name, folder)
+                except UnicodeDecodeError as error:
+                    path = f"/{folder}/{error.object.decode('utf-8', 'surrogateescape')}"
+                    entries.leave_out(path, unquote(url), f"gfal2 can't ask for {path}")
                     continue
-                if not is_name(name):
-                    raise DoorError(f"{url}: the door sends a listing that makes no sense: {name!r} is in it")
-                is_folder = stat.S_ISDIR(facts.st_mode)
-                size = 0 if is_folder else facts.st_size
-                entries.append(Entry(f"{folder}/{name}".lstrip("/"), is_folder, size, sane_time(facts.st_mtime)))
+                if name in (".", "..") and not self.is_web:
+                    continue
+                path = f"{folder}/{name}".lstrip("/")
+                if is_name(name):
+                    self.take(entries, path, facts, url)
+                else:
+                    entries.leave_out(f"/{path}", unquote(url), MISNAMED.format(path[:LONGEST]))
+
+    def take(self, entries: Listing, path: str, facts: Any, url: str) -> None:
+        """Put what stat says of a file or folder into a listing."""
+        is_folder = stat.S_ISDIR(facts.st_mode)
+        size = 0 if is_folder else facts.st_size
+        if 0 <= size < TOO_LARGE:
+            entries.append(Entry(path, is_folder, size, sane_time(facts.st_mtime)))
+        else:
+            entries.leave_out(path, unquote(url), MISSIZED.format(path, size))
 
     def is_folder(self, url: str) -> bool:
         """Whether what seems to be a file is a folder: davix takes it for one whenever its PROPFIND has failed."""
@@ -3380,7 +3417,7 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
     The rows of folders that could not be read stay too.
     """
     listed = {entry.path: entry for entry in entries if scope.holds(entry.path)}
-    unread = tuple(f"{folder}/".lstrip("/") for folder in unread)
+    unread = tuple(f"{folder}/" if folder else "" for folder in unread)
     kept = []
     for row in rows:
         entry = listed.pop(row.path, None) if row.site == scope.site else None
@@ -3394,7 +3431,7 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
 def plan_vanished(rows: Iterable[Row], entries: Iterable[Entry], unread: Iterable[str]) -> list[Row]:
     """The files that are pinned, still to come, and not at the site any more."""
     listed = {entry.path for entry in entries}
-    unread = tuple(f"{folder}/".lstrip("/") for folder in unread)
+    unread = tuple(f"{folder}/" if folder else "" for folder in unread)
     pinned = (row for row in rows if row.request and not row.downloaded)
     return [row for row in pinned if row.path not in listed and not f"{row.path}/".startswith(unread)]
 
@@ -4096,7 +4133,7 @@ class Walk:
         self.failures: dict[str, GridError] = {}
         self.empty: list[str] = []
 
-    def list_folder(self, folder: str) -> tuple[str, list[Entry] | GridError]:
+    def list_folder(self, folder: str) -> tuple[str, Listing | GridError]:
         """One folder, or why it can't be listed."""
         try:
             return folder, self.patience.call(self.storage.entries, folder)
@@ -4123,9 +4160,10 @@ class Walk:
                             crew.add(below)
                 crew.check()
 
-    def take(self, folder: str, found: list[Entry]) -> list[str]:
+    def take(self, folder: str, found: Listing) -> list[str]:
         """Keep what is in a folder; the folders in it, which are to be listed too."""
         self.folders.add(folder)
+        self.failures.update(found.odd)
         self.empty += [] if found else [folder]
         below: list[str] = []
         if self.goes_round(folder, found):
@@ -5346,7 +5384,9 @@ def do_ls_dir(run: Run) -> int:
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
     run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
-    return 0
+    for left_out in entries.odd.values():
+        run.report.error(left_out)
+    return 1 if entries.odd else 0
 
 
 def refuse_nothing(run: Run, walk: Walk) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -544,6 +545,25 @@ def test_a_folder_that_is_empty_all_of_a_sudden_is_named_and_its_files_stay(thre
     status, _, err = three("--build_list")
     assert status == 1 and f"{folder}/sub: is empty now; the catalog keeps" in err
     assert f"{folder}/sub/big" in three.catalog()
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, folder, engine):
+    three.set("ENGINE", engine)
+    before = three.catalog()
+    children = three.grid.tree.folder(f"agata/{folder}").children
+    for name in ("..", "a/b"):
+        children[name] = replace(children["small"], name=name)
+    for line in (f"--ls_dir {folder}", "--build_list", "--build_list --start"):
+        status, out, err = three(line)
+        assert status == 1 and err.count("which can't be right; it is left out") == err.count("gridsync:") == 2
+        assert f"agata/{folder}: " in err and f"{folder}/.. is in it" in err and "small" in out + err
+    assert "Copied: 3, skipped: 0, failed: 0" in out and list(three.catalog()) == list(before)
+    del children["small"]  # at the site: what is left out is not taken for it
+    (three.data / folder / "small").unlink()
+    assert (three("--check_status").status, three("--build_list").status) == (0, 1)
+    assert sorted(three.catalog()) == [f"{folder}/empty", f"{folder}/sub/big"]
+    assert len(json.loads(three(f"--ls_dir {folder} --json").out)["errors"]) == 2
 
 
 def test_a_file_whose_place_nobody_knows_is_not_fetched(user, folder):

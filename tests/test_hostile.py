@@ -119,15 +119,32 @@ def test_any_answer_to_a_listing_is_entries_or_a_sentence(outputdir, xml):
 
 @PROPERTY
 @given(name=NAMES | ODD)
-def test_any_name_is_listed_as_it_is_or_refused(outputdir, name):
-    xml = listing(response(quote(f"/agata/run/{name}", errors="surrogateescape")))
-    if not gridsync.is_name(name):
-        with pytest.raises(GridError, match="makes no sense"):
-            gridsync.listing_of([xml], "/agata", "run", URL)
-        return
-    (entry,) = gridsync.listing_of([xml], "/agata", "run", URL)
-    assert entry.path == f"run/{name}"
-    kept([entry], outputdir)
+def test_any_name_is_listed_as_it_is_or_left_out(outputdir, name):
+    named, good = (response(quote(f"/agata/run/{name}", errors="surrogateescape")) for name in (name, "good"))
+    found = gridsync.listing_of([listing(named, good)], "/agata", "run", URL)
+    paths = [f"run/{name}", "run/good"] if gridsync.is_name(name) else ["run/good"]
+    assert [entry.path for entry in found] == paths and len(found) + len(found.odd) == 2
+    kept(found, outputdir)
+
+
+@pytest.mark.parametrize(
+    "href", "/agata/run/..,/agata/run/a/b,/agata/run/a%2Fb,/agata/other/a,/agata,/,run/a,,/x,https://[/".split(",")
+)
+def test_what_is_not_in_the_folder_is_named_and_costs_no_other_file_its_row(href):
+    found = gridsync.listing_of([listing(response(href), response("/agata/run/good"))], "/agata", "run", URL)
+    (left_out,) = found.odd.values()
+    assert [entry.path for entry in found] == ["run/good"]
+    assert str(left_out).endswith("is in it, which can't be right; it is left out, ask the site")
+    rows = [gridsync.new_row(entry._replace(path=f"{folder}/gone"), "LYON")
+            for entry in found for folder in ("run", "run/a", "run/a/b", "other/a")]  # fmt: skip
+    assert gridsync.plan_catalog(rows, [], gridsync.Scope("LYON", "", (), ()), found.odd) == []
+
+
+def test_a_listing_with_too_many_of_them_makes_no_sense():
+    many = [response(f"/agata/other/{number}") for number in range(gridsync.ODDITIES + 1)]
+    assert len(gridsync.listing_of([listing(*many[1:])], "/agata", "run", URL).odd) == gridsync.ODDITIES
+    with pytest.raises(GridError, match="makes no sense"):
+        gridsync.listing_of([listing(*many)], "/agata", "run", URL)
 
 
 @PROPERTY
@@ -142,9 +159,11 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
 
 
 @pytest.mark.parametrize("size", ["9" * 19, "9" * 400, "9" * 5000, "-1", "1e3", "٣"], ids=lambda size: size[:4])
-def test_a_size_that_no_file_has_is_refused(size):
-    with pytest.raises(GridError, match="has the size"):
-        gridsync.listing_of([listing(response("/agata/run/a", size))], "/agata", "run", URL)
+def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
+    found = gridsync.listing_of([listing(response("/agata/run/a", size), response("/agata/run/b"))], "/agata", "run", URL)
+    assert [entry.path for entry in found] == ["run/b"] and "run/a has the size" in str(found.odd["run/a"])
+    row = gridsync.new_row(found[0]._replace(path="run/a"), "LYON")
+    assert gridsync.plan_catalog([row], [], gridsync.Scope("LYON", "", (), ()), found.odd) == [row]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def answer(status: str, body: str) -> bytes:
 
 
 LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multistatus>'
+BOTH = LISTING.replace("<response>", "<response><href>/agata</href></response><response>", 1)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +32,11 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
         ("localhost", answer("200 OK", "<html>"), 4, "the door answers 200"),
         ("localhost", answer("207 x", "<html>"), 4, "a listing that makes no sense: no element found"),
         ("localhost", answer("207 x", "<!DOCTYPE bomb>"), 4, "makes no sense: it defines its own entities"),
-        ("localhost", answer("207 x", LISTING.format("/etc/passwd")), 4, "/etc/passwd is not in the folder"),
-        ("localhost", answer("207 x", LISTING.format("/agata/a/b")), 4, "/agata/a/b is not in the folder"),
-        ("localhost", answer("207 x", LISTING.format("/agata/..")), 4, "/agata/.. is not in the folder"),
-        ("localhost", answer("207 x", LISTING.format("/agata/a%00b")), 4, "is not in the folder"),
+        ("localhost", answer("207 x", LISTING.format("/etc/passwd")), 4, "what was asked for is not in it"),
+        ("localhost", answer("207 x", BOTH.format("/etc/passwd")), 1, "/etc/passwd is in it, which can't be right"),
+        ("localhost", answer("207 x", BOTH.format("/agata/a/b")), 1, "/agata/a/b is in it, which can't be right"),
+        ("localhost", answer("207 x", BOTH.format("/agata/..")), 1, "/agata/.. is in it, which can't be right"),
+        ("localhost", answer("207 x", BOTH.format("/agata/a%00b")), 1, "a\\x00b is in it, which can't be right"),
         ("localhost", answer("401 Unauthorized", ""), 3, "the door accepts no proxy or token of yours"),
         ("localhost", answer("403 Forbidden", "no"), 4, "the door refuses (no); is your proxy one of the right VO?"),
         ("localhost", answer("503 Busy", "later"), 4, "the door answers 503 (later)"),

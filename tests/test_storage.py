@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,39 @@ def test_awkward_names_survive_listing_and_reading(grid, taped, folder):
         path = f"{folder}/{name}/{name}"
         assert [entry.path for entry in taped.entries(f"{folder}/{name}")] == [path]
         assert received(taped, path, 0, 20) == grid.tree.expected(f"agata/{path}")
+
+
+ODD = ["..", ".", "a/b", "../other"]
+
+
+def test_a_name_that_can_not_be_right_costs_only_itself(grid, taped, folder):
+    grid.tree.add(f"agata/{folder}/first", 10)
+    for name in ODD:
+        grid.tree.folder(f"agata/{folder}").children[name] = replace(grid.tree.file(f"agata/{folder}/first"), name=name)
+    grid.tree.add(f"agata/{folder}/last", 10)
+    found = taped.entries(folder)
+    assert sorted(entry.path for entry in found) == [f"{folder}/first", f"{folder}/last"]
+    assert len(found.odd) == len(ODD) and all(path.startswith("/") for path in found.odd), found.odd
+    assert all("which can't be right; it is left out" in str(error) for error in found.odd.values())
+
+
+@pytest.mark.parametrize("size", [10**18, 10**19])
+def test_a_size_that_no_file_has_costs_only_that_file(grid, taped, folder, size):
+    grid.tree.add(f"agata/{folder}/a", 10, checksums=()).size = size
+    grid.tree.add(f"agata/{folder}/b", 10)
+    for asked, listed in ((folder, [f"{folder}/b"]), (f"{folder}/a", [])):
+        found = taped.entries(asked)
+        assert [entry.path for entry in found] == listed
+        assert f"{folder}/a has the size 1000000000" in str(found.odd[f"{folder}/a"])
+
+
+def test_a_name_that_gfal2_can_not_read_costs_only_itself(tmp_path):
+    for name in (b"good", b"bad\xff"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    site = Site("LYON", f"file://{tmp_path.parent}", "", "gfal2", "auto", "", "", "", 5, 5)
+    found = Gfal2Storage(site, "", None).entries(tmp_path.name)
+    assert [entry.path for entry in found] == [f"{tmp_path.name}/good"]
+    assert "gfal2 can't ask for " in str(*found.odd.values())
 
 
 def test_localities_of_many_take_one_request_for_500(grid, direct, folder):

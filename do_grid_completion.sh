@@ -13,7 +13,7 @@ esac
 _gridsync_options=(
   --help --new_proxy --proxy_status --from_LYON --from_CNAF --from= --show_conf --ls_dir --input_dir= --output_dir=
   --exc= --inc= --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --sync
-  --verify --release --threads= --streams= --dry_run --json --workdir= --quiet --log_file= --debug --version
+  --verify --repair --release --threads= --streams= --dry_run --json --workdir= --quiet --log_file= --debug --version
 )
 
 _gridsync_split() { # TEXT: its words without their quotes to parts, the last one to typed, the quote that is open to quote

@@ -202,7 +202,7 @@ class Row(NamedTuple):
     checksum: str
     locality: Locality
     downloaded: bool
-    verified: str  # adler32, md5, ... or size; empty while not downloaded
+    verified: str  # adler32, md5, ... or size; empty while not downloaded, unless --verify found it damaged
     request: str  # the staging requests that hold a pin
     site: str
     error: str  # why the last attempt failed
@@ -210,6 +210,10 @@ class Row(NamedTuple):
     def is_staging(self) -> bool:
         """Whether a request is to bring it to disk, which has not happened yet."""
         return bool(self.request) and self.locality is not Locality.ONLINE
+
+    def is_damaged(self) -> bool:
+        """Whether --verify has found that the local file is not any more what it was verified to be."""
+        return bool(self.verified) and not self.downloaded
 
 
 class Site(NamedTuple):
@@ -255,6 +259,7 @@ class Wishes(NamedTuple):
     dry_run: bool = False
     start: bool = False
     sync: bool = False
+    repair: bool = False
 
 
 class Scope(NamedTuple):
@@ -302,9 +307,13 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, skipped, verified, interrupted, failed
+    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), interrupted; failed
     received: int = 0
     fault: GridError | None = None
+
+    def is_here(self) -> bool:
+        """Whether the file is here, as it should be."""
+        return self.done in ("copied", "skipped", "verified")
 
 
 class Tally:
@@ -319,8 +328,9 @@ class Tally:
     def count(self, outcome: Outcome) -> None:
         """Add one file."""
         self.received += outcome.received
-        if outcome.done in ("failed", "interrupted"):
-            self.failed += outcome.done == "failed"
+        self.failed += outcome.done == "failed"
+        self.waiting += outcome.done == "waiting"
+        if not outcome.is_here():
             return
         self.copied += outcome.done == "copied"
         self.skipped += outcome.done != "copied"
@@ -2080,6 +2090,11 @@ class PartFile:
 # The seam. Paths are below BASE_DIR_ON_GRID. Every failure is a GridError; one that may pass says so, and whoever
 # calls tries again. No verb waits for tape.
 
+ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
+MISNAMED = "{} is in it, which can't be right"
+MISSIZED = "{} has the size {}, which can't be right"
+TOO_LARGE = 10**18  # bytes; no file has as many, and the catalog no room for the number
+
 
 class Listing(list[Entry]):
     """What is in a folder, and apart from it what the door says is in it and can't be right."""
@@ -2141,10 +2156,6 @@ class Storage(Protocol):
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
-ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
-MISNAMED = "{} is in it, which can't be right"
-MISSIZED = "{} has the size {}, which can't be right"
-TOO_LARGE = 10**18  # bytes; no file has as many, and the catalog no room for the number
 
 # == HTTP =====================================================================
 # http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
@@ -3383,16 +3394,24 @@ def copy_action(row: Row, here: LocalFile | None, overwrite: bool, force: bool) 
 def plan_copies(
     rows: Iterable[Row], here: Callable[[Row], LocalFile | None], overwrite: bool, force: bool
 ) -> dict[Action, list[Row]]:
-    """What to do with each file.
-
-    Where other files than the catalog's are in the way, --overwrite concerns these alone, else all that is here.
-    """
-    found = [(row, here(row)) for row in rows]
-    some = overwrite and any(local and not row.downloaded for row, local in found)
+    """What to do with each file."""
     plan: dict[Action, list[Row]] = {action: [] for action in Action}
-    for row, local in found:
-        plan[copy_action(row, local, overwrite and not (some and row.downloaded), force)].append(row)
+    for row in rows:
+        plan[copy_action(row, here(row), overwrite, force)].append(row)
     return plan
+
+
+REPAIR = "--repair fetches it again"
+
+
+def why_left(row: Row, action: Action, overwrite: bool) -> str:
+    """The sentence for a file that is left alone."""
+    reason = action.value
+    if action is Action.KEEP and overwrite:
+        reason = "what is here under its name is no file; move it away"
+    elif action is Action.KEEP and row.is_damaged():
+        reason = f"is damaged, as --verify has found; {REPAIR}"
+    return f"{row.path}: {reason}"
 
 
 def new_row(entry: Entry, site: str) -> Row:
@@ -3414,17 +3433,20 @@ def relisted(row: Row, entry: Entry) -> Row:
 def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, unread: Iterable[str]) -> list[Row]:
     """The catalog after a listing: what is known of unchanged files stays, and so does all that is here or pinned.
 
-    The rows of folders that could not be read stay too.
+    The rows of folders that could not be read stay too, and elsewhere those of damaged files.
     """
     listed = {entry.path: entry for entry in entries if scope.holds(entry.path)}
     unread = tuple(f"{folder}/" if folder else "" for folder in unread)
     kept = []
     for row in rows:
-        entry = listed.pop(row.path, None) if row.site == scope.site else None
+        is_of_site = row.site == scope.site
+        entry = listed.pop(row.path, None) if is_of_site else None
         if entry:
             kept.append(relisted(row, entry))
-        elif row.downloaded or row.request or (row.site == scope.site and f"{row.path}/".startswith(unread)):
+        elif row.downloaded or row.request or (is_of_site and f"{row.path}/".startswith(unread)):
             kept.append(row)
+        elif row.is_damaged():
+            kept += [] if is_of_site and scope.holds(row.path) else [row]
     return kept + [new_row(entry, scope.site) for entry in listed.values()]
 
 
@@ -3887,9 +3909,9 @@ class Progress:
 
     def landed(self, outcome: Outcome) -> None:
         """One file more is here, or given up."""
-        if outcome.done == "failed":
+        if outcome.done in ("failed", "waiting"):
             self.size -= outcome.row.size
-        elif outcome.done != "interrupted":
+        elif outcome.is_here():
             self.done += 1
             self.bytes += outcome.row.size
 
@@ -4143,7 +4165,7 @@ class Walk:
     def run(self, top: str, tick: Callable[[], None]) -> None:
         """List everything; the top folder must be readable, others are noted when they are not."""
         doors_shut = 0
-        crew: Crew[str, tuple[str, list[Entry] | GridError]] = Crew(self.list_folder, LISTINGS, self.patience)
+        crew: Crew[str, tuple[str, Listing | GridError]] = Crew(self.list_folder, LISTINGS, self.patience)
         with crew:
             crew.add(top)
             while crew.pending:
@@ -4215,9 +4237,15 @@ class Walk:
             )
 
 
+def about(row: Row, error: GridError) -> str:
+    """The sentence of an error, with the file that it is about."""
+    return str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
+
+
 class Arrived(NamedTuple):
     """A file that is here and verified, and has still to be made durable."""
 
+    before: Row  # as it was in the catalog, if it comes to nothing
     row: Row
     done: str  # copied, skipped
     fd: int
@@ -4247,9 +4275,11 @@ class Copier:
         self.whole: set[str] = set()  # files of which the door sends no ranges
         self.bodies: set[Body] = set()  # that arrive just now
 
-    def copy(self, work: tuple[Row, Action]) -> Outcome | Arrived:
-        """One file, from the first byte until it is verified, or why not."""
-        row, action = work
+    def copy(self, work: tuple[Row, Action, float]) -> Outcome | Arrived:
+        """One file, from the first byte until it is verified, or why not; none begins when it may be on tape again."""
+        row, action, fresh_until = work
+        if time.monotonic() > fresh_until:
+            return Outcome(row, "stale")
         self.home.check()
         with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
             # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
@@ -4263,6 +4293,8 @@ class Copier:
             if self.patience.stopping.is_set():
                 return Outcome(row, "interrupted", self.came(row))
             self.home.check()
+            if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
+                return Outcome(row._replace(locality=Locality.NEARLINE), "waiting", self.came(row), error)
             return self.failed(row, error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
             return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.came(row))
@@ -4274,9 +4306,7 @@ class Copier:
 
     def failed(self, row: Row, error: GridError) -> Outcome:
         """The outcome for a file that did not come."""
-        reason = str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
-        row = with_error(row._replace(downloaded=False, verified=""), reason)
-        return Outcome(row, "failed", self.came(row), error)
+        return Outcome(with_error(row, about(row, error)), "failed", self.came(row), error)
 
     def settle(self, items: list[Outcome | Arrived]) -> list[Outcome]:
         """Make what has arrived durable together: the files, then their names, then the folders that these are in."""
@@ -4295,7 +4325,7 @@ class Copier:
         lost = FileError("its folder was moved while it was copied; look where it is now", passing=True)
         done = {outcome.row.path for outcome in outcomes}
         return outcomes + [
-            self.failed(item.row, lost) if item.place in moved else Outcome(item.row, item.done, self.came(item.row))
+            self.failed(item.before, lost) if item.place in moved else Outcome(item.row, item.done, self.came(item.row))
             for item in arrived
             if item.row.path not in done
         ]
@@ -4306,7 +4336,7 @@ class Copier:
             if item.part:
                 item.part.name_it(self.overwrite)
         except FileError as error:
-            return self.failed(item.row, error)
+            return self.failed(item.before, error)
         return None
 
     def keep(self, arrived: list[Arrived]) -> None:
@@ -4337,7 +4367,7 @@ class Copier:
         try:
             if not self.is_same(row, fd, kind, expected):
                 os.close(fd)
-                return Outcome(with_error(row, f"{row.path}: {Action.KEEP.value}"), "failed", self.came(row))
+                return Outcome(with_error(row, why_left(row, Action.KEEP, overwrite=False)), "failed", self.came(row))
             with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
                 os.utime(fd, (row.mtime, row.mtime))
             with contextlib.suppress(FileNotFoundError):
@@ -4347,8 +4377,8 @@ class Copier:
         except BaseException:
             os.close(fd)
             raise
-        row = row._replace(checksum=expected, downloaded=True, verified=kind, error="")
-        return Arrived(row, "skipped", fd, place, folder)
+        same = row._replace(checksum=expected, downloaded=True, verified=kind, error="")
+        return Arrived(row, same, "skipped", fd, place, folder)
 
     def is_same(self, row: Row, fd: int, kind: str, expected: str) -> bool:
         """Whether a file that is here is that of the catalog; by its size alone only if it is not an older one."""
@@ -4377,8 +4407,8 @@ class Copier:
                 self.compare(row, part, expected)
             part.arrive()
         verified = checksum_kind(expected, True)
-        row = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
-        return Arrived(row, "copied", part.fd, part.place, part.folder, part)
+        new = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
+        return Arrived(row, new, "copied", part.fd, part.place, part.folder, part)
 
     def is_known(self, path: str) -> bool:
         """Whether a path is that of a file of the catalog."""
@@ -4484,11 +4514,14 @@ class Rereader:
                 return self.damaged(row, "is not here any more, or has another size")
             if expected and self.checksum(row, expected, seen) != expected:
                 return self.damaged(row, f"is damaged: its checksum is not {expected}")
-        except FileError as error:
-            return Outcome(row, "interrupted") if self.stopping.is_set() else self.damaged(row, str(error))
+        except FileError as error:  # perhaps it is as it was
+            if self.stopping.is_set():
+                return Outcome(row, "interrupted")
+            return Outcome(with_error(row._replace(downloaded=False), about(row, error)), "failed", fault=error)
         finally:
             self.flying.pop(row.path, None)
-        return Outcome(row._replace(verified=checksum_kind(expected, True), error=""), "verified", row.size)
+        verified = checksum_kind(expected, True)
+        return Outcome(row._replace(downloaded=True, verified=verified, error=""), "verified", row.size)
 
     def checksum(self, row: Row, expected: str, seen: Callable[[int], None]) -> str:
         """The checksum that a file has now."""
@@ -4502,8 +4535,7 @@ class Rereader:
 
     def damaged(self, row: Row, reason: str) -> Outcome:
         """A file that is to be fetched again."""
-        error = f"{row.path}: {reason}; --start --overwrite fetches it again"
-        return Outcome(with_error(row._replace(downloaded=False, verified=""), error), "failed")
+        return Outcome(with_error(row._replace(downloaded=False), f"{row.path}: {reason}; {REPAIR}"), "failed")
 
 
 # == Steps ====================================================================
@@ -4866,7 +4898,7 @@ class Copying:
         """The outcome, unless a listing has meanwhile found another file in its place."""
         row = outcome.row
         known = self.run.catalog().by_path(row.site).get(row.path, row)
-        if (known.size, known.mtime) == (row.size, row.mtime):
+        if outcome.done == "stale" or (known.size, known.mtime) == (row.size, row.mtime):
             return outcome
         fault = FileError(f"{row.path}: has changed at the site while it was copied", passing=True)
         return Outcome(with_error(known, str(fault)), "failed", outcome.received, fault)
@@ -4877,12 +4909,13 @@ class Copying:
         for outcome in outcomes:  # first, as Ctrl-C may come while the disk takes its time
             self.tally.count(outcome)
             self.progress.landed(outcome)
-        self.run.catalog().put([outcome.row for outcome in outcomes], durable=True)  # before their pins go
+        rows = [outcome.row for outcome in outcomes if outcome.done != "stale"]
+        self.run.catalog().put(rows, durable=True)  # before their pins go
         while self.copier.strange:
             path = self.copier.strange.pop()
             self.run.report.note(f"{path} may be of an earlier gridsync, or yours: it is left alone")
         for outcome in outcomes:
-            if outcome.done in ("copied", "skipped"):
+            if outcome.is_here():
                 self.run.report.landed(outcome)
                 self.pinned += [outcome.row] if outcome.row.request else []
             elif isinstance(outcome.fault, Forbidden):
@@ -4976,6 +5009,7 @@ class Sync:
         self.final: dict[str, Row] = {}  # given up until it changes at the site, else two would keep each other going
         self.here: set[str] = set()  # ready files that are here already, and need only be compared
         self.seen: dict[str, float] = {}  # when a ready file was last known to be on disk
+        self.came: set[str] = set()  # files that this run has overwritten
         self.troubles: dict[str, tuple[float, int, float]] = {}  # since when, how often, and until when a file fails
         self.asked: dict[str, int] = {}  # how often a file was asked for
         self.unread: dict[str, GridError] = {}  # folders that could not be listed
@@ -5095,10 +5129,13 @@ class Sync:
         left = [row for row in rows if not row.downloaded and row.path not in self.lost]
         progress.files, progress.size = progress.done + len(left), progress.bytes + sum(row.size for row in left)
 
+    def overwrites(self, row: Row) -> bool:
+        """Whether a file is still to be overwritten."""
+        return self.run.wishes.overwrite and not row.downloaded and row.path not in self.came
+
     def action(self, row: Row) -> Action:
         """What to do with a file."""
-        wishes = self.run.wishes
-        return copy_action(row, here(self.run, row), wishes.overwrite and not row.downloaded, wishes.force)
+        return copy_action(row, here(self.run, row), self.overwrites(row), self.run.wishes.force)
 
     def place(self, row: Row, is_first: bool = False, is_told: bool = True) -> None:
         """Put a file where it belongs now."""
@@ -5120,7 +5157,7 @@ class Sync:
         elif action in (Action.LOST, Action.UNSURE) and row.path not in self.told:
             self.fail(row, f"{row.path}: {action.value}", is_passing=False)
         elif action is not Action.WAIT:
-            self.give_up(row, f"{row.path}: {action.value}", is_final=False)
+            self.give_up(row, why_left(row, action, self.overwrites(row)), is_final=False)
         elif row.request:
             self.staging.setdefault(row.request, {})[row.path] = row
         elif not self.has_tape:
@@ -5179,24 +5216,31 @@ class Sync:
                 continue
             room, coming = room - needed, coming + needed
             self.flying[path] = row
-            self.copying.crew.add((row, action))
+            self.copying.crew.add((row, action, self.seen[path] + FRESH if action is Action.COPY else math.inf))
 
     def landed(self, outcome: Outcome) -> None:
         """What became of a file that the crew had."""
         row, fault = outcome.row, outcome.fault
         self.flying.pop(row.path, None)
+        if outcome.done == "stale":
+            if known := self.run.catalog().by_path(row.site).get(row.path):
+                self.ready[row.path] = known
+                self.ready.move_to_end(row.path, last=False)  # where look_again finds it
+            return
         self.seen.pop(row.path, None)
         if outcome.done == "interrupted":
             self.late[row.path] = 0
-        elif outcome.done != "failed":
+        elif outcome.is_here():
             self.troubles.pop(row.path, None)
+            if self.run.wishes.overwrite:
+                self.came.add(row.path)
         else:
             self.copying.progress.size += row.size  # it is still to come
             is_evicted = isinstance(fault, OnTape)
             if fault is None or isinstance(fault, Mismatch):
                 self.give_up(row, row.error)
             else:
-                self.fail(row, row.error, fault.passing or is_evicted)
+                self.fail(row, row.error or str(fault), fault.passing or is_evicted)
             if is_evicted and row.path in self.late and self.troubles[row.path][1] == 1:
                 self.late[row.path] = 0  # it is to be staged again at once
 
@@ -5457,8 +5501,9 @@ def do_bring_online(run: Run) -> int:
         return 0
     run.announce_end()
     failed = looked_after(run)
-    # What --start would adopt, or leave alone, needs no place on disk at the site.
-    rows = [row for row in run.rows() if not row.downloaded and (run.wishes.overwrite or not here(run, row))]
+    # What --start would adopt, or leave alone for good, needs no place on disk at the site.
+    rows = [row for row in run.rows() if not row.downloaded]
+    rows = [row for row in rows if run.wishes.overwrite or row.is_damaged() or not here(run, row)]
     run.accepted()
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
@@ -5470,7 +5515,7 @@ def do_bring_online(run: Run) -> int:
     asked, refused = ask(run, rows)
     failed += told(run, refused)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
-    if run.report.is_terminal and not (run.wishes.start or run.wishes.sync):
+    if run.report.is_terminal and not (run.wishes.start or run.wishes.sync or run.wishes.repair):
         failed += wait_for_tape(run, [run.catalog().row(row) for row in rows])
     return 1 if failed else 0
 
@@ -5492,12 +5537,40 @@ def do_check_status(run: Run) -> int:
     return max(held, 1 if failed else 0)
 
 
-def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
-    """Copy or adopt files; a door that gives nothing at all ends it."""
+def fresh_until(run: Run) -> float:
+    """Until when a file that is on disk now is taken to be there still."""
+    return math.inf if run.wishes.force else time.monotonic() + FRESH
+
+
+def plan_for(run: Run, rows: Iterable[Row]) -> dict[Action, list[Row]]:
+    """What to do with each file, as the command line wants it."""
+    return plan_copies(rows, functools.partial(here, run), run.wishes.overwrite, run.wishes.force)
+
+
+def unfetched(run: Run, plan: dict[Action, list[Row]]) -> Iterator[Outcome]:
+    """What becomes of the files that a plan neither copies nor compares."""
+    for action, rows in plan.items():
+        for row in rows if action not in (Action.COPY, Action.ADOPT) else ():
+            if action is Action.SKIP:
+                yield Outcome(row, "skipped")
+            elif action is Action.WAIT:
+                yield Outcome(row, "waiting")
+            else:
+                yield Outcome(with_error(row, why_left(row, action, run.wishes.overwrite)), "failed")
+
+
+def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: list[Row], until: float) -> None:
+    """Copy or adopt files that are on disk until then, as is known now; a door that gives nothing at all ends it."""
     doors_shut: list[GridError] = []  # one after the other
     enough = min(DOORS_SHUT, len(work))
+    stale: deque[Row] = deque()  # of which the site is asked again where they are
 
     def landed(outcome: Outcome) -> None:
+        if outcome.done == "stale":
+            stale.append(outcome.row)
+            return
+        if outcome.done == "waiting":
+            waiting.append(outcome.row)
         if outcome.done == "failed":
             run.report.error(outcome.row.error)
         if isinstance(outcome.fault, DoorError):
@@ -5505,13 +5578,24 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally) -> None:
         else:
             doors_shut.clear()
 
+    def look_again() -> None:
+        plan = plan_for(run, located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))]))
+        copying.note(list(unfetched(run, plan)))
+        give(((row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]), fresh_until(run))
+
+    def give(work: Iterable[tuple[Row, Action]], until: float) -> None:
+        for row, action in work:
+            copying.crew.add((row, action, until if action is Action.COPY else math.inf))
+
     run.report.starting(work, run.settings)
     with Copying(run, tally, landed) as copying:
-        for row, action in work:
+        for row, _ in work:
             copying.progress.expect(row)
-            copying.crew.add((row, action))
+        give(work, until)
         work.clear()  # else it would keep the rows as they were, beside what becomes of them
-        while copying.crew.pending:
+        while copying.crew.pending or stale:
+            if stale and copying.crew.pending <= run.settings.threads:
+                look_again()
             copying.tick(TICK)
             copying.release(MAX_PATHS)
             if len(doors_shut) >= enough:
@@ -5523,45 +5607,45 @@ def planned(run: Run) -> dict[Action, list[Row]]:
     rows = run.rows()
     if copied(run, rows) and not run.wishes.dry_run:
         check_folder(run)  # before any of them is looked for in vain
-    local, overwrite, force = functools.partial(here, run), run.wishes.overwrite, run.wishes.force
-    plan = plan_copies(rows, local, overwrite, force)
+    plan = plan_for(run, rows)
     done = plan.pop(Action.SKIP)
     todo = reconciled(run, sorted(itertools.chain(*plan.values())))
-    located(run, [row for row in todo if overwrite or not row.downloaded])
-    plan = plan_copies(map(run.catalog().row, todo), local, overwrite, force)
+    located(run, [row for row in todo if run.wishes.overwrite or not row.downloaded])
+    plan = plan_for(run, map(run.catalog().row, todo))
     plan[Action.SKIP] += done
     return plan
 
 
-def do_start(run: Run) -> int:
-    """launch the download of the files from the Grid"""
-    run.announce_end()
-    plan = planned(run)
-    if run.wishes.dry_run:
-        run.report.would_copy(plan, free_space(run.settings.output_dir))
-        return 0
+def fetch(run: Run, plan: dict[Action, list[Row]], tally: Tally, until: float) -> int:
+    """Copy and adopt files as planned; the status."""
     check_room(run, plan[Action.COPY])
     run.accepted()
-    tally = Tally()
-    tally.waiting = len(plan[Action.WAIT])
-    for row in plan[Action.SKIP]:
-        tally.count(Outcome(row, "skipped"))
-    for action in (Action.KEEP, Action.LOST, Action.UNSURE):
-        for row in plan[action]:
-            row = with_error(row, f"{row.path}: {action.value}")
-            run.report.error(row.error)
-            run.catalog().put([row])
-            tally.count(Outcome(row, "failed"))
+    for outcome in unfetched(run, plan):
+        tally.count(outcome)
+        if outcome.done == "failed":
+            run.report.error(outcome.row.error)
+            run.catalog().put([outcome.row])
     plan[Action.COPY].sort(key=lambda row: -row.size)  # at the end all threads have something to do
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan.pop(action)]
     try:
         if work:
-            copy_all(run, work, tally)
+            copy_all(run, work, tally, plan[Action.WAIT], until)
         failures = release_copied(run)
     finally:
         run.report.waiting(plan[Action.WAIT])
         run.report.totals(tally)
     return 1 if tally.failed or tally.waiting or failures else 0
+
+
+def do_start(run: Run) -> int:
+    """launch the download of the files from the Grid"""
+    run.announce_end()
+    until = fresh_until(run)
+    plan = planned(run)
+    if run.wishes.dry_run:
+        run.report.would_copy(plan, free_space(run.settings.output_dir))
+        return 0
+    return fetch(run, plan, Tally(), until)
 
 
 def do_sync(run: Run) -> int:
@@ -5592,10 +5676,8 @@ def do_sync(run: Run) -> int:
     return 1 if sync.lost or sync.unread or failures else 0
 
 
-def do_verify(run: Run) -> int:
-    """read the local files again and compare them with the catalog"""
-    rows, tally = copied(run, run.rows()), Tally()
-    run.accepted()
+def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], None]) -> None:
+    """Read local files again and note what they are; failed is told of those that are not as they came."""
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
     progress = Progress(run.report, tally, rereader.flying, rereader.flying, "Verified")
     crew: Crew[Row, Outcome] = Crew(rereader.reread, run.settings.threads, run.patience)
@@ -5611,13 +5693,48 @@ def do_verify(run: Run) -> int:
                     tally.count(outcome)
                     progress.landed(outcome)
                     if outcome.done == "failed":
-                        run.report.error(outcome.row.error)
+                        failed(outcome)
                 progress.show()
                 crew.check()
     finally:
         progress.close(sys.exc_info()[0])
+
+
+def do_verify(run: Run) -> int:
+    """read the local files again and compare them with the catalog"""
+    rows, tally = copied(run, run.rows()), Tally()
+    run.accepted()
+    try:
+        reread(run, rows, tally, lambda outcome: run.report.error(outcome.row.error))
+    finally:
         run.report.verified(tally)
     return 1 if tally.failed else 0
+
+
+def do_repair(run: Run) -> int:
+    """fetch again what --verify found damaged, and nothing else"""
+    rows = run.rows()
+    copied(run, rows)  # whose disk must be there
+    run.accepted()
+    damaged = [row for row in rows if row.is_damaged()]
+    if not damaged:
+        run.report.line(" No file is known to be damaged; --verify looks for them")
+        return 0
+    run.announce_end()
+    failed: list[Outcome] = []
+    reread(run, damaged, Tally(), failed.append)
+    run.wishes = run.wishes._replace(overwrite=True)  # but of these files alone
+    until, tally = fresh_until(run), Tally()
+    plan = plan_for(run, located(run, [outcome.row for outcome in failed if not outcome.fault]))
+    plan[Action.SKIP] += [row for row in map(run.catalog().row, damaged) if row.downloaded]
+    if run.wishes.dry_run:
+        run.report.would_copy(plan, free_space(run.settings.output_dir))
+        return 0
+    for outcome in failed:
+        if outcome.fault:  # nobody knows whether it differs
+            run.report.error(outcome.row.error)
+            tally.count(outcome)
+    return fetch(run, plan, tally, until)
 
 
 def do_release(run: Run) -> int:
@@ -5675,6 +5792,7 @@ OPTIONS = (
     Option("overwrite", "overwrite already downloaded files"),
     Option("sync", do=do_sync, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("verify", do=do_verify, by=(*CHOICE, "OUTPUTDIR", "THREADS")),
+    Option("repair", do=do_repair, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("release", do=do_release, by=("SITE",)),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
     Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),

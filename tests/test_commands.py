@@ -104,7 +104,7 @@ def flip(path: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "at"), [("small", 0), ("sub/big", BIG // 2), ("sub/big", BIG - 1)])
-def test_verify_finds_a_flipped_byte_and_overwrite_mends_that_file_alone(three, folder, name, at):
+def test_verify_finds_a_flipped_byte_and_repair_mends_that_file_alone(three, folder, name, at):
     three("--start")
     path, log = f"{folder}/{name}", three.grid.door.log
     log.clear()
@@ -116,8 +116,8 @@ def test_verify_finds_a_flipped_byte_and_overwrite_mends_that_file_alone(three, 
     assert log.count() == 0
     assert three("--start").status == 1
     log.clear()
-    status, out, _ = three("--start --overwrite")
-    assert status == 0 and "Copied: 1, skipped: 2, failed: 0" in out
+    status, out, _ = three("--repair")
+    assert status == 0 and "Copied: 1, skipped: 0, failed: 0" in out
     assert {entry.path for entry in log.matching(method="GET") if folder in entry.path} == {f"/agata/{path}"}
     assert three("--verify --quiet") == (0, "", "")
     assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
@@ -128,7 +128,7 @@ def test_verify_names_what_is_gone_and_start_fetches_it_again(three, folder):
     three("--start")
     (three.data / folder / "small").unlink()
     status, _, err = three("--verify")
-    assert status == 1 and f"{folder}/small: is not here any more, or has another size; --start" in err
+    assert status == 1 and f"{folder}/small: is not here any more, or has another size; --repair" in err
     assert "Copied: 1, skipped: 2" in three("--start").out
     assert three("--verify").status == 0
 
@@ -800,7 +800,7 @@ def test_sites_and_folders_one_after_the_other_lose_nothing_of_each_other(user, 
     assert (sites_of(user)["CNAF"], sites_of(user)["XROOTD"]) == ({f"{one}/x", f"{one}/y"}, {xrootd})
 
 
-# == Checksums ===================================================================================
+# == Checksums =========================================================================================
 
 def test_a_door_whose_checksums_are_in_the_words_of_rfc_9530_alone_has_its_files_verified(user, folder, monkeypatch):
     monkeypatch.setattr(user.grid.door.switches, "digest_words", "rfc9530")
@@ -833,7 +833,8 @@ def test_a_file_of_which_the_door_learns_another_checksum_is_no_other_file(user,
         assert not user.grid.door.log.count(method="GET", role="pool")
         (row,) = user.catalog().values()
         assert (row["downloaded"], row["checksum"].partition(":")[0]) == ("yes", max(stored).replace("-", ""))
-=======
+
+
 @pytest.mark.parametrize("more", ["", " --json"])
 def test_a_fault_of_our_own_is_not_taken_for_files_that_have_failed(user, more):
     with user.running(f"--ls_dir e680{more}", "PROPFIND = 5") as run:  # of what no request can be made

@@ -160,7 +160,8 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
 
 @pytest.mark.parametrize("size", ["9" * 19, "9" * 400, "9" * 5000, "-1", "1e3", "٣"], ids=lambda size: size[:4])
 def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
-    found = gridsync.listing_of([listing(response("/agata/run/a", size), response("/agata/run/b"))], "/agata", "run", URL)
+    xml = listing(response("/agata/run/a", size), response("/agata/run/b"))
+    found = gridsync.listing_of([xml], "/agata", "run", URL)
     assert [entry.path for entry in found] == ["run/b"] and "run/a has the size" in str(found.odd["run/a"])
     row = gridsync.new_row(found[0]._replace(path="run/a"), "LYON")
     assert gridsync.plan_catalog([row], [], gridsync.Scope("LYON", "", (), ()), found.odd) == [row]

@@ -15,6 +15,7 @@ from gridsync import (
     Scope,
     copy_action,
     plan_catalog,
+    plan_copies,
     plan_release,
     plan_staging,
     totals_of,
@@ -51,6 +52,13 @@ SCOPE = Scope("LYON", "run", (), ())
 def test_what_start_does_with_a_file(locality, downloaded, here, overwrite, action):
     row = ROW._replace(locality=Locality(locality), downloaded=downloaded)
     assert copy_action(row, here, overwrite, False) is action
+
+
+def test_overwrite_concerns_all():
+    rows = [ROW._replace(path=path, downloaded=path != "run/c") for path in ("run/a", "run/b", "run/c", "run/d")]
+    found = {"run/a": SAME, "run/b": OTHER_TIME, "run/c": SHORTER}
+    plan = plan_copies(rows, lambda row: found.get(row.path), True, False)
+    assert plan == {**{action: [] for action in Action}, Action.COPY: rows}
 
 
 @pytest.mark.parametrize("locality", Locality)
@@ -110,6 +118,9 @@ def test_a_new_listing_keeps_what_is_known_of_unchanged_files(known, listed, aft
         (ROW._replace(path="elsewhere/b"), False),
         (ROW._replace(path="elsewhere/b", downloaded=True), True),
         (ROW._replace(site="CNAF", request="r1"), True),
+        (ROW._replace(verified="adler32"), False),  # damaged, and not at the site any more
+        (ROW._replace(path="elsewhere/b", verified="adler32"), True),
+        (ROW._replace(site="CNAF", verified="adler32"), True),
         (ROW._replace(path="run/closed/b"), True),  # a folder that could not be read
         (ROW._replace(path="run/closed2/b"), False),
     ],

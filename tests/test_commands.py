@@ -559,6 +559,8 @@ def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, fold
         assert status == 1 and err.count("which can't be right; it is left out") == err.count("gridsync:") == 2
         assert f"agata/{folder}: " in err and f"{folder}/.. is in it" in err and "small" in out + err
     assert "Copied: 3, skipped: 0, failed: 0" in out and list(three.catalog()) == list(before)
+    status, out, err = three("--sync")
+    assert status == 1 and "Copied: 0, skipped: 3" in out and err.count("it is left out") == err.count("gridsync:") == 2
     del children["small"]  # at the site: what is left out is not taken for it
     (three.data / folder / "small").unlink()
     assert (three("--check_status").status, three("--build_list").status) == (0, 1)

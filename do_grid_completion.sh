@@ -16,23 +16,30 @@ _gridsync_options=(
   --verify --repair --release --threads= --streams= --dry_run --json --workdir= --quiet --log_file= --debug --version
 )
 
-_gridsync_split() { # TEXT: its words without their quotes to parts, the last one to typed, the quote that is open to quote
-  local text=$1 next
-  parts=() typed='' quote=''
+# Names on the Grid are a stranger's: on the line, in a list and on the way there they must be no more than names.
+_gridsync_split() { # TEXT: its words without their quotes to parts, the last one to typed
+  # Of that one, quote is the quote that is open, escape a backslash at its end, live whether the shell would act on it.
+  local text=$1 next bang=${histchars-!}
+  if [[ -n ${ZSH_VERSION-} ]]; then bang=''; fi # zsh has taken away what quotes it
+  parts=() typed='' quote='' escape='' live=''
   while [[ -n $text ]]; do
     next=${text:0:1} text=${text:1}
     case $quote$next in
       \' | \") quote=$next ;;
       "''" | '""') quote='' ;;
       [[:blank:]])
-        parts+=("$typed") typed=''
+        parts+=("$typed") typed='' live=''
         while [[ $text == [[:blank:]]* ]]; do text=${text:1}; done
         ;;
       \\ | \"\\)
-        if [[ -n $quote && $text != [\"\$\`\\]* ]]; then typed+=\\; fi
-        if [[ -z $text ]]; then quote=\\; fi
+        if [[ -z $text ]]; then
+          escape=\\
+        elif [[ -n $quote && $text != [\"\$\`\\]* ]]; then
+          typed+=\\
+        fi
         typed+=${text:0:1} text=${text:1}
         ;;
+      [\$\`\;\&\|\<\>\(\)] | \"[\$\`] | "${bang:0:1}" | "\"${bang:0:1}") typed+=$next live=yes ;;
       *) typed+=$next ;;
     esac
   done
@@ -62,7 +69,7 @@ _gridsync_read() { # BEFORE AFTER: what the line says before and after the curso
     esac
   done
   if [[ $folder == \~/* ]]; then folder=$HOME/${folder:2}; fi
-  if [[ ! -r $folder/Grid.conf ]]; then
+  if [[ ! -f $folder/Grid.conf || ! -r $folder/Grid.conf ]]; then
     sites=(LYON CNAF)
   else
     while IFS= read -r line || [[ -n $line ]]; do
@@ -78,8 +85,10 @@ _gridsync_read() { # BEFORE AFTER: what the line says before and after the curso
   site=${site:-LYON}
 }
 
-_gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line each; STYLE (none, ' " or \) quotes what is new
+_gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line each
+  # STYLE (' " or \) quotes what is new; with none, names stand there as they are.
   local name
+  if [[ -n $live ]]; then return; fi # "$ and (date) behind it would be a command
   case $option in
     '')
       for name in "${_gridsync_options[@]}"; do
@@ -91,27 +100,38 @@ _gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line ea
       ;;
     --from) printf '%s\n' "${sites[@]}" | _gridsync_rests "$@" ' ' ;;
     --inc | --exc) echo none | _gridsync_rests "$@" ' ' ;;
-    --input_dir | --ls_dir) _gridsync_rests "$@" / <"$folder/grid_folders.txt" ;;
+    --input_dir | --ls_dir)
+      if [[ -f $folder/grid_folders.txt ]]; then _gridsync_rests "$@" / <"$folder/grid_folders.txt"; fi
+      ;;
   esac
 }
 
 _gridsync_rests() { # STEM STYLE END: those of the values (END is a blank) or folders (END is /) read that go on from value
-  LC_ALL=C stem=$1 style=$2 end=$3 site=$site value=$value awk '
+  LC_ALL=C stem=$1 style=$2 end=$3 site=$site value=$value avoided=$avoided awk '
     function offer(rest) {
       if (style == "\047") gsub(/\047/, "\047\\\\\047\047", rest)
-      if (style == "\"") { gsub(/["$`\\]/, "\\\\&", rest); gsub(/!/, "\"\\\\!\"", rest) } # "!" would recall a command
-      if (style == "\\") gsub(/[][ !"#$&\047()*;<=>?\\^`{|}~]/, "\\\\&", rest)
-      print stem rest (end == "/" || style != "" ? end : "")
+      if (style == "\"") { gsub(/["$`\\]/, "\\\\&", rest); gsub(/!/, "\"\\!\"", rest) } # "!" would recall a command
+      if (style == "\\") gsub(/[^A-Za-z0-9_.\/+:,%@\200-\377-]/, "\\\\&", rest)
+      if (stem == "" && style != "\\" && substr(rest, 1, 1) == style) rest = style rest # readline drops one before it
+      print stem rest (end == "/" || style == "\\" ? end : "")
+    }
+    function is_clean(name, at) { # nothing in it that a terminal obeys or does not show, and all of it UTF-8
+      if (name ~ /[\001-\037\177]|\302[\200-\237]|\330\234/) return 0
+      if (name ~ /\342\200[\213-\217\250-\256]|\342\201[\240-\257]|\357\273\277/) return 0
+      gsub(/[\302-\337][\200-\277]|[\340-\357][\200-\277][\200-\277]/, " ", name)
+      gsub(/[\360-\364][\200-\277][\200-\277][\200-\277]/, " ", name)
+      for (at = 1; at <= length(avoided); at++) if (index(name, substr(avoided, at, 1))) return 0
+      return name !~ /[\200-\377]/
     }
     BEGIN {
-      FS = "\t"; stem = ENVIRON["stem"]; style = ENVIRON["style"]; end = ENVIRON["end"]
-      site = tolower(ENVIRON["site"]); value = ENVIRON["value"]
+      stem = ENVIRON["stem"]; style = ENVIRON["style"]; end = ENVIRON["end"]; avoided = ENVIRON["avoided"]
+      FS = end == "/" ? "\t" : "\n"; site = tolower(ENVIRON["site"]); value = ENVIRON["value"]
       if (end == "/") sub("^/+", "", value)
     }
     index($NF end, value) == 1 && $NF end != value && (end == " " || NF == 2 && tolower($1) == site) {
       rest = substr($NF, length(value) + 1)
       if (end == "/" && (at = index(rest, "/"))) rest = substr(rest, 1, at - 1)
-      if (rest in seen || $NF ~ /[\001-\037\177]|\302[\200-\237]/) next
+      if (rest in seen || !is_clean($NF)) next
       seen[rest]
       if (!count++ || rest < first) first = rest
       if (rest > last) last = rest
@@ -124,19 +144,29 @@ _gridsync_rests() { # STEM STYLE END: those of the values (END is a blank) or fo
 }
 
 _gridsync_bash() {
-  local IFS=$' \t\n' folder given option quote site sites value stem=$2
+  local IFS=$' \t\n' folder given option quote escape live site sites value stem=$2 avoided=''
   _gridsync_read "${COMP_LINE:0:COMP_POINT}" "${COMP_LINE:COMP_POINT}"
-  if [[ $quote == \\ ]]; then stem=${stem%?}; fi # what follows brings its own
+  if [[ -n $escape ]]; then stem=${stem%?}; fi # what follows brings its own
   case $option in
     --output_dir | --workdir) compopt -o dirnames ;;
     --log_file) compopt -o default +o nospace ;;
-    --input_dir | --ls_dir) compopt -o filenames -o noquote 2>/dev/null ;; # lists names, not paths; bash 4.3 can
+  esac
+  if [[ ${histchars-!} != !* ]]; then avoided=${histchars:0:1}; fi
+  case $COMP_TYPE$quote in
+    9* | 63*) ;;
+    42[\'\"]) return ;; # insert-completions takes the quote away
+    *\') avoided+=\$\` ;; # to colour a list, readline looks for each of it on the disk, and expands it for that
   esac
   mapfile -t COMPREPLY < <(_gridsync_offers "$stem" "${quote:-\\}" 2>/dev/null)
+  if [[ $COMP_TYPE == 63 && ${#COMPREPLY[@]} -gt 1 ]]; then # this is only to be shown, so names do instead of paths
+    stem=${value##*/}
+    if [[ -n $stem ]]; then printf -v stem %q "$stem"; fi
+    mapfile -t COMPREPLY < <(_gridsync_offers "$stem" \\ 2>/dev/null)
+  fi
 }
 
 _gridsync_zsh() { # zsh quotes what it is given by itself
-  local folder given option quote site sites value stem word shown=() open=() closed=()
+  local folder given option quote escape live site sites value stem avoided='' word shown=() open=() closed=()
   # shellcheck disable=SC2154 # words is an array of zsh
   _gridsync_read "${words[*]:0:$((CURRENT - 1))} $QIPREFIX$PREFIX" " ${words[*]:$CURRENT}"
   if [[ -n $option ]]; then compset -P '--[^=]#='; fi
@@ -146,9 +176,12 @@ _gridsync_zsh() { # zsh quotes what it is given by itself
     '') stem=$PREFIX ;;
     *) stem=$value ;;
   esac
+  # The completer _expand, which some have before _complete, expands at the next TAB what stands in any quotes.
+  if [[ " ${_completers[*]-} " == *" _expand"* ]]; then avoided=$'"$`\'\\<>=(){}[]*?~#^!;&|'; fi
   local IFS=$'\n'
   for word in $(_gridsync_offers "$stem" '' 2>/dev/null); do
-    case $word in
+    case $quote$word in
+      \"*\$\'*) ;; # zsh would take "$'' for $'' at the next TAB, and leave what is in it without quotes
       *[=/]) open+=("$word") shown+=("${word#"${stem%"${stem##*/}"}"}") ;;
       *) closed+=("$word") ;;
     esac

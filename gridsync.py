@@ -442,9 +442,10 @@ def nearest(word: str, words: Iterable[str], before: str = "") -> str:
     """The remedy for a misspelt word, or nothing when none is near."""
     known = sorted(words)
     import difflib
+    import shlex
 
     found = [name for name in known if name.startswith(word)] or difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {before}{found[0]}" if found else ""
+    return f"; did you mean {shlex.quote(before + found[0])}" if found else ""  # it may be a stranger's, and is pasted
 
 
 # == Config ===================================================================

@@ -27,6 +27,6 @@ try:
         if not os.path.lexists(f"{home}/.globus"):
             exports = [*glob.glob(f"{glob.escape(home)}/*.p12"), f"{home}/FILE.p12"]
             todo = f"./gen_cert.sh {shlex.quote(exports[0])}"
-    print(f"Proxy: {proxy}. Folder: {folder}. Next: {todo}")
+    print(gridsync.printable(f"Proxy: {proxy}. Folder: {folder}. Next: {todo}"))
 except gridsync.GridError as error:
-    print(f"gridsync: {error}")
+    print(gridsync.printable(f"gridsync: {error}"))

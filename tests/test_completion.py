@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shlex
 import shutil
+import struct
 import subprocess
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,8 +61,10 @@ ODD = [line.split("/")[1] for line in FOLDERS.splitlines() if "odd/" in line]
 class Shell:
     """An interactive shell that has sourced the script; of programs it finds awk alone."""
 
-    def __init__(self, name: str, folder: Path):
+    def __init__(self, name: str, folder: Path, settings: str = ""):
         self.name = name
+        self.folder = folder
+        self.is_exact = True  # nothing but TAB puts a name on the line, and no name is left out
         os.mkfifo(folder / "answer")
         self.answers = os.open(folder / "answer", os.O_RDWR)  # with a writer in any case, so it never ends
         (folder / "bin").mkdir()
@@ -69,11 +74,12 @@ class Shell:
             "ANSWER": str(folder / "answer"), "GRIDSYNC_DIR": str(folder),
         }  # fmt: skip
         self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))  # without a size nothing is listed
         command = ["/usr/bin/setsid", "--ctty", *SHELLS[name]]
         self.process = subprocess.Popen(command, env=env, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         threading.Thread(target=self._look_away, daemon=True).start()
-        for line in ("set -u", f". '{SCRIPT}'", TELLS[name], ARGUMENTS):
+        for line in ("set -u", f". '{SCRIPT}'", TELLS[name], ARGUMENTS, f"{settings}\n"):
             self._type(line + "\n")
 
     def close(self) -> None:
@@ -232,6 +238,213 @@ def test_an_odd_name_reaches_the_tool_as_it_is(shell: Shell, name: str, spelling
         line += quote
     got = shell.arguments(line)
     assert got == f"{spelling.replace(' ', '|')}{path}/x/"
+
+
+# == What must not run ==================================================================================
+# Names that a shell would do something with; each is to be taken as it is. RUN leaves a file behind if it is ever run.
+
+RUN = ": >PWN"
+EXPANSIONS = [
+    # commands
+    f"$({RUN})", f"`{RUN}`", f"$(`{RUN}`)", f"<({RUN})", f">({RUN})", f"=({RUN})", f"${{ {RUN};}}", f"${{|{RUN};}}",
+    # parameters
+    f"${{x:-$({RUN})}}", f"${{x-$({RUN})}}", f"${{x:=$({RUN})}}", f"${{x=$({RUN})}}", f"${{x:?$({RUN})}}",
+    f"${{HOME:+$({RUN})}}", f"${{HOME+$({RUN})}}", f"${{HOME:$({RUN})}}", f"${{HOME:0:$({RUN})}}", f"${{#a[$({RUN})]}}",
+    f"${{HOME#$({RUN})}}", f"${{HOME##$({RUN})}}", f"${{HOME%$({RUN})}}", f"${{HOME%%$({RUN})}}",
+    f"${{HOME/$({RUN})}}", f"${{HOME//$({RUN})/y}}", f"${{HOME/#$({RUN})}}", f"${{HOME^$({RUN})}}",
+    f"${{HOME^^$({RUN})}}", f"${{HOME,$({RUN})}}", f"${{HOME,,$({RUN})}}", f"${{HOME~$({RUN})}}", f"${{a[$({RUN})]}}",
+    f"${{x:-`{RUN}`}}", f"${{x:-${{y:-$({RUN})}}}}", f"${{x:-<({RUN})}}",
+    "${evil@P}", "${evil@E}", "${evil@A}", "${!ref}", "${!x*}", "${!x@}", "${ref[@]}", "$HOME", "$*", "$$", "$",
+    "${(e)evil}", "${(%)evil}", "${(P)ref}", "${(e):-$evil}", "${~evil}", "$~evil", "${^x}", "${=evil}",
+    # arithmetic
+    f"$((a[$({RUN})]))", f"$[a[$({RUN})]]", f"$[$({RUN})]", f"$(($({RUN})))", f"${{x:-$((a[$({RUN})]))}}", "$((1+1))",
+    "$[1+1]", "((x=1))",
+    # braces, tildes, patterns
+    f"{{a,$({RUN})}}", "{1..3}", "{a,b}", "~", "~root", "~+", "~-", "=ls", "a=~", "*", "?", "[a-z]", "[!a]",
+    "[[:alpha:]]", f"@(x|$({RUN}))", "?(x)", "*(x)", "+(x)", "!(x)", "**", "^a", "a~b", "a#", f"*(e:'{RUN}':)",
+    f"*(e{{'{RUN}'}})", f"(e:'{RUN}':)", f"*(+{RUN})", "x(#i)", "<1-9>", "(a|b)",
+    # history
+    "!!", "!g", "!$", "!#", "!?g?", "!-1", "^a^b", "a!b", f"!x;{RUN};", f"a!\";{RUN};\"", "it's!x",
+    # the end of a word, a quote or a command
+    f"a;{RUN}", f"a&{RUN}", f"a|{RUN}", f"a||{RUN}", f"a;{RUN};#", "#", "#a", "a >PWN", ">PWN", "a<b", "2>PWN", "&>PWN",
+    f"';{RUN};'", f"\";{RUN};\"", f"a';{RUN};'b", f"a\";{RUN};\"b", f"'';{RUN};''", f"'$({RUN})'", f"\"$({RUN})\"",
+    f"a\\';{RUN};", f"a\\\";{RUN};", f"\\$({RUN})", f"\\\\$({RUN})", f"\\`{RUN}`", "\\", "a\\", "\\n",
+    f"$'\\47;{RUN};\\47'", f"$'a\\';{RUN};'", f"$\"$({RUN})\"", f"$'\\x24({RUN})'", f"$';{RUN};'", f"$\";{RUN};\"",
+    # what prompts and formats know
+    f"%{{$({RUN})%}}", "%F{red}", "%d", "%s%n", f"%(?.$({RUN}).)", f"\\$({RUN})\\[\\]", "%1", "%%",
+    # plain, but seldom
+    "a b", " a", "a ", "-x", "ü ß", "a:b", "a,b", "a@b", "a=b",
+]  # fmt: skip
+LOOKS = {  # settings of users on which it may depend
+    "bash": ("bash", ""),
+    "bash that expands": ("bash", "shopt -s direxpand dirspell extglob globstar nullglob dotglob cdable_vars; set -H"),
+    "bash as POSIX": ("bash", "set -o posix"),
+    "bash that looks at files": (
+        "bash",
+        "; ".join(f"bind 'set {name} on'" for name in ("visible-stats", "colored-stats", "mark-symlinked-directories",
+                  "show-all-if-ambiguous", "colored-completion-prefix", "completion-ignore-case")),
+    ),
+    "bash with a menu": ("bash", "bind 'TAB:menu-complete'; bind 'set show-all-if-unmodified on'"),
+    "zsh": ("zsh", ""),
+    "zsh that expands": (
+        "zsh",
+        "setopt prompt_subst prompt_bang glob_subst extended_glob ksh_glob magic_equal_subst brace_ccl rc_quotes "
+        "interactive_comments bang_hist sh_word_split auto_param_slash list_types; PS1='%~ '",
+    ),
+    "zsh that tries all": (
+        "zsh",
+        "setopt prompt_subst menu_complete; zmodload zsh/complist; zstyle ':completion:*' completer _expand _complete "
+        "_approximate; zstyle ':completion:*' menu yes; zstyle ':completion:*' list-colors ''; "
+        "zstyle ':completion:*' format '%B%d%b'; zstyle ':completion:*' list-prompt '%S%p %l'; "
+        "zstyle ':completion:*' verbose yes; zstyle ':completion:*' group-name ''",
+    ),
+}  # fmt: skip
+# What a listing has shown, what is typed of it, and what TABs make of that; {} is the name.
+PLAYS = {
+    "unique": ("LYON\tsome/run{}/x\n", "some/", "some/run{}/x/"),
+    "first": ("LYON\t{}/x\n", "", "{}/x/"),
+    "several": ("LYON\tsome/{}1/x\nLYON\tsome/{}2/x\n", "some/", "some/{}1/x/"),
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(look, marks=() if look in SHELLS else pytest.mark.long) for look in LOOKS],
+)
+def wary(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell with the settings of some user, who has a work folder for each such name."""
+    folder = tmp_path_factory.mktemp("wary")
+    for play, (listed, _, _) in PLAYS.items():
+        for number, name in enumerate(EXPANSIONS):
+            (folder / f"{play}{number}").mkdir()
+            (folder / f"{play}{number}" / "grid_folders.txt").write_text(listed.replace("{}", name), "utf-8")
+    kind, settings = LOOKS[request.param]
+    shell = Shell(kind, folder, f"set +u; {settings}\nevil='$({RUN})'; ref='a[$({RUN})]'")
+    shell.is_exact = "bind" not in settings and request.param in ("zsh", *(look for look in LOOKS if "bash" in look))
+    yield shell
+    shell.close()
+
+
+def has_run(shell: Shell) -> bool:
+    """Whether a name has run, and left the marker."""
+    marker = shell.folder / "PWN"
+    found = marker.exists()
+    marker.unlink(missing_ok=True)
+    return found
+
+
+def word_of(shell: Shell, line: str, quote: str) -> str:
+    """What the command gets for --ls_dir once Enter follows, and the marker if anything has run until then."""
+    if not is_closed(line):
+        line += quote
+    if not is_closed(line):
+        return f"not closed: {line}"
+    word = shell.arguments(line).rpartition("--ls_dir")[2][1:]
+    return f"it has run: {line}" if has_run(shell) else word
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+@pytest.mark.parametrize("play", PLAYS)
+def test_a_name_is_never_more_than_a_name(wary: Shell, play: str, quote: str):
+    """Not at TAB, not in a list, not at Enter, whatever a shell would make of it elsewhere."""
+    wrong = {}
+    for number, name in enumerate(EXPANSIONS):
+        _, typed, path = PLAYS[play]
+        path = path.replace("{}", name)
+        tabs = "\t" * (path.count("/") - typed.count("/"))
+        if play == "several":
+            shown = "\t" * (wary.name == "bash")  # one TAB more, and there is the list; zsh would take the first match
+            tabs = f"{tabs[:-1]}{shown}1\t\t"
+        line = wary.line(f"gridsync.py --workdir {play}{number} --ls_dir {quote}{typed}{tabs}")
+        word = word_of(wary, line, quote)
+        if wary.name == "zsh" and quote == '"' and "$'" in name:
+            path = typed + "1" * (play == "several")  # such a name is not offered
+        # Elsewhere it may also be the beginning of a name, or the other one of the two.
+        word, path = (word, path) if wary.is_exact else (re.sub("[/12]", "", text) for text in (word, path))
+        if not (word == path if wary.is_exact else path.startswith(word)):
+            wrong[name] = word
+    assert wrong == {}
+
+
+TRAP = f"${{x:-$({RUN})}}"
+TRICKS = [  # what is typed behind --ls_dir, and what is on the line then
+    ('"live/a$\t', '"live/a$'),  # of a$(...), the rest alone would be a command
+    ("live/a$\t", "live/a$"),
+    ("$'live/a\t", "$'live/a"),
+    ('"live/a`\t', '"live/a`'),
+    ("live/a!\t", "live/a!"),
+    ("live/a;\t", "live/a;"),
+    ('"half/\t', '"half/a\\'),  # what a\$ and a\" share
+    ('"half/\t\t', '"half/a\\'),
+    ('"half/a\\\t', '"half/a\\'),
+    ('"half/a\\$\t', '"half/a\\$x/"'),
+    ("'trap/\x1b*", "'trap/"),  # readline's insert-completions takes the quote away
+    ('"trap/\x1b*', '"trap/'),
+    ("'trap/\x1b?", "'trap/"),
+    ("'trap/\x1b?\x1b?\t\t", f"'trap/{TRAP}"),
+    ("''\x02\t", "''"),
+]
+
+
+@pytest.fixture(scope="module", params=["", "bind 'set colored-stats on'; bind 'set visible-stats on'"])
+def tricked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A bash whose listings, sites and local folders have such names."""
+    folder = tmp_path_factory.mktemp("tricked")
+    names = (f"live/a$({RUN})", f"live/a`{RUN}`", "live/a!x", f"live/a;{RUN}", f"live/a\\'; {RUN};'", "half/a$x")
+    names = (*names, 'half/a"y', f"trap/{TRAP}1", f"trap/{TRAP}2")
+    (folder / "grid_folders.txt").write_text("".join(f"LYON\t{name}\n" for name in names))
+    (folder / "Grid.conf").write_text(f"[{TRAP}1]\n[{TRAP}2]\n[o{TRAP}]\n[es\x1b[31m]\n[bi\u202edi]\n[c1\x9b31m]\n")
+    for name in (f"local{TRAP}", f"several/{TRAP}1/in", f"several/{TRAP}2/in"):
+        (folder / name).mkdir(parents=True)
+    shell = Shell("bash", folder, f"set +u; {request.param}")
+    yield shell
+    shell.close()
+
+
+@pytest.mark.parametrize(("typed", "line"), TRICKS)
+def test_what_is_typed_and_what_is_completed_are_no_command_together(tricked: Shell, typed: str, line: str):
+    assert tricked.line(f"gridsync.py --ls_dir {typed}") == f"gridsync.py --ls_dir {line}"
+    assert not has_run(tricked)
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+@pytest.mark.parametrize("typed", ["--from {}\t\t", "--from {}o\t", "--from={}\t\t", "--from={}$\t\t"])
+def test_a_site_is_never_more_than_a_name(tricked: Shell, typed: str, quote: str):
+    typed = typed.replace("{}", quote)
+    line = tricked.line(f"gridsync.py {typed}")
+    assert not has_run(tricked)
+    if "o\t" in typed:
+        assert tricked.arguments(line) == f"--from|o{TRAP}"
+    assert not has_run(tricked)
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+@pytest.mark.parametrize("typed", ["loc\t\t", "several/\t\t", "several/\t\t1\t\t"])
+@pytest.mark.parametrize("option", ["--output_dir ", "--workdir=", "--log_file="])
+def test_tab_runs_no_local_name(tricked: Shell, option: str, typed: str, quote: str):
+    """They have such names where they were copied."""
+    tricked.line(f"gridsync.py {option}{quote}{typed}")
+    assert not has_run(tricked)
+
+
+@pytest.mark.parametrize(
+    "name", ["es\x1b[31m", "bi\u202edi", "ze\u200bro", "c1\u009b31m", b"c1\x9b31m", b"half\xc3", "de\x7fl"]
+)
+@pytest.mark.parametrize("what", ["--ls_dir", "--from"])
+def test_what_a_terminal_would_obey_or_hide_is_not_offered(what: str, name: str | bytes, tmp_path: Path):
+    raw = name if isinstance(name, bytes) else name.encode()
+    (tmp_path / "grid_folders.txt").write_bytes(b"LYON\t" + raw + b"/x\nLYON\tfine\n")
+    (tmp_path / "Grid.conf").write_bytes(b"[" + raw + b"]\n[fine]\n")
+    offer = f"_gridsync_read 'gridsync.py --workdir {tmp_path} --from=LYON {what} ' ''; _gridsync_offers '' ''"
+    assert sourced("bash", offer).stdout.strip("/\n") == "fine"
+
+
+def test_a_list_shows_names_and_not_paths(tmp_path: Path):
+    (tmp_path / "grid_folders.txt").write_text("LYON\te680/my data/run_1\nLYON\te680/my data/run_2\n")
+    offer = "COMP_POINT=${#COMP_LINE}; _gridsync_bash x 'e680/my\\ data/run_' x; printf '<%s>' \"${COMPREPLY[@]}\""
+    line = f"GRIDSYNC_DIR='{tmp_path}'; COMP_LINE='gridsync.py --ls_dir e680/my\\ data/run_'; "
+    assert sourced("bash", f"{line} COMP_TYPE=63; {offer}").stdout in ("<run_1/><run_2/>", "<run_2/><run_1/>")
+    assert "<e680/my\\ data/run_1/>" in sourced("bash", f"{line} COMP_TYPE=9; {offer}").stdout
 
 
 def test_of_very_many_folders_only_what_they_share_is_completed(shell: Shell, tmp_path: Path):

@@ -2481,12 +2481,12 @@ class Welcome:
             return True
         with self.turn:
             now, ready = time.monotonic(), self.due
-            if self.words and (shown == self.refused or now < self.refusals[-1] + WINDOW):
+            if len(self.refusals) > 1:
+                ready = max(ready, self.refusals[0] + WINDOW)
+            if self.words and (shown == self.refused or now < ready):
                 raise CredentialError(self.words)
             if shown == self.refused:
                 ready = max(ready, self.refusals[-1] + self.pause)
-            if len(self.refusals) > 1:
-                ready = max(ready, self.refusals[0] + WINDOW)
             if now >= ready:
                 self.due = now + TURN
                 self.askers.add(threading.get_ident())
@@ -2584,7 +2584,8 @@ class Http:
                     return answer
                 words = str(refusal(answer, url))
                 if welcome.refuse(shown, words) and self.token and not self.token.renewed(token):
-                    welcome.words = words
+                    welcome.words, self.token.text = words, ""  # should anybody go on, it is asked for anew
+                    raise CredentialError(words)
             finally:
                 welcome.leave()
 

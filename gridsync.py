@@ -2177,7 +2177,7 @@ TOKEN = 1 << 20  # bytes of a tag or a comment
 WINDOW = 21  # seconds in which dCache 11.2 stands no third 401
 TURN = 11  # seconds after which one more may ask, if the one before has no answer yet
 WEAKNESS = 2  # seconds after which a proxy that was refused is shown once more
-MAX_JSON = 8 << 20  # bytes of any other answer
+MAX_JSON = 4 << 20  # bytes of any other answer; of 500 files 8 kB each, and objects take 30 times as much
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
 RATED = 60.0  # seconds over which MIN_RATE counts, at least
 # Names in listings, as the parser writes them: namespace, brace, name.

@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -609,6 +610,14 @@ def where_to(user: User) -> str:
     return target
 
 
+def interim(user: User) -> Any:
+    """What a door without redirects begins to say, when its second word is no answer either."""
+    with contextlib.closing(user.connect(user.door.url)) as connection:
+        connection.request("GET", "/agata/disk")
+        said = connection.sock.recv(1000)
+    return SimpleNamespace(status="interim" if said.count(b"HTTP/1.1 100 ") > 1 else "answer")
+
+
 RANGE = {"Range": "bytes=10-19"}
 HAPPENED: list[str] = []
 # Kind and options, and what a client sees of StoRM, where the door itself sends the bytes.
@@ -622,6 +631,7 @@ SPOILT: list[tuple[Any, dict[str, Any], Callable[[User], Any], Any]] = [
     ("reset_in_body", {}, lambda u: seen(short(u)), "cut"),
     ("stall", {}, lambda u: seen(short(u)), "silence"),
     ("stall", {"seconds": 0.1}, lambda u: (seen(short(u)), lasts(u, 0.1)), (200, True)),
+    ("interim", {}, lambda u: seen(lambda: interim(u)), "interim"),
     ("stall_in_body", {"at": 5000}, lambda u: seen(short(u)), "silence"),
     ("stall_in_body", {"seconds": 0.1}, lambda u: (seen(short(u)), lasts(u, 0.1)), (200, True)),
     ("truncate", {}, lambda u: seen(short(u)), "cut"),

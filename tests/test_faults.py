@@ -34,7 +34,7 @@ SIZES = {"empty": 0, "small": 20_000, "medium": 1_000_003, "large": 5_000_011}
 TAPES = {f"tape/{number}": 300_000 + number for number in range(4)}
 LIMIT = 120  # seconds of a command line; none takes nearly as long, unless it hangs
 # 5 MB are enough for three streams then, and a dead address is given up soon.
-CHANGED = "SHORTEST = 1 << 20; CONNECT = 1"
+CHANGED = "SHORTEST = 1 << 20; CONNECT = 1; RATED = 1"
 LATE = 8  # seconds of a stall; the user's Grid.conf waits for
 PATIENT = 3
 
@@ -312,6 +312,13 @@ FAULTS = [
     Row("stall: in the middle of a file", At("bytes", "stall_in_body", LARGE, {"seconds": LATE}), "0", "1 large"),
     Row("stall: at the tape service", At("poll", "stall", options={"seconds": LATE}), "0", "4"),
     Row("connections are accepted, and no more", turned(handshake="silent"), "", {"http": "4", "gfal2": ""}),
+    Row("a drip below MIN_RATE", At("bytes", "drip", LARGE, {"speed": 20}), "0", "1 large"),
+    Row(
+        "interim answers without end",
+        At("bytes", "interim", LARGE),
+        {"http": "0", "gfal2": ""},
+        {"http": "1 large", "gfal2": ""},
+    ),
     Row("a slow drip of 1 MB/s", At("bytes", "drip", LARGE, {"speed": 1_000_000}), "0", "0"),
     Row("500 at a listing", At("listing", 500), "0", "4"),
     *[Row(f"{code} for a file", At("reading", code, LARGE), "0", "1 large") for code in (500, 502, 503, 507)],
@@ -415,7 +422,8 @@ def survives(grid: Grid, folder: str, work: Path, way: str, seed: int) -> None:
     dice = random.Random(seed)
     with Campaign(grid, folder, work, way) as campaign:
         campaign.user.set("RETRIES", "3", "gridsync")
-        for plant in dice.sample([row.plant for row in FAULTS if isinstance(row.plant, At)], dice.randint(2, 5)):
+        plants = [row.plant for row in FAULTS if isinstance(row.plant, At) and end(row.ever, way)]
+        for plant in dice.sample(plants, dice.randint(2, 5)):
             if dice.random() < 0.5:
                 plant(campaign, dice.randint(1, 3))
             else:

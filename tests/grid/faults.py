@@ -5,7 +5,7 @@
     door.faults.add("*", "reset", rate=0.01, seed=1)                     one request in a hundred, by dice
 
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
-kind is a status or one of these functions below, whose options it takes: reset, stall, meanwhile; truncate,
+kind is a status or one of these functions below, whose options it takes: reset, stall, interim, meanwhile; truncate,
 reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest, redirect; garbage,
 other_json, null_error. One that spoils a body happens only where there is a body, and so on. The first fault that fits
 takes the request, and the log names it.
@@ -171,6 +171,14 @@ def stall(hit: Hit, seconds: float = PATIENCE) -> Reply:
     if left(hit.request.connection, seconds):
         raise ConnectionAbortedError("nobody waits")
     return hit.answer(hit.request)
+
+
+@kind(None)
+def interim(hit: Hit) -> Reply:
+    """The client is told to go on, again and again, as long as it is there."""
+    while not left(hit.request.connection, TICK):
+        hit.request.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+    raise ConnectionAbortedError("nobody waits")
 
 
 @kind(None)

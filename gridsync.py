@@ -2863,7 +2863,10 @@ class HttpStorage:
         answer = self.http.send("PROPFIND", url, headers=headers, data=PROPFIND)
         if answer.status != 207:
             raise refusal(answer, url)
-        return listing_of(answer.whole(MAX_LISTING), self.root, folder, url)
+        try:
+            return listing_of(answer.whole(MAX_LISTING), self.root, folder, url)
+        finally:
+            answer.close()
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
         """The bytes from start up to stop of a file of this size."""
@@ -4162,7 +4165,8 @@ class Walk:
         try:
             return folder, self.patience.call(self.storage.entries, folder)
         except (FileError, DoorError) as error:
-            return folder, error
+            error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
+            return folder, error.with_traceback(None)
 
     def run(self, top: str, tick: Callable[[], None]) -> None:
         """List everything; the top folder must be readable, others are noted when they are not."""

@@ -67,6 +67,10 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
         ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),
+        (
+            "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nMIN_RATE = -1\n",
+            "MIN_RATE in .A. is '-1'; expected a whole number from 0",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_place(tmp_path, text, says):

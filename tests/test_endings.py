@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import random
 import threading
@@ -283,6 +284,21 @@ def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monk
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, random.Random(1).choices(range(6), k=2000)))
     wait_until(lambda: sum(len(pool.open) for pool in pools) <= 3)
+
+
+def test_listings_that_make_no_sense_hold_neither_connections_nor_memory(raw):
+    server = raw(lambda: [b"HTTP/1.1 207 x\r\nContent-Length: 999999\r\n\r\n" + b"<a>" * 100_000])
+    names = [f"run/{number}" for number in range(40)]
+    storage = storage_at(server.url)
+    walk = gridsync.Walk(storage, gridsync.Patience(0))
+    found = [walk.list_folder(name) for name in names]
+    assert all(isinstance(error, DoorError) for _, error in found)
+    gc.disable()
+    try:
+        wait_until(lambda: not server.open)
+        assert not [parser for parser in gc.get_objects() if "xmlparser" in type(parser).__name__]
+    finally:
+        gc.enable()
 
 
 LINES = [

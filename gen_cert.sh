@@ -36,7 +36,7 @@ extract() { # OPTION...: the same from old files, too, whose RC2 OpenSSL 3 decry
 [[ $# == 1 && $1 != -* ]] || fail 2 "usage: $0 FILE.p12"
 [[ -n ${HOME-} ]] || fail 2 "HOME is not set, so there is no place for the files."
 p12=$1 globus=$HOME/.globus password='' phrase='' again=''
-printf -v shown %q "$p12" # as a sentence may have it
+shown=${p12//[[:cntrl:]]/?} # a terminal would obey what a browser or a mail has named so
 command -v openssl >/dev/null || fail 2 "openssl is missing; install the package openssl."
 [[ -f $p12 && -r $p12 ]] || fail 2 "There is no file $shown that can be read."
 [[ ! -e $globus && ! -L $globus ]] ||

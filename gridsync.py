@@ -415,6 +415,99 @@ def grid_path(text: str) -> str:
     return "/".join(parts)
 
 
+# What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do.
+TELLING = re.compile(
+    r"eyJ[\w-]{8,}(?:\.[\w-]*)+|(?:eyJ|MDA[0-9a-zA-Z]|AgE)[\w-]{40,}=*"
+    r"|(://[^\s?\"'<>]*\?)[\w.%-]+=[^\s\"'<>)]+"
+    r"|((?:[Bb]earer|BEARER)(?:\s|%20|\+)+|(?:authz|access_token|id_token|refresh_token)[\"'\\\s]*(?:[=:]|%3D)[\"'\\\s]*)"
+    r"[^\s\"'\\&,;<>()]{12,}"
+)
+# A letter or digit, perhaps escaped, once or more, for a URL or for JSON; and escapes that stand for neither.
+LETTER = re.compile(r"(?:%(?:25)*|\\+u00|\\+x)([0-9a-fA-F]{2})|\\+[nrt]|&(?:amp|quot|lt|gt|#\w+);|([0-9A-Za-z])")
+NO_LETTERS = re.compile("[^0-9A-Za-z]+")
+TOLD_BY = ("eyJ", "MDA", "AgE", "://", "earer", "EARER", "authz", "_token")  # to see at once that there is nothing
+ROW = 12  # letters and digits that a text shares with a secret, and with nothing by chance
+MANY_ROWS = 20_000  # of some hundred secrets
+
+
+def letters(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The letters and digits of a text, whatever they are escaped, quoted or broken with, and where each stands."""
+    found, spans = [], []
+    for match in LETTER.finditer(text):
+        letter = match[2] or (chr(int(match[1], 16)) if match[1] else "")
+        if letter.isascii() and letter.isalnum():
+            found.append(letter)
+            spans.append(match.span())
+    return "".join(found), spans
+
+
+def rows_of(text: str) -> set[str]:
+    """All rows of letters and digits in a text."""
+    is_escaped = "%" in text or "\\" in text or "&" in text
+    plain = letters(text)[0] if is_escaped else NO_LETTERS.sub("", text)
+    return {plain[at : at + ROW] for at in range(len(plain) - ROW + 1)}
+
+
+class Secrets:
+    """What a door was shown, or has named, and nobody else may see, whoever repeats it."""
+
+    def __init__(self) -> None:
+        self.noted: deque[str] = deque(maxlen=512)  # looked at when there is a text to keep them out of
+        self.tokens: set[str] = set()  # those whose rows are known
+        self.rows: set[str] = set()
+        self.older: set[str] = set()  # of still older ones nobody speaks any more
+
+    def note(self, text: str) -> None:
+        """A token, or a URL whose query is as good as one; at each request, so that it is known while it is used."""
+        if text not in self.tokens:
+            self.noted.append(text)
+
+    def learn(self) -> None:
+        """Take apart what was noted."""
+        import base64
+
+        while self.noted:
+            text = self.noted.popleft()
+            if text in self.tokens:
+                continue
+            if len(self.rows) > MANY_ROWS:
+                self.older, self.rows, self.tokens = self.rows, set(), set()
+            place, _, query = text.partition("?") if "://" in text else ("", "", "")
+            values = [part.partition("=")[2] or part for part in query.split("&") if "://" not in unquote(part)]
+            if not place:
+                self.tokens.add(text)
+                values = [text, *(base64.b64encode(bytes(at) + text.encode()).decode() for at in range(3))]
+            place = NO_LETTERS.sub("", place)
+            self.rows.update(row for value in values for row in rows_of(value) if row not in place)
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text repeats one of them, or a part of it."""
+        if self.noted:
+            self.learn()
+        if not self.rows:
+            return False
+        rows = rows_of(text)
+        return not (self.rows.isdisjoint(rows) and self.older.isdisjoint(rows))
+
+    def masked(self, text: str) -> str:
+        """A text without them and their like."""
+        if any(word in text for word in TOLD_BY):
+            text = TELLING.sub(lambda match: "".join(filter(None, match.groups())) + "...", text)
+        if not self.are_in(text):
+            return text
+        plain, spans = letters(text)
+        kept = bytearray(b"\1" * len(text))
+        for at in range(len(plain) - ROW + 1):
+            if (row := plain[at : at + ROW]) in self.rows or row in self.older:
+                begin, end = spans[at][0], spans[at + ROW - 1][1]
+                kept[begin:end] = bytes(end - begin)
+        parts = itertools.groupby(zip(text, kept), lambda pair: pair[1])
+        return "".join("".join(letter for letter, _ in part) if is_kept else "..." for is_kept, part in parts)
+
+
+secrets = Secrets()
+
+
 NO_NAMES = frozenset(("", ".", ".."))
 
 
@@ -428,11 +521,12 @@ LONGEST = 1000  # characters of a name; filesystems take 255 bytes
 
 def is_name(name: str) -> bool:
     """Whether a door may list something by this name in a folder."""
-    return is_path(name) and "/" not in name and len(name) <= LONGEST
+    return is_path(name) and "/" not in name and len(name) <= LONGEST and not secrets.are_in(name)
 
 
 def printable(text: str) -> str:
-    """Text with nothing in it that a terminal would obey."""
+    """Text with nothing in it that a terminal would obey or that nobody may see."""
+    text = secrets.masked(text)
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
@@ -2595,6 +2689,7 @@ class Http:
 
         headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
         if token:
+            secrets.note(token)
             headers["Authorization"] = f"Bearer {token}"
         line = None
         try:
@@ -2628,6 +2723,7 @@ class Http:
                 raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
+            secrets.note(target)
             url = target
         raise FileError(f"{masked(url)}: more than {MAX_HOPS} redirects, one after the other", passing=True)
 
@@ -2825,7 +2921,12 @@ def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: s
 STAGED = ("COMPLETED",)
 GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")
 MILLISECONDS = 1e11  # a time above is in them
-REQUEST = r"\w[!-~]{0,199}"  # the name of a staging request, which the catalog keeps
+REQUEST = r"\w[!-~]{0,199}"
+
+
+def is_request(name: str) -> bool:
+    """Whether this may be the name of a staging request, which the catalog keeps."""
+    return bool(re.fullmatch(REQUEST, name)) and secrets.masked(name) == name
 
 
 @contextlib.contextmanager
@@ -3024,7 +3125,7 @@ class HttpStorage:
             answer = self.ask("POST", "stage", {"files": files})
             with making_sense(self.tape_url()):
                 request = str(answer.json()["requestId"])
-                if not re.fullmatch(REQUEST, request):
+                if not is_request(request):
                     raise ValueError(f"{request!r} is no name for a request")
         except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
             error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
@@ -3324,7 +3425,7 @@ class Gfal2Storage:
             errors, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
         if not request:
             raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
-        if not re.fullmatch(REQUEST, str(request)):
+        if not is_request(str(request)):
             raise DoorError(f"{urls[0]}: {request!r} is no name for a staging request; ask the site")
         return str(request)
 
@@ -3684,7 +3785,7 @@ class Report:
             return
         self.last_error = str(error)
         if self.document is not None:
-            self.document.setdefault("errors", []).append(str(error))
+            self.document.setdefault("errors", []).append(secrets.masked(str(error)))
         stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
         self.say(stream, f"gridsync: {error}", Colour.RED)
 
@@ -5940,7 +6041,7 @@ def start_logging(debug: bool, log_file: str | None) -> None:
         """Lines with nothing in them that a terminal would obey."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return "\n".join(map(printable, super().format(record).split("\n")))
+            return "\n".join(map(printable, secrets.masked(super().format(record)).split("\n")))
 
     logging.raiseExceptions = False  # a log that can't be written holds up no work
     logger = logging.getLogger("gridsync")

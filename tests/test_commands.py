@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -165,6 +166,18 @@ def test_a_misspelt_folder_gets_a_suggestion(three, folder, line):
     status, _, err = three(f"{line} {folder}/sup")
     assert status == 2 and err.endswith(f"--ls_dir shows what there is; did you mean {folder}/sub\n")
     assert "did you mean" not in three(f"{line} {folder}/quite_another").err
+
+
+def test_a_suggestion_can_be_pasted(user, folder):
+    """It is the name of a folder at the site, and whoever has made it may have thought of a shell."""
+    name = "it's ${x:-$(date)}"
+    user.grid.tree.add(f"agata/{folder}/{name}/a", 1)
+    _, _, err = user(f"--ls_dir '{folder}/it'")
+    pasted = err.rpartition("did you mean ")[2].strip()
+    assert shlex.split(pasted) == [f"{folder}/{name}"]
+    assert subprocess.run(["bash", "-c", f"printf %s {pasted}"], capture_output=True, text=True, check=True).stdout == (
+        f"{folder}/{name}"
+    )
 
 
 def test_an_output_dir_is_remembered_as_it_was_given(user):

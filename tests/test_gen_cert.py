@@ -146,6 +146,7 @@ def test_what_is_no_p12_is_told_before_any_question(grid: Grid, home: Path, tmp_
     nowhere = tmp_path / "no where.p12"
     assert gen_cert(grid, home, nowhere) == (2, f"There is no file {nowhere} that can be read.\n")
     assert gen_cert(grid, home, tmp_path) == (2, f"There is no file {tmp_path} that can be read.\n")
+    assert gen_cert(grid, home, "a\x1b[31m.p12") == (2, "There is no file a?[31m.p12 that can be read.\n")
     for words in ([], ["one", "two"], ["--help"]):
         assert gen_cert(grid, home, *words) == (2, f"usage: {SCRIPT} FILE.p12\n")
     assert left_in(home) == before
@@ -182,3 +183,13 @@ def test_existing_folder_stays_as_it_is(grid: Grid) -> None:
     remedy = f"to make a new one, first move it away: mv {home}/.globus {home}/.globus.old"
     assert (status, text) == (2, f"{home}/.globus exists already; {remedy}\n")
     assert {path: path.read_bytes() for path in (home / ".globus").iterdir()} == before
+
+
+def test_what_is_to_be_pasted_is_quoted(grid: Grid, tmp_path: Path) -> None:
+    home = tmp_path / "my $(home)"
+    (home / ".globus").mkdir(parents=True)
+    status, text = gen_cert(grid, home, grid.pki.p12("alice"))
+    assert status == 2
+    moved = text.rpartition("away: ")[2].strip()
+    subprocess.run(["bash", "-c", moved], check=True, timeout=30)
+    assert left_in(home) == [".globus.old"]

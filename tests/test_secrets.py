@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -161,6 +164,161 @@ def test_no_verb_takes_a_token_along_to_where_it_is_sent(elsewhere, tmp_path, mo
         except gridsync.GridError as error:
             assert "hush" not in str(error)
     assert log.count() > 0 and not [record for record in log if record.token]
+
+
+# == What is repeated ===================================================================================
+
+
+def has_repeated(text: str, secret: str) -> bool:
+    """Whether 16 letters and digits of a secret are in a text in a row, however they are escaped, quoted or encoded."""
+    text = unquote(unquote(text))
+    text = re.sub(r"\\+u00(..)", lambda found: chr(int(found[1], 16)), text)
+    decoded = ""
+    for word in re.findall(r"[\w+/-]{24,}", text):
+        for begin in range(4):
+            some = word[begin:].translate(str.maketrans("-_", "+/"))
+            decoded += base64.b64decode(some[: len(some) // 4 * 4], validate=False).decode("latin-1")
+    bare = [re.sub("[^0-9A-Za-z]", "", one) for one in (text, decoded, secret)]
+    rows = {bare[2][at : at + 16] for at in range(len(bare[2]) - 15)}
+    return any(row in bare[0] + "|" + bare[1] for row in rows)
+
+
+EMBEDDED: dict[str, Callable[[str], str]] = {
+    "as it is": lambda said: f"no right for {said}!",
+    "cut": lambda said: f"no right for {said[30:90]}",
+    "for a URL": lambda said: f"/login?next={quote(said, safe='')}",
+    "for a URL, all of it": lambda said: "".join(f"%{ord(letter):02X}" for letter in said[:50]),
+    "for a URL, twice": lambda said: "".join(f"%25{ord(letter):02x}" for letter in said[:40]),
+    "in JSON": lambda said: json.dumps({"error": said, "more": f'"{said}"'}),
+    "in JSON in JSON": lambda said: json.dumps({"error": json.dumps({"token": said[:120]})}),
+    "in JSON, all of it": lambda said: "".join(f"\\u{ord(letter):04x}" for letter in said[:33]),
+    "in base64": lambda said: base64.b64encode(said[:140].encode()).decode(),
+    "in pieces": lambda said: '" + "'.join(re.findall(".{1,9}", said[:100])),
+}
+HOWS = [pytest.param(how, marks=() if how in ("as it is", "in JSON") else pytest.mark.long) for how in EMBEDDED]
+MADE_UP = [  # by the door
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSIsImV4cCI6MTl9.c2lnbmF0dXJlLW9mLWl0",
+    "MDAxY2xvY2F0aW9uIE9wdGlvbmFsLmVtcHR5CjAwMThpZGVudGlmaWVyIFdaY2FsbGVyCg",
+    "https://pool:1/a?authz=c2VjcmV0LW9mLXRoZS1kb29yLWFsb25l",
+    "see https://pool:1/a?x.uuid=0a1b2c3d4e5f60718293 (gone)",
+    "Authorization: Bearer c2VjcmV0LW9mLXRoZS1kb29yLWFsb25l",
+    '{"access_token": "c2VjcmV0LW9mLXRoZS1kb29yLWFsb25l"}',
+    r"{\"access_token\":\"c2VjcmV0LW9mLXRoZS1kb29yLWFsb25l\"}",
+    "authz=Bearer%20c2VjcmV0LW9mLXRoZS1kb29yLWFsb25l",
+]
+
+
+@pytest.fixture
+def shown(user: User, folder: str) -> tuple[User, str]:
+    """A user with a token and a list of files, one of them on tape."""
+    token = user.env["MY_TOKEN"] = user.grid.door.token(3600)
+    user.set("TOKEN", "env:MY_TOKEN")
+    user.set("RETRIES", "0", "gridsync")
+    (user.folder / "Grid.conf").chmod(0o600)
+    user.grid.tree.add(f"agata/{folder}/a", 100)
+    user.grid.tree.add(f"agata/{folder}/tape", 10, tape=True)
+    assert user(f"--input_dir {folder} --build_list").status == 0
+    return user, token
+
+
+def said_of(user: User, *lines: str) -> str:
+    """All that some commands show, log and note."""
+    said = ""
+    try:
+        for line in lines:
+            done = user(f"{line} --debug --log_file={user.folder / 'log'}")
+            said += done.out + done.err
+    finally:
+        user.grid.door.faults.clear()
+    return said + written(user.folder)
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("role", ["door", "tape"])
+def test_a_token_that_a_site_repeats_is_nowhere_to_be_seen(shown, folder, role, how):
+    user, token = shown
+    user.grid.door.faults.add("*", "repeat", role=role, said=EMBEDDED[how])
+    lines = ("--bring_online", "--check_status --json", "--sync") if role == "tape" else ("--ls_dir", "--start --json")
+    said = said_of(user, *lines)
+    assert "answers 403" in said or "refuses" in said
+    assert not has_repeated(said, token)
+
+
+@pytest.mark.parametrize("how", [how for how in HOWS if how.values not in (("cut",), ("in base64",))])
+def test_the_address_that_a_pool_repeats_is_nowhere_to_be_seen(user, folder, how):
+    user.set("RETRIES", "0", "gridsync")
+    user.grid.tree.add(f"agata/{folder}/a", 100)
+    assert user(f"--input_dir {folder} --build_list").status == 0
+    heard: list[str] = []
+
+    def said(text: str) -> str:
+        heard.append(text)
+        return EMBEDDED[how](text)
+
+    user.grid.door.faults.add("*/a", "repeat", role="pool", said=said)
+    shown = said_of(user, "--start", "--start --json")
+    assert "the pool answers 403" in shown and len(heard) == 2
+    for values in heard:
+        assert UUID.match(values) and not has_repeated(shown, values.split()[0])
+
+
+@pytest.mark.parametrize("secret", MADE_UP, ids=range(len(MADE_UP)))  # a folder has the name of its test
+def test_a_secret_that_a_door_makes_up_is_nowhere_to_be_seen(shown, folder, secret):
+    user, _ = shown
+    user.grid.door.faults.add("*", 403, role="door", text=f"no: {secret}")
+    said = said_of(user, "--ls_dir", "--start --json")
+    assert "refuses (no: " in said
+    assert not re.search("c2VjcmV0|c2lnbmF0|MDAxY2x|0a1b2c3d", said)
+
+
+def test_a_token_in_a_place_or_document_is_nowhere_to_be_seen(shown, folder):
+    user, token = shown
+    faults = user.grid.door.faults
+    said = ""
+    for place in (f"https://[{token}", f"http://{token}/", f"https://example.org:{token}/", f"no//{token}?{token}"):
+        faults.add("*/a", "redirect", to=place)
+        said += said_of(user, "--start")
+    for text in (f"<a>&{token};</a>", f'<d:multistatus xmlns:d="DAV:"><d:{token}', f"<{token}></b>"):
+        faults.add("*", "garbage", role="door", text=text)
+        said += said_of(user, "--build_list")
+    for document in ({"requestId": token}, {"requestId": f"x-{token}"[:150]}, {token: 1}, [token], token):
+        faults.add("*", "other_json", role="tape", document=document)
+        said += said_of(user, "--bring_online", "--check_status --json")
+    assert said.count("makes no sense") > 5
+    assert not has_repeated(said, token)
+
+
+def test_a_name_that_holds_a_token_is_not_listed(shown, folder):
+    """Neither here nor for the TAB key: it could not be asked for without being written down."""
+    user, token = shown
+    user.grid.tree.add(f"agata/{folder}/x{token[20:60]}/b", 1)
+    said = said_of(user, "--build_list", f"--ls_dir {folder}")
+    assert not has_repeated(said, token)
+
+
+def test_a_text_that_repeats_nothing_stays_as_it_is():
+    secrets = gridsync.Secrets()
+    secrets.note("https://pool:1/agata/e680/run_0001/a.root?path=/agata/e680/run_0001/a.root&uuid=0123456789abcdef")
+    secrets.note("https://pool.example.org:1/a?ref=https%3A%2F%2Fdoor.example.org%3A2880%2F&left=86400")
+    secrets.note("abcdefgh-IJKLMNOP.qrstuvwx")
+    for text in (
+        "https://door.example.org:2880/agata/e680/run_0001/a.root: has 10 bytes now, and 11 in the catalog",
+        "=> adding: 19.5 kB e680/Bearer/eyJ/100%/a?b=c.root", "token from env:MY_TOKEN", "abcdefgh qrstuvwx",
+    ):  # fmt: skip
+        assert secrets.masked(text) == text
+    assert secrets.masked("no 0123456789abcdef") == "no ..."
+    assert secrets.masked("(ABCDEFGHIJKLMNOPqr) abcdefghIJKLMNOP") == "(ABCDEFGHIJKLMNOPqr) ..."
+
+
+def test_of_many_secrets_the_latest_are_known():
+    secrets = gridsync.Secrets()
+    for number in range(5000):
+        secrets.note("token-of-the-user-1234567890")
+        secrets.note(f"https://pool/a?uuid={number:032d}")
+        if number % 10 == 0:
+            assert secrets.masked(f"no {number:032d}!") == "no ...!"
+    assert secrets.masked("token-of-the-user-1234567890") == "..."
+    assert len(secrets.rows) + len(secrets.older) < 3 * gridsync.MANY_ROWS and len(secrets.noted) <= 512
 
 
 # == Pools ==============================================================================================

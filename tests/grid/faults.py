@@ -5,7 +5,7 @@
     door.faults.add("*", "reset", rate=0.01, seed=1)                     one request in a hundred, by dice
 
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
-kind is a status or one of these functions below, whose options it takes: reset, stall, interim, meanwhile; truncate,
+kind is a status or one of these functions below, whose options it takes: repeat, reset, stall, interim, meanwhile; truncate,
 reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest, redirect; garbage,
 other_json, null_error. One that spoils a body happens only where there is a body, and so on. The first fault that fits
 takes the request, and the log names it.
@@ -157,6 +157,13 @@ def status(hit: Hit, code: int, retry_after: int | None = None, text: str | None
     """This status, and the request is not carried out."""
     body = TEXTS.get(code, "") if text is None else text
     return Reply(code, body.encode(), {} if retry_after is None else {"Retry-After": str(retry_after)})
+
+
+@kind(None)
+def repeat(hit: Hit, code: int = 403, said: Callable[[str], str] = str) -> Reply:
+    """An error whose body and reason say which token and query were sent."""
+    text = said(" ".join([hit.request.headers.get("authorization", ""), *hit.request.query.values()]).strip())
+    return Reply(code, text.encode(), reason=text)
 
 
 @kind(None)

@@ -2381,12 +2381,11 @@ class Idle:
             oldest.connection.close()
 
 
-class Watch(io.RawIOBase):
+class Watch:
     """What comes over a line, and an end to it: to each wait, to a head, to what drips, to what goes on and on."""
 
     def __init__(self, sock: socket.socket, site: Site):
         self.socket = sock
-        self.file = sock.makefile("rb", buffering=0)  # as long as it is open, so is the socket
         self.site = site
         self.ends = time.monotonic() + site.first_byte  # of the head
         self.room = MAX_HEAD  # bytes that may still come
@@ -2395,12 +2394,10 @@ class Watch(io.RawIOBase):
         sock.settimeout(site.first_byte)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """As of the socket, for which http.client takes it."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        """As BufferedReader wants to know."""
-        return True
+        """As of the socket, for which http.client takes it; as long as the file is open, so is the socket."""
+        file = self.socket.makefile(mode, buffering=0)  # type: ignore[call-overload]
+        file.readinto = self.readinto
+        return io.BufferedReader(file)
 
     def readinto(self, buffer: Any) -> int:
         """More bytes, or an error when there is to be an end."""
@@ -2422,11 +2419,6 @@ class Watch(io.RawIOBase):
             self.came, self.waited = 0, 0.0
         return count
 
-    def close(self) -> None:
-        """Let go of the socket."""
-        self.file.close()
-        super().close()
-
 
 class Answer:
     """A response whose errors are GridErrors."""
@@ -2444,11 +2436,16 @@ class Answer:
         self.socket.settimeout(site.silence)
         self.url = url
         self.status = self.response.status
+        self.headers: dict[str, str] = {}  # those that came, in lower case
         self.beginning: bytes | None = None  # of a drained body
 
     def header(self, name: str) -> str:
-        """A header, or empty."""
-        return self.response.getheader(name, "")
+        """A header, or empty; of several of one name all."""
+        if not self.headers:  # one pass, as http.client looks through all of them each time
+            for key, value in self.response.headers.items():
+                key = key.lower()
+                self.headers[key] = f"{self.headers[key]}, {value}" if key in self.headers else value
+        return self.headers.get(name.lower(), "")
 
     def bite(self, buffer: memoryview) -> int:
         """Bytes of the body, as many as fit; what is around them in chunks may take as many again."""
@@ -2774,7 +2771,7 @@ TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4}
 
 def digest_in(answer: Answer) -> str:
     """The strongest checksum that an answer has in its headers."""
-    return digest_of(f"{answer.header('Digest')},{answer.header('Repr-Digest')}")
+    return digest_of(",".join(filter(None, (answer.header("Digest"), answer.header("Repr-Digest")))))
 
 
 def time_of(text: str) -> int:
@@ -3017,9 +3014,8 @@ class HttpStorage:
 
     def tag_of(self, answer: Answer) -> str:
         """What the door calls this version of a file; a pool's word, which may be another on the next one, is none."""
-        if netloc_of(answer.url) != netloc_of(self.server):
-            return ""
-        return next(filter(TAG.fullmatch, (answer.header("ETag"), answer.header("Last-Modified"))), "")
+        found = next(filter(TAG.fullmatch, (answer.header("ETag"), answer.header("Last-Modified"))), "")
+        return found if found and netloc_of(answer.url) == netloc_of(self.server) else ""
 
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""

@@ -7,8 +7,8 @@
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
 kind is a status or one of these functions below, whose options it takes: repeat, reset, stall, interim, meanwhile;
 truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest, redirect;
-garbage, other_json, null_error. One that spoils a body happens only where there is a body, and so on. The first fault that
-fits takes the request, and the log names it.
+garbage, other_json, null_error. One that spoils a body happens only where there is a body, and so on. The first fault
+that fits takes the request, and the log names it.
 """
 
 from __future__ import annotations

@@ -1563,13 +1563,21 @@ class LocalFile(NamedTuple):
     is_file: bool
 
 
+def has_memory() -> bool:
+    """Whether some more can be had."""
+    with contextlib.suppress(MemoryError):
+        return bool(bytearray(64 << 20))
+    return False
+
+
 def scarcity(error: BaseException | None) -> DiskError | None:
     """The sentence for what this machine has too little of, if that is what was behind an error."""
     while error is not None:
         number = error.errno if isinstance(error, OSError) else 0
         if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
             return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")
-        if isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
+        is_starved = "CERTIFICATE_VERIFY_FAILED" in str(error) and not has_memory()  # OpenSSL had no room for the CA
+        if is_starved or isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
             return DiskError("this machine gives no more memory or threads; lower --threads, or see ulimit -a")
         error = error.__cause__ or error.__context__
     return None

@@ -23,7 +23,19 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 import gridsync
-from gridsync import Catalog, Config, DiskError, Entry, FileError, GridError, HttpStorage, Locality, Row, UsageError
+from gridsync import (
+    Catalog,
+    Config,
+    DiskError,
+    Entry,
+    FileError,
+    GridError,
+    HttpStorage,
+    Listing,
+    Locality,
+    Row,
+    UsageError,
+)
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
 
@@ -428,10 +440,13 @@ def test_folders_that_look_different_and_have_no_end_end_with_a_sentence(user, o
 def test_an_honest_tree_of_folders_with_the_same_names_is_listed_whole():
     """Folders by the digits of a number, all made at once, and files at the bottom."""
 
-    def entries(folder: str) -> list[Entry]:
+    def entries(folder: str) -> Listing:
+        found = Listing()
         if folder.count("/") >= 6:
-            return [Entry(f"{folder}/file", False, 10, 1000)]
-        return [Entry(f"{folder}/{digit}", True, 0, 1000) for digit in "01"]
+            found.append(Entry(f"{folder}/file", False, 10, 1000))
+        else:
+            found += [Entry(f"{folder}/{digit}", True, 0, 1000) for digit in "01"]
+        return found
 
     walk = gridsync.Walk(SimpleNamespace(entries=entries), gridsync.Patience(0))
     walk.run("run", lambda: None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import gridsync
 from tests.conftest import User, wait_until
 from tests.grid.tree import TAPE
 from tests.test_commands import flip, here, three, to_tape, wait_until_online
@@ -266,7 +267,7 @@ def waiting(user: User, folder: str) -> User:
 
 
 def part(user: User, folder: str) -> Path:
-    return user.data / folder / "large.part"
+    return user.data / folder / f"large{gridsync.MARK}"
 
 
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])

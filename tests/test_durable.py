@@ -69,7 +69,7 @@ def resumable(user: User, folder: str, found: Path) -> int:
 def test_what_a_run_calls_copied_outlives_a_power_failure(user, folder, image, options):
     planted(user, folder, SIZES)
     assert user(f"--start {options}").status == 0
-    assert image.snapshot(image.file.with_suffix(".copy"))
+    wait_until(lambda: image.snapshot(image.file.with_suffix(".copy")))
     with image.found(image.file.with_suffix(".copy")) as found:
         assert look(user, folder, found, found / "data", SIZES) == set(SIZES)
         assert all(row.downloaded for row in gridsync.Catalog(str(found)).of("LYON"))
@@ -85,7 +85,7 @@ def test_so_do_its_names_when_the_catalog_is_on_another_disk(user, folder, image
     user.data.mkdir()
     subprocess.run(["sync", "--file-system", str(user.data)], check=True)
     assert user("--start").status == 0
-    assert image.snapshot(image.file.with_suffix(".copy"))
+    wait_until(lambda: image.snapshot(image.file.with_suffix(".copy")))
     with image.found(image.file.with_suffix(".copy")) as found:
         assert look(user, folder, user.folder, found / "data", SIZES) == set(SIZES)
 

@@ -3383,8 +3383,9 @@ class Gfal2Storage:
                 with self.errors(url):
                     return f"{kind.lower()}:{self.context().checksum(url, kind).lower():0>8}"
             except GridError as failure:
-                code = getattr(failure.__cause__, "code", 0)
-                if isinstance(failure, CredentialError) or code in (0, errno.ENOENT, errno.EPERM, *UNREACHABLE):
+                code, text = getattr(failure.__cause__, "code", 0), str(failure.__cause__)
+                is_refused = re.search(r"HTTP (4|50[1-9])", text)  # 500 is said by who can't make one
+                if is_refused or code in (0, errno.ENOENT, errno.EPERM, *UNREACHABLE):
                     raise
         return ""
 
@@ -4409,6 +4410,9 @@ class Copier:
             return self.failed(row, error)
         except (OSError, ValueError) as error:  # a name, say, that the locale can't write
             return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.came(row))
+        except BaseException:  # which ends the run
+            self.came(row)
+            raise
 
     def came(self, row: Row) -> int:
         """How many bytes of a file came over the line; it is not on its way any more."""
@@ -4430,6 +4434,10 @@ class Copier:
             self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
             outcomes += filter(None, map(self.named, arrived))
             moved = self.home.settle({item.place: item.folder for item in arrived})
+        except BaseException:
+            for item in arrived:
+                self.came(item.row)
+            raise
         finally:
             for item in arrived:
                 os.close(item.fd)

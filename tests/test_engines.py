@@ -171,3 +171,19 @@ def test_redirects_that_lead_nowhere_are_a_matter_of_the_file(grid, folder, to):
     finally:
         grid.door.faults.clear()
     assert re.search("redirects|refuses the connection|not encrypted", str(caught.value))
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_door_that_refuses_to_name_a_checksum_is_not_one_that_has_none(user, folder, engine, status):
+    """Else the file would be called right by its size alone."""
+    user.set("ENGINE", engine)
+    user.grid.tree.add(f"agata/{folder}/a", 5000)
+    assert user(f"--input_dir {folder} --build_list").status == 0
+    user.grid.tree.file(f"agata/{folder}/a").start += 1  # other content, of the same size
+    user.grid.door.faults.add("*/a", status, method="HEAD")
+    try:
+        result = user("--start")
+    finally:
+        user.grid.door.faults.clear()
+    assert result.status and "by size only: 0" in result.out and user.files() == []

@@ -418,12 +418,14 @@ def grid_path(text: str) -> str:
 # What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do.
 TELLING = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*)+|(?:eyJ|MDA[0-9a-zA-Z]|AgE)[\w-]{40,}=*"
-    r"|(://[^\s?\"'<>]*\?)[\w.%-]+=[^\s\"'<>)]+"
+    r"|(://[^\s?\"'<>]{0,2000}\?)[\w.%-]+=[^\s\"'<>)]+"
     r"|((?:[Bb]earer|BEARER)(?:\s|%20|\+)+|(?:authz|access_token|id_token|refresh_token)[\"'\\\s]*(?:[=:]|%3D)[\"'\\\s]*)"
     r"[^\s\"'\\&,;<>()]{12,}"
 )
 # A letter or digit, perhaps escaped, once or more, for a URL or for JSON; and escapes that stand for neither.
-LETTER = re.compile(r"(?:%(?:25)*|\\+u00|\\+x)([0-9a-fA-F]{2})|\\+[nrt]|&(?:amp|quot|lt|gt|#\w+);|([0-9A-Za-z])")
+LETTER = re.compile(
+    r"(?:%(?:25){0,8}|\\{1,16}(?:u00|x))([0-9a-fA-F]{2})|\\{1,16}[nrt]|&(?:amp|quot|lt|gt|#\w+);|([0-9A-Za-z])"
+)
 NO_LETTERS = re.compile("[^0-9A-Za-z]+")
 TOLD_BY = ("eyJ", "MDA", "AgE", "://", "earer", "EARER", "authz", "_token")  # to see at once that there is nothing
 ROW = 12  # letters and digits that a text shares with a secret, and with nothing by chance
@@ -456,6 +458,7 @@ class Secrets:
         self.tokens: set[str] = set()  # those whose rows are known
         self.rows: set[str] = set()
         self.older: set[str] = set()  # of still older ones nobody speaks any more
+        self.lock = threading.Lock()
 
     def note(self, text: str) -> None:
         """A token, or a URL whose query is as good as one; at each request, so that it is known while it is used."""
@@ -464,21 +467,26 @@ class Secrets:
 
     def learn(self) -> None:
         """Take apart what was noted."""
+        with self.lock:
+            for text in list(self.noted):
+                if text not in self.tokens:
+                    self.learn_one(text)
+                with contextlib.suppress(ValueError):  # newer ones have pushed it out
+                    self.noted.remove(text)  # only now, so that whoever comes meanwhile waits
+
+    def learn_one(self, text: str) -> None:
+        """Take apart a token, which may come back in base64, or a URL, whose place is no secret."""
         import base64
 
-        while self.noted:
-            text = self.noted.popleft()
-            if text in self.tokens:
-                continue
-            if len(self.rows) > MANY_ROWS:
-                self.older, self.rows, self.tokens = self.rows, set(), set()
-            place, _, query = text.partition("?") if "://" in text else ("", "", "")
-            values = [part.partition("=")[2] or part for part in query.split("&") if "://" not in unquote(part)]
-            if not place:
-                self.tokens.add(text)
-                values = [text, *(base64.b64encode(bytes(at) + text.encode()).decode() for at in range(3))]
-            place = NO_LETTERS.sub("", place)
-            self.rows.update(row for value in values for row in rows_of(value) if row not in place)
+        if len(self.rows) > MANY_ROWS:
+            self.older, self.rows, self.tokens = self.rows, set(), set()
+        place, _, query = text.partition("?") if "://" in text else ("", "", "")
+        values = [part.partition("=")[2] or part for part in query.split("&") if "://" not in unquote(part)]
+        if not place:
+            self.tokens.add(text)
+            values = [text, *(base64.b64encode(bytes(at) + text.encode()).decode() for at in range(3))]
+        place = NO_LETTERS.sub("", place)
+        self.rows.update(row for value in values for row in rows_of(value) if row not in place)
 
     def are_in(self, text: str) -> bool:
         """Whether a text repeats one of them, or a part of it."""
@@ -3586,7 +3594,7 @@ def plan_staging(rows: Iterable[Row]) -> list[Row]:
 
 def with_error(row: Row, error: str) -> Row:
     """The row with the reason of its last failure, which must not swell the catalog."""
-    return row._replace(error=printable(error)[:500])
+    return row._replace(error=printable(error[:5000])[:500])
 
 
 def plan_staged(row: Row, staging: Staging) -> Row:

@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -288,6 +289,15 @@ def test_a_token_in_a_place_or_document_is_nowhere_to_be_seen(shown, folder):
     assert not has_repeated(said, token)
 
 
+def test_a_token_in_the_reason_of_a_staging_that_failed_is_nowhere_to_be_seen(shown, folder):
+    user, token = shown
+    user.grid.robot.fail[f"agata/{folder}/tape"] = f"no right for {token}"
+    said = said_of(user, "--bring_online", "--sync --json")
+    assert "could not be brought online: no right for ..." in said
+    assert "no right for ..." in user.catalog()[f"{folder}/tape"]["error"]
+    assert not has_repeated(said, token)
+
+
 def test_a_name_that_holds_a_token_is_not_listed(shown, folder):
     """Neither here nor for the TAB key: it could not be asked for without being written down."""
     user, token = shown
@@ -308,6 +318,18 @@ def test_a_text_that_repeats_nothing_stays_as_it_is():
         assert secrets.masked(text) == text
     assert secrets.masked("no 0123456789abcdef") == "no ..."
     assert secrets.masked("(ABCDEFGHIJKLMNOPqr) abcdefghIJKLMNOP") == "(ABCDEFGHIJKLMNOPqr) ..."
+
+
+def test_a_long_text_is_soon_looked_through():
+    secrets = gridsync.Secrets()
+    secrets.note("abcdefgh-IJKLMNOP.qrstuvwx")
+    took = []
+    for size in (20_000, 200_000):
+        began = time.monotonic()
+        for beginning in ("://", "://a?", "eyJ", "Bearer ", "Bearer+", "authz=", "%25", "\\", "&", "a", "abcdefghijkl"):
+            secrets.masked(beginning * (size // len(beginning)))
+        took.append(time.monotonic() - began)
+    assert took[1] < 40 * took[0]  # not with the square of its length
 
 
 def test_of_many_secrets_the_latest_are_known():

@@ -116,7 +116,7 @@ def test_any_range_is_a_part_of_the_whole() -> None:
 
 def test_a_hundred_thousand_files_cost_nothing() -> None:
     tree, took = Tree(), []
-    for numbers in (range(10_000), range(10_000, 110_000)):
+    for numbers in (range(10_000), range(10_000, 100_000)):
         begin = time.monotonic()
         for i in numbers:
             tree.add(f"big/{i % 2000}/{i}", i)

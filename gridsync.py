@@ -1559,6 +1559,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES
 NAME_MAX = 255  # bytes of a name
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GATHERING = 0.05  # seconds in which they gather
+MANY = 8  # files that are worth a synchronisation of the whole disk, which may be busy with other things
 UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one, and its folder is, too
 FOLDERS_HELD = 32  # open at the most, besides those that are in use
 
@@ -1693,6 +1694,7 @@ class Home:
         self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
         self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
         self.sync_all = whole_sync(self.stat.st_dev)
+        self.settling = threading.Lock()
         self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait
 
     def check(self) -> None:
@@ -1762,7 +1764,12 @@ class Home:
 
     def settle(self, folders: dict[str, Folder]) -> set[str]:
         """Make durable what has come into these folders; which of them are not where they were any more."""
-        grown, self.grown = self.grown, set()
+        with self.settling:
+            return self.settled(folders)
+
+    def settled(self, folders: dict[str, Folder]) -> set[str]:
+        """The same, while nobody else takes the folders that have grown for durable."""
+        grown = {self.grown.pop() for _ in range(len(self.grown))}
         self.held.clear()
         moved, there = set(), []
         for path in grown.union(folders):
@@ -1784,7 +1791,7 @@ class Home:
     def make_durable(self, fds: list[int]) -> None:
         """See to it that files or folders outlive a power failure; many in one step, where that can be done."""
         with self.syncing:
-            if self.sync_all and len(fds) > 1 and all(os.fstat(fd).st_dev == self.stat.st_dev for fd in fds):
+            if self.sync_all and len(fds) >= MANY and all(os.fstat(fd).st_dev == self.stat.st_dev for fd in fds):
                 if not self.sync_all(self.top.fd):
                     return
                 self.sync_all = None  # now each has to say whether it is the one
@@ -4416,8 +4423,14 @@ class Copier:
             if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
                 return Outcome(row._replace(locality=Locality.NEARLINE), "waiting", self.came(row), error)
             return self.failed(row, error)
-        except (OSError, ValueError) as error:  # a name, say, that the locale can't write
-            return Outcome(with_error(row, f"{row.path}: {error}"), "failed", self.came(row))
+        except ValueError as error:  # a name, say, that the locale can't write
+            return self.failed(row, FileError(str(error)))
+        except OSError as error:
+            found = disk_error(self.home.full(row.path), error)
+            if not isinstance(found, FileError):
+                self.came(row)
+                raise found from error
+            return self.failed(row, found)
         except BaseException:  # which ends the run
             self.came(row)
             raise

@@ -343,8 +343,16 @@ def word_of(shell: Shell, line: str, quote: str) -> str:
     return f"it has run: {line}" if has_run(shell) else word
 
 
-@pytest.mark.parametrize("quote", ["", "'", '"'])
-@pytest.mark.parametrize("play", PLAYS)
+@pytest.mark.parametrize(
+    ("play", "quote"),
+    [
+        pytest.param(
+            play, quote, marks=pytest.mark.long if f"{play}{quote}" in ("first", "several", 'several"') else ()
+        )
+        for play in PLAYS
+        for quote in ("", "'", '"')
+    ],
+)
 def test_a_name_is_never_more_than_a_name(wary: Shell, play: str, quote: str):
     """Not at TAB, not in a list, not at Enter, whatever a shell would make of it elsewhere."""
     wrong = {}

@@ -54,7 +54,7 @@ import zlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ def duration_text(seconds: float) -> str:
 
 def time_text(when: int) -> str:
     """Seconds since the epoch as ISO 8601 in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)).rjust(20, "0")  # years before 1000, too
 
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -1378,6 +1378,7 @@ class Catalog:
                 header = next(lines, None)
             except csv.Error:
                 header = []
+            self.is_stale = header != list(Row._fields)  # what is appended to must be of our columns
             if header is None or header[: len(PROMISED)] != list(PROMISED):
                 self.is_foreign, self.is_stale = header is not None, True
                 return
@@ -1557,11 +1558,16 @@ GONE = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errn
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # of a filesystem that can't be told to be durable
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)  # of one without hard links
 NAME_MAX = 255  # bytes of a name
+STATE_NAMES = {  # of a work folder: what a site puts there would be obeyed
+    "grid.conf", "grid.conf.lock", "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt",
+}  # fmt: skip
+RENAME_NOREPLACE = 1
+COARSE = 2  # seconds that a disk may be wrong in the time of a file, as FAT is
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GATHERING = 0.05  # seconds in which they gather
 MANY = 8  # files that are worth a synchronisation of the whole disk, which may be busy with other things
-UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one, and its folder is, too
-FOLDERS_HELD = 32  # open at the most, besides those that are in use
+UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one
+FOLDERS_HELD = 16  # open at the most, besides those that are in use
 
 
 class LocalFile(NamedTuple):
@@ -1606,7 +1612,7 @@ def files_to_spare(settings: Settings) -> int:
     import resource
 
     needed = settings.threads * (settings.streams + 2) + 16  # its file, its folder, its connections; Python's and ours
-    wanted = needed + 2 * UNSETTLED
+    wanted = needed + CONNECTIONS + FOLDERS_HELD + UNSETTLED  # idle connections, too
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= limit < wanted:
         with contextlib.suppress(OSError, ValueError):
@@ -1615,27 +1621,27 @@ def files_to_spare(settings: Settings) -> int:
         if limit < needed:
             raise DiskError(f"no more than {limit} files may be open, and {needed} are needed; lower --threads and "
                             "--streams, or raise the limit (ulimit -n)")  # fmt: skip
-    return UNSETTLED if limit < 0 else max(0, min(UNSETTLED, (limit - needed) // 2))
+    return UNSETTLED if limit < 0 else max(0, min(UNSETTLED, UNSETTLED + limit - wanted))
 
 
-def sync_error(path: str, error: OSError) -> DiskError:
-    """The sentence for what the disk has not taken, though it seemed to."""
+def fatal_error(path: str, error: OSError) -> DiskError:
+    """The sentence for what ends a run, whatever the disk says."""
     found = disk_error(path, error)
     if isinstance(found, DiskError):
         return found
-    return DiskError(f"{path} can't be kept: {error.strerror}; look after the disk, then start again")
+    return DiskError(f"{path} can't be used: {error.strerror}; look after it, then start again")
 
 
 def local_file(path: str) -> LocalFile | None:
-    """What is here under a name, or None."""
+    """What is here under a name, or None; who can't look there does not know."""
     try:
         found = os.lstat(path)
     except ValueError:
         return None
     except OSError as error:
-        if error.errno in GONE:
-            raise disk_error(path, error) from error  # who knows what is there
-        return None
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return None
+        raise fatal_error(path, error) from error
     return LocalFile(found.st_size, int(found.st_mtime), stat.S_ISREG(found.st_mode))
 
 
@@ -1691,10 +1697,10 @@ class Home:
             other = DiskError(f"OUTPUTDIR {path} can't be used: {error.strerror}; choose another --output_dir")
             raise scarcity(error) or other from error
         self.stat = os.fstat(self.top.fd)
+        self.devices: dict[str, int] = {}  # on which the folders are
         self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
         self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
         self.sync_all = whole_sync(self.stat.st_dev)
-        self.settling = threading.Lock()
         self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait
 
     def check(self) -> None:
@@ -1711,6 +1717,10 @@ class Home:
         if MARK in path and any(part.endswith(MARK) for part in path.split("/")):
             raise FileError(f"{path}: the name ends like those of files on their way, and is refused; ask the site")
         folder, _, name = path.rpartition("/")
+        if name.lower() in STATE_NAMES:
+            raise FileError(f"{path}: the name is one of gridsync's own files, and is refused; ask the site")
+        if len(os.fsencode(name)) > NAME_MAX:
+            raise FileError(f"{path}: the name is longer than {NAME_MAX} bytes, which no disk takes; ask the site")
         return folder, name
 
     def folder(self, path: str) -> Folder:
@@ -1728,6 +1738,9 @@ class Home:
         here, above = self.top, ""
         for name in filter(None, path.split("/")):
             here, above = self.step(here, above, name, is_made), f"{above}/{name}"
+        device = os.fstat(here.fd).st_dev
+        if self.devices.setdefault(path, device) != device:
+            raise DiskError(f"the disk of {self.full(path)} has gone; mount it and start again, nothing is lost")
         return here
 
     def step(self, here: Folder, above: str, name: str, is_made: bool) -> Folder:
@@ -1738,7 +1751,7 @@ class Home:
                     return Folder(os.open(name, FOLDER, dir_fd=here.fd))
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, dir_fd=here.fd)
-                self.grown.add(above)
+                self.grown.add(above.strip("/"))
             return Folder(os.open(name, FOLDER, dir_fd=here.fd))
         except NotADirectoryError as error:
             place = f"{self.path.rstrip('/')}{above}/{name}"
@@ -1762,50 +1775,74 @@ class Home:
         """The whole name of a file of the catalog, for sentences."""
         return os.path.join(self.path, path)
 
-    def settle(self, folders: dict[str, Folder]) -> set[str]:
-        """Make durable what has come into these folders; which of them are not where they were any more."""
-        with self.settling:
-            return self.settled(folders)
-
-    def settled(self, folders: dict[str, Folder]) -> set[str]:
-        """The same, while nobody else takes the folders that have grown for durable."""
-        grown = {self.grown.pop() for _ in range(len(self.grown))}
+    def keep_folders(self, paths: Iterable[str]) -> None:
+        """Make durable which files and folders are in these folders, and in those in which others were made."""
+        there = {*paths, *(self.grown.pop() for _ in range(len(self.grown)))}
         self.held.clear()
-        moved, there = set(), []
-        for path in grown.union(folders):
-            try:
-                there.append(self.opened(path))
-            except FileError:  # a link
-                moved.add(path)
-                continue
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                    raise sync_error(self.full(path), error) from error
-                moved.add(path)
-                continue
-            if path in folders and not os.path.samestat(os.fstat(there[-1].fd), os.fstat(folders[path].fd)):
-                moved.add(path)
-        self.make_durable([folder.fd for folder in there])
-        return moved
+        devices = {self.devices[path] for path in there.intersection(self.devices)}
+        if len(there) >= MANY and self.is_synced_whole(devices):
+            return
+        for path in there:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, FileError):  # it has gone, with all in it
+                folder = self.opened(path)
+                self.make_durable([folder.fd])
+
+    def is_synced_whole(self, devices: set[int]) -> bool:
+        """Whether all of the disk has been made durable in one step, as can be done if it is the one of these files."""
+        with self.syncing:
+            if self.sync_all and devices == {self.stat.st_dev} and self.sync_all(self.top.fd):
+                self.sync_all = None  # now each file has to say whether it is the one
+            return bool(self.sync_all) and devices == {self.stat.st_dev}
 
     def make_durable(self, fds: list[int]) -> None:
-        """See to it that files or folders outlive a power failure; many in one step, where that can be done."""
-        with self.syncing:
-            if self.sync_all and len(fds) >= MANY and all(os.fstat(fd).st_dev == self.stat.st_dev for fd in fds):
-                if not self.sync_all(self.top.fd):
-                    return
-                self.sync_all = None  # now each has to say whether it is the one
+        """See to it that files or folders outlive a power failure."""
+        if len(fds) >= MANY and self.is_synced_whole({os.fstat(fd).st_dev for fd in fds}):
+            return
         for fd in fds:
             try:
                 os.fsync(fd)
             except OSError as error:
                 if error.errno not in NO_SYNC:
-                    raise sync_error(self.path, error) from error
+                    raise fatal_error(self.path, error) from error
+
+
+@functools.cache
+def renamer() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """What gives a file another name unless there is one of it, in one step; some systems have no such call."""
+    import ctypes
+
+    call: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call:
+        call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return cast("Callable[[int, bytes, int, bytes, int], int] | None", call)
+
+
+def rename_new(folder: int, old: str, new: str) -> None:
+    """Give a file in a folder a name that no other file has; FileExistsError if one has."""
+    import ctypes
+
+    if call := renamer():
+        if not call(folder, os.fsencode(old), folder, os.fsencode(new), RENAME_NOREPLACE):
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    here = {"src_dir_fd": folder, "dst_dir_fd": folder}
+    try:
+        os.link(old, new, follow_symlinks=False, **here)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with contextlib.suppress(FileNotFoundError):  # neither way: then a moment remains in which one may appear
+            os.stat(new, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        os.replace(old, new, **here)
+    else:
+        os.unlink(old, dir_fd=folder)
 
 
 def free_space(folder: str) -> int:
     """Bytes that the user can still write below a folder, which need not exist yet."""
-    while not os.path.isdir(folder):
+    while not os.path.isdir(folder) and folder not in ("/", os.curdir):
         folder = os.path.dirname(folder.rstrip("/")) or os.curdir
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
@@ -1940,12 +1977,18 @@ class PartFile:
         self.tag = ""  # what the door calls this version of the file, if it does
         self.telling = threading.Lock()  # as one stream learns it from the other
         self.is_arrived = False  # whole and verified: it stays open until it has its name
+        self.is_locked = True  # else another run may write to it, too
         self.strange = ""  # a file that may be an earlier version's
 
     def __enter__(self) -> PartFile:
         try:
-            self.folder = self.home.folder(self.place)
-            self.fd = self.opened()
+            self.folder: Folder | None = self.home.folder(self.place)
+            try:
+                self.fd = self.opened(self.folder.fd)
+            except FileNotFoundError:  # the folder is not there any more
+                self.home.held.clear()
+                self.folder = self.home.folder(self.place)
+                self.fd = self.opened(self.folder.fd)
         except OSError as error:
             raise disk_error(self.final, error) from error
         if not self.is_ours():
@@ -1953,23 +1996,44 @@ class PartFile:
             raise FileError(f"{self.final}: another run is copying it", passing=True)
         return self
 
-    def opened(self) -> int:
+    def opened(self, folder: int) -> int:
         """The descriptor of the file, which is no link and no device."""
         name, flags = part_name(self.name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
-        with contextlib.suppress(FileExistsError):
-            self.take_over(name)
-            return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self.folder.fd)
-        found = os.stat(name, dir_fd=self.folder.fd, follow_symlinks=False)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            fd = os.open(name, flags, dir_fd=self.folder.fd)
-            if os.path.samestat(os.fstat(fd), found):
+        for _ in range(2):
+            with contextlib.suppress(FileExistsError):
+                self.take_over(name)
+                return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not self.is_named(found)):
+                break
+            fd = os.open(name, flags, dir_fd=folder)
+            if os.path.samestat(os.fstat(fd), found) and found.st_nlink == 1 and found.st_uid == os.geteuid():
                 return fd
+            # A run was killed between its two names, or it is somebody else's, whose time could not be set.
+            self.drop(fd, found, name)
+        raise FileError(f"{os.path.join(os.path.dirname(self.final), name)}: is a link, or no file; remove it")
+
+    def is_named(self, found: os.stat_result) -> bool:
+        """Whether it already is the file of the real name, too."""
+        with contextlib.suppress(OSError):
+            return os.path.samestat(os.lstat(self.final), found)
+        return False
+
+    def drop(self, fd: int, found: os.stat_result, name: str) -> None:
+        """Take the name from what can't be gone on from, unless a run is at work on it."""
+        import fcntl
+
+        try:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self.folder and os.path.samestat(os.fstat(fd), found):
+                    os.unlink(name, dir_fd=self.folder.fd)
+        finally:
             os.close(fd)
-        raise FileError(f"{self.final}{MARK}: is a link, or no file; remove it")
 
     def take_over(self, name: str) -> None:
         """Give what an earlier version has left as NAME.part our name, if its table says that it is of this file."""
-        old, folder = f"{self.name}.part", self.folder.fd
+        old, folder = f"{self.name}.part", self.folder.fd if self.folder else -1
         try:
             found = os.stat(old, dir_fd=folder, follow_symlinks=False)
         except OSError:
@@ -1993,12 +2057,23 @@ class PartFile:
 
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            there = os.stat(part_name(self.name), dir_fd=self.folder.fd, follow_symlinks=False)
-            return os.path.samestat(os.fstat(self.fd), there)
-        except (BlockingIOError, FileNotFoundError):
+        except BlockingIOError:
             return False
         except OSError:  # a filesystem without locks
-            return True
+            self.is_locked = False
+        return self.folder is not None and self.is_in(self.folder)
+
+    def is_in(self, folder: Folder) -> bool:
+        """Whether it has its name there still."""
+        with contextlib.suppress(OSError):
+            there = os.stat(part_name(self.name), dir_fd=folder.fd, follow_symlinks=False)
+            return os.path.samestat(os.fstat(self.fd), there)
+        return False
+
+    def check_ours(self) -> None:
+        """Where nothing can be locked, leave alone what another run has finished, or begun anew."""
+        if not (self.is_locked or (self.folder and self.is_in(self.folder))):
+            raise FileError(f"{self.final}: another run is copying it", passing=True)
 
     def __exit__(self, *_: object) -> None:
         if not self.is_arrived:
@@ -2011,7 +2086,8 @@ class PartFile:
                 self.lay_table()
             for segment in self.segments:
                 self.note(segment)
-        if self.segments and not self.received():  # under its lock, else it may be another run's by now
+        # Under its lock, else it may be another run's by now.
+        if self.segments and not self.received() and self.folder and self.is_in(self.folder):
             with contextlib.suppress(OSError):
                 os.unlink(part_name(self.name), dir_fd=self.folder.fd)
         os.close(self.fd)
@@ -2067,6 +2143,7 @@ class PartFile:
 
     def restart(self, streams: int) -> None:
         """Begin anew, without the bytes that are here."""
+        self.check_ours()
         os.ftruncate(self.fd, 0)
         self.tag = ""
         self.begin(streams)
@@ -2102,6 +2179,8 @@ class PartFile:
 
     def add(self, segment: Segment, data: bytes | memoryview) -> None:
         """Append bytes to a segment."""
+        if not self.has_table and len(self.segments) == 1 and os.fstat(self.fd).st_size != segment.at():
+            raise self.meddled()
         self.write(data, segment.at())
         segment.checksum.update(data)
         segment.done += len(data)
@@ -2119,6 +2198,7 @@ class PartFile:
 
     def keep_bytes(self) -> None:
         """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
+        self.check_ours()
         if self.received():
             self.synchronised(DATA_SYNC)
 
@@ -2133,7 +2213,12 @@ class PartFile:
             os.close(os.dup(self.fd))  # some filesystems speak of a failure only then
         except OSError as error:
             self.distrust()
-            raise sync_error(self.final, error) from error
+            raise fatal_error(self.final, error) from error
+
+    def meddled(self) -> FileError:
+        """The error for a part file that somebody else has changed; nothing of it is trusted."""
+        self.distrust()
+        return FileError(f"{self.final}: its {MARK} was changed by somebody else; it is begun again", passing=True)
 
     def distrust(self) -> None:
         """Leave nothing of it: what a disk has lost, memory may still show, once."""
@@ -2167,41 +2252,35 @@ class PartFile:
         if self.received() != self.size:
             raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
         try:
-            if self.has_table:
+            length = os.fstat(self.fd).st_size
+            end = os.pread(self.fd, len(MAGIC), length - len(MAGIC)) if self.has_table else MAGIC
+            if length < self.size or end != MAGIC or not self.folder or not self.is_in(self.folder):
+                raise self.meddled()
+            if length > self.size:
                 os.ftruncate(self.fd, self.size)
             os.utime(self.fd, (self.mtime, self.mtime))
         except OSError as error:
             raise disk_error(self.final, error) from error
+        self.folder = None  # which is opened again for the name: others wait for theirs, too
         if self.size > LARGE:
             self.synchronised(os.fsync)
         self.is_arrived = True
 
-    def name_it(self, overwrite: bool) -> None:
+    def name_it(self, folder: Folder, overwrite: bool) -> None:
         """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
-        name, here = part_name(self.name), {"src_dir_fd": self.folder.fd, "dst_dir_fd": self.folder.fd}
+        name = part_name(self.name)
         try:
+            if not self.is_in(folder) or os.fstat(self.fd).st_size != self.size:
+                raise FileError(f"{self.final}: its folder was moved, or its {MARK} changed by somebody", passing=True)
             if overwrite:
-                os.replace(name, self.name, **here)
-                return
-            try:
-                os.link(name, self.name, follow_symlinks=False, **here)  # a rename would replace what has just come
-            except OSError as error:
-                if error.errno not in NO_LINKS:
-                    raise
-                if os.path.lexists(self.final):
-                    raise FileExistsError(errno.EEXIST, "is there") from error
-                os.replace(name, self.name, **here)
+                os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             else:
-                os.unlink(name, dir_fd=self.folder.fd)
+                rename_new(folder.fd, name, self.name)
         except FileExistsError as error:
             sentence = f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it"
             raise FileError(sentence) from error
         except OSError as error:
             raise disk_error(self.final, error) from error
-
-    def close(self) -> None:
-        """Let go of it."""
-        os.close(self.fd)
 
 
 # == Storage ==================================================================
@@ -3512,7 +3591,7 @@ def copy_action(row: Row, here: LocalFile | None, overwrite: bool, force: bool) 
     if here and not (here.is_file and overwrite):
         if not here.is_file or here.size != row.size:
             return Action.KEEP
-        return Action.SKIP if row.downloaded and here.mtime == row.mtime else Action.ADOPT
+        return Action.SKIP if row.downloaded and abs(here.mtime - row.mtime) <= COARSE else Action.ADOPT
     action = ELSEWHERE.get(row.locality, Action.COPY) if row.size else Action.COPY
     return Action.COPY if force and action is not Action.LOST else action
 
@@ -3554,6 +3633,13 @@ def relisted(row: Row, entry: Entry) -> Row:
     if not is_same:
         return new_row(entry, row.site)._replace(request=row.request)
     return row._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum, locality=entry.locality)
+
+
+def is_same_file(row: Row, other: Row) -> bool:
+    """Whether two rows of one path are of the same version of the file at the site, as far as they tell."""
+    kind, others = row.checksum.partition(":")[0], other.checksum.partition(":")[0]
+    is_told = kind == others and row.checksum != other.checksum
+    return (row.size, row.mtime) == (other.size, other.mtime) and not is_told
 
 
 def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, unread: Iterable[str]) -> list[Row]:
@@ -4090,6 +4176,7 @@ TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
 POLL = 300.0  # seconds between two looks at a staging request, at the most
 FAREWELL = 2.0  # seconds that threads have to end
+LAST_WORD = 30.0  # seconds that a site has to say which number a request has, when the run ends
 CHECK = 60.0  # seconds between two looks at the credential
 SOON = 12 * 3600.0  # a credential that ends within so many seconds is announced
 
@@ -4132,8 +4219,13 @@ class Aside:
         self.wait = futures.wait
 
     def settle(self, seconds: float) -> None:
-        """Wait for a call that nobody waits for any more."""
-        self.wait([self.thread.submit(nothing)], seconds)
+        """Wait for a call that nobody waits for any more, whoever says again that it is enough."""
+        heard = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
+        try:
+            self.wait([self.thread.submit(nothing)], seconds)
+        finally:
+            for number, handler in heard:
+                signal.signal(number, handler)
 
     def result(self, call: Callable[[], T], tick: Callable[[], None]) -> T:
         """What a call gives; tick is called while it lasts."""
@@ -4376,9 +4468,16 @@ class Arrived(NamedTuple):
     row: Row
     done: str  # copied, skipped
     fd: int
-    place: str  # its folder,
-    folder: Folder  # as it was when it arrived
+    place: str  # its folder
     part: PartFile | None = None  # which is to have its name then
+
+
+def is_there(item: Arrived, folder: Folder) -> bool:
+    """Whether a file that was compared still has its name."""
+    with contextlib.suppress(OSError):
+        there = os.stat(item.row.path.rpartition("/")[2], dir_fd=folder.fd, follow_symlinks=False)
+        return os.path.samestat(os.fstat(item.fd), there)
+    return False
 
 
 class Copier:
@@ -4388,6 +4487,7 @@ class Copier:
         self.storage = storage
         self.home = Home(settings.output_dir)
         self.catalog = catalog
+        self.settling = threading.Lock()
         self.strange: set[str] = set()  # files of which it is not clear whose they are
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
@@ -4450,11 +4550,15 @@ class Copier:
         arrived = [item for item in items if isinstance(item, Arrived)]
         if not arrived:
             return outcomes
+        places: dict[str, list[Arrived]] = {}
+        for item in arrived:
+            places.setdefault(item.place, []).append(item)
         try:
-            self.home.check()
-            self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
-            outcomes += filter(None, map(self.named, arrived))
-            moved = self.home.settle({item.place: item.folder for item in arrived})
+            with self.settling:  # else one would take the folders of another for durable
+                self.home.check()
+                self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
+                failed = list(itertools.chain.from_iterable(itertools.starmap(self.named, places.items())))
+                self.home.keep_folders(places)
         except BaseException:
             for item in arrived:
                 self.came(item.row)
@@ -4462,22 +4566,26 @@ class Copier:
         finally:
             for item in arrived:
                 os.close(item.fd)
-        lost = FileError("its folder was moved while it was copied; look where it is now", passing=True)
-        done = {outcome.row.path for outcome in outcomes}
-        return outcomes + [
-            self.failed(item.before, lost) if item.place in moved else Outcome(item.row, item.done, self.came(item.row))
-            for item in arrived
-            if item.row.path not in done
-        ]
+        lost = {outcome.row.path for outcome in failed}
+        here = [item for item in arrived if item.row.path not in lost]
+        return outcomes + failed + [Outcome(item.row, item.done, self.came(item.row)) for item in here]
 
-    def named(self, item: Arrived) -> Outcome | None:
-        """Give what has arrived its name, or say why not."""
+    def named(self, place: str, arrived: list[Arrived]) -> Iterator[Outcome]:
+        """Give what has arrived in a folder its names, and say what could have none."""
         try:
-            if item.part:
-                item.part.name_it(self.overwrite)
-        except FileError as error:
-            return self.failed(item.before, error)
-        return None
+            folder = self.home.opened(place)
+        except (OSError, FileError) as error:
+            lost = FileError(f"its folder was moved while it was copied ({error}); look where it is now", passing=True)
+            yield from (self.failed(item.before, lost) for item in arrived)
+            return
+        for item in arrived:
+            try:
+                if item.part:
+                    item.part.name_it(folder, self.overwrite)
+                elif not is_there(item, folder):
+                    raise FileError("was moved away while it was compared", passing=True)
+            except FileError as error:
+                yield self.failed(item.before, error)
 
     def keep(self, arrived: list[Arrived]) -> None:
         """Make the bytes of files durable; when that fails, none of them is trusted."""
@@ -4501,24 +4609,33 @@ class Copier:
         if self.checked and row.size and not expected:
             expected = self.patience.call(self.storage.checksum, row.path)
         kind = checksum_kind(expected, self.checked and row.size > 0)
-        place, name = self.home.place(row.path)
-        folder = self.home.folder(place)
         fd = self.home.reading(row.path)
         try:
             if not self.is_same(row, fd, kind, expected):
                 os.close(fd)
-                return Outcome(with_error(row, why_left(row, Action.KEEP, overwrite=False)), "failed", self.came(row))
+                return self.refused(row)
             with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
                 os.utime(fd, (row.mtime, row.mtime))
-            with contextlib.suppress(FileNotFoundError):
-                left = os.stat(part_name(name), dir_fd=folder.fd, follow_symlinks=False)
-                if os.path.samestat(left, os.fstat(fd)):  # of a run that was killed between its two names
-                    os.unlink(part_name(name), dir_fd=folder.fd)
+            self.clear(row)
         except BaseException:
             os.close(fd)
             raise
         same = row._replace(checksum=expected, downloaded=True, verified=kind, error="")
-        return Arrived(row, same, "skipped", fd, place, folder)
+        return Arrived(row, same, "skipped", fd, self.home.place(row.path)[0])
+
+    def clear(self, row: Row) -> None:
+        """Remove what an interrupted run has left of a file that is here now."""
+        place, name = self.home.place(row.path)
+        folder = self.home.folder(place)
+        with contextlib.suppress(FileNotFoundError, FileError):  # FileError: another run has it, or it is none
+            os.stat(part_name(name), dir_fd=folder.fd, follow_symlinks=False)
+            with PartFile(self.home, row, "size") as left:
+                left.restart(1)
+
+    def refused(self, row: Row) -> Outcome:
+        """The outcome for a file that is here and another one: what the catalog has said of it counts no more."""
+        old = row._replace(downloaded=False, verified="") if row.downloaded else row
+        return Outcome(with_error(old, why_left(row, Action.KEEP, overwrite=False)), "failed", self.came(row))
 
     def is_same(self, row: Row, fd: int, kind: str, expected: str) -> bool:
         """Whether a file that is here is that of the catalog; by its size alone only if it is not an older one."""
@@ -4528,8 +4645,8 @@ class Copier:
 
         if kind != "size":
             return checksum_of(fd, kind, row.size, seen) == expected
-        mtime = int(os.fstat(fd).st_mtime)
-        return not row.size or mtime == row.mtime or (mtime > row.mtime and not self.checked)
+        later = int(os.fstat(fd).st_mtime) - row.mtime
+        return not row.size or abs(later) <= COARSE or (later > 0 and not self.checked)
 
     def attempt(self, row: Row) -> Arrived:
         """Copy once; the row with what is known then."""
@@ -4548,7 +4665,7 @@ class Copier:
             part.arrive()
         verified = checksum_kind(expected, True)
         new = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
-        return Arrived(row, new, "copied", part.fd, part.place, part.folder, part)
+        return Arrived(row, new, "copied", part.fd, part.place, part)
 
     def is_known(self, path: str) -> bool:
         """Whether a path is that of a file of the catalog."""
@@ -4794,6 +4911,13 @@ def reconciled(run: Run, rows: list[Row]) -> list[Row]:
     return [run.catalog().row(row) for row in rows]
 
 
+def forget_copies(run: Run, rows: list[Row]) -> None:
+    """Call what is here and is to be overwritten still to come, or its pins would be given back before."""
+    plan = plan_copies(rows, functools.partial(here, run), True, run.wishes.force)
+    again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
+    run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
+
+
 def located(run: Run, rows: list[Row]) -> list[Row]:
     """The rows where their files are now; noted in the catalog."""
     found: dict[str, Locality] = {}
@@ -4806,39 +4930,30 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
     return moved
 
 
-def poll(run: Run, rows: list[Row]) -> Polled:
-    """Ask the requests that hold these rows how far they are."""
-    answers: dict[str, Staging] = {}
-    for request, held in plan_release(rows):
-        paths = [row.path for row in held]
-        try:
-            found = run.call(run.storage().stagings, request, paths)
-        except NotFound:
-            found = dict.fromkeys(paths, FORGOTTEN)
-        # Of several requests the one that still is at work counts.
-        answers.update({path: new for path, new in found.items() if path not in answers or new.is_waiting()})
-    ended = [row for row in rows if not answers.get(row.path, WAITING).is_waiting()]
-    still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
-    planned = [plan_staged(row, answers[row.path]) for row in located(run, ended)]
-    run.catalog().put(planned)
-    stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
-    return Polled(still, planned, stuck_text(stuck, answers[stuck[0].path].since) if stuck else "")
-
-
 def asked_for(run: Run, rows: list[Row]) -> list[Row]:
     """One staging request, noted as soon as it is made."""
     made: list[str] = []
 
     def pinned() -> list[Row]:
         pinned = [row._replace(request=request, error="") for request in made for row in rows]
-        run.catalog().put(pinned, durable=True)
+        try:
+            run.catalog().put(pinned, durable=True)
+        except DiskError:  # what can't be noted must not stay
+            for request in made:
+                with contextlib.suppress(GridError):
+                    run.call(run.storage().release, request, paths)
+            raise
         return pinned
 
     paths, days = [row.path for row in rows], run.settings.pin_days
     try:
         run.call(lambda: made.append(run.storage().stage(paths, days)))
-    except BaseException:  # after Ctrl-C, say, the request may still be made, and its pins must not be forgotten
-        run.aside.settle(FAREWELL)
+    except BaseException as error:  # after Ctrl-C, say, the request may still be made, and must not be forgotten
+        if not isinstance(error, GridError):
+            run.report.note("A staging request is under way; its number is waited for, so that it can be released")
+            run.aside.settle(LAST_WORD)
+        if not (made or isinstance(error, GridError)):
+            run.report.error(f"no number came for a staging request: its pins end by themselves, in {days} days")
         pinned()
         raise
     return pinned()
@@ -4891,6 +5006,29 @@ def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
         catalog.put([without_request(catalog.row(row), request) for row in some])
         released.update(paths)
     return len(released), failures
+
+
+def poll(run: Run, rows: list[Row]) -> Polled:
+    """Ask the requests that hold these rows how far they are."""
+    answers: dict[str, Staging] = {}
+    for request, held in plan_release(rows):
+        paths = [row.path for row in held]
+        try:
+            found = run.call(run.storage().stagings, request, paths)
+        except NotFound:
+            found = dict.fromkeys(paths, FORGOTTEN)
+        # Of several requests the one that still is at work counts.
+        answers.update({path: new for path, new in found.items() if path not in answers or new.is_waiting()})
+    ended = [row for row in rows if not answers.get(row.path, WAITING).is_waiting()]
+    still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
+    there = located(run, ended)
+    planned = [plan_staged(row, answers[row.path]) for row in there]
+    # What a request has brought and is not there may still be pinned by it: it is released before it is forgotten.
+    lapsed = [row for row, new in zip(there, planned) if answers[row.path].done and not new.request]
+    release(run, [row for row in lapsed if answers[row.path] is not FORGOTTEN])
+    run.catalog().put(planned)
+    stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
+    return Polled(still, planned, stuck_text(stuck, answers[stuck[0].path].since) if stuck else "")
 
 
 def told(run: Run, failed: list[Row]) -> int:
@@ -5038,7 +5176,7 @@ class Copying:
         """The outcome, unless a listing has meanwhile found another file in its place."""
         row = outcome.row
         known = self.run.catalog().by_path(row.site).get(row.path, row)
-        if outcome.done == "stale" or (known.size, known.mtime) == (row.size, row.mtime):
+        if outcome.done == "stale" or is_same_file(known, row):
             return outcome
         fault = FileError(f"{row.path}: has changed at the site while it was copied", passing=True)
         return Outcome(with_error(known, str(fault)), "failed", outcome.received, fault)
@@ -5253,12 +5391,10 @@ class Sync:
         rows = run.catalog().matching(run.scope)
         if is_first and rows:  # and only then: whoever takes files away meanwhile wants to have them elsewhere
             rows = reconciled(run, rows)
-            self.copying.pinned += [row for row in rows if row.downloaded and row.request]
         if is_first and run.wishes.overwrite:
-            plan = plan_copies(rows, lambda row: here(run, row), True, run.wishes.force)
-            again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
-            run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
+            forget_copies(run, rows)
             rows = run.catalog().matching(run.scope)
+        self.copying.pinned += [row for row in rows if is_first and row.downloaded and row.request]
         self.tape, self.staging, self.ready, self.lost, self.here = {}, {}, OrderedDict(), set(), set()
         paths = {row.path for row in rows}
         self.late = {path: due for path, due in self.late.items() if path in paths}
@@ -5281,7 +5417,7 @@ class Sync:
         """Put a file where it belongs now."""
         action = self.action(row)
         final = self.final.get(row.path)
-        if final and (final.size, final.mtime, final.locality) == (row.size, row.mtime, row.locality):
+        if final and is_same_file(final, row) and final.locality is row.locality:
             self.give_up(row, self.told[row.path])
         elif action is Action.SKIP:
             if is_first:
@@ -5640,6 +5776,8 @@ def do_bring_online(run: Run) -> int:
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0
     run.announce_end()
+    if run.wishes.overwrite:
+        forget_copies(run, run.rows())
     failed = looked_after(run)
     # What --start would adopt, or leave alone for good, needs no place on disk at the site.
     rows = [row for row in run.rows() if not row.downloaded]
@@ -6155,7 +6293,10 @@ def script() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # else somebody wants it to be ignored
             signal.signal(number, signal.default_int_handler)
-    status = main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # before its first word or after its last
+        status = 130
     if threading.active_count() > 1:
         with contextlib.suppress(OSError):
             sys.stdout.flush()

@@ -27,6 +27,7 @@ from gridsync import (
     checksum_of,
     disk_error,
     part_name,
+    rename_new,
 )
 
 
@@ -61,8 +62,9 @@ def finish(part: PartFile, overwrite: bool = False) -> None:
     """Give a part file its name, as a crew does with several."""
     part.arrive()
     part.is_arrived = False  # so that it is closed here
+    part.folder = part.home.opened(part.place)
     part.synchronised(os.fsync)
-    part.name_it(overwrite)
+    part.name_it(part.folder, overwrite)
     part.segments = []
 
 
@@ -196,7 +198,8 @@ def test_a_file_that_has_appeared_meanwhile_is_left_alone(tmp_path):
     assert final.read_bytes() == b"new"
 
 
-def test_nor_is_one_that_appears_at_the_very_last_moment(tmp_path, monkeypatch):
+@pytest.mark.parametrize("in_steps", [False, True])
+def test_nor_is_one_that_appears_at_the_very_last_moment(tmp_path, monkeypatch, in_steps):
     final = tmp_path / "a"
 
     def just_before(call):
@@ -206,8 +209,12 @@ def test_nor_is_one_that_appears_at_the_very_last_moment(tmp_path, monkeypatch):
 
         return called
 
-    monkeypatch.setattr(os, "link", just_before(os.link))
-    monkeypatch.setattr(os, "replace", just_before(os.replace))
+    for name in ("link", "replace"):
+        monkeypatch.setattr(os, name, just_before(getattr(os, name)))
+    if in_steps:
+        monkeypatch.setattr("gridsync.renamer", lambda: None)
+    else:
+        monkeypatch.setattr("gridsync.rename_new", just_before(rename_new))
     with part_of(final, 3, "size") as part:
         part.add(part.segments[0], b"new")
         with pytest.raises(FileError, match="left alone"):
@@ -220,6 +227,7 @@ def test_a_disk_without_hard_links_gives_names_all_the_same(tmp_path, monkeypatc
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr("gridsync.renamer", lambda: None)
     with part_of(tmp_path / "a", 3, "size") as part:
         part.add(part.segments[0], b"new")
         finish(part)

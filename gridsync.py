@@ -4254,11 +4254,12 @@ class Crew(Generic[T, R]):
 
     def __init__(
         self, work: Callable[[T], Any], threads: int, patience: Patience,
-        settle: Callable[[list[Any]], list[R]] | None = None,
+        settle: Callable[[list[Any]], list[R]] | None = None, unsettled: int = UNSETTLED,
     ):  # fmt: skip
         self.work = work
-        self.unsettled = UNSETTLED
         self.settle = settle  # ends the work on several items together; else a result of work is one of the crew
+        self.unsettled = max(1, unsettled)
+        self.places = threading.Semaphore(self.unsettled)  # for what is to be settled
         self.arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what is to be settled
         self.patience = patience  # of the work, which ends when it is told to stop
         self.pending = 0
@@ -4280,31 +4281,29 @@ class Crew(Generic[T, R]):
             if self.settle is None:
                 self.land([[result]])
                 continue
+            self.places.acquire()
             self.arrived.put(result)
-            if self.arrived.qsize() > self.unsettled:
-                self.settle_some([])
 
     def settle_on(self) -> None:
         """What the thread that settles does: all that has come while it was busy is done together."""
         while (first := self.arrived.get()) is not None:
-            if self.pending > self.arrived.qsize() + self.done.qsize() + 1:  # others are on their way
+            others = self.pending - self.done.qsize() - 1
+            if others > self.arrived.qsize() < self.unsettled // 2:  # more may come soon
                 time.sleep(GATHERING)
-            self.settle_some([first])
+            some = [first]
+            with contextlib.suppress(queue.Empty):
+                while (item := self.arrived.get_nowait()) is not None:
+                    some.append(item)
+                self.arrived.put(None)  # it was the end
+            self.settle_some(some)
 
     def settle_some(self, some: list[Any]) -> None:
-        """Settle these and what waits behind them."""
-        with contextlib.suppress(queue.Empty):
-            while len(some) <= self.unsettled:
-                item = self.arrived.get_nowait()
-                if item is None:  # the end, which settle_on waits for
-                    self.arrived.put(item)
-                    break
-                some.append(item)
-        if some and self.settle:
-            try:
-                self.land([[result] for result in self.settle(some)])
-            except BaseException as error:
-                self.land([[] for _ in some], error)
+        """Settle what has arrived."""
+        try:
+            self.land([[result] for result in self.settle(some)] if self.settle else [])
+        except BaseException as error:
+            self.land([[] for _ in some], error)
+        self.places.release(len(some))
 
     def land(self, results: list[list[R]], failure: BaseException | None = None) -> None:
         """Hand results to the main thread."""
@@ -4487,7 +4486,6 @@ class Copier:
         self.storage = storage
         self.home = Home(settings.output_dir)
         self.catalog = catalog
-        self.settling = threading.Lock()
         self.strange: set[str] = set()  # files of which it is not clear whose they are
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
@@ -4554,11 +4552,10 @@ class Copier:
         for item in arrived:
             places.setdefault(item.place, []).append(item)
         try:
-            with self.settling:  # else one would take the folders of another for durable
-                self.home.check()
-                self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
-                failed = list(itertools.chain.from_iterable(itertools.starmap(self.named, places.items())))
-                self.home.keep_folders(places)
+            self.home.check()
+            self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
+            failed = list(itertools.chain.from_iterable(itertools.starmap(self.named, places.items())))
+            self.home.keep_folders(places)
         except BaseException:
             for item in arrived:
                 self.came(item.row)
@@ -5156,9 +5153,8 @@ class Copying:
         self.landed = landed  # is told of each file
         self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
         self.progress = Progress(run.report, tally, self.copier.flying, self.copier.received)
-        unsettled = files_to_spare(run.settings)
-        self.crew = Crew(self.copier.copy, run.settings.threads, run.patience, self.copier.settle)
-        self.crew.unsettled = unsettled
+        spare = files_to_spare(run.settings)
+        self.crew = Crew(self.copier.copy, run.settings.threads, run.patience, self.copier.settle, spare)
         self.pinned: list[Row] = []
         self.check_at = 0.0  # when the credential is looked at again
 

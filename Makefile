@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-all fuzz bench lint grid image image-test clean need-lint need-fuzz
+.PHONY: help demo test test-all test-doors fuzz bench lint grid image image-test clean need-lint need-fuzz
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -31,6 +31,11 @@ test:  ## the tests, but for the long ones
 test-all:  ## all tests, with those of size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
+
+test-doors:  ## contract, faults, --sync and overnight at every version of dCache and StoRM; an hour
+	@tools/need $(TEST)
+	for doors in "dcache-9.2 storm-1.6" dcache-11.2 dcache-12.0; do GRID_PROFILE="$$doors" $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
+	  tests/test_storage.py tests/test_faults.py tests/test_sync.py tests/test_overnight.py || exit; done
 
 fuzz: build/fuzz/done  ## what comes from outside, mutated for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.fuzz -max_total_time=$(FUZZ_SECONDS)

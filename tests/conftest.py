@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from gridsync import with_setting
+from tests.client import Client
 from tests.grid import Grid
 
 SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
@@ -136,6 +137,28 @@ def signals_are_heard() -> None:
 def grid() -> Iterator[Grid]:
     with Grid() as grid:
         yield grid
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_locked_out(request: pytest.FixtureRequest) -> None:
+    """What others have done wrong at a door that counts it is not held against a test."""
+    if "grid" in request.fixturenames:
+        for door in request.getfixturevalue("grid").doors.values():
+            door.let_in_again()
+
+
+@pytest.fixture
+def at(grid: Grid) -> Iterator[Callable[..., Client]]:
+    """Alice at a new door of a profile, which is just as it says."""
+    clients: list[Client] = []
+
+    def make(profile: str = "dcache-10.2", proxy: str = "good") -> Client:
+        clients.append(Client(grid, profile, proxy, make))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.stop()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from gridsync import with_setting
 from tests.conftest import SCRIPT
 from tests.disk import Disk
 from tests.grid import Grid
-from tests.grid.door import Door
+from tests.grid.door import Door, kindly
 from tests.grid.pki import HOST_DN, P12_PASSWORD, PASSPHRASE
 from tests.grid.tree import BOTH, TAPE
 from tests.strangers import context_of, stranger
@@ -192,6 +192,11 @@ def hold(stage: Stage, kind: str) -> None:
     shutil.copy(stage.grid.pki.proxy(kind.replace(" ", "_")), stage.proxy)
 
 
+def refuse(stage: Stage, path: str) -> None:
+    """Have a folder that the door refuses, and does not just show empty."""
+    stage.door.switches.unreadable, stage.door.switches.unreadable_status = {path}, 403
+
+
 def block(stage: Stage, what: str) -> None:
     """Have a firewall that drops what goes to some ports: so does a port with a queue that is full."""
     deaf = stage.closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -254,7 +259,7 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"the tape robot brings (\d+) files": lambda stage, count: stage.grid.robot.go(int(count)),
     r"the tape robot works again": lambda stage: stage.grid.robot.go(),
     r"all is quiet at the tape": quiet,
-    r"the door refuses: (\S+)": lambda stage, path: setattr(stage.door.switches, "unreadable", {f"agata/{path}"}),
+    r"the door refuses: (\S+)": lambda stage, path: refuse(stage, f"agata/{path}"),
     r"the site has wrong checksums": lambda stage: stage.door.faults.add("*", "digest"),
     r"the site has mended it": lambda stage: stage.door.faults.clear(),
     # on the way
@@ -324,6 +329,7 @@ def on_stage(grid: Grid, folder: Path, kind: str = "dcache") -> Iterator[Stage]:
         quiet(stage)
         stage.door.faults.clear()
         stage.door.switches.unreadable = ()
+        stage.door.switches.unreadable_status = kindly(stage.door.profile).unreadable_status
         stage.door.switches.wellknown = "present"
         stage.closing.close()
         grid.tree.folder(LESSON)

@@ -21,15 +21,15 @@ import pytest
 
 import gridsync
 from tests.conftest import Result, User
-from tests.grid import Grid
-from tests.grid.door import PROFILES, Door, Switches
+from tests.grid import CHOSEN, Grid
+from tests.grid.door import Door, kindly
 from tests.grid.faults import Fault
 from tests.grid.tape import Robot
 from tests.grid.tree import TAPE
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reliability.md"
 WAYS = [f"{engine} {kind}" for engine in ("http", "gfal2") for kind in ("dCache", "StoRM")]
-PROFILE = {"dCache": "dcache-10.2", "StoRM": "storm-1.9"}
+PROFILE = {"dCache": CHOSEN["dcache"], "StoRM": CHOSEN["storm"]}
 SIZES = {"empty": 0, "small": 20_000, "medium": 1_000_003, "large": 5_000_011}
 TAPES = {f"tape/{number}": 300_000 + number for number in range(4)}
 LIMIT = 120  # seconds of a command line; none takes nearly as long, unless it hangs
@@ -49,7 +49,7 @@ class Campaign:
         for name, size in {**SIZES, **TAPES}.items():
             self.tree.add(self.place(name), size, tape=name in TAPES)
         self.robot = Robot(grid.tree, drives=4, seconds=0.05)
-        self.door = Door(grid.tree, grid.pki, self.robot, PROFILE[self.kind])
+        self.door = Door(grid.tree, grid.pki, self.robot, PROFILE[self.kind], kindly(PROFILE[self.kind]))
         self.forgets_pins = self.hides_checksums = False
         self.sockets: list[socket.socket] = []
         work.mkdir(parents=True)
@@ -91,8 +91,9 @@ class Campaign:
     def mend(self) -> None:
         """Let nothing go wrong any more."""
         self.door.faults.clear()
-        for name, value in vars(Switches(**PROFILES[PROFILE[self.kind]])).items():
+        for name, value in vars(kindly(PROFILE[self.kind])).items():
             setattr(self.door.switches, name, value)
+        self.door.let_in_again()
         self.robot.fail.clear()
         self.robot.go()
         self.door.restart()

@@ -51,7 +51,8 @@ def curl(grid: Grid, *words: str, proxy: str = "good") -> tuple[int, bytes, dict
 
 
 def tape(grid: Grid, method: str, call: str, document: object = None) -> tuple[int, str]:
-    words = ["-X", method, *(["-d", json.dumps(document)] if document is not None else [])]
+    words = ["-X", method, "-H", "Content-Type: application/json"]
+    words += ["-d", json.dumps(document)] if document is not None else []
     status, body, _ = curl(grid, *words, grid.door.tape_url + call)
     return status, body.decode()
 
@@ -148,16 +149,16 @@ def test_the_manuals_patterns_leave_its_nine_files(grid: Grid) -> None:
 # == Who may come in ====================================================================================
 
 
-@pytest.mark.parametrize("site", ["door", "xrootd"])
-@pytest.mark.parametrize(
-    ("proxy", "status"), [("good", 207), ("plain", 403), ("other_vo", 403), ("expired_attribute", 403), ("expired", 0)]
-)
-def test_doors_let_in_members_of_the_vo_only(grid: Grid, site: str, proxy: str, status: int) -> None:
+@pytest.mark.parametrize("site", ["door", "storm", "xrootd"])
+@pytest.mark.parametrize("proxy", ["good", "plain", "other_vo", "expired_attribute", "expired"])
+def test_doors_let_in_members_of_the_vo_only(grid: Grid, site: str, proxy: str) -> None:
     words = ("-X", "PROPFIND", "-H", "Depth: 0", "-d", PROPFIND, f"{getattr(grid, site).url}/agata/e680/")
-    assert curl(grid, *words, proxy=proxy)[0] == status
+    stranger = 401 if site == "door" else 403  # dCache knows nobody without a VO
+    assert curl(grid, *words, proxy=proxy)[0] == {"good": 207, "expired": 0}.get(proxy, stranger)
 
 
-def test_who_shows_no_certificate_is_told_in_the_doors_words(grid: Grid) -> None:
+def test_who_shows_no_certificate_is_told_in_the_doors_words(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid.door.switches, "anonymous_listing", True)
     url = f"{grid.door.url}/agata/host_adler32"
     run = subprocess.run(["curl", "-s", url, "--capath", grid.env["X509_CERT_DIR"]], env=grid.env, capture_output=True)
     assert run.stdout == b"You are not unauthorised for GET on path /agata/host_adler32\n"
@@ -171,7 +172,7 @@ def test_listing_has_the_doors_warts(grid: Grid) -> None:
     words = ("-X", "PROPFIND", "-d", PROPFIND)
     _, xml, headers = curl(grid, *words, "-H", "Depth: 1", f"{grid.door.url}/agata/odd")
     assert headers["transfer-encoding"] == "chunked"
-    assert f"<d:href>{grid.door.url}/agata/odd/</d:href>".encode() in xml
+    assert b"<d:href>/agata/odd/</d:href>" in xml
     assert b"/agata/odd/run%7E1%20%23a%3Ab%2Bc%26d.adf<" in xml
     assert re.search(rb"<ns[12]:FileLocality>ONLINE<", xml)
     assert re.search(rb"<ns[12]:Checksums>adler32=[0-9a-f]{8},md5=[A-Za-z0-9+/]{22}==<", xml)
@@ -278,7 +279,7 @@ def test_tape_service_refuses_as_dcache_does(held: Grid) -> None:
     assert tape(held, "POST", "/stage", {"files": []})[0] == 400
     assert tape(held, "POST", "/stage", {"files": [{**one, "diskLifetime": "7 days"}]})[0] == 400
     assert tape(held, "GET", "/stage/unknown")[0] == 404
-    assert tape(held, "POST", f"/stage/{request}/cancel", {"paths": ["/elsewhere"]}) == (400, "")
+    assert tape(held, "POST", f"/stage/{request}/cancel", {"paths": ["/elsewhere"]})[0] == 400
     assert tape(held, "POST", f"/stage/{request}/cancel", {"paths": []}) == (200, "")
     assert json.loads(tape(held, "GET", f"/stage/{request}")[1])["files"][0]["state"] == "CANCELLED"
     assert tape(held, "DELETE", f"/stage/{request}") == (200, "")

@@ -159,6 +159,7 @@ def test_a_local_file_in_the_way_is_named_and_overwritten_only_if_so_wished(mixe
 
 def test_a_forbidden_folder_is_named_and_the_others_come(mixed, folder, monkeypatch):
     monkeypatch.setattr(mixed.grid.storm.switches, "unreadable", {f"agata/{folder}/tape"})
+    monkeypatch.setattr(mixed.grid.storm.switches, "unreadable_status", 403)
     status, out, err = mixed("--sync --from CNAF")
     assert status == 1 and "Copied: 4, " in out and f"agata/{folder}/tape: the door refuses" in err
 

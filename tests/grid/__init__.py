@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.grid import agata, corner
-from tests.grid.door import Door
+from tests.grid.door import PROFILES, Door, kindly
 from tests.grid.pki import Pki
 from tests.grid.sshd import Sshd
 from tests.grid.tape import Robot
@@ -17,7 +17,12 @@ from tests.grid.tree import Tree
 from tests.grid.voms import Voms
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
-LAZY = {"voms", "sshd"}  # servers that most tests need not
+LAZY = {"voms", "sshd", "copier"}  # servers that most tests need not
+
+
+# Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
+USUAL = "dcache-10.2 storm-1.9"
+CHOSEN = {name.partition("-")[0]: name for name in f"{USUAL} {os.environ.get('GRID_PROFILE', '')}".split()}
 
 
 class Grid:
@@ -25,6 +30,8 @@ class Grid:
 
     def __init__(self, folder: Path | None = None, drives: int = 4, seconds: float = 0.05) -> None:
         """Tape has so many drives, each taking so many seconds for a file."""
+        if set(CHOSEN.values()) - PROFILES.keys():
+            raise ValueError(f"GRID_PROFILE names other doors than {', '.join(PROFILES)}")
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="grid-"))
         self.tree = Tree()
@@ -33,8 +40,7 @@ class Grid:
         self.pki = Pki(self.folder / "pki")
         self.robot = Robot(self.tree, drives, seconds)
         self.xrootd = XRootD(self.folder / "xrootd", self.pki)
-        self.door: Door
-        self.storm: Door  # over the same tree and robot
+        self.doors: dict[str, Door] = {}  # by profile, all over the same tree and robot
 
     def __enter__(self) -> Grid:
         mask = os.umask(0o022)  # XRootD may run as another user and reads the CA folder
@@ -53,10 +59,7 @@ class Grid:
     def _start(self) -> None:
         self.folder.chmod(0o755)
         self.pki.create()
-        self.door = Door(self.tree, self.pki, self.robot)
-        self.storm = Door(self.tree, self.pki, self.robot, "storm-1.9")
-        self.door.start()
-        self.storm.start()
+        self.door, self.storm = (self.at(CHOSEN[kind]) for kind in ("dcache", "storm"))
         self.xrootd.fill(self.tree)
         self.xrootd.start()
         self.env = {**self.pki.environment(), "X509_USER_PROXY": str(self.pki.proxy("good"))}
@@ -64,13 +67,20 @@ class Grid:
 
     def stop(self) -> None:
         """End all servers and remove the temporary folder."""
-        for door in {"door", "storm"} & self.__dict__.keys():
-            getattr(self, door).stop()
+        for door in self.doors.values():
+            door.stop()
         self.xrootd.stop()
         for server in LAZY & self.__dict__.keys():
             getattr(self, server).stop()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def at(self, profile: str) -> Door:
+        """The door of a profile, started when first asked for; it is kind to what gridsync.py can't take yet."""
+        if profile not in self.doors:
+            self.doors[profile] = Door(self.tree, self.pki, self.robot, profile, kindly(profile))
+            self.doors[profile].start()
+        return self.doors[profile]
 
     @cached_property
     def voms(self) -> Voms:
@@ -86,10 +96,20 @@ class Grid:
         sshd.start(self.tree, ("agata/e680_1to64", corner.AWKWARD), SPARSE_ABOVE)
         return sshd
 
+    @cached_property
+    def copier(self) -> XRootD:
+        """An XRootD with nothing in it that makes third-party copies, started when first asked for."""
+        copier = XRootD(self.folder / "copier", self.pki, copies=True)
+        copier.start()
+        copier.ready()
+        return copier
+
     @property
     def open_ports(self) -> tuple[int, ...]:
         """The ports that other machines can reach: those of servers that cannot be told to stay on loopback."""
-        return (*self.xrootd.ports, *([self.voms.port] if "voms" in self.__dict__ else []))
+        started = self.__dict__
+        copier = self.copier.ports if "copier" in started else ()
+        return (*self.xrootd.ports, *copier, *([self.voms.port] if "voms" in started else []))
 
     def conf(self, output: Path | str) -> str:
         """A Grid.conf for this grid: the simulated dCache is LYON, the StoRM is CNAF, XRootD is XROOTD."""

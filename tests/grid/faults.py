@@ -5,14 +5,15 @@
     door.faults.add("*", "reset", rate=0.01, seed=1)                     one request in a hundred, by dice
 
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
-kind is a status or one of these functions below, whose options it takes: repeat, reset, stall, interim, meanwhile;
-truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest, redirect;
-garbage, other_json, null_error. One that spoils a body happens only where there is a body, and so on. The first fault
-that fits takes the request, and the log names it.
+kind is a status or one of these functions below, whose options it takes: repeat, reset, stall, interim, meanwhile,
+moved; truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest,
+redirect; garbage, other_json, null_error. One that spoils a body happens only where there is a body, and so on. The
+first fault that fits takes the request, and the log names it.
 """
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import random
@@ -26,13 +27,14 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from tests.grid.web import PATIENCE, Pieces, Reply, Request, Stream, break_off, json_reply, left
+from tests.grid.words import MOVER_BUSY
 
 Answer = Callable[[Request], Reply]
 Fits = Callable[[Request, Reply], bool]
 TICK = 0.02  # seconds between two drops of a drip
 CHECKSUM = re.compile(rb"(Checksums?>)(adler32=|)[^<\s]+")  # in a listing
 TEXTS = {
-    500: "Internal problem: Server is busy (internal timeout)\n",
+    500: f"{MOVER_BUSY[500]}\n",
     503: "Service Unavailable\n",
     507: "Insufficient storage: SER_DISK_FULL\n",
 }
@@ -153,10 +155,10 @@ class Faults:
 
 
 @kind(None)
-def status(hit: Hit, code: int, retry_after: int | None = None, text: str | None = None) -> Reply:
+def status(hit: Hit, code: int, retry_after: int | None = None, text: str | None = None, reason: str = "") -> Reply:
     """This status, and the request is not carried out."""
     body = TEXTS.get(code, "") if text is None else text
-    return Reply(code, body.encode(), {} if retry_after is None else {"Retry-After": str(retry_after)})
+    return Reply(code, body.encode(), {} if retry_after is None else {"Retry-After": str(retry_after)}, reason)
 
 
 @kind(None)
@@ -195,23 +197,30 @@ def meanwhile(hit: Hit, happens: Callable[[], object]) -> Reply:
     return hit.answer(hit.request)
 
 
+@kind(None)
+def moved(hit: Hit, code: int = 307, to: str = "itself") -> Reply:
+    """Whatever was asked is to be asked again, of the same server or of another."""
+    where = hit.request.origin if to == "itself" else hit.places.get(to, to)
+    return Reply(code, headers={"Location": where + hit.request.target})
+
+
 # == While the body is sent =============================================================================
 
 
 def has_body(request: Request, reply: Reply) -> bool:
     length = reply.body.length if isinstance(reply.body, Stream) else len(reply.body)
-    return request.method != "HEAD" and length > 0
+    return request.method != "HEAD" and length != 0
 
 
 def is_file(request: Request, reply: Reply) -> bool:
-    return request.method == "GET" and isinstance(reply.body, Stream) and reply.body.length > 0
+    return request.method == "GET" and isinstance(reply.body, Stream) and bool(reply.body.length)
 
 
 def broken_at(hit: Hit, at: int | None, change: Callable[[Pieces], Pieces]) -> Reply:
     """The body with its bytes changed from a place on, by default the middle."""
 
     def delivery(body: Stream) -> Pieces:
-        before = body.length // 2 if at is None else at
+        before = (body.length or 0) // 2 if at is None else at
         pieces = iter(body.pieces)
         for piece in pieces:
             if len(piece) > before:
@@ -296,15 +305,16 @@ def empty_206(hit: Hit) -> Reply:
 
 
 def has_digest(request: Request, reply: Reply) -> bool:
-    return "Digest" in reply.headers or (reply.status == 207 and bool(CHECKSUM.search(bytes(reply.body))))
+    is_said = bool({"Digest", "Repr-Digest"} & reply.headers.keys())
+    return is_said or (reply.status == 207 and bool(CHECKSUM.search(bytes(reply.body))))
 
 
 @kind(has_digest)
 def digest(hit: Hit, value: str = "0badc0de") -> Reply:
     """Another checksum in the header or the listing; an empty one: none at all."""
-    headers = {name: text for name, text in hit.reply.headers.items() if name != "Digest"}
-    if value and "Digest" in hit.reply.headers:
-        headers["Digest"] = f"adler32={value}"
+    said = {"Digest": f"adler32={value}"}
+    said["Repr-Digest"] = f"adler=:{base64.b64encode(bytes.fromhex(value)).decode()}:"
+    headers = {name: said.get(name, text) for name, text in hit.reply.headers.items() if value or name not in said}
     body = hit.reply.body
     if isinstance(body, bytes):
         body = CHECKSUM.sub(rb"\g<1>\g<2>" + value.encode() if value else rb"\g<1>", body)

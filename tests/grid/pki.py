@@ -85,6 +85,7 @@ PROXIES = {
     "expired_attribute": ["-hours", "72", "-vomslife", "1", "-pastac", "5:00", "-voms", VO],
     "other_vo": ["-hours", "72", "-vomslife", "72", "-voms", "other.vo"],
     "forged": ["-hours", "72", "-vomslife", "72", "-voms", VO],  # Bob's, signed by a host that may not sign for the VO
+    "new_format": ["-hours", "72", "-vomslife", "72", "-newformat", "-voms", VO],  # Java takes it for another's
     "plain": [],
 }
 
@@ -217,7 +218,7 @@ class Pki:
         tool = ["voms-proxy-init2", "-valid", "72:00"]
         if options:
             vo, (host_certificate, host_key) = options[-1], self.host(host)
-            tool = ["voms-proxy-fake", "-newformat", *options, "-fqan", f"/{vo}/Role=NULL/Capability=NULL"]
+            tool = ["voms-proxy-fake", *options, "-fqan", f"/{vo}/Role=NULL/Capability=NULL"]
             tool += ["-hostcert", str(host_certificate), "-hostkey", str(host_key), "-uri", "localhost:15000"]
         tool += ["-q", "-rfc", "-bits", "2048", "-cert", f"{user}.pem", "-key", f"{user}.key"]
         command = [*tool, "-certdir", str(self.certificates), "-out", str(path)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 import threading
 import time
 import uuid
@@ -15,17 +14,23 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from tests.grid.guests import Guest, Guests, seconds
 from tests.grid.tree import BOTH, DISK, TAPE, File, Folder, Tree
 from tests.grid.web import Reply, Request, json_reply
+from tests.grid.words import login_failed
 
 if TYPE_CHECKING:
-    from tests.grid.door import Guest, Guests, Switches
+    from tests.grid.door import Switches
 
 WELL_KNOWN = "/.well-known/wlcg-tape-rest-api"
 WORDS = {DISK: "DISK", TAPE: "TAPE", BOTH: "DISK_AND_TAPE"}  # for what the door calls FileLocality
-NO_SUCH_FILE = "CacheException(rc=10001;msg=No such file or directory /{})"
-NOT_REGULAR = "CacheException(rc=666;msg=Not a regular file.)"
-NOT_ON_TAPE = "CacheException(rc=666;msg=File not on tape.)"
+NO_SUCH_FILE = "No such file or directory /{}"
+WRAPPED = "CacheException(rc=10001;msg={})"  # how a staging request says it, of what fails at once
+NOT_REGULAR = "Not a regular file."
+NOT_ON_TAPE = "File not on tape."
+NOT_ALLOWED = "File not online. Staging not allowed."
+JETTY_PAGE = b"<html><head><title>Error 400 Bad Request</title></head><body><h2>HTTP ERROR 400</h2></body></html>\n"
+NOT_FOUND = Reply(404, b"404 Not Found\r\n", {"Content-Type": "text/plain"})  # storm-tape's
 
 
 class Restore:
@@ -52,7 +57,9 @@ class Robot:
     """Drives that restore files in the order asked; a test can hold it and let files through one by one.
 
     `fail[path] = message` makes a restore fail, a path in `stuck` starts and never ends (both without a slash in
-    front); `evict` sends a file back to tape as soon as its last pin is gone, while dCache waits for need of room.
+    front); `again` is after how many seconds one that failed is tried again, without end and without a word, as dCache
+    does (30) unless the failure has disabled the pool: `disable(message)`, and all that wait for it fail. `evict` sends
+    a file back to tape as soon as its last pin is gone, while dCache waits for need of room.
     """
 
     def __init__(self, tree: Tree, drives: int, seconds: float) -> None:
@@ -62,6 +69,8 @@ class Robot:
         self.fail: dict[str, str] = {}
         self.stuck: set[str] = set()
         self.evict = False
+        self.again = math.inf
+        self._later: list[tuple[float, Restore]] = []  # when each is tried again
         self._passes = math.inf  # files that may still come off the drives
         self._asked: dict[str, Restore] = {}
         self._waiting: deque[Restore] = deque()
@@ -92,13 +101,22 @@ class Robot:
             self._passes += files
             self._wake.notify()
 
+    def disable(self, message: str) -> None:
+        """Let everything fail that is under way."""
+        with self._wake:
+            for restore in self._asked.values():
+                restore.finish(message)
+            for queue in (self._asked, self._waiting, self._mounted, self._later):
+                queue.clear()
+
     def restore(self, path: str) -> Restore:
         """Ask for a file; whoever asks for it meanwhile shares the same restore."""
         path = path.strip("/")
         with self._wake:
             node = self.tree.find(path)
             if not isinstance(node, File):
-                return Restore(path).finish(NOT_REGULAR if isinstance(node, Folder) else NO_SUCH_FILE.format(path))
+                gone = WRAPPED.format(NO_SUCH_FILE.format(path))
+                return Restore(path).finish(NOT_REGULAR if isinstance(node, Folder) else gone)
             if node.locality != TAPE:
                 return Restore(path).finish(None if node.locality == BOTH else NOT_ON_TAPE)
             if path not in self._asked:
@@ -110,33 +128,40 @@ class Robot:
     def _run(self) -> None:
         with self._wake:
             while not self._stopped:
+                now = time.time()
+                self._waiting.extend(restore for when, restore in self._later if when <= now)
+                self._later = [(when, restore) for when, restore in self._later if when > now]
                 self._mount()
                 pause = self._pause()
                 if pause is None or pause > 0:
                     self._wake.wait(pause)
-                else:
+                elif self._mounted and self._passes >= 1:
                     self._finish(self._mounted.popleft())
 
     def _mount(self) -> None:
         while self._waiting and len(self._mounted) < self.drives:
             restore = self._waiting.popleft()
-            restore.started = time.time()
+            restore.started = restore.started or time.time()
             if restore.path in self.stuck:
                 del self._asked[restore.path]  # lost without an error, as happens; the next request begins anew
             else:
                 self._mounted.append(restore)
 
     def _pause(self) -> float | None:
-        """Seconds until the next file is read; None while there is nothing to do."""
-        if not self._mounted or self._passes < 1:
-            return None
-        return (self._mounted[0].started or 0) + self.seconds - time.time()
+        """Seconds until the next file is read or tried again; None while there is nothing to do."""
+        ends = [when for when, _ in self._later]
+        if self._mounted and self._passes >= 1:
+            ends.append((self._mounted[0].started or 0) + self.seconds)
+        return min(ends) - time.time() if ends else None
 
     def _finish(self, restore: Restore) -> None:
         self._passes -= 1
+        error = self.fail.get(restore.path)
+        if error and self.again < math.inf:
+            self._later.append((time.time() + self.again, restore))
+            return
         del self._asked[restore.path]
         node = self.tree.find(restore.path)
-        error = self.fail.get(restore.path)
         if isinstance(node, File) and not error:
             node.locality = BOTH
         restore.finish(error)
@@ -146,10 +171,11 @@ class Robot:
 class Target:
     """One file of a staging request, and its pin once it is on disk."""
 
-    path: str  # as the client wrote it
+    path: str  # as the service shows it
     restore: Restore
     lifetime: float
     cancelled: float | None = None
+    whole: bool = False  # was all of the request cancelled?
     released: bool = False
 
     @property
@@ -194,21 +220,29 @@ class Staging:
         self.requests: dict[str, StageRequest] = {}
         self._targets: dict[str, dict[str, Target]] = {}  # path -> request id -> target; outlives the request
 
-    def stage(self, owner: str, files: Iterable[tuple[str, str, float]]) -> str:
-        """Ask the robot for files: path as the client writes it, path in the tree, pin lifetime; the request's id."""
-        targets = {place.strip("/"): Target(path, self.robot.restore(place), life) for path, place, life in files}
+    def stage(self, owner: str, files: Iterable[tuple[str, str, float]], refused: str = "") -> str:
+        """Ask the robot for files: path as the service shows it, path in the tree, pin lifetime; the request's id.
+
+        Refused is why none that is on tape may come.
+        """
+        targets: dict[str, Target] = {}
+        for path, place, life in files:
+            node = self.robot.tree.find(place)
+            on_tape = isinstance(node, File) and node.locality == TAPE
+            restore = Restore(place).finish(refused) if refused and on_tape else self.robot.restore(place)
+            targets.setdefault(place.strip("/"), Target(path, restore, life))
         request = StageRequest(str(uuid.uuid4()), owner, targets)
         self.requests[request.id] = request
         for path, target in targets.items():
             self._targets.setdefault(path, {})[request.id] = target
         return request.id
 
-    def cancel(self, request: StageRequest, paths: Iterable[str]) -> None:
+    def cancel(self, request: StageRequest, paths: Iterable[str], whole: bool = True) -> None:
         """Give up what is not done yet; the restore itself goes on, as at a real tape library."""
         for path in paths:
             target = request.targets[path.strip("/")]
             if not target.ended:
-                target.cancelled = time.time()
+                target.cancelled, target.whole = time.time(), whole
 
     def release(self, request_id: str, paths: Iterable[str]) -> None:
         """Take off the pins of one request; what has none is passed over silently."""
@@ -261,18 +295,29 @@ class TapeService:
         if request.path == WELL_KNOWN:
             return self.well_known()
         call, arguments = self._route(request)
+        if request.target.endswith("/") and self.switches.tape_slash == 404:
+            return NOT_FOUND
         if not call:
-            return self._problem(404, "Not Found")
-        guest, objection = self.guests.standing(request, "storage.stage" if call == self._stage else "storage.read")
-        if objection == "forbidden":
-            return self._problem(403, "Forbidden")
-        if objection:
-            return self._problem(401, "Unauthorized", {"WWW-Authenticate": 'Basic realm="AGATA test grid"'})
+            return NOT_FOUND if self.switches.words == "storm" else self._problem(404, "Not Found")
+        guest, refusal = self._let_in(request, "storage.stage" if call == self._stage else "storage.list")
+        if refusal:
+            return refusal
+        if self.switches.words == "dcache" and request.method == "POST" and not _is_json(request):
+            return self._problem(415, "Unsupported Media Type")
         self.staging.sweep()
         try:
             return call(request, guest, *arguments)
         except BadRequest as error:
             return self._problem(error.status, str(error))
+
+    def _let_in(self, request: Request, scope: str) -> tuple[Guest, Reply | None]:
+        """Who asks, and why not."""
+        guest, objection = self.guests.standing(request, scope)
+        if not self.switches.tape_asks_who:
+            return Guest("", math.inf), None
+        if objection and objection != "forbidden":
+            return guest, login_failed()
+        return guest, self._problem(403, "Forbidden") if objection else None
 
     def well_known(self) -> Reply:
         """Where this service is, as doors tell without asking who wants to know."""
@@ -307,34 +352,50 @@ class TapeService:
         if not files:
             raise BadRequest(400, "request contains no files.")
         self._within_limits(guest, files)
-        rows = [(file["path"], self._place(file["path"]), life) for file, life in self._lifetimes(files)]
-        name = self.staging.stage(guest.dn, rows)
-        return json_reply(201, {"requestId": name}, {"location": f"{self.url}/stage/{name}"})
+        rows = [(_normal(path), self._place(_normal(path)), life) for path, life in self._lifetimes(files)]
+        name = self.staging.stage(guest.dn, rows, "" if self.switches.may_stage else NOT_ALLOWED)
+        return self._document_reply(201, {"requestId": name}, {"location": f"{self.url}/stage/{name}"})
 
-    def _lifetimes(self, files: list[dict[str, str]]) -> Iterable[tuple[dict[str, str], float]]:
+    def _lifetimes(self, files: list[dict[str, str]]) -> Iterable[tuple[str, float]]:
+        """Each path as it was written, and its pin's lifetime; dCache loses that of a path that it has to tidy."""
         for i, file in enumerate(files):
-            if not file.get("path"):
+            path = file.get("path")
+            if not path:
                 raise BadRequest(400, f"file object {i} has no path.")
+            life = self.switches.pin_lifetime
             if "diskLifetime" in file and not self.switches.lifetime_ignored:
-                yield file, _seconds(file["diskLifetime"])
-            else:
-                yield file, self.switches.pin_lifetime
+                try:
+                    asked = seconds(file["diskLifetime"])
+                except ValueError as error:
+                    raise BadRequest(400, str(error)) from error
+                life = asked if path == _normal(path) else life
+            yield path, life
 
     def _show(self, request: Request, guest: Guest, name: str) -> Reply:
         stage = self._own(guest, name)
         times = {"createdAt": stage.created, "startedAt": stage.created, "completedAt": stage.completed}
-        files = [self._target(target) for target in stage.targets.values()]
+        files = [self._target(stage, target) for target in stage.targets.values()]
         if self.switches.state_at_poll:
             files.sort(key=lambda file: file["state"])
-        return json_reply(200, {"id": name, **self._times(times), "files": files})
+        return self._document_reply(200, {"id": name, **self._times(times), "files": files})
 
-    def _target(self, target: Target) -> dict[str, Any]:
+    def _document_reply(self, status: int, document: Any, headers: dict[str, str] | None = None) -> Reply:
+        """dCache's documents are for people, too."""
+        if self.switches.words == "storm":
+            return json_reply(status, document, headers)
+        text = json.dumps(document, indent=2, separators=(",", " : "))
+        return Reply(status, text.encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _target(self, stage: StageRequest, target: Target) -> dict[str, Any]:
         """One file of a staging request."""
         shown: dict[str, Any] = {"path": target.path, "state": self._state(target)}
         if not self.switches.tape_error_text:
             return shown
-        shown.update(self._times({"startedAt": target.restore.started, "finishedAt": target.ended}))
-        error = target.restore.error
+        started = stage.created + 0.001 if self.switches.started_at_once else target.restore.started
+        shown.update(self._times({"startedAt": started, "finishedAt": target.ended}))
+        error = target.restore.error if target.restore.finished and not target.cancelled else None
+        if target.cancelled and not target.whole:
+            error = "null::1183: CANCELLED"
         if error and not (self.switches.skipped_is_failed and error == NOT_ON_TAPE):
             shown["error"] = error
         return shown
@@ -343,7 +404,7 @@ class TapeService:
         """StoRM looks at the file itself each time: is it there, or still a stub and no longer on its way?"""
         node = self.tree.find(target.restore.path)
         if not self.switches.state_at_poll or target.cancelled or not isinstance(node, File):
-            return target.state
+            return "STARTED" if self.switches.started_at_once and target.state == "SUBMITTED" else target.state
         if node.locality in (DISK, BOTH):
             return "COMPLETED"
         return "FAILED" if target.restore.finished else target.state
@@ -364,7 +425,7 @@ class TapeService:
         refusal = self._foreign(stage, paths)
         if refusal:
             return refusal
-        self.staging.cancel(stage, places)
+        self.staging.cancel(stage, places, not paths)
         return Reply(200)
 
     def _delete(self, request: Request, guest: Guest, name: str) -> Reply:
@@ -395,19 +456,25 @@ class TapeService:
         if self.switches.archiveinfo_order == "shuffled":
             paths = list(set(paths))
             random.shuffle(paths)
-        return json_reply(200, [{"path": path, **self._locality(path)} for path in paths])
+        rows = [{"path": path, **self._locality(path, guest)} for path in paths]
+        return self._document_reply(200, rows)
 
-    def _locality(self, path: str) -> dict[str, str]:
-        node = self.tree.find(self._place(path))
+    def _locality(self, path: str, guest: Guest) -> dict[str, str]:
+        place = self._place(path)
+        node = self.tree.find(place)
         storm = self.switches.words == "storm"
         if node is None:
-            text = "No such file or directory"
-            return {"error": text if storm else NO_SUCH_FILE.format(self._place(path).strip("/"))}
+            return {"error": "No such file or directory" if storm else NO_SUCH_FILE.format(place.strip("/"))}
+        is_read = place.strip("/") not in self.switches.unreadable and guest.may("storage.read", place)
+        if self.switches.archiveinfo_reads and not storm and not is_read:
+            return {"error": f"Access denied: {path}"}
         if isinstance(node, Folder):
             return {"error": "Is a directory"} if storm else {"locality": "NONE"}
         if node.size == 0 and self.switches.empty_file_is_none:
             return {"locality": "NONE"}
         word = "UNAVAILABLE" if storm and node.locality == "LOST" else node.locality
+        if node.size == 0 and word == TAPE:  # nothing has to be brought
+            word = BOTH
         return {"locality": WORDS.get(word, word)}
 
     def _place(self, path: str) -> str:
@@ -418,7 +485,7 @@ class TapeService:
     def _own(self, guest: Guest, name: str) -> StageRequest:
         stage = self.staging.requests.get(name)
         if stage is None or time.time() > stage.created + self.switches.request_retention:
-            raise BadRequest(404, "Not Found" if self.switches.words == "dcache" else "Stage not found")
+            raise BadRequest(404, f"request {name} not found" if self.switches.words == "dcache" else "Stage not found")
         if stage.owner != guest.dn:
             raise BadRequest(403, "Forbidden")
         return stage
@@ -428,10 +495,10 @@ class TapeService:
         foreign = [path for path in paths if self._place(path).strip("/") not in stage.targets]
         if not foreign:
             return None
-        detail = f"{foreign[0]} is not part of the request"
+        said = {"title": "File missing from stage request", "detail": "HTTP 400 Bad Request"}
         if self.switches.cancel_foreign == "headers":
-            return Reply(400, headers={"title": "Bad Request", "detail": detail})
-        return self._problem(400, "File missing from stage request")
+            return Reply(400, JETTY_PAGE, {**said, "Content-Type": "text/html;charset=iso-8859-1"})
+        return self._problem(400, said["title"])
 
     def _within_limits(self, guest: Guest, files: list[Any]) -> None:
         if len(files) > self.switches.stage_limit:
@@ -446,13 +513,16 @@ class TapeService:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise BadRequest(400, "Bad Request" if self.switches.words == "dcache" else "Invalid JSON")
+            text = request.body.decode("utf-8", "replace")
+            said = "A JSONObject text must begin with '{' at 1 [character 2 line 1]"
+            bad = f"badly formed json object '{text}': org.json.JSONException: {said}"
+            raise BadRequest(400, bad if self.switches.words == "dcache" else "Invalid JSON")
         return document
 
     def _paths(self, request: Request) -> list[str]:
         paths = self._document(request).get("paths")
         if paths is None:
-            raise BadRequest(400, "request contains no paths.")
+            raise BadRequest(400, "request had no paths.")
         return list(paths)
 
     def _problem(self, status: int, detail: str, headers: dict[str, str] | None = None) -> Reply:
@@ -464,10 +534,10 @@ class TapeService:
         return json_reply(status, document, headers)
 
 
-def _seconds(duration: str) -> float:
-    """An ISO 8601 duration such as P7D or PT12H."""
-    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", duration)
-    if not match or duration.endswith(("P", "T")):
-        raise BadRequest(400, f"Text '{duration}' cannot be parsed to a Duration")
-    days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+def _normal(path: str) -> str:
+    """A path without what is not needed in it."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("application/json")

@@ -56,7 +56,6 @@ CONFIG = """\
 --passfile={folder}/password
 --logfile={folder}/log
 --loglevel=5
---newformat
 --x509_cert_dir={certificates}
 --x509_user_cert={folder}/host.pem
 --x509_user_key={folder}/host.key

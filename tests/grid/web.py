@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import math
@@ -25,7 +26,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 PATIENCE = 300  # seconds for anything that a client or a fault may draw out
 LINE = 65536
 MAX_HEADERS = 100
-MAX_BODY = 64 << 20
+MAX_BODY = 64 << 20  # of what stands in memory at once; uploads may be longer
 SMALL = 64 * 1024  # up to here headers and body go out in one write
 CHUNK = 32 * 1024  # of a chunked body
 PACES = 50  # writes a second to a connection of limited bandwidth
@@ -33,6 +34,7 @@ BOUNDARY = "__AAAAAAAAAAAAAAAA__"
 
 Connection = Union[ssl.SSLSocket, socket.socket]
 Pieces = Iterable[Union[bytes, memoryview]]
+Spans = list[tuple[int, int]]
 
 
 class Wire(Protocol):
@@ -93,6 +95,10 @@ class Log:
         return max(accumulate((turn for _, turn in turns), initial=0))
 
 
+class Cut(ConnectionError):
+    """A client has left in the middle of its body."""
+
+
 @dataclass
 class Request:
     method: str
@@ -103,6 +109,7 @@ class Request:
     connection: Connection
     record: Record
     stream: BufferedIOBase
+    is_read: bool = False  # has anybody asked for the body?
 
     @property
     def origin(self) -> str:
@@ -115,17 +122,38 @@ class Request:
 
     @cached_property
     def body(self) -> bytes:
-        """All of it; a client that waits with it is told to go on when somebody first looks at it."""
+        """All of it."""
+        return b"".join(self.pieces(MAX_BODY))
+
+    def pieces(self, limit: float = math.inf) -> Iterator[bytes]:
+        """The body as it comes; a client that waits with it is told to go on when somebody first looks at it."""
+        self.is_read = True
         if self.expects:
             self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return self.stream.read(min(int(self.headers.get("content-length", 0)), MAX_BODY))
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            yield from self._next(int(min(int(self.headers.get("content-length", 0)), limit)))
+            return
+        while size := int(self.stream.readline(LINE).partition(b";")[0] or b"0", 16):
+            yield from self._next(size)
+            self.stream.readline(LINE)
+        while self.stream.readline(LINE).strip():  # trailers
+            pass
+
+    def _next(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self.stream.read1(min(size, LINE))
+            if not piece:
+                raise Cut("the body ends early")
+            size -= len(piece)
+            yield piece
 
 
 @dataclass
 class Stream:
-    """A body that is produced while it is sent; it may end before its length, as a fault."""
+    """A body that is produced while it is sent; it may end before its length, as a fault. None: nobody knows it yet,
+    which needs a chunked reply."""
 
-    length: int
+    length: int | None
     pieces: Pieces
 
 
@@ -136,6 +164,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     chunked: bool = False
+    dated: bool = True
     delivery: Callable[[Stream], Pieces] | None = None  # a fault between the body and the line
 
 
@@ -228,11 +257,13 @@ class Server:
             return False
         connection.settimeout(PATIENCE)
         self._log.add(request.record)
-        if not request.expects:
-            _ = request.body  # else it would be taken for the next request
         time.sleep(self._wire.latency)
         reply = self._answer(request)
-        last = request.headers.get("connection", "").lower() == "close" or "body" not in vars(request)
+        is_left = request.expects and not request.is_read  # the body, with the client
+        if not request.is_read and not is_left:
+            collections.deque(request.pieces(), maxlen=0)  # else it would be taken for the next request
+        last = request.headers.get("connection", "").lower() == "close" or is_left
+        connection.settimeout(min(PATIENCE, self._wire.idle_close))  # who stops reading is silent, too
         return self._send(request, reply, last) and not last
 
     def _read(self, connection: Connection, stream: BufferedIOBase) -> Request | None:
@@ -261,15 +292,16 @@ class Server:
         if request.method == "HEAD":
             send(head)
             return True
-        if body.length <= SMALL and not reply.delivery and not self._wire.bandwidth:
-            record.sent = body.length
-            send(head + b"".join(body.pieces))
-            return True
+        if body.length is not None and body.length <= SMALL and not reply.delivery and not self._wire.bandwidth:
+            data = b"".join(body.pieces)
+            record.sent = len(data)
+            send(head + data)
+            return record.sent == body.length
         send(head)
         for piece in self._paced(reply.delivery(body) if reply.delivery else body.pieces):
             record.sent += len(piece)
             send(piece)
-        return record.sent == body.length
+        return body.length in (None, record.sent)
 
     def _paced(self, pieces: Pieces) -> Pieces:
         """The pieces no faster than the bandwidth, which may be turned meanwhile."""
@@ -283,9 +315,10 @@ class Server:
             if at < len(piece):
                 yield piece[at:]
 
-    def _head(self, reply: Reply, length: int, last: bool) -> bytes:
+    def _head(self, reply: Reply, length: int | None, last: bool) -> bytes:
         lines = [f"HTTP/1.1 {reply.status} {reply.reason or HTTPStatus(reply.status).phrase}"]
-        lines.append(f"Date: {formatdate(usegmt=True)}")
+        if reply.dated:
+            lines.append(f"Date: {formatdate(usegmt=True)}")
         if self._wire.server:
             lines.append(f"Server: {self._wire.server}")
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
@@ -303,7 +336,7 @@ def _split(target: bytes) -> tuple[bytes, dict[str, str]]:
 
 def _stream(reply: Reply) -> Stream:
     if isinstance(reply.body, Stream):
-        return reply.body
+        return Stream(None, _framed(reply.body.pieces)) if reply.chunked else reply.body
     pieces = list(_chunks(reply.body)) if reply.chunked else [reply.body]
     return Stream(sum(map(len, pieces)), pieces)
 
@@ -312,6 +345,13 @@ def _chunks(body: bytes) -> Iterator[bytes]:
     for at in range(0, len(body), CHUNK):
         chunk = body[at : at + CHUNK]
         yield b"%x\r\n%s\r\n" % (len(chunk), chunk)
+    yield b"0\r\n\r\n"
+
+
+def _framed(pieces: Pieces) -> Iterator[bytes]:
+    """Chunks as they become known, each sent on its own."""
+    for piece in pieces:
+        yield b"%x\r\n%s\r\n" % (len(piece), bytes(piece))
     yield b"0\r\n\r\n"
 
 
@@ -357,15 +397,10 @@ def json_reply(status: int, document: Any, headers: dict[str, str] | None = None
     return Reply(status, json.dumps(document).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
-def ranged(wish: str | None, size: int, content: Callable[[int, int], Pieces], headers: dict[str, str]) -> Reply:
-    """The bytes [start, stop) that a Range header wishes for, or all; what is wrong with it is said in the reason."""
-    if wish is None:
-        return Reply(200, Stream(size, content(0, size)), headers)
-    spans = _spans(wish, size)
+def ranged(spans: Spans | None, size: int, content: Callable[[int, int], Pieces], headers: dict[str, str]) -> Reply:
+    """The bytes of some ranges, of which there is one at least, or all."""
     if spans is None:
-        return Reply(400, reason=f"Bad range: {wish}")
-    if not spans:
-        return Reply(416, headers={"Content-Range": f"bytes */{size}"}, reason="None of the ranges can be satisfied")
+        return Reply(200, Stream(size, content(0, size)), headers)
     marks = [f"bytes {start}-{stop - 1}/{size}" for start, stop in spans]
     if len(spans) == 1:
         start, stop = spans[0]
@@ -378,7 +413,7 @@ def ranged(wish: str | None, size: int, content: Callable[[int, int], Pieces], h
     return Reply(206, Stream(length, pieces), {**headers, **kind})
 
 
-def _spans(wish: str, size: int) -> list[tuple[int, int]] | None:
+def spans_of(wish: str, size: int) -> Spans | None:
     """The ranges [start, stop) of a Range header that lie in the file; None if it cannot be understood."""
     unit, _, sets = wish.partition("=")
     spans = []
@@ -391,8 +426,6 @@ def _spans(wish: str, size: int) -> list[tuple[int, int]] | None:
             start, stop = max(size - int(last), 0), size
         else:
             start, stop = int(first), min(int(last) + 1, size) if last else size
-        if last and first and int(last) < int(first):
-            return None
         if start < stop:
             spans.append((start, stop))
     return spans

@@ -1,7 +1,12 @@
-"""A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk."""
+"""A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk.
+
+One that copies has a folder to write in, makes third-party copies, and gives macaroons out.
+"""
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -11,6 +16,7 @@ from tests.grid.pki import VO, Pki
 from tests.grid.tree import Tree
 
 EXPORT = "agata"
+SCRATCH = "scratch"  # where members may write
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
 ATTEMPTS = 3  # a free port may be taken before XRootD binds it
 
@@ -33,13 +39,23 @@ sec.protocol gsi -certdir:{certificates} -cert:{folder}/host.pem -key:{folder}/h
 ofs.authorize 1
 acc.authdb {folder}/authdb
 """
+COPIES = """\
+all.export /{scratch}
+all.sitename AGATA-TEST
+http.exthandler xrdtpc libXrdHttpTPC.so
+http.exthandler xrdmacaroons libXrdMacaroons.so
+http.header2cgi Authorization authz
+macaroons.secretkey {folder}/macaroons
+ofs.authlib libXrdMacaroons.so
+"""
 GSI = "-gmapopt:10 -vomsat:1 -vomsfun:libXrdVoms.so -vomsfunparms:certfmt=raw -crl:1"
 
 
 class XRootD:
     """One xrootd process; it listens on every address of the machine, `ports` says where."""
 
-    def __init__(self, folder: Path, pki: Pki) -> None:
+    def __init__(self, folder: Path, pki: Pki, copies: bool = False) -> None:
+        self.copies = copies
         self.folder = folder
         self.pki = pki
         self.ports: tuple[int, int] = (0, 0)  # https, root
@@ -49,6 +65,11 @@ class XRootD:
     @property
     def url(self) -> str:
         return f"https://localhost:{self.ports[0]}"
+
+    @property
+    def scratch(self) -> str:
+        """Where members may write."""
+        return f"{self.url}/{SCRATCH}"
 
     @property
     def root_url(self) -> str:
@@ -64,11 +85,14 @@ class XRootD:
 
     def start(self) -> None:
         """Start the process; `ready` waits for it."""
-        for name in ("admin", "run"):
-            (self.folder / name).mkdir()
+        for name in ("admin", "run", *([f"data/{SCRATCH}"] if self.copies else [])):
+            (self.folder / name).mkdir(parents=True)
         for name in ("host.pem", "host.key"):
             shutil.copy(self.pki.folder / name, self.folder)
-        (self.folder / "authdb").write_text(f"o {VO} /{EXPORT} rl\n")
+        (self.folder / "authdb").write_text(f"o {VO} /{EXPORT} rl /{SCRATCH} a\n")
+        secret = self.folder / "macaroons"
+        secret.write_bytes(base64.encodebytes(os.urandom(64)))
+        secret.chmod(0o600)
         self._spawn()
 
     def ready(self) -> None:
@@ -87,7 +111,9 @@ class XRootD:
         self.ports = free_ports()
         http_port, root_port = self.ports
         values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
-        (self.folder / "xrootd.cfg").write_text(CONFIG.format(folder=self.folder, export=EXPORT, **values))
+        text = CONFIG + (COPIES if self.copies else "")
+        values.update(folder=self.folder, export=EXPORT, scratch=SCRATCH)
+        (self.folder / "xrootd.cfg").write_text(text.format(**values))
         self._server.start()
 
 

@@ -88,6 +88,7 @@ SPOILT: list[tuple[Any, dict[str, Any], Callable[[Client], Any], Any]] = [
     ("reset_in_body", {}, lambda u: seen(short(u)), "cut"),
     ("stall", {}, lambda u: seen(short(u)), "silence"),
     ("stall", {"seconds": 0.1}, lambda u: (seen(short(u)), lasts(u, 0.1)), (200, True)),
+    ("repeat", {}, lambda u: u.get(Authorization="Bearer x").body, b"Bearer x"),
     ("interim", {}, lambda u: seen(lambda: interim(u)), "interim"),
     ("stall_in_body", {"at": 5000}, lambda u: seen(short(u)), "silence"),
     ("stall_in_body", {"seconds": 0.1}, lambda u: (seen(short(u)), lasts(u, 0.1)), (200, True)),

@@ -2363,6 +2363,7 @@ KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is no
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
+HOPS = f"{{}}: more than {MAX_HOPS} redirects, one after the other"
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
 MAX_ENTRIES = 4_000_000  # files and folders in one folder
 PADDING = 1 << 20  # bytes of a listing beside its entries
@@ -2651,6 +2652,19 @@ def refusal(answer: Answer, url: str) -> GridError:
     return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause)
 
 
+def redirected(answer: Answer, url: str) -> str:
+    """Where an answer sends a request; its body is read."""
+    answer.drain()
+    try:
+        target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
+    except ValueError as error:
+        raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+        raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
+    secrets.note(target)
+    return target
+
+
 class Welcome:
     """What a door takes: as a few 401 make dCache shut out a whole address, one asks before all others do.
 
@@ -2815,16 +2829,28 @@ class Http:
                 raise FileError(f"the door names a pool that can't be reached: {reason}", error.passing) from error
             if answer.status not in REDIRECTS:
                 return answer
-            answer.drain()
+            url = redirected(answer, url)
+        raise FileError(HOPS.format(masked(url)), passing=True)
+
+    def ask(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
+        """One request to the door or tape service, also where it sends it to itself."""
+        for _hop in range(MAX_HOPS):
+            answer = self.send(method, url, headers=headers, data=data)
+            # Of 301 and 302 browsers make a GET, which would ask something else; 303 says that all is done already.
+            if answer.status not in REDIRECTS or (answer.status == 303 and method != "GET"):
+                return answer
             try:
-                target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
-            except ValueError as error:
-                raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
-            secrets.note(target)
+                target = redirected(answer, url)
+                is_ours = netloc_of(target) in self.trusted
+            except FileError as error:  # it concerns all files
+                raise DoorError(str(error)) from error
+            if not is_ours:
+                raise DoorError(
+                    f"{masked(url)} redirects to {masked(target)}, another server, to which no credential of yours is "
+                    "shown; ask the site"
+                )
             url = target
-        raise FileError(f"{masked(url)}: more than {MAX_HOPS} redirects, one after the other", passing=True)
+        raise DoorError(HOPS.format(masked(url)), passing=True)
 
 
 def resized(place: str, found: object, size: int) -> FileError:
@@ -3060,11 +3086,12 @@ class HttpStorage:
         """What is in a folder; for a file, the file itself."""
         url = self.url(folder)
         headers = {"Depth": "1", "Content-Type": "application/xml"}
-        answer = self.http.send("PROPFIND", url, headers=headers, data=PROPFIND)
+        answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
         if answer.status != 207:
             raise refusal(answer, url)
         try:
-            return listing_of(answer.whole(MAX_LISTING), self.root, folder, url)
+            root = path_of(answer.url).removesuffix(folder).rstrip("/")  # another one if the door has moved it
+            return listing_of(answer.whole(MAX_LISTING), root, folder, url)
         finally:
             answer.close()
 
@@ -3146,7 +3173,7 @@ class HttpStorage:
     def discovered(self) -> str:
         """What the door names as its tape service."""
         url = f"{self.server}/.well-known/wlcg-tape-rest-api"
-        answer = self.http.send("GET", url)
+        answer = self.http.ask("GET", url)
         if answer.status in (403, 404, 405):  # XRootD forbids what it does not know
             answer.drain()
             return ""
@@ -3165,7 +3192,7 @@ class HttpStorage:
         url = f"{self.tape_url()}/{verb}"
         data = b"" if body is None else json.dumps(body).encode()
         try:
-            answer = self.http.send(method, url, headers={"Content-Type": "application/json"}, data=data)
+            answer = self.http.ask(method, url, headers={"Content-Type": "application/json"}, data=data)
         except DoorError as error:
             sentence = f"no word from the site's tape service: {error}; TAPE_API = none in Grid.conf does without it"
             raise type(error)(sentence, error.passing, error.pause) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shlex
 import signal
@@ -18,6 +19,7 @@ import pytest
 from gridsync import with_setting
 from tests.client import Client
 from tests.grid import Grid
+from tests.grid.pki import WEB_PROXIES
 
 SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
 RUN_LIMIT = 60  # seconds; nothing here takes nearly as long, unless it hangs
@@ -29,6 +31,9 @@ with open(sys.argv[1], "w") as file:
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
 sys.exit(status)
 """
+
+for name in [name for name in os.environ if name.lower() in WEB_PROXIES]:  # the grid is on this machine
+    del os.environ[name]
 
 # Jobs in a shell's background ignore Ctrl-C, and so would what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

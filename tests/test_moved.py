@@ -78,7 +78,7 @@ def test_another_server_is_asked_nothing_of_that(grid, mover, verb):
     other = grid.storm if mover.door is grid.door else grid.door
     mover.move(verb, to=other.url)
     other.log.clear()
-    with pytest.raises(DoorError, match="redirects to https://localhost:[0-9]+/.*, another server") as caught:
+    with pytest.raises(DoorError, match=r"redirects to https://localhost:[0-9]+/.*, another server") as caught:
         mover.do(verb)
     assert list(other.log) == [] and not caught.value.passing and caught.value.status == 4
 

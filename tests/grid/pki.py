@@ -39,6 +39,7 @@ HOSTS = {
 # What a developer's own environment may say and what must never reach a client or a server of the test grid.
 FOREIGN = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "JAVA_TOOL_OPTIONS")
 FOREIGN_FAMILIES = ("X509_", "BEARER_", "VOMS_")
+WEB_PROXIES = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")  # in capitals too
 
 CONFIG = """
 [req]
@@ -101,8 +102,9 @@ ALICE_DN = dn("alice")
 
 
 def clean_environment() -> dict[str, str]:
-    """The process's environment without what it says of other certificates and credentials."""
-    return {k: v for k, v in os.environ.items() if k not in FOREIGN and not k.startswith(FOREIGN_FAMILIES)}
+    """The process's environment without what it says of other certificates, credentials and ways."""
+    ours = {k: v for k, v in os.environ.items() if k.lower() not in WEB_PROXIES}
+    return {k: v for k, v in ours.items() if k not in FOREIGN and not k.startswith(FOREIGN_FAMILIES)}
 
 
 class Pki:

@@ -107,6 +107,10 @@ class Unreached(DoorError):
     """Nothing of the request has come to the door."""
 
 
+class TooFast(DoorError):
+    """It takes no more requests just now."""
+
+
 class DiskError(GridError):
     status = 5
 
@@ -2374,6 +2378,12 @@ TOKEN = 1 << 20  # bytes of a tag or a comment
 WINDOW = 21  # seconds in which dCache 11.2 stands no third 401
 TURN = 11  # seconds after which one more may ask, if the one before has no answer yet
 WEAKNESS = 2  # seconds after which a proxy that was refused is shown once more
+PACES = 5000  # requests a second, of which a server takes no more
+PRUDENCE = 0.8  # of what a server has taken in a second until it was too much,
+LEAST = 10  # if that was more than so many,
+REMEMBERED = 600  # for so many seconds
+PROBE = 1.0  # seconds between two requests while it has taken none since
+HELD = 120  # seconds for which a request is held back
 MAX_JSON = 4 << 20  # bytes of any other answer; of 500 files 8 kB each, and objects take 30 times as much
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
 RATED = 60.0  # seconds over which MIN_RATE counts, at least
@@ -2719,9 +2729,13 @@ def refusal(answer: Answer, url: str) -> GridError:
     if 400 <= answer.status < 500 and answer.status != 429:
         return FileError(f"{place}: the door answers {answer.status} ({said}); if it stays so, ask the site")
     passing = answer.status >= 500 or answer.status == 429
+    return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause_of(answer))
+
+
+def pause_of(answer: Answer) -> float:
+    """For how many seconds a server wants to be left alone."""
     after = answer.header("Retry-After")
-    pause = min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
-    return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause)
+    return min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
 
 
 def redirected(answer: Answer, url: str) -> str:
@@ -2800,6 +2814,55 @@ class Welcome:
                 self.turn.notify_all()
 
 
+class Pace:
+    """How fast a server may be asked, by all threads together: it says when that was too fast, and how long to wait.
+
+    What it has taken in the last second before is what it takes in a second; a little less is asked from then on. After
+    a wait one request goes ahead.
+    """
+
+    def __init__(self) -> None:
+        self.taken: deque[float] = deque(maxlen=PACES)  # when
+        self.gap = 0.0  # seconds between two requests
+        self.next = 0.0  # when one may go
+        self.slowed = -math.inf  # when it has last said so
+        self.is_open = True  # it has taken one since
+        self.turn = threading.Condition()
+
+    def go(self) -> float:
+        """Wait until a request may go; when that is."""
+        if not self.gap and self.is_open:
+            return time.monotonic()
+        with self.turn:
+            while (now := time.monotonic()) < self.next:
+                self.turn.wait(self.next - now)
+            if now - self.slowed > REMEMBERED:
+                self.gap = 0.0
+            self.next = now + (self.gap if self.is_open else PROBE)
+            return now
+
+    def take(self) -> None:
+        """It has taken a request."""
+        now = time.monotonic()
+        self.taken.append(now)
+        if not self.is_open:
+            with self.turn:
+                self.is_open, self.next = True, now
+                self.turn.notify_all()
+
+    def slow(self, began: float, pause: float) -> float:
+        """It has not taken a request that went then, and wants to be left alone; until when."""
+        with self.turn:
+            now = time.monotonic()
+            if began >= self.slowed:  # else it was on its way when another one was not taken
+                count = sum(when > now - 1 for when in list(self.taken))
+                if count > LEAST:  # else it is not for our pace
+                    self.gap = 1 / (PRUDENCE * count)
+                self.slowed, self.is_open = now, False
+            self.next = max(self.next, now + pause)
+            return self.next
+
+
 class Http:
     """Requests with the user's proxy or token, to the hosts that are meant to see it."""
 
@@ -2813,6 +2876,7 @@ class Http:
         self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
         self.idle = Idle()
         self.relay = relay_named()
+        self.paces: dict[object, Pace] = {}  # of servers
 
     def line(self, url: str) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
@@ -2853,7 +2917,7 @@ class Http:
         """One request; the answer's body is still to be read."""
         place = netloc_of(url)
         if place not in self.trusted or not (self.token or self.proxy):
-            return self.send_with(method, url, headers or {}, data, "")
+            return self.send_paced(method, url, headers or {}, data, "")
         welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
         while True:
             token = self.token.value() if self.token else ""
@@ -2861,7 +2925,7 @@ class Http:
             if not welcome.is_turn(shown):
                 continue
             try:
-                answer = self.send_with(method, url, headers or {}, data, token)
+                answer = self.send_paced(method, url, headers or {}, data, token)
                 if answer.status != 401:
                     if answer.status < 500 and answer.status != 429:  # else it has not looked at what was shown
                         welcome.take(shown)
@@ -2872,6 +2936,20 @@ class Http:
                     raise CredentialError(words)
             finally:
                 welcome.leave()
+
+    def send_paced(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
+        """One request at the pace of its server; what this has not looked at goes again, unless too late."""
+        place, ends = netloc_of(url), time.monotonic() + HELD
+        pace = self.paces.get(place) or self.paces.setdefault(place, Pace())
+        while True:
+            began = pace.go()
+            answer = self.send_with(method, url, headers, data, token)
+            if answer.status != 429:
+                pace.take()
+                return answer
+            if not answer.header("Retry-After").isdecimal() or pace.slow(began, pause_of(answer)) > ends:
+                return answer
+            answer.drain()
 
     def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
         """One request with a token, or else with the proxy if the host is meant to see it."""
@@ -3362,6 +3440,7 @@ class HttpStorage:
 
 PIECE = 4 << 20  # bytes of one read, which is a request
 STREAMED = 256 << 10  # the same of an https file from its beginning, which comes in one request; more is slower
+BREATH = 10.0  # seconds for which a door with too many requests is left alone: gfal2 does not say for how long
 NOT_YET = 11  # EAGAIN, of a file that is still on tape
 UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
 POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
@@ -3370,6 +3449,7 @@ POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # sai
 # What gfal2 says, behind the name of its error number.
 GFAL_ERRORS = (
     Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
+    Saying(r"(HTTP|received) 429", TooFast, "{place}: the door takes no more requests just now ({text})", passing=True),
     Saying(r"HTTP 401", CredentialError,
            "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
     Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online has it brought to disk"),
@@ -3426,6 +3506,7 @@ class Gfal2Storage:
         self.proxy = proxy
         self.timeout = site.first_byte
         self.welcome = Welcome(WINDOW)
+        self.pace = Pace()  # in verbs, each of which is some requests
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
         self.is_web = self.scheme in WEB
@@ -3457,11 +3538,17 @@ class Gfal2Storage:
         """Every error of gfal2 as a GridError."""
         while not self.welcome.is_turn(shown := stamp_of(self.proxy)):
             pass
+        began = self.pace.go()
         try:
             yield
             self.welcome.take(shown)
+            self.pace.take()
         except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
             failure = gfal_error(error, url)
+            if isinstance(failure, TooFast):
+                self.pace.slow(began, BREATH)
+            else:
+                self.pace.take()
             was_taken = shown == self.welcome.taken
             if isinstance(failure, CredentialError) and self.welcome.refuse(shown, str(failure)) and not was_taken:
                 self.welcome.words = str(failure)  # at once, as davix itself has asked twice
@@ -3603,6 +3690,7 @@ class Gfal2Storage:
         found = {}
         has_tape = self.has_tape()
         for path in paths:
+            began = self.pace.go()
             try:
                 url = self.url(path)
                 if has_tape:
@@ -3611,9 +3699,14 @@ class Gfal2Storage:
                 else:
                     self.context().stat(url)
                     found[path] = Locality.ONLINE
+                self.pace.take()
             except self.gfal2.GError as error:
                 failure = gfal_error(error, url)
-                if isinstance(failure, CredentialError):  # the others would be refused, too
+                if isinstance(failure, TooFast):
+                    self.pace.slow(began, BREATH)
+                else:
+                    self.pace.take()
+                if isinstance(failure, (CredentialError, TooFast)):  # the others would be refused, too
                     raise failure from error
                 if error.code != errno.ENOENT:
                     found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
@@ -4294,11 +4387,13 @@ class Patience:
 
     def call(self, verb: Callable[..., T], *arguments: Any, progress: Callable[[], int] = lambda: 0) -> T:
         """The result of the first call that succeeds; failures after which progress has grown do not count."""
-        attempt, before = 0, progress()
+        attempt, before, ends = 0, progress(), time.monotonic() + HELD
         while True:
             try:
                 return verb(*arguments)
             except GridError as error:
+                if isinstance(error, TooFast) and time.monotonic() < ends and not self.stopping.is_set():
+                    continue  # it is the next call that waits
                 if progress() > before:
                     attempt, before = 0, progress()
                 # A proxy or token may just be renewed, but who waits for that a second time waits in vain.

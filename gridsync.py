@@ -143,6 +143,10 @@ class OnTape(FileError):
     """It has no copy on disk, or no longer one."""
 
 
+class PoolError(FileError):
+    """What has it on disk fails, and soon may not; others go on meanwhile."""
+
+
 class TooMany(FileError):
     """A request about more files than the door takes at once."""
 
@@ -311,7 +315,8 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), interrupted; failed
+    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), interrupted; failed,
+    # late (so far: its pool may be back soon)
     received: int = 0
     fault: GridError | None = None
 
@@ -2366,6 +2371,7 @@ BITE = 128 << 10  # bytes of one read from the line
 KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is not for a request line
 CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
+OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
 MAX_HOPS = 5
 HOPS = f"{{}}: more than {MAX_HOPS} redirects, one after the other"
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
@@ -2414,6 +2420,21 @@ def netloc_of(url: str) -> tuple[str, int]:
         return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     except ValueError as error:
         raise FileError(f"{masked(url)} is no URL: {error}") from error
+
+
+def composed(path: str) -> str:
+    """A path with each letter and its accents as one character, as far as there is one."""
+    import unicodedata
+
+    return unicodedata.normalize("NFC", unquote(path, errors="surrogateescape"))
+
+
+def own_path(url: str, target: str) -> str:
+    """Where a redirect leads, but by the name that was asked for: dCache composes accents, its pools refuse that."""
+    asked, named = urlsplit(url).path, urlsplit(target)
+    if asked == named.path or composed(asked) != composed(named.path):
+        return target
+    return named._replace(path=asked).geturl()
 
 
 # What the libraries say of a request without answer.
@@ -2710,6 +2731,18 @@ class Answer:
             line.connection.close()
 
 
+# What dCache's doors say when they are well, and what has the file is not.
+INTERNAL_PROBLEMS = (
+    Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file serves too many readers already; "
+           "try again later, or with fewer --threads", passing=True),
+    Saying(r"Failed to deliver Pool|Route for .* not found", PoolError,
+           "{place}: the pool of this file is down; try again later, or ask the site", passing=True),
+    Saying(r"File has been removed", PoolError,
+           "{place}: its copy on disk is just being removed; try again later", passing=True),
+    Saying(r"", DoorError, "{place}: the door answers 500 ({said})", passing=True),
+)  # fmt: skip
+
+
 def refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error; its body is read."""
     said = answer.drain()[:200].decode("utf-8", "replace").strip()
@@ -2728,6 +2761,8 @@ def refusal(answer: Answer, url: str) -> GridError:
         return TooMany(f"{place}: the door takes no request of this size ({said})")
     if 400 <= answer.status < 500 and answer.status != 429:
         return FileError(f"{place}: the door answers {answer.status} ({said}); if it stays so, ask the site")
+    if answer.status == 500 and said.startswith("Internal problem: "):
+        return meant(INTERNAL_PROBLEMS, said, place=place, said=said)
     passing = answer.status >= 500 or answer.status == 429
     return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause_of(answer))
 
@@ -2743,6 +2778,7 @@ def redirected(answer: Answer, url: str) -> str:
     answer.drain()
     try:
         target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
+        target = own_path(url, target)
     except ValueError as error:
         raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
@@ -2981,7 +3017,7 @@ class Http:
                 if not hop:
                     raise
                 reason = re.sub("check SERVER in Grid.conf.*", "ask the site", str(error))
-                raise FileError(f"the door names a pool that can't be reached: {reason}", error.passing) from error
+                raise PoolError(f"the door names a pool that can't be reached: {reason}", error.passing) from error
             if answer.status not in REDIRECTS:
                 return answer
             url = redirected(answer, url)
@@ -3267,6 +3303,9 @@ class HttpStorage:
                 raise refusal(answer, url)
             answer.drain()
             said = answer.response.reason
+            if OTHER_FILE in said:
+                reason = "its pool takes it for another file, and each try would cost the site a mover; ask the site"
+                raise FileError(f"{place}: {reason}")
             raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
         try:
             begins, ends = self.checked(answer, place, start, size)
@@ -3464,6 +3503,9 @@ GFAL_ERRORS = (
            "{place}: the door does not accept your proxy; make a new one with --new_proxy"),
     Saying(r"certificate", DoorError,
            "{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf"),
+    Saying(r"HTTP 500 .*while +read", PoolError,  # which readers alone are told
+           "{place}: the pool of this file is down or serves too many readers, or the door fails ({text}); "
+           "try again later, or ask the site", passing=True),
     Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
            "{place}: the door can't be reached, or fails ({text})", passing=True),
     Saying(r"bad server answer|malformed", DoorError,
@@ -3477,6 +3519,8 @@ def gfal_error(error: Exception, url: str) -> GridError:
     text = re.sub(r"\?\S+", "?...", str(error).strip())
     way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
     name = errno.errorcode.get(getattr(error, "code", 0), "")
+    if "HTTP 400" in text and composed(url) != unquote(url, errors="surrogateescape"):
+        return FileError(f"{unquote(url)}: gfal2 can't get names whose accents are apart; ENGINE = http can")
     return meant(GFAL_ERRORS, f"{name} {text}", text=text, place=unquote(url), way=way)
 
 
@@ -4318,7 +4362,7 @@ class Progress:
 
     def landed(self, outcome: Outcome) -> None:
         """One file more is here, or given up."""
-        if outcome.done in ("failed", "waiting"):
+        if outcome.done in ("failed", "waiting", "late"):
             self.size -= outcome.row.size
         elif outcome.is_here():
             self.done += 1
@@ -4363,6 +4407,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 # Threads work on single items and return; the main thread alone touches catalog and screen.
 
 TICK = 0.1  # seconds between looks at the screen
+AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 # A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
 DEEPEST = 100  # folders in folders
@@ -4396,8 +4441,10 @@ class Patience:
                     continue  # it is the next call that waits
                 if progress() > before:
                     attempt, before = 0, progress()
-                # A proxy or token may just be renewed, but who waits for that a second time waits in vain.
-                retries = min(self.retries, 1) if isinstance(error, CredentialError) else self.retries
+                # A proxy or token may just be renewed, but who waits for that a second time waits in vain. And a pool
+                # is waited for by all of its files together.
+                is_once = isinstance(error, (CredentialError, PoolError))
+                retries = min(self.retries, 1) if is_once else self.retries
                 if not error.passing or attempt >= retries:
                     raise
                 log.debug("attempt %d failed: %s", attempt + 1, error)
@@ -4719,7 +4766,8 @@ class Copier:
             self.home.check()
             if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
                 return Outcome(row._replace(locality=Locality.NEARLINE), "waiting", self.came(row), error)
-            return self.failed(row, error)
+            is_late = isinstance(error, PoolError) and error.passing
+            return self.failed(row, error)._replace(done="late" if is_late else "failed")
         except ValueError as error:  # a name, say, that the locale can't write
             return self.failed(row, FileError(str(error)))
         except OSError as error:
@@ -6032,11 +6080,38 @@ def unfetched(run: Run, plan: dict[Action, list[Row]]) -> Iterator[Outcome]:
                 yield Outcome(with_error(row, why_left(row, action, run.wishes.overwrite)), "failed")
 
 
+class Later:
+    """Files whose pools fail: they are tried again when all others are done, after growing pauses."""
+
+    def __init__(self, rounds: int):
+        self.outcomes: list[Outcome] = []
+        self.rounds = rounds  # how often still
+        self.pause, self.due = AWAY, 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """One more of them."""
+        self.outcomes.append(outcome)
+
+    def taken(self, report: Report) -> list[Outcome]:
+        """All of them, once it is time; nothing else is left to do."""
+        if not self.due and self.rounds:
+            pause = self.pause * random.uniform(0.5, 1)
+            self.due, self.pause = time.monotonic() + pause, min(60, 2 * self.pause)
+            others = f" and {len(self.outcomes) - 1} more" if len(self.outcomes) > 1 else ""
+            report.note(f"{self.outcomes[0].row.error}; tried again in {duration_text(pause)}, this one{others}")
+        if time.monotonic() < self.due:
+            return []
+        outcomes, self.outcomes = self.outcomes, []
+        self.rounds, self.due = max(0, self.rounds - 1), 0.0
+        return outcomes
+
+
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: list[Row], until: float) -> None:
     """Copy or adopt files that are on disk until then, as is known now; a door that gives nothing at all ends it."""
     doors_shut: list[GridError] = []  # one after the other
     enough = min(DOORS_SHUT, len(work))
     stale: deque[Row] = deque()  # of which the site is asked again where they are
+    later = Later(run.settings.retries)
 
     def landed(outcome: Outcome) -> None:
         if outcome.done == "stale":
@@ -6044,6 +6119,8 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             return
         if outcome.done == "waiting":
             waiting.append(outcome.row)
+        if outcome.done == "late":
+            later.add(outcome)
         if outcome.done == "failed":
             run.report.error(outcome.row.error)
         if isinstance(outcome.fault, DoorError):
@@ -6052,9 +6129,22 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             doors_shut.clear()
 
     def look_again() -> None:
-        plan = plan_for(run, located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))]))
+        rows = located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))])
+        take_up(rows, fresh_until(run))
+
+    def try_again() -> None:
+        is_given_up = not later.rounds
+        some = later.taken(run.report)
+        copying.progress.size += sum(outcome.row.size for outcome in some)
+        if is_given_up:
+            copying.note([outcome._replace(done="failed", received=0) for outcome in some])
+        else:
+            take_up([run.catalog().row(outcome.row) for outcome in some], until)
+
+    def take_up(rows: list[Row], until: float) -> None:
+        plan = plan_for(run, rows)
         copying.note(list(unfetched(run, plan)))
-        give(((row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]), fresh_until(run))
+        give(((row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]), until)
 
     def give(work: Iterable[tuple[Row, Action]], until: float) -> None:
         for row, action in work:
@@ -6066,7 +6156,9 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             copying.progress.expect(row)
         give(work, until)
         work.clear()  # else it would keep the rows as they were, beside what becomes of them
-        while copying.crew.pending or stale:
+        while copying.crew.pending or stale or later.outcomes:
+            if not copying.crew.pending and not stale:
+                try_again()
             if stale and copying.crew.pending <= run.settings.threads:
                 look_again()
             copying.tick(TICK)

@@ -19,6 +19,7 @@ import pytest
 
 import gridsync
 from tests.conftest import SCRIPT, User, wait_until
+from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.terminal import on_terminal
 
 BIG = 3 * (1 << 20) + 17
@@ -579,6 +580,82 @@ def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, fold
     assert (three("--check_status").status, three("--build_list").status) == (0, 1)
     assert sorted(three.catalog()) == [f"{folder}/empty", f"{folder}/sub/big"]
     assert len(json.loads(three(f"--ls_dir {folder} --json").out)["errors"]) == 2
+
+
+SOON = "AWAY = 0.5"
+DOWN = "the pool of this file is down"
+
+
+def started(user: User, changed: str = SOON) -> tuple[int, str, str]:
+    """What becomes of --start when pools are waited for less long."""
+    with user.running("--start", changed) as run:
+        out, err = run.communicate(timeout=60)
+    return run.returncode, out, err
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_pool_that_comes_back_is_waited_for(three, engine):
+    door = three.grid.door
+    three.set("ENGINE", engine)
+    three.set("RETRIES", "3", "gridsync")
+    door.log.clear()
+    door.down("pool")
+    try:
+        with three.running("--start", SOON) as run:
+            wait_until(lambda: door.log.count(role="door", method="GET", status=500) > 8)  # more than are tried at once
+            door.up("pool")
+            out, err = run.communicate(timeout=60)
+    finally:
+        door.up("pool")
+    assert run.returncode == 0 and "Copied: 3, skipped: 0, failed: 0" in out
+    assert engine == "gfal2" or f"{DOWN}; try again later, or ask the site; tried again in" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (POOL_GONE, DOWN),
+        (MOVER_BUSY[500], "the pool of this file serves too many readers already"),
+        ("Internal problem: File has been removed", "its copy on disk is just being removed"),
+    ],
+)
+def test_files_of_a_pool_that_fails_hold_up_no_others(user, folder, text, says):
+    for number in range(2 * gridsync.DOORS_SHUT):
+        user.grid.tree.add(f"agata/{folder}/dead/{number}", 20_000)
+        user.grid.tree.add(f"agata/{folder}/live/{number}", 10_000)
+    user(f"--input_dir {folder} --build_list")
+    user.grid.door.faults.add("*/dead/*", 500, method="GET", role="door", text=f"{text}\n")
+    try:
+        status, out, err = started(user)
+    finally:
+        user.grid.door.faults.clear()
+    assert status == 1 and "Copied: 16, skipped: 0, failed: 16" in out
+    assert says in err and "Internal problem" not in err
+    assert all(says in row["error"] for path, row in user.catalog().items() if "/dead/" in path)
+    assert started(user)[0] == 0
+
+
+def test_a_door_without_a_place_for_a_reader_says_so(three, monkeypatch):
+    switches = three.grid.door.switches
+    monkeypatch.setattr(switches, "mover_timeout", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(switches, "mover_slots", 0)
+        status, _, err = started(three)
+    assert status == 1 and "the pool of this file serves too many readers already" in err
+    assert started(three)[0] == 0
+
+
+def test_patience_with_a_pool_bridges_its_restart(monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(gridsync.random, "uniform", lambda low, high: low)
+    monkeypatch.setattr(gridsync.time, "monotonic", lambda: 1000.0 + sum(waits))
+    row = gridsync.Row("a", 1, 0, "", gridsync.Locality.ONLINE, False, "", "", "LYON", "a: fails")
+    later = gridsync.Later(4)
+    while later.rounds:
+        later.add(gridsync.Outcome(row, "late"))
+        while not later.taken(gridsync.Report(quiet=True)):
+            waits.append(1)
+    assert 2 * 28 <= sum(waits) <= 130
 
 
 def test_a_file_whose_place_nobody_knows_is_not_fetched(user, folder):

@@ -33,8 +33,8 @@ PROFILE = {"dCache": CHOSEN["dcache"], "StoRM": CHOSEN["storm"]}
 SIZES = {"empty": 0, "small": 20_000, "medium": 1_000_003, "large": 5_000_011}
 TAPES = {f"tape/{number}": 300_000 + number for number in range(4)}
 LIMIT = 120  # seconds of a command line; none takes nearly as long, unless it hangs
-# 5 MB are enough for three streams then, and a dead address is given up soon.
-CHANGED = "SHORTEST = 1 << 20; CONNECT = 1; RATED = 1"
+# 5 MB are enough for three streams then, and a dead address is given up soon, and a pool that fails.
+CHANGED = "SHORTEST = 1 << 20; CONNECT = 1; RATED = 1; AWAY = 1"
 LATE = 8  # seconds of a stall; the user's Grid.conf waits for
 PATIENT = 3
 

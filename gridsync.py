@@ -219,6 +219,10 @@ class Row(NamedTuple):
         """Whether a request is to bring it to disk, which has not happened yet."""
         return bool(self.request) and self.locality is not Locality.ONLINE
 
+    def is_refused(self) -> bool:
+        """Whether the site would not or could not bring it to disk, and nothing is under way."""
+        return bool(self.error) and not (self.request or self.downloaded) and self.locality is Locality.NEARLINE
+
     def is_damaged(self) -> bool:
         """Whether --verify has found that the local file is not any more what it was verified to be."""
         return bool(self.verified) and not self.downloaded
@@ -3865,6 +3869,21 @@ def new_row(entry: Entry, site: str) -> Row:
     return Row(entry.path, entry.size, entry.mtime, entry.checksum, entry.locality, False, "", "", site, "")
 
 
+def with_error(row: Row, error: str) -> Row:
+    """The row with the reason of its last failure, which must not swell the catalog."""
+    return row._replace(error=printable(error[:5000])[:500])
+
+
+LEFT = "has left the disk again; --bring_online asks for it once more"
+
+
+def placed(row: Row, locality: Locality) -> Row:
+    """The row with where its file is now; StoRM would call it a failed staging that one has left the disk again."""
+    has_left = row.request and row.locality is Locality.ONLINE and locality is Locality.NEARLINE
+    row = row._replace(locality=locality)
+    return with_error(row, f"{row.path}: {LEFT}") if has_left else row
+
+
 def relisted(row: Row, entry: Entry) -> Row:
     """The row of a file that is listed again."""
     if row.checksum and checksum_kind(row.checksum, True) == checksum_kind(entry.checksum, True):
@@ -3873,7 +3892,7 @@ def relisted(row: Row, entry: Entry) -> Row:
         is_same = (row.size, row.mtime) == (entry.size, entry.mtime)
     if not is_same:
         return new_row(entry, row.site)._replace(request=row.request)
-    return row._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum, locality=entry.locality)
+    return placed(row, entry.locality)._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum)
 
 
 def is_same_file(row: Row, other: Row) -> bool:
@@ -3926,19 +3945,14 @@ def plan_staging(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.downloaded and not row.request and row.size]
 
 
-def with_error(row: Row, error: str) -> Row:
-    """The row with the reason of its last failure, which must not swell the catalog."""
-    return row._replace(error=printable(error[:5000])[:500])
-
-
 def plan_staged(row: Row, staging: Staging) -> Row:
     """A row, with its present locality, after its staging has ended; without a request it is to be asked for anew."""
     if row.locality is Locality.ONLINE:
         return row._replace(error="")
     if row.locality is not Locality.NEARLINE and not staging.failure:
         return row  # out of reach for a while, and pinned all the same
-    error = f"{row.path}: could not be brought online: {staging.failure}" if staging.failure else ""
-    return with_error(row._replace(request=""), error)
+    error = row.error if row.error.endswith(LEFT) else f"{row.path}: could not be brought online: {staging.failure}"
+    return with_error(row._replace(request=""), error if staging.failure else "")
 
 
 def is_gone(row: Row, here: LocalFile | None) -> bool:
@@ -4765,7 +4779,7 @@ class Copier:
                 return Outcome(row, "interrupted", self.came(row))
             self.home.check()
             if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
-                return Outcome(row._replace(locality=Locality.NEARLINE), "waiting", self.came(row), error)
+                return Outcome(placed(row, Locality.NEARLINE), "waiting", self.came(row), error)
             is_late = isinstance(error, PoolError) and error.passing
             return self.failed(row, error)._replace(done="late" if is_late else "failed")
         except ValueError as error:  # a name, say, that the locale can't write
@@ -5169,7 +5183,7 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
     for some in batches(rows, MAX_QUERY if is_asked else len(rows)):  # one listing of each folder is enough
         found.update(run.call(run.storage().localities, [row.path for row in some]))
     rows = [run.catalog().row(row) for row in rows]  # some may have landed meanwhile
-    moved = [row._replace(locality=found.get(row.path, row.locality)) for row in rows]
+    moved = [placed(row, found.get(row.path, row.locality)) for row in rows]
     run.catalog().put(new for old, new in zip(rows, moved) if new != old)
     return moved
 
@@ -5300,9 +5314,11 @@ def release_copied(run: Run) -> list[GridError]:
 
 
 def looked_after(run: Run) -> int:
-    """Bring the catalog up to date with disk, localities and requests; how many files could not be staged."""
+    """Bring the catalog up to date with disk, localities and requests; how many files could not be staged, or hang."""
     rows = located(run, [row for row in reconciled(run, run.rows()) if not row.downloaded])
-    return told_polled(run, poll(run, [row for row in rows if row.is_staging()]))
+    polled = poll(run, [row for row in rows if row.is_staging()])
+    count = told(run, [row for row in rows if row.is_refused()])  # as long as it is so
+    return count + told_polled(run, polled) + bool(polled.stuck)
 
 
 def missing_of(run: Run, row: Row) -> int:
@@ -6023,7 +6039,7 @@ def do_bring_online(run: Run) -> int:
         forget_copies(run, run.rows())
     failed = looked_after(run)
     # What --start would adopt, or leave alone for good, needs no place on disk at the site.
-    rows = [row for row in run.rows() if not row.downloaded]
+    rows = [row for row in run.rows() if not row.downloaded and row.size]
     rows = [row for row in rows if run.wishes.overwrite or row.is_damaged() or not here(run, row)]
     run.accepted()
     run.report.line(" ... Start staging files from tape to disk ...")

@@ -393,6 +393,9 @@ def staged(user: User, folder: str, *names: str) -> list[str]:
     return paths
 
 
+ASKED = ("bring_online", "bring_online")
+
+
 def to_tape(user: User, path: str) -> None:
     """What a door does with a file whose pin has ended."""
     user.grid.tree.file(f"agata/{path}").locality = "NEARLINE"
@@ -443,6 +446,60 @@ def test_a_staging_that_has_failed_is_named_without_a_terminal_too(user, folder)
         assert time.monotonic() < ends
     assert result.status == 1 and user.catalog()[path]["request"] == ""
     assert " ** Staging launched for 1 file(s) **" in user("--bring_online").out
+
+
+def test_a_refused_staging_is_told_each_time_until_the_site_allows_it(user, folder, monkeypatch):
+    path = f"{folder}/a"
+    user.grid.tree.add(f"agata/{path}", 10, tape=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(user.grid.door.switches, "may_stage", False)
+        user(f"--input_dir {folder} --build_list --bring_online")
+        for line in ("check_status", "check_status", "check_status --verbose", "build_list --check_status", *ASKED):
+            status, _, err = user(f"--{line}")
+            assert (status, err.count("Staging not allowed")) == (1, 1), line
+            assert err.startswith(f"gridsync: {path}: could not be brought online: ")
+    user("--bring_online")
+    wait_until_online(user)
+    assert user("--check_status")[::2] == (0, "")
+
+
+def test_a_file_that_storm_has_sent_back_to_tape_has_left_the_disk_again(user, folder):
+    path = f"{folder}/a"
+    user.grid.tree.add(f"agata/{path}", 10, tape=True)
+    user(f"--from CNAF --input_dir {folder} --build_list --bring_online")
+    wait_until_online(user)
+    to_tape(user, path)
+    for _ in range(2):
+        said = f"gridsync: {path}: has left the disk again; --bring_online asks for it once more\n"
+        assert user("--check_status")[::2] == (1, said)
+    assert user.catalog()[path]["request"] == ""
+    assert " ** Staging launched for 1 file(s) **" in user("--bring_online").out
+    wait_until_online(user)
+    assert user("--start")[::2] == (0, "")
+
+
+@pytest.mark.parametrize("is_on_tape", [True, False])
+def test_a_file_of_no_bytes_is_not_counted_among_those_to_bring(mixed, folder, is_on_tape):
+    mixed.grid.tree.add(f"agata/{folder}/nothing", 0, tape=is_on_tape)
+    status, out, _ = mixed("--build_list --bring_online")
+    counts = " Number of files to bring online: 8\n ** Staging launched for 8 file(s) **\n"
+    assert status == 0 and counts in out
+
+
+def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, folder, monkeypatch):
+    path, robot = f"{folder}/a", user.grid.robot
+    user.grid.tree.add(f"agata/{path}", 10, tape=True)
+    user(f"--input_dir {folder} --build_list")
+    monkeypatch.setattr(robot, "again", 0.05)
+    monkeypatch.setitem(robot.fail, f"agata/{path}", "tape 007 is torn")
+    user("--bring_online")
+    for line in ("--check_status", "--bring_online"):
+        with user.running(line, "STUCK = 0.1") as run:
+            err = run.communicate(timeout=60)[1]
+        assert run.returncode == 1 and f"{path}: stuck on the way from tape since" in err
+    robot.fail.clear()
+    wait_until_online(user)
+    assert user("--check_status")[::2] == (0, "")
 
 
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])

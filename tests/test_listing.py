@@ -6,6 +6,7 @@ import pytest
 
 from gridsync import printable
 from tests.conftest import User
+from tests.grid.agata import seconds
 from tests.grid.corner import MANY, plant_many
 
 
@@ -23,6 +24,19 @@ def test_ls_dir_of_a_file_is_its_row(user):
 
 def test_ls_dir_of_an_empty_folder_has_no_row(user, folder):
     assert rows_of(user, folder) == []
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_ls_dir_shows_files_before_folders_and_of_one_day_the_oldest_first_whatever_order_the_door_has(
+    user, folder, engine
+):
+    noon = seconds("2015-06-09 12:00:00")
+    for name, later in (("e", 0), ("a", 3600), ("d", -1), ("b", -43200), ("c", 0), ("f", -43201)):
+        user.grid.tree.add(f"agata/{folder}/{name}", 10, mtime=noon + later)
+        user.grid.tree.folder(f"agata/{folder}/{name.upper()}", mtime=noon - later)
+    user.set("ENGINE", engine)
+    for _ in range(3):  # dCache's order is another one each time
+        assert "".join(row[-1] for row in rows_of(user, folder)) == "fbdcea" + "ACEDBF"
 
 
 @pytest.mark.parametrize("corner", ["awkward", "unprintable"])

@@ -3879,9 +3879,9 @@ LEFT = "has left the disk again; --bring_online asks for it once more"
 
 def placed(row: Row, locality: Locality) -> Row:
     """The row with where its file is now; StoRM would call it a failed staging that one has left the disk again."""
-    has_left = row.request and row.locality is Locality.ONLINE and locality is Locality.NEARLINE
+    was_here = row.request and not row.downloaded and row.locality is Locality.ONLINE
     row = row._replace(locality=locality)
-    return with_error(row, f"{row.path}: {LEFT}") if has_left else row
+    return with_error(row, f"{row.path}: {LEFT}") if was_here and locality is Locality.NEARLINE else row
 
 
 def relisted(row: Row, entry: Entry) -> Row:

@@ -549,7 +549,7 @@ def test_no_redrawn_line_is_wider_than_the_terminal(three):
 
 
 def test_one_file_that_the_door_can_not_give_stops_no_other(three, folder):
-    with faulty(three, "*/small", 500, role="door", method="GET"):
+    with faulty(three, "*/small", 500, role="door", method="GET", text="Internal problem: unreadable"):
         status, out, err = three("--start")
     assert status == 1 and "Copied: 2, skipped: 0, failed: 1" in out and "the door answers 500" in err
     assert "Copied: 1, skipped: 2, failed: 0" in three("--start").out

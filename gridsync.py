@@ -219,10 +219,6 @@ class Row(NamedTuple):
         """Whether a request is to bring it to disk, which has not happened yet."""
         return bool(self.request) and self.locality is not Locality.ONLINE
 
-    def is_refused(self) -> bool:
-        """Whether the site would not or could not bring it to disk, and nothing is under way."""
-        return bool(self.error) and not (self.request or self.downloaded) and self.locality is Locality.NEARLINE
-
     def is_damaged(self) -> bool:
         """Whether --verify has found that the local file is not any more what it was verified to be."""
         return bool(self.verified) and not self.downloaded
@@ -3874,6 +3870,8 @@ def with_error(row: Row, error: str) -> Row:
     return row._replace(error=printable(error[:5000])[:500])
 
 
+NOT_BROUGHT = "could not be brought online"
+NOT_ASKED = "can't be asked for"
 LEFT = "has left the disk again; --bring_online asks for it once more"
 
 
@@ -3951,8 +3949,14 @@ def plan_staged(row: Row, staging: Staging) -> Row:
         return row._replace(error="")
     if row.locality is not Locality.NEARLINE and not staging.failure:
         return row  # out of reach for a while, and pinned all the same
-    error = row.error if row.error.endswith(LEFT) else f"{row.path}: could not be brought online: {staging.failure}"
+    error = row.error if row.error.endswith(LEFT) else f"{row.path}: {NOT_BROUGHT}: {staging.failure}"
     return with_error(row._replace(request=""), error if staging.failure else "")
+
+
+def is_refused(row: Row) -> bool:
+    """Whether the site would not or could not bring a file to disk, or keep it there, and nothing is under way."""
+    is_left = row.locality is Locality.NEARLINE and not (row.request or row.downloaded)
+    return is_left and any(reason in row.error for reason in (NOT_BROUGHT, NOT_ASKED, LEFT))
 
 
 def is_gone(row: Row, here: LocalFile | None) -> bool:
@@ -5232,7 +5236,7 @@ def ask(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
             if len(some) > 1:
                 todo = [some[: len(some) // 2], some[len(some) // 2 :], *todo]
                 continue
-            refused.append(with_error(some[0], f"{some[0].path}: can't be asked for: {error}"))
+            refused.append(with_error(some[0], f"{some[0].path}: {NOT_ASKED}: {error}"))
             if not asked and (len(refused) == 3 or not todo):  # it is the service that refuses
                 raise
     run.catalog().put(refused)
@@ -5317,7 +5321,7 @@ def looked_after(run: Run) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged, or hang."""
     rows = located(run, [row for row in reconciled(run, run.rows()) if not row.downloaded])
     polled = poll(run, [row for row in rows if row.is_staging()])
-    count = told(run, [row for row in rows if row.is_refused()])  # as long as it is so
+    count = told(run, [row for row in rows if is_refused(row)])  # as long as it is so
     return count + told_polled(run, polled) + bool(polled.stuck)
 
 
@@ -6113,8 +6117,7 @@ class Later:
         if not self.due and self.rounds:
             pause = self.pause * random.uniform(0.5, 1)
             self.due, self.pause = time.monotonic() + pause, min(60, 2 * self.pause)
-            others = f" and {len(self.outcomes) - 1} more" if len(self.outcomes) > 1 else ""
-            report.note(f"{self.outcomes[0].row.error}; tried again in {duration_text(pause)}, this one{others}")
+            report.note(f"{len(self.outcomes)} file(s) are tried again soon: {self.outcomes[0].row.error}")
         if time.monotonic() < self.due:
             return []
         outcomes, self.outcomes = self.outcomes, []

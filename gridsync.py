@@ -52,7 +52,7 @@ import threading
 import time
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -145,6 +145,14 @@ class OnTape(FileError):
 
 class PoolError(FileError):
     """What has it on disk fails, and soon may not; others go on meanwhile."""
+
+
+class BadRequest(FileError):
+    """The door can't make sense of what it is asked for."""
+
+
+class BadName(FileError):
+    """The door lists it, and can't serve such names."""
 
 
 class TooMany(FileError):
@@ -2346,8 +2354,8 @@ class Storage(Protocol):
     def has_tape(self) -> bool:
         """Whether there is a tape service to ask."""
 
-    def localities(self, paths: list[str]) -> dict[str, Locality]:
-        """Where files are, in few requests; a path that is missing is left out."""
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
+        """Where files are, in few requests; one that is missing is left out. Some were known to be on tape."""
 
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once."""
@@ -2362,6 +2370,7 @@ class Storage(Protocol):
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
+NO_TAPE = "is on tape, and the site names no tape service to bring it to disk; ask the site, or see TAPE_API"
 
 # == HTTP =====================================================================
 # http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
@@ -2760,7 +2769,8 @@ def refusal(answer: Answer, url: str) -> GridError:
     if answer.status == 413:
         return TooMany(f"{place}: the door takes no request of this size ({said})")
     if 400 <= answer.status < 500 and answer.status != 429:
-        return FileError(f"{place}: the door answers {answer.status} ({said}); if it stays so, ask the site")
+        kind = BadRequest if answer.status == 400 else FileError
+        return kind(f"{place}: the door answers {answer.status} ({said}); if it stays so, ask the site")
     if answer.status == 500 and said.startswith("Internal problem: "):
         return meant(INTERNAL_PROBLEMS, said, place=place, said=said)
     passing = answer.status >= 500 or answer.status == 429
@@ -2782,7 +2792,7 @@ def redirected(answer: Answer, url: str) -> str:
     except ValueError as error:
         raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-        raise FileError(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
+        raise Forbidden(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
     secrets.note(target)
     return target
 
@@ -2961,7 +2971,7 @@ class Http:
             if not welcome.is_turn(shown):
                 continue
             try:
-                answer = self.send_paced(method, url, headers or {}, data, token)
+                answer = self.verdict(self.send_paced(method, url, headers or {}, data, token), method, url, token)
                 if answer.status != 401:
                     if answer.status < 500 and answer.status != 429:  # else it has not looked at what was shown
                         welcome.take(shown)
@@ -2986,6 +2996,16 @@ class Http:
             if not answer.header("Retry-After").isdecimal() or pace.slow(began, pause_of(answer)) > ends:
                 return answer
             answer.drain()
+
+    def verdict(self, answer: Answer, method: str, url: str, token: str) -> Answer:
+        """The answer, or the 401 of a HEAD: to all else StoRM says 500 of a token that is none."""
+        if token and answer.status == 500 and method not in ("GET", "HEAD"):
+            with contextlib.suppress(DoorError):
+                other = self.send_with("HEAD", url, {}, b"", token)
+                if other.status == 401:
+                    answer, other = other, answer
+                other.close()
+        return answer
 
     def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
         """One request with a token, or else with the proxy if the host is meant to see it."""
@@ -3278,6 +3298,9 @@ class HttpStorage:
         url = self.url(folder)
         headers = {"Depth": "1", "Content-Type": "application/xml"}
         answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
+        if answer.status == 200:  # StoRM's for what is above its areas
+            answer.close()
+            raise NotFound(f"{masked(unquote(url))}: the door has no listing of it")
         if answer.status != 207:
             raise refusal(answer, url)
         try:
@@ -3300,7 +3323,8 @@ class HttpStorage:
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
             if netloc_of(answer.url) in self.http.trusted:
-                raise refusal(answer, url)
+                error = refusal(answer, url)
+                raise OnTape(f"{place}: {NO_TAPE}") if isinstance(error, OnTape) and self.tape == "" else error
             answer.drain()
             said = answer.response.reason
             if OTHER_FILE in said:
@@ -3368,7 +3392,7 @@ class HttpStorage:
         """What the door names as its tape service."""
         url = f"{self.server}/.well-known/wlcg-tape-rest-api"
         answer = self.http.ask("GET", url)
-        if answer.status in (403, 404, 405):  # XRootD forbids what it does not know
+        if answer.status in (400, 403, 404, 405):  # XRootD forbids what it does not know, or wants a macaroon request
             answer.drain()
             return ""
         if answer.status != 200:
@@ -3402,7 +3426,7 @@ class HttpStorage:
         """Whether there is a tape service to ask."""
         return self.tape_url() != ""
 
-    def localities(self, paths: list[str]) -> dict[str, Locality]:
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: of the tape service 500 a request, else of each listing, if the first tells anything."""
         from concurrent import futures
 
@@ -3432,10 +3456,18 @@ class HttpStorage:
                 if some == folders[:1] and set(found.values()) == {Locality.UNKNOWN}:  # this door has disk alone
                     found.update((path, Locality.UNKNOWN) for path in paths if path.rpartition("/")[0] not in some)
                     break
+            asked = [path for path in on_tape if found.get(path) is Locality.UNKNOWN]
+            found.update(zip(asked, threads.map(self.locality, asked)))
         if failure and not found:
             raise failure
         where = {Locality.UNKNOWN: Locality.ONLINE}  # as there is no tape service
         return {path: where.get(found[path], found[path]) for path in paths if path in found}
+
+    def locality(self, path: str) -> Locality:
+        """Where a file is that was on tape, as far as the door tells."""
+        answer = self.http.follow("HEAD", self.url(path))
+        answer.drain()
+        return LOCALITIES.get(answer.header("Locality"), Locality.NEARLINE)
 
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for files to be brought to disk and kept there; the request's id."""
@@ -3491,6 +3523,10 @@ GFAL_ERRORS = (
     Saying(r"(HTTP|received) 429", TooFast, "{place}: the door takes no more requests just now ({text})", passing=True),
     Saying(r"HTTP 401", CredentialError,
            "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
+    Saying(r"(archive polling|expected 201).*received 404", DoorError,
+           "{place}: gfal2 ends addresses of the tape service with a slash, and this one knows none that does; "
+           "ENGINE = http in Grid.conf can ask it, TAPE_API = none does without it"),
+    Saying(r"HTTP 400", BadRequest, "{place}: the door answers 400 ({text}); if it stays so, ask the site"),
     Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online has it brought to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
@@ -3549,6 +3585,7 @@ class Gfal2Storage:
         self.gfal2 = gfal2
         self.proxy = proxy
         self.timeout = site.first_byte
+        self.is_denied = site.tape_api == "none"
         self.welcome = Welcome(WINDOW)
         self.pace = Pace()  # in verbs, each of which is some requests
         self.local = threading.local()
@@ -3654,6 +3691,8 @@ class Gfal2Storage:
         except self.gfal2.GError as error:
             if error.code == errno.ENOTDIR:
                 return False
+            if url == self.server and "Invalid read" in str(error):  # StoRM breaks off what is above its areas
+                raise NotFound(f"{url}: the door has no listing of it") from error
             raise
         return True
 
@@ -3663,8 +3702,11 @@ class Gfal2Storage:
             return name
         try:
             self.context().stat(self.url(f"{folder}/{name}"))
-        except self.gfal2.GError:
-            return unquote(name, errors="surrogateescape")
+        except self.gfal2.GError as error:
+            if error.code == errno.ENOENT:
+                return unquote(name, errors="surrogateescape")
+            if error.code in UNREACHABLE and "HTTP 400" not in str(error):  # StoRM's word for all names with % in them
+                raise
         return name
 
     def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
@@ -3720,16 +3762,18 @@ class Gfal2Storage:
 
     def has_tape(self) -> bool:
         """Whether there is a tape service to ask."""
+        if self.is_denied:
+            return False
         if self.scheme not in ("https", "davs"):
             return self.scheme == "srm"
         try:
             return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
         except self.gfal2.GError as error:
-            if re.search("40[34]", str(error)):  # XRootD forbids what it does not know
+            if re.search(r"\b40[0345]\b", str(error)):  # the same
                 return False
             raise gfal_error(error, self.url("")) from error
 
-    def localities(self, paths: list[str]) -> dict[str, Locality]:
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are; gfal2 asks for one at a time."""
         found = {}
         has_tape = self.has_tape()
@@ -3742,7 +3786,7 @@ class Gfal2Storage:
                     found[path] = LOCALITIES.get(word, Locality.UNKNOWN)
                 else:
                     self.context().stat(url)
-                    found[path] = Locality.ONLINE
+                    found[path] = Locality.NEARLINE if path in on_tape else Locality.ONLINE
                 self.pace.take()
             except self.gfal2.GError as error:
                 failure = gfal_error(error, url)
@@ -3750,9 +3794,13 @@ class Gfal2Storage:
                     self.pace.slow(began, BREATH)
                 else:
                     self.pace.take()
-                if isinstance(failure, (CredentialError, TooFast)):  # the others would be refused, too
+                # The others would be refused, too; or there may be nobody who answers.
+                is_all = isinstance(failure, (CredentialError, TooFast))
+                if is_all or (isinstance(failure, DoorError) and not found):
                     raise failure from error
-                if error.code != errno.ENOENT:
+                if isinstance(failure, BadRequest) and not has_tape:
+                    found[path] = Locality.ONLINE
+                elif error.code != errno.ENOENT:
                     found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
             except (FileError, RuntimeError):  # gfal2 before 2.23.3 stumbles over "error": null
                 found[path] = Locality.UNKNOWN
@@ -4291,8 +4339,11 @@ class Report:
             f"lost: {counts['lost']}; free disk: {size_text(free)}"
         )
 
-    def waiting(self, rows: list[Row]) -> None:
+    def waiting(self, rows: list[Row], has_tape: bool) -> None:
         """What helps with files on tape."""
+        if rows and not has_tape:
+            self.note(f"{len(rows)} file(s): {NO_TAPE}")
+            return
         if asked := sum(row.is_staging() for row in rows):
             self.note(f"{asked} file(s) are on their way from tape: start again later, or let --sync wait for them")
         if left := len(rows) - asked:
@@ -4427,6 +4478,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 TICK = 0.1  # seconds between looks at the screen
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
+REFUSED = 16  # files that the door refuses before it has given any, which end one too
 # A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
 DEEPEST = 100  # folders in folders
 ROUND = 6  # folders, each in the one before, that all look the same: then they are one
@@ -4621,6 +4673,18 @@ class Crew(Generic[T, R]):
             thread.join(max(0.0, ends - time.monotonic()))
 
 
+def judged(storage: Storage, path: str, error: GridError) -> GridError:
+    """The error of what a listing has named, or that the door can't serve such names: it still lists it, or can't."""
+    if not isinstance(error, (NotFound, BadRequest)) or quote(path, errors="surrogateescape") == path:
+        return error
+    try:
+        is_listed = any(entry.path == path for entry in storage.entries(path))
+    except GridError as failure:
+        is_listed = isinstance(failure, BadRequest)
+    sentence = f"{path}: the door lists it and can't serve such names; have it renamed at the site"
+    return BadName(sentence) if is_listed else error
+
+
 class Walk:
     """All files below a folder, listed folder by folder, several at once."""
 
@@ -4640,7 +4704,8 @@ class Walk:
         """One folder, or why it can't be listed."""
         try:
             return folder, self.patience.call(self.storage.entries, folder)
-        except (FileError, DoorError) as error:
+        except (FileError, DoorError) as failure:
+            error = judged(self.storage, folder, failure)
             error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
             return folder, error.with_traceback(None)
 
@@ -4763,10 +4828,14 @@ class Copier:
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
         self.bodies: set[Body] = set()  # that arrive just now
+        self.is_given = False  # has the door given any bytes?
+        self.refused: set[str] = set()  # files that it has refused before it gave any
 
     def copy(self, work: tuple[Row, Action, float]) -> Outcome | Arrived:
         """One file, from the first byte until it is verified, or why not; none begins when it may be on tape again."""
         row, action, fresh_until = work
+        if self.is_shut():
+            return Outcome(row, "interrupted")
         if time.monotonic() > fresh_until:
             return Outcome(row, "stale")
         self.home.check()
@@ -4785,7 +4854,7 @@ class Copier:
             if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
                 return Outcome(placed(row, Locality.NEARLINE), "waiting", self.came(row), error)
             is_late = isinstance(error, PoolError) and error.passing
-            return self.failed(row, error)._replace(done="late" if is_late else "failed")
+            return self.failed(row, judged(self.storage, row.path, error))._replace(done="late" if is_late else "failed")
         except ValueError as error:  # a name, say, that the locale can't write
             return self.failed(row, FileError(str(error)))
         except OSError as error:
@@ -4798,6 +4867,10 @@ class Copier:
             self.came(row)
             raise
 
+    def is_shut(self) -> bool:
+        """Whether the door refuses everything, as it seems."""
+        return not self.is_given and len(self.refused) >= REFUSED
+
     def came(self, row: Row) -> int:
         """How many bytes of a file came over the line; it is not on its way any more."""
         self.flying.pop(row.path, None)
@@ -4805,6 +4878,8 @@ class Copier:
 
     def failed(self, row: Row, error: GridError) -> Outcome:
         """The outcome for a file that did not come."""
+        if isinstance(error, Forbidden) and not self.is_given:
+            self.refused.add(row.path)
         return Outcome(with_error(row, about(row, error)), "failed", self.came(row), error)
 
     def settle(self, items: list[Outcome | Arrived]) -> list[Outcome]:
@@ -4875,7 +4950,7 @@ class Copier:
         try:
             if not self.is_same(row, fd, kind, expected):
                 os.close(fd)
-                return self.refused(row)
+                return self.another(row)
             with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
                 os.utime(fd, (row.mtime, row.mtime))
             self.clear(row)
@@ -4894,7 +4969,7 @@ class Copier:
             with PartFile(self.home, row, "size") as left:
                 left.restart(1)
 
-    def refused(self, row: Row) -> Outcome:
+    def another(self, row: Row) -> Outcome:
         """The outcome for a file that is here and another one: what the catalog has said of it counts no more."""
         old = row._replace(downloaded=False, verified="") if row.downloaded else row
         return Outcome(with_error(old, why_left(row, Action.KEEP, overwrite=False)), "failed", self.came(row))
@@ -4991,6 +5066,7 @@ class Copier:
                 self.whole.add(row.path)
                 raise FileError(f"{row.path}: the door sends the whole file instead of a range", passing=True)
             for data in body.chunks:
+                self.is_given = True
                 part.add(segment, data[: segment.stop - segment.at()])
                 self.flying[row.path] = part.received()
                 self.received[row.path] = earlier + part.received()
@@ -5185,7 +5261,8 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
     found: dict[str, Locality] = {}
     is_asked = bool(rows) and run.call(run.storage().has_tape)
     for some in batches(rows, MAX_QUERY if is_asked else len(rows)):  # one listing of each folder is enough
-        found.update(run.call(run.storage().localities, [row.path for row in some]))
+        on_tape = {row.path for row in some if row.locality is Locality.NEARLINE}
+        found.update(run.call(run.storage().localities, [row.path for row in some], on_tape))
     rows = [run.catalog().row(row) for row in rows]  # some may have landed meanwhile
     moved = [placed(row, found.get(row.path, row.locality)) for row in rows]
     run.catalog().put(new for old, new in zip(rows, moved) if new != old)
@@ -5358,8 +5435,8 @@ def check_room(run: Run, rows: list[Row]) -> None:
         )
 
 
-def misspelt(run: Run, folder: str, error: NotFound) -> NotFound:
-    """The error for a folder that is not there, with what is nearest to it where the path goes astray."""
+def misspelt(run: Run, folder: str, error: NotFound | Forbidden) -> GridError:
+    """The error for a folder that is not given, with what is nearest to it where the path goes astray."""
     known = ""
     with contextlib.suppress(GridError):
         for part in folder.split("/"):
@@ -5367,7 +5444,10 @@ def misspelt(run: Run, folder: str, error: NotFound) -> NotFound:
             if part not in names:
                 return NotFound(f"{error}{nearest(part, names, known)}")
             known += f"{part}/"
-    return error if known else NotFound(f"{error}; is BASE_DIR_ON_GRID in Grid.conf right?")
+    if known:
+        return error
+    more = " And" if isinstance(error, Forbidden) else ";"  # StoRM says it of an area that it does not have
+    return type(error)(f"{error}{more} is BASE_DIR_ON_GRID in Grid.conf right?")
 
 
 def listed(run: Run) -> Walk:
@@ -5385,7 +5465,7 @@ def listed(run: Run) -> Walk:
 
     try:
         walk.run(run.scope.folder, tick)
-    except NotFound as error:
+    except (NotFound, Forbidden) as error:
         raise misspelt(run, run.scope.folder, error) from error
     if live:
         live.close()
@@ -5414,10 +5494,13 @@ def locate_unknown(run: Run) -> None:
 class Copying:
     """Files on their way here: each is noted in the catalog as it lands, and its pin given back."""
 
-    def __init__(self, run: Run, tally: Tally, landed: Callable[[Outcome], None]):
+    def __init__(self, run: Run, tally: Tally, landed: Callable[[Outcome], None], enough: float = math.inf):
         self.run = run
         self.tally = tally
         self.landed = landed  # is told of each file
+        self.enough = enough  # failures of the door, one after the other, that end the run
+        self.failures: list[GridError] = []  # those that there are
+        self.held: list[Outcome] = []  # files that were refused, of which nothing is told while it may be so with all
         self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
         self.progress = Progress(run.report, tally, self.copier.flying, self.copier.received)
         spare = files_to_spare(run.settings)
@@ -5429,11 +5512,14 @@ class Copying:
         """Note what has landed, and redraw the line."""
         self.crew.rest(timeout)
         self.note(self.crew.landed())
+        if self.copier.is_given or not self.crew.pending:
+            self.tell()
         self.progress.show()
         self.crew.check()
         if time.monotonic() >= self.check_at:
             self.check_at = time.monotonic() + CHECK
             self.run.check_credential()
+        self.check_door()
 
     def current(self, outcome: Outcome) -> Outcome:
         """The outcome, unless a listing has meanwhile found another file in its place."""
@@ -5461,7 +5547,28 @@ class Copying:
                 self.pinned += [outcome.row] if outcome.row.request else []
             elif isinstance(outcome.fault, Forbidden):
                 self.check_at = 0  # perhaps it is the credential
-            self.landed(outcome)
+            if isinstance(outcome.fault, DoorError):
+                self.failures.append(outcome.fault)
+            elif outcome.done != "stale":
+                self.failures.clear()
+            if isinstance(outcome.fault, Forbidden) and not self.copier.is_given:
+                self.held.append(outcome)
+            else:
+                self.landed(outcome)
+
+    def tell(self) -> None:
+        """Tell of the files that were refused, unless all are: then that is told."""
+        if not self.copier.is_shut():
+            held, self.held = self.held, []
+            for outcome in held:
+                self.landed(outcome)
+
+    def check_door(self) -> None:
+        """Raise what ends the run when the door gives nothing at all."""
+        if len(self.failures) >= self.enough:
+            raise self.failures[-1]
+        if self.copier.is_shut():
+            raise DoorError(f"the door has refused the first {REFUSED} files, and given none: {self.held[0].fault}")
 
     def release(self, least: int) -> None:
         """Give back the pins of what is here, when there are so many; what fails is for another try."""
@@ -5481,6 +5588,7 @@ class Copying:
         self.crew.__exit__(*broken)
         self.progress.close(broken[0])
         self.note(self.crew.landed())
+        self.tell()
 
 
 # == Sync =====================================================================
@@ -5700,8 +5808,7 @@ class Sync:
         elif row.request:
             self.staging.setdefault(row.request, {})[row.path] = row
         elif not self.has_tape:
-            reason = f"{row.path}: is on tape, and the site names no tape service; see TAPE_API"
-            self.give_up(row, reason, is_final=False)
+            self.give_up(row, f"{row.path}: {NO_TAPE}", is_final=False)
         elif self.asked.get(row.path, 0) >= ENOUGH:
             self.give_up(row, f"{row.path}: was asked for {ENOUGH} times, and is on tape alone again; ask the site")
         else:
@@ -5776,7 +5883,7 @@ class Sync:
         else:
             self.copying.progress.size += row.size  # it is still to come
             is_evicted = isinstance(fault, OnTape)
-            if fault is None or isinstance(fault, Mismatch):
+            if fault is None or isinstance(fault, (Mismatch, BadName)):
                 self.give_up(row, row.error)
             else:
                 self.fail(row, row.error or str(fault), fault.passing or is_evicted)
@@ -5961,7 +6068,7 @@ def do_ls_dir(run: Run) -> int:
     folder = grid_path(run.wishes.ls_dir)
     try:
         entries = run.call(run.storage().entries, folder)
-    except NotFound as error:
+    except (NotFound, Forbidden) as error:
         raise misspelt(run, folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
@@ -6036,6 +6143,10 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
 def do_bring_online(run: Run) -> int:
     """move files from tape to disks (make the copy of files faster)"""
     if not run.call(run.storage().has_tape):
+        rows = [row for row in run.catalog().matching(run.scope) if not row.downloaded]
+        if on_tape := sum(row.locality is Locality.NEARLINE for row in rows):
+            run.report.error(f"{on_tape} file(s): {NO_TAPE}")
+            return 1
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0
     run.announce_end()
@@ -6127,8 +6238,6 @@ class Later:
 
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: list[Row], until: float) -> None:
     """Copy or adopt files that are on disk until then, as is known now; a door that gives nothing at all ends it."""
-    doors_shut: list[GridError] = []  # one after the other
-    enough = min(DOORS_SHUT, len(work))
     stale: deque[Row] = deque()  # of which the site is asked again where they are
     later = Later(run.settings.retries)
 
@@ -6142,10 +6251,6 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             later.add(outcome)
         if outcome.done == "failed":
             run.report.error(outcome.row.error)
-        if isinstance(outcome.fault, DoorError):
-            doors_shut.append(outcome.fault)
-        else:
-            doors_shut.clear()
 
     def look_again() -> None:
         rows = located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))])
@@ -6170,7 +6275,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             copying.crew.add((row, action, until if action is Action.COPY else math.inf))
 
     run.report.starting(work, run.settings)
-    with Copying(run, tally, landed) as copying:
+    with Copying(run, tally, landed, min(DOORS_SHUT, len(work))) as copying:
         for row, _ in work:
             copying.progress.expect(row)
         give(work, until)
@@ -6180,10 +6285,8 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
                 try_again()
             if stale and copying.crew.pending <= run.settings.threads:
                 look_again()
-            copying.tick(TICK)
             copying.release(MAX_PATHS)
-            if len(doors_shut) >= enough:
-                raise doors_shut[-1]
+            copying.tick(TICK)
 
 
 def planned(run: Run) -> dict[Action, list[Row]]:
@@ -6211,12 +6314,13 @@ def fetch(run: Run, plan: dict[Action, list[Row]], tally: Tally, until: float) -
             run.catalog().put([outcome.row])
     plan[Action.COPY].sort(key=lambda row: -row.size)  # at the end all threads have something to do
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan.pop(action)]
+    has_tape = bool(work or plan[Action.WAIT]) and run.call(run.storage().has_tape)
     try:
         if work:
             copy_all(run, work, tally, plan[Action.WAIT], until)
         failures = release_copied(run)
     finally:
-        run.report.waiting(plan[Action.WAIT])
+        run.report.waiting(plan[Action.WAIT], has_tape)
         run.report.totals(tally)
     return 1 if tally.failed or tally.waiting or failures else 0
 

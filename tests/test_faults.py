@@ -373,7 +373,7 @@ FAULTS = [
     Row("the tape service is down", site(lambda campaign: campaign.door.down("tape")), "", "4"),
     Row("garbage instead of XML", At("listing", "garbage"), "0", "4"),
     Row("garbage instead of JSON: discovery", At("discovery", "garbage"), "0", "4"),
-    Row("garbage instead of JSON: where files are", At("locality", "garbage"), "0", {"http": "4", "gfal2": ALL_READ}),
+    Row("garbage instead of JSON: where files are", At("locality", "garbage"), "0", "4"),
     Row("garbage instead of JSON: staging", At("staging", "garbage"), "0", "4"),
     Row("garbage instead of JSON: how far it is", At("poll", "garbage"), "0", "4"),
     Row("null instead of JSON", At("poll", "other_json"), "0", "4"),

@@ -3298,7 +3298,7 @@ class HttpStorage:
         url = self.url(folder)
         headers = {"Depth": "1", "Content-Type": "application/xml"}
         answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
-        if answer.status == 200:  # StoRM's for what is above its areas
+        if answer.status == 200 and not f"{self.root}/{folder}".strip("/"):  # StoRM's for what is above its areas
             answer.close()
             raise NotFound(f"{masked(unquote(url))}: the door has no listing of it")
         if answer.status != 207:

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import User
 from tests.grid import Grid
 from tests.grid.door import PROFILES, Door, Switches
+from tests.grid.tape import Robot
 
 ENGINES = ("http", "gfal2")
 STORMS = ("storm-1.9", "storm-1.6")
@@ -21,7 +22,8 @@ def strict(grid: Grid) -> Iterator[Callable[[str], Door]]:
 
     def door(profile: str) -> Door:
         if profile not in doors:
-            doors[profile] = Door(grid.tree, grid.pki, grid.robot, profile)
+            robot = Robot(grid.tree, drives=4, seconds=0.05)  # its own, as it ends with the door
+            doors[profile] = Door(grid.tree, grid.pki, robot, profile)
             doors[profile].start()
         return doors[profile]
 

@@ -60,6 +60,7 @@ def test_many_small_files_come_more_slowly_and_none_fails(hasty, door, line):
 @pytest.mark.long
 def test_gfal2_slows_down_too(hasty, door):
     hasty.set("ENGINE", "gfal2")
+    hasty.limit = 150
     door.switches.requests_a_second = SLOW
     result = hasty("--inc '/[01]/' --start")
     assert result.status == 0 and f"Copied: {FILES // 5}, skipped: 0, failed: 0, " in result.out, result

@@ -8,7 +8,10 @@ import json
 import os
 import re
 import shutil
+import socket
+import ssl
 import stat
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -165,6 +168,71 @@ def test_no_verb_takes_a_token_along_to_where_it_is_sent(elsewhere, tmp_path, mo
         except gridsync.GridError as error:
             assert "hush" not in str(error)
     assert log.count() > 0 and not [record for record in log if record.token]
+
+
+def answered(connection: socket.socket, tls: ssl.SSLContext, sent: list[bytes]) -> None:
+    """Be an XRootD that wants a token, and note what a client sends."""
+    with contextlib.suppress(OSError), contextlib.closing(connection.makefile("rb")) as file:
+        connection.settimeout(20)
+        file.read(20)
+        connection.sendall(struct.pack("!2sHiii", b"", 0, 8, 0x500, 1))
+        while header := file.read(24):
+            stream, kind, size = header[:2], *struct.unpack("!H", header[2:4]), *struct.unpack("!i", header[20:])
+            sent.append(file.read(size))
+            if kind == 3006:  # kXR_protocol
+                connection.sendall(struct.pack("!2sHiiI", stream, 0, 8, 0x520, 0xCC000001))
+                connection = tls.wrap_socket(connection, server_side=True)
+                file = connection.makefile("rb")
+            elif kind == 3007:  # kXR_login
+                wanted = b"&P=ztn,0:4096:\0"
+                connection.sendall(struct.pack("!2sHi", stream, 0, 16 + len(wanted)) + bytes(16) + wanted)
+            else:
+                connection.sendall(struct.pack("!2sHii", stream, 4003, 9, 3010) + b"nope\0")
+
+
+@pytest.fixture
+def wanting(grid) -> Iterator[tuple[int, list[bytes]]]:
+    """The port of an XRootD that asks for a token, and what it was sent."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(grid.pki.folder / "host.pem", grid.pki.folder / "host.key")
+    sent: list[bytes] = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=answered, args=(connection, tls, sent), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], sent
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(params=["BEARER_TOKEN", "BEARER_TOKEN_FILE", "XDG_RUNTIME_DIR"])
+def lying_about(request: pytest.FixtureRequest, grid, tmp_path) -> tuple[str, dict[str, str]]:
+    """A token that is where programs look for one, though TOKEN does not name it, and the environment that says so."""
+    token = grid.door.token(3600)
+    write_secret(tmp_path / f"bt_u{os.getuid()}", token)
+    places = {"BEARER_TOKEN_FILE": str(tmp_path / f"bt_u{os.getuid()}"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    return token, {request.param: places.get(request.param, token)}
+
+
+def test_gfal2_shows_no_token_that_lies_about_to_a_door_or_where_it_leads(user, folder, lying_about):
+    user.grid.tree.add(f"agata/{folder}/a", 10)
+    user.set("ENGINE", "gfal2")
+    user.grid.door.log.clear()
+    status, _, err = user(f"--input_dir {folder} --build_list --start", **lying_about[1])
+    assert status == 0, err
+    assert user.grid.door.log.count(role="pool") and not [record for record in user.grid.door.log if record.token]
+
+
+def test_no_token_that_lies_about_is_shown_to_an_xrootd_that_asks_for_one(user, wanting, lying_about):
+    port, sent = wanting
+    token, env = lying_about
+    user.set("SERVER", f"root://localhost:{port}//")
+    status, _, _ = user("--ls_dir", **env)
+    assert status and sent and token.encode() not in b"".join(sent)
 
 
 # == What is repeated ===================================================================================

@@ -626,6 +626,7 @@ BASE_DIR_ON_GRID = agata/
 
 GENERAL = "gridsync"  # the section that is no site
 CONNECTIONS = 64  # at the most, of all threads and streams together
+MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
@@ -648,10 +649,41 @@ def opened_anew(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
 
+def is_open(file: os.stat_result) -> bool:
+    """Whether others can write a file or folder of the user's; a group that is the user's alone is no others."""
+    import grp
+    import pwd
+
+    if file.st_mode & 0o002 or not (file.st_mode & 0o020 and file.st_uid):
+        return bool(file.st_mode & 0o022)
+    try:
+        name, group = pwd.getpwuid(file.st_uid).pw_name, grp.getgrgid(file.st_gid)
+    except KeyError:
+        return True
+    return group.gr_name != name or bool({*group.gr_mem} - {name})
+
+
+def target_of(path: str) -> str:
+    """Where a file of the work folder is; links lead there that only the user can have made, and no others."""
+    for _ in range(20):
+        folder = os.path.dirname(path) or os.curdir
+        try:
+            leads = os.readlink(path)
+        except OSError:
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise DiskError(f"{path} is no file; remove it") from None
+            return os.path.join(os.path.realpath(folder), os.path.basename(path))
+        link, home, user = os.lstat(path), os.stat(folder), os.getuid()
+        if link.st_uid != user or home.st_uid not in (user, 0) or (is_open(home) and not home.st_mode & stat.S_ISVTX):
+            raise DiskError(f"{path} is a link to {leads} that others may have made; remove it")
+        path = os.path.join(folder, leads)
+    raise DiskError(f"{path} can't be used: {os.strerror(errno.ELOOP)}; remove it")
+
+
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[TextIO]:
     """A text file to write, put in place of another in one step; a reader sees the old or the new one."""
-    path = os.path.realpath(path)
+    path = target_of(path)
     beside = f"{path}.{os.getpid()}{MARK}"
     try:
         with open(opened_anew(beside), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -726,6 +758,27 @@ def with_setting(text: str, section: str, key: str, value: str) -> str:
     return "".join([*kept[:after], setting, *kept[after:]])
 
 
+def doubt_of(name: str, file: os.stat_result) -> str:
+    """Why somebody else may have written a file that was opened, or put it there, and what to do; or nothing."""
+    import shlex
+
+    path, user = os.path.realpath(name), os.getuid()
+    if file.st_uid != user:
+        return f"{path} is another user's; copy it into a folder of your own"
+    if is_open(file):
+        return f"others can write {path}; look at what is in it, then chmod go-w {shlex.quote(path)}"
+    for folder in (os.path.dirname(path), os.path.dirname(os.path.abspath(name))):
+        home = os.stat(folder)
+        # In a sticky folder, as /tmp is, others can't give this name to another file of the user's: they can
+        # neither take the name away nor move such a file there. Links, though, they could have made.
+        is_sticky = home.st_mode & stat.S_ISVTX and file.st_nlink == 1 and not os.path.islink(name)
+        if home.st_uid not in (user, 0):
+            return f"its folder {folder} is another user's; copy it into a folder of your own"
+        if is_open(home) and not is_sticky:
+            return f"others can write its folder {folder}; look at the file, then chmod go-w {shlex.quote(folder)}"
+    return ""
+
+
 class Config:
     """Grid.conf: its text, and the values in it."""
 
@@ -737,44 +790,36 @@ class Config:
         self.doubt = ""  # or a stranger may have written it: why, and what to do
         try:
             with open(opened(self.path), encoding="utf-8-sig", newline="") as file:
-                self.judge(os.fstat(file.fileno()))
+                found = os.fstat(file.fileno())
+                self.is_own, self.doubt = found.st_uid == os.getuid(), doubt_of(self.path, found)
+                if found.st_size > MOST_SETTINGS:
+                    raise ValueError("it is too large")
                 self.text = self.saved = file.read()
         except FileNotFoundError:
             output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
             self.text = DEFAULT_CONF.format(output_dir=output_dir)
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.path} can't be read: {error}") from error
+        self.given: Iterable[str] = ()  # what the command line itself says
         self.values = self.parsed()
-
-    def judge(self, file: os.stat_result) -> None:
-        """Whether the file that was opened is the user's, and nobody else can have written it or put it there."""
-        path, user = os.path.realpath(self.path), os.getuid()
-        self.is_own = file.st_uid == user
-        if not self.is_own:
-            self.doubt = f"{path} is another user's; copy it into a folder of your own"
-        elif file.st_mode & 0o022:
-            self.doubt = f"others can write {path}; look at what is in it, then chmod go-w {path}"
-        for folder in (os.path.dirname(path), os.path.dirname(os.path.abspath(self.path))):
-            home = os.stat(folder)
-            # In a sticky folder, as /tmp is, others can't give this name to another file of the user's: they can
-            # neither take the name away nor move such a file there. Links, though, they could have made.
-            is_sticky = home.st_mode & stat.S_ISVTX and file.st_nlink == 1 and not os.path.islink(self.path)
-            if self.doubt:
-                break
-            if home.st_uid not in (user, 0):
-                self.doubt = f"its folder {folder} is another user's; copy it into a folder of your own"
-            elif home.st_mode & 0o022 and not is_sticky:
-                self.doubt = f"others can write its folder {folder}; look at the file, then chmod go-w {folder}"
 
     def check_own(self, what: str) -> None:
         """Refuse what only a Grid.conf may ask for that nobody but the user has written."""
         if self.doubt:
             raise UsageError(f"{what} is not used, as {self.doubt}")
 
+    def check_output_dir(self, path: str) -> None:
+        """Refuse to write where a Grid.conf leads that others may have written, but to its own folder."""
+        top = os.path.realpath(self.folder)
+        if self.doubt and "OUTPUTDIR" not in self.given and os.path.commonpath([top, os.path.realpath(path)]) != top:
+            way = ", or say it with --output_dir" if self.is_own else ""
+            raise UsageError(f"OUTPUTDIR {path} is not used, as {self.doubt}{way}")
+
     def check_saving(self) -> None:
         """Refuse to make a stranger's file the user's by the way."""
         if not self.is_own:
             raise UsageError(f"no setting is remembered, as {self.doubt}")
+        target_of(self.path)
 
     def parsed(self) -> configparser.ConfigParser:
         """The values of the text."""
@@ -795,13 +840,14 @@ class Config:
 
     def change(self, settings: dict[str, str]) -> None:
         """Change values of the general section; they are to be saved once they are known to make sense."""
+        self.given = settings.keys()
         for key, value in settings.items():
             self.text = with_setting(self.text, GENERAL, key, value)
         self.values = self.parsed()
 
     def save(self, settings: dict[str, str]) -> list[str]:
         """Change these values in the file as it is by now, as others may be new in it; a line for each change."""
-        with locked(f"{os.path.realpath(self.path)}.lock"):  # beside, as the file itself is replaced
+        with locked(f"{target_of(self.path)}.lock"):  # beside, as the file itself is replaced
             now = Config(self.folder)
             now.check_saving()
             before = {key: now.general(key, "") for key in settings}
@@ -1018,13 +1064,15 @@ def attribute_of(certificate: bytes) -> tuple[str, float]:
 
 def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
     """A file with a key or token in it, to be read; only one that nobody else can read."""
+    import shlex
+
     try:
         file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - as above
         found = os.fstat(file.fileno())
         if found.st_uid != os.getuid():
             fault = f"{what} {path} is another user's; use one of your own"
         elif found.st_mode & 0o077:
-            fault = f"others can read {what} {path}; chmod 600 {path}"
+            fault = f"others can read {what} {path}; chmod 600 {shlex.quote(path)}"
         else:
             return file
         file.close()
@@ -1100,6 +1148,8 @@ def valid_proxy(vo: str, now: float) -> Proxy:
 
 def user_certificate(now: float) -> tuple[str, str, bool]:
     """The files of the user's certificate and key, fit for a VOMS client, and whether the key has a pass phrase."""
+    import shlex
+
     globus = os.path.expanduser("~/.globus")
     certificate = os.environ.get("X509_USER_CERT") or f"{globus}/usercert.pem"
     key = os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
@@ -1109,7 +1159,8 @@ def user_certificate(now: float) -> tuple[str, str, bool]:
                 f"there is no {path}; make it from the file that your browser exports: ./gen_cert.sh FILE.p12"
             )
     if os.stat(certificate).st_mode & 0o022:
-        raise CredentialError(f"others can write your certificate {certificate}; chmod 644 {certificate}")
+        quoted = shlex.quote(certificate)
+        raise CredentialError(f"others can write your certificate {certificate}; chmod 644 {quoted}")
     try:
         with open_secret(key, "your key") as file:
             is_encrypted = "ENCRYPTED" in file.read()
@@ -1330,6 +1381,7 @@ READERS: tuple[Callable[[str], Any], ...] = (
     reading(is_path), reading(re.compile("[0-9]{1,18}").fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch),
     LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
 )  # fmt: skip
+LONGEST_LINE = 1 << 24  # characters
 PROMISED = Row._fields[:9]  # the columns that every catalog has
 
 
@@ -1378,19 +1430,24 @@ class Catalog:
         self.rows: dict[str, dict[str, Row]] = {}
         self.is_foreign = False  # another tool's catalog
         self.is_stale = False  # the file differs from the rows, or says some of them twice
+        self.doubt = ""  # somebody else may have written it: why, and what to do
         self.tail: TextIO | None = None
         try:
             self.read()
         except FileNotFoundError:
             self.is_stale = True
+        except ValueError as error:
+            raise DiskError(f"{error}; move it away") from error
         except OSError as error:
             raise DiskError(f"{self.path} can't be read: {error.strerror}") from error
 
     def read(self) -> None:
         """Take in the file, but for a last line that a crash has cut."""
-        csv.field_size_limit(1 << 24)
-        with open(self.path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            lines = csv.reader(file, strict=True)
+        csv.field_size_limit(LONGEST_LINE)
+        with open(opened(self.path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            found = os.fstat(file.fileno())
+            self.doubt = doubt_of(self.path, found)
+            lines = csv.reader(iter(functools.partial(file.readline, LONGEST_LINE), ""), strict=True)
             try:
                 header = next(lines, None)
             except csv.Error:
@@ -1412,6 +1469,9 @@ class Catalog:
                         f"{self.path}, line {lines.line_num}: {error}; mend the line or move the file away"
                     ) from error
             self.is_stale = self.is_stale or self.is_cut()
+        if found.st_uid != os.getuid():  # what others say of the user's files takes none of them away
+            for row in filter(Row.is_damaged, list(self.all())):
+                self.hold(row._replace(verified=""))
 
     def set_aside(self) -> str:
         """Move a foreign catalog out of the way; where to."""
@@ -1425,7 +1485,7 @@ class Catalog:
 
     def is_cut(self) -> bool:
         """Whether the file ends in the middle of a line."""
-        with open(self.path, "rb") as file:
+        with open(opened(self.path), "rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read() != b"\n"
 
@@ -1468,7 +1528,7 @@ class Catalog:
         try:
             if self.tail is None:
                 self.save()  # what is appended to must be whole
-                fd = os.open(os.path.realpath(self.path), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+                fd = os.open(target_of(self.path), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
                 self.tail = open(fd, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
             for row in rows:
                 self.hold(row)
@@ -1510,8 +1570,10 @@ class Folders:
         self.path = os.path.join(work_folder, "grid_folders.txt")
         self.site = site
         self.lines: set[str] = set()  # each a site, a tab and a folder
-        with contextlib.suppress(OSError), open(self.path, encoding="utf-8", errors="surrogateescape") as file:
-            self.lines.update(file.read().split("\n")[:-1])
+        with contextlib.suppress(OSError, ValueError), open(
+            opened(self.path), encoding="utf-8", errors="surrogateescape"
+        ) as file:
+            self.lines.update(filter(re.compile("[^\t]+\t[^\t]+").fullmatch, file.read(1 << 28).split("\n")[:-1]))
 
     def remember(self, listed: Iterable[str], found: Iterable[str]) -> None:
         """Note the folders that listings have found; what they no more find goes."""
@@ -1542,7 +1604,7 @@ class Lock:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.file.seek(0)
-            holder = self.file.read().strip() or "unknown"
+            holder = self.file.read(200).strip() or "unknown"
             folder = os.path.dirname(os.path.abspath(self.path))
             raise LockedError(f"another gridsync ({holder}) is at work in {folder}; try again later") from error
         except OSError as error:
@@ -5414,6 +5476,9 @@ def missing_of(run: Run, row: Row) -> int:
 def check_folder(run: Run) -> str:
     """OUTPUTDIR, which is there and can be written to."""
     folder = run.settings.output_dir
+    run.config.check_output_dir(folder)
+    if run.wishes.overwrite and run.catalog().doubt:
+        raise UsageError(f"no file is replaced, as {run.catalog().doubt}")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

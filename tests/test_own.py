@@ -270,3 +270,79 @@ def test_a_grid_conf_that_is_no_file_holds_nothing_up(user: User):
     user.limit = 10
     status, _, err = user("--show_conf")
     assert status == 2 and "Grid.conf is no file" in err
+
+
+# == What others say of where files go, and which are replaced ==========================================
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+def test_a_grid_conf_that_others_may_have_written_leads_nowhere_else(user: User, kind, folder, tmp_path_factory):
+    home, spoil = tmp_path_factory.mktemp("home"), DOUBTFUL[kind][0]
+    user.grid.tree.add(f"agata/{folder}/.bash_aliases", 10)
+    assert user(f"--input_dir {folder} --output_dir {home} --build_list").status == 0
+    spoil(user.folder / "Grid.conf")
+    for line in ("--start", "--sync", "--build_list --start --overwrite"):
+        status, _, err = user(line)
+        assert status == 2 and f"OUTPUTDIR {home} is not used, as " in err and DOUBTFUL[kind][1] in err, err
+    assert list(home.iterdir()) == []
+
+
+def test_nor_does_a_link_beside_it(user: User, folder, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    user.grid.tree.add(f"agata/{folder}/.bash_aliases", 10)
+    assert user(f"--input_dir {folder} --build_list").status == 0
+    user.data.symlink_to(home)
+    (user.folder / "Grid.conf").chmod(0o666)
+    status, _, err = user("--start")
+    assert status == 2 and "OUTPUTDIR" in err and list(home.iterdir()) == []
+
+
+def test_what_the_line_itself_says_is_used(user: User, folder, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    user.grid.tree.add(f"agata/{folder}/a", 10)
+    (user.folder / "Grid.conf").chmod(0o666)
+    status, _, err = user(f"--input_dir {folder} --output_dir {home} --build_list --start")
+    assert status == 0 and (home / folder / "a").exists(), err
+
+
+@pytest.fixture
+def damaged(user: User, folder) -> tuple[User, Path]:
+    """A user, and a file of the user's that the catalog calls damaged."""
+    user.grid.tree.add(f"agata/{folder}/a", 10)
+    assert user(f"--input_dir {folder} --build_list --start").status == 0
+    path = user.data / folder / "a"
+    path.write_text("my own...\n")
+    assert user("--verify").status == 1
+    return user, path
+
+
+@pytest.mark.parametrize("spoil", [give_away, lambda path: path.chmod(0o666)], ids=["another user's", "for all"])
+@pytest.mark.parametrize("line", ["--repair", "--start --overwrite", "--sync --overwrite", "--check_status --repair"])
+def test_a_catalog_that_others_may_have_written_replaces_nothing(damaged, spoil, line):
+    user, path = damaged
+    spoil(user.folder / "grid_summary.csv")
+    status, _, err = user(line)
+    assert path.read_text() == "my own...\n"
+    is_forgotten = "repair" in line and spoil is give_away
+    assert is_forgotten or (status == 2 and "no file is replaced, as " in err and "grid_summary.csv" in err), err
+    user("--check_status")
+    if is_forgotten:  # not even once the catalog is the user's again
+        assert user("--repair").status in (0, 1) and path.read_text() == "my own...\n"
+
+
+def test_what_is_to_be_pasted_is_quoted(user: User, tmp_path):
+    work = tmp_path / "a b; touch x"
+    work.mkdir()
+    shutil.copy(user.folder / "Grid.conf", work)
+    (work / "Grid.conf").write_text((work / "Grid.conf").read_text().replace("[LYON]", f"[LYON]\nTOKEN = file:{work}/t"))
+    write_secret(work / "t", "x")
+    (work / "t").chmod(0o644)
+    assert f"; chmod 600 '{work}/t'\n" in user("--ls_dir", GRIDSYNC_DIR=str(work)).err
+    shutil.copy(user.grid.pki.proxy("good"), work / "proxy")
+    (work / "proxy").chmod(0o644)
+    assert f"; chmod 600 '{work}/proxy'\n" in user("--from CNAF --proxy_status", X509_USER_PROXY=f"{work}/proxy").err
+    (work / "Grid.conf").chmod(0o666)
+    assert f", then chmod go-w '{work}/Grid.conf'\n" in user("--ls_dir", GRIDSYNC_DIR=str(work)).err
+    (work / "Grid.conf").chmod(0o600)
+    work.chmod(0o777)
+    assert f", then chmod go-w '{work}'\n" in user("--ls_dir", GRIDSYNC_DIR=str(work)).err

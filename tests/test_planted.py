@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ import gridsync
 from tests.conftest import User, wait_until
 
 MB = 1 << 20
+STRANGER = 65534
 
 
 @pytest.fixture
@@ -180,3 +184,94 @@ def test_names_of_any_length_that_a_disk_takes_are_copied(user, folder, length):
     user.grid.door.faults.add(f"*/{names[0]}", "truncate", role="pool", at=MB, count=1)
     assert user(f"--input_dir {folder} --build_list --start").status == 0
     assert all(is_right(user, f"{folder}/{name}") for name in names)
+
+
+# == Links, pipes and floods in place of what is in a work folder =======================================
+
+
+def plant(link: Path, target: Path) -> None:
+    """Make a link as another user would."""
+    if os.getuid():
+        pytest.skip("only root can make a link that is another user's")
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+
+
+def plant_in_open_folder(link: Path, target: Path) -> None:
+    """Make a link where others can give any name to what is there."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    link.parent.chmod(0o777)
+
+
+PLANTED = pytest.mark.parametrize("planted", [plant, plant_in_open_folder])
+FILES = pytest.mark.parametrize(
+    "name, line, expected",
+    [("grid_folders.txt", "--ls_dir {}", 0), ("grid_summary.csv", "--build_list", 5), ("Grid.conf", "--threads 3", 5)],
+)
+
+
+@PLANTED
+@FILES
+@pytest.mark.parametrize("content", ["of its kind", "any", None])
+def test_no_file_of_the_users_is_changed_through_a_link(three, folder, tmp_path, planted, name, line, expected, content):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    victim, path = home / "victim", three.folder / name
+    assert three(f"--ls_dir {folder}").status == 0
+    kept = {"of its kind": path.read_text(), "any": "b\na[touch x #]\tb\na\n", None: None}[content]
+    if kept is not None:
+        victim.write_text(kept)
+    planted(path, victim)
+    status, _, err = three(line.format(folder), GRIDSYNC_DIR=str(three.folder))
+    assert {path.name: path.read_text() for path in home.iterdir()} == ({} if kept is None else {"victim": kept}), err
+    assert status == expected or content == "any", err
+
+
+@pytest.mark.parametrize("name", ["grid_folders.txt", "grid_summary.csv", "Grid.conf"])
+def test_a_link_that_only_the_user_can_have_made_is_followed(three, folder, tmp_path, name):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    assert three(f"--ls_dir {folder}").status == 0
+    (three.folder / name).rename(home / name)
+    (three.folder / name).symlink_to(Path("home", name))
+    before = (home / name).read_text()
+    three.grid.tree.add(f"agata/{folder}/new/x", 10)
+    assert three(f"--ls_dir {folder}").status == 0 and three("--threads 3 --build_list").status == 0
+    assert (three.folder / name).is_symlink() and (home / name).read_text() != before
+
+
+def make_device(path: Path) -> None:
+    """Make a device without end, such as /dev/zero is; not that one itself, which root could replace."""
+    if os.geteuid():
+        pytest.skip("only root can make a device")
+    os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, make_device])
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize("name", ["grid_folders.txt", "grid_summary.csv", "Grid.conf"])
+def test_what_is_no_file_holds_nothing_up_and_stays(three, folder, tmp_path, kind, is_link, name):
+    path, other = three.folder / name, tmp_path / "other"
+    path.unlink(missing_ok=True)
+    kind(other if is_link else path)
+    if is_link:
+        path.symlink_to(other)
+    three.limit = 20
+    status, _, err = three(f"--ls_dir {folder}" if name == "grid_folders.txt" else "--start")
+    assert (status, f"{name} is no file" in err) == {
+        "grid_folders.txt": (0, False), "grid_summary.csv": (5, True), "Grid.conf": (2, True)
+    }[name]  # fmt: skip
+    assert path.exists() and not path.is_file()
+
+
+@pytest.mark.parametrize("name", ["grid_summary.csv", "grid_summary.csv.lock", "Grid.conf"])
+def test_a_flood_takes_no_memory(three, name):
+    with open(three.folder / name, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(1 << 30)
+        three.limit = 20
+        (status, _, _), memory = three.measured("--start")
+    assert status == {"grid_summary.csv": 2, "grid_summary.csv.lock": 6, "Grid.conf": 2}[name]
+    assert memory < 300

@@ -333,8 +333,8 @@ def test_a_catalog_that_others_may_have_written_replaces_nothing(damaged, spoil,
 def test_what_is_to_be_pasted_is_quoted(user: User, tmp_path):
     work = tmp_path / "a b; touch x"
     work.mkdir()
-    shutil.copy(user.folder / "Grid.conf", work)
-    (work / "Grid.conf").write_text((work / "Grid.conf").read_text().replace("[LYON]", f"[LYON]\nTOKEN = file:{work}/t"))
+    text = (user.folder / "Grid.conf").read_text()
+    (work / "Grid.conf").write_text(text.replace("[LYON]", f"[LYON]\nTOKEN = file:{work}/t"))
     write_secret(work / "t", "x")
     (work / "t").chmod(0o644)
     assert f"; chmod 600 '{work}/t'\n" in user("--ls_dir", GRIDSYNC_DIR=str(work)).err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -215,7 +214,7 @@ FILES = pytest.mark.parametrize(
 @PLANTED
 @FILES
 @pytest.mark.parametrize("content", ["of its kind", "any", None])
-def test_no_file_of_the_users_is_changed_through_a_link(three, folder, tmp_path, planted, name, line, expected, content):
+def test_none_of_the_users_is_changed_through_a_link(three, folder, tmp_path, planted, name, line, expected, content):
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     victim, path = home / "victim", three.folder / name

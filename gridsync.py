@@ -80,13 +80,22 @@ R = TypeVar("R")
 # The sentence is written where it is known; the class carries the exit status.
 
 
+SENTENCE = 5000  # characters; a path may have 4096
+WORDS = 200  # characters of what others say
+
+
+def brief(said: str) -> str:
+    """What another program says, as far as it fits a sentence."""
+    return said if len(said) <= WORDS else f"{said[:WORDS]}..."
+
+
 class GridError(Exception):
     """One sentence for the user: the thing, the reason, the remedy."""
 
     status = 1
 
     def __init__(self, sentence: str, passing: bool = False, pause: float = 0):
-        super().__init__(sentence)
+        super().__init__(sentence if len(sentence) <= SENTENCE else f"{sentence[:SENTENCE]}...")
         self.passing = passing  # the same call may succeed a little later,
         self.pause = pause  # after so many seconds at least
 
@@ -627,6 +636,7 @@ BASE_DIR_ON_GRID = agata/
 GENERAL = "gridsync"  # the section that is no site
 CONNECTIONS = 64  # at the most, of all threads and streams together
 MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
+NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
 LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
@@ -873,7 +883,7 @@ class Config:
     def number(self, section: str, key: str, default: int, least: int = 1) -> int:
         """A whole number, of at most six digits."""
         text = self.values.get(section, key, fallback="") or str(default)
-        if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
+        if not NUMBER.fullmatch(text) or int(text) < least:
             raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number from {least} on")
         return int(text)
 
@@ -2816,9 +2826,10 @@ INTERNAL_PROBLEMS = (
 
 def refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error; its body is read."""
-    said = answer.drain()[:200].decode("utf-8", "replace").strip()
+    said = answer.drain()[:SENTENCE].decode("utf-8", "replace").strip()
     if not said or said.startswith("<"):
         said = answer.response.reason
+    said = brief(said)
     place = masked(unquote(url))
     if answer.status == 401:
         return CredentialError(f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status")
@@ -3080,7 +3091,7 @@ class Http:
         line = None
         try:
             line = self.line(url)
-            target = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            target = urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
             line.connection.request(method, target, data or None, headers)
             answer = Answer(line, self.idle, url, self.site)
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -3334,7 +3345,7 @@ def making_sense(url: str) -> Iterator[None]:
         yield
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DoorError(
-            f"what {url} answers makes no sense ({error}); TAPE_API in Grid.conf names another service, or none",
+            f"what {url} answers makes no sense ({brief(str(error))}); TAPE_API in Grid.conf names another service, or none",
             passing=True,
         ) from error
 
@@ -3388,7 +3399,7 @@ class HttpStorage:
                 error = refusal(answer, url)
                 raise OnTape(f"{place}: {NO_TAPE}") if isinstance(error, OnTape) and self.tape == "" else error
             answer.drain()
-            said = answer.response.reason
+            said = brief(answer.response.reason)
             if OTHER_FILE in said:
                 reason = "its pool takes it for another file, and each try would cost the site a mover; ask the site"
                 raise FileError(f"{place}: {reason}")
@@ -3537,9 +3548,10 @@ class HttpStorage:
         try:
             answer = self.ask("POST", "stage", {"files": files})
             with making_sense(self.tape_url()):
-                request = str(answer.json()["requestId"])
+                named = answer.json()["requestId"]
+                request = str(named) if isinstance(named, (str, int)) and not isinstance(named, bool) else ""
                 if not is_request(request):
-                    raise ValueError(f"{request!r} is no name for a request")
+                    raise ValueError(f"{brief(repr(named))} is no name for a request")
         except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
             error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
             raise
@@ -3555,7 +3567,7 @@ class HttpStorage:
             for item in whole["files"]:
                 if item["path"] in ours:
                     state = str(item.get("state"))
-                    failure = str(item.get("error") or state.lower()) if state in GIVEN_UP else ""
+                    failure = brief(str(item.get("error") or state.lower())) if state in GIVEN_UP else ""
                     since = float(item.get("startedAt") or whole.get("startedAt") or 0)
                     since /= 1000 if since > MILLISECONDS else 1  # dCache counts in them
                     found[ours[item["path"]]] = Staging(state in STAGED or item.get("onDisk") is True, failure, since)
@@ -3619,7 +3631,7 @@ def gfal_error(error: Exception, url: str) -> GridError:
     name = errno.errorcode.get(getattr(error, "code", 0), "")
     if "HTTP 400" in text and composed(url) != unquote(url, errors="surrogateescape"):
         return FileError(f"{unquote(url)}: gfal2 can't get names whose accents are apart; ENGINE = http can")
-    return meant(GFAL_ERRORS, f"{name} {text}", text=text, place=unquote(url), way=way)
+    return meant(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)
 
 
 class Gfal2Storage:
@@ -3879,7 +3891,7 @@ class Gfal2Storage:
         if not request:
             raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
         if not is_request(str(request)):
-            raise DoorError(f"{urls[0]}: {request!r} is no name for a staging request; ask the site")
+            raise DoorError(f"{urls[0]}: {brief(repr(request))} is no name for a staging request; ask the site")
         return str(request)
 
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
@@ -3892,7 +3904,7 @@ class Gfal2Storage:
             if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
                 raise gfal_error(error, urls[0])
             waits = error is not None and error.code == NOT_YET
-            found[path] = Staging(error is None, "" if error is None or waits else error.message.strip())
+            found[path] = Staging(error is None, "" if error is None or waits else brief(error.message.strip()))
         return found
 
     def release(self, request: str, paths: list[str]) -> None:
@@ -4542,6 +4554,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 
 TICK = 0.1  # seconds between looks at the screen
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
+WORTH = 64 << 10  # bytes that have to come for a failure not to count
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 REFUSED = 16  # files that the door refuses before it has given any, which end one too
 # A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
@@ -4566,7 +4579,7 @@ class Patience:
         self.stopping = stopping or threading.Event()
 
     def call(self, verb: Callable[..., T], *arguments: Any, progress: Callable[[], int] = lambda: 0) -> T:
-        """The result of the first call that succeeds; failures after which progress has grown do not count."""
+        """The result of the first call that succeeds; failures do not count when enough has come meanwhile."""
         attempt, before, ends = 0, progress(), time.monotonic() + HELD
         while True:
             try:
@@ -4574,7 +4587,7 @@ class Patience:
             except GridError as error:
                 if isinstance(error, TooFast) and time.monotonic() < ends and not self.stopping.is_set():
                     continue  # it is the next call that waits
-                if progress() > before:
+                if progress() >= before + WORTH:
                     attempt, before = 0, progress()
                 # A proxy or token may just be renewed, but who waits for that a second time waits in vain. And a pool
                 # is waited for by all of its files together.
@@ -6586,22 +6599,33 @@ class Parser(optparse.OptionParser):
             raise optparse.BadOptionError(opt + (nearest(opt, self._long_opt) or "; --help lists the options"))
         return opt
 
+    def _process_short_opts(self, rargs: list[str], values: Any) -> None:
+        if rargs[0] != "-h":
+            word = rargs[0].partition("=")[0]
+            near = nearest(f"--{word[1:].replace('-', '_')}", self._long_opt)
+            raise optparse.BadOptionError(word + (near or "; --help lists the options"))
+        super()._process_short_opts(rargs, values)
+
     def error(self, msg: str) -> Any:
         """A wrong command line."""
         raise UsageError(msg)
 
 
 def spelled(arguments: list[str]) -> list[str]:
-    """Arguments as the parser wants them: `_` for `-` in names, and the folder of --ls_dir behind `=`."""
+    """Arguments as the parser wants them: `_` for `-` in names, and values behind `=`, where an option alone is none."""
     words: list[str] = []
+    valued = {f"--{option.name}" for option in OPTIONS if option.metavar}
     for word in arguments:
+        wanting = words[-1] if words and words[-1] in valued else ""
+        if wanting and word != "-h" and not word.startswith("--"):
+            words[-1] += f"={word}"
+            continue
+        if wanting not in ("", "--ls_dir"):
+            raise UsageError(f"{wanting} has no value, as {word} is an option; {wanting}={word} makes it the value")
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            words.append("--" + name.replace("-", "_") + equals + value)
-        elif words and words[-1] == "--ls_dir":
-            words[-1] += f"={word}"
-        else:
-            words.append(word)
+            word = "--" + name.replace("-", "_") + equals + value
+        words.append(word)
     return [word + "=" if word == "--ls_dir" else word for word in words]
 
 
@@ -6621,8 +6645,8 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
             given[key] = ""
     for option in OPTIONS:
         value = given.get(option.key, "1")
-        if option.metavar == "N" and not (value.isdecimal() and int(value)):
-            raise UsageError(f"--{option.name} is {value!r}; expected a whole number from 1 on")
+        if option.metavar == "N" and not (NUMBER.fullmatch(value) and int(value)):
+            raise UsageError(f"--{option.name} is {brief(repr(value))}; expected a whole number from 1 on")
     if "INPUTDIR" in given:
         given["INPUTDIR"] = grid_path(given["INPUTDIR"]) or "/"
     if "OUTPUTDIR" in given:
@@ -6633,6 +6657,8 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     for key, value in given.items():
         if not value.isprintable():
             raise UsageError(f"{value!r} can't be a value of {key}: it has a control character")
+        if value != value.strip():
+            raise UsageError(f"{value!r} can't be a value of {key}: Grid.conf keeps no blank around it; leave that out")
     return given
 
 
@@ -6648,7 +6674,7 @@ def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
 
 def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for, in order; the highest status."""
-    folder = options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir
+    folder = os.path.expanduser(options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir)
     if not os.path.isdir(folder):
         raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
     config, given = Config(folder), given_settings(options, folder)
@@ -6721,7 +6747,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    report = Report()
+    report = Report(as_json="--json" in arguments)
     try:
         parser = Parser()
         options, others = parser.parse_args(spelled(arguments))

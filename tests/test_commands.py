@@ -741,6 +741,15 @@ def test_a_line_that_breaks_again_and_again_still_brings_the_file(user, folder):
         assert user("--start").status == 0
 
 
+def test_a_door_that_sends_next_to_nothing_is_not_asked_for_ever(user, folder):
+    user.grid.tree.add(f"agata/{folder}/a", 1 << 20)
+    user(f"--input_dir {folder} --build_list")
+    user.grid.door.log.clear()
+    with faulty(user, "*/a", "truncate", role="pool", at=1):
+        assert user("--start").status == 1
+    assert user.grid.door.log.count(role="pool") == 2  # RETRIES = 1
+
+
 def test_dry_runs_change_nothing_and_say_what_would_be_done(user, folder):
     paths = staged(user, folder, "a", "b")
     user.grid.tree.add(f"agata/{folder}/c", 10, tape=True)
@@ -844,6 +853,18 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
         ("--threads 0", 2, "--threads is '0'; expected a whole number from 1 on"),
         ("--from XROOTD --from_LYON", 2, "the command line names two sites: LYON and XROOTD"),
         ("--ls_dir ../..", 2, "is not a path on the grid"),
+        ("--inc --build_list", 2, "--inc has no value, as --build_list is an option; --inc=--build_list makes it"),
+        ("--input_dir e680 --exc --dry-run", 2, "--exc has no value, as --dry-run is an option"),
+        ("--log_file --sync", 2, "--log_file has no value, as --sync is an option"),
+        ("--output_dir -h", 2, "--output_dir has no value, as -h is an option"),
+        (f"--threads {'9' * 5000}", 2, "9...; expected a whole number from 1 on"),
+        ("--streams ٣", 2, "--streams is '٣'; expected a whole number"),
+        ("--input_dir 'e680 '", 2, "'e680 ' can't be a value of INPUTDIR: Grid.conf keeps no blank around it"),
+        ("--input_dir 'e680 /'", 2, "'e680 ' can't be a value of INPUTDIR"),
+        ("--exc ' '", 2, "' ' can't be a value of EXCLUDE"),
+        ("-start", 2, "no such option: -start; did you mean --start"),
+        ("-ls-dir=e680", 2, "no such option: -ls-dir; did you mean --ls_dir"),
+        ("-7", 2, "no such option: -7; --help lists the options"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_its_status(user, line, status, says):
@@ -852,6 +873,24 @@ def test_bad_input_gets_one_sentence_and_its_status(user, line, status, says):
     assert result.status == status
     assert result.err.startswith("gridsync: ") and result.err.count("\n") == 1 and says in result.err
     assert (user.folder / "Grid.conf").read_text() == before
+
+
+def test_what_looks_like_an_option_can_be_a_value_all_the_same(user):
+    assert user("--inc=--build_list --exc -raw").status == 0
+    text = (user.folder / "Grid.conf").read_text()
+    assert "INCLUDE = --build_list\n" in text and "EXCLUDE = -raw\n" in text
+
+
+def test_a_wrong_option_is_told_in_the_json_document_too(user):
+    status, out, err = user("--json --ver")
+    assert status == 2 and json.loads(out) == {"errors": [err.strip()[len("gridsync: ") :]], "status": 2}
+
+
+@pytest.mark.parametrize("line", ["--workdir=~/e680 --show_conf", "--show_conf"])
+def test_a_work_folder_below_home_is_found_whoever_expands_the_tilde(user, line, tmp_path):
+    (tmp_path / "e680").mkdir()
+    assert user(line, HOME=str(tmp_path), GRIDSYNC_DIR="~/e680").status == 0
+    assert (tmp_path / "e680" / "Grid.conf").exists()
 
 
 def test_a_second_writer_leaves_at_once_with_6(three):

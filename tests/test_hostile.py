@@ -27,6 +27,7 @@ from gridsync import (
     Catalog,
     Config,
     DiskError,
+    DoorError,
     Entry,
     FileError,
     GridError,
@@ -287,6 +288,46 @@ def test_a_document_without_sense_is_a_sentence(odd, body):
     for verb in verbs(storage_at(odd[1]))[:3]:
         with pytest.raises(GridError):
             verb()
+
+
+@pytest.mark.parametrize("name", ["null", "true", "[1]", '{"a": 1}', "1.5", '""'])
+def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
+    odd[0].reply = Reply(200, b'{"requestId": %s}' % name.encode())
+    with pytest.raises(DoorError, match="is no name for a request"):
+        storage_at(odd[1]).stage(["run/a"], 1)
+    odd[0].reply = Reply(200, b'{"requestId": 17}')
+    assert storage_at(odd[1]).stage(["run/a"], 1) == "17"
+
+
+LONG = b"x" * 3_000_000
+
+
+@pytest.mark.parametrize("body", [
+    b'{"requestId": "%s"}' % LONG,
+    b'{"files": [{"path": "/agata/run/a", "state": "FAILED", "error": "%s"}]}' % LONG,
+    b'{"endpoints": [{"uri": "%s", "version": "v1"}]}' % LONG,
+    LONG,
+], ids=range(4))  # fmt: skip
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_no_sentence_is_longer_than_somebody_reads(odd, body, status):
+    odd[0].reply = Reply(status, body)
+    for verb in verbs(storage_at(odd[1])):
+        try:
+            found = verb()
+        except GridError as error:
+            found = error
+        assert len(str(found)) < 1000
+
+
+def test_a_long_reason_is_shown_in_part_and_so_is_a_long_redirect(odd):
+    odd[0].reply = Reply(409, b"", reason="x" * 60_000)
+    with pytest.raises(GridError, match=r"x\.\.\.\); if it stays so") as caught:
+        storage_at(odd[1]).entries("run")
+    assert len(str(caught.value)) < 500
+    odd[0].reply = Reply(302, b"", {"Location": "https://a" + "b" * 60_000 + "/"})
+    with pytest.raises(GridError) as caught:
+        storage_at(odd[1]).checksum("run/a")
+    assert len(str(caught.value)) < 6000
 
 
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, blacklist_characters="\x7f\x85"), max_size=60)

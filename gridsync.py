@@ -789,6 +789,17 @@ def doubt_of(name: str, file: os.stat_result) -> str:
     return ""
 
 
+def is_url(text: str) -> bool:
+    """Whether this is a URL of a host that there may be."""
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna").decode()
+        has_host = re.fullmatch(r"[\w.:%-]+", host) or parts.scheme == "file"
+        return bool(parts.scheme and has_host and parts.port != 0)
+    except ValueError:
+        return False
+
+
 class Config:
     """Grid.conf: its text, and the values in it."""
 
@@ -917,12 +928,7 @@ class Config:
 
     def check_url(self, name: str, key: str, url: str) -> None:
         """Refuse what is no URL."""
-        try:
-            parts = urlsplit(url)
-            is_right = parts.scheme and (parts.hostname or parts.scheme == "file") and parts.port != 0
-        except ValueError:
-            is_right = False
-        if not is_right:
+        if not is_url(url):
             raise UsageError(
                 f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
             )
@@ -2707,17 +2713,28 @@ class Watch:
         return count
 
 
+@functools.lru_cache(maxsize=None)
+def response_class() -> Any:
+    """http.client's, for which each interim answer is one that another follows, as for HTTP itself."""
+    import http.client
+
+    class Response(http.client.HTTPResponse):
+        def _read_status(self) -> tuple[str, int, str]:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            return version, 100 if 101 < status < 200 else status, reason
+
+    return Response
+
+
 class Answer:
     """A response whose errors are GridErrors."""
 
     def __init__(self, line: Line, idle: Idle, url: str, site: Site):
-        import http.client
-
         self.line: Line | None = line
         self.idle = idle
         self.socket = line.connection.sock  # of an answer that is the connection's last, http.client would forget it
         self.watch = watch = Watch(self.socket, site)
-        line.connection.response_class = lambda _, method: http.client.HTTPResponse(watch, method=method)  # type: ignore
+        line.connection.response_class = lambda _, method: response_class()(watch, method=method)  # type: ignore
         self.response = line.connection.getresponse()
         watch.ends = math.inf
         self.socket.settimeout(site.silence)
@@ -2831,23 +2848,24 @@ def refusal(answer: Answer, url: str) -> GridError:
         said = answer.response.reason
     said = brief(said)
     place = masked(unquote(url))
+    who = "the door" if netloc_of(url) == netloc_of(answer.watch.site.server) else "the tape service"
     if answer.status == 401:
-        return CredentialError(f"{place}: the door accepts no proxy or token of yours ({said}); see --proxy_status")
+        return CredentialError(f"{place}: {who} accepts no proxy or token of yours ({said}); see --proxy_status")
     if answer.status == 403:
-        return Forbidden(f"{place}: the door refuses ({said}); is your proxy one of the right VO?")
+        return Forbidden(f"{place}: {who} refuses ({said}); is your proxy one of the right VO?")
     if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
         return OnTape(f"{place}: is on tape only; --bring_online has it brought to disk")
     if answer.status == 413:
-        return TooMany(f"{place}: the door takes no request of this size ({said})")
+        return TooMany(f"{place}: {who} takes no request of this size ({said})")
     if 400 <= answer.status < 500 and answer.status != 429:
         kind = BadRequest if answer.status == 400 else FileError
-        return kind(f"{place}: the door answers {answer.status} ({said}); if it stays so, ask the site")
+        return kind(f"{place}: {who} answers {answer.status} ({said}); if it stays so, ask the site")
     if answer.status == 500 and said.startswith("Internal problem: "):
         return meant(INTERNAL_PROBLEMS, said, place=place, said=said)
     passing = answer.status >= 500 or answer.status == 429
-    return DoorError(f"{place}: the door answers {answer.status} ({said})", passing, pause_of(answer))
+    return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
 
 
 def pause_of(answer: Answer) -> float:
@@ -3472,8 +3490,10 @@ class HttpStorage:
             raise refusal(answer, url)
         with making_sense(url):
             found = [str(endpoint["uri"]) for endpoint in answer.json()["endpoints"] if endpoint["version"] == "v1"]
-            if not re.match(r"https://[^/]", found[0]):
+            if not found[0].startswith("https://"):
                 raise ValueError(f"{found[0]} is not encrypted")
+            if not is_url(found[0]):
+                raise ValueError(f"{found[0]} is no URL")
         return found[0]
 
     def ask(self, method: str, verb: str, body: object = None) -> Answer:
@@ -3487,6 +3507,9 @@ class HttpStorage:
         except DoorError as error:
             sentence = f"no word from the site's tape service: {error}; TAPE_API = none in Grid.conf does without it"
             raise type(error)(sentence, error.passing, error.pause) from error
+        if answer.status == 404 and "/" not in verb:  # it is no request of ours that is missing
+            answer.drain()
+            raise DoorError(f"there is no {url}; TAPE_API in Grid.conf names another service, or none")
         if answer.status >= 300:
             raise refusal(answer, url)
         return answer
@@ -3826,10 +3849,12 @@ class Gfal2Storage:
     def checksum(self, path: str) -> str:
         """The checksum of one file, or empty when the door knows none."""
         url = self.url(path)
-        for kind in ("ADLER32", "MD5"):
+        for kind, digits in (("ADLER32", 8), ("MD5", 32)):
             try:
                 with self.errors(url):
-                    return f"{kind.lower()}:{self.context().checksum(url, kind).lower():0>8}"
+                    found = self.context().checksum(url, kind).lower().rjust(8, "0")
+                if re.fullmatch(f"[0-9a-f]{{{digits}}}", found):
+                    return f"{kind.lower()}:{found}"
             except GridError as failure:
                 code, text = getattr(failure.__cause__, "code", 0), str(failure.__cause__)
                 is_refused = re.search(r"HTTP (4|50[1-9])", text)  # 500 is said by who can't make one

@@ -60,6 +60,10 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "which has LYON; did you mean LYON"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a:port/\n", "SERVER of .A. is 'https://a:port'; expected"),
+        *(
+            (f"[gridsync]\nSITE = A\n[A]\nSERVER = https://{host}/\n", "SERVER of .A. is 'https://.*'; expected a URL")
+            for host in ("door example.org", "a..b", "x" * 70 + ".org", ".a", "a:99999", "[::1", "a:0", ":80", "a,b")
+        ),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = yes\n", "TAPE_API of .A. is 'yes'; expected"),
         (
             "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = http://a/\nTOKEN = env:A\n",
@@ -76,6 +80,12 @@ def test_one_value_is_changed_and_no_other_line(text, after):
 def test_what_makes_no_sense_is_refused_with_its_place(tmp_path, text, says):
     with pytest.raises(UsageError, match=says.replace("[section]", r"\[section\]").replace("?", r"\?")):
         config(tmp_path, text).settings()
+
+
+@pytest.mark.parametrize("host", ["a_b.example.org.", "127.0.0.1:1", "[::1]:2880", "[fe80::1%25eth0]", "grün.example.org"])
+def test_a_host_that_there_may_be_is_one(tmp_path, host):
+    text = f"[gridsync]\nSITE = A\n[A]\nSERVER = https://{host}/\n"
+    assert config(tmp_path, text).settings().site.server == f"https://{host}"
 
 
 def test_a_wrong_pattern_is_refused_with_the_place_of_the_error():

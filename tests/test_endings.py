@@ -171,14 +171,33 @@ def test_chunks_with_something_endless_about_them_come_to_an_end(raw, what, verb
     assert server.sent < 64 << 20
 
 
-def test_what_follows_an_interim_answer_is_not_taken_for_that_of_the_next_request(raw):
-    early = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
-    server = raw(lambda: [early, b"HTTP/1.1 200 OK\r\nDigest: adler32=00000001\r\nContent-Length: 0\r\n\r\n"])
+@pytest.mark.parametrize("early", [b"103 Early Hints", b"102 Processing", b"100 Continue", b"199 x"])
+def test_the_answer_behind_interim_ones_is_the_one_that_counts(raw, early):
+    right = b"HTTP/1.1 200 OK\r\nDigest: adler32=00000001\r\nContent-Length: 0\r\n\r\n"
+    server = raw(lambda: [b"HTTP/1.1 " + early + b"\r\nLink: x\r\n\r\n"] * 2 + [right])
     storage = storage_at(server.url)
     for _ in range(3):
-        with pytest.raises(GridError, match="103"):
+        assert storage.checksum("run/a") == "adler32:00000001"
+    assert server.connections == 1
+
+
+def test_what_follows_a_change_of_protocols_is_not_taken_for_the_answer_to_the_next_request(raw):
+    other = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+    server = raw(lambda: [other, b"HTTP/1.1 200 OK\r\nDigest: adler32=00000001\r\nContent-Length: 0\r\n\r\n"])
+    storage = storage_at(server.url)
+    for _ in range(3):
+        with pytest.raises(GridError, match="101"):
             storage.checksum("run/a")
     assert server.connections == 3
+
+
+def test_the_fragment_of_a_redirect_stays_here(raw):
+    server = raw(lambda: [
+        OK + b"Digest: adler32=00000001\r\nContent-Length: 0\r\n\r\n" if b"/there?x=1" in server.heard
+        else b"HTTP/1.1 302 Found\r\nLocation: /there?x=1#part\r\nContent-Length: 0\r\n\r\n"
+    ])  # fmt: skip
+    assert storage_at(server.url).checksum("run/a") == "adler32:00000001"
+    assert b" /there?x=1 HTTP" in server.heard and b"#" not in server.heard
 
 
 def test_a_head_as_long_as_heads_are_is_read(raw):

@@ -299,6 +299,33 @@ def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
     assert storage_at(odd[1]).stage(["run/a"], 1) == "17"
 
 
+@pytest.mark.parametrize("url", ["https://localhost:99999/", "https://[::1", "https://", "https://a..b/", "ftp://a/"])
+def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
+    odd[0].reply = Reply(200, json.dumps({"endpoints": [{"uri": url, "version": "v1"}]}).encode())
+    storage = storage_at(odd[1])
+    with pytest.raises(DoorError, match="TAPE_API in Grid.conf names another service, or none"):
+        HttpStorage(storage.http, storage.site._replace(tape_api="auto")).has_tape()
+
+
+@pytest.mark.parametrize("verb", range(2))
+def test_a_tape_service_that_is_none_is_no_missing_file(odd, verb):
+    odd[0].reply = Reply(404)
+    with pytest.raises(DoorError, match="TAPE_API in Grid.conf names another service, or none") as caught:
+        verbs(storage_at(odd[1]))[verb]()
+    assert not caught.value.passing
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 413, 500])
+def test_a_tape_service_that_refuses_is_not_called_the_door(odd, status):
+    odd[0].reply = Reply(status)
+    storage = storage_at(odd[1])
+    elsewhere = HttpStorage(storage.http, storage.site._replace(tape_api=odd[1].replace("localhost", "127.0.0.1")))
+    for verb in verbs(elsewhere)[:4]:
+        with pytest.raises(GridError, match="tape service") as caught:
+            verb()
+        assert "the door" not in str(caught.value)
+
+
 LONG = b"x" * 3_000_000
 
 

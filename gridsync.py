@@ -2713,7 +2713,7 @@ class Watch:
         return count
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def response_class() -> Any:
     """http.client's, for which each interim answer is one that another follows, as for HTTP itself."""
     import http.client
@@ -3363,7 +3363,8 @@ def making_sense(url: str) -> Iterator[None]:
         yield
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DoorError(
-            f"what {url} answers makes no sense ({brief(str(error))}); TAPE_API in Grid.conf names another service, or none",
+            f"what {url} answers makes no sense ({brief(str(error))}); "
+            "TAPE_API in Grid.conf names another service, or none",
             passing=True,
         ) from error
 
@@ -4579,6 +4580,9 @@ def staging_text(turn: int, online: int, of: int) -> str:
 
 TICK = 0.1  # seconds between looks at the screen
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
+WONDER = 5.0  # seconds of a pause that is told,
+NEWS = 30.0  # so often at the most
+SLOW = 10.0  # seconds without an answer, when nothing else is on the screen
 WORTH = 64 << 10  # bytes that have to come for a failure not to count
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 REFUSED = 16  # files that the door refuses before it has given any, which end one too
@@ -4602,6 +4606,17 @@ class Patience:
     def __init__(self, retries: int, stopping: threading.Event | None = None):
         self.retries = retries
         self.stopping = stopping or threading.Event()
+        self.awaited = 0.0, ""  # until when there is a pause, and after what
+        self.due = 0.0  # when the next one may be told
+
+    def tell(self, note: Callable[[str], None]) -> bool:
+        """Say what a long pause is for; whether there was something to say."""
+        now, (until, failure) = time.monotonic(), self.awaited
+        if until - now < WONDER or now < self.due:
+            return False
+        self.awaited, self.due = (0.0, ""), now + NEWS
+        note(f"Waiting {duration_text(math.ceil(until - now))} before the next attempt: {failure}")
+        return True
 
     def call(self, verb: Callable[..., T], *arguments: Any, progress: Callable[[], int] = lambda: 0) -> T:
         """The result of the first call that succeeds; failures do not count when enough has come meanwhile."""
@@ -4623,7 +4638,9 @@ class Patience:
                 log.debug("attempt %d failed: %s", attempt + 1, error)
                 # The first time at once: often a kept connection has just died of old age.
                 pause = 0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1)
-                if self.stopping.wait(max(pause, error.pause)):
+                pause = max(pause, error.pause)
+                self.awaited = time.monotonic() + pause, str(error)
+                if self.stopping.wait(pause):
                     raise
                 attempt += 1
 
@@ -5262,7 +5279,18 @@ class Run:
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
         """What a verb of the site gives, tried again where that may help."""
-        return self.aside.result(lambda: self.patience.call(verb, *arguments), self.tick)
+        due = time.monotonic() + SLOW
+
+        def tick() -> None:
+            nonlocal due
+            self.tick()
+            if self.patience.tell(self.report.note) or self.tick is not nothing:
+                due = math.inf
+            elif time.monotonic() > due:
+                due = math.inf
+                self.report.note(f"No answer yet from {self.settings.site.server}/ (Ctrl-C ends the wait)")
+
+        return self.aside.result(lambda: self.patience.call(verb, *arguments), tick)
 
     def check_credential(self) -> None:
         """Raise CredentialError when the proxy has ended; a token is looked at with each request."""
@@ -5566,6 +5594,7 @@ def listed(run: Run) -> Walk:
 
     def tick() -> None:
         run.tick()
+        walk.patience.tell(run.report.note)
         if live:
             live.show(walk_text(len(walk.folders), len(walk.entries), walk.size))
 
@@ -5620,6 +5649,7 @@ class Copying:
         self.note(self.crew.landed())
         if self.copier.is_given or not self.crew.pending:
             self.tell()
+        self.run.patience.tell(self.run.report.note)
         self.progress.show()
         self.crew.check()
         if time.monotonic() >= self.check_at:
@@ -6637,7 +6667,7 @@ class Parser(optparse.OptionParser):
 
 
 def spelled(arguments: list[str]) -> list[str]:
-    """Arguments as the parser wants them: `_` for `-` in names, and values behind `=`, where an option alone is none."""
+    """Arguments as the parser wants them: `_` for `-` in names, values behind `=`; without it no option is a value."""
     words: list[str] = []
     valued = {f"--{option.name}" for option in OPTIONS if option.metavar}
     for word in arguments:

@@ -893,6 +893,38 @@ def test_a_work_folder_below_home_is_found_whoever_expands_the_tilde(user, line,
     assert (tmp_path / "e680" / "Grid.conf").exists()
 
 
+def heard(user: User, line: str, changed: str = "") -> str:
+    """The first line on stderr that is no progress; the run, which would still wait for long, is ended after it."""
+    with user.running(line, changed) as run:
+        late = threading.Timer(20, run.kill)
+        late.start()
+        said = next((said for said in run.stderr or () if not said.startswith(("Listing", "Copied"))), "")
+        late.cancel()
+    return said
+
+
+@pytest.mark.parametrize("line", ["--ls_dir {}", "--build_list", "--start"])
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_long_pause_is_told_with_its_reason(three, folder, line, status):
+    three.set("RETRIES", "4", "gridsync")
+    with faulty(three, "*", status, role="door", retry_after=900):
+        said = heard(three, line.format(folder))
+        assert re.search(rf"^Waiting 15m00s before the next attempt: https://.*: the door answers {status} \(", said)
+
+
+def test_a_server_that_does_not_answer_is_told(three, folder):
+    with faulty(three, "*", "stall", role="door", seconds=30):
+        said = heard(three, f"--ls_dir {folder}", "SLOW = 0.5")
+    assert said == f"No answer yet from {three.grid.door.url}/ (Ctrl-C ends the wait)\n"
+
+
+def test_nothing_is_told_of_waits_that_are_short_or_with_quiet(three, folder):
+    with faulty(three, "*", 503, role="door", retry_after=1, count=1):
+        assert three(f"--ls_dir {folder}").err == ""
+    with faulty(three, "*", 503, role="door", retry_after=6, count=1):
+        assert three("--build_list --quiet") == (0, "", "")
+
+
 def test_a_second_writer_leaves_at_once_with_6(three):
     with gridsync.Lock(str(three.folder)):
         status, _, err = three("--start")

@@ -303,14 +303,14 @@ def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
 def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
     odd[0].reply = Reply(200, json.dumps({"endpoints": [{"uri": url, "version": "v1"}]}).encode())
     storage = storage_at(odd[1])
-    with pytest.raises(DoorError, match="TAPE_API in Grid.conf names another service, or none"):
+    with pytest.raises(DoorError, match=r"TAPE_API in Grid.conf names another service, or none"):
         HttpStorage(storage.http, storage.site._replace(tape_api="auto")).has_tape()
 
 
 @pytest.mark.parametrize("verb", range(2))
 def test_a_tape_service_that_is_none_is_no_missing_file(odd, verb):
     odd[0].reply = Reply(404)
-    with pytest.raises(DoorError, match="TAPE_API in Grid.conf names another service, or none") as caught:
+    with pytest.raises(DoorError, match=r"TAPE_API in Grid.conf names another service, or none") as caught:
         verbs(storage_at(odd[1]))[verb]()
     assert not caught.value.passing
 

@@ -143,6 +143,16 @@ def test_what_does_not_exist_is_not_found(storage):
             verb()
 
 
+@pytest.mark.parametrize("value", ["zzz", "0123456789", "+1"])
+@pytest.mark.parametrize("pair", ["http dcache", "gfal2 dcache"])
+def test_a_checksum_that_is_none_is_as_good_as_none(grid, pair, value):
+    grid.door.faults.add("*", "digest", value=value)
+    try:
+        assert storage_at(grid, site_of(grid, pair)).checksum(FILE) == ""
+    finally:
+        grid.door.faults.clear()
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (1, 0), (70_000, 0), (-1, 0), (0, 500_000), (7, -1)])
 def test_bytes_are_those_of_the_file(grid, storage, start, stop):
     whole = grid.tree.expected(f"agata/{FILE}")

@@ -2829,6 +2829,12 @@ class Answer:
             line.connection.close()
 
 
+def pause_of(answer: Answer) -> float:
+    """For how many seconds a server wants to be left alone."""
+    after = answer.header("Retry-After")
+    return min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
+
+
 # What dCache's doors say when they are well, and what has the file is not.
 INTERNAL_PROBLEMS = (
     Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file serves too many readers already; "
@@ -2866,12 +2872,6 @@ def refusal(answer: Answer, url: str) -> GridError:
         return meant(INTERNAL_PROBLEMS, said, place=place, said=said)
     passing = answer.status >= 500 or answer.status == 429
     return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
-
-
-def pause_of(answer: Answer) -> float:
-    """For how many seconds a server wants to be left alone."""
-    after = answer.header("Retry-After")
-    return min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
 
 
 def redirected(answer: Answer, url: str) -> str:
@@ -4973,8 +4973,8 @@ class Copier:
             self.home.check()
             if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
                 return Outcome(placed(row, Locality.NEARLINE), "waiting", self.came(row), error)
-            is_late = isinstance(error, PoolError) and error.passing
-            return self.failed(row, judged(self.storage, row.path, error))._replace(done="late" if is_late else "failed")
+            done = "late" if isinstance(error, PoolError) and error.passing else "failed"
+            return self.failed(row, judged(self.storage, row.path, error))._replace(done=done)
         except ValueError as error:  # a name, say, that the locale can't write
             return self.failed(row, FileError(str(error)))
         except OSError as error:

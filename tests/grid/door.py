@@ -251,8 +251,8 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 # What gridsync.py can't take yet: until it can, the doors that its tests talk to are kinder than their profiles. An
-# entry goes with the defect that it stands for. That of StoRM's slash stays: gfal2 has no tape there unless the site takes
-# it off on the way, and test_storm.py has what is said then.
+# entry goes with the defect that it stands for. That of StoRM's slash stays: gfal2 has no tape there unless the site
+# takes it off on the way, and test_storm.py has what is said then.
 KINDLY: dict[str, dict[str, Any]] = {
     "dcache": {"failures_allowed": math.inf},
     "storm": {"tape_slash": 200},

@@ -909,8 +909,13 @@ class Config:
         self.check_url(name, "SERVER", server)
         if tape_api not in ("auto", "none"):
             self.check_url(name, "TAPE_API", tape_api)
-        if urlsplit(tape_api).scheme == "http" and keys.get("TOKEN"):
-            raise UsageError(f"{self.path}: [{name}] would be sent the TOKEN in clear; TAPE_API must be an https URL")
+            scheme = urlsplit(tape_api).scheme
+            if scheme not in WEB:
+                raise UsageError(f"{self.path}: TAPE_API of [{name}] is {tape_api!r}; it must be an https URL")
+            if scheme in ("http", "dav") and keys.get("TOKEN"):
+                raise UsageError(
+                    f"{self.path}: [{name}] would be sent the TOKEN in clear; TAPE_API must be an https URL"
+                )
         parts = urlsplit(server)
         return Site(
             name=name,
@@ -927,7 +932,9 @@ class Config:
         )
 
     def check_url(self, name: str, key: str, url: str) -> None:
-        """Refuse what is no URL."""
+        """Refuse what is no URL, and one that holds a password, or another name than the credential's."""
+        if re.search(r"//[^/]*:[^/]*@|^(https?|davs?)://[^/]*@", url, re.IGNORECASE):
+            raise UsageError(f"{self.path}: {key} of [{name}] has a user or password before its host; remove that")
         if not is_url(url):
             raise UsageError(
                 f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
@@ -1011,6 +1018,7 @@ NAME_PARTS = {
 }  # fmt: skip
 GRACE = 600  # seconds that a lifetime may fall short of what was asked
 CLIENT_LIMIT = 120  # seconds for a helper program
+MOST_OUTPUT = 1 << 20  # bytes of what a token's command writes
 TOKEN_LIFE = 60  # seconds before its end in which a token is asked for again
 TOKEN_PAUSE = 10  # seconds for which a source that fails is left alone
 HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
@@ -1126,6 +1134,29 @@ def read_proxy(path: str) -> Proxy:
         return proxy_of(path, file.read())
 
 
+def load_proxy(path: str, context: ssl.SSLContext | None = None) -> None:
+    """Have TLS show the user's proxy; OSError or ValueError if that can't be done without asking anybody."""
+    import ssl
+
+    if context is None:  # for a look alone
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    with open_proxy(path) as file:  # and what was opened is what is shown, whatever stands there by now
+        same = f"/proc/self/fd/{file.fileno()}"
+        context.load_cert_chain(same if os.path.exists(same) else path, password=lambda: "")
+
+
+def proxy_error(path: str, error: Exception) -> CredentialError:
+    """The sentence for a proxy that can't be used."""
+    import ssl
+
+    remedy = "make a new one with --new_proxy"
+    if isinstance(error, FileNotFoundError):
+        return CredentialError(f"there is no proxy at {path}; {remedy}", passing=True, pause=1)
+    reason = "its key is missing, another one's or encrypted" if isinstance(error, ssl.SSLError) else error
+    return CredentialError(f"the proxy {path} can't be read ({reason}); {remedy}", passing=True, pause=1)
+
+
 def proxy_file() -> str:
     """Where the user's proxy is, or would be."""
     return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
@@ -1146,10 +1177,9 @@ def valid_proxy(vo: str, now: float) -> Proxy:
     remedy = "make a new one with --new_proxy"
     try:
         proxy = read_proxy(path)
-    except FileNotFoundError as error:
-        raise CredentialError(f"there is no proxy at {path}; {remedy}") from error
+        load_proxy(path)
     except (OSError, ValueError) as error:
-        raise CredentialError(f"the proxy {path} can't be read ({error}); {remedy}") from error
+        raise proxy_error(path, error) from error
     if proxy.ends <= now:
         raise CredentialError(f"your proxy {path} ended {duration_text(now - proxy.ends)} ago; {remedy}")
     if not proxy.vo:
@@ -1279,6 +1309,31 @@ def token_end(token: str) -> float:
         return 0.0
 
 
+def output_of(command: list[str]) -> bytes:
+    """What a command has written when it ends; what its children still have open is not waited for."""
+    import subprocess
+
+    ends, pipe = time.monotonic() + CLIENT_LIMIT, subprocess.PIPE
+    with subprocess.Popen(command, env=helper_env(), stdout=pipe, stderr=pipe) as process:
+        try:
+            while True:
+                has_ended = process.poll() is not None
+                try:
+                    out, said = process.communicate(timeout=0.1)
+                    break
+                except subprocess.TimeoutExpired as error:
+                    out, said = error.output or b"", error.stderr or b""
+                    if has_ended:
+                        break
+                    if time.monotonic() > ends or len(out) + len(said) > MOST_OUTPUT:
+                        raise
+        finally:
+            process.kill()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command[0], out, said)
+    return out
+
+
 class Token:
     """A bearer token: where it comes from, and its value, asked for anew when it is about to end."""
 
@@ -1345,13 +1400,11 @@ class Token:
                 with open_secret(os.path.expanduser(self.place), "your token") as file:
                     text = file.read()
             else:
-                text = subprocess.run(
-                    shlex.split(self.place), env=helper_env(), capture_output=True,
-                    timeout=CLIENT_LIMIT, check=True,
-                ).stdout.decode("ascii")  # fmt: skip
+                text = output_of(shlex.split(self.place)).decode("ascii")
         except subprocess.CalledProcessError as error:
             said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-            raise CredentialError(f"the command of {self.source} gives no token; it says: {said[-1]}") from None
+            bare = re.sub(r"(?=[^\s\d]*\d)[\w.~+=-]{20,}", "...", said[-1])  # which may be one
+            raise CredentialError(f"the command of {self.source} gives no token; it says: {bare}") from None
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             reason = getattr(error, "strerror", None) or "it is none, or takes too long"
             raise CredentialError(f"no token comes from {self.source} ({reason}); mend TOKEN in Grid.conf") from None
@@ -3045,9 +3098,10 @@ class Http:
         else:
             context.load_default_certs()
         if with_proxy:
-            with open_proxy(self.proxy) as file:  # and what was opened is what is shown, whatever stands there by now
-                same = f"/proc/self/fd/{file.fileno()}"
-                context.load_cert_chain(same if os.path.exists(same) else self.proxy)
+            try:
+                load_proxy(self.proxy, context)
+            except (OSError, ValueError) as error:
+                raise scarcity(error) or proxy_error(self.proxy, error) from error
         return context
 
     def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
@@ -3104,6 +3158,8 @@ class Http:
 
         headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
         if token:
+            if urlsplit(url).scheme != "https":
+                raise UsageError(f"the TOKEN is not sent to {masked(url)}, which is not encrypted; mend Grid.conf")
             secrets.note(token)
             headers["Authorization"] = f"Bearer {token}"
         line = None
@@ -3474,7 +3530,7 @@ class HttpStorage:
     def tape_url(self) -> str:
         """The URL of the tape service, or empty; asked of the door once."""
         if self.tape is None:
-            named = "" if self.site.tape_api == "none" else self.site.tape_api
+            named = "" if self.site.tape_api == "none" else re.sub("(?i)^dav", "http", self.site.tape_api)
             tape = (self.discovered() if named == "auto" else named).rstrip("/")
             self.http.trusted.add(netloc_of(tape))
             self.tape = tape
@@ -3704,8 +3760,10 @@ class Gfal2Storage:
         stamp = stamp_of(self.proxy)
         if getattr(self.local, "stamp", None) != stamp:
             if self.proxy:
-                with contextlib.suppress(OSError):  # of which gfal2 tells
-                    open_proxy(self.proxy).close()
+                try:  # else it would ask without one
+                    load_proxy(self.proxy)
+                except (OSError, ValueError) as error:
+                    raise scarcity(error) or proxy_error(self.proxy, error) from error
             self.local.stamp = stamp
             context = self.gfal2.creat_context()
             context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)

@@ -69,6 +69,18 @@ def test_one_value_is_changed_and_no_other_line(text, after):
             "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = http://a/\nTOKEN = env:A\n",
             "would be sent the TOKEN in clear; TAPE_API must be an https URL",
         ),
+        *(
+            (f"[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = {url}\nTOKEN = env:A\n", says)
+            for url, says in {
+                "dav://a/": "would be sent the TOKEN in clear", "HTTP://a/": "would be sent the TOKEN in clear",
+                "root://a/": "it must be an https URL", "ftp://a/": "it must be an https URL",
+                "https://me:pw@a/": "TAPE_API of .A. has a user or password before its host",
+            }.items()
+        ),
+        *(
+            (f"[gridsync]\nSITE = A\n[A]\nSERVER = {url}\n", "SERVER of .A. has a user or password before its host")
+            for url in ("https://me:pw@a/", "https://me@a/", "DAVS://me@a/", "sftp://me:pw@a/", "https://me:p@w@a:x/")
+        ),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
         ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),
         (

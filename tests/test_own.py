@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 import gridsync
 from gridsync import Config, CredentialError, Storage, UsageError
-from tests.conftest import User, write_secret
+from tests.conftest import User, wait_until, write_secret
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE
 from tests.test_storage import site_of, storage_at
@@ -346,3 +348,74 @@ def test_what_is_to_be_pasted_is_quoted(user: User, tmp_path):
     (work / "Grid.conf").chmod(0o600)
     work.chmod(0o777)
     assert f", then chmod go-w '{work}'\n" in user("--ls_dir", GRIDSYNC_DIR=str(work)).err
+
+
+# == A proxy without what it is good for ================================================================
+
+
+def without_key(path: Path) -> None:
+    """Leave the certificates alone."""
+    key = r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----\n"
+    path.write_text(re.sub(key, "", path.read_text(), flags=re.DOTALL))
+
+
+def with_encrypted_key(path: Path) -> None:
+    """Give the key a pass phrase."""
+    command = ["openssl", "pkey", "-in", path, "-aes128", "-passout", "pass:hush"]
+    key = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    without_key(path)
+    path.write_text(path.read_text() + key)
+
+
+USELESS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "none": (Path.unlink, "there is no proxy at {}; make a new one with --new_proxy"),
+    "without key": (without_key, "the proxy {} can't be read (its key is missing, another one's or encrypted)"),
+    "encrypted": (with_encrypted_key, "the proxy {} can't be read (its key is missing, another one's or encrypted)"),
+}
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+@pytest.mark.parametrize("kind", USELESS)
+@pytest.mark.parametrize("line", ["--proxy_status", "--ls_dir e680", "--input_dir e680 --build_list"])
+def test_a_useless_proxy_is_refused_and_nobody_is_asked_for_a_pass_phrase(user: User, proxy: Path, line, kind, engine):
+    spoil, says = USELESS[kind]
+    spoil(proxy)
+    user.set("ENGINE", engine)
+    user.limit = 20
+    user.grid.door.log.clear()
+    status, _, err = user(line, X509_USER_PROXY=str(proxy))
+    assert status == 3 and says.format(proxy) in err and err.count("\n") == 1, err
+    assert "pass phrase" not in err and user.grid.door.log.count() == 0
+
+
+@pytest.mark.parametrize("kind", USELESS)
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_proxy_that_becomes_useless_in_mid_run_is_told_as_such(grid: Grid, proxy: Path, folder, engine, kind):
+    spoil, says = USELESS[kind]
+    storage: Storage = storage_at(grid, site_of(grid, f"{engine} dcache"), path=str(proxy))
+    storage.entries(folder)
+    spoil(proxy)
+    grid.door.log.clear()
+    for _ in range(2):
+        with pytest.raises(CredentialError) as caught:
+            storage.entries(folder)
+        assert says.format(proxy) in str(caught.value)
+    assert grid.door.log.count() == 0
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_run_whose_proxy_goes_ends_for_want_of_it(user: User, proxy: Path, folder, engine):
+    for number in range(40):
+        user.grid.tree.add(f"agata/{folder}/{number:02d}", 300_000)
+    user.set("ENGINE", engine)
+    env = {"X509_USER_PROXY": str(proxy)}
+    assert user(f"--input_dir {folder} --build_list", **env).status == 0
+    user.grid.door.switches.bandwidth = 1 << 20
+    try:
+        with user.running("--start --threads 2", **env) as run:
+            wait_until(lambda: len(user.files()) > 3)
+            proxy.unlink()
+            _, err = run.communicate(timeout=60)
+    finally:
+        user.grid.door.switches.bandwidth = 0
+    assert run.returncode == 3 and f"there is no proxy at {proxy}" in err, err

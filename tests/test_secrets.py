@@ -137,13 +137,44 @@ def test_a_command_that_gives_no_token_is_quoted_but_not_what_it_has_printed(use
     assert "half-a-secret" not in out + err + (user.folder / "log").read_text()
 
 
+def test_a_token_that_a_command_complains_with_is_nowhere_to_be_seen(user):
+    token = user.grid.door.token(3600)
+    program = user.folder / "oidc-token"
+    program.write_text(f"#!/bin/sh\necho '{token} has no scope, nor has opaque-secret-0123456789abcdef' >&2; exit 1\n")
+    program.chmod(0o755)
+    user.set("TOKEN", f"cmd:{program}")
+    status, out, err = user(f"--ls_dir --debug --log_file={user.folder / 'log'}")
+    shown = out + err + (user.folder / "log").read_text()
+    assert status == 3 and "gives no token" in err
+    assert not has_repeated(shown, token) and "0123456789abcdef" not in shown
+
+
+def test_a_command_is_done_when_it_has_ended_whatever_its_children_hold(user):
+    program = user.folder / "oidc-token"
+    program.write_text(f"#!/bin/sh\nsleep 25 & echo {user.grid.door.token(3600)}\n")
+    program.chmod(0o755)
+    user.set("TOKEN", f"cmd:{program}")
+    user.limit = 15
+    status, _, err = user("--ls_dir e680")
+    assert status == 0, err
+
+
+@pytest.mark.parametrize("what", ["cat /dev/zero", "sleep 30", "sh -c 'sleep 30 & exec sleep 30'"])
+def test_a_command_without_end_is_given_up(user, what):
+    user.set("TOKEN", f"cmd:{what}")
+    with user.running("--ls_dir e680", changed="CLIENT_LIMIT = 1") as run:
+        _, err = run.communicate(timeout=15)
+    assert run.returncode == 3 and "no token comes from cmd:" in err, err
+
+
 @pytest.fixture
-def elsewhere() -> Iterator[tuple[Server, Log, Server]]:
+def elsewhere(grid) -> Iterator[tuple[Server, Log, Server]]:
     """A site that sends everybody to another one, and the log of that one."""
-    log = Log()
-    other = Server("other", None, log, Switches(), lambda request: Reply(200, b"[]"))
+    log, tls = Log(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(grid.pki.folder / "host.pem", grid.pki.folder / "host.key")
+    other = Server("other", lambda: tls, log, Switches(), lambda request: Reply(200, b"[]"))
     away = lambda request: Reply(307, headers={"Location": other.url + request.target})  # noqa: E731
-    site = Server("site", None, Log(), Switches(), away)
+    site = Server("site", lambda: tls, Log(), Switches(), away)
     for server in (other, site):
         server.start()
     yield site, log, other
@@ -151,12 +182,12 @@ def elsewhere() -> Iterator[tuple[Server, Log, Server]]:
         server.stop()
 
 
-def test_no_verb_takes_a_token_along_to_where_it_is_sent(elsewhere, tmp_path, monkeypatch):
+def test_no_verb_takes_a_token_along_to_where_it_is_sent(grid, elsewhere, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "hush")
     server, log, _ = elsewhere
     site = gridsync.Site("X", server.url, "agata", "http", f"{server.url}/tape", "", "", "env:MY_TOKEN", 5, 5)
     token = gridsync.Token(site.token, gridsync.Config(str(tmp_path)))
-    storage = gridsync.HttpStorage(gridsync.Http(site, "", token, None), site)
+    storage = gridsync.HttpStorage(gridsync.Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
     discovering = gridsync.HttpStorage(storage.http, site._replace(tape_api="auto"))
     for verb in (
         lambda: storage.entries("a"), lambda: storage.checksum("a"), lambda: list(storage.read("a", 0, 1, 2).chunks),
@@ -233,6 +264,36 @@ def test_no_token_that_lies_about_is_shown_to_an_xrootd_that_asks_for_one(user, 
     user.set("SERVER", f"root://localhost:{port}//")
     status, _, _ = user("--ls_dir", **env)
     assert status and sent and token.encode() not in b"".join(sent)
+
+
+@pytest.mark.parametrize("scheme", ["http", "dav", "ftp"])
+def test_a_token_never_goes_over_a_line_that_is_not_encrypted(tmp_path, monkeypatch, scheme):
+    """Whatever has led there."""
+    monkeypatch.setenv("MY_TOKEN", "hush")
+    log = Log()
+    server = Server("plain", None, log, Switches(), lambda request: Reply(200, b"[]"))
+    server.start()
+    url = server.url.replace("http", scheme, 1)
+    site = gridsync.Site("X", url, "agata", "http", url, "", "", "env:MY_TOKEN", 5, 5)
+    storage = gridsync.HttpStorage(
+        gridsync.Http(site, "", gridsync.Token(site.token, gridsync.Config(str(tmp_path))), None), site
+    )
+    try:
+        for verb in (lambda: storage.entries("a"), lambda: storage.localities(["a"])):
+            with pytest.raises(gridsync.GridError, match=r"the TOKEN is not sent to .*, which is not encrypted"):
+                verb()
+    finally:
+        server.stop()
+    assert log.count() == 0
+
+
+def test_a_tape_service_may_be_named_by_davs_and_is_spoken_to_in_tls(user, folder):
+    write_secret(user.folder / "secret", user.grid.door.token(3600))
+    user.set("TOKEN", f"file:{user.folder}/secret")
+    user.set("TAPE_API", user.grid.door.tape_url.replace("https", "davs", 1))
+    user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
+    status, _, err = user(f"--input_dir {folder} --sync")
+    assert status == 0, err
 
 
 # == What is repeated ===================================================================================

@@ -924,7 +924,7 @@ class Config:
             engine=self.engine(name, parts.scheme),
             tape_api=tape_api,
             tape_base=keys.get("TAPE_BASE", "").rstrip("/"),
-            ca_dir=keys.get("CA_DIR", ""),
+            ca_dir=os.path.expanduser(keys.get("CA_DIR", "")),
             token=keys.get("TOKEN", ""),
             first_byte=self.number(name, "FIRST_BYTE", 300),
             silence=self.number(name, "SILENCE", 120),
@@ -4640,7 +4640,7 @@ TICK = 0.1  # seconds between looks at the screen
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
-SLOW = 10.0  # seconds without an answer, when nothing else is on the screen
+SLOW = 20.0  # seconds without an answer, when nothing else is on the screen
 WORTH = 64 << 10  # bytes that have to come for a failure not to count
 DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 REFUSED = 16  # files that the door refuses before it has given any, which end one too

@@ -100,6 +100,12 @@ def test_a_host_that_there_may_be_is_one(tmp_path, host):
     assert config(tmp_path, text).settings().site.server == f"https://{host}"
 
 
+def test_a_folder_of_certificates_may_be_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    text = "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nCA_DIR = ~/certificates\n"
+    assert config(tmp_path, text).settings().site.ca_dir == "/home/me/certificates"
+
+
 def test_a_wrong_pattern_is_refused_with_the_place_of_the_error():
     with pytest.raises(UsageError, match=r"--inc: 'b\(' is no regular expression: .* at character 2"):
         patterns_of("a:b(", "--inc")

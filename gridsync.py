@@ -2888,18 +2888,6 @@ def pause_of(answer: Answer) -> float:
     return min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
 
 
-# What dCache's doors say when they are well, and what has the file is not.
-INTERNAL_PROBLEMS = (
-    Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file serves too many readers already; "
-           "try again later, or with fewer --threads", passing=True),
-    Saying(r"Failed to deliver Pool|Route for .* not found", PoolError,
-           "{place}: the pool of this file is down; try again later, or ask the site", passing=True),
-    Saying(r"File has been removed", PoolError,
-           "{place}: its copy on disk is just being removed; try again later", passing=True),
-    Saying(r"", DoorError, "{place}: the door answers 500 ({said})", passing=True),
-)  # fmt: skip
-
-
 def refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error; its body is read."""
     said = answer.drain()[:SENTENCE].decode("utf-8", "replace").strip()
@@ -2921,8 +2909,6 @@ def refusal(answer: Answer, url: str) -> GridError:
     if 400 <= answer.status < 500 and answer.status != 429:
         kind = BadRequest if answer.status == 400 else FileError
         return kind(f"{place}: {who} answers {answer.status} ({said}); if it stays so, ask the site")
-    if answer.status == 500 and said.startswith("Internal problem: "):
-        return meant(INTERNAL_PROBLEMS, said, place=place, said=said)
     passing = answer.status >= 500 or answer.status == 429
     return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
 
@@ -2939,6 +2925,27 @@ def redirected(answer: Answer, url: str) -> str:
         raise Forbidden(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
     secrets.note(target)
     return target
+
+
+# What dCache's doors tell readers when they are well, and what has the file is not.
+INTERNAL_PROBLEMS = (
+    Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file serves too many readers already; "
+           "try again later, or with fewer --threads", passing=True),
+    Saying(r"Failed to deliver Pool|Route for .* not found", PoolError,
+           "{place}: the pool of this file is down; try again later, or ask the site", passing=True),
+    Saying(r"File has been removed", PoolError,
+           "{place}: its copy on disk is just being removed; try again later", passing=True),
+    Saying(r"", DoorError, "{sentence}", passing=True),
+)  # fmt: skip
+
+
+def read_refusal(answer: Answer, url: str) -> GridError:
+    """The same for a reader."""
+    error = refusal(answer, url)
+    if answer.status != 500:
+        return error
+    said = answer.drain().decode("utf-8", "replace")
+    return meant(INTERNAL_PROBLEMS, said, place=masked(unquote(url)), sentence=str(error))
 
 
 class Welcome:
@@ -3471,7 +3478,7 @@ class HttpStorage:
             answer = self.http.follow("GET", url, headers=headers)
         if answer.status not in (200, 206):
             if netloc_of(answer.url) in self.http.trusted:
-                error = refusal(answer, url)
+                error = read_refusal(answer, url)
                 raise OnTape(f"{place}: {NO_TAPE}") if isinstance(error, OnTape) and self.tape == "" else error
             answer.drain()
             said = brief(answer.response.reason)

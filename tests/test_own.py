@@ -419,3 +419,16 @@ def test_a_run_whose_proxy_goes_ends_for_want_of_it(user: User, proxy: Path, fol
     finally:
         user.grid.door.switches.bandwidth = 0
     assert run.returncode == 3 and f"there is no proxy at {proxy}" in err, err
+
+
+@pytest.mark.parametrize(("group", "mode", "others"), [
+    (1, 0o664, False), (1, 0o666, True), (STRANGER, 0o664, True), (0, 0o664, True), (STRANGER, 0o644, False),
+])  # fmt: skip
+def test_a_group_that_is_the_users_alone_is_no_others(tmp_path, group, mode, others):
+    """As of daemon, who has a group of the same name; with a umask of 002 all that users of such groups make is 664."""
+    path = tmp_path / "Grid.conf"
+    path.touch()
+    give_away(path)
+    os.chown(path, 1, group)
+    path.chmod(mode)
+    assert gridsync.is_open(path.stat()) is others

@@ -13,7 +13,8 @@ Sections, each using only those above it:
   Catalog       grid_summary.csv and the lock of the work folder
   Disk          what is here: local names, part files, checksums
   Storage       the seam: the verbs behind which doors and engines differ
-  HTTP          a WebDAV door spoken to directly
+  HTTP          a door spoken to directly: ways to it, what it may see, how fast it is asked
+  WebDAV        what a door says of files
   Tape          the Tape REST API of a site
   gfal2         the same verbs through gfal2
   Plans         decisions, without disk, network or clock
@@ -3222,6 +3223,9 @@ def resized(place: str, found: object, size: int) -> FileError:
     """The sentence for a file that is not the one of the catalog any more."""
     return FileError(f"{place}: has {found} bytes now, and {size} in the catalog; run --build_list again")
 
+
+# == WebDAV ===================================================================
+# What a door says of files: their checksums, times and sizes, and what is in a folder.
 
 # What doors call checksums, the strongest first: our name for it, and its bytes. RFC 9530 calls adler32 adler.
 DIGESTS = {

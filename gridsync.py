@@ -2502,7 +2502,7 @@ class Storage(Protocol):
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
-NO_TAPE = "is on tape, and the site names no tape service to bring it to disk; ask the site, or see TAPE_API"
+NO_TAPE = "on tape, and the site names no tape service; ask the site, or see TAPE_API"
 
 # == HTTP =====================================================================
 # http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
@@ -3483,7 +3483,7 @@ class HttpStorage:
         if answer.status not in (200, 206):
             if netloc_of(answer.url) in self.http.trusted:
                 error = read_refusal(answer, url)
-                raise OnTape(f"{place}: {NO_TAPE}") if isinstance(error, OnTape) and self.tape == "" else error
+                raise OnTape(f"{place}: is {NO_TAPE}") if isinstance(error, OnTape) and self.tape == "" else error
             answer.drain()
             said = brief(answer.response.reason)
             if OTHER_FILE in said:
@@ -4514,7 +4514,7 @@ class Report:
     def waiting(self, rows: list[Row], has_tape: bool) -> None:
         """What helps with files on tape."""
         if rows and not has_tape:
-            self.note(f"{len(rows)} file(s): {NO_TAPE}")
+            self.note(f"{len(rows)} file(s) are {NO_TAPE}")
             return
         if asked := sum(row.is_staging() for row in rows):
             self.note(f"{asked} file(s) are on their way from tape: start again later, or let --sync wait for them")
@@ -6013,7 +6013,7 @@ class Sync:
         elif row.request:
             self.staging.setdefault(row.request, {})[row.path] = row
         elif not self.has_tape:
-            self.give_up(row, f"{row.path}: {NO_TAPE}", is_final=False)
+            self.give_up(row, f"{row.path}: is {NO_TAPE}", is_final=False)
         elif self.asked.get(row.path, 0) >= ENOUGH:
             self.give_up(row, f"{row.path}: was asked for {ENOUGH} times, and is on tape alone again; ask the site")
         else:
@@ -6350,7 +6350,7 @@ def do_bring_online(run: Run) -> int:
     if not run.call(run.storage().has_tape):
         rows = [row for row in run.catalog().matching(run.scope) if not row.downloaded]
         if on_tape := sum(row.locality is Locality.NEARLINE for row in rows):
-            run.report.error(f"{on_tape} file(s): {NO_TAPE}")
+            run.report.error(f"{on_tape} file(s) are {NO_TAPE}")
             return 1
         run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
         return 0

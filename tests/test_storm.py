@@ -146,7 +146,7 @@ def test_without_a_tape_service_a_file_on_tape_waits_with_its_reason(user, folde
         assert user("--check_status").status == 0
         assert user.catalog()[f"{folder}/tape"]["locality"] == "NEARLINE"
     status, out, err = user("--bring_online")
-    assert status == 1 and "1 file(s): is on tape, and the site names no tape service" in err
+    assert status == 1 and "1 file(s) are on tape, and the site names no tape service" in err
     assert "on disk already" not in out
     user.grid.tree.file(f"agata/{folder}/tape").locality = "ONLINE_AND_NEARLINE"
     if engine == "http":  # which asks where it is

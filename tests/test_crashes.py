@@ -123,7 +123,7 @@ class Night:
         assert self.user.files() == self.paths
         self.look((self.user.folder / "Grid.conf").read_text())
         assert self.is_over()
-        assert not [path for path in self.user.folder.iterdir() if path.name.endswith(gridsync.MARK)]
+        assert not list(self.user.folder.glob(f"grid_summary.csv.*{gridsync.MARK}"))
 
 
 def at_hand(user: User, row: gridsync.Row) -> int:

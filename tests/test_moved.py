@@ -94,7 +94,7 @@ def test_plain_http_is_asked_nothing_either(mover, verb):
 def test_303_is_not_the_way_to_ask_for_something_again(mover):
     """It says that all is done: a second POST would stage twice."""
     mover.move("staging", code=303)
-    with pytest.raises(DoorError, match="the door answers 303"):
+    with pytest.raises(DoorError, match="answers 303"):
         mover.do("staging")
     mover.move("poll", code=303)
     assert mover.do("poll") == [f"{mover.folder}/a"]

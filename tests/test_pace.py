@@ -13,6 +13,7 @@ import gridsync
 from tests.conftest import User
 from tests.grid import Grid
 from tests.grid.door import PROFILES, Door, Switches
+from tests.grid.tape import Robot
 
 PROFILE = "dcache-11.2"
 FILES, THREADS = 2000, 16
@@ -23,7 +24,8 @@ TOO_FAST = 429
 @pytest.fixture(scope="module")
 def limited(grid: Grid) -> Iterator[Door]:
     """Such a door, just as it is."""
-    door = Door(grid.tree, grid.pki, grid.robot, PROFILE, Switches(**PROFILES[PROFILE]))
+    robot = Robot(grid.tree, drives=4, seconds=0.05)  # its own, as it ends with the door
+    door = Door(grid.tree, grid.pki, robot, PROFILE, Switches(**PROFILES[PROFILE]))
     door.start()
     yield door
     door.stop()

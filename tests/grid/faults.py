@@ -313,7 +313,8 @@ def has_digest(request: Request, reply: Reply) -> bool:
 def digest(hit: Hit, value: str = "0badc0de") -> Reply:
     """Another checksum in the header or the listing; an empty one: none at all."""
     said = {"Digest": f"adler32={value}"}
-    said["Repr-Digest"] = f"adler=:{base64.b64encode(bytes.fromhex(value)).decode()}:"
+    is_one = re.fullmatch("(?:[0-9a-f]{8})?", value)
+    said["Repr-Digest"] = f"adler=:{base64.b64encode(bytes.fromhex(value)).decode() if is_one else value}:"
     headers = {name: said.get(name, text) for name, text in hit.reply.headers.items() if value or name not in said}
     body = hit.reply.body
     if isinstance(body, bytes):

@@ -65,7 +65,7 @@ class Night:
         self.user.grid.door.log.clear()
         with self.user.running(line.format(threads)) as run:
             ends = time.monotonic() + (30 if isinstance(moment, str) else self.dice.uniform(0, moment))
-            beside = folder / f"{moment}.{run.pid}"  # what is to take the place of the file
+            beside = folder / f"{moment}.{run.pid}{gridsync.MARK}"  # what is to take the place of the file
             while run.poll() is None and time.monotonic() < ends and not beside.exists():
                 time.sleep(0.0001)
             ends = time.monotonic() + (self.dice.uniform(0, 0.002) if isinstance(moment, str) else 0)
@@ -75,7 +75,7 @@ class Night:
             assert self.hits["over before"] <= KILLS  # else the moments are ill chosen
             run.kill()
             _, err = run.communicate(timeout=30)
-        self.hits["while a file was written"] += bool(list(folder.glob(f"*.{run.pid}")))
+        self.hits["while a file was written"] += bool(list(folder.glob(f"*.{run.pid}{gridsync.MARK}")))
         assert run.returncode in (-9, 0, 1) and "Traceback" not in err, err
         self.look(conf, gridsync.with_setting(conf, gridsync.GENERAL, "THREADS", str(threads)))
 

@@ -2328,7 +2328,9 @@ class PartFile:
 
     def add(self, segment: Segment, data: bytes | memoryview) -> None:
         """Append bytes to a segment."""
-        if not self.has_table and len(self.segments) == 1 and os.fstat(self.fd).st_size != segment.at():
+        # Of the first bytes name_it will tell; small files have no others.
+        is_one = segment.done and not self.has_table and len(self.segments) == 1
+        if is_one and os.fstat(self.fd).st_size != segment.at():
             raise self.meddled()
         self.write(data, segment.at())
         segment.checksum.update(data)
@@ -2403,7 +2405,7 @@ class PartFile:
         try:
             length = os.fstat(self.fd).st_size
             end = os.pread(self.fd, len(MAGIC), length - len(MAGIC)) if self.has_table else MAGIC
-            if length < self.size or end != MAGIC or not self.folder or not self.is_in(self.folder):
+            if length < self.size or end != MAGIC:
                 raise self.meddled()
             if length > self.size:
                 os.ftruncate(self.fd, self.size)
@@ -2419,12 +2421,15 @@ class PartFile:
         """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
         name = part_name(self.name)
         try:
-            if not self.is_in(folder) or os.fstat(self.fd).st_size != self.size:
+            there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
+            if not os.path.samestat(there, mine) or mine.st_size != self.size:
                 raise FileError(f"{self.final}: its folder was moved, or its {MARK} changed by somebody", passing=True)
             if overwrite:
                 os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             else:
                 rename_new(folder.fd, name, self.name)
+        except FileNotFoundError as error:
+            raise FileError(f"{self.final}: its folder or its {MARK} was moved by somebody", passing=True) from error
         except FileExistsError as error:
             sentence = f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it"
             raise FileError(sentence) from error

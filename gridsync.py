@@ -2404,7 +2404,7 @@ class PartFile:
             raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
         try:
             length = os.fstat(self.fd).st_size
-            end = os.pread(self.fd, len(MAGIC), length - len(MAGIC)) if self.has_table else MAGIC
+            end = os.pread(self.fd, len(MAGIC), max(0, length - len(MAGIC))) if self.has_table else MAGIC
             if length < self.size or end != MAGIC:
                 raise self.meddled()
             if length > self.size:

@@ -18,12 +18,14 @@ RUN mkdir -p /usr/share/man/man1 \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends voms-clients-java \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /tmp/*
 
-# The VOMS server, as AGATA's manual shows it: --build-arg for another one.
+# The VOMS server, as AGATA's manual shows it: --build-arg for another one. It is here for other programs: gridsync.py has the
+# same in VOMS_SERVERS, and tests/test_newcomer.py compares the two.
 ARG VO=vo.agata.org
 ARG VOMS_HOST=voms-agata.ijclab.in2p3.fr
 ARG VOMS_PORT=443
 ARG VOMS_DN="/DC=org/DC=terena/DC=tcs/C=FR/L=Paris/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr"
-# NOT KNOWN, a guess: the CA of its certificate. If it is another, the client warns that it can't verify what the VO says.
+# A guess, as another VOMS server of this institute has it. If it is wrong, the client warns that it can't verify what the
+# VO says, and makes the proxy.
 ARG VOMS_CA_DN="/C=GR/O=Hellenic Academic and Research Institutions CA/CN=GEANT TLS RSA 1"
 RUN mkdir -p /etc/vomses "/etc/grid-security/vomsdir/$VO" \
  && printf '"%s" "%s" "%s" "%s" "%s"\n' "$VO" "$VOMS_HOST" "$VOMS_PORT" "$VOMS_DN" "$VO" >"/etc/vomses/$VO-$VOMS_HOST" \

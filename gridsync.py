@@ -1023,6 +1023,36 @@ MOST_OUTPUT = 1 << 20  # bytes of what a token's command writes
 TOKEN_LIFE = 60  # seconds before its end in which a token is asked for again
 TOKEN_PAUSE = 10  # seconds for which a source that fails is left alone
 HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
+GRID_CAS = "/etc/grid-security/certificates"
+VOMS_DIR = "/etc/grid-security/vomsdir"
+CA_REMEDY = (
+    "on Debian: apt install igtf-policy-classic igtf-policy-mics; "
+    "elsewhere see https://dl.igtf.net/distribution/current/"
+)
+
+
+class VomsServer(NamedTuple):
+    """Where a VO's proxies are signed, as the clients want to know it, and who helps people to join."""
+
+    host: str
+    port: int
+    dn: str
+    ca_dn: str
+    contact: str
+
+
+# For users and systems that have nothing of their own for the VO. The Dockerfile has the same; a test compares them.
+VOMS_SERVERS = {
+    "vo.agata.org": VomsServer(
+        "voms-agata.ijclab.in2p3.fr",
+        443,
+        "/DC=org/DC=terena/DC=tcs/C=FR/L=Paris/O=Centre national de la recherche scientifique"
+        "/CN=voms-agata.ijclab.in2p3.fr",
+        # A guess, as another VOMS server of this institute has it. If it is wrong, proxies are made nevertheless.
+        "/C=GR/O=Hellenic Academic and Research Institutions CA/CN=GEANT TLS RSA 1",
+        "agatadp@ip2i.in2p3.fr",
+    ),
+}
 
 
 class Proxy(NamedTuple):
@@ -1225,18 +1255,65 @@ def helper_env(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
 
 
+def names_vo(path: str, vo: str) -> bool:
+    """Whether a vomses file, or one in a folder of them, has a line for the VO."""
+    files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
+    for file in filter(os.path.isfile, files):
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            if any(line.lstrip().startswith(f'"{vo}"') for line in lines):
+                return True
+    return False
+
+
+def vomses_of(vo: str, client: str) -> str | None:
+    """The file or folder in which the user, or else the system, names the VOMS servers of the VO."""
+    home, prefix = os.path.expanduser("~"), os.path.dirname(os.path.dirname(client))
+    places = [os.environ.get("X509_VOMSES"), os.environ.get("VOMS_USERCONF")]
+    places += [f"{home}/.glite/vomses", f"{home}/.voms/vomses", "/etc/vomses", f"{prefix}/etc/vomses"]
+    for place in filter(None, places):
+        with contextlib.suppress(OSError):  # what can't be read is not there
+            if names_vo(place, vo):
+                return place
+    return None
+
+
+def voms_server(vo: str, client: str, private: str) -> tuple[list[str], dict[str, str]]:
+    """The options and the environment that lead a VOMS client to the VO's server.
+
+    What the user or the system has wins, wherever it is: by themselves the clients look into different places.
+    Where they have nothing, what is known is written into the private folder.
+    """
+    place, server = vomses_of(vo, client), VOMS_SERVERS.get(vo)
+    if place or not server:
+        return (["--vomses", place] if place else []), {}
+    place = os.path.join(private, "vomses")
+    with open(place, "w", encoding="utf-8") as file:
+        file.write(f'"{vo}" "{server.host}" "{server.port}" "{server.dn}" "{vo}"\n')
+    if os.path.isdir(os.path.join(os.environ.get("X509_VOMS_DIR") or VOMS_DIR, vo)):
+        return ["--vomses", place], {}
+    os.makedirs(os.path.join(private, "vomsdir", vo))
+    with open(os.path.join(private, "vomsdir", vo, f"{server.host}.lsc"), "w", encoding="utf-8") as file:
+        file.write(f"{server.dn}\n{server.ca_dn}\n")
+    return ["--vomses", place], {"X509_VOMS_DIR": os.path.join(private, "vomsdir")}
+
+
 # What the clients write (C++ or Java) when they make no proxy.
 CLIENT_ERRORS = tuple(
     Saying(pattern, CredentialError, sentence)
     for pattern, sentence in (
         (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
-        (r"user unknown to this vo", "you are not a member of {vo}; apply for it at its membership service"),
-        (r"suspended", "{vo} has suspended your membership ({reason}); ask its administrators"),
+        (r"user unknown to this vo",
+         "you are not a member of {vo}, or this certificate is not linked there; {join}"),
+        (r"sign aup", "{vo} asks you to sign its terms of use (AUP) again; log in to its INDIGO IAM page and sign"),
+        (r"suspended|is not active", "{vo} has suspended your membership{reason}; ask {contact}"),
+        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init can't read why; "
+         "see at your VO's page whether you are a member, this certificate is linked, and its terms of use are signed"),
         (r"revoked", "your certificate was revoked; ask your CA"),
         (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
-        (r"not known|no voms server", "no VOMS server is known for {vo}; put its line into ~/.glite/vomses"),
+        (r"not known|no voms server", "no VOMS server is known for {vo}; ask {contact} for its line and put it into "
+         "~/.glite/vomses: \"{vo}\" \"HOST\" \"PORT\" \"DN OF THE HOST\" \"{vo}\""),
         (r"certificate verify failed|self-signed certificate|no trusted ca",
-         "the VOMS server's certificate is signed by no CA in {ca}; install the Grid's CA certificates"),
+         f"the certificate of the VOMS server, or yours, is signed by no CA in {{ca}}; {CA_REMEDY}"),
         (r"refused|error during ssl handshake|timed out|unknown ?host|no route|unreachable",
          "the VOMS server {server} can't be reached; try again later, or a firewall is between"),
         (r"", "the VOMS client made no proxy; it says: {said}"),
@@ -1250,8 +1327,11 @@ def client_error(text: str, vo: str, ca: str) -> GridError:
     reason = re.search(r"Suspension reason: *(.+)", text)
     lines = text.splitlines() or ["nothing"]
     said = next((line for line in lines if re.search("error|fail", line, re.IGNORECASE)), lines[-1]).strip()
-    named = {"server": server[1] if server else f"of {vo}", "reason": reason[1] if reason else "?"}
-    return meant(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, **named)
+    known = VOMS_SERVERS.get(vo)
+    contact = known.contact if known else "the VO's administrators"
+    named = {"server": server[1] if server else f"of {vo}", "reason": f" ({reason[1]})" if reason else ""}
+    named["join"] = f"join at its INDIGO IAM page (help: {contact})" if known else f"ask {contact}"
+    return meant(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
 
 
 def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
@@ -1265,6 +1345,8 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     client = next(filter(None, map(shutil.which, clients)), None)
     if not client:
         raise CredentialError("voms-proxy-init is not installed; on Debian: apt install voms-clients")
+    if not ca:
+        raise CredentialError(f"no CA certificates of the Grid are installed; {CA_REMEDY}")
     path = proxy_file()
     if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
         raise CredentialError(f"no proxy can be written to {path}; see X509_USER_PROXY")
@@ -1276,18 +1358,19 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
         # Java's client lets all read the file before it narrows that: so nobody else can enter the folder.
         with tempfile.TemporaryDirectory(prefix=".gridsync-", dir=os.path.dirname(path) or ".") as private:
             beside = os.path.join(private, "proxy")
+            options, env = voms_server(vo, client, private)
             done = subprocess.run(
-                [*command, "--out", beside], input=f"{phrase}\n", umask=0o077,
-                env=helper_env(**({"X509_CERT_DIR": ca} if ca else {})),
+                [*command, *options, "--out", beside], input=f"{phrase}\n", umask=0o077,
+                env=helper_env(X509_CERT_DIR=ca, **env),
                 capture_output=True, encoding="utf-8", errors="replace", timeout=CLIENT_LIMIT, check=False,
             )  # fmt: skip
             text = done.stdout + done.stderr
             try:
                 proxy = read_proxy(beside)
             except (OSError, ValueError):
-                raise client_error(text, vo, ca or "the system") from None
+                raise client_error(text, vo, ca) from None
             if proxy.vo != vo or proxy.attribute_ends <= now:
-                raise client_error(text, vo, ca or "the system")
+                raise client_error(text, vo, ca)
             os.replace(beside, path)
     except subprocess.TimeoutExpired as error:
         raise client_error("Contacting timed out", vo, "") from error
@@ -1421,8 +1504,7 @@ def ca_folder(site: Site) -> str | None:
         if not os.path.isdir(chosen):
             raise UsageError(f"the folder of CA certificates {chosen} does not exist; mend CA_DIR or X509_CERT_DIR")
         return chosen
-    usual = "/etc/grid-security/certificates"
-    return usual if os.path.isdir(usual) else None
+    return GRID_CAS if os.path.isdir(GRID_CAS) else None
 
 
 # == Catalog ==================================================================
@@ -2590,7 +2672,7 @@ CONNECTION_ERRORS = (
     Saying(r"verify failed.*(expired|not yet valid)", DoorError,
            "the certificate of {host} is not valid now; is this machine's clock right ({clock})?"),
     Saying(r"verify failed", DoorError, "the certificate that {host} shows is signed by no CA in {ca}; "
-           "install the Grid's CA certificates, or set CA_DIR"),
+           f"{CA_REMEDY}; or set CA_DIR"),
     Saying(r"alert.*certificate|certificate.*alert", CredentialError,
            "{host} does not accept your proxy; make a new one with --new_proxy"),
     Saying(r"name or service not known|name resolution|nodename nor servname", Unreached,

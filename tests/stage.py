@@ -33,7 +33,7 @@ from tests.conftest import SCRIPT
 from tests.disk import Disk
 from tests.grid import Grid
 from tests.grid.door import Door, kindly
-from tests.grid.pki import HOST_DN, P12_PASSWORD, PASSPHRASE
+from tests.grid.pki import HOST_DN, P12_PASSWORD, PASSPHRASE, VO
 from tests.grid.tree import BOTH, TAPE
 from tests.strangers import context_of, stranger
 from tests.terminal import CTRL_C, Answers, dialogue, last_states
@@ -59,6 +59,8 @@ MANUALS_VOMS = (
     "/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr]"
 )
 MANUALS_PROXY = "/tmp/x509up_u0"
+ANOTHER_VO = "vo.example.org"
+ANOTHER_VOMS = ("voms.example.org", "443", "/DC=org/DC=example/CN=voms.example.org")
 SIZE = r"\d+\.\d (B|[kMG]B)"
 PLACEHOLDERS = {
     "[size]": SIZE,
@@ -96,6 +98,7 @@ class Stage:
     folder: Path
     answers: Answers = field(default_factory=list)
     phrase: str = PASSPHRASE  # what is typed where one is asked for
+    typed: dict[str, str] = field(default_factory=dict)  # what stands for what in command lines
     closing: ExitStack = field(default_factory=ExitStack)  # what is let go in the end
     disk: Disk | None = None
 
@@ -132,8 +135,10 @@ class Stage:
     def run(self, line: str) -> str:
         """What a command line leaves on the screen, and its status if it is not 0."""
         if "--new_proxy" in line:
-            self.places[f"localhost:{self.grid.voms.port} [{HOST_DN}]"] = MANUALS_VOMS
+            self.places.setdefault(f"localhost:{self.grid.voms.port} [{HOST_DN}]", MANUALS_VOMS)
             self.answers.append(("Enter GRID pass phrase for this identity:", self.phrase))
+        for there, here in self.typed.items():
+            line = line.replace(there, here)
         before = self.disk.before if self.disk else ()
         command = [*before, "env", "-C", str(self.work), "bash", "-c", line]
         status, text = dialogue(command, self.env, self.answers)
@@ -231,6 +236,28 @@ def misname(stage: Stage) -> None:
     stage.door.faults.add("/agata/*", "redirect", role="door", method="GET", to=f"https://localhost:{port}")
 
 
+def trust(stage: Stage, whom: str) -> None:
+    """Have the CA certificates of the grid, those of others alone, or no folder of them."""
+    stage.env.pop("X509_CERT_DIR", None)
+    stage.install('gridsync.GRID_CAS = "/nonexistent"')
+    if whom != "no":
+        folder = stage.folder / "others"
+        folder.mkdir(exist_ok=True)
+        place = folder if whom == "only other" else stage.grid.pki.certificates
+        stage.places[str(place)] = "/etc/grid-security/certificates"
+        stage.install(f'gridsync.GRID_CAS = "{place}"')
+
+
+def join_another(stage: Stage) -> None:
+    """Be in another VO; it is the grid's own under another name, and gridsync knows nothing of it."""
+    (stage.home / ".glite" / "vomses").unlink()
+    stage.install("gridsync.VOMS_SERVERS.clear()")
+    host, port, dn = ANOTHER_VOMS
+    here = ("localhost", str(stage.grid.voms.port), HOST_DN)
+    stage.typed = {'"{}" "{}" "{}"'.format(*ANOTHER_VOMS): '"{}" "{}" "{}"'.format(*here), ANOTHER_VO: VO}
+    stage.places.update({"{}:{} [{}]".format(*here): f"{host}:{port} [{dn}]", VO: ANOTHER_VO})
+
+
 def shift(stage: Stage, days: str) -> None:
     """Have a clock that is so many days off."""
     stage.env.update(LD_PRELOAD=FAKETIME, FAKETIME=f"{int(days):+}d", FAKETIME_DONT_FAKE_MONOTONIC="1")
@@ -276,6 +303,8 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"another pass phrase is typed": lambda stage: setattr(stage, "phrase", "letmein"),
     r"the right pass phrase is typed": lambda stage: setattr(stage, "phrase", PASSPHRASE),
     r"the user is (\w+), who is (not )?in the VO": lambda stage, name, _: live_at(stage, name.lower(), *PAIR),
+    r"the user is in vo.example.org, of which gridsync.py knows nothing": join_another,
+    r"(no|only other|the right) CA certificates are installed": trust,
     r"the proxy is of the kind: (.*)": hold,
     r"the proxy is lost": lambda stage: stage.proxy.unlink(),
     r"the clock is wrong by (\S+) days": shift,

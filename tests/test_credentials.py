@@ -78,7 +78,7 @@ def old_proxy(user: User) -> bytes:
     ("name", "typed", "says"),
     [
         ("alice", "wrong", "the pass phrase of your key is wrong; try again"),
-        ("bob", PASSPHRASE, "you are not a member of vo.agata.org; apply for it"),
+        ("bob", PASSPHRASE, "you are not a member of vo.agata.org, or this certificate"),
         ("dave", PASSPHRASE, "vo.agata.org has suspended your membership (Membership has to be renewed)"),
         ("carol", PASSPHRASE, "your certificate ended on "),
     ],
@@ -113,14 +113,6 @@ def test_a_server_that_can_not_be_reached_is_named(as_user, client):
     with user.grid.voms.down():
         status, _, err = user("--new_proxy", PASSPHRASE)
     assert status == 3 and f"the VOMS server localhost:{user.grid.voms.port} can't be reached" in err
-
-
-def test_without_a_server_known_for_the_vo_the_place_for_it_is_named(as_user):
-    user = as_user("alice")
-    vomses = Path(user.env["HOME"], ".glite/vomses")
-    vomses.unlink()
-    status, _, err = user("--new_proxy", PASSPHRASE)
-    assert status == 3 and "no VOMS server is known for vo.agata.org; put its line into ~/.glite/vomses" in err
 
 
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(as_user):

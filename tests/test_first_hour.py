@@ -1,6 +1,6 @@
-"""docs/first-hour.md: each of its sections is played, and the screen shows what stands there.
+"""docs/first-hour.md and docs/certificate.md: their sections are played, and the screen shows what stands there.
 
-`/usr/bin/python3 -m tests.test_first_hour` writes what the screen shows now into it, for a look at the difference.
+`/usr/bin/python3 -m tests.test_first_hour` writes what the screen shows now into them, for a look at the difference.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from tests.grid import Grid
 from tests.stage import PAIR, difference, live_at, on_stage, played
 
 DOCUMENT = SCRIPT.with_name("docs") / "first-hour.md"
+DOCUMENTS = (DOCUMENT, DOCUMENT.with_name("certificate.md"))
 
 
-def sections() -> list[str]:
-    """The document, cut at its headings."""
-    return re.split(r"(?m)^(?=## )", DOCUMENT.read_text(encoding="utf-8"))
+def sections(document: Path) -> list[str]:
+    """A document, cut at its headings."""
+    return re.split(r"(?m)^(?=## )", document.read_text(encoding="utf-8"))
+
+
+def is_played(section: str) -> bool:
+    return section.startswith("## ") and "```console" in section
 
 
 def title(section: str) -> str:
@@ -35,20 +40,28 @@ def played_anew(grid: Grid, folder: Path, section: str) -> str:
         return played(stage, section, "http")
 
 
-@pytest.mark.parametrize("section", [pytest.param(section, id=title(section)) for section in sections()[1:]])
-def test_the_screen_shows_what_the_document_says(grid: Grid, tmp_path: Path, section: str) -> None:
-    if difference_found := difference(section, played_anew(grid, tmp_path, section), DOCUMENT.name, "now"):
+PLAYED = [
+    pytest.param(document.name, section, id=title(section))
+    for document in DOCUMENTS
+    for section in filter(is_played, sections(document))
+]
+
+
+@pytest.mark.parametrize(("name", "section"), PLAYED)
+def test_the_screen_shows_what_the_document_says(grid: Grid, tmp_path: Path, name: str, section: str) -> None:
+    if difference_found := difference(section, played_anew(grid, tmp_path, section), name, "now"):
         pytest.fail(difference_found, pytrace=False)
 
 
 def main() -> None:
     with Grid() as grid:
-        parts = []
-        for section in sections():
-            with tempfile.TemporaryDirectory() as folder:
-                parts.append(played_anew(grid, Path(folder), section) if section.startswith("## ") else section)
-                print(title(section), file=sys.stderr)
-    DOCUMENT.write_text("".join(parts), encoding="utf-8")
+        for document in DOCUMENTS:
+            parts = []
+            for section in sections(document):
+                with tempfile.TemporaryDirectory() as folder:
+                    parts.append(played_anew(grid, Path(folder), section) if is_played(section) else section)
+                    print(title(section), file=sys.stderr)
+            document.write_text("".join(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ if TYPE_CHECKING:
     import socket
     import ssl
 
+if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
+    # 3.8 comes here; what is older shows the line above, as it does not know the sign in it.
+    sys.stderr.write(f"gridsync needs Python 3.9 or later; this is {sys.version.split()[0]} ({sys.executable})\n")
+    sys.exit(2)
+
 __version__ = "0.1.0"
 
 

@@ -67,7 +67,8 @@ def test_nothing_is_used_above_its_definition():
 def test_only_report_and_the_command_line_print():
     write = r"(print|sys\.(__)?std(out|err)(__)?(\.buffer)?\.write(lines)?)$"
     calls = [node for node in NODES if isinstance(node, ast.Call) and re.match(write, ast.unparse(node.func))]
-    expect_none(call for call in calls if section(call) not in ("Report", "Command line"))
+    # In the Header an older Python reads which one it should be; it would come no further.
+    expect_none(call for call in calls if section(call) not in ("Header", "Report", "Command line"))
 
 
 def test_gfal2_and_optparse_stay_in_their_sections():

@@ -133,6 +133,10 @@ class DiskError(GridError):
 class LockedError(GridError):
     status = 6
 
+    def __init__(self, who: str):
+        super().__init__(f"{who}; try again later")
+        self.who = who  # is at work
+
 
 class FileError(GridError):
     """One file or folder of many; the others go on."""
@@ -1763,7 +1767,7 @@ class Lock:
             self.file.seek(0)
             holder = self.file.read(200).strip() or "unknown"
             folder = os.path.dirname(os.path.abspath(self.path))
-            raise LockedError(f"another gridsync ({holder}) is at work in {folder}; try again later") from error
+            raise LockedError(f"another gridsync ({holder}) is at work in {folder}") from error
         except OSError as error:
             raise DiskError(f"{self.path} can't be locked: {error.strerror}; choose another --workdir") from error
         with contextlib.suppress(OSError):  # a full disk takes no word, and the lock holds without
@@ -4740,6 +4744,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 # Threads work on single items and return; the main thread alone touches catalog and screen.
 
 TICK = 0.1  # seconds between looks at the screen
+LOOKS = 5  # at a catalog that another run is writing to
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
@@ -5501,6 +5506,11 @@ class Run:
 
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
+        for _ in range(LOOKS):
+            with contextlib.suppress(DiskError):  # it may be just at the end, where that run is writing
+                self.loaded = Catalog(self.folder, is_frozen=True)
+                return
+            time.sleep(TICK)
         self.loaded = Catalog(self.folder, is_frozen=True)
 
     def rows(self) -> list[Row]:
@@ -6469,21 +6479,31 @@ def do_bring_online(run: Run) -> int:
     return 1 if failed else 0
 
 
+def rows_beside(run: Run, error: LockedError) -> list[Row]:
+    """The files as the run that is at work has them; it alone asks the site, and nothing is saved or remembered."""
+    run.report.note(f"{error.who}; this is the state of its catalog")
+    run.report.put(state_of=error.who)
+    run.accepted = nothing
+    run.look()
+    try:
+        return run.rows()
+    finally:
+        run.loaded = None  # whatever comes next is to change it
+
+
 def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
-    held = 0
     try:
         run.catalog()
+        failed = looked_after(run)
+        rows = run.rows()
     except LockedError as error:
-        run.report.error(error)
-        run.look()
-        held = error.status
-    failed = looked_after(run)
-    rows = run.rows()
+        rows = rows_beside(run, error)
+        failed = told(run, [row for row in rows if is_refused(row)])
     if run.wishes.verbose:
         run.report.statuses(rows)
     run.report.catalog("Files status", rows)
-    return max(held, 1 if failed else 0)
+    return 1 if failed else 0
 
 
 def fresh_until(run: Run) -> float:
@@ -6881,7 +6901,7 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
 def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
     """Save those of the given settings in Grid.conf, and say so; not what is looked at only."""
     settings = {key: given[key] for key in by if key in given}
-    if settings and not run.wishes.dry_run and not (run.loaded and run.loaded.is_frozen):
+    if settings and not run.wishes.dry_run:
         for line in run.config.save(settings):
             run.report.note(f"remembered: {line}")
         for key in settings:

@@ -530,18 +530,6 @@ def test_a_pin_that_an_interrupted_run_has_left_is_released_by_the_next(user, fo
     assert user.grid.door.staging.pins(f"agata/{path}") == [] and user.catalog()[path]["request"] == ""
 
 
-def test_check_status_under_another_run_shows_and_does_not_save(user, folder):
-    user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
-    user(f"--input_dir {folder} --build_list")
-    user.grid.tree.file(f"agata/{folder}/a").locality = "ONLINE"
-    before = (user.folder / "grid_summary.csv").read_bytes()
-    with gridsync.Lock(str(user.folder)):
-        status, out, err = user("--check_status")
-        assert user("--check_status --start --quiet").err == ""
-    assert status == 6 and "ONLINE=1, NEARLINE=0" in out and "another gridsync (process" in err
-    assert (user.folder / "grid_summary.csv").read_bytes() == before
-
-
 def test_no_redrawn_line_is_wider_than_the_terminal(three):
     _, text = on_terminal(["/usr/bin/python3", str(SCRIPT), "--start"], three.env, (24, 60))
     states = [state for line in text.split("\n") for state in line.split("\r")[:-1]]

@@ -3,12 +3,100 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import subprocess
+import threading
+import time
 
 import pytest
 
-from tests.conftest import SCRIPT
+import gridsync
+from gridsync import Config, Run
+from tests.conftest import SCRIPT, User, wait_until
+
+# == --check_status beside another run ==================================================================
+
+BESIDE = "another gridsync (process {}, since "
+
+
+def everything(user: User) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in user.folder.iterdir() if path.is_file()}
+
+
+def test_check_status_beside_another_run_says_whose_state_it_shows(user: User, folder):
+    for number in range(8):
+        user.grid.tree.add(f"agata/{folder}/{number}", 200_000)
+    assert user(f"--input_dir {folder} --build_list --inc '[0-5]$'").status == 0
+    user.grid.door.faults.add(f"*/{folder}/5", "stall_in_body", role="pool", at=1000)
+    with user.running("--start") as run:
+        wait_until(lambda: (user.folder / "grid_summary.csv").read_text().count(",yes,") == 5)
+        before = everything(user)
+        user.grid.door.log.clear()
+        status, out, err = user("--check_status --threads 3")
+        assert status == 0 and "counts: total: 6, downloaded: 5, remaining: 1\n" in out
+        assert err.startswith(BESIDE.format(run.pid))
+        assert err.endswith(f") is at work in {user.folder}; this is the state of its catalog\n")
+        assert user("--check_status --verbose").out.count("ONLINE ") == 6
+        assert user("--check_status --quiet") == (0, "", "")
+        document = json.loads(user("--check_status --json").out)
+        assert document["catalog"]["downloaded"] == 5 and document["status"] == 0 and "errors" not in document
+        assert document["state_of"].startswith(BESIDE.format(run.pid))
+        # Whatever follows it on the line is another matter.
+        status, _, err = user("--check_status --start")
+        assert status == 6 and err.endswith("; try again later\n")
+        assert user("--check_status --start --quiet") == (6, "", "")
+        assert everything(user) == before and run.poll() is None
+        assert user.grid.door.log.count() == 0
+    user.grid.door.faults.clear()
+    assert user("--check_status --threads 3").status == 0
+    assert "THREADS = 3" in (user.folder / "Grid.conf").read_text()
+
+
+def test_it_ends_with_1_when_the_other_runs_files_could_not_be_staged(user: User, folder):
+    user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
+    user(f"--input_dir {folder} --build_list")
+    kept = gridsync.Catalog(str(user.folder))
+    says = f"{folder}/a: {gridsync.NOT_BROUGHT}: tape 007 is torn"
+    kept.put([row._replace(error=says) for row in kept.all()])
+    kept.save()
+    with gridsync.Lock(str(user.folder)):
+        status, out, err = user("--check_status")
+    assert status == 1 and f"gridsync: {says}\n" in err and "NEARLINE=1" in out
+
+
+def test_beside_a_run_that_has_no_list_yet_it_says_so(user: User):
+    with gridsync.Lock(str(user.folder)):
+        status, _, err = user("--check_status")
+    assert status == 2 and "there is no list of files yet" in err
+
+
+def test_a_catalog_can_be_looked_at_while_lines_are_appended(user: User):
+    path = user.folder / "grid_summary.csv"
+    line = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"
+    path.write_text(",".join(gridsync.Row._fields) + "\n" + line)
+    ended = threading.Event()
+
+    def append() -> None:
+        with path.open("a", buffering=1) as file:
+            while not ended.is_set():
+                file.write(line[:20])
+                file.flush()
+                time.sleep(0.0003)
+                file.write(line[20:])
+                file.flush()
+
+    writer = threading.Thread(target=append)
+    writer.start()
+    try:
+        for _ in range(200):
+            run = Run(str(user.folder), Config(str(user.folder)), gridsync.Wishes(), gridsync.Report(quiet=True))
+            run.look()
+            assert run.loaded and len(list(run.loaded.all())) == 1
+    finally:
+        ended.set()
+        writer.join()
+
 
 # == An old Python ======================================================================================
 

@@ -1591,12 +1591,13 @@ class Catalog:
         self.rows: dict[str, dict[str, Row]] = {}
         self.is_foreign = False  # another tool's catalog
         self.is_stale = False  # the file differs from the rows, or says some of them twice
+        self.is_new = False  # no list was built yet; no file stands for one
         self.doubt = ""  # somebody else may have written it: why, and what to do
         self.tail: TextIO | None = None
         try:
             self.read()
         except FileNotFoundError:
-            self.is_stale = True
+            self.is_new = self.is_stale = True
         except ValueError as error:
             raise DiskError(f"{error}; move it away") from error
         except OSError as error:
@@ -1615,7 +1616,8 @@ class Catalog:
                 header = []
             self.is_stale = header != list(Row._fields)  # what is appended to must be of our columns
             if header is None or header[: len(PROMISED)] != list(PROMISED):
-                self.is_foreign, self.is_stale = header is not None, True
+                self.is_foreign = self.is_new = header is not None
+                self.is_stale = True
                 return
             whole = lines.line_num
             try:
@@ -1688,6 +1690,7 @@ class Catalog:
             return
         try:
             if self.tail is None:
+                self.is_new = False
                 self.save()  # what is appended to must be whole
                 fd = os.open(target_of(self.path), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
                 self.tail = open(fd, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
@@ -1707,6 +1710,7 @@ class Catalog:
         for row in rows:
             new.setdefault(row.site, {})[row.path] = row
         self.rows, self.is_stale = new, True  # at once, as Ctrl-C would leave half of them to be saved
+        self.is_new = False
         self.save()
 
     def save(self) -> None:
@@ -1715,7 +1719,7 @@ class Catalog:
             tail, self.tail = self.tail, None
             with contextlib.suppress(OSError):  # what a full disk did not take comes with the whole
                 tail.close()
-        if not self.is_stale or self.is_frozen:
+        if not self.is_stale or self.is_frozen or self.is_new:
             return
         with replacing(self.path) as file:
             file.write(",".join(Row._fields) + "\n")
@@ -5442,6 +5446,7 @@ class Run:
         self.config = config
         self.accepted: Callable[[], None] = nothing  # remembers the settings that the action goes by
         self.loaded: Catalog | None = None
+        self.is_listed = False  # so that a folder without files is known to be one
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
         """What a verb of the site gives, tried again where that may help."""
@@ -5516,13 +5521,15 @@ class Run:
     def rows(self) -> list[Row]:
         """The files that the command is about."""
         rows = self.catalog().matching(self.scope)
-        if not rows:
-            if next(iter(self.catalog().all()), None) is None:
+        if not rows and not self.is_listed:
+            if self.catalog().is_new:
                 raise UsageError("there is no list of files yet; choose a folder with --input_dir and run --build_list")
-            raise UsageError(
-                f"the catalog has no file of {self.settings.input_dir or 'this site'} that the patterns keep; "
-                "run --build_list, or change --inc and --exc"
-            )
+            folder = self.settings.input_dir or "this site"
+            if any(map(self.scope._replace(include=(), exclude=()).holds, self.catalog().by_path(self.scope.site))):
+                raise UsageError(
+                    f"the catalog has no file of {folder} that --inc and --exc keep; run --build_list, or change them"
+                )
+            raise UsageError(f"the catalog has no file of {folder}; run --build_list to look for new ones")
         return rows
 
 
@@ -5784,6 +5791,7 @@ def listed(run: Run) -> Walk:
         run.folders().remember(walk.folders, walk.folders)
         release(run, plan_vanished(rows, walk.entries, walk.failures))
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
+    run.is_listed = True
     return walk
 
 
@@ -6381,6 +6389,8 @@ def do_ls_dir(run: Run) -> int:
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
     run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
+    if not entries and not entries.odd:
+        run.report.note(f"The door shows nothing in {folder or '/'}")
     for left_out in entries.odd.values():
         run.report.error(left_out)
     return 1 if entries.odd else 0

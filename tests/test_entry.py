@@ -15,6 +15,59 @@ import gridsync
 from gridsync import Config, Run
 from tests.conftest import SCRIPT, User, wait_until
 
+# == An empty folder ====================================================================================
+
+NOTHING = "There is no file in {} yet\n"
+
+
+@pytest.fixture
+def empty(user: User, folder: str) -> User:
+    """A user who has chosen a folder with nothing in it, but for an empty folder."""
+    user.grid.tree.folder(f"agata/{folder}/deeper")
+    assert user(f"--input_dir {folder}").status == 0
+    return user
+
+
+def test_an_empty_folder_is_listed_as_such(empty: User, folder):
+    assert empty(f"--ls_dir {folder}/deeper")[::2] == (0, f"The door shows nothing in {folder}/deeper\n")
+    assert empty(f"--ls_dir {folder}/deeper --quiet").err == ""
+
+
+@pytest.mark.parametrize("line", ["--build_list", "--sync", "--build_list --bring_online --check_status --start"])
+@pytest.mark.parametrize("more", ["", "--dry_run", "--inc x --verify --repair --release"])
+def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
+    line = f"{line} {more}"
+    status, out, err = empty(line)
+    assert status == 0 and NOTHING.format(folder) in err and "gridsync:" not in err, err
+    assert "INPUTDIR" in out
+    assert empty(f"{line} --quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "line", ["--start", "--check_status", "--bring_online", "--verify", "--repair", "--start --dry_run"]
+)
+def test_commands_on_a_list_without_files_say_how_it_grows(empty: User, folder, line):
+    assert empty(line).err == (
+        "gridsync: there is no list of files yet; choose a folder with --input_dir and run --build_list\n"
+    )
+    assert empty("--build_list").status == 0
+    says = f"gridsync: the catalog has no file of {folder}; run --build_list to look for new ones\n"
+    for _ in range(2):
+        assert empty(line)[::2] == (2, says)
+    assert empty("--release")[::2] == (0, "")
+
+
+@pytest.mark.parametrize("line", ["--build_list", "--sync", "--build_list --dry_run"])
+def test_patterns_that_keep_nothing_are_named_and_only_where_there_are_some(one: User, folder, line):
+    status, _, err = one(f"--input_dir {folder} --exc file {line}")
+    assert status == 2 and f"none of the 1 files of {folder} passes --inc and --exc" in err
+    assert one(f"--input_dir {folder} --build_list").status == 0
+    status, _, err = one("--exc file --start")
+    assert status == 2 and f"the catalog has no file of {folder} that --inc and --exc keep; run --build_list, or" in err
+    status, _, err = one(f"--input_dir {folder}/nowhere --start")
+    assert status == 2 and f"the catalog has no file of {folder}/nowhere; run --build_list to" in err
+
+
 # == --check_status beside another run ==================================================================
 
 BESIDE = "another gridsync (process {}, since "

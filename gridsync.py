@@ -649,6 +649,12 @@ MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
 LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
+# What GridDataSync has in its Grid.conf is not known for certain: its manual shows these four, and there may be more.
+MANUALS = ("SERVER", "BASE_DIR_ON_GRID", "INPUTDIR", "OUTPUTDIR")
+OURS = {  # the keys that no other program has
+    "SITE", "VO", "PROXY_HOURS", "PIN_DAYS", "RETRIES",
+    "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE", "MIN_RATE",
+}  # fmt: skip
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
 
 
@@ -799,6 +805,58 @@ def doubt_of(name: str, file: os.stat_result) -> str:
     return ""
 
 
+def set_aside(path: str) -> str:
+    """Move another program's file out of the way, and no other one for it; where to."""
+    names = itertools.chain([f"{path}.old"], (f"{path}.old{count}" for count in itertools.count(2)))
+    kept = next(name for name in names if not os.path.lexists(name))
+    try:
+        os.rename(path, kept)
+    except OSError as error:
+        raise DiskError(f"{path} can't be set aside: {error.strerror}") from error
+    return kept
+
+
+def text_of(path: str, data: bytes) -> str:
+    """The text of a Grid.conf, which must be UTF-8; the mark that Windows' editors put before it is no part of it."""
+    try:
+        text, at = data.decode(), data.find(0)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error
+    if at >= 0:
+        line = data.count(b"\n", 0, at) + 1
+        raise UsageError(f"{path}, line {line}: a NUL character; save the file as plain text in UTF-8")
+    return text[text.startswith("\ufeff") :]
+
+
+def is_foreign(text: str) -> bool:
+    """Whether another program has made a Grid.conf: all of it is set aside, while a slip of the user's is told.
+
+    So in doubt it is ours. A section [gridsync] makes it so, misspelt or not, a key that only gridsync has, or a site:
+    a section with SERVER, perhaps misspelt, in a file without INPUTDIR and OUTPUTDIR, which no site has.
+    """
+    lines = [line.strip() for line in text.split("\n")]
+    lines = [line for line in lines if line and line[0] not in "#;"]
+    sections = [line.strip("[] \t\r").lower() for line in lines if line[0] == "["]
+    keys = {match[1].upper() for line in lines if (match := re.match(r"[\W_]*(\w+)", line)) and line[0] != "["}
+    if not lines or keys & OURS or GENERAL in sections:
+        return False
+    import difflib
+
+    if difflib.get_close_matches(GENERAL, sections, cutoff=0.85):
+        return False
+    has_server = difflib.get_close_matches("SERVER", keys, cutoff=0.8)
+    return not (has_server and any(name != "default" for name in sections) and not keys & {"INPUTDIR", "OUTPUTDIR"})
+
+
+def place_of(url: str) -> tuple[str, list[str]]:
+    """Host with port, and the folders, of a URL; ValueError for what is none."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+    path = unquote(parts.path, errors="surrogateescape")
+    return f"{parts.hostname}:{port}", [part for part in path.split("/") if part not in ("", ".")]
+
+
 def is_url(text: str) -> bool:
     """Whether this is a URL of a host that there may be."""
     try:
@@ -819,20 +877,37 @@ class Config:
         self.saved = ""  # the text as the file has it
         self.is_own = True  # else it may be a stranger's,
         self.doubt = ""  # or a stranger may have written it: why, and what to do
+        self.foreign = ""  # the text of another program's file
+        self.kept = ""  # where that was set aside
         try:
-            with open(opened(self.path), encoding="utf-8-sig", newline="") as file:
+            with open(opened(self.path), "rb") as file:
                 found = os.fstat(file.fileno())
                 self.is_own, self.doubt = found.st_uid == os.getuid(), doubt_of(self.path, found)
                 if found.st_size > MOST_SETTINGS:
                     raise ValueError("it is too large")
-                self.text = self.saved = file.read()
+                self.text = self.saved = text_of(self.path, file.read())
         except FileNotFoundError:
-            output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
-            self.text = DEFAULT_CONF.format(output_dir=output_dir)
+            self.begin()
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.path} can't be read: {error}") from error
+        if is_foreign(self.text):
+            self.foreign = self.text
+            self.begin()
         self.given: Iterable[str] = ()  # what the command line itself says
         self.values = self.parsed()
+
+    def begin(self) -> None:
+        """Have the defaults, of which nothing is saved yet."""
+        output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
+        self.text, self.saved = DEFAULT_CONF.format(output_dir=output_dir), ""
+
+    def told_foreign(self) -> str:
+        """What has become of another program's file."""
+        if not self.kept:
+            return f"{self.path} was made by another program and is not used"
+        values = [name for name in MANUALS if re.search(rf"(?i)\b{name}\b", self.foreign)]
+        left = f", and its values were not taken over: {', '.join(values)}" if values else ""
+        return f"{self.path} was made by another program; it is now {self.kept}{left}"
 
     def check_own(self, what: str) -> None:
         """Refuse what only a Grid.conf may ask for that nobody but the user has written."""
@@ -867,6 +942,14 @@ class Config:
         except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
             twice = getattr(error, "option", None) or f"[{error.section}]"
             raise UsageError(f"{self.path}, line {error.lineno}: {twice} is given twice; remove one") from error
+        if not parser.has_section(GENERAL):
+            import difflib
+
+            names = {name.lower(): name for name in parser.sections()}
+            if near := difflib.get_close_matches(GENERAL, names, n=1, cutoff=0.85):
+                section = f"[{names[near[0]]}]"
+                line = self.text[: self.text.index(section)].count("\n") + 1
+                raise UsageError(f"{self.path}, line {line}: {section} must be [{GENERAL}]")
         return parser
 
     def change(self, settings: dict[str, str]) -> None:
@@ -881,6 +964,8 @@ class Config:
         with locked(f"{target_of(self.path)}.lock"):  # beside, as the file itself is replaced
             now = Config(self.folder)
             now.check_saving()
+            if now.foreign:
+                self.foreign, self.kept, self.doubt = now.foreign, set_aside(self.path), ""
             before = {key: now.general(key, "") for key in settings}
             now.change(settings)
             now.settings()
@@ -896,10 +981,7 @@ class Config:
 
     def general(self, key: str, default: str) -> str:
         """A value of the general section."""
-        value = self.values.get(GENERAL, key, fallback="") or default
-        if "\0" in value:
-            raise UsageError(f"{self.path}: {key} has a NUL in it; mend it")
-        return value
+        return self.values.get(GENERAL, key, fallback="") or default
 
     def number(self, section: str, key: str, default: int, least: int = 1) -> int:
         """A whole number, of at most six digits."""
@@ -941,6 +1023,32 @@ class Config:
             min_rate=self.number(name, "MIN_RATE", 100, least=0),
         )
 
+    def places(self) -> dict[str, tuple[str, list[str]]]:
+        """Host with port, and the folders down to BASE_DIR_ON_GRID, of each site that has a server."""
+        servers = {name: self.values.get(name, "SERVER", fallback="") for name in self.sites()}
+        bases = {name: self.values.get(name, "BASE_DIR_ON_GRID", fallback="") for name in servers}
+        return {name: place_of(f"{url}/{bases[name]}") for name, url in servers.items() if is_url(url)}
+
+    def path_of(self, text: str, chosen: str) -> str:
+        """The path below BASE_DIR_ON_GRID of the chosen site that a URL means; what is no URL is a path already."""
+        if not re.match(r"[A-Za-z][\w+.-]*://", text):
+            return text
+        shown = re.sub("//[^/]*@", "//", text).partition("?")[0]  # what may be a secret is not repeated
+        if not is_url(text):
+            raise UsageError(f"{shown} is neither a URL nor a path below BASE_DIR_ON_GRID")
+        (host, folders), places = place_of(text), self.places()
+        chosen = next((name for name in places if name.lower() == chosen.lower()), chosen)
+        for name in sorted(places, key=lambda name: name != chosen):
+            at, top = places[name]
+            if (at, top) == (host, folders[: len(top)]):
+                if name != chosen:
+                    raise UsageError(f"{shown} belongs to the site {name}; add --from {name}")
+                return "/".join(folders[len(top) :]) or "/"
+        if chosen in places and places[chosen][0] == host:
+            raise UsageError(f"{shown} is not below BASE_DIR_ON_GRID of {chosen}; give a path below it")
+        there = ", ".join(f"{name} ({self.values[name]['SERVER']})" for name in places)
+        raise UsageError(f"{shown} belongs to no site in Grid.conf, which has {there or 'none'}")
+
     def check_url(self, name: str, key: str, url: str) -> None:
         """Refuse what is no URL, and one that holds a password, or another name than the credential's."""
         if re.search(r"//[^/]*:[^/]*@|^(https?|davs?)://[^/]*@", url, re.IGNORECASE):
@@ -973,9 +1081,10 @@ class Config:
                 f"{threads} threads with {streams} streams each are more than {CONNECTIONS} connections; "
                 "no door would thank you: lower --threads or --streams"
             )
+        site = self.site(self.general("SITE", "LYON"))
         return Settings(
-            site=self.site(self.general("SITE", "LYON")),
-            input_dir=self.general("INPUTDIR", ""),
+            site=site,
+            input_dir=self.path_of(self.general("INPUTDIR", ""), site.name),
             output_dir=self.general("OUTPUTDIR", "./data/"),
             include=self.general("INCLUDE", ""),
             exclude=self.general("EXCLUDE", ""),
@@ -1635,16 +1744,6 @@ class Catalog:
         if found.st_uid != os.getuid():  # what others say of the user's files takes none of them away
             for row in filter(Row.is_damaged, list(self.all())):
                 self.hold(row._replace(verified=""))
-
-    def set_aside(self) -> str:
-        """Move a foreign catalog out of the way; where to."""
-        names = itertools.chain([f"{self.path}.old"], (f"{self.path}.old{count}" for count in itertools.count(2)))
-        kept = next(name for name in names if not os.path.lexists(name))
-        try:
-            os.rename(self.path, kept)
-        except OSError as error:
-            raise DiskError(f"{self.path} can't be set aside: {error.strerror}") from error
-        return kept
 
     def is_cut(self) -> bool:
         """Whether the file ends in the middle of a line."""
@@ -5501,7 +5600,7 @@ class Run:
             self.loaded = Catalog(self.folder)
             self.held.callback(self.loaded.save)
             if self.loaded.is_foreign:
-                kept = self.loaded.set_aside()
+                kept = set_aside(self.loaded.path)
                 self.report.note(f"{self.loaded.path} was made by another program; it is now {kept}")
         return self.loaded
 
@@ -5747,8 +5846,17 @@ def check_room(run: Run, rows: list[Row]) -> None:
         )
 
 
-def misspelt(run: Run, folder: str, error: NotFound | Forbidden) -> GridError:
+def misspelt(run: Run, option: str, folder: str, error: NotFound | Forbidden) -> GridError:
     """The error for a folder that is not given, with what is nearest to it where the path goes astray."""
+    base = run.settings.site.base
+    if base and isinstance(error, NotFound) and f"{folder}/".startswith(f"{base}/"):
+        import shlex
+
+        below = folder[len(base) + 1 :]
+        with contextlib.suppress(GridError):
+            run.call(run.storage().entries, below)
+            there = f"there is no {folder} below BASE_DIR_ON_GRID {base}/"
+            return NotFound(f"{there}; paths begin below it: {option} {shlex.quote(below or '/')}")
     known = ""
     with contextlib.suppress(GridError):
         for part in folder.split("/"):
@@ -5779,7 +5887,7 @@ def listed(run: Run) -> Walk:
     try:
         walk.run(run.scope.folder, tick)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run, run.scope.folder, error) from error
+        raise misspelt(run, "--input_dir", run.scope.folder, error) from error
     if live:
         live.close()
     rows, top = catalog.matching(run.scope), run.scope.folder
@@ -6384,7 +6492,7 @@ def do_ls_dir(run: Run) -> int:
     try:
         entries = run.call(run.storage().entries, folder)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run, folder, error) from error
+        raise misspelt(run, "--ls_dir", folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
@@ -6908,6 +7016,19 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     return given
 
 
+def take_urls(options: optparse.Values, config: Config) -> Iterator[str]:
+    """Take a URL of the site for the path that it means; a line for each."""
+    choices = [option for option in OPTIONS if option.key == "SITE" and getattr(options, option.name)]
+    chosen = [option.value or getattr(options, option.name) for option in choices]
+    site = (chosen or [config.general("SITE", "LYON")])[0]
+    for name in ("input_dir", "ls_dir"):
+        text = getattr(options, name) or ""
+        path = config.path_of(text, site)
+        if path != text:
+            setattr(options, name, path)
+            yield f"--{name} is taken as {path}, below BASE_DIR_ON_GRID of {site}"
+
+
 def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
     """Save those of the given settings in Grid.conf, and say so; not what is looked at only."""
     settings = {key: given[key] for key in by if key in given}
@@ -6923,7 +7044,9 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     folder = os.path.expanduser(options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir)
     if not os.path.isdir(folder):
         raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
-    config, given = Config(folder), given_settings(options, folder)
+    config = Config(folder)
+    remarks = list(take_urls(options, config))
+    given = given_settings(options, folder)
     config.change(given)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
@@ -6934,6 +7057,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
     if not actions or any(option.do not in (do_new_proxy, do_proxy_status) for option in actions):
         report.configuration(config.settings())
+    for remark in [config.told_foreign(), *remarks] if config.foreign else remarks:
+        report.note(remark)
     if not actions:
         remember(run, given, list(given))
     used = {key for option in actions for key in option.by}

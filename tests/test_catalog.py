@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gridsync import Catalog, DiskError, Locality, Lock, LockedError, Row
+from gridsync import Catalog, DiskError, Locality, Lock, LockedError, Row, set_aside
 
 HEADER = "path,size,mtime,checksum,locality,downloaded,verified,request,site,error\n"
 LINE = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"
@@ -95,7 +95,7 @@ def test_another_programs_catalog_is_set_aside(tmp_path):
     foreign = catalog(tmp_path, "filename;size\nx;1\n")
     assert list(foreign.all()) == [] and foreign.is_foreign
     (tmp_path / "grid_summary.csv.old").write_text("older")
-    assert foreign.set_aside() == str(tmp_path / "grid_summary.csv.old2")
+    assert set_aside(foreign.path) == str(tmp_path / "grid_summary.csv.old2")
     foreign.replace([ROW])
     assert (tmp_path / "grid_summary.csv.old").read_text() == "older"
     assert (tmp_path / "grid_summary.csv.old2").read_text() == "filename;size\nx;1\n"

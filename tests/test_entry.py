@@ -8,12 +8,138 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import gridsync
-from gridsync import Config, Run
+from gridsync import Config, Run, UsageError
 from tests.conftest import SCRIPT, User, wait_until
+
+# == A folder as it stands elsewhere ====================================================================
+
+
+@pytest.fixture
+def one(user: User, folder: str) -> User:
+    """A user whose folder has one file."""
+    user.grid.tree.add(f"agata/{folder}/a b/file", 1000)
+    return user
+
+
+URLS = {
+    "https": "{server}/agata/{folder}/a%20b",
+    "davs": "davs://{place}/agata/{folder}/a%20b/",
+    "with doubled slashes and a query": "{server}//agata//{folder}/a%20b?authz=abcdef",
+    "in capitals": "HTTPS://{place}/agata/{folder}/a%20b",
+}
+
+
+@pytest.mark.parametrize("kind", URLS)
+def test_a_url_of_the_site_is_taken_for_its_path(one: User, folder, kind):
+    server = one.grid.door.url
+    url = URLS[kind].format(server=server, place=server.partition("//")[2], folder=folder)
+    status, out, err = one(f"--input_dir '{url}' --build_list")
+    assert status == 0 and f"INPUTDIR            : {folder}/a b\n" in out
+    assert f"--input_dir is taken as {folder}/a b, below BASE_DIR_ON_GRID of LYON\n" in err
+    assert list(one.catalog()) == [f"{folder}/a b/file"]
+    status, out, err = one(f"--ls_dir '{url}'")
+    assert status == 0 and out.endswith(" file\n") and err == f"--ls_dir is taken as {folder}/a b, below {BASE}\n"
+    assert one(f"--ls_dir '{url}' --quiet").err == ""
+
+
+BASE = "BASE_DIR_ON_GRID of LYON"
+
+
+def test_the_url_of_base_dir_is_all_of_it(user: User):
+    assert " e680\n" in user(f"--ls_dir {user.grid.door.url}/agata").out
+    assert "INPUTDIR            : /\n" in user(f"--input_dir {user.grid.door.url}/agata/").out
+
+
+SITES = """[gridsync]
+SITE = A
+INPUTDIR = {}
+[A]
+SERVER = https://a.example.org/
+BASE_DIR_ON_GRID = agata/
+[B]
+SERVER = davs://b.example.org:2880/dav/
+BASE_DIR_ON_GRID = vo/agata/
+[A2]
+SERVER = https://A.example.org:443
+BASE_DIR_ON_GRID = other
+[broken]
+SERVER = https://b.example.org:port/
+BASE_DIR_ON_GRID = ../
+"""
+
+
+@pytest.mark.parametrize(
+    ("site", "url", "path"),
+    [
+        ("A", "https://a.example.org:443/agata/e680", "e680"),
+        ("a", "https://a.example.org/agata", "/"),
+        ("A2", "https://a.example.org/other/e680/", "e680"),
+        ("B", "https://b.example.org:2880/dav/vo/agata/e680", "e680"),
+        ("A", "agata/e680", "agata/e680"),
+        ("A", "", ""),
+    ],
+)
+def test_where_a_url_leads_below_base_dir(tmp_path, site, url, path):
+    (tmp_path / "Grid.conf").write_text(SITES.format(""))
+    assert Config(str(tmp_path)).path_of(url, site) == path
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://b.example.org:2880/dav/vo/agata/e680", "belongs to the site B; add --from B"),
+        ("https://a.example.org/other/e680", "belongs to the site A2; add --from A2"),
+        ("https://me:secret@a.example.org/agatha/e680", "is not below BASE_DIR_ON_GRID of A; give a path below it"),
+        ("https://a.example.org/agata2/e680", "is not below BASE_DIR_ON_GRID of A"),
+        ("https://a.example.org:2880/agata", "belongs to no site in Grid.conf, which has A (https://a."),
+        ("https://c.example.org/agata/e680?authz=secret", "2 (https://A.example.org:443)"),
+        ("https://[c.example.org/agata", "is neither a URL nor a path below BASE_DIR_ON_GRID"),
+    ],
+)
+def test_a_url_that_is_not_of_the_site_is_told_where_it_belongs(tmp_path, url, says):
+    (tmp_path / "Grid.conf").write_text(SITES.format(""))
+    with pytest.raises(UsageError) as caught:
+        Config(str(tmp_path)).path_of(url, "A")
+    assert says in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_a_url_that_stands_in_grid_conf_is_understood_too(tmp_path):
+    (tmp_path / "Grid.conf").write_text(SITES.format("https://a.example.org/agata/e680"))
+    assert Config(str(tmp_path)).settings().input_dir == "e680"
+
+
+@pytest.mark.parametrize("line", ["--ls_dir {}", "--input_dir {} --build_list", "--input_dir {} --sync"])
+@pytest.mark.parametrize(("kind", "slash"), [("dcache", ""), ("storm", "/")])
+def test_base_dir_in_front_of_a_path_is_explained(one: User, folder, line, slash, kind):
+    if kind == "storm":
+        one.set("SERVER", one.grid.storm.url)
+    before = (one.folder / "Grid.conf").read_bytes()
+    status, _, err = one(line.format(f"'{slash}agata/{folder}/a b'"))
+    option = line.split()[0]
+    assert status == 2 and err.count("\n") == 1
+    assert f"there is no agata/{folder}/a b below BASE_DIR_ON_GRID agata/" in err
+    assert err.endswith(f"paths begin below it: {option} '{folder}/a b'\n")
+    assert (one.folder / "Grid.conf").read_bytes() == before
+
+
+def test_base_dir_alone_is_explained_too(user: User):
+    assert user("--ls_dir agata").err.endswith("paths begin below it: --ls_dir /\n")
+
+
+def test_a_folder_that_really_is_called_as_base_dir_is_found(user: User):
+    user.grid.tree.add("agata/agata/here", 10)
+    try:
+        assert "here\n" in user("--ls_dir agata").out
+        err = user("--ls_dir agata/nowhere").err
+        assert "there is no such file or folder" in err and "paths begin below" not in err
+    finally:
+        user.grid.tree.remove("agata/agata")
+
 
 # == An empty folder ====================================================================================
 
@@ -191,3 +317,113 @@ def test_a_really_older_python_says_which_is_needed(python: str):
     assert "gridsync needs Python 3.9 or later" in done.stderr
     if found.stdout == "3.8":
         assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+# == Grid.conf as editors and other programs write it ===================================================
+
+MINE = "[gridsync]\nSITE = A\n# é\n[A]\nSERVER = https://a.example.org/\nBASE_DIR_ON_GRID = agata/\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (MINE.encode("latin-1"), "Grid.conf, line 3: not UTF-8; save the file as UTF-8"),
+        (MINE.encode("utf-16"), "Grid.conf, line 1: not UTF-8; save the file as UTF-8"),
+        (MINE.replace("é", "e").encode("utf-16-le"), "Grid.conf, line 1: a NUL character; save the file as plain"),
+        (MINE.replace("agata/", "aga\0ta/").encode(), "line 6: a NUL character; save the file as plain text in UTF-8"),
+    ],
+)
+def test_an_encoding_that_is_not_ours_is_refused_with_its_line(user: User, data, says):
+    (user.folder / "Grid.conf").write_bytes(data)
+    status, _, err = user("--show_conf")
+    assert status == 2 and err.count("\n") == 1 and says in err
+    assert (user.folder / "Grid.conf").read_bytes() == data
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_what_windows_editors_write_is_read_and_kept(user: User, end, mark):
+    path = user.folder / "Grid.conf"
+    path.write_bytes((mark + MINE.replace("\n", end)).encode())
+    status, out, err = user("--threads 3 --show_conf")
+    assert status == 0 and "SERVER              : https://a.example.org/\n" in out and "remembered: THREADS = 3" in err
+    assert path.read_bytes().decode("utf-8-sig") == MINE.replace("# é\n", "# é\nTHREADS = 3\n").replace("\n", end)
+
+
+FOREIGN = {
+    "no section": "SERVER = https://x.example.org:2880/\nBASE_DIR_ON_GRID = agata/\nINPUTDIR =\nOUTPUTDIR = /data/\n",
+    "one section for all": "[DEFAULT]\nserver = https://x.example.org/\nbase_dir_on_grid = agata/\n",
+    "another name": "[Grid]\nSERVER = https://x.example.org/\nINPUTDIR = e680\nOUTPUTDIR = /data/\nthreads = 4\n",
+    "colons": "SERVER: https://x.example.org/\nOUTPUTDIR: /data/\n",
+    "json": '{"SERVER": "https://x.example.org/"}\n',
+    "other words": "[main]\nurl = https://x.example.org/\n",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_another_programs_grid_conf_is_set_aside_and_a_new_one_made(user: User, kind):
+    path, old = user.folder / "Grid.conf", user.folder / "Grid.conf.old"
+    path.write_text(FOREIGN[kind])
+    status, _, err = user("--show_conf --dry_run")
+    assert (status, err) == (0, f"{path} was made by another program and is not used\n")
+    assert path.read_text() == FOREIGN[kind] and not old.exists()
+    status, out, err = user("--show_conf")
+    assert status == 0 and "SERVER              : https://ccdavegee.in2p3.fr:2880/\n" in out
+    assert err.startswith(f"{path} was made by another program; it is now {old}") and err.count("\n") == 1
+    assert err.endswith(f"{old}\n") == (kind == "other words")
+    assert (", and its values were not taken over: SERVER" in err) == ("SERVER" in FOREIGN[kind].upper())
+    assert old.read_text() == FOREIGN[kind] and "SITE = LYON\n" in path.read_text()
+    assert user("--show_conf").err == ""
+
+
+def test_what_was_set_aside_is_never_overwritten(user: User):
+    path = user.folder / "Grid.conf"
+    for number, name in enumerate(("Grid.conf.old", "Grid.conf.old2", "Grid.conf.old3")):
+        path.write_text(f"INPUTDIR = {number}\n")
+        status, _, err = user("--threads 3 --quiet")
+        assert (status, err) == (0, "") and (user.folder / name).read_text() == f"INPUTDIR = {number}\n"
+        assert "THREADS = 3\n" in path.read_text()
+
+
+def test_a_refused_line_sets_nothing_aside(user: User):
+    path = user.folder / "Grid.conf"
+    path.write_text(FOREIGN["another name"])
+    assert user("--threads 64 --streams 2 --show_conf").status == 2
+    assert path.read_text() == FOREIGN["another name"] and not (user.folder / "Grid.conf.old").exists()
+
+
+TYPOS = {
+    "[gridsync\nSITE = A\n[A]\nSERVER = https://a/\n": "Grid.conf, line 1: expected a [section]",
+    "[gridsnyc]\nSITE = A\n[A]\nSERVER = https://a/\n": "Grid.conf, line 1: [gridsnyc] must be [gridsync]",
+    "# mine\n[GridSync]\nINPUTDIR = e680\n[A]\nSERVER = https://a/\n": "line 2: [GridSync] must be [gridsync]",
+    "SITE = A\n[A]\nSERVER = https://a/\n": "Grid.conf, line 1: expected a [section]",
+    "[LYON]\nSERVER https://a/\n": "Grid.conf, line 2: expected KEY = value",
+    "[gridsync]\nSITE: A\n": "Grid.conf, line 2: expected KEY = value",
+}
+
+
+@pytest.mark.parametrize("text", TYPOS)
+def test_a_slip_of_the_users_own_is_refused_and_not_set_aside(user: User, text):
+    path = user.folder / "Grid.conf"
+    path.write_text(text)
+    status, _, err = user("--show_conf")
+    assert status == 2 and err.count("\n") == 1 and TYPOS[text] in err
+    assert path.read_text() == text and not (user.folder / "Grid.conf.old").exists()
+
+
+@pytest.mark.parametrize("text", ["[LYON]\nSERVER = https://a/\n", "# mine\n[LYON]\nserver=https://a/\nSILENCE = 9\n"])
+def test_a_grid_conf_of_sites_alone_is_the_users_own(user: User, text):
+    path = user.folder / "Grid.conf"
+    path.write_text(text)
+    status, out, _ = user("--show_conf --threads 3")
+    assert status == 0 and "SERVER              : https://a/\n" in out
+    assert path.read_text() == f"{text.rstrip()}\n\n[gridsync]\nTHREADS = 3\n"
+
+
+def test_two_runs_that_find_it_set_it_aside_once(user: User):
+    path = user.folder / "Grid.conf"
+    path.write_text(FOREIGN["another name"])
+    runs = [subprocess.Popen(user.command("--show_conf --quiet"), env=user.env) for _ in range(4)]
+    assert [run.wait(20) for run in runs] == [0] * 4
+    olds = sorted(found.name for found in Path(user.folder).glob("Grid.conf.old*"))
+    assert olds == ["Grid.conf.old"] and "[gridsync]" in path.read_text()

@@ -134,6 +134,7 @@ class Stage:
 
     def run(self, line: str) -> str:
         """What a command line leaves on the screen, and its status if it is not 0."""
+        line = line.replace(MANUALS_DOOR[len("https://") :], self.door.url[len("https://") :])
         if "--new_proxy" in line:
             self.places.setdefault(f"localhost:{self.grid.voms.port} [{HOST_DN}]", MANUALS_VOMS)
             self.answers.append(("Enter GRID pass phrase for this identity:", self.phrase))
@@ -280,6 +281,7 @@ def be_at_work(stage: Stage) -> None:
 DIRECTIONS: dict[str, Callable[..., object]] = {
     # at the site
     r"on (disk|tape): lesson/(\S+), (\S+) (\S+)": put,
+    r"an empty folder: lesson/(\S+)": lambda stage, path: stage.grid.tree.folder(f"{LESSON}/{path}"),
     r"now on (disk|tape): (\S+)": move,
     r"gone: (\S+)": lambda stage, path: stage.grid.tree.remove(f"agata/{path}"),
     r"the tape robot stops": lambda stage: stage.grid.robot.hold(),

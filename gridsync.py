@@ -439,7 +439,7 @@ def moment_text(when: float) -> str:
 def left_text(ends: float, now: float) -> str:
     """How long something still is valid."""
     if ends <= now:
-        return f"ended {duration_text(now - ends)} ago"
+        return f"expired {duration_text(now - ends)} ago"
     return f"{duration_text(ends - now)} left, until {moment_text(ends)}"
 
 
@@ -447,7 +447,7 @@ def grid_path(text: str) -> str:
     """A path as the catalog writes it: no slash around it, none doubled; "/" gives the empty path."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in text:
-        raise UsageError(f"{text!r} is not a path on the grid: leave out '..'")
+        raise UsageError(f"{text!r} is not a path on the grid; leave out '..'")
     return "/".join(parts)
 
 
@@ -591,12 +591,12 @@ def nearest(word: str, words: Iterable[str], before: str = "") -> str:
 
 DEFAULT_CONF = """\
 # Settings of gridsync. Those given on the command line are remembered here;
-# comments and keys that gridsync does not know are kept.
+# comments and unknown keys are kept.
 
 [gridsync]
 # The site to read from: the name of a section below.
 SITE = LYON
-# The folder to fetch, below BASE_DIR_ON_GRID of the site; / is all of it.
+# The folder to fetch, below the site's BASE_DIR_ON_GRID; / means everything.
 INPUTDIR =
 # Where the files go.
 OUTPUTDIR = {output_dir}
@@ -605,14 +605,14 @@ INCLUDE =
 EXCLUDE =
 # Files copied at once.
 THREADS = 4
-# Streams for each large file at once.
+# Parallel streams for each large file.
 STREAMS = 1
-# The virtual organisation that your proxy is of, and for how many hours it is made.
+# Your virtual organisation, and how many hours a new proxy lasts.
 VO = vo.agata.org
 PROXY_HOURS = 72
 # Days that staged files stay on disk at the site.
 PIN_DAYS = 7
-# Further attempts after a failure that may pass.
+# Further attempts after a temporary failure.
 RETRIES = 4
 
 [LYON]
@@ -620,27 +620,27 @@ SERVER = https://ccdavegee.in2p3.fr:2880/
 BASE_DIR_ON_GRID = agata/
 
 [CNAF]
-# A guess: AGATA's manual names no address for Bologna. Ask your experiment.
+# A guess: AGATA's manual gives no address for Bologna. Ask your experiment.
 SERVER = https://xfer-archive.cr.cnaf.infn.it:8443/
 BASE_DIR_ON_GRID = agata/
 
 # A site can also have:
-#   ENGINE = gfal2         how it is spoken to: auto (http for https doors, gfal2
-#                          for root, sftp, ...), http or gfal2. gfal2 follows
-#                          redirects by itself and shows your proxy to whatever
-#                          host they name
+#   ENGINE = gfal2         how gridsync talks to it: auto (http for https doors,
+#                          gfal2 for root, sftp, ...), http or gfal2. gfal2
+#                          follows redirects on its own and shows your proxy to
+#                          every host they lead to
 #   TOKEN = env:NAME       a bearer token instead of a proxy: env:NAME, file:PATH
-#                          or cmd:COMMAND say where it comes from
-#   TAPE_API = none        it has no tape; or the URL of its Tape REST API,
-#                          where /.well-known/wlcg-tape-rest-api is wrong
-#   TAPE_BASE = /pnfs      prefix of paths at the tape service, where it has
-#                          another root than the door
+#                          or cmd:COMMAND tells where to get it
+#   TAPE_API = none        the site has no tape; or the URL of its Tape REST API,
+#                          if /.well-known/wlcg-tape-rest-api is wrong
+#   TAPE_BASE = /pnfs      prefix of paths at the tape service, if its root is
+#                          not that of the door
 #   CA_DIR = folder        certificates of the CAs (else X509_CERT_DIR, then
 #                          /etc/grid-security/certificates, then the system's)
 #   FIRST_BYTE = 300       seconds to wait for the first byte of an answer
 #   SILENCE = 120          seconds to wait between bytes
-#   MIN_RATE = 100         bytes a second that an answer has to bring, over a
-#                          minute or SILENCE, else it is given up; 0: never
+#   MIN_RATE = 100         give up an answer that brings fewer bytes a second,
+#                          over a minute or SILENCE; 0: never give up
 """
 
 GENERAL = "gridsync"  # the section that is no site
@@ -697,13 +697,13 @@ def target_of(path: str) -> str:
             leads = os.readlink(path)
         except OSError:
             if os.path.exists(path) and not os.path.isfile(path):
-                raise DiskError(f"{path} is no file; remove it") from None
+                raise DiskError(f"{path} is not a regular file; remove it") from None
             return os.path.join(os.path.realpath(folder), os.path.basename(path))
         link, home, user = os.lstat(path), os.stat(folder), os.getuid()
         if link.st_uid != user or home.st_uid not in (user, 0) or (is_open(home) and not home.st_mode & stat.S_ISVTX):
             raise DiskError(f"{path} is a link to {leads} that others may have made; remove it")
         path = os.path.join(folder, leads)
-    raise DiskError(f"{path} can't be used: {os.strerror(errno.ELOOP)}; remove it")
+    raise DiskError(f"{path} cannot be used: {os.strerror(errno.ELOOP)}; remove it")
 
 
 @contextlib.contextmanager
@@ -721,7 +721,7 @@ def replacing(path: str) -> Iterator[TextIO]:
         os.replace(beside, path)
         made_durable(os.path.dirname(path))
     except OSError as error:
-        raise DiskError(f"{path} can't be written: {error.strerror}") from error
+        raise DiskError(f"{path} cannot be written: {error.strerror}") from error
     finally:  # after Ctrl-C too: what stays would take the room of a whole catalog
         with contextlib.suppress(OSError):
             os.unlink(beside)
@@ -732,7 +732,7 @@ def opened(path: str, flags: int = 0) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ValueError(f"{path} is no file")
+        raise ValueError(f"{path} is not a regular file")
     return descriptor
 
 
@@ -753,7 +753,7 @@ def locked(path: str) -> BinaryIO:
                     raise
                 time.sleep(0.02)
     except OSError as error:
-        raise DiskError(f"{path} can't be locked: {error.strerror}; choose another --workdir") from error
+        raise DiskError(f"{path} cannot be locked: {error.strerror}; choose another --workdir") from error
 
 
 def with_setting(text: str, section: str, key: str, value: str) -> str:
@@ -790,18 +790,18 @@ def doubt_of(name: str, file: os.stat_result) -> str:
 
     path, user = os.path.realpath(name), os.getuid()
     if file.st_uid != user:
-        return f"{path} is another user's; copy it into a folder of your own"
+        return f"{path} belongs to another user; copy it into a folder of your own"
     if is_open(file):
-        return f"others can write {path}; look at what is in it, then chmod go-w {shlex.quote(path)}"
+        return f"others can write {path}; check what is in it, then chmod go-w {shlex.quote(path)}"
     for folder in (os.path.dirname(path), os.path.dirname(os.path.abspath(name))):
         home = os.stat(folder)
         # In a sticky folder, as /tmp is, others can't give this name to another file of the user's: they can
         # neither take the name away nor move such a file there. Links, though, they could have made.
         is_sticky = home.st_mode & stat.S_ISVTX and file.st_nlink == 1 and not os.path.islink(name)
         if home.st_uid not in (user, 0):
-            return f"its folder {folder} is another user's; copy it into a folder of your own"
+            return f"its folder {folder} belongs to another user; copy it into a folder of your own"
         if is_open(home) and not is_sticky:
-            return f"others can write its folder {folder}; look at the file, then chmod go-w {shlex.quote(folder)}"
+            return f"others can write its folder {folder}; check the file, then chmod go-w {shlex.quote(folder)}"
     return ""
 
 
@@ -812,7 +812,7 @@ def set_aside(path: str) -> str:
     try:
         os.rename(path, kept)
     except OSError as error:
-        raise DiskError(f"{path} can't be set aside: {error.strerror}") from error
+        raise DiskError(f"{path} cannot be set aside: {error.strerror}") from error
     return kept
 
 
@@ -889,7 +889,7 @@ class Config:
         except FileNotFoundError:
             self.begin()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path} can't be read: {error}") from error
+            raise UsageError(f"{self.path} cannot be read: {error}") from error
         if is_foreign(self.text):
             self.foreign = self.text
             self.begin()
@@ -912,19 +912,19 @@ class Config:
     def check_own(self, what: str) -> None:
         """Refuse what only a Grid.conf may ask for that nobody but the user has written."""
         if self.doubt:
-            raise UsageError(f"{what} is not used, as {self.doubt}")
+            raise UsageError(f"{what} is not used because {self.doubt}")
 
     def check_output_dir(self, path: str) -> None:
         """Refuse to write where a Grid.conf leads that others may have written, but to its own folder."""
         top = os.path.realpath(self.folder)
         if self.doubt and "OUTPUTDIR" not in self.given and os.path.commonpath([top, os.path.realpath(path)]) != top:
-            way = ", or say it with --output_dir" if self.is_own else ""
-            raise UsageError(f"OUTPUTDIR {path} is not used, as {self.doubt}{way}")
+            way = ", or give it with --output_dir" if self.is_own else ""
+            raise UsageError(f"OUTPUTDIR {path} is not used because {self.doubt}{way}")
 
     def check_saving(self) -> None:
         """Refuse to make a stranger's file the user's by the way."""
         if not self.is_own:
-            raise UsageError(f"no setting is remembered, as {self.doubt}")
+            raise UsageError(f"settings are not remembered because {self.doubt}")
         target_of(self.path)
 
     def parsed(self) -> configparser.ConfigParser:
@@ -987,7 +987,7 @@ class Config:
         """A whole number, of at most six digits."""
         text = self.values.get(section, key, fallback="") or str(default)
         if not NUMBER.fullmatch(text) or int(text) < least:
-            raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number from {least} on")
+            raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number, {least} or more")
         return int(text)
 
     def site(self, name: str) -> Site:
@@ -995,7 +995,7 @@ class Config:
         name = next((site for site in self.sites() if site.lower() == name.lower()), name)
         if name not in self.sites():
             there = ", ".join(self.sites()) or "none"
-            raise UsageError(f"there is no site {name} in {self.path}, which has {there}{nearest(name, self.sites())}")
+            raise UsageError(f"there is no site {name} in {self.path}; it has {there}{nearest(name, self.sites())}")
         keys = self.values[name]
         server, tape_api = keys.get("SERVER", "").rstrip("/"), keys.get("TAPE_API", "auto") or "auto"
         self.check_url(name, "SERVER", server)
@@ -1006,7 +1006,7 @@ class Config:
                 raise UsageError(f"{self.path}: TAPE_API of [{name}] is {tape_api!r}; it must be an https URL")
             if scheme in ("http", "dav") and keys.get("TOKEN"):
                 raise UsageError(
-                    f"{self.path}: [{name}] would be sent the TOKEN in clear; TAPE_API must be an https URL"
+                    f"{self.path}: the TOKEN would go to [{name}] unencrypted; TAPE_API must be an https URL"
                 )
         parts = urlsplit(server)
         return Site(
@@ -1052,7 +1052,7 @@ class Config:
     def check_url(self, name: str, key: str, url: str) -> None:
         """Refuse what is no URL, and one that holds a password, or another name than the credential's."""
         if re.search(r"//[^/]*:[^/]*@|^(https?|davs?)://[^/]*@", url, re.IGNORECASE):
-            raise UsageError(f"{self.path}: {key} of [{name}] has a user or password before its host; remove that")
+            raise UsageError(f"{self.path}: {key} of [{name}] contains a user name or password; remove it")
         if not is_url(url):
             raise UsageError(
                 f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
@@ -1068,9 +1068,9 @@ class Config:
         if engine == "http" and scheme not in WEB:
             raise UsageError(f"{self.path}: [{name}] is not an https door, so it needs ENGINE = gfal2")
         if self.values[name].get("TOKEN") and scheme in ("http", "dav"):
-            raise UsageError(f"{self.path}: [{name}] would be sent the TOKEN in clear; SERVER must be an https door")
+            raise UsageError(f"{self.path}: the TOKEN would go to [{name}] unencrypted; SERVER must be an https door")
         if engine == "gfal2" and self.values[name].get("TOKEN"):
-            raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; leave ENGINE = auto")
+            raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; set ENGINE = auto")
         return engine
 
     def settings(self) -> Settings:
@@ -1078,8 +1078,8 @@ class Config:
         threads, streams = self.number(GENERAL, "THREADS", 4), self.number(GENERAL, "STREAMS", 1)
         if threads * streams > CONNECTIONS:
             raise UsageError(
-                f"{threads} threads with {streams} streams each are more than {CONNECTIONS} connections; "
-                "no door would thank you: lower --threads or --streams"
+                f"{threads} threads with {streams} streams each are too many for one site; "
+                f"at most {CONNECTIONS} connections: lower --threads or --streams"
             )
         site = self.site(self.general("SITE", "LYON"))
         return Settings(
@@ -1111,7 +1111,7 @@ def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
             position = getattr(error, "pos", None)
             place = "" if position is None else f" at character {position + 1}"
             raise UsageError(
-                f"{option}: {pattern!r} is no regular expression: {getattr(error, 'msg', 'too large')}{place} "
+                f"{option}: {pattern!r} is not a regular expression: {getattr(error, 'msg', 'too large')}{place} "
                 "(patterns are separated by ':')"
             ) from error
     return tuple(patterns)
@@ -1243,18 +1243,18 @@ def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
         file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - as above
         found = os.fstat(file.fileno())
         if found.st_uid != os.getuid():
-            fault = f"{what} {path} is another user's; use one of your own"
+            fault = f"{what} {path} belongs to another user; use one of your own"
         elif found.st_mode & 0o077:
             fault = f"others can read {what} {path}; chmod 600 {shlex.quote(path)}"
         else:
             return file
         file.close()
     except ValueError:
-        fault = f"{what} {path} is no file; put one there"
+        fault = f"{what} {path} is not a regular file; put one there"
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        fault = f"{what} {path} is a link, and could lead to anybody's; put the file itself there"
+        fault = f"{what} {path} is a link and could lead to another user's file; put the file itself there"
     raise CredentialError(fault, passing=True, pause=1)  # perhaps a new one is just being put there
 
 
@@ -1274,7 +1274,7 @@ def proxy_of(path: str, text: str) -> Proxy:
         ends = min(end_of(sequences(certificate)[2]) for certificate in chain)
         return Proxy(path, subject_of(sequences(chain[0])[3]), ends, *attribute_of(chain[0]))
     except (IndexError, ValueError) as error:
-        raise ValueError(f"{path} holds no certificate") from error
+        raise ValueError(f"{path} contains no certificate") from error
 
 
 def read_proxy(path: str) -> Proxy:
@@ -1302,8 +1302,8 @@ def proxy_error(path: str, error: Exception) -> CredentialError:
     remedy = "make a new one with --new_proxy"
     if isinstance(error, FileNotFoundError):
         return CredentialError(f"there is no proxy at {path}; {remedy}", passing=True, pause=1)
-    reason = "its key is missing, another one's or encrypted" if isinstance(error, ssl.SSLError) else error
-    return CredentialError(f"the proxy {path} can't be read ({reason}); {remedy}", passing=True, pause=1)
+    reason = "its key is missing, wrong or encrypted" if isinstance(error, ssl.SSLError) else error
+    return CredentialError(f"the proxy {path} cannot be read ({reason}); {remedy}", passing=True, pause=1)
 
 
 def proxy_file() -> str:
@@ -1330,14 +1330,14 @@ def valid_proxy(vo: str, now: float) -> Proxy:
     except (OSError, ValueError) as error:
         raise proxy_error(path, error) from error
     if proxy.ends <= now:
-        raise CredentialError(f"your proxy {path} ended {duration_text(now - proxy.ends)} ago; {remedy}")
+        raise CredentialError(f"your proxy {path} expired {duration_text(now - proxy.ends)} ago; {remedy}")
     if not proxy.vo:
-        raise CredentialError(f"your proxy {path} is of no VO; {remedy}")
+        raise CredentialError(f"your proxy {path} is a plain certificate without VO membership; {remedy}")
     if proxy.vo != vo:
-        raise CredentialError(f"your proxy {path} is of {proxy.vo} and not of {vo}; {remedy}, or mend VO in Grid.conf")
+        raise CredentialError(f"your proxy {path} is for {proxy.vo}, not {vo}; {remedy}, or correct VO in Grid.conf")
     if proxy.attribute_ends <= now:
         ago = duration_text(now - proxy.attribute_ends)
-        raise CredentialError(f"{vo} vouches in your proxy {path} no more, since {ago}; {remedy}")
+        raise CredentialError(f"the {vo} membership in your proxy {path} expired {ago} ago; {remedy}")
     return proxy
 
 
@@ -1351,7 +1351,7 @@ def user_certificate(now: float) -> tuple[str, str, bool]:
     for path in (certificate, key):
         if not os.path.isfile(path):
             raise CredentialError(
-                f"there is no {path}; make it from the file that your browser exports: ./gen_cert.sh FILE.p12"
+                f"there is no {path}; make it from the file exported by your browser: ./gen_cert.sh FILE.p12"
             )
     if os.stat(certificate).st_mode & 0o022:
         quoted = shlex.quote(certificate)
@@ -1362,9 +1362,9 @@ def user_certificate(now: float) -> tuple[str, str, bool]:
         with open(certificate, encoding="latin-1") as file:
             ends = proxy_of(certificate, file.read()).ends
     except (OSError, ValueError) as error:
-        raise CredentialError(f"your certificate can't be read: {error}; see ./gen_cert.sh") from error
+        raise CredentialError(f"your certificate cannot be read: {error}; see ./gen_cert.sh") from error
     if ends <= now:
-        raise CredentialError(f"your certificate ended on {day_text(int(ends))}; ask your CA for a new one")
+        raise CredentialError(f"your certificate expired on {day_text(int(ends))}; ask your CA for a new one")
     return certificate, key, is_encrypted
 
 
@@ -1424,16 +1424,16 @@ CLIENT_ERRORS = tuple(
          "you are not a member of {vo}, or this certificate is not linked there; {join}"),
         (r"sign aup", "{vo} asks you to sign its terms of use (AUP) again; log in to its INDIGO IAM page and sign"),
         (r"suspended|is not active", "{vo} has suspended your membership{reason}; ask {contact}"),
-        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init can't read why; "
+        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init cannot read why; "
          "see at your VO's page whether you are a member, this certificate is linked, and its terms of use are signed"),
         (r"revoked", "your certificate was revoked; ask your CA"),
         (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
         (r"not known|no voms server", "no VOMS server is known for {vo}; ask {contact} for its line and put it into "
          "~/.glite/vomses: \"{vo}\" \"HOST\" \"PORT\" \"DN OF THE HOST\" \"{vo}\""),
         (r"certificate verify failed|self-signed certificate|no trusted ca",
-         f"the certificate of the VOMS server, or yours, is signed by no CA in {{ca}}; {CA_REMEDY}"),
+         f"the certificate of the VOMS server, or yours, is not signed by any CA in {{ca}}; {CA_REMEDY}"),
         (r"refused|error during ssl handshake|timed out|unknown ?host|no route|unreachable",
-         "the VOMS server {server} can't be reached; try again later, or a firewall is between"),
+         "the VOMS server {server} cannot be reached: down, or blocked by a firewall; try again later"),
         (r"", "the VOMS client made no proxy; it says: {said}"),
     )
 )  # fmt: skip
@@ -1467,7 +1467,7 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
         raise CredentialError(f"no CA certificates of the Grid are installed; {CA_REMEDY}")
     path = proxy_file()
     if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
-        raise CredentialError(f"no proxy can be written to {path}; see X509_USER_PROXY")
+        raise CredentialError(f"the proxy cannot be written to {path}; see X509_USER_PROXY")
     command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--pwstdin"]
     if os.path.realpath(client).endswith("3"):
         command.append("--enable_legacy_protocol")  # Java's client: servers before VOMS 2.1 know no other
@@ -1493,7 +1493,7 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
     except subprocess.TimeoutExpired as error:
         raise client_error("Contacting timed out", vo, "") from error
     except OSError as error:
-        raise CredentialError(f"no proxy can be made at {path}: {error}; see X509_USER_PROXY") from error
+        raise CredentialError(f"the proxy cannot be made at {path}: {error}; see X509_USER_PROXY") from error
     contacted = re.search(r'Contacting +(\S+ \[.*\] ".*?")', text)
     return proxy._replace(path=path), contacted[1] if contacted else f'"{vo}"'
 
@@ -1543,7 +1543,7 @@ class Token:
         self.source = source
         self.kind, _, self.place = source.partition(":")
         if self.kind not in ("env", "file", "cmd") or not self.place:
-            raise UsageError(f"{conf.path}: TOKEN says where a token comes from: env:NAME, file:PATH or cmd:COMMAND")
+            raise UsageError(f"{conf.path}: TOKEN must name the token's source: env:NAME, file:PATH or cmd:COMMAND")
         conf.check_own("TOKEN")
         self.lock = threading.Lock()
         self.text = ""
@@ -1580,7 +1580,7 @@ class Token:
         sentence = str(self.failure)
         if not self.failure:
             ago = duration_text(time.time() - self.ends)
-            sentence = f"the token from {self.source} ended {ago} ago; renew it"
+            sentence = f"the token from {self.source} expired {ago} ago; renew it"
         raise CredentialError(sentence, passing=True, pause=max(0, self.rest - time.monotonic()))
 
     def renewed(self, refused: str) -> str:
@@ -1608,10 +1608,10 @@ class Token:
             bare = re.sub(r"(?=[^\s\d]*\d)[\w.~+=-]{20,}", "...", said[-1])  # which may be one
             raise CredentialError(f"the command of {self.source} gives no token; it says: {bare}") from None
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            reason = getattr(error, "strerror", None) or "it is none, or takes too long"
-            raise CredentialError(f"no token comes from {self.source} ({reason}); mend TOKEN in Grid.conf") from None
+            reason = getattr(error, "strerror", None) or "there is none, or it takes too long"
+            raise CredentialError(f"{self.source} gives no token ({reason}); correct TOKEN in Grid.conf") from None
         if not re.fullmatch(r"[!-~]+", text.strip()):
-            raise CredentialError(f"no token comes from {self.source}; renew it, or mend TOKEN in Grid.conf")
+            raise CredentialError(f"{self.source} gives no usable token; renew it, or correct TOKEN in Grid.conf")
         return text.strip()
 
 
@@ -1620,7 +1620,7 @@ def ca_folder(site: Site) -> str | None:
     chosen = site.ca_dir or os.environ.get("X509_CERT_DIR", "")
     if chosen:
         if not os.path.isdir(chosen):
-            raise UsageError(f"the folder of CA certificates {chosen} does not exist; mend CA_DIR or X509_CERT_DIR")
+            raise UsageError(f"the folder of CA certificates {chosen} does not exist; correct CA_DIR or X509_CERT_DIR")
         return chosen
     return GRID_CAS if os.path.isdir(GRID_CAS) else None
 
@@ -1680,7 +1680,7 @@ def fault_of(cells: list[str]) -> str:
             reader(cells[number - 1])
         except (ValueError, KeyError):
             return f"column {number} ({name}) is {cells[number - 1][:100]!r}"
-    return "the line can't be read"
+    return "the line cannot be read"
 
 
 def row_of(cells: list[str]) -> Row:
@@ -1710,7 +1710,7 @@ class Catalog:
         except ValueError as error:
             raise DiskError(f"{error}; move it away") from error
         except OSError as error:
-            raise DiskError(f"{self.path} can't be read: {error.strerror}") from error
+            raise DiskError(f"{self.path} cannot be read: {error.strerror}") from error
 
     def read(self) -> None:
         """Take in the file, but for a last line that a crash has cut."""
@@ -1738,7 +1738,7 @@ class Catalog:
             except (ValueError, csv.Error) as error:
                 if not self.is_cut() or next(file, "") or lines.line_num > whole + 2:
                     raise DiskError(
-                        f"{self.path}, line {lines.line_num}: {error}; mend the line or move the file away"
+                        f"{self.path}, line {lines.line_num}: {error}; correct the line or move the file away"
                     ) from error
             self.is_stale = self.is_stale or self.is_cut()
         if found.st_uid != os.getuid():  # what others say of the user's files takes none of them away
@@ -1801,7 +1801,7 @@ class Catalog:
                 os.fsync(self.tail.fileno())
         except OSError as error:
             self.is_stale = True  # half of the line may stand there
-            raise DiskError(f"{self.path} can't be written: {error.strerror}") from error
+            raise DiskError(f"{self.path} cannot be written: {error.strerror}") from error
 
     def replace(self, rows: Iterable[Row]) -> None:
         """Hold these rows and no others."""
@@ -1863,7 +1863,7 @@ class Lock:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would go to another's
                 os.close(fd)
-                raise OSError(errno.ELOOP, "it is a link, or no file")
+                raise OSError(errno.ELOOP, "it is a link or not a regular file")
             self.file = open(fd, "r+", encoding="utf-8", errors="replace")
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -1872,7 +1872,7 @@ class Lock:
             folder = os.path.dirname(os.path.abspath(self.path))
             raise LockedError(f"another gridsync ({holder}) is at work in {folder}") from error
         except OSError as error:
-            raise DiskError(f"{self.path} can't be locked: {error.strerror}; choose another --workdir") from error
+            raise DiskError(f"{self.path} cannot be locked: {error.strerror}; choose another --workdir") from error
         with contextlib.suppress(OSError):  # a full disk takes no word, and the lock holds without
             self.file.truncate(0)
             self.file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}\n")
@@ -1936,7 +1936,7 @@ def scarcity(error: BaseException | None) -> DiskError | None:
             return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")
         is_starved = "CERTIFICATE_VERIFY_FAILED" in str(error) and not has_memory()  # OpenSSL had no room for the CA
         if is_starved or isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
-            return DiskError("this machine gives no more memory or threads; lower --threads, or see ulimit -a")
+            return DiskError("this machine has no memory or threads left; lower --threads, or see ulimit -a")
         error = error.__cause__ or error.__context__
     return None
 
@@ -1946,8 +1946,8 @@ def disk_error(path: str, error: OSError) -> GridError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
     if error.errno in GONE or error.errno == errno.EROFS:
-        return DiskError(f"{path} can't be used: {error.strerror}; look after the disk, then start again")
-    return scarcity(error) or FileError(f"{path} can't be used: {error.strerror}")
+        return DiskError(f"{path} cannot be used: {error.strerror}; check the disk, then start again")
+    return scarcity(error) or FileError(f"{path} cannot be used: {error.strerror}")
 
 
 def files_to_spare(settings: Settings) -> int:
@@ -1962,7 +1962,7 @@ def files_to_spare(settings: Settings) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if limit < needed:
-            raise DiskError(f"no more than {limit} files may be open, and {needed} are needed; lower --threads and "
+            raise DiskError(f"{needed} files must be open at once, but the limit is {limit}; lower --threads and "
                             "--streams, or raise the limit (ulimit -n)")  # fmt: skip
     return UNSETTLED if limit < 0 else max(0, min(UNSETTLED, UNSETTLED + limit - wanted))
 
@@ -1972,7 +1972,7 @@ def fatal_error(path: str, error: OSError) -> DiskError:
     found = disk_error(path, error)
     if isinstance(found, DiskError):
         return found
-    return DiskError(f"{path} can't be used: {error.strerror}; look after it, then start again")
+    return DiskError(f"{path} cannot be used: {error.strerror}; check it, then start again")
 
 
 def local_file(path: str) -> LocalFile | None:
@@ -2037,7 +2037,7 @@ class Home:
         try:
             self.top = Folder(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
-            other = DiskError(f"OUTPUTDIR {path} can't be used: {error.strerror}; choose another --output_dir")
+            other = DiskError(f"OUTPUTDIR {path} cannot be used: {error.strerror}; choose another --output_dir")
             raise scarcity(error) or other from error
         self.stat = os.fstat(self.top.fd)
         self.devices: dict[str, int] = {}  # on which the folders are
@@ -2051,19 +2051,19 @@ class Home:
         with contextlib.suppress(OSError):
             if os.path.samestat(os.stat(self.path), self.stat):
                 return
-        raise DiskError(f"the disk of {self.path} has gone; mount it and start again, nothing is lost")
+        raise DiskError(f"the disk of {self.path} is gone; mount it and start again, nothing is lost")
 
     def place(self, path: str) -> tuple[str, str]:
         """Folder and name of a file of the catalog; never outside OUTPUTDIR, whatever the door says."""
         if not is_path(path):
             raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
         if MARK in path and any(part.endswith(MARK) for part in path.split("/")):
-            raise FileError(f"{path}: the name ends like those of files on their way, and is refused; ask the site")
+            raise FileError(f"{path}: the name ends like that of an unfinished copy and is refused; ask the site")
         folder, _, name = path.rpartition("/")
         if name.lower() in STATE_NAMES:
-            raise FileError(f"{path}: the name is one of gridsync's own files, and is refused; ask the site")
+            raise FileError(f"{path}: the name is that of one of gridsync's own files and is refused; ask the site")
         if len(os.fsencode(name)) > NAME_MAX:
-            raise FileError(f"{path}: the name is longer than {NAME_MAX} bytes, which no disk takes; ask the site")
+            raise FileError(f"{path}: the name is longer than {NAME_MAX} bytes, too long for any disk; ask the site")
         return folder, name
 
     def folder(self, path: str) -> Folder:
@@ -2083,7 +2083,7 @@ class Home:
             here, above = self.step(here, above, name, is_made), f"{above}/{name}"
         device = os.fstat(here.fd).st_dev
         if self.devices.setdefault(path, device) != device:
-            raise DiskError(f"the disk of {self.full(path)} has gone; mount it and start again, nothing is lost")
+            raise DiskError(f"the disk of {self.full(path)} is gone; mount it and start again, nothing is lost")
         return here
 
     def step(self, here: Folder, above: str, name: str, is_made: bool) -> Folder:
@@ -2299,7 +2299,7 @@ DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 def check_tag(place: str, found: str, expected: str) -> None:
     """Refuse another version of a file than the expected one, as far as their tags are of one kind."""
     if found and expected and found != expected and (found[0] == '"') == (expected[0] == '"'):
-        raise Changed(f"{place}: has changed at the site while it was copied", passing=True)
+        raise Changed(f"{place}: changed at the site while it was being copied", passing=True)
 
 
 class PartFile:
@@ -2354,7 +2354,7 @@ class PartFile:
                 return fd
             # A run was killed between its two names, or it is somebody else's, whose time could not be set.
             self.drop(fd, found, name)
-        raise FileError(f"{os.path.join(os.path.dirname(self.final), name)}: is a link, or no file; remove it")
+        raise FileError(f"{os.path.join(os.path.dirname(self.final), name)} is a link or not a regular file; remove it")
 
     def is_named(self, found: os.stat_result) -> bool:
         """Whether it already is the file of the real name, too."""
@@ -2563,7 +2563,7 @@ class PartFile:
     def meddled(self) -> FileError:
         """The error for a part file that somebody else has changed; nothing of it is trusted."""
         self.distrust()
-        return FileError(f"{self.final}: its {MARK} was changed by somebody else; it is begun again", passing=True)
+        return FileError(f"{self.final}: its {MARK} was changed by someone else; the copy starts again", passing=True)
 
     def distrust(self) -> None:
         """Leave nothing of it: what a disk has lost, memory may still show, once."""
@@ -2617,15 +2617,15 @@ class PartFile:
         try:
             there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
             if not os.path.samestat(there, mine) or mine.st_size != self.size:
-                raise FileError(f"{self.final}: its folder was moved, or its {MARK} changed by somebody", passing=True)
+                raise FileError(f"{self.final}: someone else moved its folder or changed its {MARK}", passing=True)
             if overwrite:
                 os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             else:
                 rename_new(folder.fd, name, self.name)
         except FileNotFoundError as error:
-            raise FileError(f"{self.final}: its folder or its {MARK} was moved by somebody", passing=True) from error
+            raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
         except FileExistsError as error:
-            sentence = f"{self.final} has appeared meanwhile and is left alone; --overwrite replaces it"
+            sentence = f"{self.final} appeared in the meantime and is left alone; --overwrite replaces it"
             raise FileError(sentence) from error
         except OSError as error:
             raise disk_error(self.final, error) from error
@@ -2636,8 +2636,8 @@ class PartFile:
 # calls tries again. No verb waits for tape.
 
 ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
-MISNAMED = "{} is in it, which can't be right"
-MISSIZED = "{} has the size {}, which can't be right"
+MISNAMED = "the entry {} cannot be right"
+MISSIZED = "the size of {} cannot be right: {}"
 TOO_LARGE = 10**18  # bytes; no file has as many, and the catalog no room for the number
 
 
@@ -2651,7 +2651,7 @@ class Listing(list[Entry]):
     def leave_out(self, path: str, place: str, reason: object) -> None:
         """Name one of them."""
         if len(self.odd) == ODDITIES:
-            raise DoorError(f"{place}: the door sends a listing that makes no sense: {reason}, and so on", passing=True)
+            raise DoorError(f"{place}: the door's listing makes no sense: {reason}, and so on", passing=True)
         self.odd[path] = FileError(f"{place}: {reason}; it is left out, ask the site")
 
 
@@ -2701,7 +2701,7 @@ class Storage(Protocol):
 MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
-NO_TAPE = "on tape, and the site names no tape service; ask the site, or see TAPE_API"
+NO_TAPE = "on tape, but the site names no tape service; ask the site, or see TAPE_API"
 
 # == HTTP =====================================================================
 # http.client speaks to one server; who sees a credential, where a redirect leads and which connections are kept is
@@ -2713,7 +2713,7 @@ CONNECT = 30  # seconds to reach a server
 REDIRECTS = (301, 302, 303, 307, 308)
 OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
 MAX_HOPS = 5
-HOPS = f"{{}}: more than {MAX_HOPS} redirects, one after the other"
+HOPS = f"{{}}: more than {MAX_HOPS} redirects in a row"
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
 MAX_ENTRIES = 4_000_000  # files and folders in one folder
 PADDING = 1 << 20  # bytes of a listing beside its entries
@@ -2759,7 +2759,7 @@ def netloc_of(url: str) -> tuple[str, int]:
         parts = urlsplit(url)
         return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     except ValueError as error:
-        raise FileError(f"{masked(url)} is no URL: {error}") from error
+        raise FileError(f"{masked(url)} is not a URL: {error}") from error
 
 
 def composed(path: str) -> str:
@@ -2780,25 +2780,25 @@ def own_path(url: str, target: str) -> str:
 # What the libraries say of a request without answer.
 CONNECTION_ERRORS = (
     Saying(r"(hostname|ip address) mismatch|doesn't match", DoorError,
-           "the certificate that {host} shows is for another host; check SERVER in Grid.conf"),
+           "the certificate of {host} is for another host; check SERVER in Grid.conf"),
     Saying(r"verify failed.*(expired|not yet valid)", DoorError,
            "the certificate of {host} is not valid now; is this machine's clock right ({clock})?"),
-    Saying(r"verify failed", DoorError, "the certificate that {host} shows is signed by no CA in {ca}; "
+    Saying(r"verify failed", DoorError, "the certificate of {host} is not signed by any CA in {ca}; "
            f"{CA_REMEDY}; or set CA_DIR"),
     Saying(r"alert.*certificate|certificate.*alert", CredentialError,
            "{host} does not accept your proxy; make a new one with --new_proxy"),
     Saying(r"name or service not known|name resolution|nodename nor servname", Unreached,
            "no address is known for {host}; check SERVER in Grid.conf and your network", passing=True),
     Saying(r"refused", Unreached,
-           "{host} refuses the connection; it is down, or a firewall is between", passing=True),
-    Saying(r"unreachable|no route", Unreached, "no way leads to {host}; check your network", passing=True),
+           "{host} refuses the connection: down, or blocked by a firewall", passing=True),
+    Saying(r"unreachable|no route", Unreached, "there is no route to {host}; check your network", passing=True),
     Saying(r"too slow", DoorError,
-           "{host} sends less than MIN_RATE in Grid.conf wants; it is overloaded, or the network is", passing=True),
-    Saying(r"no end", DoorError, "{host} sends an answer that has no end; ask the site", passing=True),
+           "{host} sends more slowly than MIN_RATE in Grid.conf; the host or the network is overloaded", passing=True),
+    Saying(r"no end", DoorError, "{host} sends an endless answer; ask the site", passing=True),
     Saying(r"timed out", DoorError,
-           "{host} does not answer; it is overloaded, or a firewall is between", passing=True),
+           "{host} does not answer: overloaded, or blocked by a firewall", passing=True),
     Saying(r"wrong version number|badstatusline: (?!h|$)|unknown protocol", DoorError,
-           "{host} is no https door; check SERVER in Grid.conf, scheme and port too"),
+           "{host} is not an https door; check SERVER in Grid.conf, also its scheme and port"),
     Saying(r"ssl|eof occurred", DoorError,
            "{host} ended the TLS handshake; is your proxy valid (--proxy_status)?", passing=True),
     Saying(r"", DoorError, "the connection to {host} broke off ({error}); try again", passing=True),
@@ -2814,13 +2814,13 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
 
 # What the libraries say when a web proxy gives no way to a server.
 RELAY_ERRORS = (
-    Saying(r"failed: 40[17]", DoorError, "the web proxy {relay} of HTTPS_PROXY wants to know who you are ({error}); "
-           "write HTTPS_PROXY=http://NAME:PASSWORD@{relay} with what it knows you by"),
-    Saying(r"failed: 4", DoorError, "the web proxy {relay} of HTTPS_PROXY lets nobody through to {host} ({error}); "
-           "ask whoever runs it, or name that host in NO_PROXY"),
-    Saying(r"failed: ", Unreached, "the web proxy {relay} of HTTPS_PROXY finds no way to {host} ({error}); "
-           "that is down, or the proxy may not go there", passing=True),
-    Saying(r"", Unreached, "the web proxy {relay} of HTTPS_PROXY can't be reached ({error}); "
+    Saying(r"failed: 40[17]", DoorError, "the web proxy {relay} of HTTPS_PROXY asks for a password ({error}); "
+           "write HTTPS_PROXY=http://NAME:PASSWORD@{relay}"),
+    Saying(r"failed: 4", DoorError, "the web proxy {relay} of HTTPS_PROXY blocks {host} ({error}); "
+           "ask its administrators, or name that host in NO_PROXY"),
+    Saying(r"failed: ", Unreached, "the web proxy {relay} of HTTPS_PROXY cannot reach {host} ({error}); "
+           "that host is down, or the web proxy is not allowed to go there", passing=True),
+    Saying(r"", Unreached, "the web proxy {relay} of HTTPS_PROXY cannot be reached ({error}); "
            "check HTTPS_PROXY, or name {host} in NO_PROXY", passing=True),
 )  # fmt: skip
 
@@ -2875,7 +2875,7 @@ def relay_named() -> Relay | None:
     except ValueError:
         host, port, is_right = "", 0, False
     if not host or not is_right:  # it is not shown, as there may be a password in it
-        raise UsageError("HTTPS_PROXY names no web proxy that gridsync can speak to; expected http://HOST:PORT")
+        raise UsageError("HTTPS_PROXY does not name a web proxy that gridsync can use; expected http://HOST:PORT")
     headers = {"User-Agent": f"gridsync/{__version__}"}
     if parts.username:
         known_by = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -3097,18 +3097,18 @@ def refusal(answer: Answer, url: str) -> GridError:
     place = masked(unquote(url))
     who = "the door" if netloc_of(url) == netloc_of(answer.watch.site.server) else "the tape service"
     if answer.status == 401:
-        return CredentialError(f"{place}: {who} accepts no proxy or token of yours ({said}); see --proxy_status")
+        return CredentialError(f"{place}: {who} does not accept your proxy or token ({said}); see --proxy_status")
     if answer.status == 403:
-        return Forbidden(f"{place}: {who} refuses ({said}); is your proxy one of the right VO?")
+        return Forbidden(f"{place}: {who} refuses ({said}); is your proxy for the right VO?")
     if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
-        return OnTape(f"{place}: is on tape only; --bring_online has it brought to disk")
+        return OnTape(f"{place}: is on tape only; --bring_online brings it to disk")
     if answer.status == 413:
-        return TooMany(f"{place}: {who} takes no request of this size ({said})")
+        return TooMany(f"{place}: {who} does not take a request of this size ({said})")
     if 400 <= answer.status < 500 and answer.status != 429:
         kind = BadRequest if answer.status == 400 else FileError
-        return kind(f"{place}: {who} answers {answer.status} ({said}); if it stays so, ask the site")
+        return kind(f"{place}: {who} answers {answer.status} ({said}); if this continues, ask the site")
     passing = answer.status >= 500 or answer.status == 429
     return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
 
@@ -3120,7 +3120,7 @@ def redirected(answer: Answer, url: str) -> str:
         target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
         target = own_path(url, target)
     except ValueError as error:
-        raise FileError(f"{masked(url)} redirects to what is no URL ({error}); ask the site") from error
+        raise FileError(f"{masked(url)} redirects to an invalid URL ({error}); ask the site") from error
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
         raise Forbidden(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
     secrets.note(target)
@@ -3129,12 +3129,12 @@ def redirected(answer: Answer, url: str) -> str:
 
 # What dCache's doors tell readers when they are well, and what has the file is not.
 INTERNAL_PROBLEMS = (
-    Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file serves too many readers already; "
+    Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file already serves too many readers; "
            "try again later, or with fewer --threads", passing=True),
     Saying(r"Failed to deliver Pool|Route for .* not found", PoolError,
            "{place}: the pool of this file is down; try again later, or ask the site", passing=True),
     Saying(r"File has been removed", PoolError,
-           "{place}: its copy on disk is just being removed; try again later", passing=True),
+           "{place}: its copy on disk is being removed; try again later", passing=True),
     Saying(r"", DoorError, "{sentence}", passing=True),
 )  # fmt: skip
 
@@ -3366,7 +3366,7 @@ class Http:
         headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
         if token:
             if urlsplit(url).scheme != "https":
-                raise UsageError(f"the TOKEN is not sent to {masked(url)}, which is not encrypted; mend Grid.conf")
+                raise UsageError(f"the TOKEN is not sent to {masked(url)}, which is not encrypted; correct Grid.conf")
             secrets.note(token)
             headers["Authorization"] = f"Bearer {token}"
         line = None
@@ -3391,7 +3391,7 @@ class Http:
                 if not hop:
                     raise
                 reason = re.sub("check SERVER in Grid.conf.*", "ask the site", str(error))
-                raise PoolError(f"the door names a pool that can't be reached: {reason}", error.passing) from error
+                raise PoolError(f"its pool cannot be reached: {reason}", error.passing) from error
             if answer.status not in REDIRECTS:
                 return answer
             url = redirected(answer, url)
@@ -3411,8 +3411,8 @@ class Http:
                 raise DoorError(str(error)) from error
             if not is_ours:
                 raise DoorError(
-                    f"{masked(url)} redirects to {masked(target)}, another server, to which no credential of yours is "
-                    "shown; ask the site"
+                    f"{masked(url)} redirects to another server, {masked(target)}; your credentials are not sent "
+                    "there, ask the site"
                 )
             url = target
         raise DoorError(HOPS.format(masked(url)), passing=True)
@@ -3420,7 +3420,7 @@ class Http:
 
 def resized(place: str, found: object, size: int) -> FileError:
     """The sentence for a file that is not the one of the catalog any more."""
-    return FileError(f"{place}: has {found} bytes now, and {size} in the catalog; run --build_list again")
+    return FileError(f"{place}: has {found} bytes now, but {size} in the catalog; run --build_list again")
 
 
 # == WebDAV ===================================================================
@@ -3555,9 +3555,9 @@ def take_responses(xml: Iterable[bytes | memoryview], take: Callable[[str, dict[
         parser.Parse(chunk)
         came += len(chunk)
         if came - parser.CurrentByteIndex > TOKEN or sum(map(len, text)) > TOKEN:
-            raise ValueError("it has a tag or a text without end")
+            raise ValueError("it has an endless tag or text")
         if len(terms) > TERMS or came > PADDING + PADDED * taken:
-            raise ValueError("it is full of other things than files")
+            raise ValueError("it is full of things that are not files")
     parser.Parse(b"", True)
 
 
@@ -3598,11 +3598,11 @@ def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: s
     try:
         take_responses(xml, take)
         if not is_there:
-            raise ValueError("what was asked for is not in it")
+            raise ValueError("the requested path is not in it")
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise DoorError(
-            f"{place}: the door sends a listing that makes no sense: {error}; "
-            "ENGINE = gfal2 in Grid.conf is another way",
+            f"{place}: the door's listing makes no sense: {error}; "
+            "try ENGINE = gfal2 in Grid.conf",
             passing=True,
         ) from error
     return entries
@@ -3629,8 +3629,8 @@ def making_sense(url: str) -> Iterator[None]:
         yield
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DoorError(
-            f"what {url} answers makes no sense ({brief(str(error))}); "
-            "TAPE_API in Grid.conf names another service, or none",
+            f"the answer of {url} makes no sense ({brief(str(error))}); "
+            "set TAPE_API in Grid.conf to another service, or to none",
             passing=True,
         ) from error
 
@@ -3658,7 +3658,7 @@ class HttpStorage:
         answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
         if answer.status == 200 and not f"{self.root}/{folder}".strip("/"):  # StoRM's for what is above its areas
             answer.close()
-            raise NotFound(f"{masked(unquote(url))}: the door has no listing of it")
+            raise NotFound(f"{masked(unquote(url))}: the door does not list it")
         if answer.status != 207:
             raise refusal(answer, url)
         try:
@@ -3704,7 +3704,7 @@ class HttpStorage:
         """Where the bytes of an answer begin and end; they are those of the file that is in the catalog, as it is."""
         coding, length = answer.header("Content-Encoding").strip().lower(), answer.header("Content-Length")
         if coding not in ("", "identity"):
-            raise FileError(f"{place}: the door sends it as {coding[:20]} and not as it is; ask the site")
+            raise FileError(f"{place}: the door sends it encoded as {coding[:20]}; ask the site")
         if answer.status == 200:
             if length and length != str(size):
                 raise resized(place, length, size)
@@ -3712,7 +3712,7 @@ class HttpStorage:
         found = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", answer.header("Content-Range"))
         count = int(found[2]) + 1 - start if found and found[1] == str(start) else 0
         if not found or count <= 0 or length not in ("", str(count)):
-            raise FileError(f"{place}: the door sends another range than was asked", passing=True)
+            raise FileError(f"{place}: the door sends a different range than requested", passing=True)
         if found[3] != str(size):
             raise resized(place, found[3], size)
         return start, start + count
@@ -3760,7 +3760,7 @@ class HttpStorage:
             if not found[0].startswith("https://"):
                 raise ValueError(f"{found[0]} is not encrypted")
             if not is_url(found[0]):
-                raise ValueError(f"{found[0]} is no URL")
+                raise ValueError(f"{found[0]} is not a URL")
         return found[0]
 
     def ask(self, method: str, verb: str, body: object = None) -> Answer:
@@ -3772,11 +3772,11 @@ class HttpStorage:
         try:
             answer = self.http.ask(method, url, headers={"Content-Type": "application/json"}, data=data)
         except DoorError as error:
-            sentence = f"no word from the site's tape service: {error}; TAPE_API = none in Grid.conf does without it"
+            sentence = f"the tape service cannot be reached: {error}; to do without it set TAPE_API = none in Grid.conf"
             raise type(error)(sentence, error.passing, error.pause) from error
         if answer.status == 404 and "/" not in verb:  # it is no request of ours that is missing
             answer.drain()
-            raise DoorError(f"there is no {url}; TAPE_API in Grid.conf names another service, or none")
+            raise DoorError(f"there is no {url}; set TAPE_API in Grid.conf to another service, or to none")
         if answer.status >= 300:
             raise refusal(answer, url)
         return answer
@@ -3841,7 +3841,7 @@ class HttpStorage:
                 named = answer.json()["requestId"]
                 request = str(named) if isinstance(named, (str, int)) and not isinstance(named, bool) else ""
                 if not is_request(request):
-                    raise ValueError(f"{brief(repr(named))} is no name for a request")
+                    raise ValueError(f"{brief(repr(named))} is not a valid name for a request")
         except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
             error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
             raise
@@ -3883,22 +3883,22 @@ POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # sai
 
 # What gfal2 says, behind the name of its error number.
 GFAL_ERRORS = (
-    Saying(r"413", TooMany, "{place}: the door takes no request of this size ({text})"),
-    Saying(r"(HTTP|received) 429", TooFast, "{place}: the door takes no more requests just now ({text})", passing=True),
+    Saying(r"413", TooMany, "{place}: the door does not take a request of this size ({text})"),
+    Saying(r"(HTTP|received) 429", TooFast, "{place}: the door takes no more requests now ({text})", passing=True),
     Saying(r"HTTP 401", CredentialError,
            "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
     Saying(r"(archive polling|expected 201).*received 404", DoorError,
-           "{place}: gfal2 ends addresses of the tape service with a slash, and this one knows none that does; "
-           "ENGINE = http in Grid.conf can ask it, TAPE_API = none does without it"),
-    Saying(r"HTTP 400", BadRequest, "{place}: the door answers 400 ({text}); if it stays so, ask the site"),
-    Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online has it brought to disk"),
+           "{place}: gfal2 adds a slash to addresses of the tape service, and this one does not know them; "
+           "set ENGINE = http in Grid.conf, or TAPE_API = none to do without it"),
+    Saying(r"HTTP 400", BadRequest, "{place}: the door answers 400 ({text}); if this continues, ask the site"),
+    Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online brings it to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
     Saying(r"authentication methods failed", CredentialError,
-           "{place}: the server takes no key of yours; gfal2 tries ~/.ssh/id_rsa or another one"),
+           "{place}: the server does not accept your key; gfal2 tries ~/.ssh/id_rsa or another one"),
     Saying(r"handshake failed: (unexpected eof|connection (timed out|reset))", DoorError,
            "{place}: the door ends the TLS handshake ({text}); is your proxy valid (--proxy_status)?", passing=True),
-    Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); is your proxy one of the right VO?"),
+    Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); is your proxy for the right VO?"),
     Saying(r"alert certificate expired|auth failed", CredentialError,
            "{place}: the door does not accept your proxy; make a new one with --new_proxy"),
     Saying(r"certificate", DoorError,
@@ -3907,9 +3907,9 @@ GFAL_ERRORS = (
            "{place}: the pool of this file is down or serves too many readers, or the door fails ({text}); "
            "try again later, or ask the site", passing=True),
     Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
-           "{place}: the door can't be reached, or fails ({text})", passing=True),
+           "{place}: the door cannot be reached, or fails ({text})", passing=True),
     Saying(r"bad server answer|malformed", DoorError,
-           "{place}: the door sends an answer that makes no sense ({text}){way}", passing=True),
+           "{place}: the door's answer makes no sense ({text}){way}", passing=True),
     Saying(r"", FileError, "{place}: gfal2 says: {text}{way}", passing=True),
 )  # fmt: skip
 
@@ -3920,7 +3920,7 @@ def gfal_error(error: Exception, url: str) -> GridError:
     way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
     name = errno.errorcode.get(getattr(error, "code", 0), "")
     if "HTTP 400" in text and composed(url) != unquote(url, errors="surrogateescape"):
-        return FileError(f"{unquote(url)}: gfal2 can't get names whose accents are apart; ENGINE = http can")
+        return FileError(f"{unquote(url)}: gfal2 cannot fetch names with separate accents; ENGINE = http can")
     return meant(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)
 
 
@@ -4012,7 +4012,7 @@ class Gfal2Storage:
         """Where a path is; percent-encoded on the web alone, as other schemes take names as they are."""
         path = f"{self.root}/{path}".strip("/")
         if self.scheme not in (*WEB, "file") and re.search("[#?]", path):
-            raise FileError(f"{path}: gfal2 can't ask for names with # or ?; an https door could give it")
+            raise FileError(f"{path}: gfal2 cannot fetch names with # or ?; an https door can")
         return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
 
     def entries(self, folder: str) -> Listing:
@@ -4032,7 +4032,7 @@ class Gfal2Storage:
                     name = self.name_of(found.d_name, folder)
                 except UnicodeDecodeError as error:
                     path = f"/{folder}/{error.object.decode('utf-8', 'surrogateescape')}"
-                    entries.leave_out(path, unquote(url), f"gfal2 can't ask for {path}")
+                    entries.leave_out(path, unquote(url), f"gfal2 cannot ask for {path}")
                     continue
                 if name in (".", "..") and not self.is_web:
                     continue
@@ -4061,7 +4061,7 @@ class Gfal2Storage:
             if error.code == errno.ENOTDIR:
                 return False
             if url == self.server and "Invalid read" in str(error):  # StoRM breaks off what is above its areas
-                raise NotFound(f"{url}: the door has no listing of it") from error
+                raise NotFound(f"{url}: the door does not list it") from error
             raise
         return True
 
@@ -4185,7 +4185,7 @@ class Gfal2Storage:
         if not request:
             raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
         if not is_request(str(request)):
-            raise DoorError(f"{urls[0]}: {brief(repr(request))} is no name for a staging request; ask the site")
+            raise DoorError(f"{urls[0]}: {brief(repr(request))} is not a valid name for a request; ask the site")
         return str(request)
 
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
@@ -4234,12 +4234,12 @@ class Action(enum.Enum):
     """What to do with a file at --start."""
 
     SKIP = "it is here and unchanged"
-    ADOPT = "a file is here that may be the same"
+    ADOPT = "a local file may be the same"
     COPY = "it is to be fetched"
     WAIT = "it is on tape"
-    KEEP = "another file is here under its name; --overwrite replaces it"
+    KEEP = "a different local file has this name; --overwrite replaces it"
     UNSURE = "the site does not say whether it is on disk; --check_status asks again, --force fetches it"
-    LOST = "the site can't give it: its pool is down, or it is lost; ask the site"
+    LOST = "the site cannot deliver it: its pool is down, or it is lost; ask the site"
 
 
 # What to do with one that is not on disk at the site.
@@ -4273,9 +4273,9 @@ def why_left(row: Row, action: Action, overwrite: bool) -> str:
     """The sentence for a file that is left alone."""
     reason = action.value
     if action is Action.KEEP and overwrite:
-        reason = "what is here under its name is no file; move it away"
+        reason = "what has this name here is not a regular file; move it away"
     elif action is Action.KEEP and row.is_damaged():
-        reason = f"is damaged, as --verify has found; {REPAIR}"
+        reason = f"is damaged, as --verify found; {REPAIR}"
     return f"{row.path}: {reason}"
 
 
@@ -4290,8 +4290,8 @@ def with_error(row: Row, error: str) -> Row:
 
 
 NOT_BROUGHT = "could not be brought online"
-NOT_ASKED = "can't be asked for"
-LEFT = "has left the disk again; --bring_online asks for it once more"
+NOT_ASKED = "cannot be requested"
+LEFT = "has left the disk again; --bring_online asks for it again"
 
 
 def placed(row: Row, locality: Locality) -> Row:
@@ -4681,7 +4681,7 @@ class Report:
     def starting(self, work: list[tuple[Row, Action]], settings: Settings) -> None:
         """That a copy begins."""
         if there := sum(action is Action.ADOPT for _, action in work):
-            self.note(f"{there} file(s) are here already and are compared, not fetched")
+            self.note(f"{there} file(s) are already here and are compared, not fetched")
         self.line(
             f"...starting to download the {len(work)} requested files using {settings.threads} threads "
             f"and {settings.streams} streams per file..."
@@ -4706,8 +4706,8 @@ class Report:
         self.put_dry(**counts, bytes=size, free=free)
         self.line(
             f"(DRY RUN) would copy {counts['copy']} files, {size_text(size)}; already here: {counts['skip']}, "
-            f"to compare: {counts['adopt']}, in the way: {counts['keep']}, waiting on tape: {counts['wait']}, "
-            f"lost: {counts['lost']}; free disk: {size_text(free)}"
+            f"to compare: {counts['adopt']}, blocked by another local file: {counts['keep']}, "
+            f"waiting on tape: {counts['wait']}, missing at the site: {counts['lost']}; free disk: {size_text(free)}"
         )
 
     def waiting(self, rows: list[Row], has_tape: bool) -> None:
@@ -4718,7 +4718,7 @@ class Report:
         if asked := sum(row.is_staging() for row in rows):
             self.note(f"{asked} file(s) are on their way from tape: start again later, or let --sync wait for them")
         if left := len(rows) - asked:
-            self.note(f"{left} file(s) are on tape: --bring_online asks for them, --sync waits for them, too")
+            self.note(f"{left} file(s) are on tape: --bring_online asks for them, --sync also waits for them")
 
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
@@ -4753,7 +4753,7 @@ def stuck_text(rows: list[Row], since: float) -> str:
     others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     return (
         f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
-        "pools may be full: give back with --release what you do not fetch, or ask the site"
+        "pools may be full: free files you do not need with --release, or ask the site"
     )
 
 
@@ -5070,7 +5070,7 @@ def judged(storage: Storage, path: str, error: GridError) -> GridError:
         is_listed = any(entry.path == path for entry in storage.entries(path))
     except GridError as failure:
         is_listed = isinstance(failure, BadRequest)
-    sentence = f"{path}: the door lists it and can't serve such names; have it renamed at the site"
+    sentence = f"{path}: the door lists this name but cannot serve it; ask the site to rename it"
     return BadName(sentence) if is_listed else error
 
 
@@ -5128,9 +5128,9 @@ class Walk:
             return below
         for entry in found:
             if not entry.path:
-                raise UsageError("BASE_DIR_ON_GRID is a file at the site; mend it in Grid.conf")
+                raise UsageError("BASE_DIR_ON_GRID is a file at the site; correct it in Grid.conf")
             if entry.path.count("/") >= DEEPEST:
-                reason = f"{entry.path[:100]}...: is more than {DEEPEST} folders down; ask the site"
+                reason = f"{entry.path[:100]}...: is more than {DEEPEST} folders deep; ask the site"
                 self.failures[entry.path] = FileError(reason)
             elif entry.is_folder:
                 below.append(entry.path)
@@ -5142,8 +5142,8 @@ class Walk:
         self.seen += len(below)
         if self.seen > MOST_FOLDERS or len(self.entries) > MOST_FILES:
             raise DoorError(
-                f"{folder or '/'}: there are more than {MOST_FOLDERS:,} folders or {MOST_FILES:,} files by now; "
-                "ask the site if links lead round there, or choose a smaller folder with --input_dir"
+                f"{folder or '/'}: there are more than {MOST_FOLDERS:,} folders or {MOST_FILES:,} files so far; "
+                "choose a smaller folder with --input_dir, or ask the site whether links form a loop there"
             )
         return below
 
@@ -5159,7 +5159,7 @@ class Walk:
         if look not in self.rounds and sum(self.looks.get(path) == look for path in above) < ROUND:
             return False
         if look not in self.rounds:
-            self.failures[folder] = FileError(f"{folder}: is in itself, a link leads back up; what is in it was listed")
+            self.failures[folder] = FileError(f"{folder}: contains itself through a link; its files are already listed")
         self.rounds.add(look)
         return True
 
@@ -5168,8 +5168,8 @@ class Walk:
         awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded}
         for folder in awaited.intersection(self.empty):
             self.failures[folder] = FileError(
-                f"{folder or '/'}: is empty now; the catalog keeps the files that it had, "
-                "--ls_dir or the site can say more"
+                f"{folder or '/'}: is empty now; the catalog keeps its earlier files, "
+                "see --ls_dir or ask the site"
             )
 
 
@@ -5301,7 +5301,7 @@ class Copier:
         try:
             folder = self.home.opened(place)
         except (OSError, FileError) as error:
-            lost = FileError(f"its folder was moved while it was copied ({error}); look where it is now", passing=True)
+            lost = FileError(f"its folder was moved during the copy ({error}); find out where it is now", passing=True)
             yield from (self.failed(item.before, lost) for item in arrived)
             return
         for item in arrived:
@@ -5309,7 +5309,7 @@ class Copier:
                 if item.part:
                     item.part.name_it(folder, self.overwrite)
                 elif not is_there(item, folder):
-                    raise FileError("was moved away while it was compared", passing=True)
+                    raise FileError("was moved away while it was being compared", passing=True)
             except FileError as error:
                 yield self.failed(item.before, error)
 
@@ -5403,8 +5403,8 @@ class Copier:
         if received != expected:
             part.restart(1)
             raise Mismatch(
-                f"{row.path}: the door says {expected}, what arrived has {received}; "
-                "if it stays so ask the site, or take it unverified with --nochecksum",
+                f"{row.path}: the door says {expected}, but what arrived has {received}; "
+                "if this continues ask the site, or take it unverified with --nochecksum",
                 passing=True,
             )
 
@@ -5495,7 +5495,7 @@ class Rereader:
 
         try:
             if is_gone(row, local_file(self.home.full(row.path))):
-                return self.damaged(row, "is not here any more, or has another size")
+                return self.damaged(row, "is no longer here, or has another size")
             if expected and self.checksum(row, expected, seen) != expected:
                 return self.damaged(row, f"is damaged: its checksum is not {expected}")
         except FileError as error:  # perhaps it is as it was
@@ -5581,7 +5581,7 @@ class Run:
             ends, what = storage.http.token.ends, "token"
         if ends and ends - now < SOON:
             left = f"{moment_text(ends)} ({duration_text(ends - now)})"
-            self.report.note(f"Your {what} is good until {left}; renew it in time, also under a run that is at work")
+            self.report.note(f"Your {what} is valid until {left}; renew it in time, even during a run")
 
     def storage(self) -> Storage:
         """The site, once there is a proxy to show it."""
@@ -5644,8 +5644,8 @@ def copied(run: Run, rows: list[Row]) -> list[Row]:
     folder = run.settings.output_dir
     if there and not run.wishes.overwrite and not (os.path.isdir(folder) and os.listdir(folder)):
         raise DiskError(
-            f"{len(there)} files were copied, and there is nothing in {folder}: is a disk not mounted, or are they "
-            "elsewhere (--output_dir)? With --overwrite they are copied again"
+            f"{len(there)} files were copied, but there is nothing in {folder}: is a disk not mounted, or are they "
+            "elsewhere (--output_dir)? --overwrite copies them again"
         )
     return [row for row in rows if row.downloaded]
 
@@ -5697,10 +5697,10 @@ def asked_for(run: Run, rows: list[Row]) -> list[Row]:
         run.call(lambda: made.append(run.storage().stage(paths, days)))
     except BaseException as error:  # after Ctrl-C, say, the request may still be made, and must not be forgotten
         if not isinstance(error, GridError):
-            run.report.note("A staging request is under way; its number is waited for, so that it can be released")
+            run.report.note("A staging request is under way; waiting for its number, so that it can be released")
             run.aside.settle(LAST_WORD)
         if not (made or isinstance(error, GridError)):
-            run.report.error(f"no number came for a staging request: its pins end by themselves, in {days} days")
+            run.report.error(f"a staging request got no number; its pins end by themselves in {days} days")
         pinned()
         raise
     return pinned()
@@ -5798,7 +5798,7 @@ def release_copied(run: Run) -> list[GridError]:
     pinned = (row for row in run.catalog().of(run.scope.site) if row.downloaded and row.request)
     _, failures = release(run, [row for row in pinned if run.scope.holds(row.path)])
     for failure in failures:
-        run.report.error(f"a pin stays, and --release will try again: {failure}")
+        run.report.error(f"a pin remains, and --release will try again: {failure}")
     return failures
 
 
@@ -5821,14 +5821,14 @@ def check_folder(run: Run) -> str:
     folder = run.settings.output_dir
     run.config.check_output_dir(folder)
     if run.wishes.overwrite and run.catalog().doubt:
-        raise UsageError(f"no file is replaced, as {run.catalog().doubt}")
+        raise UsageError(f"files are not replaced because {run.catalog().doubt}")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise DiskError(f"OUTPUTDIR {folder} can't be made: {error.strerror}; choose another --output_dir") from error
+        raise DiskError(f"OUTPUTDIR {folder} cannot be made: {error.strerror}; choose another --output_dir") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         reason = os.strerror(errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES)
-        raise DiskError(f"OUTPUTDIR {folder} can't be written: {reason}; choose another --output_dir")
+        raise DiskError(f"OUTPUTDIR {folder} cannot be written: {reason}; choose another --output_dir")
     return folder
 
 
@@ -5841,7 +5841,7 @@ def check_room(run: Run, rows: list[Row]) -> None:
     free = free_space(folder)
     if needed > free:
         raise DiskError(
-            f"{folder} has {size_text(free)} free, and {size_text(needed)} are to come; "
+            f"{folder} has {size_text(free)} free, but {size_text(needed)} are needed; "
             "make room, choose another --output_dir, or fetch less with --inc"
         )
 
@@ -5893,7 +5893,7 @@ def listed(run: Run) -> Walk:
     rows, top = catalog.matching(run.scope), run.scope.folder
     if any(entry.path == top for entry in walk.entries) and any(row.path != top for row in rows):
         # gfal2 says so of one that it may not list.
-        raise FileError(f"{top}: the door shows a file where a folder was; look with --ls_dir", passing=True)
+        raise FileError(f"{top}: is a file at the site now, no longer a folder; see --ls_dir", passing=True)
     walk.note_emptied(rows)
     if not run.wishes.dry_run:
         run.folders().remember(walk.folders, walk.folders)
@@ -5950,7 +5950,7 @@ class Copying:
         known = self.run.catalog().by_path(row.site).get(row.path, row)
         if outcome.done == "stale" or is_same_file(known, row):
             return outcome
-        fault = FileError(f"{row.path}: has changed at the site while it was copied", passing=True)
+        fault = FileError(f"{row.path}: changed at the site while it was being copied", passing=True)
         return Outcome(with_error(known, str(fault)), "failed", outcome.received, fault)
 
     def note(self, outcomes: list[Outcome]) -> None:
@@ -5963,7 +5963,7 @@ class Copying:
         self.run.catalog().put(rows, durable=True)  # before their pins go
         while self.copier.strange:
             path = self.copier.strange.pop()
-            self.run.report.note(f"{path} may be of an earlier gridsync, or yours: it is left alone")
+            self.run.report.note(f"{path} may come from an earlier gridsync or be yours; it is left alone")
         for outcome in outcomes:
             if outcome.is_here():
                 self.run.report.landed(outcome)
@@ -5991,7 +5991,7 @@ class Copying:
         if len(self.failures) >= self.enough:
             raise self.failures[-1]
         if self.copier.is_shut():
-            raise DoorError(f"the door has refused the first {REFUSED} files, and given none: {self.held[0].fault}")
+            raise DoorError(f"the door refused the first {REFUSED} files and delivered none: {self.held[0].fault}")
 
     def release(self, least: int) -> None:
         """Give back the pins of what is here, when there are so many; what fails is for another try."""
@@ -6150,7 +6150,7 @@ class Sync:
             pause = min(600, AGAIN / 2 * 2**chore.failures) * random.uniform(0.5, 1)
             if str(error) not in self.noted:
                 self.noted.add(str(error))
-                self.run.report.note(f"{error}; asked again in {duration_text(pause)}, and then less often")
+                self.run.report.note(f"{error}; next try in {duration_text(pause)}, then less often")
             chore.failures += 1
             chore.until = time.monotonic() + pause
         chore.due = time.monotonic() + pause
@@ -6233,7 +6233,7 @@ class Sync:
         elif not self.has_tape:
             self.give_up(row, f"{row.path}: is {NO_TAPE}", is_final=False)
         elif self.asked.get(row.path, 0) >= ENOUGH:
-            self.give_up(row, f"{row.path}: was asked for {ENOUGH} times, and is on tape alone again; ask the site")
+            self.give_up(row, f"{row.path}: was requested {ENOUGH} times and is on tape only again; ask the site")
         else:
             self.tape[row.path] = row
 
@@ -6258,7 +6258,7 @@ class Sync:
         if now - since > PATIENCE or (count and not is_passing):
             self.give_up(row, reason)
             return
-        self.run.report.say(None, f"{reason}; it is tried again")
+        self.run.report.say(None, f"{reason}; trying again later")
         self.late[row.path] = now + min(HOUR, AGAIN * 2**count) * random.uniform(0.5, 1)
         self.troubles[row.path] = (since, count + 1, self.late[row.path])
 
@@ -6366,8 +6366,8 @@ class Sync:
             if not wave and not self.late and len(too_big) == len(self.ready):
                 needed = sum(row.size for row in [*self.tape.values(), *too_big])
                 raise DiskError(
-                    f"{self.run.settings.output_dir} has {size_text(free)} free, and {size_text(needed)} are still "
-                    "to come; make room, and the same command goes on from here"
+                    f"{self.run.settings.output_dir} has {size_text(free)} free, but {size_text(needed)} are still "
+                    "needed; make room, and the same command goes on from here"
                 )
         refused: list[Row] = []
         try:
@@ -6459,10 +6459,10 @@ def do_new_proxy(run: Run) -> int:
     run.report.new_proxy(proxy, server)
     wanted = now + settings.proxy_hours * 3600 - GRACE
     if proxy.ends < wanted:
-        run.report.note("It is shorter than PROXY_HOURS, as your certificate ends then; ask your CA for a new one")
+        run.report.note("It is shorter than PROXY_HOURS: your certificate expires then; ask your CA for a new one")
     elif proxy.attribute_ends < wanted:
         left = duration_text(proxy.attribute_ends - now)
-        run.report.note(f"{proxy.vo} vouches for {left} only: its server allows no more, whatever PROXY_HOURS says")
+        run.report.note(f"Its {proxy.vo} membership lasts {left}: the server allows no more, whatever PROXY_HOURS says")
     return 0
 
 
@@ -6663,7 +6663,7 @@ class Later:
         if not self.due and self.rounds:
             pause = self.pause * random.uniform(0.5, 1)
             self.due, self.pause = time.monotonic() + pause, min(60, 2 * self.pause)
-            report.note(f"{len(self.outcomes)} file(s) are tried again soon: {self.outcomes[0].row.error}")
+            report.note(f"{len(self.outcomes)} file(s) will be tried again soon: {self.outcomes[0].row.error}")
         if time.monotonic() < self.due:
             return []
         outcomes, self.outcomes = self.outcomes, []
@@ -6772,7 +6772,7 @@ def do_start(run: Run) -> int:
 
 
 def do_sync(run: Run) -> int:
-    """do everything until it is done: list, stage, copy, verify and release, side by side"""
+    """list, stage, copy, verify and release, all in parallel, until everything is done"""
     if run.wishes.dry_run:
         status = do_build_list(run)
         if not run.catalog().matching(run.scope):
@@ -6835,13 +6835,13 @@ def do_verify(run: Run) -> int:
 
 
 def do_repair(run: Run) -> int:
-    """fetch again what --verify found damaged, and nothing else"""
+    """fetch again only the files that --verify found damaged"""
     rows = run.rows()
     copied(run, rows)  # whose disk must be there
     run.accepted()
     damaged = [row for row in rows if row.is_damaged()]
     if not damaged:
-        run.report.line(" No file is known to be damaged; --verify looks for them")
+        run.report.line(" No file is known to be damaged; --verify checks all of them")
         return 0
     run.announce_end()
     failed: list[Outcome] = []
@@ -6919,12 +6919,12 @@ OPTIONS = (
     Option("release", do=do_release, by=("SITE",)),
     Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
     Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),
-    Option("dry_run", "say what would be done, and change nothing, neither here nor there"),
+    Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
-    Option("workdir", "where Grid.conf and grid_summary.csv are (default: $GRIDSYNC_DIR, else here)", "DIR"),
-    Option("quiet", "no progress and no chatter; errors still on stderr"),
-    Option("log_file", "write everything with time stamps to this file too", "FILE"),
-    Option("debug", "show versions, tracebacks and each request"),
+    Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),
+    Option("quiet", "no progress and no chatter; errors still go to stderr"),
+    Option("log_file", "also write everything to this file, with time stamps", "FILE"),
+    Option("debug", "show versions, tracebacks and every request"),
     Option("version", "show the version and exit"),
 )
 
@@ -6975,7 +6975,7 @@ def spelled(arguments: list[str]) -> list[str]:
             words[-1] += f"={word}"
             continue
         if wanting not in ("", "--ls_dir"):
-            raise UsageError(f"{wanting} has no value, as {word} is an option; {wanting}={word} makes it the value")
+            raise UsageError(f"{wanting} has no value: {word} is an option; {wanting}={word} makes it the value")
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             word = "--" + name.replace("-", "_") + equals + value
@@ -7000,7 +7000,7 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     for option in OPTIONS:
         value = given.get(option.key, "1")
         if option.metavar == "N" and not (NUMBER.fullmatch(value) and int(value)):
-            raise UsageError(f"--{option.name} is {brief(repr(value))}; expected a whole number from 1 on")
+            raise UsageError(f"--{option.name} is {brief(repr(value))}; expected a whole number, 1 or more")
     if "INPUTDIR" in given:
         given["INPUTDIR"] = grid_path(given["INPUTDIR"]) or "/"
     if "OUTPUTDIR" in given:
@@ -7010,9 +7010,9 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
             given["OUTPUTDIR"] = os.path.abspath(given["OUTPUTDIR"]).rstrip("/") + slash
     for key, value in given.items():
         if not value.isprintable():
-            raise UsageError(f"{value!r} can't be a value of {key}: it has a control character")
+            raise UsageError(f"{value!r} cannot be a value of {key}: it contains a control character")
         if value != value.strip():
-            raise UsageError(f"{value!r} can't be a value of {key}: Grid.conf keeps no blank around it; leave that out")
+            raise UsageError(f"{value!r} cannot be a value of {key}: Grid.conf keeps no blanks around it; remove them")
     return given
 
 
@@ -7102,7 +7102,7 @@ def start_logging(debug: bool, log_file: str | None) -> None:
         try:
             file = logging.FileHandler(os.path.expanduser(log_file), encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise DiskError(f"the log file {log_file} can't be written: {error.strerror}") from error
+            raise DiskError(f"the log file {log_file} cannot be written: {error.strerror}") from error
         file.setFormatter(Plain("%(asctime)s %(message)s"))
         logger.addHandler(file)
 
@@ -7129,8 +7129,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"gridsync {__version__}")
             return 0
         if others:
-            hint = nearest(f"--{others[0]}", parser._long_opt) or " (is a pattern without quotes?)"
-            parser.error(f"{others[0]!r} belongs to no option{hint}")
+            hint = nearest(f"--{others[0]}", parser._long_opt) or " (did you forget to quote a pattern?)"
+            parser.error(f"{others[0]!r}: unexpected argument{hint}")
         report = Report(options.quiet, options.verbose, options.json)
         if options.debug or options.log_file:
             start_logging(options.debug, options.log_file)
@@ -7152,7 +7152,7 @@ def main(arguments: list[str] | None = None) -> int:
         scarce = scarcity(error)
         if not scarce and isinstance(error, OSError):  # the work folder's disk, say, has gone
             place = error.filename or "the current folder, or its disk,"
-            scarce = DiskError(f"{place} can't be used: {error.strerror}; look after it, or change to another one")
+            scarce = DiskError(f"{place} cannot be used: {error.strerror}; check it, or change to another folder")
         if scarce:
             report.error(scarce)
             report.finish(scarce.status)

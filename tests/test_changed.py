@@ -75,7 +75,7 @@ def test_a_copy_of_an_older_version_is_not_adopted_by_its_size(bare, folder, opt
     assert bare("--start").status == 0
     put(bare, folder, day=2)
     status, out, err = bare(f"--build_list --start {option}")
-    assert status == 1 and "another file is here under its name" in err and "skipped: 0, failed: 1" in out
+    assert status == 1 and "a different local file has this name" in err and "skipped: 0, failed: 1" in out
     assert bare("--start --overwrite").status == 0 and is_right(bare, folder)
 
 

@@ -57,7 +57,7 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("SITE = A\n", "Grid.conf, line 1: expected a [section]"),
         ("[gridsync]\nSITE = A\nwhat is this\n", "Grid.conf, line 3: expected KEY = value"),
         ("[gridsync]\nSITE = A\nsite = B\n", "Grid.conf, line 3: SITE is given twice"),
-        ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "which has LYON; did you mean LYON"),
+        ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "; it has LYON; did you mean LYON"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a:port/\n", "SERVER of .A. is 'https://a:port'; expected"),
         *(
@@ -67,25 +67,25 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = yes\n", "TAPE_API of .A. is 'yes'; expected"),
         (
             "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = http://a/\nTOKEN = env:A\n",
-            "would be sent the TOKEN in clear; TAPE_API must be an https URL",
+            "the TOKEN would go to .A. unencrypted; TAPE_API must be an https URL",
         ),
         *(
             (f"[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = {url}\nTOKEN = env:A\n", says)
             for url, says in {
-                "dav://a/": "would be sent the TOKEN in clear", "HTTP://a/": "would be sent the TOKEN in clear",
+                "dav://a/": "would go to .A. unencrypted", "HTTP://a/": "would go to .A. unencrypted",
                 "root://a/": "it must be an https URL", "ftp://a/": "it must be an https URL",
-                "https://me:pw@a/": "TAPE_API of .A. has a user or password before its host",
+                "https://me:pw@a/": "TAPE_API of .A. contains a user name or password",
             }.items()
         ),
         *(
-            (f"[gridsync]\nSITE = A\n[A]\nSERVER = {url}\n", "SERVER of .A. has a user or password before its host")
+            (f"[gridsync]\nSITE = A\n[A]\nSERVER = {url}\n", "SERVER of .A. contains a user name or password")
             for url in ("https://me:pw@a/", "https://me@a/", "DAVS://me@a/", "sftp://me:pw@a/", "https://me:p@w@a:x/")
         ),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),
-        ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number from 1 on"),
+        ("[gridsync]\nSITE = A\nTHREADS = 0\n[A]\nSERVER = https://a/\n", "expected a whole number, 1 or more"),
         (
             "[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nMIN_RATE = -1\n",
-            "MIN_RATE in .A. is '-1'; expected a whole number from 0",
+            "MIN_RATE in .A. is '-1'; expected a whole number, 0 or more",
         ),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_folder_of_certificates_may_be_below_home(tmp_path, monkeypatch):
 
 
 def test_a_wrong_pattern_is_refused_with_the_place_of_the_error():
-    with pytest.raises(UsageError, match=r"--inc: 'b\(' is no regular expression: .* at character 2"):
+    with pytest.raises(UsageError, match=r"--inc: 'b\(' is not a regular expression: .* at character 2"):
         patterns_of("a:b(", "--inc")
 
 

@@ -80,7 +80,7 @@ def old_proxy(user: User) -> bytes:
         ("alice", "wrong", "the pass phrase of your key is wrong; try again"),
         ("bob", PASSPHRASE, "you are not a member of vo.agata.org, or this certificate"),
         ("dave", PASSPHRASE, "vo.agata.org has suspended your membership (Membership has to be renewed)"),
-        ("carol", PASSPHRASE, "your certificate ended on "),
+        ("carol", PASSPHRASE, "your certificate expired on "),
     ],
 )
 def test_what_goes_wrong_is_said_and_the_old_proxy_stays(as_user, client, name, typed, says):
@@ -96,7 +96,7 @@ def test_what_goes_wrong_is_said_and_the_old_proxy_stays(as_user, client, name, 
 def test_a_certificate_that_is_about_to_end_gives_a_shorter_proxy_and_a_word_about_it(as_user, client):
     status, out, err = as_user("erin", client)("--new_proxy", PASSPHRASE)
     assert status == 0 and "Your proxy is valid until" in out
-    assert err == "It is shorter than PROXY_HOURS, as your certificate ends then; ask your CA for a new one\n"
+    assert err == "It is shorter than PROXY_HOURS: your certificate expires then; ask your CA for a new one\n"
 
 
 def test_an_attribute_that_the_server_cuts_short_is_said(as_user):
@@ -104,7 +104,7 @@ def test_an_attribute_that_the_server_cuts_short_is_said(as_user):
     with user.grid.voms.at_most(hours=12):
         status, out, err = user("--new_proxy", PASSPHRASE)
     assert status == 0 and "Your proxy is valid until" in out
-    assert re.fullmatch(r"vo\.agata\.org vouches for 1[12]h\d\dm only: its server allows no more, .*\n", err)
+    assert re.fullmatch(r"Its vo\.agata\.org membership lasts 1[12]h\d\dm: the server allows no more, .*\n", err)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -112,7 +112,7 @@ def test_a_server_that_can_not_be_reached_is_named(as_user, client):
     user = as_user("alice", client)
     with user.grid.voms.down():
         status, _, err = user("--new_proxy", PASSPHRASE)
-    assert status == 3 and f"the VOMS server localhost:{user.grid.voms.port} can't be reached" in err
+    assert status == 3 and f"the VOMS server localhost:{user.grid.voms.port} cannot be reached" in err
 
 
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(as_user):
@@ -152,10 +152,10 @@ def test_the_pass_phrase_is_neither_seen_by_ps_nor_on_the_screen(as_user):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("expired", "ended "),
-        ("expired_attribute", "vo.agata.org vouches in your proxy .* no more"),
-        ("other_vo", "is of other.vo and not of vo.agata.org"),
-        ("plain", "is of no VO"),
+        ("expired", "expired "),
+        ("expired_attribute", "the vo.agata.org membership in your proxy .* expired "),
+        ("other_vo", "is for other.vo, not vo.agata.org"),
+        ("plain", "is a plain certificate without VO membership"),
     ],
 )
 @pytest.mark.parametrize("line", ["--proxy_status", "--ls_dir", "--input_dir e680 --build_list"])
@@ -186,7 +186,7 @@ def test_what_is_read_in_a_proxy_is_what_voms_proxy_info_says(grid: Grid, kind):
 def test_a_file_that_is_no_proxy_is_said_to_be_none(user, tmp_path, text):
     write_secret(tmp_path / "proxy", text)
     status, _, err = user("--ls_dir", X509_USER_PROXY=str(tmp_path / "proxy"))
-    assert status == 3 and "holds no certificate" in err and err.count("\n") == 1
+    assert status == 3 and "contains no certificate" in err and err.count("\n") == 1
 
 
 def jwt(seconds: float) -> str:
@@ -232,5 +232,5 @@ def test_the_status_of_a_token_site_says_where_from_and_until_when(user):
     status, out, _ = user("--proxy_status", MY_TOKEN=jwt(7200))
     assert status == 0 and "token from          : env:MY_TOKEN\n" in out and "1h59m left" in out
     status, out, err = user("--proxy_status", MY_TOKEN=jwt(-60))
-    assert status == 3 and "the token from env:MY_TOKEN ended 1m" in err
+    assert status == 3 and "the token from env:MY_TOKEN expired 1m" in err
     assert user("--proxy_status").status == 3

@@ -138,7 +138,7 @@ def test_a_token_that_the_door_refuses_is_read_again_once(grid, tmp_path, folder
     site = site_of(grid, "http dcache")
     token = Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path)))
     storage = HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
-    with pytest.raises(CredentialError, match="accepts no proxy or token of yours"):
+    with pytest.raises(CredentialError, match="does not accept your proxy or token"):
         storage.entries(folder)
     (tmp_path / "token").write_text(grid.door.token(600))
     assert storage.entries(folder) == []

@@ -136,7 +136,7 @@ def ending(campaign: Campaign, result: Result) -> str:
                 assert row["locality"] == "NEARLINE" or (row["error"] and path in err), (row, err)
     assert "gridsync: " in err if status > 1 else status or not absent, err
     if status == 1 and not absent:
-        assert "a pin stays, and --release will try again: " in err, err
+        assert "a pin remains, and --release will try again: " in err, err
         return "1 pins"
     return " ".join([str(status), *absent]) if status == 1 else str(status)
 

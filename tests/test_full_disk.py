@@ -80,7 +80,7 @@ def test_what_is_known_not_to_fit_is_refused_before_the_copy(there, disk, folder
     planted(there, folder, small=10, large=60 * MB)
     status, _, err = there("--start")
     (said,) = sentences(err)
-    assert status == 5 and "free, and 60.0 MB are to come; make room" in said
+    assert status == 5 and "free, but 60.0 MB are needed; make room" in said
     assert fetched(there, folder) == 0
     disk.remount("size=70m")
     assert there("--start").status == 0
@@ -208,9 +208,9 @@ def test_a_disk_that_is_pulled_out_ends_the_run_and_nothing_goes_to_where_it_was
     finally:
         there.grid.door.switches.latency = 0
     (said,) = sentences(err)
-    assert run.returncode == 5 and said.endswith("has gone; mount it and start again, nothing is lost")
+    assert run.returncode == 5 and said.endswith("is gone; mount it and start again, nothing is lost")
     there.grid.door.log.clear()
     for line in ("--start", "--sync", "--check_status", "--verify"):
         status, _, err = there(f"{line} --quiet")
-        assert status == 5 and sentences(err)[0].endswith("With --overwrite they are copied again"), (line, err)
+        assert status == 5 and sentences(err)[0].endswith("--overwrite copies them again"), (line, err)
     assert fetched(there, folder) == 0 and not there.files()

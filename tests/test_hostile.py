@@ -147,7 +147,7 @@ def test_what_is_not_in_the_folder_is_named_and_costs_no_other_file_its_row(href
     found = gridsync.listing_of([listing(response(href), response("/agata/run/good"))], "/agata", "run", URL)
     (left_out,) = found.odd.values()
     assert [entry.path for entry in found] == ["run/good"]
-    assert str(left_out).endswith("is in it, which can't be right; it is left out, ask the site")
+    assert str(left_out).endswith("cannot be right; it is left out, ask the site")
     rows = [gridsync.new_row(entry._replace(path=f"{folder}/gone"), "LYON")
             for entry in found for folder in ("run", "run/a", "run/a/b", "other/a")]  # fmt: skip
     assert gridsync.plan_catalog(rows, [], gridsync.Scope("LYON", "", (), ()), found.odd) == []
@@ -175,7 +175,7 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
 def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     xml = listing(response("/agata/run/a", size), response("/agata/run/b"))
     found = gridsync.listing_of([xml], "/agata", "run", URL)
-    assert [entry.path for entry in found] == ["run/b"] and "run/a has the size" in str(found.odd["run/a"])
+    assert [entry.path for entry in found] == ["run/b"] and "the size of run/a cannot be" in str(found.odd["run/a"])
     row = gridsync.new_row(found[0]._replace(path="run/a"), "LYON")
     assert gridsync.plan_catalog([row], [], gridsync.Scope("LYON", "", (), ()), found.odd) == [row]
 
@@ -293,7 +293,7 @@ def test_a_document_without_sense_is_a_sentence(odd, body):
 @pytest.mark.parametrize("name", ["null", "true", "[1]", '{"a": 1}', "1.5", '""'])
 def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
     odd[0].reply = Reply(200, b'{"requestId": %s}' % name.encode())
-    with pytest.raises(DoorError, match="is no name for a request"):
+    with pytest.raises(DoorError, match="is not a valid name for a request"):
         storage_at(odd[1]).stage(["run/a"], 1)
     odd[0].reply = Reply(200, b'{"requestId": 17}')
     assert storage_at(odd[1]).stage(["run/a"], 1) == "17"
@@ -303,14 +303,14 @@ def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
 def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
     odd[0].reply = Reply(200, json.dumps({"endpoints": [{"uri": url, "version": "v1"}]}).encode())
     storage = storage_at(odd[1])
-    with pytest.raises(DoorError, match=r"TAPE_API in Grid.conf names another service, or none"):
+    with pytest.raises(DoorError, match=r"set TAPE_API in Grid.conf to another service, or to none"):
         HttpStorage(storage.http, storage.site._replace(tape_api="auto")).has_tape()
 
 
 @pytest.mark.parametrize("verb", range(2))
 def test_a_tape_service_that_is_none_is_no_missing_file(odd, verb):
     odd[0].reply = Reply(404)
-    with pytest.raises(DoorError, match=r"TAPE_API in Grid.conf names another service, or none") as caught:
+    with pytest.raises(DoorError, match=r"set TAPE_API in Grid.conf to another service, or to none") as caught:
         verbs(storage_at(odd[1]))[verb]()
     assert not caught.value.passing
 
@@ -348,7 +348,7 @@ def test_no_sentence_is_longer_than_somebody_reads(odd, body, status):
 
 def test_a_long_reason_is_shown_in_part_and_so_is_a_long_redirect(odd):
     odd[0].reply = Reply(409, b"", reason="x" * 60_000)
-    with pytest.raises(GridError, match=r"x\.\.\.\); if it stays so") as caught:
+    with pytest.raises(GridError, match=r"x\.\.\.\); if this continues") as caught:
         storage_at(odd[1]).entries("run")
     assert len(str(caught.value)) < 500
     odd[0].reply = Reply(302, b"", {"Location": "https://a" + "b" * 60_000 + "/"})
@@ -459,7 +459,7 @@ def test_a_folder_that_is_in_itself_ends_with_a_sentence(user, odd, monkeypatch)
     user.set("SERVER", odd[1])
     status, _, err = user("--input_dir run --build_list")
     said = [line for line in err.splitlines() if line.startswith("gridsync: ")]
-    assert status == 1 and len(said) == 1 and "is in itself, a link leads back up" in said[0], err[:2000]
+    assert status == 1 and len(said) == 1 and "contains itself through a link" in said[0], err[:2000]
 
 
 class Linked:
@@ -491,7 +491,7 @@ def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch,
     user.limit = 100
     status, _, err = user("--input_dir run --build_list --quiet")
     said = [line for line in err.splitlines() if line.startswith("gridsync: ")]
-    assert status == 1 and len(said) in (1, 2) and "is in itself" in said[0] and door.asked < 10_000, err[:2000]
+    assert status == 1 and len(said) in (1, 2) and "contains itself" in said[0] and door.asked < 10_000, err[:2000]
 
 
 @pytest.mark.parametrize("limit", ["MOST_FOLDERS", "MOST_FILES"])
@@ -501,7 +501,7 @@ def test_folders_that_look_different_and_have_no_end_end_with_a_sentence(user, o
     user.set("SERVER", odd[1])
     with user.running("--input_dir run --build_list --quiet", f"{limit} = 300") as run:
         _, err = run.communicate(timeout=60)
-    assert run.returncode == 4 and err.count("gridsync: ") == 1 and "links lead round" in err, err[:2000]
+    assert run.returncode == 4 and err.count("gridsync: ") == 1 and "links form a loop" in err, err[:2000]
     assert door.asked < 1000
 
 
@@ -589,7 +589,7 @@ def test_any_damage_to_a_catalog_is_read_or_refused_with_its_line(rows, data):
     try:
         found = Catalog(folder)
     except DiskError as error:
-        assert "grid_summary.csv, line " in str(error) or "can't be read" in str(error)
+        assert "grid_summary.csv, line " in str(error) or "cannot be read" in str(error)
         return
     before = sorted(found.all())
     found.is_stale = True

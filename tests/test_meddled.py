@@ -44,7 +44,7 @@ def test_what_has_taken_the_place_of_a_part_file_does_not_get_the_name(tmp_path)
         part.add(part.segments[0], b"whole ")
         (tmp_path / f"a{MARK}").unlink()
         (tmp_path / f"a{MARK}").write_bytes(b"half")
-        with pytest.raises(FileError, match="changed by somebody"):
+        with pytest.raises(FileError, match="changed by someone else"):
             finish(part)
     assert not (tmp_path / "a").exists() and (tmp_path / f"a{MARK}").read_bytes() == b"half"
 
@@ -55,7 +55,7 @@ def test_a_part_file_that_is_cut_in_mid_copy_is_begun_again(tmp_path, streams):
     with part_of(tmp_path / "a", size, "adler32", streams) as part:
         part.add(part.segments[0], block)
         os.truncate(tmp_path / f"a{MARK}", 0)
-        with pytest.raises(FileError, match="changed by somebody"):
+        with pytest.raises(FileError, match="changed by someone else"):
             for segment in part.segments:
                 while segment.at() < segment.stop:
                     part.add(segment, block)
@@ -152,7 +152,7 @@ def test_who_may_not_look_does_not_know_whether_a_file_is_here(monkeypatch, numb
         raise OSError(number, os.strerror(number), path)
 
     monkeypatch.setattr(os, "lstat", refused)
-    with pytest.raises(DiskError, match="can't be used"):
+    with pytest.raises(DiskError, match="cannot be used"):
         gridsync.local_file("data/run/a")
 
 
@@ -195,7 +195,7 @@ def test_a_file_that_was_changed_here_is_not_called_downloaded_and_its_pin_stays
     changed.write_bytes(b"y" * 1000)
     status, _, err = user("--start")
     row = user.catalog()[f"{folder}/x"]
-    assert status == 1 and "another file is here" in err
+    assert status == 1 and "a different local file has this name" in err
     assert (row["downloaded"], row["verified"], row["request"]) == ("no", "", request)
     assert changed.read_bytes() == b"y" * 1000
 

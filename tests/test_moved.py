@@ -68,7 +68,7 @@ def test_what_a_door_moves_within_itself_is_asked_again_as_it_was(mover, verb, c
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_door_that_moves_without_end_is_a_sentence(mover, verb):
     fault = mover.move(verb, count=None)
-    with pytest.raises(DoorError, match=f"more than {MAX_HOPS} redirects, one after the other"):
+    with pytest.raises(DoorError, match=f"more than {MAX_HOPS} redirects in a row"):
         mover.do(verb)
     assert fault.hits == MAX_HOPS
 
@@ -78,7 +78,7 @@ def test_another_server_is_asked_nothing_of_that(grid, mover, verb):
     other = grid.storm if mover.door is grid.door else grid.door
     mover.move(verb, to=other.url)
     other.log.clear()
-    with pytest.raises(DoorError, match=r"redirects to https://localhost:[0-9]+/.*, another server") as caught:
+    with pytest.raises(DoorError, match=r"redirects to another server, https://localhost:[0-9]+/") as caught:
         mover.do(verb)
     assert list(other.log) == [] and not caught.value.passing and caught.value.status == 4
 

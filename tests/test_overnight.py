@@ -125,7 +125,7 @@ def test_a_file_that_changes_while_it_is_copied_is_not_taken_for_the_new_one(mix
     if grown:
         assert status == 0 and wrong(mixed, folder) == []
     else:  # it is here under the name, and --overwrite was not said
-        assert status == 1 and f"{path}: another file is here under its name" in err
+        assert status == 1 and f"{path}: a different local file has this name" in err
         assert mixed("--sync --overwrite").status == 0 and wrong(mixed, folder) == []
 
 

@@ -47,10 +47,10 @@ def device(path: Path) -> None:
 
 
 SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
-    "link": (link, "your proxy {} is a link, and could lead to anybody's"),
+    "link": (link, "your proxy {} is a link and could lead to another user's file"),
     "link to a device": (device, "your proxy {} is a link"),
-    "FIFO": (fifo, "your proxy {} is no file"),
-    "another user's": (give_away, "your proxy {} is another user's; use one of your own"),
+    "FIFO": (fifo, "your proxy {} is not a regular file"),
+    "another user's": (give_away, "your proxy {} belongs to another user; use one of your own"),
     "for the group to read": (lambda path: path.chmod(0o640), "others can read your proxy {0}; chmod 600 {0}"),
     "for all to read": (lambda path: path.chmod(0o604), "others can read your proxy {0}; chmod 600 {0}"),
 }
@@ -134,7 +134,7 @@ def test_a_token_in_a_fifo_holds_nothing_up(user: User):
     user.set("TOKEN", f"file:{user.folder / 'token'}")
     user.limit = 10
     status, _, err = user("--ls_dir e680")
-    assert status == 3 and "is no file" in err
+    assert status == 3 and "is not a regular file" in err
 
 
 # == Grid.conf ==========================================================================================
@@ -172,8 +172,8 @@ def led_out(conf: Path) -> None:
 
 
 DOUBTFUL: dict[str, tuple[Callable[[Path], object], str]] = {
-    "another user's": (give_away, "is another user's; copy it into a folder of your own"),
-    "in another user's folder": (lambda conf: give_away(conf.parent), "'s; copy it into a folder of your own"),
+    "another user's": (give_away, "belongs to another user; copy it into a folder of your own"),
+    "in another user's folder": (lambda conf: give_away(conf.parent), "belongs to another user; copy it into a folder"),
     "for the group to write": (lambda conf: conf.chmod(0o664), "others can write "),
     "for all to write": (lambda conf: conf.chmod(0o646), "others can write "),
     "in a folder for the group to write": (in_open_folder, "others can write its folder "),
@@ -215,7 +215,7 @@ def test_no_token_of_a_strangers_grid_conf_is_read(user: User, source):
     (user.folder / "Grid.conf").chmod(0o664)
     user.grid.door.log.clear()
     status, _, err = user("--ls_dir e680", **given)
-    assert status == 2 and "TOKEN is not used, as others can write " in err and "; look at what is in it" in err
+    assert status == 2 and "TOKEN is not used because others can write " in err and "; check what is in it" in err
     assert user.grid.door.log.count() == 0
 
 
@@ -251,7 +251,7 @@ def test_a_remembered_setting_makes_no_strangers_file_the_users(user: User, line
     give_away(conf)
     user.grid.door.log.clear()
     status, _, err = user(line)
-    assert status == 2 and f"no setting is remembered, as {conf} is another user's; copy it" in err
+    assert status == 2 and f"settings are not remembered because {conf} belongs to another user; copy it" in err
     assert (conf.read_text(), conf.stat().st_uid) == (before, STRANGER)
     assert user.grid.door.log.count() == 0
 
@@ -261,7 +261,7 @@ def test_a_strangers_file_that_is_put_there_in_mid_run_is_not_made_the_users(tmp
     conf.write_text("[gridsync]\n[LYON]\nSERVER = https://a/\n")
     mine = Config(str(tmp_path))
     give_away(conf)
-    with pytest.raises(UsageError, match=r"no setting is remembered, as .* is another user's"):
+    with pytest.raises(UsageError, match=r"settings are not remembered because .* belongs to another user"):
         mine.save({"THREADS": "3"})
     assert conf.stat().st_uid == STRANGER
 
@@ -271,7 +271,7 @@ def test_a_grid_conf_that_is_no_file_holds_nothing_up(user: User):
     os.mkfifo(user.folder / "Grid.conf")
     user.limit = 10
     status, _, err = user("--show_conf")
-    assert status == 2 and "Grid.conf is no file" in err
+    assert status == 2 and "Grid.conf is not a regular file" in err
 
 
 # == What others say of where files go, and which are replaced ==========================================
@@ -285,7 +285,7 @@ def test_a_grid_conf_that_others_may_have_written_leads_nowhere_else(user: User,
     spoil(user.folder / "Grid.conf")
     for line in ("--start", "--sync", "--build_list --start --overwrite"):
         status, _, err = user(line)
-        assert status == 2 and f"OUTPUTDIR {home} is not used, as " in err and DOUBTFUL[kind][1] in err, err
+        assert status == 2 and f"OUTPUTDIR {home} is not used because " in err and DOUBTFUL[kind][1] in err, err
     assert list(home.iterdir()) == []
 
 
@@ -326,7 +326,7 @@ def test_a_catalog_that_others_may_have_written_replaces_nothing(damaged, spoil,
     status, _, err = user(line)
     assert path.read_text() == "my own...\n"
     is_forgotten = "repair" in line and spoil is give_away
-    assert is_forgotten or (status == 2 and "no file is replaced, as " in err and "grid_summary.csv" in err), err
+    assert is_forgotten or (status == 2 and "files are not replaced because " in err and "grid_summary.csv" in err), err
     user("--check_status")
     if is_forgotten:  # not even once the catalog is the user's again
         assert user("--repair").status in (0, 1) and path.read_text() == "my own...\n"
@@ -369,8 +369,8 @@ def with_encrypted_key(path: Path) -> None:
 
 USELESS: dict[str, tuple[Callable[[Path], object], str]] = {
     "none": (Path.unlink, "there is no proxy at {}; make a new one with --new_proxy"),
-    "without key": (without_key, "the proxy {} can't be read (its key is missing, another one's or encrypted)"),
-    "encrypted": (with_encrypted_key, "the proxy {} can't be read (its key is missing, another one's or encrypted)"),
+    "without key": (without_key, "the proxy {} cannot be read (its key is missing, wrong or encrypted)"),
+    "encrypted": (with_encrypted_key, "the proxy {} cannot be read (its key is missing, wrong or encrypted)"),
 }
 
 

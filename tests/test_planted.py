@@ -67,7 +67,7 @@ def test_links_in_the_work_folder_harm_nothing(three, tmp_path, name, how):
     if "PID" in name:
         assert status == 0, err
     else:
-        assert status == 5 and "grid_summary.csv.lock can't be locked: " in err
+        assert status == 5 and "grid_summary.csv.lock cannot be locked: " in err
 
 
 def test_nor_do_links_in_the_place_of_a_new_grid_conf(three, tmp_path):
@@ -84,7 +84,7 @@ def test_a_pipe_in_the_place_of_the_lock_holds_up_nothing(three):
     (three.folder / "grid_summary.csv.lock").unlink()
     os.mkfifo(three.folder / "grid_summary.csv.lock")
     status, _, err = three("--start")
-    assert status == 5 and "it is a link, or no file" in err
+    assert status == 5 and "it is a link or not a regular file" in err
 
 
 @pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "pipe", "folder", "device"])
@@ -109,7 +109,7 @@ def test_what_is_no_file_of_ours_is_no_part_file(three, folder, tmp_path, kind):
         os.mknod(part, 0o600 | 0o020000, os.makedev(1, 3))
     status, out, err = three("--start")
     assert status == 1 and "Copied: 2, skipped: 0, failed: 1" in out
-    assert f"{part}: is a link, or no file; remove it" in err
+    assert f"{part} is a link or not a regular file; remove it" in err
     assert victim.read_text() == "precious\n" and not (tmp_path / "new").exists()
 
 
@@ -125,9 +125,9 @@ def test_files_of_the_users_keep_what_they_have_whatever_their_names(three, fold
     status, _, err = three("--start")
     assert status == 0
     assert {path: path.read_bytes() for path in mine} == mine
-    assert err.count("may be of an earlier gridsync") == 2 and f"{sub / 'a.part'} may be" in err
+    assert err.count("may come from an earlier gridsync") == 2 and f"{sub / 'a.part'} may come" in err
     assert is_right(three, f"{folder}/sub/a") and is_right(three, f"{folder}/sub/b")
-    assert "may be of" not in three("--start").err
+    assert "may come from" not in three("--start").err
 
 
 def test_a_file_of_another_site_is_no_part_file(user, folder):
@@ -171,7 +171,7 @@ def test_a_site_may_not_name_files_as_ours_are_named_while_they_are_copied(user,
     user.grid.tree.add(f"agata/{folder}/x{gridsync.MARK}", 50_000)
     status, out, err = user(f"--input_dir {folder} --build_list --start")
     assert status == 1 and "Copied: 1, skipped: 0, failed: 1" in out
-    assert f"{folder}/x{gridsync.MARK}: the name ends like those of files on their way" in err
+    assert f"{folder}/x{gridsync.MARK}: the name ends like that of an unfinished copy" in err
     assert user.files() == [f"{folder}/x"] and is_right(user, f"{folder}/x")
 
 
@@ -259,7 +259,7 @@ def test_what_is_no_file_holds_nothing_up_and_stays(three, folder, tmp_path, kin
         path.symlink_to(other)
     three.limit = 20
     status, _, err = three(f"--ls_dir {folder}" if name == "grid_folders.txt" else "--start")
-    assert (status, f"{name} is no file" in err) == {
+    assert (status, f"{name} is not a regular file" in err) == {
         "grid_folders.txt": (0, False), "grid_summary.csv": (5, True), "Grid.conf": (2, True)
     }[name]  # fmt: skip
     assert path.exists() and not path.is_file()

@@ -96,7 +96,7 @@ def test_certificates_are_checked_behind_it(mixed, relay, tmp_path):
     mixed.grid.door.log.clear()
     result = mixed("--build_list", HTTPS_PROXY=relay.url)
     door = f"localhost:{port_of(mixed.grid.door.url)}"
-    assert result.status == 4 and f"the certificate that {door} shows is signed by no CA in" in result.err
+    assert result.status == 4 and f"the certificate of {door} is not signed by any CA in" in result.err
     assert relay.asked and not list(mixed.grid.door.log)
 
 
@@ -111,14 +111,14 @@ def shut(user: User, relay: Relay) -> str:
 
 
 FAILURES = {
-    "refused": (lambda user, relay: f"http://{NAME}:{PASSWORD}@127.0.0.1:1", "can't be reached (Connection refused)"),
-    "no name": (lambda user, relay: f"http://{NAME}:{PASSWORD}@no.invalid:3128", "can't be reached (Name or service"),
-    "no proxy": (lambda user, relay: user.grid.door.plain_url, "finds no way to localhost:{door} (501)"),
-    "tls": (lambda user, relay: user.grid.door.url.replace("https", "http"), "can't be reached ("),
-    "407": (lambda user, relay: f"http://{relay.place}", "wants to know who you are (407)"),
-    "wrong password": (lambda user, relay: f"http://{NAME}:{PASSWORD}2@{relay.place}", "wants to know who you are"),
-    "403": (shut, "lets nobody through to localhost:{xrootd} (403)"),
-    "500": (dead, "finds no way to localhost:1 (500)"),
+    "refused": (lambda user, relay: f"http://{NAME}:{PASSWORD}@127.0.0.1:1", "cannot be reached (Connection refused)"),
+    "no name": (lambda user, relay: f"http://{NAME}:{PASSWORD}@no.invalid:3128", "cannot be reached (Name or service"),
+    "no proxy": (lambda user, relay: user.grid.door.plain_url, "cannot reach localhost:{door} (501)"),
+    "tls": (lambda user, relay: user.grid.door.url.replace("https", "http"), "cannot be reached ("),
+    "407": (lambda user, relay: f"http://{relay.place}", "asks for a password (407)"),
+    "wrong password": (lambda user, relay: f"http://{NAME}:{PASSWORD}2@{relay.place}", "asks for a password"),
+    "403": (shut, "blocks localhost:{xrootd} (403)"),
+    "500": (dead, "cannot reach localhost:1 (500)"),
 }
 
 
@@ -141,14 +141,14 @@ def test_a_pool_that_it_does_not_reach_is_a_matter_of_the_file(mixed, relay):
         result = mixed("--start", HTTPS_PROXY=relay.url)
     finally:
         mixed.grid.door.faults.clear()
-    assert result.status == 1 and "disk/1: the door names a pool that can't be reached: the web proxy 127" in result.err
+    assert result.status == 1 and "disk/1: its pool cannot be reached: the web proxy 127" in result.err
     assert "disk/2" in " ".join(mixed.files())
 
 
 @pytest.mark.parametrize("value", ["https://{}", "socks5://{}", "http://", "http://{}x", "http://u:pass/word@{}", "://"])
 def test_what_names_no_web_proxy_is_refused_and_not_shown(mixed, relay, value):
     result = mixed("--build_list --debug", HTTPS_PROXY=value.format(relay.place))
-    assert result.status == 2 and "HTTPS_PROXY names no web proxy that gridsync can speak to" in result.err, result
+    assert result.status == 2 and "HTTPS_PROXY does not name a web proxy that gridsync can use" in result.err, result
     assert "pass/word" not in result.out + result.err and relay.asked == []
 
 

@@ -97,7 +97,7 @@ def test_a_door_that_takes_no_token_is_asked_once_if_there_is_no_other(grid: Gri
     write_secret(tmp_path / "token", grid.door.token(600))
     storage = storage_with(grid, Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path))))
     fault = shut()
-    assert all("accepts no proxy or token of yours" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy or token" in text for text in at_once(storage, folder))
     assert fault.hits == 1
 
 
@@ -122,7 +122,7 @@ def test_one_other_token_is_tried_and_no_third(grid: Grid, shut, folder, tmp_pat
     source = giving(tmp_path, [grid.door.token(600 + number) for number in range(9)])
     storage = storage_with(grid, Token(source, Config(str(tmp_path))))
     fault = shut()
-    assert all("accepts no proxy or token of yours" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy or token" in text for text in at_once(storage, folder))
     assert (fault.hits, runs(tmp_path)) == (2, 2)
 
 
@@ -172,10 +172,10 @@ def test_refusals_in_mid_run_stop_those_that_are_still_to_be_sent(grid: Grid, sh
     storage = storage_at(grid, site_of(grid, "http dcache"))
     storage.entries(folder)
     fault = shut()
-    assert all("accepts no proxy" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy" in text for text in at_once(storage, folder))
     before = fault.hits
     assert before <= THREADS + 1
-    assert all("accepts no proxy" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy" in text for text in at_once(storage, folder))
     assert fault.hits == before
 
 
@@ -185,7 +185,7 @@ def test_no_command_is_refused_often_enough_to_be_locked_out(mixed: User, folder
     fault = shut(path="*")
     tape = mixed.grid.door.faults.add("*", 401, role="tape")
     status, _, err = mixed(f"{line.format(folder)} --threads 16")
-    assert status == 3 and "the door accepts no proxy or token of yours" in err
+    assert status == 3 and "the door does not accept your proxy or token" in err
     assert fault.hits + tape.hits == 2
 
 

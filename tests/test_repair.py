@@ -53,7 +53,7 @@ def test_what_is_gone_or_shorter_is_fetched_too(three, folder):
     (three.data / folder / "small").unlink()
     os.truncate(three.data / folder / "sub/big", 1000)
     status, _, err = three("--verify")
-    assert status == 1 and err.count(f"is not here any more, or has another size; {DAMAGED}") == 2
+    assert status == 1 and err.count(f"is no longer here, or has another size; {DAMAGED}") == 2
     assert "Copied: 2, skipped: 0, failed: 0" in three("--repair").out
     assert wrong(three, folder) == []
 
@@ -62,7 +62,7 @@ def test_what_is_gone_or_shorter_is_fetched_too(three, folder):
 def test_no_other_command_replaces_a_damaged_file_and_each_says_what_does(damaged, folder, line):
     before = here(damaged, f"{folder}/small")
     status, _, err = damaged(line)
-    assert status == 1 and f"{folder}/small: is damaged, as --verify has found; {DAMAGED}\n" in err
+    assert status == 1 and f"{folder}/small: is damaged, as --verify found; {DAMAGED}\n" in err
     assert here(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []
     assert damaged("--build_list --repair --verify").status == 0
     assert wrong(damaged, folder) == []
@@ -96,7 +96,7 @@ def test_a_folder_in_the_place_of_a_file_is_left_alone(damaged, folder):
     (damaged.data / folder / "small").unlink()
     (damaged.data / folder / "small").mkdir()
     status, _, err = damaged("--repair")
-    assert status == 1 and f"{folder}/small: what is here under its name is no file; move it away" in err
+    assert status == 1 and f"{folder}/small: what has this name here is not a regular file; move it away" in err
     assert asked_for(damaged, folder) == []
 
 
@@ -117,7 +117,7 @@ def test_where_nothing_is_damaged_the_site_is_not_asked(three):
     three("--start")
     three.grid.door.log.clear()
     status, out, err = three("--repair")
-    assert (status, err) == (0, "") and out.endswith(" No file is known to be damaged; --verify looks for them\n")
+    assert (status, err) == (0, "") and out.endswith(" No file is known to be damaged; --verify checks all of them\n")
     assert three.grid.door.log.count() == 0
 
 
@@ -225,7 +225,7 @@ def test_a_sync_that_overwrites_does_so_once_a_run(mixed, folder):
         mixed.grid.robot.go()
         mixed.grid.door.faults.clear()
     assert asked_for(mixed, folder).count("2") == 2, "one of disk/, one of tape/"
-    assert status == 1 and f"{path}: another file is here under its name; --overwrite replaces it" in err
+    assert status == 1 and f"{path}: a different local file has this name; --overwrite replaces it" in err
     assert "Copied: 9, " in out and wrong(mixed, folder) == [path]
     assert "Copied: 9, " in mixed("--sync --overwrite").out and wrong(mixed, folder) == []
 

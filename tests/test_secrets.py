@@ -164,7 +164,7 @@ def test_a_command_without_end_is_given_up(user, what):
     user.set("TOKEN", f"cmd:{what}")
     with user.running("--ls_dir e680", changed="CLIENT_LIMIT = 1") as run:
         _, err = run.communicate(timeout=15)
-    assert run.returncode == 3 and "no token comes from cmd:" in err, err
+    assert run.returncode == 3 and "cmd:" in err, err
 
 
 @pytest.fixture
@@ -441,7 +441,7 @@ def test_a_text_that_repeats_nothing_stays_as_it_is():
     secrets.note("https://pool.example.org:1/a?ref=https%3A%2F%2Fdoor.example.org%3A2880%2F&left=86400")
     secrets.note("abcdefgh-IJKLMNOP.qrstuvwx")
     for text in (
-        "https://door.example.org:2880/agata/e680/run_0001/a.root: has 10 bytes now, and 11 in the catalog",
+        "https://door.example.org:2880/agata/e680/run_0001/a.root: has 10 bytes now, but 11 in the catalog",
         "=> adding: 19.5 kB e680/Bearer/eyJ/100%/a?b=c.root", "token from env:MY_TOKEN", "abcdefgh qrstuvwx",
     ):  # fmt: skip
         assert secrets.masked(text) == text

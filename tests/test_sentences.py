@@ -22,23 +22,23 @@ BOTH = LISTING.replace("<response>", "<response><href>/agata</href></response><r
 @pytest.mark.parametrize(
     ("kind", "said", "status", "says"),
     [
-        (None, b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
-        ("localhost", b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is no https door"),
+        (None, b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is not an https door"),
+        ("localhost", b"220 mail.example.org ESMTP\r\n", 4, "localhost:{port} is not an https door"),
         ("localhost", b"", 4, "the connection to localhost:{port} broke off"),
         ("localhost", b"HTTP/1.", 4, "the connection to localhost:{port} broke off"),
-        ("other", b"", 4, "the certificate that localhost:{port} shows is for another host; check SERVER"),
+        ("other", b"", 4, "the certificate of localhost:{port} is for another host; check SERVER"),
         ("future", b"", 4, "the certificate of localhost:{port} is not valid now; is this machine's clock right ("),
-        ("untrusted", b"", 4, "the certificate that localhost:{port} shows is signed by no CA in"),
+        ("untrusted", b"", 4, "the certificate of localhost:{port} is not signed by any CA in"),
         ("localhost", answer("200 OK", "<html>"), 4, "the door answers 200"),
-        ("localhost", answer("207 x", "<html>"), 4, "a listing that makes no sense: no element found"),
+        ("localhost", answer("207 x", "<html>"), 4, "listing makes no sense: no element found"),
         ("localhost", answer("207 x", "<!DOCTYPE bomb>"), 4, "makes no sense: it defines its own entities"),
-        ("localhost", answer("207 x", LISTING.format("/etc/passwd")), 4, "what was asked for is not in it"),
-        ("localhost", answer("207 x", BOTH.format("/etc/passwd")), 1, "/etc/passwd is in it, which can't be right"),
-        ("localhost", answer("207 x", BOTH.format("/agata/a/b")), 1, "/agata/a/b is in it, which can't be right"),
-        ("localhost", answer("207 x", BOTH.format("/agata/..")), 1, "/agata/.. is in it, which can't be right"),
-        ("localhost", answer("207 x", BOTH.format("/agata/a%00b")), 1, "a\\x00b is in it, which can't be right"),
-        ("localhost", answer("401 Unauthorized", ""), 3, "the door accepts no proxy or token of yours"),
-        ("localhost", answer("403 Forbidden", "no"), 4, "the door refuses (no); is your proxy one of the right VO?"),
+        ("localhost", answer("207 x", LISTING.format("/etc/passwd")), 4, "the requested path is not in it"),
+        ("localhost", answer("207 x", BOTH.format("/etc/passwd")), 1, "the entry /etc/passwd cannot be right"),
+        ("localhost", answer("207 x", BOTH.format("/agata/a/b")), 1, "the entry /agata/a/b cannot be right"),
+        ("localhost", answer("207 x", BOTH.format("/agata/..")), 1, "the entry /agata/.. cannot be right"),
+        ("localhost", answer("207 x", BOTH.format("/agata/a%00b")), 1, "a\\x00b cannot be right"),
+        ("localhost", answer("401 Unauthorized", ""), 3, "the door does not accept your proxy or token"),
+        ("localhost", answer("403 Forbidden", "no"), 4, "the door refuses (no); is your proxy for the right VO?"),
         ("localhost", answer("503 Busy", "later"), 4, "the door answers 503 (later)"),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
             line.connect_ex(("127.0.0.1", port))
         site = gridsync.Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
         http = gridsync.Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
-        with pytest.raises(gridsync.DoorError, match=f"localhost:{port} does not answer; .* firewall"):
+        with pytest.raises(gridsync.DoorError, match=f"localhost:{port} does not answer: .* firewall"):
             gridsync.HttpStorage(http, site).entries("")
         for line in full:
             line.close()
@@ -77,7 +77,7 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
         ("CA_DIR", "/nonexistent", 2, "the folder of CA certificates /nonexistent does not exist"),
         ("ENGINE", "curl", 2, "ENGINE of [LYON] is 'curl'; expected auto, http or gfal2"),
         ("FIRST_BYTE", "soon", 2, "FIRST_BYTE in [LYON] is 'soon'"),
-        ("TOKEN", "secret", 2, "TOKEN says where a token comes from"),
+        ("TOKEN", "secret", 2, "TOKEN must name the token's source"),
         ("BASE_DIR_ON_GRID", "../x", 2, "'../x' is not a path on the grid"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_name_that_is_listed_and_not_given_is_said_to_be_one_that_the_door_can
     status, out, err = user(f"{line} --threads 8")
     assert status == 1 and f"Copied: {len(SERVED[profile])}, " in out
     bad = sorted(set(NAMES) - SERVED[profile])
-    told = [f"gridsync: {folder}/{name}: the door lists it and can't serve such names; " for name in bad]
+    told = [f"gridsync: {folder}/{name}: the door lists this name but cannot serve it; " for name in bad]
     assert sorted(sentence.partition("have it")[0] for sentence in sentences(err)) == sorted(told)
     assert door.log.count(path=f"/agata/{folder}/a%b", method="GET") <= 1
 
@@ -86,7 +86,7 @@ def test_a_folder_that_no_method_takes_is_named_so_too(user, folder, at_door, en
     status, _, err = user("--build_list")
     assert status == 1 and list(user.catalog()) == [f"{folder}/good/x"]
     (sentence,) = sentences(err)
-    assert f"{folder}/a%b: the door lists it and can't serve such names" in sentence
+    assert f"{folder}/a%b: the door lists this name but cannot serve it" in sentence
 
 
 def test_a_file_that_has_gone_is_not_said_to_have_a_bad_name(user, folder, at_door):
@@ -117,7 +117,7 @@ def test_a_token_of_which_storm_says_500_is_a_matter_of_credentials(user, at_doo
     door = at_door(profile, TOKEN="env:MY_TOKEN")
     token = door.token(600, iss=issuer) if issuer else "a.b.c"
     status, _, err = user(line, MY_TOKEN=token)
-    assert status == 3 and len(sentences(err)) == 1 and "accepts no proxy or token of yours" in err
+    assert status == 3 and len(sentences(err)) == 1 and "does not accept your proxy or token" in err
     assert door.log.count(status=401) == 1
 
 
@@ -146,7 +146,7 @@ def test_without_a_tape_service_a_file_on_tape_waits_with_its_reason(user, folde
         assert user("--check_status").status == 0
         assert user.catalog()[f"{folder}/tape"]["locality"] == "NEARLINE"
     status, out, err = user("--bring_online")
-    assert status == 1 and "1 file(s) are on tape, and the site names no tape service" in err
+    assert status == 1 and "1 file(s) are on tape, but the site names no tape service" in err
     assert "on disk already" not in out
     user.grid.tree.file(f"agata/{folder}/tape").locality = "ONLINE_AND_NEARLINE"
     if engine == "http":  # which asks where it is
@@ -161,7 +161,7 @@ def test_without_a_tape_service_a_sync_has_an_end(user, folder, at_door, engine)
     status, out, err = user("--sync")
     assert status == 1 and "Copied: 1, skipped: 0, failed: 1" in out
     (sentence,) = sentences(err)
-    assert f"{folder}/tape: is on tape, and the site names no tape service" in sentence
+    assert f"{folder}/tape: is on tape, but the site names no tape service" in sentence
     assert door.log.count(path=f"/agata/{folder}/tape", method="GET") == 1
 
 
@@ -173,7 +173,7 @@ def test_a_tape_service_that_refuses_gfal2_is_named(user, folder, at_door, line)
     at_door("storm-1.9", "gfal2")
     status, _, err = user(line)
     (sentence,) = sentences(err)
-    assert status == 4 and "gfal2 ends addresses of the tape service with a slash" in sentence
+    assert status == 4 and "gfal2 adds a slash to addresses of the tape service" in sentence
     assert "ENGINE = http" in sentence
 
 
@@ -244,7 +244,7 @@ def test_a_door_that_refuses_all_ends_the_run_with_one_sentence(many, folder, at
     refuse(door, folder)
     status, out, err = many(line)
     (sentence,) = sentences(err)
-    assert status == 4 and "Copied: " in out and "the door has refused the first 16 files, and given none" in sentence
+    assert status == 4 and "Copied: " in out and "the door refused the first 16 files and delivered none" in sentence
     assert 16 <= len({record.path for record in door.log.matching(method="GET") if folder in record.path}) < 24
     door.faults.clear()
     door.switches.redirect = "pool302" if profile.startswith("dcache") else "none"

@@ -151,7 +151,7 @@ def test_a_local_file_in_the_way_is_named_and_overwritten_only_if_so_wished(mixe
     path.parent.mkdir(parents=True)
     path.write_bytes(b"mine")
     status, _, err = mixed("--sync")
-    assert status == 1 and f"{folder}/disk/2: another file is here under its name; --overwrite replaces it" in err
+    assert status == 1 and f"{folder}/disk/2: a different local file has this name; --overwrite replaces it" in err
     assert wrong(mixed, folder) == [f"{folder}/disk/2"] and path.read_bytes() == b"mine"
     status, out, _ = mixed("--sync --overwrite")
     assert status == 0 and "Copied: 9, skipped: 0" in out and wrong(mixed, folder) == []
@@ -217,7 +217,7 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
             status, _, err = ended(process)
     finally:
         mixed.grid.robot.go()
-    assert status == 3 and err.count("gridsync:") == 1 and f"your proxy {proxy} ended " in err
+    assert status == 3 and err.count("gridsync:") == 1 and f"your proxy {proxy} expired " in err
     assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
 
 
@@ -247,9 +247,9 @@ def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
     says = gridsync.read_proxy(str(proxy))
     err = mixed(line, X509_USER_PROXY=str(proxy)).err
     when = gridsync.moment_text(min(says.ends, says.attribute_ends))
-    assert f"Your proxy is good until {when} (1h5" in err and "; renew it in time, also under a run" in err
-    assert "good until" not in mixed(f"{line} --quiet", X509_USER_PROXY=str(proxy)).err
-    assert "good until" not in mixed(line).err
+    assert f"Your proxy is valid until {when} (1h5" in err and "; renew it in time, even during a run" in err
+    assert "valid until" not in mixed(f"{line} --quiet", X509_USER_PROXY=str(proxy)).err
+    assert "valid until" not in mixed(line).err
 
 
 @pytest.mark.parametrize("is_renewed", [True, False])
@@ -268,9 +268,9 @@ def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, t
             status, _, err = ended(process)
     finally:
         mixed.grid.robot.go()
-    assert "Your token is good until " in err
+    assert "Your token is valid until " in err
     assert status == (0 if is_renewed else 3), err
-    assert is_renewed or f"gridsync: the token from file:{token} ended 0m0" in err
+    assert is_renewed or f"gridsync: the token from file:{token} expired 0m0" in err
 
 
 def test_both_flows_are_on_the_screen(mixed, folder):

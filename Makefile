@@ -24,11 +24,11 @@ demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.demo
 
-test:  ## the tests, but for the long ones
+test:  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all:  ## all tests, with those of size, interruption and all faults; a quarter of an hour
+test-all:  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -37,33 +37,33 @@ test-doors:  ## contract, faults, --sync and overnight at every version of dCach
 	for doors in "dcache-9.2 storm-1.6" dcache-11.2 dcache-12.0; do GRID_PROFILE="$$doors" $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
 	  tests/test_storage.py tests/test_faults.py tests/test_sync.py tests/test_overnight.py || exit; done
 
-fuzz: build/fuzz/done  ## what comes from outside, mutated for FUZZ_SECONDS; stops at the first find
+fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.fuzz -max_total_time=$(FUZZ_SECONDS)
 
-bench:  ## gridsync.py and its peers side by side, all rows or ROW=small; an hour
+bench:  ## gridsync.py side by side with other tools, all rows or ROW=small; an hour
 	@tools/need $(BENCH)
 	$(PYTHON) -m bench $(ROW)
 	$(PYTHON) -m bench.summary
 
-lint: build/lint/done  ## ruff, mypy --strict and shellcheck; needs neither grid nor gfal2
+lint: build/lint/done  ## ruff, mypy --strict and shellcheck; without grid or gfal2
 	build/lint/bin/python -m ruff check .
 	build/lint/bin/python -m mypy
 	awk 'FNR == 1 && /^#!.*sh( |$$)/ {print FILENAME} {nextfile}' $$(git ls-files -co --exclude-standard) | xargs shellcheck
 
-grid:  ## a shell in which gridsync.py has a test grid
+grid:  ## a shell with a test grid for gridsync.py
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.grid --shell
 
-image:  ## the container image gridsync, by docker or podman
+image:  ## the container image gridsync, with docker or podman
 	@for engine in docker podman; do \
 	  if $$engine info >/dev/null 2>&1; then exec $$engine build -t gridsync .; fi; \
-	done; echo "Neither docker nor podman works here. make image-test builds the image without them, for the test." >&2; exit 1
+	done; echo "Neither docker nor podman works here; make image-test builds the image without them, only to test it." >&2; exit 1
 
-image-test:  ## build the image and play the manual's example in it; as root, or with user namespaces
+image-test:  ## build the image and play the manual's example in it; needs root or user namespaces
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.image
 
-clean:  ## remove what was built; installed packages stay
+clean:  ## remove everything built here; installed packages stay
 	rm -rf build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -30,23 +30,23 @@ extract() { # OPTION...: the same from old files, too, whose RC2 OpenSSL 3 decry
   if grep -qi -e "mac verify" -e "bad decrypt" "$new/errors"; then
     fail 3 "This is not the password of $shown; nothing was changed."
   fi
-  fail 3 "$shown cannot be read; export your certificate from the browser again, with its key."
+  fail 3 "$shown cannot be read; export your certificate with its key from the browser again."
 }
 
 [[ $# == 1 && $1 != -* ]] || fail 2 "usage: $0 FILE.p12"
-[[ -n ${HOME-} ]] || fail 2 "HOME is not set, so there is no place for the files."
+[[ -n ${HOME-} ]] || fail 2 "HOME is not set, so the files have no place."
 p12=$1 globus=$HOME/.globus password='' phrase='' again=''
 shown=${p12//[[:cntrl:]]/?} # a terminal would obey what a browser or a mail has named so
 command -v openssl >/dev/null || fail 2 "openssl is missing; install the package openssl."
-[[ -f $p12 && -r $p12 ]] || fail 2 "There is no file $shown that can be read."
+[[ -f $p12 && -r $p12 ]] || fail 2 "$shown is not a readable file."
 [[ ! -e $globus && ! -L $globus ]] ||
-  fail 2 "$globus exists already; to make a new one, first move it away: $(printf 'mv %q %q' "$globus" "$globus.old")"
+  fail 2 "$globus exists already; to make a new one, first move the old one away: $(printf 'mv %q %q' "$globus" "$globus.old")"
 
-new=$(mktemp -d "$globus.XXXXXX" 2>/dev/null) || fail 2 "Nothing can be written into $HOME."
+new=$(mktemp -d "$globus.XXXXXX" 2>/dev/null) || fail 2 "$HOME is not writable."
 trap 'rm -rf "$new"' EXIT
 
 convert -noout || grep -qi "mac verify" "$new/errors" || # which only a .p12 gets, for a password not yet asked for
-  fail 3 "$shown is not a .p12 file; export your certificate from the browser, with its key."
+  fail 3 "$shown is not a .p12 file; export your certificate with its key from the browser."
 ask password "Enter Import Password:"
 extract -clcerts -nokeys >"$new/usercert.pem"
 echo "MAC verified OK" >&2
@@ -54,14 +54,14 @@ ask password "Enter Import Password:"
 extract -noout # before anybody thinks of a pass phrase
 echo "MAC verified OK" >&2
 ask phrase "Enter PEM pass phrase:"
-((${#phrase} >= 4)) || fail 3 "A pass phrase has at least 4 characters; nothing was changed."
+((${#phrase} >= 4)) || fail 3 "A pass phrase needs at least 4 characters; nothing was changed."
 ask again "Verifying - Enter PEM pass phrase:"
 [[ $phrase == "$again" ]] || fail 3 "The two pass phrases differ; nothing was changed."
 extract -nocerts -aes256 >"$new/userkey.pem"
 
 # A browser's backup of all its certificates holds several; which of them is meant only their owner knows.
 [[ $(cat "$new"/user*.pem | grep -c BEGIN) == 2 ]] ||
-  fail 3 "$shown does not hold one certificate and its key; export these alone from the browser. Nothing was changed."
+  fail 3 "$shown does not contain exactly one certificate with its key; export only these. Nothing was changed."
 rm "$new/errors"
 chmod 644 "$new/usercert.pem"
 chmod 400 "$new/userkey.pem" # the C++ client takes no key that others may read

@@ -14,7 +14,7 @@ with open("/proc/self/mounts", encoding="utf-8") as mounts:
 home, work, now = os.path.expanduser("~"), os.environ["GRIDSYNC_DIR"], time.time()
 lost = [folder for folder in (home, work) if folder not in mounted]
 if lost:
-    print(f"No folder of yours is mounted at {' and '.join(lost)}: what is written there ends with this container.")
+    print(f"None of your folders is mounted at {' and '.join(lost)}: files there are lost when this container ends.")
 try:
     settings = gridsync.Config(work).settings()
     folder = settings.input_dir or "none"
@@ -23,7 +23,7 @@ try:
         proxy = f"{gridsync.duration_text(min(found.ends, found.attribute_ends) - now)} left"
         todo = "gridsync.py --sync" if settings.input_dir else "gridsync.py --ls_dir"
     except gridsync.GridError:
-        proxy, todo = "none that is valid", "gridsync.py --new_proxy"
+        proxy, todo = "not valid", "gridsync.py --new_proxy"
         if not os.path.lexists(f"{home}/.globus"):
             exports = [*glob.glob(f"{glob.escape(home)}/*.p12"), f"{home}/FILE.p12"]
             todo = f"./gen_cert.sh {shlex.quote(exports[0])}"

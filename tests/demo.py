@@ -20,15 +20,15 @@ TOP = Path(__file__).resolve().parents[1]
 SMALL = f"e680_1to64/{agata.RUN}"
 
 STORY = (
-    ("What is there?", ("--ls_dir", "--ls_dir e680", "--ls_dir e680/e680")),
+    ("List what is there.", ("--ls_dir", "--ls_dir e680", "--ls_dir e680/e680")),
     (
-        "Choose a run folder, and of its crystals those of cluster 03.",
+        "Choose a run folder, and only the crystals of cluster 03.",
         (f"--input_dir e680/{agata.RUN}", "--exc '.*.adf'", "--inc '.*/03./.*'"),
     ),
-    ("List its files. All are on tape.", ("--build_list",)),
-    ("From here on with a copy of this run at 1/64 of the sizes.", (f"--input_dir {SMALL} --build_list",)),
+    ("List its files. They are all on tape.", ("--build_list",)),
+    ("Continue with a copy of this run at 1/64 of the size.", (f"--input_dir {SMALL} --build_list",)),
     ("Bring the files from tape to disk.", ("--bring_online", "--check_status --verbose")),
-    ("Copy them. Each is verified by its checksum, and its pin on the disk is released.", ("--start",)),
+    ("Copy them. Each file is verified by its checksum, and its pin is released.", ("--start",)),
     ("Nothing is left to do.", ("--start", "--release")),
 )
 
@@ -39,14 +39,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gridsync-demo-") as folder, Grid(drives=3, seconds=0.8) as grid:
         data = Path(folder, "data")
         Path(folder, "Grid.conf").write_text(grid.conf(data))
-        print(f"A grid is up at {grid.door.url}: a dCache with tape, and XRootD at {grid.xrootd.url}")
+        print(f"A test grid is up: a dCache with tape at {grid.door.url}, and XRootD at {grid.xrootd.url}")
         home = grid.pki.furnish(Path(folder, "home"))
         env = {**grid.pki.environment("alice", home), "GRIDSYNC_DIR": folder, "X509_USER_PROXY": f"{folder}/proxy"}
         if not sys.stdout.isatty():
             env["NO_COLOR"] = "1"
         grid.voms  # noqa: B018 - the VOMS server is up from here on
         ports = ", ".join(map(str, grid.open_ports))
-        print(f"Open beyond this machine while the demo runs, as they can't be told otherwise: ports {ports}\n")
+        print(f"These ports are open to the network while the demo runs: {ports}\n")
         certify(str(grid.pki.p12()), env)
         for text, lines in STORY:
             print(f"# {text}")
@@ -57,14 +57,14 @@ def main() -> int:
         print(f"WRONG: {fault}", file=sys.stderr)
     if wrong:
         return 1
-    print(f"9 of 9 files verified and released, in {time.monotonic() - began:.0f} s. The grid is gone again.")
-    print("Next: make grid opens a shell with such a grid, where gridsync.py --help is a good beginning.")
+    print(f"9 of 9 files verified and released, in {time.monotonic() - began:.0f} s. The test grid has stopped.")
+    print("Next: make grid opens a shell with such a grid; start with gridsync.py --help there.")
     return 0
 
 
 def certify(p12: str, env: dict[str, str]) -> None:
     """Make the files and the proxy that the Grid asks for; the passwords are typed for whoever looks on."""
-    print("# Your browser has exported your certificate. Make it fit for the Grid, and a proxy of it for three days.")
+    print("# Your browser has exported your certificate. Convert it for the Grid, and make a proxy for three days.")
     once, twice = ("Enter Import Password:", P12_PASSWORD), ("Enter PEM pass phrase:", PASSPHRASE)
     verify = ("Verifying - Enter PEM pass phrase:", PASSPHRASE)
     key = ("Enter GRID pass phrase for this identity:", PASSPHRASE)

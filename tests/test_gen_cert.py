@@ -122,7 +122,7 @@ FAILURES = {
     "wrong": (WRONG, "This is not the password of {}; nothing was changed.\n"),
     "wrong the second time": (ANSWERS[:1] + WRONG, "This is not the password of {}; nothing was changed.\n"),
     "differs": ([*ANSWERS[:3], (VERIFY, "another")], "The two pass phrases differ; nothing was changed.\n"),
-    "short": ([*ANSWERS[:2], (ENTER, "abc")], "A pass phrase has at least 4 characters; nothing was changed.\n"),
+    "short": ([*ANSWERS[:2], (ENTER, "abc")], "A pass phrase needs at least 4 characters; nothing was changed.\n"),
     "given up": ([*ANSWERS[:2], (ENTER, "\x04")], "Nothing was entered; nothing was changed.\n"),
 }
 
@@ -141,12 +141,12 @@ def test_failure_is_one_sentence_and_leaves_nothing(grid: Grid, home: Path, case
 def test_what_is_no_p12_is_told_before_any_question(grid: Grid, home: Path, tmp_path: Path) -> None:
     before = left_in(home)
     for file in (SCRIPT, grid.pki.folder / "alice.pem"):
-        sentence = f"{file} is not a .p12 file; export your certificate from the browser, with its key.\n"
+        sentence = f"{file} is not a .p12 file; export your certificate with its key from the browser.\n"
         assert gen_cert(grid, home, file) == (3, sentence)
     nowhere = tmp_path / "no where.p12"
-    assert gen_cert(grid, home, nowhere) == (2, f"There is no file {nowhere} that can be read.\n")
-    assert gen_cert(grid, home, tmp_path) == (2, f"There is no file {tmp_path} that can be read.\n")
-    assert gen_cert(grid, home, "a\x1b[31m.p12") == (2, "There is no file a?[31m.p12 that can be read.\n")
+    assert gen_cert(grid, home, nowhere) == (2, f"{nowhere} is not a readable file.\n")
+    assert gen_cert(grid, home, tmp_path) == (2, f"{tmp_path} is not a readable file.\n")
+    assert gen_cert(grid, home, "a\x1b[31m.p12") == (2, "a?[31m.p12 is not a readable file.\n")
     for words in ([], ["one", "two"], ["--help"]):
         assert gen_cert(grid, home, *words) == (2, f"usage: {SCRIPT} FILE.p12\n")
     assert left_in(home) == before
@@ -171,7 +171,7 @@ def refused_for_its_number(grid: Grid, home: Path, p12: Path) -> None:
     status, text = gen_cert(grid, home, p12)
     assert (status, text.splitlines()[-1]) == (
         3,
-        f"{p12} does not hold one certificate and its key; export these alone from the browser. Nothing was changed.",
+        f"{p12} does not contain exactly one certificate with its key; export only these. Nothing was changed.",
     )
     assert left_in(home) == before
 
@@ -180,7 +180,7 @@ def test_existing_folder_stays_as_it_is(grid: Grid) -> None:
     home = grid.pki.home
     before = {path: path.read_bytes() for path in (home / ".globus").iterdir()}
     status, text = gen_cert(grid, home, grid.pki.p12("alice"))
-    remedy = f"to make a new one, first move it away: mv {home}/.globus {home}/.globus.old"
+    remedy = f"to make a new one, first move the old one away: mv {home}/.globus {home}/.globus.old"
     assert (status, text) == (2, f"{home}/.globus exists already; {remedy}\n")
     assert {path: path.read_bytes() for path in (home / ".globus").iterdir()} == before
 

@@ -44,7 +44,7 @@ def test_what_has_taken_the_place_of_a_part_file_does_not_get_the_name(tmp_path)
         part.add(part.segments[0], b"whole ")
         (tmp_path / f"a{MARK}").unlink()
         (tmp_path / f"a{MARK}").write_bytes(b"half")
-        with pytest.raises(FileError, match="changed by someone else"):
+        with pytest.raises(FileError, match="someone else moved its folder or changed"):
             finish(part)
     assert not (tmp_path / "a").exists() and (tmp_path / f"a{MARK}").read_bytes() == b"half"
 

@@ -168,7 +168,7 @@ def test_a_server_of_a_ca_that_is_not_installed_gets_the_same_remedy(newcomer, c
     user.set("CA_DIR", str(user.folder / "others"))
     status, _, err = user.new_proxy()
     assert (status, err.count("\n")) == (3, 1)
-    assert f"is signed by no CA in {user.folder}/others; on Debian: apt install igtf-policy-classic igtf-" in err
+    assert f"is not signed by any CA in {user.folder}/others; on Debian: apt install igtf-policy-classic igtf-" in err
 
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="no system with Debian's packages")

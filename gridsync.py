@@ -1424,8 +1424,8 @@ CLIENT_ERRORS = tuple(
          "you are not a member of {vo}, or this certificate is not linked there; {join}"),
         (r"sign aup", "{vo} asks you to sign its terms of use (AUP) again; log in to its INDIGO IAM page and sign"),
         (r"suspended|is not active", "{vo} has suspended your membership{reason}; ask {contact}"),
-        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init cannot read why; "
-         "see at your VO's page whether you are a member, this certificate is linked, and its terms of use are signed"),
+        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init cannot tell why; "
+         "check on your VO's page that you are a member, this certificate is linked, and its terms of use are signed"),
         (r"revoked", "your certificate was revoked; ask your CA"),
         (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
         (r"not known|no voms server", "no VOMS server is known for {vo}; ask {contact} for its line and put it into "

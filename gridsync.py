@@ -2192,9 +2192,10 @@ def free_space(folder: str) -> int:
 
 
 def disk_usage(path: str) -> int:
-    """Bytes of the disk that a file takes up, which may have holes."""
+    """Bytes of a file that take up disk; it may have holes."""
     try:
-        return os.lstat(path).st_blocks * 512
+        found = os.lstat(path)
+        return min(found.st_size, found.st_blocks * 512)
     except (OSError, ValueError):
         return 0
 
@@ -4423,6 +4424,7 @@ def totals_of(rows: list[Row]) -> Totals:
 REDRAW = 0.1  # seconds, on a terminal
 REPEAT = 30.0  # seconds, elsewhere
 RATE_SPAN = 30.0  # seconds that a rate is taken over
+FIRST = 20  # files of a new list that a terminal shows
 
 
 class Colour(enum.IntEnum):
@@ -4466,6 +4468,14 @@ def fitted(text: str) -> str:
     return text[:width]
 
 
+def flush() -> None:
+    """Have on the way what was said on stdout, before stderr says more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+
+
 class LiveLine:
     """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
 
@@ -4486,6 +4496,7 @@ class LiveLine:
         if self.quiet or now < self.due:
             return
         self.due = now + (REDRAW if self.is_terminal else REPEAT)
+        flush()
         try:
             if self.is_terminal:
                 self.draw(texts)
@@ -4581,6 +4592,8 @@ class Report:
             return
         if self.live:
             self.live.clear()
+        if stream is sys.stderr:
+            flush()
         try:
             print(coloured(text, colour, stream), file=stream, flush=stream is sys.stderr)
         except OSError:
@@ -4652,8 +4665,13 @@ class Report:
     def adding(self, rows: list[Row]) -> None:
         """The files of a new list."""
         self.put(files=map(plain, rows))
-        for row in rows:
-            self.line(f"=> adding: {size_text(row.size)} {row.path}")
+        first = len(rows) if self.verbose or not sys.stdout.isatty() else FIRST
+        for number, row in enumerate(rows):
+            stream = sys.stdout if number < first and not self.quiet else None  # the log has them all
+            self.say(stream, f"=> adding: {size_text(row.size)} {row.path}")
+        if more := rows[first:]:
+            size = size_text(sum(row.size for row in more))
+            self.line(f"=> adding: ... and {len(more):,} more, {size} (--verbose shows all)")
 
     def statuses(self, rows: list[Row]) -> None:
         """Where each file is."""
@@ -4677,6 +4695,11 @@ class Report:
             f"remaining={size_text(total.size - total.downloaded_size)}",
         ):
             self.line(f"[catalog] {text}")
+
+    def going_on(self, kept: list[int]) -> None:
+        """That so many bytes of unfinished files need not come again."""
+        if kept:
+            self.note(f"{len(kept)} unfinished file(s) are here already: going on from {size_text(sum(kept))}")
 
     def starting(self, work: list[tuple[Row, Action]], settings: Settings) -> None:
         """That a copy begins."""
@@ -5816,6 +5839,11 @@ def missing_of(run: Run, row: Row) -> int:
     return max(0, row.size - disk_usage(os.path.join(folder, part_name(name))))
 
 
+def kept_of(run: Run, rows: Iterable[Row]) -> list[int]:
+    """How many bytes are here of each of the files that are unfinished."""
+    return [kept for row in rows if (kept := row.size - missing_of(run, row))]
+
+
 def check_folder(run: Run) -> str:
     """OUTPUTDIR, which is there and can be written to."""
     folder = run.settings.output_dir
@@ -5832,12 +5860,12 @@ def check_folder(run: Run) -> str:
     return folder
 
 
-def check_room(run: Run, rows: list[Row]) -> None:
-    """Refuse to begin what the disk can't hold."""
+def check_room(run: Run, rows: list[Row], kept: int) -> None:
+    """Refuse to begin what the disk can't hold, of which so many bytes are here."""
     if not rows:
         return
     folder = check_folder(run)
-    needed = sum(missing_of(run, row) for row in rows)
+    needed = sum(row.size for row in rows) - kept
     free = free_space(folder)
     if needed > free:
         raise DiskError(
@@ -6740,8 +6768,10 @@ def planned(run: Run) -> dict[Action, list[Row]]:
 
 def fetch(run: Run, plan: dict[Action, list[Row]], tally: Tally, until: float) -> int:
     """Copy and adopt files as planned; the status."""
-    check_room(run, plan[Action.COPY])
+    kept = kept_of(run, plan[Action.COPY])
+    check_room(run, plan[Action.COPY], sum(kept))
     run.accepted()
+    run.report.going_on(kept)
     for outcome in unfetched(run, plan):
         tally.count(outcome)
         if outcome.done == "failed":
@@ -6766,6 +6796,7 @@ def do_start(run: Run) -> int:
     until = fresh_until(run)
     plan = planned(run)
     if run.wishes.dry_run:
+        run.report.going_on(kept_of(run, plan[Action.COPY]))
         run.report.would_copy(plan, free_space(run.settings.output_dir))
         return 0
     return fetch(run, plan, Tally(), until)
@@ -6790,6 +6821,8 @@ def do_sync(run: Run) -> int:
     sync = Sync(run)
     try:
         sync.sort(walk, is_first=True)
+        left = (row for row in run.catalog().matching(run.scope) if not row.downloaded and row.path not in sync.lost)
+        run.report.going_on(kept_of(run, left))
         walk.entries.clear()  # the catalog has them
         sync.run_to_end()
         failures = release_copied(run)
@@ -7094,6 +7127,8 @@ def start_logging(debug: bool, log_file: str | None) -> None:
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     log.debug, log.info = logger.debug, logger.info
     if debug:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # what comes first is said first
         screen = logging.StreamHandler()
         screen.setFormatter(Plain())
         screen.addFilter(lambda record: record.levelno == logging.DEBUG)

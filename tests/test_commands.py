@@ -1049,3 +1049,29 @@ def test_a_fault_of_our_own_is_not_taken_for_files_that_have_failed(user, more):
         out, err = run.communicate(timeout=60)
     assert run.returncode == 70 and "a fault of gridsync, please report it" in err and "Traceback" not in err
     assert not more or json.loads(out)["status"] == 70
+
+
+def test_what_is_printed_and_what_goes_wrong_keep_their_order_in_one_file(mixed):
+    done = subprocess.run(
+        mixed.command("--build_list --start"), env={**mixed.env, "PYTHONUNBUFFERED": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=mixed.limit, check=False,
+    )  # fmt: skip
+    said = ["=> adding: ", "...starting to download", "5 file(s) are on tape", "Copied: 4"]
+    at = [done.stdout.index(words) for words in said]
+    assert at == sorted(at), done.stdout
+
+
+@pytest.mark.parametrize("action", ["--start --dry_run", "--sync --dry_run", "--start", "--sync"])
+def test_a_run_says_from_where_it_goes_on(mixed, folder, action):
+    for number, size in ((2, 50_000), (3, 1_000_000)):
+        part = mixed.data / folder / "disk" / gridsync.part_name(str(number))
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"".join(mixed.grid.tree.read(f"agata/{folder}/disk/{number}", 0, size)))
+    mixed("--build_list")
+    assert "unfinished" not in mixed("--start --dry_run --quiet").err
+    _, out, err = mixed(action)
+    assert err.count("2 unfinished file(s) are here already: going on from 1.0 MB\n") == 1
+    if "dry" not in action:
+        sizes = [int(row["size"]) for row in mixed.catalog().values() if row["downloaded"] == "yes"]
+        assert f"; {gridsync.size_text(sum(sizes) - 1_050_000)} at " in out
+        assert "unfinished" not in mixed(action).err

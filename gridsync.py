@@ -4384,6 +4384,14 @@ def is_gone(row: Row, here: LocalFile | None) -> bool:
     return here is None or not here.is_file or here.size != row.size
 
 
+def is_tape_slower(tape: int, staged: int, seconds: float, left: int, rate: float) -> bool:
+    """Whether the tape decides when all is here: at its pace so far it takes longer than the line, or it has none yet.
+
+    So many bytes are still on tape, so many it has brought in so many seconds, so many are left to copy at that rate.
+    """
+    return tape > 0 and (not staged or rate < 1 or tape * seconds / staged > left / rate)
+
+
 def plan_release(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     """Which pins to give back: for each request, the files of one call."""
     held: dict[str, list[Row]] = {}
@@ -4425,6 +4433,20 @@ REDRAW = 0.1  # seconds, on a terminal
 REPEAT = 30.0  # seconds, elsewhere
 RATE_SPAN = 30.0  # seconds that a rate is taken over
 FIRST = 20  # files of a new list that a terminal shows
+# What a line of progress can do without, the first one first, when the terminal is narrow.
+SPARE = (
+    r" current: [^,]*,",
+    r" at [^;]*(?=;)",
+    r", \d+ still on tape",  # of which the line above it tells
+    r" total: [^,]*,",
+    r" rate=[^,]*,",
+    r"; disk: .*",
+    r", nothing has come [^)]*",
+    r"^\w+ files: (?=\d)",
+    r" \d+ folders,",
+    r", \d+ remaining \.\.\.",
+    r"^\S+, (?=ETA)| files ONLINE",
+)
 
 
 class Colour(enum.IntEnum):
@@ -4447,6 +4469,11 @@ def coloured(text: str, colour: Colour, stream: TextIO) -> str:
     return re.sub(r"^\w+", rf"\033[{colour:d}m\g<0>\033[m", text)
 
 
+def can_redraw(stream: TextIO) -> bool:
+    """Whether a stream is a terminal whose cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def plain(record: Entry | Row) -> dict[str, Any]:
     """A record as JSON has it."""
     return {**record._asdict(), "mtime": time_text(record.mtime), "locality": record.locality.value}
@@ -4457,14 +4484,11 @@ def silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def fitted(text: str) -> str:
-    """A line of progress for the width of the terminal."""
-    import shutil
-
-    width = shutil.get_terminal_size().columns - 1
-    for word in ("current", "total"):  # the end of the line says more
+def fitted(text: str, width: int) -> str:
+    """A line of progress for a terminal of some width."""
+    for spare in SPARE:
         if len(text) > width:
-            text = re.sub(f" {word}: [^,]*,", "", text)
+            text = re.sub(spare, "", text)
     return text[:width]
 
 
@@ -4476,6 +4500,32 @@ def flush() -> None:
         silence(sys.stdout)
 
 
+@functools.cache
+def bar_class() -> Any:
+    """tqdm's bar, of several lines that are drawn in one go."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        monitor_interval = 0  # it needs no thread of its own
+        lines: tuple[str, ...] = ()
+        columns = 0
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            """Draw the lines and go back to where they begin, or wipe them out.
+
+            The terminal may get narrower and wrap what it shows, but the cursor stays there; so all below it is ours.
+            And while the lines are drawn none is wrapped, as the terminal may just have become too narrow for them.
+            """
+            before, self.columns = self.columns, self.format_dict["ncols"] or 80
+            wipe = "\033[J" if msg == "" or self.columns != before else ""
+            lines = [] if msg == "" else [f"{fitted(line, self.columns - 1)}\033[K" for line in self.lines]
+            back = "\033[A" * (len(lines) - 1)
+            self.fp.write(f"\033[?7l\r{wipe}" + "\n".join(lines) + f"\r{back}\033[?7h")
+            self.fp.flush()
+
+    return Bar
+
+
 class LiveLine:
     """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
 
@@ -4484,7 +4534,7 @@ class LiveLine:
         self.quiet = quiet
         self.due = time.monotonic() + (0 if is_terminal else 1)
         self.log_due = time.monotonic() + 1
-        self.bars: list[Any] = []  # one a line
+        self.bar: Any = None
 
     def show(self, *texts: str) -> None:
         """Put new texts on the lines, if it is time."""
@@ -4507,27 +4557,27 @@ class LiveLine:
 
     def draw(self, texts: tuple[str, ...]) -> None:
         """Draw the lines on the terminal."""
-        from tqdm import tqdm
-
-        while len(self.bars) < len(texts):
-            self.bars.append(tqdm(bar_format="{desc}", file=sys.stderr, leave=False, position=len(self.bars)))
-        for bar, text in zip(self.bars, texts):
-            bar.set_description_str(fitted(text))
+        if self.bar is None:
+            self.bar = bar_class()(file=sys.stderr, leave=False, dynamic_ncols=True, disable=False)
+        self.bar.lines = texts
+        self.bar.refresh()
 
     def clear(self) -> None:
         """Make room for another line."""
-        with contextlib.suppress(OSError):
-            for bar in self.bars:
-                bar.clear()
+        if self.bar is not None:
+            with contextlib.suppress(OSError):
+                self.bar.display("")
 
     def close(self, *texts: str) -> None:
         """End the lines; on a terminal their last texts stay."""
-        bars, self.bars = self.bars, []
+        texts = tuple(filter(None, texts if self.is_terminal and not self.quiet else ()))
         with contextlib.suppress(OSError):
-            for bar in reversed(bars):
-                bar.close()
-            for text in filter(None, texts if self.is_terminal and not self.quiet else ()):
-                print(fitted(text), file=sys.stderr, flush=True)
+            if texts:
+                self.draw(texts)
+                print("\n" * len(texts), end="", file=sys.stderr, flush=True)
+            if self.bar is not None:
+                self.bar.close()
+        self.bar = None
 
 
 class Report:
@@ -4767,7 +4817,7 @@ class Report:
 
     def follow(self) -> LiveLine:
         """A line for progress, which others may be printed above."""
-        self.live = LiveLine(self.is_terminal, self.quiet)
+        self.live = LiveLine(can_redraw(sys.stderr), self.quiet)
         return self.live
 
 
@@ -4797,6 +4847,12 @@ class Rate:
         return max(total - before, 0) / max(now - then, 0.001)
 
 
+def percent_text(part: int, whole: int, is_all: bool) -> str:
+    """How much of the whole is here; 100% is for the end."""
+    percent = 100 if is_all else min(99, 100 * part // whole) if whole else 0
+    return f"{percent}%"
+
+
 class Progress:
     """The manual's line while files are copied."""
 
@@ -4806,13 +4862,17 @@ class Progress:
         self.live = report.follow()
         self.verb = verb
         self.files = 0
-        self.size = 0
+        self.size = 0  # bytes of those that are here or may still come
+        self.whole = 0  # and of those that were given up, too
         self.flying = flying  # bytes so far of each file on its way,
         self.received = received  # and those of them that came in this run; others keep both up to date
         self.tally = tally
         self.done = 0
         self.bytes = 0
         self.rate = Rate()
+        self.speed = 0.0  # as it was last,
+        self.left = 0  # and the bytes to come
+        self.tape = 0  # files on tape, if they decide when all is here
         self.total = 0  # bytes that were here
         self.moved_at = time.monotonic()  # when it last grew
         self.above = ""  # a line above it
@@ -4822,10 +4882,11 @@ class Progress:
         """One file more is to come."""
         self.files += 1
         self.size += row.size
+        self.whole += row.size
 
     def landed(self, outcome: Outcome) -> None:
         """One file more is here, or given up."""
-        if outcome.done in ("failed", "waiting", "late"):
+        if outcome.done in ("failed", "waiting"):
             self.size -= outcome.row.size
         elif outcome.is_here():
             self.done += 1
@@ -4835,16 +4896,22 @@ class Progress:
         """Redraw the line."""
         current = sum(list(self.flying.values()))
         total = self.bytes + current
-        rate = self.rate.at(self.tally.received + sum(list(self.received.values())))
-        left = self.size - total
-        eta = duration_text(left / max(rate, 1)) if rate >= 1 or not left else "?"
+        self.speed = self.rate.at(self.tally.received + sum(list(self.received.values())))
+        self.left = max(0, self.size - total)
         if self.total != total or not self.flying:
             self.total, self.moved_at = total, time.monotonic()
-        if (silent := time.monotonic() - self.moved_at) > RATE_SPAN:
-            eta = f"? (nothing has come for {duration_text(silent)})"
+        silent = time.monotonic() - self.moved_at
+        is_known = not self.tape and (self.speed >= 1 or not self.left)
+        eta, why = duration_text(self.left / max(self.speed, 1)) if is_known else "?", ""
+        if silent > RATE_SPAN:
+            eta, why = "?", f", nothing has come for {duration_text(silent)}"
+        elif self.tape:
+            why = f", {self.tape} still on tape"
+        percent = percent_text(total, self.whole, self.done >= self.files)
         self.text = (
             f"{self.verb} files: {self.done}/{self.files}, current: {size_text(current)}, "
-            f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(rate)}/s, ETA={eta}"
+            f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(self.speed)}/s, "
+            f"ETA={eta} ({percent}{why})"
         )
         self.live.show(*filter(None, (self.above, self.text)))
 
@@ -6118,11 +6185,12 @@ class Sync:
         self.has_tape = run.call(run.storage().has_tape)
         self.staged = 0  # bytes that came from tape
         self.staged_rate = Rate()
+        self.is_tape_slower = False  # than the line
         self.moved_at = self.asked_at = time.monotonic()  # when a file has come from tape, or was asked for, last
         self.listing = Chore(self.relist, HOUR)
         often = [Chore(call, 0.5) for call in (self.wake, self.look_again, self.poll)]
         self.releasing = Chore(self.release, 5)
-        self.chores = [self.listing, *often, self.releasing, Chore(self.ask, 5)]
+        self.chores = [self.listing, *often, self.releasing, Chore(self.ask, 5), Chore(self.weigh, 1)]
         self.noted: set[str] = set()  # what of their failures the user knows
         self.copying = Copying(run, self.tally, self.landed)
 
@@ -6135,13 +6203,18 @@ class Sync:
                     if time.monotonic() >= chore.due:
                         self.do(chore)
                 self.tick(TICK)
-            self.copying.progress.above = self.flow()
+            self.show_flow()
 
     def tick(self, timeout: float = 0) -> None:
         """Keep the crew busy, note what has landed, redraw the lines."""
         self.feed()
-        self.copying.progress.above = self.flow()
+        self.show_flow()
         self.copying.tick(timeout)
+
+    def show_flow(self) -> None:
+        """Tell the progress how many files are where."""
+        self.copying.progress.above = self.flow()
+        self.copying.progress.tape = self.waiting() if self.is_tape_slower else 0
 
     def flow(self) -> str:
         """The line above the progress: how many files are where."""
@@ -6225,7 +6298,8 @@ class Sync:
                 self.place(row, is_first, is_told)
         progress = self.copying.progress
         left = [row for row in rows if not row.downloaded and row.path not in self.lost]
-        progress.files, progress.size = progress.done + len(left), progress.bytes + sum(row.size for row in left)
+        progress.files = progress.done + len(left)
+        progress.size = progress.whole = progress.bytes + sum(row.size for row in left)
 
     def overwrites(self, row: Row) -> bool:
         """Whether a file is still to be overwritten."""
@@ -6449,6 +6523,14 @@ class Sync:
         if failure and self.staging and not was_told:
             raise failure
         return was_told
+
+    def weigh(self, now: float) -> bool:
+        """Find out whether the tape decides when all is here."""
+        progress = self.copying.progress
+        tape = sum(row.size for rows in (self.tape, *self.staging.values()) for row in rows.values())
+        seconds = now - self.tally.began
+        self.is_tape_slower = is_tape_slower(tape, self.staged, seconds, progress.left, progress.speed)
+        return False
 
     def sort_ended(self, ended: list[Row], rows: dict[str, Row]) -> None:
         """Put files that their request is done with where they belong now."""
@@ -6722,7 +6804,6 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
     def try_again() -> None:
         is_given_up = not later.rounds
         some = later.taken(run.report)
-        copying.progress.size += sum(outcome.row.size for outcome in some)
         if is_given_up:
             copying.note([outcome._replace(done="failed", received=0) for outcome in some])
         else:
@@ -7131,6 +7212,7 @@ def start_logging(debug: bool, log_file: str | None) -> None:
             sys.stdout.reconfigure(line_buffering=True)  # what comes first is said first
         screen = logging.StreamHandler()
         screen.setFormatter(Plain())
+        screen.terminator = "\033[J\n" if can_redraw(sys.stderr) else "\n"  # over the progress
         screen.addFilter(lambda record: record.levelno == logging.DEBUG)
         logger.addHandler(screen)
     if log_file:

@@ -66,8 +66,8 @@ PLACEHOLDERS = {
     "[size]": SIZE,
     "[rate]": SIZE + "/s",
     "[time]": r"(\d+h\d\dm|\d+m\d\ds)",
+    "[percent]": r"\d\d?%",
     "[date]": r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d UTC \d{4}",
-    "[^C]": r" *\^C",  # as the terminal shows the key
     "[checksum]": "[0-9a-f]{8}",
     "[number]": r"\d+(\.\d+)*",
     "[the door's words]": r"[^()]+",

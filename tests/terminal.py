@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Union
 
 SIZE = (24, 120)  # lines and columns
+KIND = {"TERM": "xterm"}
 PATIENCE = 30  # seconds until a dialogue must be over
 CTRL_C = "\x03"
 
@@ -23,7 +24,7 @@ CTRL_C = "\x03"
 def on_terminal(command: list[str], env: dict[str, str], size: tuple[int, int] = SIZE) -> tuple[int, str]:
     """Exit status and output of a command that believes to be looked at."""
     ours, theirs = _opened(size)
-    with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(command, env={**env, **KIND}, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         seen = b""
         try:
@@ -46,7 +47,7 @@ def dialogue(command: list[str], env: dict[str, str], answers: Answers) -> tuple
     end = time.monotonic() + PATIENCE
     ours, theirs = _opened(SIZE)
     command = ["setsid", "--ctty", *command]  # who asks at /dev/tty finds this terminal there
-    with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(command, env={**env, **KIND}, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         try:
             seen = _converse(ours, answers, end)
@@ -71,7 +72,7 @@ def ctrl_c(command: list[str], env: dict[str, str], when: Callable[[], object]) 
     end = time.monotonic() + PATIENCE
     ours, theirs = _opened(SIZE)
     command = ["setsid", "--ctty", *command]
-    with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with subprocess.Popen(command, env={**env, **KIND}, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         try:
             while not when():
@@ -127,7 +128,7 @@ def _wait_without_echo(terminal: int) -> None:
 def last_states(text: str) -> str:
     """The text as it stands on the screen in the end, for what moves the cursor as progress lines do."""
     lines, row, column = [""], 0, 0
-    for part in re.split("(\n|\r|\x1b\\[A)", text):
+    for part in re.split("(\n|\r|\x1b\\[\\??\\d*[AJKhl])", text):
         if part == "\n":
             row, column = row + 1, 0
             lines += [""] * (row == len(lines))
@@ -135,6 +136,12 @@ def last_states(text: str) -> str:
             column = 0
         elif part == "\x1b[A":
             row = max(row - 1, 0)
+        elif part in ("\x1b[J", "\x1b[K"):
+            lines[row] = lines[row][:column]
+            if part == "\x1b[J":
+                del lines[row + 1 :]
+        elif part.startswith("\x1b[?7"):
+            pass  # from here on lines are wrapped, or not
         elif part:
             lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
             column += len(part)

@@ -12,7 +12,10 @@ from tests.conftest import SCRIPT, User, wait_until
 
 MB = 1 << 20
 WIDTH = 80
-COPIED = r"Copied files: \d+/9, (current: [^,]+, )?total: [^,]+/9\.0 MB, rate=[\d.]+ .?B/s, ETA=\S+"
+PERCENT = r"\(\d+%\)"
+FILES = r"Copied files: \d+/9"
+SHORT = rf"{FILES}, ETA=\S+ {PERCENT}"
+COPIED = rf"{FILES}, (current: [^,]+, )?total: [^,]+/9\.0 MB, rate=[\d.]+ .?B/s, ETA=\S+ {PERCENT}"
 TAPE = r"Tape: \d waiting, \d staging( at [^;]+)?; disk: \d to copy, \d copying"
 
 
@@ -44,6 +47,9 @@ class Screen:
     def lines(self, *options: str) -> list[str]:
         """What stands on it, without the empty rest."""
         return self.told("capture-pane", "-p", *options).rstrip("\n").split("\n")
+
+    def resize(self, columns: int) -> None:
+        self.told("resize-window", "-x", str(columns))
 
     def watched(self, line: str, *formats: str) -> Iterator[list[str]]:
         """What the last lines show while a command redraws them; they are as many, and as long, as they should be."""
@@ -90,7 +96,7 @@ def masked(lines: list[str]) -> list[str]:
 
 
 END = [
-    "Copied files: 9/9, total: 9.0 MB/9.0 MB, rate=RATE, ETA=0m00s",
+    "Copied files: 9/9, total: 9.0 MB/9.0 MB, rate=RATE, ETA=0m00s (100%)",
     "Copied: 9, skipped: 0, failed: 0, waiting on tape: 0; 9.0 MB at RATE; verified by checksum: 9, by size only: 0",
 ]
 
@@ -99,18 +105,119 @@ def test_progress_is_one_line_that_fits_and_leaves_no_trace(screen, nine):
     shown = [line for (line,) in screen.watched("gridsync.py --start", COPIED)]
     assert len(set(shown)) > 5
     assert masked(screen.left())[-2:] == END
-    drawn = re.findall(rb"\rCopied files[^\r]*(?=\rCopied files)", screen.raw.read_bytes())
-    assert len(drawn) > 5, "the line is empty between two of its texts"
-    assert not re.search(rb"Copied files[^\r\n]*\r +\r(?!\x1b|Copied files: 9)", screen.raw.read_bytes())
+    drawn = re.findall(rb"\x1b\[\?7l\r(.*?)\r\x1b\[\?7h", screen.raw.read_bytes())
+    assert len(drawn) > 5
+    # No line is wiped out before the next one is there; the first and last are.
+    assert all(re.fullmatch(rb"Copied files[^\x1b]*\x1b\[K", line) for line in drawn[2:-2]), drawn
+
+
+def progress(screen: Screen) -> list[str]:
+    """The rows of all that can be seen, and was, that are of progress or were left of it."""
+    return [line for line in screen.lines("-S", "-") if re.search("Copied files|Tape: |total:|ETA=|; disk:", line)]
+
+
+@pytest.mark.parametrize("action", ["--start", "--sync"])
+def test_a_window_that_changes_its_width_keeps_no_leftovers(screen, nine, action):
+    shapes = {
+        120: COPIED,
+        60: rf"{FILES}, rate=[^,]+, ETA=\S+ {PERCENT}",
+        40: SHORT,
+        100: COPIED,
+    }
+    above = {120: [TAPE], 60: [TAPE], 40: [r"Tape: \d waiting, \d staging"], 100: [TAPE]}
+    screen.type(f"gridsync.py {action}")
+    wait_until(lambda: progress(screen))
+    for columns, shape in shapes.items():
+        screen.resize(columns)
+        wanted = [*(above[columns] if action == "--sync" else []), shape]
+        wait_until(lambda wanted=wanted: re.fullmatch(wanted[-1], screen.lines()[-1]))
+        rows = progress(screen)
+        assert len(rows) == len(wanted) and all(map(re.fullmatch, wanted, rows)), (columns, rows)
+    assert not any(line.startswith("Copied: ") for line in screen.lines()), "it was over too soon"
+    assert masked(screen.left())[-1] == END[-1]
+    assert len(progress(screen)) == len(wanted)
+
+
+@pytest.mark.parametrize("key", ["C-c", "C-z"])
+def test_a_terminal_wraps_lines_again_when_progress_is_over_or_stands_still(screen, nine, key):
+    screen.type("gridsync.py --start")
+    wait_until(lambda: progress(screen))
+    screen.told("send-keys", key)
+    wait_until(lambda: screen.lines()[-1] == "$")
+    assert screen.told("display-message", "-p", "#{wrap_flag}").strip() == "1"
+
+
+@pytest.mark.parametrize(("columns", "copied"), [(20, r"\d/9, ETA=\S+ \(\d+%\)?"), (40, SHORT), (120, COPIED)])
+def test_a_narrow_terminal_shows_when_it_ends(screen, nine, columns, copied):
+    screen.resize(columns)
+    screen.type("gridsync.py --start")
+    wait_until(lambda: re.fullmatch(copied, screen.lines()[-1]))
+    assert re.match(r"\.\.\.starting to .* 1 streams per file", screen.lines("-J")[-2])  # and nothing else above it
+
+
+@pytest.mark.parametrize(
+    ("columns", "spinner"),
+    [(30, r"0 over 9"), (40, r"0 files ONLINE over 9"), (80, r"0 files ONLINE over 9, 9 remaining \.\.\.")],
+)
+def test_a_narrow_terminal_shows_how_far_the_tape_is(screen, user, nine, columns, spinner):
+    for number in range(9):
+        user.grid.tree.file(f"agata/{nine}/{number}").locality = "NEARLINE"
+    user.grid.robot.hold()
+    spinner = rf" \[.\] \.\.\. {spinner}"
+    screen.resize(columns)
+    try:
+        screen.type("gridsync.py --build_list --bring_online")
+        wait_until(lambda: re.fullmatch(spinner, screen.lines()[-1]))
+        screen.resize(columns + 40)
+        screen.resize(columns)
+        wait_until(lambda: re.fullmatch(spinner, screen.lines()[-1]))
+        assert sum(" over 9" in line for line in screen.lines("-S", "-")) == 1
+    finally:
+        user.grid.robot.go()
+    wait_until(lambda: screen.lines()[-1] == "$")
+
+
+def test_nothing_is_foretold_while_the_tape_decides(screen, user, nine):
+    for number in range(4):
+        user.grid.tree.file(f"agata/{nine}/{number}").locality = "NEARLINE"
+    user.grid.robot.hold()
+    screen.resize(120)
+    try:
+        screen.type("gridsync.py --sync")
+        wait_until(lambda: re.fullmatch(rf"{FILES}, .* ETA=\? \(\d+%, 4 still on tape\)", screen.lines()[-1]))
+        screen.resize(80)
+        wait_until(lambda: re.fullmatch(rf"{FILES}, .* ETA=\? {PERCENT}", screen.lines()[-1]))
+    finally:
+        user.grid.robot.go()
+    wait_until(lambda: screen.lines()[-1] == "$")
+    assert masked(screen.left())[-2:] == END
+
+
+def test_a_terminal_gets_the_first_files_of_a_long_list(screen, user, folder):
+    for number in range(1300):
+        user.grid.tree.add(f"agata/{folder}/{number:04d}", 10)
+    user(f"--input_dir {folder}")
+    adding = [f"=> adding: 10.0 B {folder}/{number:04d}" for number in range(1300)]
+    for line, told in (
+        ("gridsync.py --build_list", [*adding[:20], "=> adding: ... and 1,280 more, 12.5 kB (--verbose shows all)"]),
+        ("gridsync.py --build_list --verbose", adding),
+        ("gridsync.py --build_list | cat", adding),
+    ):
+        screen.told("clear-history")
+        screen.type(f"clear; {line}")
+        wait_until(lambda: any(line.startswith("[catalog] sizes") for line in screen.lines()))
+        wait_until(lambda: screen.lines()[-1] == "$")
+        found = [line for line in screen.lines("-S", "-", "-J") if line.startswith("=> adding")]
+        assert [line.rstrip() for line in found] == told, line
 
 
 def test_a_narrower_window_gets_a_shorter_line(screen, nine):
     for turn, _ in enumerate(screen.watched("gridsync.py --start", COPIED)):
         if turn == 3:
-            screen.told("resize-window", "-x", "72")
+            screen.resize(78)
             break
     wait_until(lambda: re.fullmatch(COPIED, screen.lines()[-1]) and "current" not in screen.lines()[-1])
-    assert len(screen.lines()[-1]) < 72
+    assert len(screen.lines()[-1]) < 78
     assert masked(screen.left())[-1] == END[-1]
 
 
@@ -133,7 +240,7 @@ def test_ctrl_c_says_what_goes_on_and_how_to_resume(screen, nine):
         screen.told("send-keys", "C-c")
         break
     *_, copied, totals, sentence = screen.left()
-    assert re.fullmatch(rf"{COPIED} *\^C", copied) and re.match("Copied: [0-8], ", totals)
+    assert re.fullmatch(COPIED, copied) and re.match("Copied: [0-8], ", totals)
     assert sentence == "gridsync: interrupted; what is done is kept, and the same command goes on from here"
     screen.type("gridsync.py --start")
     wait_until(lambda: masked(screen.left())[-1].startswith("Copied: "))

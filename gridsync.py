@@ -5983,8 +5983,9 @@ def listed(run: Run) -> Walk:
         walk.run(run.scope.folder, tick)
     except (NotFound, Forbidden) as error:
         raise misspelt(run, "--input_dir", run.scope.folder, error) from error
-    if live:
-        live.close()
+    finally:
+        if live:
+            live.close()
     rows, top = catalog.matching(run.scope), run.scope.folder
     if any(entry.path == top for entry in walk.entries) and any(row.path != top for row in rows):
         # gfal2 says so of one that it may not list.

@@ -1,4 +1,4 @@
-# The Grid user interface around gridsync.py, from Debian's packages alone. README.md, "In a container", says how to run it.
+# The Grid user interface around gridsync.py, from Debian's packages alone. README.md, "Container", says how to run it.
 FROM docker.io/library/debian:bookworm-slim
 
 # xrootd-plugins is how root:// doors are shown a proxy.

@@ -1,4 +1,4 @@
-"""What sets the two engines apart on https: README has a table of it, and each of its rows is tried here."""
+"""What sets the two engines apart on https: docs/doors.md has a table of it, and each of its rows is tried here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.conftest import write_secret
 from tests.grid import Grid
 from tests.test_storage import site_of, storage_at
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+DOORS = Path(__file__).resolve().parents[1] / "docs/doors.md"
 ENGINES = ("http", "gfal2")
 
 
 def claims() -> dict[str, tuple[str, str]]:
-    """The rows of README's table: what, at http, at gfal2."""
-    text = README.read_text().partition("| on https |")[2].partition("\n\n")[0]
+    """The rows of its table: what, at http, at gfal2."""
+    text = DOORS.read_text().partition("| on https |")[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
     return {what: (http, gfal2) for what, http, gfal2 in rows}
 

@@ -169,6 +169,6 @@ def test_its_password_is_nowhere(mixed, relay, tmp_path):
 
 
 def test_gfal2_passes_it_over(mixed):
-    """As README says: davix knows SOCKS alone, and nobody tells it."""
+    """As docs/doors.md says: davix knows SOCKS alone, and nobody tells it."""
     mixed.set("ENGINE", "gfal2")
     assert mixed("--build_list", HTTPS_PROXY="http://127.0.0.1:1", https_proxy="http://127.0.0.1:1").status == 0

@@ -1,4 +1,6 @@
-"""README.md: each command is run, here or where TRIED says, or the text says that it was not tested and why."""
+"""README.md and the pages that it leads to: each command is run, here or where TRIED says, or the text says that it was
+not tested and why. README.md is short, has its sections in order, and no link leads nowhere.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +11,68 @@ from pathlib import Path
 
 import pytest
 
+from gridsync import Config
 from tests.conftest import SCRIPT
 from tests.grid import Grid
 from tests.stage import on_stage
 from tests.test_first_hour import DOCUMENT as FIRST_HOUR
 
+DOCS = SCRIPT.with_name("docs")
 README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
+SECTIONS = [
+    "Install", "Your first transfer", "The Grid's words", "Overnight", "Trouble", "What you can rely on", "Limits",
+    "Recipes", "Other tools", "Container", "Options", "Benchmarks",
+]  # fmt: skip
+WORDS = 2000
+# README.md and the pages with lines to type; docs/first-hour.md has a test of its own.
+PAGES = [SCRIPT.with_name("README.md"), *(DOCS / f"{name}.md" for name in ("install", "container", "exit-status"))]
+TEXTS = [page.read_text(encoding="utf-8") for page in PAGES]
 TRIED = {  # by what else
     "make demo": "test_the_demo_works below",
     "make test": ".ci/run",
-    "./gen_cert.sh alice_grid.p12": "tests/test_first_hour.py",
+    "gen_cert.sh alice_grid.p12": "tests/test_first_hour.py",
     "docker build": "make image-test",
     "docker run": "make image-test",
     "export CERTIF_DIR=": "make image-test",
     "0 * * * * docker run": "make image-test",
 }
-UNTRIED = ("dnf ", "brew ", "pip3 ")  # where README.md says so
+UNTRIED = ("dnf ", "brew ", "pip3 ")  # where the page says so
 
 
 def commands(text: str) -> list[str]:
     """What stands in code blocks, without comments and without what is shown."""
     lines = re.findall(r"(?m)^    (\S.*)$", text)
     lines = [re.sub(r"\s+# .*", "", line) for line in lines]
-    return [line for line in lines if not re.match(r"\.\.\.|Copied|TOKEN = ", line)]
+    return [line for line in lines if not line.startswith("Copied")]
 
 
 CRON = "*/10 * * * * $HOME/bin/"
-GRIDSYNC = [line for line in commands(README) if line.startswith((CRON, "gridsync.py", "mkdir -p run"))]
-OTHERS = [line for line in commands(README) if line not in GRIDSYNC]
+COMMANDS = [line for text in TEXTS for line in commands(text)]
+GRIDSYNC = [line for line in COMMANDS if line.startswith((CRON, "gridsync.py", "mkdir -p run"))]
+OTHERS = [line for line in COMMANDS if line not in GRIDSYNC]
+
+
+def test_it_is_short_and_in_order():
+    assert re.findall("(?m)^## (.*)", README) == SECTIONS
+    own = re.sub(r"(?s)<!-- bench -->.*<!-- /bench -->", "", README)
+    assert len(own.split()) < WORDS
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may have behind its #: headings, as GitHub writes them."""
+    headings = re.findall("(?m)^#+ (.*)", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [PAGES[0], *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path):
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
+            lost.append(link)
+    assert lost == []
 
 
 def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, tmp_path: Path):
@@ -66,18 +102,27 @@ def test_debian_has_the_packages(line: str):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("line", [line for line in OTHERS if line.startswith("mkdir ")])
-def test_a_copy_of_the_file_works_alone(line: str, grid: Grid, tmp_path: Path):
-    env = {**grid.env, "HOME": str(tmp_path)}
-    subprocess.run(["bash", "-c", line], cwd=SCRIPT.parent, env=env, check=True)
+def test_a_copy_of_the_file_works_alone(grid: Grid, tmp_path: Path):
     (tmp_path / "Grid.conf").write_text(grid.conf("data"))
-    command = ["/usr/bin/python3", str(tmp_path / "bin" / "gridsync.py"), "--ls_dir", "e680"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    env = {**grid.env, "HOME": str(tmp_path)}
+    lines = [line for line in OTHERS if line.startswith(("mkdir ", "export PATH="))]
+    assert len(lines) == 2
+    command = ["bash", "-c", " && ".join([*lines, 'cd "$HOME"', "gridsync.py --ls_dir e680"])]
+    done = subprocess.run(command, cwd=SCRIPT.parent, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
 
 
+def test_the_settings_of_another_experiment_are_understood(tmp_path: Path):
+    (conf,) = re.findall(r"(?s)```ini\n(.*?)```", README)
+    (tmp_path / "Grid.conf").write_text(conf)
+    settings = Config(str(tmp_path)).settings()
+    assert settings.vo == "vo.example.org"
+    assert settings.site.server.rstrip("/") == "https://door.example.org:2880"
+    assert settings.site.base.rstrip("/") == "experiment/data"
+
+
 @pytest.mark.long
-@pytest.mark.skipif("pip install ." not in OTHERS, reason="README.md does not say so any more")
+@pytest.mark.skipif("pip install ." not in OTHERS, reason="docs/install.md does not say so any more")
 def test_pip_makes_a_command_of_it(grid: Grid, tmp_path: Path):
     """In a venv that sees Debian's gfal2, from a copy without what is built here."""
     source, venv = tmp_path / "source", tmp_path / "venv"
@@ -91,17 +136,18 @@ def test_pip_makes_a_command_of_it(grid: Grid, tmp_path: Path):
 
 
 def test_no_other_command_is_left_untried():
-    tested = ("apt install", "mkdir ", "pip install .", *TRIED)
+    tested = ("apt install", "mkdir ", "export PATH=", "pip install .", *TRIED)
     assert [line for line in OTHERS if not line.startswith((*tested, *UNTRIED))] == []
     for line in filter(lambda line: line.startswith(UNTRIED), OTHERS):
-        before = README[: README.index(line)].rpartition(":\n")[0].rpartition("\n\n")[2]
+        (text,) = (text for text in TEXTS if line in text)
+        before = text[: text.index(line)].rpartition(":\n")[0].rpartition("\n\n")[2]
         assert "(not tested" in before, line
     assert all(any(line.startswith(known) for line in OTHERS) for known in TRIED)
 
 
 def sentences() -> list[str]:
-    """What README.md and docs/exit-status.md quote of the screen, in the parts between dots."""
-    table = README[README.index("## Trouble") : README.index("## Other tools")]
+    """What README.md quotes of the screen, in the parts between dots."""
+    table = README[README.index("## Trouble") : README.index("## What you can rely on")]
     return re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
 
 
@@ -110,9 +156,3 @@ def test_the_sentences_of_trouble_are_those_of_the_screen():
     shown = FIRST_HOUR.read_text(encoding="utf-8")
     assert len(sentences()) > 15
     assert [text for text in sentences() if text not in source and text not in shown] == []
-
-
-def test_exit_statuses_have_the_words_of_the_program():
-    page = SCRIPT.with_name("docs").joinpath("exit-status.md").read_text(encoding="utf-8")
-    told = re.findall(r"(?m)^\| (\d+) \| ([^|]+) \|", page)
-    assert told == re.findall(r"(?m)^\| (\d+) \| ([^|]+) \|$", README)

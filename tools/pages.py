@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Make from the option table what tells users of it: gridsync.1, and the tables in README.md.
+"""Make from the option table what tells users of it: gridsync.1, and the tables in docs/.
 
-    tools/pages.py          # write both anew; a test compares them with what this would write
+    tools/pages.py          # write all of them anew; a test compares them with what this would write
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ sys.path.insert(0, str(TOP))
 
 from gridsync import OPTIONS, Option  # noqa: E402 - it stands in the folder above
 
+DOCS = TOP / "docs"
 MAN = TOP / "gridsync.1"
-README = TOP / "README.md"
 
-STATUSES = (
-    (0, "all that was asked is done"),
-    (1, "some files failed, wait on tape or remain"),
-    (2, "wrong usage or configuration"),
-    (3, "no valid credentials"),
-    (4, "the door cannot be reached or refuses"),
-    (5, "the local disk or catalog"),
-    (6, "another run holds the work folder"),
-    (70, "a fault of gridsync's own"),
-    (130, "interrupted"),
-)
+STATUSES = (  # with what a script does next
+    (0, "all that was asked is done", "go on"),
+    (1, "some files failed, wait on tape or remain",
+     "run the same command again later; the catalog's column `error` says why"),
+    (2, "wrong usage or configuration", "correct Grid.conf, or correct the command; repeating it will not help"),
+    (3, "no valid credentials", "get a new proxy or token, then run the same command again"),
+    (4, "the door cannot be reached or refuses", "run the same command again later"),
+    (5, "the local disk or catalog", "make room, mount the disk, or correct the catalog"),
+    (6, "another run holds the work folder", "nothing: that run is doing it"),
+    (70, "a fault of gridsync's own", "report it, with what `--debug` shows"),
+    (130, "interrupted", "by Ctrl-C or SIGTERM; the same command continues"),
+)  # fmt: skip
 ABOVE = r"""'\" t
 .TH GRIDSYNC 1
 .SH NAME
@@ -93,24 +94,36 @@ def roff(text: str) -> str:
 def man() -> str:
     """The manual page."""
     options = "".join(f".TP\n.B {roff(spelling(option))}\n{roff(meaning(option))}\n" for option in OPTIONS)
-    statuses = "".join(f".TP\n.B {status}\n{text}\n" for status, text in STATUSES)
+    statuses = "".join(f".TP\n.B {status}\n{text}\n" for status, text, _ in STATUSES)
     return ABOVE + options + BELOW + statuses
 
 
-def readme() -> str:
-    """README.md with the tables of now."""
-    text = README.read_text(encoding="utf-8")
-    tables = {
-        "options": [("option", ""), *((f"`{spelling(option)}`", meaning(option)) for option in OPTIONS)],
-        "statuses": [("exit status", ""), *((str(status), text) for status, text in STATUSES)],
-    }
-    for name, (head, *rows) in tables.items():
-        lines = "".join(f"| {left} | {right} |\n" for left, right in [head, ("---", "---"), *rows])
+def table(*rows: tuple[object, ...]) -> str:
+    """A table of a page; the first row is its head."""
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]))
+
+
+def filled(page: str, **parts: str) -> str:
+    """A page of docs/ with what is to stand between its comments now."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for name, part in parts.items():
         place = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)", re.DOTALL)
-        text = place.sub(lambda _, lines=lines: lines, text)
+        text = place.sub(lambda _, part=part: part, text)
     return text
 
 
+def pages() -> dict[Path, str]:
+    """All that is made here."""
+    options = table(("option", "meaning"), *((f"`{spelling(option)}`", meaning(option)) for option in OPTIONS))
+    order = ", ".join(f"`--{option.name}`" for option in OPTIONS if option.do) + "\n"
+    statuses = table(("status", "meaning", "for a script"), *STATUSES)
+    return {
+        MAN: man(),
+        DOCS / "options.md": filled("options.md", options=options, order=order),
+        DOCS / "exit-status.md": filled("exit-status.md", statuses=statuses),
+    }
+
+
 if __name__ == "__main__":
-    README.write_text(readme(), encoding="utf-8")
-    MAN.write_text(man(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -644,8 +644,17 @@ BASE_DIR_ON_GRID = agata/
 """
 
 GENERAL = "gridsync"  # the section that is no site
+GENERAL_KEYS: tuple[str, ...] = (
+    "SITE", "INPUTDIR", "OUTPUTDIR", "INCLUDE", "EXCLUDE", "THREADS", "STREAMS", "VO", "PROXY_HOURS", "PIN_DAYS",
+    "RETRIES",
+)  # fmt: skip
+SITE_KEYS: tuple[str, ...] = (
+    "SERVER", "BASE_DIR_ON_GRID", "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE",
+    "MIN_RATE",
+)  # fmt: skip
 CONNECTIONS = 64  # at the most, of all threads and streams together
 MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
+MOST_UNKNOWN = 10  # keys that are named
 NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
 LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
@@ -868,6 +877,13 @@ def is_url(text: str) -> bool:
         return False
 
 
+class UnknownKey(NamedTuple):
+    """What stands in Grid.conf and means nothing to gridsync."""
+
+    sentence: str
+    is_slip: bool  # a known key is near, so it hardly is another program's
+
+
 class Config:
     """Grid.conf: its text, and the values in it."""
 
@@ -951,6 +967,38 @@ class Config:
                 line = self.text[: self.text.index(section)].count("\n") + 1
                 raise UsageError(f"{self.path}, line {line}: {section} must be [{GENERAL}]")
         return parser
+
+    def line_of(self, section: str, key: str) -> int:
+        """The line in which a key is set."""
+        here = ""
+        for number, line in enumerate(io.StringIO(self.text), 1):
+            header = re.match(r"\s*\[(.+)\]", line)
+            here = header[1] if header else here
+            if here == section and line.partition("=")[0].strip().upper() == key:
+                return number
+        return 0
+
+    def unknown(self) -> list[UnknownKey]:
+        """The first keys that gridsync does not know; a section without any that it knows is another program's."""
+        of_all = self.values.default_section
+        found: list[tuple[str, str]] = []
+        for name in (*self.values.sections(), of_all):
+            keys = self.values[name].keys() - (set() if name == of_all else self.values.defaults())
+            known = {GENERAL: {*GENERAL_KEYS}, of_all: {*GENERAL_KEYS, *SITE_KEYS}}.get(name, {*SITE_KEYS})
+            if name == GENERAL or keys & {*GENERAL_KEYS, *SITE_KEYS}:
+                found += [(name, key) for key in self.values[name] if key in keys - known]
+        return [self.unknown_key(*place) for place in found[:MOST_UNKNOWN]]
+
+    def unknown_key(self, section: str, key: str) -> UnknownKey:
+        """One of them."""
+        if key in GENERAL_KEYS:
+            hint = f"; it belongs into [{GENERAL}]"
+        elif key in SITE_KEYS:
+            hint = "; it belongs into the section of a site"
+        else:
+            hint = nearest(brief(key), GENERAL_KEYS if section == GENERAL else SITE_KEYS)
+        where = f"{self.path}, line {self.line_of(section, key)}"
+        return UnknownKey(f"{where}: unknown key {brief(key)} in [{brief(section)}]{hint}", bool(hint))
 
     def change(self, settings: dict[str, str]) -> None:
         """Change values of the general section; they are to be saved once they are known to make sense."""
@@ -7163,6 +7211,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     remarks = list(take_urls(options, config))
     given = given_settings(options, folder)
     config.change(given)
+    for key in config.unknown():
+        report.note(key.sentence)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
     if given and not wishes.dry_run:

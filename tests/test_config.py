@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from gridsync import DEFAULT_CONF, Config, UsageError, grid_path, patterns_of, with_setting
+from gridsync import DEFAULT_CONF, GENERAL_KEYS, SITE_KEYS, Config, UsageError, grid_path, patterns_of, with_setting
+from tests.conftest import User
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "Grid.conf.example"
 
@@ -126,3 +128,39 @@ def test_paths_are_written_in_one_way(text, path):
 def test_a_path_never_climbs():
     with pytest.raises(UsageError):
         grid_path("a/../../b")
+
+
+def test_the_keys_that_are_known_are_those_of_the_example():
+    general, sites = DEFAULT_CONF.split("\n[LYON]\n")
+    assert re.findall(r"(?m)^([A-Z_]+) =", general) == list(GENERAL_KEYS)
+    assert list(dict.fromkeys(re.findall(r"(?m)^(?:#   )?([A-Z_]+) =", sites))) == list(SITE_KEYS)
+
+
+UNKNOWN = [
+    ("[gridsync]\n# mine\nTHREAD = 8\n", "line 3: unknown key THREAD in [gridsync]; did you mean THREADS"),
+    ("[gridsync]\n\nserver = a\n", "line 3: unknown key SERVER in [gridsync]; it belongs into the section of a site"),
+    ("[LYON]\nSERVER = https://a/\nVO = x\n", "line 3: unknown key VO in [LYON]; it belongs into [gridsync]"),
+    ("[LYON]\nSERVER = https://a/\nMOOD =\n  SERVR = 1\n", "line 3: unknown key MOOD in [LYON]"),
+    ("[Gridsync]\nTHREADS = 1\n", "line 2: unknown key THREADS in [Gridsync]; it belongs into [gridsync]"),
+    ("[DEFAULT]\nVO = a\nSILENCE = 1\nMOOD = fine\n[LYON]\nENGINE = http\n", "line 4: unknown key MOOD in [DEFAULT]"),
+    ("[gridsync]\n[my plots]\nMOOD = fine\n", ""),  # another program's section
+    (DEFAULT_CONF, ""),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), UNKNOWN)
+def test_a_key_that_nobody_knows_is_named_with_its_line_and_the_nearest(tmp_path, text, says):
+    expected = [f"{tmp_path}/Grid.conf, {says}"] if says else []
+    assert [key.sentence for key in config(tmp_path, text).unknown()] == expected
+
+
+def test_each_command_names_unknown_keys_once_and_does_what_it_is_asked_for(user: User):
+    user.set("THREAD", "8", "gridsync")
+    user.set("MOOD", "fine")
+    for line in ("--show_conf", "--ls_dir e680", "--input_dir e680/e680"):
+        status, _, err = user(line)
+        assert status == 0
+        assert err.count("unknown key THREAD in [gridsync]; did you mean THREADS\n") == 1
+        assert err.count("unknown key MOOD in [LYON]\n") == 1
+    assert user("--show_conf --quiet").err == user("--show_conf --json").err == ""
+    assert "THREAD = 8\n" in (user.folder / "Grid.conf").read_text()

@@ -22,6 +22,7 @@ Sections, each using only those above it:
   Engine        threads, retries, waiting
   Steps         what commands are made of
   Sync          everything until it is done, side by side
+  Doctor        what a run needs, looked at
   Commands      one function an action
   Command line  the option table, the parser, main
 
@@ -350,6 +351,14 @@ class Outcome(NamedTuple):
     def is_here(self) -> bool:
         """Whether the file is here, as it should be."""
         return self.done in ("copied", "skipped", "verified")
+
+
+class Finding(NamedTuple):
+    """What became of one look at what a run needs."""
+
+    name: str
+    ok: bool | None  # None: it was not looked at
+    text: str  # what there is, or what is wrong and what to do
 
 
 class Tally:
@@ -1165,6 +1174,13 @@ def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
     return tuple(patterns)
 
 
+def settings_of(config: Config) -> Settings:
+    """All of its settings, OUTPUTDIR as it is called from here."""
+    settings, folder = config.settings(), config.folder
+    output_dir = os.path.join("" if folder == "." else folder, os.path.expanduser(settings.output_dir))
+    return settings._replace(output_dir=output_dir)
+
+
 def scope_of(settings: Settings) -> Scope:
     """The files that the settings select."""
     return Scope(
@@ -1256,11 +1272,15 @@ def sequences(data: bytes) -> list[bytes]:
     return [content for tag, content in der(data) if tag == 0x30]
 
 
-def end_of(validity: bytes) -> float:
-    """When a validity ends."""
-    tag, text = der(validity)[1]
+def time_in(tag: int, text: bytes) -> float:
+    """The time that some DER means."""
     digits = text.decode() if tag == 0x18 else f"20{text.decode()}"
     return seconds_of(re.sub(r"(....)(..)(..)(..)(..)(..)Z", r"\1-\2-\3T\4:\5:\6Z", digits))
+
+
+def end_of(validity: bytes) -> float:
+    """When a validity ends."""
+    return time_in(*der(validity)[1])
 
 
 def subject_of(name: bytes) -> str:
@@ -1389,31 +1409,50 @@ def valid_proxy(vo: str, now: float) -> Proxy:
     return proxy
 
 
-def user_certificate(now: float) -> tuple[str, str, bool]:
-    """The files of the user's certificate and key, fit for a VOMS client, and whether the key has a pass phrase."""
-    import shlex
-
+def user_files() -> tuple[str, str]:
+    """Where the user's certificate and key are, or would be."""
     globus = os.path.expanduser("~/.globus")
     certificate = os.environ.get("X509_USER_CERT") or f"{globus}/usercert.pem"
-    key = os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
-    for path in (certificate, key):
-        if not os.path.isfile(path):
-            raise CredentialError(
-                f"there is no {path}; make it from the file exported by your browser: ./gen_cert.sh FILE.p12"
-            )
-    if os.stat(certificate).st_mode & 0o022:
-        quoted = shlex.quote(certificate)
-        raise CredentialError(f"others can write your certificate {certificate}; chmod 644 {quoted}")
+    return certificate, os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
+
+
+@contextlib.contextmanager
+def reading_from(path: str) -> Iterator[None]:
+    """What can't be read of the user's certificate or key is a CredentialError."""
+    if not os.path.isfile(path):
+        raise CredentialError(
+            f"there is no {path}; make it from the file exported by your browser: ./gen_cert.sh FILE.p12"
+        )
     try:
-        with open_secret(key, "your key") as file:
-            is_encrypted = "ENCRYPTED" in file.read()
-        with open(certificate, encoding="latin-1") as file:
-            ends = proxy_of(certificate, file.read()).ends
+        yield
     except (OSError, ValueError) as error:
         raise CredentialError(f"your certificate cannot be read: {error}; see ./gen_cert.sh") from error
+
+
+def end_of_certificate(path: str, now: float) -> float:
+    """When the user's certificate ends, which is one that a VOMS client takes."""
+    import shlex
+
+    with reading_from(path), open(path, encoding="latin-1") as file:
+        if os.fstat(file.fileno()).st_mode & 0o022:
+            raise CredentialError(f"others can write your certificate {path}; chmod 644 {shlex.quote(path)}")
+        ends = proxy_of(path, file.read()).ends
     if ends <= now:
         raise CredentialError(f"your certificate expired on {day_text(int(ends))}; ask your CA for a new one")
-    return certificate, key, is_encrypted
+    return ends
+
+
+def has_phrase(path: str) -> bool:
+    """Whether the user's key has a pass phrase."""
+    with reading_from(path), open_secret(path, "your key") as file:
+        return "ENCRYPTED" in file.read()
+
+
+def user_certificate(now: float) -> tuple[str, str, bool]:
+    """The files of the user's certificate and key, fit for a VOMS client, and whether the key has a pass phrase."""
+    certificate, key = user_files()
+    end_of_certificate(certificate, now)
+    return certificate, key, has_phrase(key)
 
 
 def helper_env(**more: str) -> dict[str, str]:
@@ -1421,14 +1460,14 @@ def helper_env(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
 
 
-def names_vo(path: str, vo: str) -> bool:
-    """Whether a vomses file, or one in a folder of them, has a line for the VO."""
+def line_of_vo(path: str, vo: str) -> str:
+    """The first line for the VO in a vomses file, or in one of a folder of them; empty if there is none."""
     files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
     for file in filter(os.path.isfile, files):
         with open(file, encoding="utf-8", errors="replace") as lines:
-            if any(line.lstrip().startswith(f'"{vo}"') for line in lines):
-                return True
-    return False
+            if line := next((line for line in lines if line.lstrip().startswith(f'"{vo}"')), ""):
+                return line
+    return ""
 
 
 def vomses_of(vo: str, client: str) -> str | None:
@@ -1438,7 +1477,7 @@ def vomses_of(vo: str, client: str) -> str | None:
     places += [f"{home}/.glite/vomses", f"{home}/.voms/vomses", "/etc/vomses", f"{prefix}/etc/vomses"]
     for place in filter(None, places):
         with contextlib.suppress(OSError):  # what can't be read is not there
-            if names_vo(place, vo):
+            if line_of_vo(place, vo):
                 return place
     return None
 
@@ -1500,20 +1539,31 @@ def client_error(text: str, vo: str, ca: str) -> GridError:
     return meant(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
 
 
-def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
-    """A new proxy in place of the old one, and the VOMS server's line."""
-    import shutil
-    import subprocess
-    import tempfile
+def no_cas() -> CredentialError:
+    """The sentence for a machine without the Grid's CAs."""
+    return CredentialError(f"no CA certificates of the Grid are installed; {CA_REMEDY}")
 
-    certificate, key, is_encrypted = user_certificate(now)
+
+def voms_client() -> str:
+    """The program that makes proxies."""
+    import shutil
+
     clients = ("voms-proxy-init", "voms-proxy-init2", "voms-proxy-init3")
     client = next(filter(None, map(shutil.which, clients)), None)
     if not client:
         raise CredentialError("voms-proxy-init is not installed; on Debian: apt install voms-clients")
+    return client
+
+
+def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
+    """A new proxy in place of the old one, and the VOMS server's line."""
+    import subprocess
+    import tempfile
+
+    certificate, key, is_encrypted = user_certificate(now)
+    client, path = voms_client(), proxy_file()
     if not ca:
-        raise CredentialError(f"no CA certificates of the Grid are installed; {CA_REMEDY}")
-    path = proxy_file()
+        raise no_cas()
     if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
         raise CredentialError(f"the proxy cannot be written to {path}; see X509_USER_PROXY")
     command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--pwstdin"]
@@ -1582,6 +1632,11 @@ def output_of(command: list[str]) -> bytes:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command[0], out, said)
     return out
+
+
+def token_left(token: Token, now: float) -> str:
+    """How long a token still is valid, as far as it says."""
+    return left_text(token.ends, now) if token.ends else "does not say when it ends"
 
 
 class Token:
@@ -2239,6 +2294,33 @@ def free_space(folder: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def unfit(folder: str, done: str, reason: str) -> DiskError:
+    """The sentence for an OUTPUTDIR that can't be used."""
+    return DiskError(f"OUTPUTDIR {folder} cannot be {done}: {reason}; choose another --output_dir")
+
+
+def check_writable(folder: str) -> None:
+    """Refuse an OUTPUTDIR that can't be written to, or made if it is not there yet."""
+    above = folder
+    while not os.path.isdir(above):
+        if os.path.lexists(above):
+            raise unfit(folder, "made", os.strerror(errno.ENOTDIR))
+        above = os.path.dirname(above.rstrip("/")) or os.curdir
+    if not os.access(above, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EROFS if os.statvfs(above).f_flag & os.ST_RDONLY else errno.EACCES)
+        raise unfit(folder, "written" if above == folder else "made", reason)
+
+
+def check_free(folder: str, needed: int) -> None:
+    """Refuse what the disk of OUTPUTDIR can't hold."""
+    free = free_space(folder)
+    if needed > free:
+        raise DiskError(
+            f"{folder} has {size_text(free)} free, but {size_text(needed)} are needed; "
+            "make room, choose another --output_dir, or fetch less with --inc"
+        )
+
+
 def disk_usage(path: str) -> int:
     """Bytes of a file that take up disk; it may have holes."""
     try:
@@ -2246,6 +2328,12 @@ def disk_usage(path: str) -> int:
         return min(found.st_size, found.st_blocks * 512)
     except (OSError, ValueError):
         return 0
+
+
+def missing_of(output_dir: str, row: Row) -> int:
+    """How many bytes of a file are still to come."""
+    folder, name = os.path.split(os.path.join(output_dir, row.path))
+    return max(0, row.size - disk_usage(os.path.join(folder, part_name(name))))
 
 
 @functools.cache
@@ -3322,7 +3410,7 @@ class Http:
         self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
         self.idle = Idle()
         self.relay = relay_named()
-        self.paces: dict[object, Pace] = {}  # of servers
+        self.paces: dict[tuple[str, int], Pace] = {}  # of servers
 
     def line(self, url: str) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
@@ -3973,6 +4061,23 @@ def gfal_error(error: Exception, url: str) -> GridError:
     return meant(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)
 
 
+def gfal2_of(site: Site) -> Any:
+    """The module, which says nothing by itself."""
+    import logging
+
+    try:
+        import gfal2
+    except ImportError as error:
+        raise UsageError(
+            f"the site {site.name} needs gfal2, which is not installed; on Debian: "
+            "apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp"
+        ) from error
+    gfal_log = logging.getLogger("gfal2")
+    gfal_log.propagate = False
+    gfal_log.addHandler(logging.NullHandler())
+    return gfal2
+
+
 class Gfal2Storage:
     """A site through gfal2."""
 
@@ -3986,19 +4091,7 @@ class Gfal2Storage:
         # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
         os.environ["SSL_CERT_FILE"] = os.devnull
         os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
-        import logging
-
-        try:
-            import gfal2
-        except ImportError as error:
-            raise UsageError(
-                f"the site {site.name} needs gfal2, which is not installed; on Debian: "
-                "apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp"
-            ) from error
-        gfal_log = logging.getLogger("gfal2")
-        gfal_log.propagate = False
-        gfal_log.addHandler(logging.NullHandler())
-        self.gfal2 = gfal2
+        self.gfal2 = gfal2_of(site)
         self.proxy = proxy
         self.timeout = site.first_byte
         self.is_denied = site.tape_api == "none"
@@ -4510,6 +4603,9 @@ class Colour(enum.IntEnum):
 COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
 
 
+VERDICTS = {True: ("ok", Colour.GREEN), False: ("FAIL", Colour.RED), None: ("--", Colour.NONE)}
+
+
 def coloured(text: str, colour: Colour, stream: TextIO) -> str:
     """The first word of a line in a colour, for a terminal whose user has nothing against it."""
     if not colour or "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty():
@@ -4748,7 +4844,16 @@ class Report:
         """Where a token comes from, and until when it is."""
         self.put(token={"from": token.source, "token_left": int(token.ends - now) if token.ends else None})
         self.data(f"{'token from':<20}: {token.source}")
-        self.data(f"{'token':<20}: {left_text(token.ends, now) if token.ends else 'does not say when it ends'}")
+        self.data(f"{'token':<20}: {token_left(token, now)}")
+
+    def finding(self, finding: Finding) -> None:
+        """What the doctor has found; with --quiet only what is to be done."""
+        finding = finding._replace(text=printable(finding.text))
+        if self.document is not None:
+            self.document.setdefault("doctor", []).append(finding._asdict())
+        label, colour = VERDICTS[finding.ok]
+        say = self.data if finding.ok is False else self.line
+        say(f"{label:<6}{finding.name:<14}{finding.text}", colour)
 
     def listing(self, url: str, entries: list[Entry]) -> None:
         """The content of a folder: files first, then folders, oldest first."""
@@ -5671,9 +5776,7 @@ class Run:
         self.folder = folder
         self.wishes = wishes
         self.report = report
-        settings = config.settings()
-        output_dir = os.path.join("" if folder == "." else folder, os.path.expanduser(settings.output_dir))
-        self.settings = settings._replace(output_dir=output_dir)
+        self.settings = settings_of(config)
         self.scope = scope_of(self.settings)
         self.patience = Patience(self.settings.retries)
         self.aside = Aside()
@@ -5948,15 +6051,9 @@ def looked_after(run: Run) -> int:
     return count + told_polled(run, polled) + bool(polled.stuck)
 
 
-def missing_of(run: Run, row: Row) -> int:
-    """How many bytes of a file are still to come."""
-    folder, name = os.path.split(os.path.join(run.settings.output_dir, row.path))
-    return max(0, row.size - disk_usage(os.path.join(folder, part_name(name))))
-
-
 def kept_of(run: Run, rows: Iterable[Row]) -> list[int]:
     """How many bytes are here of each of the files that are unfinished."""
-    return [kept for row in rows if (kept := row.size - missing_of(run, row))]
+    return [kept for row in rows if (kept := row.size - missing_of(run.settings.output_dir, row))]
 
 
 def check_folder(run: Run) -> str:
@@ -5968,25 +6065,15 @@ def check_folder(run: Run) -> str:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise DiskError(f"OUTPUTDIR {folder} cannot be made: {error.strerror}; choose another --output_dir") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        reason = os.strerror(errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES)
-        raise DiskError(f"OUTPUTDIR {folder} cannot be written: {reason}; choose another --output_dir")
+        raise unfit(folder, "made", error.strerror or type(error).__name__) from error
+    check_writable(folder)
     return folder
 
 
 def check_room(run: Run, rows: list[Row], kept: int) -> None:
     """Refuse to begin what the disk can't hold, of which so many bytes are here."""
-    if not rows:
-        return
-    folder = check_folder(run)
-    needed = sum(row.size for row in rows) - kept
-    free = free_space(folder)
-    if needed > free:
-        raise DiskError(
-            f"{folder} has {size_text(free)} free, but {size_text(needed)} are needed; "
-            "make room, choose another --output_dir, or fetch less with --inc"
-        )
+    if rows:
+        check_free(check_folder(run), sum(row.size for row in rows) - kept)
 
 
 def misspelt(run: Run, option: str, folder: str, error: NotFound | Forbidden) -> GridError:
@@ -6430,7 +6517,7 @@ class Sync:
             if action not in (Action.ADOPT, Action.COPY):
                 self.place(row)
                 continue
-            needed = 0 if action is Action.ADOPT else missing_of(self.run, row)
+            needed = 0 if action is Action.ADOPT else missing_of(self.run.settings.output_dir, row)
             if needed > room:
                 self.ready[path] = row  # behind the others, which may be smaller
                 continue
@@ -6513,7 +6600,7 @@ class Sync:
         if not wave and not is_busy:
             wave = plan_wave(self.tape.values(), free)
             ready = [row for path, row in self.ready.items() if path not in self.here]
-            too_big = [row for row in ready if missing_of(self.run, row) > free]
+            too_big = [row for row in ready if missing_of(self.run.settings.output_dir, row) > free]
             if not wave and not self.late and len(too_big) == len(self.ready):
                 needed = sum(row.size for row in [*self.tape.values(), *too_big])
                 raise DiskError(
@@ -6594,6 +6681,456 @@ class Sync:
                 self.place(row)
 
 
+# == Doctor ===================================================================
+# What a run needs, looked at: nothing is changed, here or there, and no lock is taken. A look gives its good word, or
+# raises the error that a run would meet; each is taken whatever became of those before.
+
+LOOK_LIMIT = 30  # seconds that a server has for its answer
+CLOCK_OFF = 300  # seconds that a clock may be off; VOMS servers stand no more
+SOON_OVER = 30 * 86400  # seconds before its end in which a certificate is to be renewed
+OLD = 400 * 86400  # seconds after which CAs are likely to have changed
+NOT_NOW = (9, 10)  # OpenSSL's of a certificate that is not valid yet, or no more
+LITTLE = 1 << 20  # bytes: a disk with less is full
+SAMPLE = 64 << 10  # bytes of a file that is read
+LISTED = 8  # folders in which a file to read is looked for
+VOMSES_LINE = re.compile(r'\s*"[^"]*"\s+"([^"]*)"\s+"([0-9]{1,5})"')  # alias, host, port
+RELAYED = {"https_proxy", "HTTPS_PROXY"}
+PLAIN_NAME = re.compile(r"[\w./-]+", re.ASCII)
+
+
+class Unseen(Exception):
+    """What can't be looked at, which is no failure: why."""
+
+
+class Patient:
+    """What is looked at: a work folder, and the site that its settings name."""
+
+    def __init__(self, folder: str, given: dict[str, str]):
+        self.folder = folder
+        self.name = ""  # of what is looked at just now
+        self.greeted = 0.0  # when the door has answered
+        self.found: dict[str, Finding] = {}
+        self.config: Config | None = None
+        self.known: tuple[Settings, Scope] | None = None
+        self.fault: GridError | None = None  # of Grid.conf
+        usual = dict.fromkeys(set(GENERAL_KEYS) - {"SITE", "OUTPUTDIR", "VO"}, "")
+        for changes in (given, {**given, **usual}):  # a wrong number is no reason not to look at the door
+            try:
+                self.config = Config(folder)
+                self.config.change(changes)
+                settings = settings_of(self.config)
+                self.known = settings, scope_of(settings)
+                break
+            except GridError as error:
+                self.fault = self.fault or error
+
+    @property
+    def settings(self) -> Settings:
+        if not self.known:
+            raise Unseen("needs Grid.conf")
+        site = self.known[0].site
+        waits = [min(seconds, LOOK_LIMIT) for seconds in (site.first_byte, site.silence)]
+        return self.known[0]._replace(site=site._replace(first_byte=waits[0], silence=waits[1]))
+
+    @property
+    def scope(self) -> Scope:
+        if not self.known:
+            raise Unseen("needs Grid.conf")
+        return self.known[1]
+
+    def is_well(self, name: str) -> bool:
+        """Whether one of the looks so far has found nothing to do."""
+        return name not in self.found or self.found[name].ok is True
+
+    @functools.cached_property
+    def token(self) -> Token:
+        assert self.config
+        return Token(self.settings.site.token, self.config)
+
+    @functools.cached_property
+    def proxy(self) -> str:
+        """The user's proxy, or nothing if it is none to show."""
+        with contextlib.suppress(CredentialError):
+            return valid_proxy(self.settings.vo, time.time()).path if needs_proxy(self.settings.site) else ""
+        return ""
+
+    def makes_proxies(self) -> bool:
+        """Whether they are made here, and not just brought here."""
+        return not self.known or not self.proxy or os.path.isfile(user_files()[0])
+
+    @functools.cached_property
+    def door(self) -> HttpStorage:
+        """The door as the http engine speaks to it, with whatever can be shown there."""
+        site, token = self.settings.site, None
+        if site.token:
+            with contextlib.suppress(GridError):
+                token = self.token if self.token.value() else None
+        return HttpStorage(Http(site, self.proxy, token, ca_folder(site)), site)
+
+    @functools.cached_property
+    def greeting(self) -> Answer | GridError:
+        """What the door answers to a question that needs no leave, or why it does not."""
+        try:
+            token = self.door.http.token.value() if self.door.http.token else ""
+            answer = self.door.http.send_with("OPTIONS", f"{self.door.server}/", {}, b"", token)
+            self.greeted = time.time()
+            answer.drain()
+            return answer
+        except GridError as error:
+            return error
+
+    @functools.cached_property
+    def storage(self) -> HttpStorage | Gfal2Storage:
+        """The site by its engine."""
+        site = self.settings.site
+        return Gfal2Storage(site, self.proxy, ca_folder(site)) if site.engine == "gfal2" else self.door
+
+    @functools.cached_property
+    def listing(self) -> Listing:
+        """What is in INPUTDIR."""
+        return self.storage.entries(self.scope.folder)
+
+    @functools.cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self.folder, is_frozen=True)
+
+    def rows(self) -> list[Row]:
+        """The files that the settings choose, as far as they are known."""
+        with contextlib.suppress(GridError):
+            return self.catalog.matching(self.scope)
+        return []
+
+    def online(self, files: Iterable[Row | Entry]) -> Row | Entry | None:
+        """The smallest of some files that has a copy on disk just now; names at which some doors stumble come last."""
+        order = sorted((not PLAIN_NAME.fullmatch(file.path), file.size, file) for file in files if file.size > 0)
+        some = [file for *_, file in order[:MAX_PATHS]]
+        where = self.storage.localities([file.path for file in some]) if some else {}
+        return next((file for file in some if where.get(file.path) is Locality.ONLINE), None)
+
+    @functools.cached_property
+    def sample(self) -> Row | Entry | None:
+        """A file to read: of the catalog, or of the first folders that there are."""
+        if file := self.online(row for row in self.rows() if row.locality is Locality.ONLINE):
+            return file
+        folders, listing = [], self.listing
+        for _ in range(LISTED):
+            if file := self.online(entry for entry in listing if not entry.is_folder):
+                return file
+            folders += sorted((entry.path for entry in listing if entry.is_folder), reverse=True)
+            if not folders:
+                break
+            listing = Listing()
+            with contextlib.suppress(FileError):
+                listing = self.storage.entries(folders.pop())
+        return None
+
+
+def look_at_program(patient: Patient) -> str:
+    import platform
+    import ssl
+
+    system = platform.platform()
+    with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as file:
+        system = re.findall('PRETTY_NAME="?([^"\n]+)', file.read())[0] + f", {platform.machine()}"
+    return f"{__version__}, Python {platform.python_version()} with {ssl.OPENSSL_VERSION}, {system}"
+
+
+def look_at_tqdm(patient: Patient) -> str:
+    try:
+        import tqdm
+    except ImportError as error:
+        raise UsageError("tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm") from error
+    return str(tqdm.__version__)
+
+
+def look_at_libdeflate(patient: Patient) -> str:
+    is_there = adler_maker() is not zlib.adler32
+    return "here" if is_there else "not here; checksums are made faster with it, on Debian: apt install libdeflate0"
+
+
+def look_at_gfal2(patient: Patient) -> str:
+    return str(gfal2_of(patient.settings.site).get_version())
+
+
+def end_of_list(path: str) -> float:
+    """Until when a CA's revocation list is good; 0 if it does not say."""
+    import ssl
+
+    with contextlib.suppress(OSError, ValueError, IndexError), open(path, "rb") as file:
+        text = file.read()
+        if b"-----BEGIN" in text:
+            text = ssl.PEM_cert_to_DER_cert(text.decode("ascii").strip().replace("X509 CRL", "CERTIFICATE"))
+        times = [(tag, content) for tag, content in der(inner(text, 2)) if tag in (0x17, 0x18)]
+        return time_in(*times[1])
+    return 0.0
+
+
+def look_at_cas(patient: Patient) -> str:
+    folder = ca_folder(patient.settings.site)
+    if not folder and needs_proxy(patient.settings.site) and patient.makes_proxies():
+        raise no_cas()
+    if not folder:
+        return f"that of the system, as there is no {GRID_CAS}"
+    names = [os.path.join(folder, name) for name in os.listdir(folder)]
+    files = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.\d+$", name)}
+    lists = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.r\d+$", name)}
+    if not files:
+        raise UsageError(
+            f"{folder} has no certificate under a name that OpenSSL looks for, such as 0a1b2c3d.0; {CA_REMEDY}; "
+            "or set CA_DIR"
+        )
+    now = time.time()
+    over = sum(0 < end_of_list(path) < now for path in lists)
+    if over > len(lists) / 2:
+        raise client_error("outdated crl", "", folder)
+    newest = max(os.stat(path).st_mtime for path in files)
+    text = f"{len(files)} CA(s) in {folder}, the newest of {day_text(int(newest))}"
+    if now - newest > OLD:
+        text += "; there may be newer ones"
+    return text + (f"; {len(lists)} revocation list(s), {over} of them too old" if lists else "")
+
+
+def look_at_relay(patient: Patient) -> str:
+    relay = relay_named()
+    if relay is None:
+        return "HTTPS_PROXY is empty, so none is used"
+    server, way = patient.settings.site.server, f"{relay.host}:{relay.port} of HTTPS_PROXY"
+    return f"{way} leads to the door" if relay.is_for(*netloc_of(server)) else f"{way} is not for the door (NO_PROXY)"
+
+
+def look_at_clock(patient: Patient) -> str:
+    if urlsplit(patient.settings.site.server).scheme not in WEB:
+        raise Unseen("a door that is no https door does not tell the time")
+    greeting = patient.greeting
+    if isinstance(greeting, GridError):
+        if getattr(greeting.__cause__, "verify_code", 0) in NOT_NOW:
+            raise greeting
+        raise Unseen("needs an answer of the door")
+    then = time_of(greeting.header("Date"))
+    off = patient.greeted - then
+    if not then:
+        raise Unseen("the door does not tell the time")
+    if abs(off) > CLOCK_OFF:
+        way = "fast" if off > 0 else "slow"
+        raise UsageError(
+            f"this machine's clock is {duration_text(abs(off))} {way}, so certificates and proxies are judged wrongly; "
+            "set it, on most systems: timedatectl set-ntp true"
+        )
+    return f"within {max(1, math.ceil(abs(off)))} s of the door's"
+
+
+def check_renewal(patient: Patient) -> None:
+    """What makes proxies is not looked at where a good one was brought from elsewhere."""
+    if not patient.makes_proxies():
+        raise Unseen("there is no certificate here, but a good proxy")
+
+
+def look_at_client(patient: Patient) -> str:
+    check_renewal(patient)
+    return voms_client()
+
+
+def server_of(vo: str) -> tuple[str, int] | None:
+    """Host and port of the VOMS server that proxies of the VO are made with."""
+    client = ""
+    with contextlib.suppress(CredentialError):
+        client = voms_client()
+    place, known = vomses_of(vo, client), VOMS_SERVERS.get(vo)
+    line = VOMSES_LINE.match(line_of_vo(place, vo)) if place else None
+    if line:
+        return line[1], int(line[2])
+    return (known.host, known.port) if known and not place else None
+
+
+def look_at_voms(patient: Patient) -> str:
+    import socket
+
+    check_renewal(patient)
+    vo = patient.settings.vo
+    server = server_of(vo)
+    if not server:
+        raise client_error("no VOMS server", vo, "")
+    name = "{}:{}".format(*server)
+    try:
+        socket.create_connection(server, CONNECT).close()
+    except OSError as error:
+        raise client_error(f"Contacting {name}\nunreachable", vo, "") from error
+    return f"{name} takes connections, for {vo}"
+
+
+def look_at_certificate(patient: Patient) -> str:
+    check_renewal(patient)
+    path, now = user_files()[0], time.time()
+    ends = end_of_certificate(path, now)
+    days = f"{int((ends - now) / 86400)} days left, until {day_text(int(ends))}"
+    return f"{path}, {days}" + ("; ask your CA for a new one in time" if ends - now < SOON_OVER else "")
+
+
+def look_at_key(patient: Patient) -> str:
+    check_renewal(patient)
+    path = user_files()[1]
+    if not os.path.isfile(path) and not patient.is_well("certificate"):
+        raise Unseen("needs the certificate")
+    return f"{path}, " + ("with a pass phrase" if has_phrase(path) else "without a pass phrase")
+
+
+def look_at_proxy(patient: Patient) -> str:
+    now = time.time()
+    proxy = valid_proxy(patient.settings.vo, now)
+    return f"{proxy.path}, of {proxy.vo}, {left_text(min(proxy.ends, proxy.attribute_ends), now)}"
+
+
+def look_at_token(patient: Patient) -> str:
+    patient.token.value()
+    return f"from {patient.token.source}, {token_left(patient.token, time.time())}"
+
+
+def look_at_conf(patient: Patient) -> str:
+    if patient.fault:
+        raise patient.fault
+    config, settings = patient.config, patient.settings
+    assert config
+    if config.doubt:
+        raise UsageError(config.doubt)
+    slips = [key.sentence for key in config.unknown() if key.is_slip]
+    if slips:
+        raise UsageError(slips[0] + (f" (and {len(slips) - 1} more)" if slips[1:] else ""))
+    files_to_spare(settings)
+    why = config.told_foreign() if config.foreign else f"there is no {config.path}"
+    place = config.path if config.saved else f"{why}, so the defaults"
+    return f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {settings.input_dir or 'not chosen'}"
+
+
+def look_at_folder(patient: Patient) -> str:
+    folder = os.path.abspath(patient.folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DiskError(f"the work folder {folder} cannot be written to; choose another with --workdir")
+    if patient.catalog.doubt:
+        raise DiskError(patient.catalog.doubt)
+    if patient.catalog.is_foreign:
+        return f"{folder}, with another program's {os.path.basename(patient.catalog.path)}, which is set aside"
+    rows = list(patient.catalog.all())
+    if not rows:
+        return f"{folder}, with no list of files yet"
+    return f"{folder}, {len(rows)} files in the list, {sum(row.downloaded for row in rows)} of them here"
+
+
+def look_at_output(patient: Patient) -> str:
+    folder = patient.settings.output_dir
+    assert patient.config
+    patient.config.check_output_dir(folder)
+    check_writable(folder)
+    wanted = [row for row in patient.rows() if row.locality is Locality.ONLINE and not row.downloaded]
+    check_free(folder, sum(missing_of(folder, row) for row in wanted))
+    free = free_space(folder)
+    if free < LITTLE:
+        raise disk_error(os.path.join(folder, ""), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    return f"{folder}, {size_text(free)} free" + ("" if os.path.isdir(folder) else "; a run makes it")
+
+
+def look_at_door(patient: Patient) -> str:
+    site, scope, words = patient.settings.site, patient.scope, ""
+    lacking = next((name for name in ("gfal2", "proxy", "token") if not patient.is_well(name)), "")
+    if urlsplit(site.server).scheme in WEB:
+        if isinstance(patient.greeting, CredentialError) and lacking:
+            raise Unseen(f"needs the {lacking}")
+        if isinstance(patient.greeting, GridError):
+            raise patient.greeting
+        words = brief(patient.greeting.header("Server").replace("/", " ", 1))
+    answers = f"{site.server}/ answers" + (f" as {words}" if words else "")
+    if lacking:
+        return f"{answers}; its listing was not looked at: needs the {lacking}"
+    return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
+
+
+def look_at_tape(patient: Patient) -> str:
+    storage = patient.storage
+    if not storage.has_tape():
+        return "the site names none, so all files count as on disk"
+    known = [row.path for row in patient.rows()[:1]] or [entry.path for entry in patient.listing[:1]]
+    storage.localities(known or [""])
+    return f"{storage.tape_url() if isinstance(storage, HttpStorage) else 'gfal2 finds one, which'} answers"
+
+
+def look_at_pools(patient: Patient) -> str:
+    file, storage = patient.sample, patient.storage
+    if not file:
+        raise Unseen(f"no file on disk was found in {patient.settings.input_dir or '/'}; choose another --input_dir")
+    try:
+        body = storage.read(file.path, 0, min(file.size, SAMPLE), file.size)
+        with contextlib.closing(body):
+            count = sum(len(chunk) for chunk in body.chunks)
+    except PoolError as error:
+        raise PoolError(f"{error}; ask whoever runs your network to let you through to it") from error
+    text = f"{size_text(count)} of {file.path} came"
+    http = patient.door.http
+    pools = ["{}:{}".format(*place) for place in http.paces if place not in http.trusted]
+    return f"{text} from {', '.join(pools)}" if pools else text
+
+
+class Look(NamedTuple):
+    """A row of the doctor's."""
+
+    name: str
+    take: Callable[[Patient], str]
+    needs: tuple[str, ...] = ()  # others, without which there is nothing to look at
+    of: Callable[[Site | None], object] = lambda site: True  # sites which it concerns; none if Grid.conf names none
+
+
+def has_proxy(site: Site | None) -> bool:
+    """Whether a proxy is needed, as far as that is known."""
+    return not site or needs_proxy(site)
+
+
+ASKED = ("gfal2", "proxy", "token", "door")
+LOOKS = (
+    Look("gridsync", look_at_program),
+    Look("tqdm", look_at_tqdm),
+    Look("libdeflate", look_at_libdeflate),
+    Look("gfal2", look_at_gfal2, of=lambda site: site and site.engine == "gfal2"),
+    Look("VOMS client", look_at_client, of=has_proxy),
+    Look("CA folder", look_at_cas),
+    Look("web proxy", look_at_relay, of=lambda site: RELAYED & os.environ.keys()),
+    Look("clock", look_at_clock, ("web proxy",)),
+    Look("VOMS server", look_at_voms, of=has_proxy),
+    Look("certificate", look_at_certificate, of=has_proxy),
+    Look("key", look_at_key, of=has_proxy),
+    Look("proxy", look_at_proxy, of=has_proxy),
+    Look("token", look_at_token, of=lambda site: site and site.token),
+    Look("Grid.conf", look_at_conf),
+    Look("work folder", look_at_folder),
+    Look("OUTPUTDIR", look_at_output),
+    Look("door", look_at_door, ("web proxy",)),
+    Look("tape service", look_at_tape, ASKED),
+    Look("pools", look_at_pools, (*ASKED, "tape service")),
+)
+
+
+def found_by(look: Look, patient: Patient) -> Finding:
+    """What one look finds."""
+    try:
+        if look.needs and not patient.known:
+            raise Unseen("needs Grid.conf")
+        for name in look.needs:
+            if not patient.is_well(name):
+                raise Unseen(f"needs the {name}")
+        return Finding(look.name, True, look.take(patient))
+    except Unseen as reason:
+        return Finding(look.name, None, f"not looked at: {reason}")
+    except (GridError, OSError) as error:
+        return Finding(look.name, False, str(error))
+
+
+def findings(patient: Patient) -> Iterator[Finding]:
+    """What the doctor finds, look by look."""
+    site = patient.known[0].site if patient.known else None
+    for look in LOOKS:
+        if look.of(site):
+            patient.name = look.name
+            finding = patient.found[look.name] = found_by(look, patient)
+            yield finding
+
+
 # == Commands =================================================================
 # A command loads, plans, does, saves and reports; its docstring is its line in the help.
 
@@ -6637,6 +7174,29 @@ def do_proxy_status(run: Run) -> int:
         run.report.proxy(read_proxy(proxy_file()), now)
     valid_proxy(run.settings.vo, now)
     return 0
+
+
+def examined(folder: str, given: dict[str, str], report: Report) -> int:
+    """Say what the doctor finds; 1 if there is something to do."""
+    patient, aside, status = Patient(folder, given), Aside(), 0
+    steps, live = findings(patient), report.follow()
+
+    def tick() -> None:
+        if patient.found.keys() & {"tqdm"} and patient.is_well("tqdm"):  # which draws the line
+            live.show(f"Looking at: {patient.name} ...")
+
+    try:
+        while finding := aside.result(lambda: next(steps, None), tick):
+            report.finding(finding)
+            status = 1 if finding.ok is False else status
+    finally:
+        live.close()
+    return status
+
+
+def do_doctor(run: Run) -> int:
+    """look at everything a run needs, a line each: ok, or what to do"""
+    return examined(run.folder, {key: run.config.general(key, "") for key in run.config.given}, run.report)
 
 
 def do_show_conf(run: Run) -> int:
@@ -7062,6 +7622,7 @@ OPTIONS = (
     Option("from_LYON", "download data from CC Lyon (default)", key="SITE", value="LYON"),
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
     Option("from", "download data from any site of Grid.conf", "SITE", key="SITE"),
+    Option("doctor", do=do_doctor),
     Option("show_conf", do=do_show_conf),
     Option("ls_dir", metavar="[folder]", do=do_ls_dir, by=("SITE",)),
     Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
@@ -7207,9 +7768,18 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     folder = os.path.expanduser(options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir)
     if not os.path.isdir(folder):
         raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
-    config = Config(folder)
+    actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
+    is_look = [option.do for option in actions] == [do_doctor]  # also where no other action would begin
+    try:
+        config = Config(folder)
+    except UsageError:
+        if is_look:
+            return examined(folder, given_settings(options, folder), report)
+        raise
     remarks = list(take_urls(options, config))
     given = given_settings(options, folder)
+    if is_look:
+        return examined(folder, given, report)
     config.change(given)
     for key in config.unknown():
         report.note(key.sentence)
@@ -7219,8 +7789,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         config.check_saving()
     if not config.saved and not wishes.dry_run:
         config.save({})
-    actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
-    if not actions or any(option.do not in (do_new_proxy, do_proxy_status) for option in actions):
+    if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
         report.configuration(config.settings())
     for remark in [config.told_foreign(), *remarks] if config.foreign else remarks:
         report.note(remark)

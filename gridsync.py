@@ -2995,9 +2995,12 @@ class Relay(NamedTuple):
         return connection
 
 
+RELAYED = {"https_proxy", "HTTPS_PROXY"}  # where it stands
+
+
 def relay_named() -> Relay | None:
     """The web proxy of the environment, if it names one."""
-    if not {"https_proxy", "HTTPS_PROXY"} & os.environ.keys():  # as to load what reads it takes a while
+    if not RELAYED & os.environ.keys():  # as to load what reads it takes a while
         return None
     import base64
     import urllib.request
@@ -6694,7 +6697,6 @@ LITTLE = 1 << 20  # bytes: a disk with less is full
 SAMPLE = 64 << 10  # bytes of a file that is read
 LISTED = 8  # folders in which a file to read is looked for
 VOMSES_LINE = re.compile(r'\s*"[^"]*"\s+"([^"]*)"\s+"([0-9]{1,5})"')  # alias, host, port
-RELAYED = {"https_proxy", "HTTPS_PROXY"}
 PLAIN_NAME = re.compile(r"[\w./-]+", re.ASCII)
 
 
@@ -6845,7 +6847,7 @@ def look_at_tqdm(patient: Patient) -> str:
 
 def look_at_libdeflate(patient: Patient) -> str:
     is_there = adler_maker() is not zlib.adler32
-    return "here" if is_there else "not here; checksums are made faster with it, on Debian: apt install libdeflate0"
+    return "installed" if is_there else "not installed; checksums take longer; on Debian: apt install libdeflate0"
 
 
 def look_at_gfal2(patient: Patient) -> str:
@@ -6953,7 +6955,7 @@ def look_at_voms(patient: Patient) -> str:
     name = "{}:{}".format(*server)
     try:
         socket.create_connection(server, CONNECT).close()
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise client_error(f"Contacting {name}\nunreachable", vo, "") from error
     return f"{name} takes connections, for {vo}"
 
@@ -6992,13 +6994,15 @@ def look_at_conf(patient: Patient) -> str:
     assert config
     if config.doubt:
         raise UsageError(config.doubt)
-    slips = [key.sentence for key in config.unknown() if key.is_slip]
+    unknown = config.unknown()
+    slips = [key.sentence for key in unknown if key.is_slip]
     if slips:
         raise UsageError(slips[0] + (f" (and {len(slips) - 1} more)" if slips[1:] else ""))
     files_to_spare(settings)
     why = config.told_foreign() if config.foreign else f"there is no {config.path}"
     place = config.path if config.saved else f"{why}, so the defaults"
-    return f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {settings.input_dir or 'not chosen'}"
+    text = f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {settings.input_dir or 'not chosen'}"
+    return text + (f"; {len(unknown)} key(s) are unknown to gridsync" if unknown else "")
 
 
 def look_at_folder(patient: Patient) -> str:
@@ -7034,6 +7038,8 @@ def look_at_door(patient: Patient) -> str:
     if urlsplit(site.server).scheme in WEB:
         if isinstance(patient.greeting, CredentialError) and lacking:
             raise Unseen(f"needs the {lacking}")
+        if isinstance(patient.greeting, UsageError) and not patient.is_well("CA folder"):
+            raise Unseen("needs the CA folder")
         if isinstance(patient.greeting, GridError):
             raise patient.greeting
         words = brief(patient.greeting.header("Server").replace("/", " ", 1))
@@ -7061,6 +7067,8 @@ def look_at_pools(patient: Patient) -> str:
         with contextlib.closing(body):
             count = sum(len(chunk) for chunk in body.chunks)
     except PoolError as error:
+        if not (error.passing and isinstance(error.__cause__, DoorError)):  # else nothing of the pool answers
+            raise
         raise PoolError(f"{error}; ask whoever runs your network to let you through to it") from error
     text = f"{size_text(count)} of {file.path} came"
     http = patient.door.http
@@ -7083,7 +7091,7 @@ def has_proxy(site: Site | None) -> bool:
 
 
 ASKED = ("gfal2", "proxy", "token", "door")
-LOOKS = (
+EXAMINATION = (
     Look("gridsync", look_at_program),
     Look("tqdm", look_at_tqdm),
     Look("libdeflate", look_at_libdeflate),
@@ -7124,7 +7132,7 @@ def found_by(look: Look, patient: Patient) -> Finding:
 def findings(patient: Patient) -> Iterator[Finding]:
     """What the doctor finds, look by look."""
     site = patient.known[0].site if patient.known else None
-    for look in LOOKS:
+    for look in EXAMINATION:
         if look.of(site):
             patient.name = look.name
             finding = patient.found[look.name] = found_by(look, patient)

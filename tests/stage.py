@@ -61,13 +61,15 @@ MANUALS_VOMS = (
 MANUALS_PROXY = "/tmp/x509up_u0"
 ANOTHER_VO = "vo.example.org"
 ANOTHER_VOMS = ("voms.example.org", "443", "/DC=org/DC=example/CN=voms.example.org")
-SIZE = r"\d+\.\d (B|[kMG]B)"
+SIZE = r"\d+\.\d (B|[kMGT]B)"
 PLACEHOLDERS = {
     "[size]": SIZE,
     "[rate]": SIZE + "/s",
     "[time]": r"(\d+h\d\dm|\d+m\d\ds)",
     "[percent]": r"\d\d?%",
     "[date]": r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d UTC \d{4}",
+    "[day]": r"\d\d \w{3} \d{4}",
+    "[machine]": r"OpenSSL .*",
     "[checksum]": "[0-9a-f]{8}",
     "[number]": r"\d+(\.\d+)*",
     "[the door's words]": r"[^()]+",
@@ -112,6 +114,10 @@ class Stage:
         self.env = {**self.grid.env, "PATH": path, "X509_USER_PROXY": str(self.proxy), "LC_ALL": "C", "NO_COLOR": "1"}
         self.places = {
             **{self.door.url: MANUALS_DOOR, self.door.url[len("https://") :]: MANUALS_DOOR[len("https://") :]},
+            **{f"localhost:{url.rpartition(':')[2].partition('/')[0]}": name for url, name in (
+                (self.door.pool_url, ELSEWHERE["pool"]), (self.door.tape_url, ELSEWHERE["tape service"])
+            )},
+            self.env["X509_CERT_DIR"]: "/etc/grid-security/certificates",
             **{str(self.proxy): MANUALS_PROXY, str(self.home): "~", str(self.work): "/home/alice/e680"},
         }
         self.install()
@@ -140,12 +146,14 @@ class Stage:
             self.answers.append(("Enter GRID pass phrase for this identity:", self.phrase))
         for there, here in self.typed.items():
             line = line.replace(there, here)
+        if "--doctor" in line:
+            self.places[f"localhost:{self.grid.voms.port}"] = MANUALS_VOMS.partition(" ")[0]
         before = self.disk.before if self.disk else ()
         command = [*before, "env", "-C", str(self.work), "bash", "-c", line]
         status, text = dialogue(command, self.env, self.answers)
         self.answers.clear()
-        for here, there in self.places.items():
-            text = text.replace(here, there)
+        for here in sorted(self.places, key=len, reverse=True):
+            text = text.replace(here, self.places[here])
         return last_states(text) + (f"(status {status})\n" if status else "")
 
     def files(self, pattern: str) -> list[str]:

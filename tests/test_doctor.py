@@ -403,7 +403,8 @@ def test_it_comes_before_the_others_on_its_line_and_after_a_new_proxy(well):
 
 def test_a_key_of_another_program_is_no_failure(well):
     well.set("MOOD", "fine", "gridsync")
-    assert well("--doctor").status == 0
+    result = well("--doctor")
+    assert result.status == 0 and rows(result)["Grid.conf"][1].endswith("; 1 key(s) are unknown to gridsync")
 
 
 @pytest.fixture
@@ -430,6 +431,12 @@ def test_a_disk_that_is_full_or_too_small_or_read_only_is_seen(well, disk):
     disk.remount("ro")
     says = "can't be written: Read-only file system; choose another --output_dir"
     assert rows(well("--doctor"))["OUTPUTDIR"] == ("FAIL", f"OUTPUTDIR {well.data} {says}")
+
+
+def test_a_pool_that_is_busy_is_no_matter_of_the_network(well):
+    well.grid.door.faults.add("/agata/*", 500, role="door", method="GET")
+    label, text = rows(well("--doctor"))["pools"]
+    assert label == "FAIL" and "too many readers already" in text and "your network" not in text
 
 
 def test_a_large_file_is_read_at_its_beginning_alone(well):

@@ -5772,6 +5772,15 @@ class Rereader:
 # What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
 
+def catalog_beside(folder: str) -> Catalog:
+    """The catalog as another run may just be changing it, to be looked at."""
+    for _ in range(LOOKS):
+        with contextlib.suppress(DiskError):  # it may be just at the end, where that run is writing
+            return Catalog(folder, is_frozen=True)
+        time.sleep(TICK)
+    return Catalog(folder, is_frozen=True)
+
+
 class Run:
     """What the commands of one command line work with."""
 
@@ -5854,12 +5863,7 @@ class Run:
 
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
-        for _ in range(LOOKS):
-            with contextlib.suppress(DiskError):  # it may be just at the end, where that run is writing
-                self.loaded = Catalog(self.folder, is_frozen=True)
-                return
-            time.sleep(TICK)
-        self.loaded = Catalog(self.folder, is_frozen=True)
+        self.loaded = catalog_beside(self.folder)
 
     def rows(self) -> list[Row]:
         """The files that the command is about."""
@@ -6794,7 +6798,7 @@ class Patient:
 
     @functools.cached_property
     def catalog(self) -> Catalog:
-        return Catalog(self.folder, is_frozen=True)
+        return catalog_beside(self.folder)
 
     def rows(self) -> list[Row]:
         """The files that the settings choose, as far as they are known."""

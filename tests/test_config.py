@@ -141,7 +141,6 @@ UNKNOWN = [
     ("[gridsync]\n\nserver = a\n", "line 3: unknown key SERVER in [gridsync]; it belongs into the section of a site"),
     ("[LYON]\nSERVER = https://a/\nVO = x\n", "line 3: unknown key VO in [LYON]; it belongs into [gridsync]"),
     ("[LYON]\nSERVER = https://a/\nMOOD =\n  SERVR = 1\n", "line 3: unknown key MOOD in [LYON]"),
-    ("[Gridsync]\nTHREADS = 1\n", "line 2: unknown key THREADS in [Gridsync]; it belongs into [gridsync]"),
     ("[DEFAULT]\nVO = a\nSILENCE = 1\nMOOD = fine\n[LYON]\nENGINE = http\n", "line 4: unknown key MOOD in [DEFAULT]"),
     ("[gridsync]\n[my plots]\nMOOD = fine\n", ""),  # another program's section
     (DEFAULT_CONF, ""),

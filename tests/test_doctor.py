@@ -161,12 +161,8 @@ def clock(off: str) -> Plant:
     return env(LD_PRELOAD=FAKETIME, FAKETIME=off, FAKETIME_DONT_FAKE_MONOTONIC="1")
 
 
-def no_vomses(user: User) -> None:
-    (user.folder / "home/.glite/vomses").unlink()
-
-
 def deaf_voms(user: User) -> None:
-    no_vomses(user)
+    (user.folder / "home/.glite/vomses").unlink()
     (user.folder / "home/.glite/vomses").write_text('"vo.agata.org" "localhost" "1" "/CN=x" "vo.agata.org"\n')
 
 
@@ -221,7 +217,7 @@ CASES: list[tuple[str, Plant, str]] = [
     ("web proxy", env(HTTPS_PROXY="ftp://me:hush@x/"), "HTTPS_PROXY names no web proxy that .*"),
     ("clock", clock("+2h"), r"this machine's clock is (1h59m|2h00m) fast, so .*; set it, .*"),
     ("clock", clock("-3d"), r"the certificate of localhost:\d+ is not valid now; is this machine's clock .*"),
-    ("VOMS server", no_vomses, "no VOMS server is known for vo.agata.org; .*"),
+    ("VOMS server", conf("VO", "vo.example.org", "gridsync"), "no VOMS server is known for vo.example.org; .*"),
     ("VOMS server", deaf_voms, "the VOMS server localhost:1 can't be reached; .*"),
     ("certificate", lives("carol"), "your certificate ended on .*; ask your CA for a new one"),
     ("certificate", mode("home/.globus/usercert.pem", 0o666), "others can write your certificate .*; chmod 644 .*"),
@@ -262,6 +258,7 @@ TOO: dict[str, set[str]] = {
     "CA folder": {"door"},
     "clock": {"door", "certificate"},
     "certificate": {"proxy"},
+    "VOMS server": {"proxy"},
 }
 
 
@@ -384,6 +381,19 @@ def test_what_is_given_is_looked_at_and_not_remembered(well):
     assert well("--threads 0 --doctor").status == 2
 
 
+def test_another_programs_grid_conf_is_left_where_it_is(well):
+    (well.folder / "Grid.conf").write_text("SERVER=https://x/\nINPUTDIR=e680\n")
+    before = tree(well.folder)
+    says = ".*/Grid.conf was made by another program and is not used, so the defaults: site LYON, .*"
+    assert re.fullmatch(says, rows(well("--doctor"))["Grid.conf"][1])
+    assert tree(well.folder) == before
+
+
+def test_a_pasted_url_is_looked_at(well):
+    url = f"{well.grid.door.url}/agata/tests"
+    assert rows(well(f"--doctor --input_dir={url}"))["door"][1].endswith(" entries in tests")
+
+
 def test_it_takes_no_lock(well):
     with open(well.folder / "grid_summary.csv.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -465,7 +475,7 @@ def test_a_server_that_hangs_holds_it_up_for_a_while_only(well, path, method, na
 
 def test_a_terminal_shows_what_is_waited_for_and_what_is_wrong_in_red(well):
     well.grid.door.faults.add("/agata/*", "stall", method="PROPFIND", seconds=1.5, count=1)
-    no_vomses(well)
+    deaf_voms(well)
     colours = {name: value for name, value in well.env.items() if name != "NO_COLOR"}
     status, text = on_terminal(well.command("--doctor"), {**colours, "TERM": "xterm"})
     assert status == 1 and "Looking at: door ..." in text

@@ -7073,7 +7073,7 @@ def look_at_pools(patient: Patient) -> str:
     except PoolError as error:
         if not (error.passing and isinstance(error.__cause__, DoorError)):  # else nothing of the pool answers
             raise
-        raise PoolError(f"{error}; ask whoever runs your network to let you through to it") from error
+        raise PoolError(f"{file.path}: {error}; ask whoever runs your network to open it") from error
     text = f"{size_text(count)} of {file.path} came"
     http = patient.door.http
     pools = ["{}:{}".format(*place) for place in http.paces if place not in http.trusted]

@@ -214,43 +214,43 @@ CASES: list[tuple[str, Plant, str]] = [
     ("CA folder", conf("CA_DIR", "/nonexistent"), "the folder of CA certificates /nonexistent does not exist; .*"),
     ("CA folder", empty_folder, ".*/empty has no certificate under a name that OpenSSL looks for, .*"),
     ("CA folder", old_lists, "the revocation lists of the CAs are too old; run fetch-crl as root"),
-    ("web proxy", env(HTTPS_PROXY="ftp://me:hush@x/"), "HTTPS_PROXY names no web proxy that .*"),
+    ("web proxy", env(HTTPS_PROXY="ftp://me:hush@x/"), "HTTPS_PROXY does not name a web proxy that .*"),
     ("clock", clock("+2h"), r"this machine's clock is (1h59m|2h00m) fast, so .*; set it, .*"),
     ("clock", clock("-3d"), r"the certificate of localhost:\d+ is not valid now; is this machine's clock .*"),
     ("VOMS server", conf("VO", "vo.example.org", "gridsync"), "no VOMS server is known for vo.example.org; .*"),
-    ("VOMS server", deaf_voms, "the VOMS server localhost:1 can't be reached; .*"),
-    ("certificate", lives("carol"), "your certificate ended on .*; ask your CA for a new one"),
+    ("VOMS server", deaf_voms, "the VOMS server localhost:1 cannot be reached: .*"),
+    ("certificate", lives("carol"), "your certificate expired on .*; ask your CA for a new one"),
     ("certificate", mode("home/.globus/usercert.pem", 0o666), "others can write your certificate .*; chmod 644 .*"),
     ("certificate", no_certificate, r"there is no .*/\.globus/usercert\.pem; make it from the file .*"),
     ("key", mode("home/.globus/userkey.pem", 0o644), r"others can read your key .*; chmod 600 .*"),
     ("proxy", no_proxy, "there is no proxy at .*/proxy; make a new one with --new_proxy"),
-    ("proxy", ended_proxy, "your proxy .*/proxy ended .* ago; make a new one with --new_proxy"),
+    ("proxy", ended_proxy, "your proxy .*/proxy expired .* ago; make a new one with --new_proxy"),
     ("proxy", mode("proxy", 0o644), "others can read your proxy .*; chmod 600 .*|.*others can read your proxy.*"),
-    ("token", no_token, "no token comes from env:NONE; renew it, or mend TOKEN in Grid.conf"),
+    ("token", no_token, "env:NONE gives no usable token; renew it, or correct TOKEN in Grid.conf"),
     ("token", bad_token_file, "others can read your token .*; chmod 600 .*"),
     ("Grid.conf", conf("THREAD", "8", "gridsync"), r".*, line \d+: unknown key THREAD in \[gridsync\]; .* THREADS"),
     ("Grid.conf", conf("THREADS", "many", "gridsync"), "THREADS in .gridsync. is 'many'; .*|.*THREADS in .*"),
-    ("Grid.conf", conf("INCLUDE", "a(", "gridsync"), "--inc: 'a.' is no regular expression: .*"),
+    ("Grid.conf", conf("INCLUDE", "a(", "gridsync"), "--inc: 'a.' is not a regular expression: .*"),
     ("Grid.conf", conf("ENGINE", "curl"), ".*: ENGINE of .LYON. is 'curl'; expected auto, http or gfal2"),
     ("Grid.conf", edited("Grid.conf", lambda text: text + "what is this\n"), r".*, line \d+: expected KEY = value"),
-    ("Grid.conf", mode("Grid.conf", 0o666), "others can write .*/Grid.conf; look at what is in it, then chmod go-w .*"),
+    ("Grid.conf", mode("Grid.conf", 0o666), "others can write .*/Grid.conf; check what is in it, then chmod go-w .*"),
     ("work folder", edited("grid_summary.csv", lambda text: text.replace(",1000,", ",x,")), ".*, line 2: .*"),
     ("work folder", mode("grid_summary.csv", 0o666), "others can write .*/grid_summary.csv; .*"),
-    ("OUTPUTDIR", file_for_folder, "OUTPUTDIR .*/data can't be made: Not a directory; choose another --output_dir"),
-    ("door", conf("SERVER", "https://localhost:1/"), "localhost:1 refuses the connection; .*"),
+    ("OUTPUTDIR", file_for_folder, "OUTPUTDIR .*/data cannot be made: Not a directory; choose another --output_dir"),
+    ("door", conf("SERVER", "https://localhost:1/"), "localhost:1 refuses the connection: .*"),
     ("door", conf("SERVER", "https://no.such.host.invalid/"), "no address is known for no.such.host.invalid:443; .*"),
     ("door", conf("INPUTDIR", "no/such", "gridsync"), "https:.*/no/such: there is no such file or folder; .*"),
     ("door", fault("/agata/*", 403, method="PROPFIND"), "https:.*: the door refuses .*"),
     ("door", fault("*", "status", code=503, text="later", method="PROPFIND"), ".* the door answers 503 .later."),
-    ("door", refused_token, ".* the door accepts no proxy or token of yours .*"),
-    ("door", env(HTTPS_PROXY="http://127.0.0.1:1"), "the web proxy 127.0.0.1:1 of HTTPS_PROXY can't be reached .*"),
+    ("door", refused_token, ".* the door does not accept your proxy or token .*"),
+    ("door", env(HTTPS_PROXY="http://127.0.0.1:1"), "the web proxy 127.0.0.1:1 of HTTPS_PROXY cannot be reached .*"),
     ("tape service", fault("/.well-known/*", 500), "https:.*/wlcg-tape-rest-api: the door answers 500 .*"),
     ("tape service", well_known, ".*tape service.*localhost:1 refuses the connection.*"),
     ("tape service", fault("*", 500, role="tape"), ".*the tape service answers 500 .*"),
     (
         "pools",
         fault("/agata/*", "redirect", role="door", method="GET", to="https://localhost:1"),
-        "the door names a pool that can't be reached: localhost:1 refuses .*; ask whoever runs your network to .*",
+        "tests/.*: its pool cannot be reached: localhost:1 refuses .*; ask whoever runs your network to open it",
     ),
 ]  # fmt: skip
 # Where one thing that is broken breaks another: what else says FAIL.
@@ -433,20 +433,20 @@ def disk(well: User) -> Iterator[Disk]:
 def test_a_disk_that_is_full_or_too_small_or_read_only_is_seen(well, disk):
     assert rows(well("--doctor"))["OUTPUTDIR"] == ("ok", f"{well.data}, 48.0 MB free")
     disk.fill()
-    assert rows(well("--doctor"))["OUTPUTDIR"] == ("FAIL", f"{well.data} has 0.0 B free, and 1000.0 B are to come; "
+    assert rows(well("--doctor"))["OUTPUTDIR"] == ("FAIL", f"{well.data} has 0.0 B free, but 1000.0 B are needed; "
         "make room, choose another --output_dir, or fetch less with --inc")  # fmt: skip
     (well.folder / "grid_summary.csv").unlink()
     assert re.match("the disk of .*/data is full; make room", rows(well("--doctor"))["OUTPUTDIR"][1])
     disk.make_room()
     disk.remount("ro")
-    says = "can't be written: Read-only file system; choose another --output_dir"
+    says = "cannot be written: Read-only file system; choose another --output_dir"
     assert rows(well("--doctor"))["OUTPUTDIR"] == ("FAIL", f"OUTPUTDIR {well.data} {says}")
 
 
 def test_a_pool_that_is_busy_is_no_matter_of_the_network(well):
     well.grid.door.faults.add("/agata/*", 500, role="door", method="GET")
     label, text = rows(well("--doctor"))["pools"]
-    assert label == "FAIL" and "too many readers already" in text and "your network" not in text
+    assert label == "FAIL" and "too many readers" in text and "your network" not in text
 
 
 def test_a_large_file_is_read_at_its_beginning_alone(well):

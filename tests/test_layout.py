@@ -89,4 +89,4 @@ def test_functions_sections_and_the_file_stay_short():
     sections = [(name, end - at) for (at, name), end in zip(BANNERS.items(), ends)]
     expect_none(f"{node.name} is too long" for node in FUNCTIONS if node.end_lineno - node.lineno >= 60)
     expect_none(f"section {name} has {lines} lines" for name, lines in sections if lines > 950)
-    assert len(LINES) <= 7600
+    assert len(LINES) <= 8100

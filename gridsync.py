@@ -1818,9 +1818,14 @@ class Catalog:
     def read(self) -> None:
         """Take in the file, but for a last line that a crash has cut."""
         csv.field_size_limit(LONGEST_LINE)
-        with open(opened(self.path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            found = os.fstat(file.fileno())
+        with open(opened(self.path), "rb") as whole_file:
+            raw: BinaryIO = whole_file
+            found = os.fstat(raw.fileno())
             self.doubt = doubt_of(self.path, found)
+            is_cut = os.pread(raw.fileno(), 1, max(found.st_size - 1, 0)) not in (b"\n", b"")
+            if self.is_frozen:  # another run may append while this one reads
+                raw = io.BytesIO(raw.read(found.st_size))
+            file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
             lines = csv.reader(iter(functools.partial(file.readline, LONGEST_LINE), ""), strict=True)
             try:
                 header = next(lines, None)
@@ -1839,20 +1844,14 @@ class Catalog:
                     self.hold(row_of(cells))
                     whole = lines.line_num
             except (ValueError, csv.Error) as error:
-                if not self.is_cut() or next(file, "") or lines.line_num > whole + 2:
+                if not is_cut or next(file, "") or lines.line_num > whole + 2:
                     raise DiskError(
                         f"{self.path}, line {lines.line_num}: {error}; correct the line or move the file away"
                     ) from error
-            self.is_stale = self.is_stale or self.is_cut()
+            self.is_stale = self.is_stale or is_cut
         if found.st_uid != os.getuid():  # what others say of the user's files takes none of them away
             for row in filter(Row.is_damaged, list(self.all())):
                 self.hold(row._replace(verified=""))
-
-    def is_cut(self) -> bool:
-        """Whether the file ends in the middle of a line."""
-        with open(opened(self.path), "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read() != b"\n"
 
     def hold(self, row: Row) -> None:
         """Take in a row; an earlier one of the same file gives way."""
@@ -4673,13 +4672,22 @@ def bar_class() -> Any:
     return Bar
 
 
+def has_bars() -> bool:
+    """Whether tqdm is installed; without it progress is told in plain lines."""
+    try:
+        import tqdm  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 class LiveLine:
     """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
 
     def __init__(self, is_terminal: bool, quiet: bool):
-        self.is_terminal = is_terminal
+        self.is_terminal = is_terminal and (quiet or has_bars())
         self.quiet = quiet
-        self.due = time.monotonic() + (0 if is_terminal else 1)
+        self.due = time.monotonic() + (0 if self.is_terminal else 1)
         self.log_due = time.monotonic() + 1
         self.bar: Any = None
 
@@ -5093,7 +5101,6 @@ def staging_text(turn: int, online: int, of: int) -> str:
 # Threads work on single items and return; the main thread alone touches catalog and screen.
 
 TICK = 0.1  # seconds between looks at the screen
-LOOKS = 5  # at a catalog that another run is writing to
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
@@ -5772,15 +5779,6 @@ class Rereader:
 # What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
 
-def catalog_beside(folder: str) -> Catalog:
-    """The catalog as another run may just be changing it, to be looked at."""
-    for _ in range(LOOKS):
-        with contextlib.suppress(DiskError):  # it may be just at the end, where that run is writing
-            return Catalog(folder, is_frozen=True)
-        time.sleep(TICK)
-    return Catalog(folder, is_frozen=True)
-
-
 class Run:
     """What the commands of one command line work with."""
 
@@ -5863,7 +5861,7 @@ class Run:
 
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
-        self.loaded = catalog_beside(self.folder)
+        self.loaded = Catalog(self.folder, is_frozen=True)
 
     def rows(self) -> list[Row]:
         """The files that the command is about."""
@@ -6798,7 +6796,7 @@ class Patient:
 
     @functools.cached_property
     def catalog(self) -> Catalog:
-        return catalog_beside(self.folder)
+        return Catalog(self.folder, is_frozen=True)
 
     def rows(self) -> list[Row]:
         """The files that the settings choose, as far as they are known."""
@@ -7194,8 +7192,7 @@ def examined(folder: str, given: dict[str, str], report: Report) -> int:
     steps, live = findings(patient), report.follow()
 
     def tick() -> None:
-        if patient.found.keys() & {"tqdm"} and patient.is_well("tqdm"):  # which draws the line
-            live.show(f"Looking at: {patient.name} ...")
+        live.show(f"Looking at: {patient.name} ...")
 
     try:
         while finding := aside.result(lambda: next(steps, None), tick):

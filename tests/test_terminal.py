@@ -203,8 +203,10 @@ def test_a_terminal_gets_the_first_files_of_a_long_list(screen, user, folder):
         ("gridsync.py --build_list --verbose", adding),
         ("gridsync.py --build_list | cat", adding),
     ):
+        screen.type("clear")
+        wait_until(lambda: screen.lines() == ["$"])
         screen.told("clear-history")
-        screen.type(f"clear; {line}")
+        screen.type(line)
         wait_until(lambda: any(line.startswith("[catalog] sizes") for line in screen.lines()))
         wait_until(lambda: screen.lines()[-1] == "$")
         found = [line for line in screen.lines("-S", "-", "-J") if line.startswith("=> adding")]
@@ -274,3 +276,11 @@ def test_a_file_gets_neither_colours_nor_carriage_returns(screen, user, nine):
     wait_until(lambda: b"nowhere" in (user.folder / "err").read_bytes())
     told = (user.folder / "out").read_bytes() + (user.folder / "err").read_bytes()
     assert b"ONLINE" in told and b"Copied files" in told and b"\r" not in told and b"\x1b" not in told
+
+
+def test_without_tqdm_a_terminal_gets_plain_lines(screen, user, nine):
+    (user.folder / "tqdm.py").write_text("raise ImportError('not here')")
+    screen.type(f"PYTHONPATH={user.folder} gridsync.py --sync")
+    wait_until(lambda: any(line.startswith("Copied: 9,") for line in screen.lines()), 60)
+    assert b"\x1b[?7l" not in screen.raw.read_bytes()
+    assert "Traceback" not in "\n".join(screen.lines("-S", "-"))

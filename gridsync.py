@@ -1416,17 +1416,29 @@ def user_files() -> tuple[str, str]:
     return certificate, os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
 
 
+def gen_cert() -> str:
+    """gen_cert.sh, as it can be typed here."""
+    import shlex
+    import shutil
+
+    name, folder = "gen_cert.sh", os.path.dirname(os.path.realpath(sys.argv[0]))
+    path = os.path.join(folder, name)
+    if shutil.which(name) or not os.path.isfile(path):
+        return name
+    return f"./{name}" if folder == os.getcwd() else shlex.quote(path)
+
+
 @contextlib.contextmanager
 def reading_from(path: str) -> Iterator[None]:
     """What can't be read of the user's certificate or key is a CredentialError."""
     if not os.path.isfile(path):
         raise CredentialError(
-            f"there is no {path}; make it from the file exported by your browser: ./gen_cert.sh FILE.p12"
+            f"there is no {path}; make it from the file exported by your browser: {gen_cert()} FILE.p12"
         )
     try:
         yield
     except (OSError, ValueError) as error:
-        raise CredentialError(f"your certificate cannot be read: {error}; see ./gen_cert.sh") from error
+        raise CredentialError(f"your certificate cannot be read: {error}; see {gen_cert()}") from error
 
 
 def end_of_certificate(path: str, now: float) -> float:
@@ -4625,6 +4637,12 @@ def plain(record: Entry | Row) -> dict[str, Any]:
     return {**record._asdict(), "mtime": time_text(record.mtime), "locality": record.locality.value}
 
 
+def called() -> str:
+    """The name that gridsync was called by."""
+    name = os.path.basename(sys.argv[0])
+    return "gridsync.py" if name in ("", "-c") else name
+
+
 def silence(stream: TextIO) -> None:
     """Let what is still said on a pipe or terminal that was closed go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -4787,7 +4805,7 @@ class Report:
         if self.document is not None:
             self.document.setdefault("errors", []).append(secrets.masked(str(error)))
         stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
-        self.say(stream, f"gridsync: {error}", Colour.RED)
+        self.say(stream, f"{called()}: {error}", Colour.RED)
 
     def say(self, stream: TextIO | None, text: str, colour: Colour = Colour.NONE) -> None:
         """Print, unless to no stream, and log; when nobody reads any more, the work goes on without words."""
@@ -7673,7 +7691,7 @@ class Parser(optparse.OptionParser):
     """optparse with whole names only, and errors as sentences."""
 
     def __init__(self) -> None:
-        super().__init__("%prog [options]", description=DESCRIPTION, formatter=Formatter())
+        super().__init__("%prog [options]", prog=called(), description=DESCRIPTION, formatter=Formatter())
         for option in OPTIONS:
             text = option.help or (option.do.__doc__ or "" if option.do else "")
             if option.metavar:

@@ -40,7 +40,7 @@ def here(user: User, path: str) -> bytes:
 
 def test_start_copies_verifies_and_keeps_times(three, folder):
     status, out, err = three("--start")
-    assert (status, err.count("gridsync:")) == (0, 0)
+    assert (status, err.count("gridsync.py:")) == (0, 0)
     assert "...starting to download the 3 requested files using 4 threads and 1 streams per file...\n" in out
     totals = "Copied: 3, skipped: 0, failed: 0, waiting on tape: 0; 3.0 MB at "
     assert totals in out and "verified by checksum: 2, by size only: 1\n" in out
@@ -114,7 +114,7 @@ def test_verify_finds_a_flipped_byte_and_repair_mends_that_file_alone(three, fol
     flip(three.data / path, at)
     status, out, err = three("--verify")
     assert status == 1 and "Verified: 2, damaged: 1; " in out and "by checksum: 1, by size only: 1\n" in out
-    assert err.count("\n") == 1 and f"gridsync: {path}: is damaged: its checksum is not adler32:" in err
+    assert err.count("\n") == 1 and f"gridsync.py: {path}: is damaged: its checksum is not adler32:" in err
     assert log.count() == 0
     assert three("--start").status == 1
     log.clear()
@@ -154,12 +154,13 @@ def test_the_log_file_has_everything_with_its_time(three, folder):
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line) for line in lines)
     said = [line[24:] for line in lines]
     assert f"OUTPUTDIR           : {three.data}" in said and any(line.startswith("Copied: 3, ") for line in said)
-    assert said[-1].startswith("gridsync: ") and "there is no such file or folder" in said[-1]
+    assert said[-1].startswith("gridsync.py: ") and "there is no such file or folder" in said[-1]
 
 
 def test_a_log_file_that_can_not_be_made_is_said_before_anything_is_done(three):
     status, out, err = three("--start --log_file=/nonexistent/run.log")
-    assert (status, out) == (5, "") and err.startswith("gridsync: the log file /nonexistent/run.log cannot be written")
+    assert (status, out) == (5, "")
+    assert err.startswith("gridsync.py: the log file /nonexistent/run.log cannot be written")
 
 
 @pytest.mark.parametrize("line", ["--ls_dir", "--build_list --input_dir"])
@@ -218,7 +219,7 @@ def test_wrong_bytes_never_get_the_real_name(three, folder):
     three.grid.tree.file(f"agata/{folder}/small").start += 1  # other content than was listed, of the same size
     status, out, err = three("--start")
     assert status == 1 and "Copied: 2, skipped: 0, failed: 1" in out
-    assert f"gridsync: {folder}/small: the door says adler32:" in err and "--nochecksum" in err
+    assert f"gridsync.py: {folder}/small: the door says adler32:" in err and "--nochecksum" in err
     assert three.files() == [f"{folder}/empty", f"{folder}/sub/big"]
     row = three.catalog()[f"{folder}/small"]
     assert row["downloaded"] == "no" and "the door says" in row["error"]
@@ -457,7 +458,7 @@ def test_a_refused_staging_is_told_each_time_until_the_site_allows_it(user, fold
         for line in ("check_status", "check_status", "check_status --verbose", "build_list --check_status", *ASKED):
             status, _, err = user(f"--{line}")
             assert (status, err.count("Staging not allowed")) == (1, 1), line
-            assert err.startswith(f"gridsync: {path}: could not be brought online: ")
+            assert err.startswith(f"gridsync.py: {path}: could not be brought online: ")
     user("--bring_online")
     wait_until_online(user)
     assert user("--check_status")[::2] == (0, "")
@@ -470,7 +471,7 @@ def test_a_file_that_storm_has_sent_back_to_tape_has_left_the_disk_again(user, f
     wait_until_online(user)
     to_tape(user, path)
     for _ in range(2):
-        said = f"gridsync: {path}: has left the disk again; --bring_online asks for it again\n"
+        said = f"gridsync.py: {path}: has left the disk again; --bring_online asks for it again\n"
         assert user("--check_status")[::2] == (1, said)
     assert user.catalog()[path]["request"] == ""
     assert " ** Staging launched for 1 file(s) **" in user("--bring_online").out
@@ -615,11 +616,12 @@ def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, fold
         children[name] = replace(children["small"], name=name)
     for line in (f"--ls_dir {folder}", "--build_list", "--build_list --start"):
         status, out, err = three(line)
-        assert status == 1 and err.count("cannot be right; it is left out") == err.count("gridsync:") == 2
+        assert status == 1 and err.count("cannot be right; it is left out") == err.count("gridsync.py:") == 2
         assert f"agata/{folder}: " in err and f"{folder}/.. cannot be right" in err and "small" in out + err
     assert "Copied: 3, skipped: 0, failed: 0" in out and list(three.catalog()) == list(before)
     status, out, err = three("--sync")
-    assert status == 1 and "Copied: 0, skipped: 3" in out and err.count("it is left out") == err.count("gridsync:") == 2
+    assert status == 1 and "Copied: 0, skipped: 3" in out
+    assert err.count("it is left out") == err.count("gridsync.py:") == 2
     del children["small"]  # at the site: what is left out is not taken for it
     (three.data / folder / "small").unlink()
     assert (three("--check_status").status, three("--build_list").status) == (0, 1)
@@ -806,7 +808,8 @@ def test_a_fault_is_said_of_each_file_and_not_again_of_the_run(capsys):
     report = gridsync.Report()
     for error in ("a/b: the disk is full", "b: the disk is full", "the disk is full", "the disk is full"):
         report.error(error)
-    assert capsys.readouterr().err == "gridsync: a/b: the disk is full\ngridsync: b: the disk is full\n"
+    name = gridsync.called()
+    assert capsys.readouterr().err == f"{name}: a/b: the disk is full\n{name}: b: the disk is full\n"
 
 
 def test_an_interrupted_call_leaves_its_answer_to_nobody():
@@ -859,7 +862,7 @@ def test_bad_input_gets_one_sentence_and_its_status(user, line, status, says):
     before = (user.folder / "Grid.conf").read_text()
     result = user(line)
     assert result.status == status
-    assert result.err.startswith("gridsync: ") and result.err.count("\n") == 1 and says in result.err
+    assert result.err.startswith("gridsync.py: ") and result.err.count("\n") == 1 and says in result.err
     assert (user.folder / "Grid.conf").read_text() == before
 
 
@@ -869,9 +872,19 @@ def test_what_looks_like_an_option_can_be_a_value_all_the_same(user):
     assert "INCLUDE = --build_list\n" in text and "EXCLUDE = -raw\n" in text
 
 
+@pytest.mark.parametrize("name", ["gridsync.py", "GridDataSync.py", "gridsync"])
+def test_help_and_errors_begin_with_the_name_that_was_typed(user, name, tmp_path):
+    (tmp_path / name).symlink_to(SCRIPT)
+    env = {**user.env, "PATH": f"{tmp_path}:{user.env['PATH']}"}
+    done = subprocess.run([name, "--star"], env=env, capture_output=True, text=True, check=False)
+    assert done.stderr == f"{name}: no such option: --star; did you mean --start\n"
+    done = subprocess.run([name], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"Usage: {name} [options]\n")
+
+
 def test_a_wrong_option_is_told_in_the_json_document_too(user):
     status, out, err = user("--json --ver")
-    assert status == 2 and json.loads(out) == {"errors": [err.strip()[len("gridsync: ") :]], "status": 2}
+    assert status == 2 and json.loads(out) == {"errors": [err.strip()[len("gridsync.py: ") :]], "status": 2}
 
 
 @pytest.mark.parametrize("line", ["--workdir=~/e680 --show_conf", "--show_conf"])

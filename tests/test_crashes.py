@@ -195,7 +195,7 @@ def test_a_work_folder_that_can_not_be_locked_is_said_and_nothing_is_changed(unl
     before = (unlocked.folder / "grid_summary.csv").read_bytes()
     for line in ("--start", "--build_list", "--sync", "--release"):
         status, _, err = unlocked(line)
-        assert status == 5 and "cannot be locked: No locks available" in err and err.count("gridsync:") == 1, err
+        assert status == 5 and "cannot be locked: No locks available" in err and err.count("gridsync.py:") == 1, err
     assert (unlocked.folder / "grid_summary.csv").read_bytes() == before
     for line in ("--ls_dir", "--start --dry_run", "--check_status --dry_run"):
         assert unlocked(line).status == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gridsync import Config, Token, UsageError, read_proxy, token_end
-from tests.conftest import User, write_secret
+from tests.conftest import SCRIPT, User, write_secret
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE
 
@@ -120,14 +120,22 @@ def test_a_key_that_others_can_read_is_refused_with_the_remedy(as_user):
     key = Path(user.env["HOME"], ".globus/userkey.pem")
     key.chmod(0o644)
     status, _, err = user("--new_proxy", PASSPHRASE)
-    assert status == 3 and err == f"gridsync: others can read your key {key}; chmod 600 {key}\n"
+    assert status == 3 and err == f"gridsync.py: others can read your key {key}; chmod 600 {key}\n"
 
 
-def test_without_a_certificate_the_line_to_type_is_named(as_user):
+@pytest.mark.parametrize(("command", "place"), [("./gridsync.py", SCRIPT.parent), (SCRIPT, "/"), ("gridsync", "/")])
+def test_without_a_certificate_the_line_to_type_is_named(as_user, tmp_path, command, place):
+    """One that can be typed there: in a copy of the repository, elsewhere, and with both programs on PATH."""
     user = as_user("alice")
     shutil.rmtree(Path(user.env["HOME"], ".globus"))
-    status, _, err = user("--new_proxy")
-    assert status == 3 and "./gen_cert.sh FILE.p12" in err
+    if command == "gridsync":
+        (tmp_path / "bin" / command).symlink_to(SCRIPT)
+        shutil.copy(SCRIPT.with_name("gen_cert.sh"), tmp_path / "bin")
+    run = {"cwd": place, "env": user.env, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([command, "--new_proxy"], **run)
+    remedy = re.search(r"by your browser: (\S*gen_cert\.sh) FILE\.p12\n$", done.stderr)
+    assert done.returncode == 3 and remedy, done.stderr
+    assert subprocess.run(["bash", "-c", remedy[1]], **run).stderr.startswith("usage: ")
 
 
 def test_without_a_client_its_package_is_named(as_user, tmp_path):

@@ -122,7 +122,7 @@ def test_a_disk_that_takes_bytes_and_then_loses_them_is_found_out(user, folder):
     sizes = {f"{number}": 3 * MB for number in range(20)}
     planted(user, folder, sizes)
     status, _, err = user("--start")
-    assert status == 5 and "check the disk" in err and err.count("gridsync: ") == 1, err
+    assert status == 5 and "check the disk" in err and err.count("gridsync.py: ") == 1, err
     assert len(look(user, folder, user.folder, user.data, sizes)) < 20
 
 

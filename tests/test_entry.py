@@ -164,7 +164,7 @@ def test_an_empty_folder_is_listed_as_such(empty: User, folder):
 def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
     line = f"{line} {more}"
     status, out, err = empty(line)
-    assert status == 0 and NOTHING.format(folder) in err and "gridsync:" not in err, err
+    assert status == 0 and NOTHING.format(folder) in err and "gridsync.py:" not in err, err
     assert "INPUTDIR" in out
     assert empty(f"{line} --quiet") == (0, "", "")
 
@@ -174,10 +174,10 @@ def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
 )
 def test_commands_on_a_list_without_files_say_how_it_grows(empty: User, folder, line):
     assert empty(line).err == (
-        "gridsync: there is no list of files yet; choose a folder with --input_dir and run --build_list\n"
+        "gridsync.py: there is no list of files yet; choose a folder with --input_dir and run --build_list\n"
     )
     assert empty("--build_list").status == 0
-    says = f"gridsync: the catalog has no file of {folder}; run --build_list to look for new ones\n"
+    says = f"gridsync.py: the catalog has no file of {folder}; run --build_list to look for new ones\n"
     for _ in range(2):
         assert empty(line)[::2] == (2, says)
     assert empty("--release")[::2] == (0, "")
@@ -241,7 +241,7 @@ def test_it_ends_with_1_when_the_other_runs_files_could_not_be_staged(user: User
     kept.save()
     with gridsync.Lock(str(user.folder)):
         status, out, err = user("--check_status")
-    assert status == 1 and f"gridsync: {says}\n" in err and "NEARLINE=1" in out
+    assert status == 1 and f"gridsync.py: {says}\n" in err and "NEARLINE=1" in out
 
 
 def test_beside_a_run_that_has_no_list_yet_it_says_so(user: User):

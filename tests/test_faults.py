@@ -134,7 +134,7 @@ def ending(campaign: Campaign, result: Result) -> str:
             assert (row["downloaded"], row["verified"]) == ("no", ""), row
             if status == 1:
                 assert row["locality"] == "NEARLINE" or (row["error"] and path in err), (row, err)
-    assert "gridsync: " in err if status > 1 else status or not absent, err
+    assert "gridsync.py: " in err if status > 1 else status or not absent, err
     if status == 1 and not absent:
         assert "a pin remains, and --release will try again: " in err, err
         return "1 pins"

@@ -48,7 +48,7 @@ def there(request: pytest.FixtureRequest, user: User, disk: Disk) -> User:
 def sentences(err: str) -> list[str]:
     """What went wrong; each said once, and by no traceback."""
     said = [line for line in err.splitlines() if not line.startswith(("Copied files: ", "Listing: ", "remembered: "))]
-    assert all(line.startswith("gridsync: ") for line in said) and len(set(said)) == len(said), err
+    assert all(line.startswith("gridsync.py: ") for line in said) and len(set(said)) == len(said), err
     return said
 
 

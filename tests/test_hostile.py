@@ -204,7 +204,7 @@ def test_a_base_folder_that_is_a_file_is_said_and_leaves_a_catalog_that_opens(us
     user.grid.tree.add(f"agata/{folder}/a", 10)
     user.set("BASE_DIR_ON_GRID", f"agata/{folder}/a")
     status, _, err = user("--input_dir / --build_list")
-    assert status in (1, 2, 4) and err.count("gridsync: ") == 1 and "BASE_DIR_ON_GRID" in err
+    assert status in (1, 2, 4) and err.count("gridsync.py: ") == 1 and "BASE_DIR_ON_GRID" in err
     Catalog(str(user.folder))
 
 
@@ -389,7 +389,7 @@ def test_an_answer_without_end_does_not_fill_the_memory(user, odd, line, status)
     for key, value in {"SERVER": odd[1], "TAPE_API": f"{odd[1]}/tape"}.items():
         user.set(key, value)
     result, most = user.measured(line)
-    assert most < MEMORY and "Traceback" not in result.err and result.err.count("gridsync: ") <= 1, result.err
+    assert most < MEMORY and "Traceback" not in result.err and result.err.count("gridsync.py: ") <= 1, result.err
 
 
 def numbered(text: str) -> Iterator[bytes]:
@@ -458,7 +458,7 @@ def test_a_folder_that_is_in_itself_ends_with_a_sentence(user, odd, monkeypatch)
     monkeypatch.setattr(Odd, "__call__", lambda self, request: Nested()(request))
     user.set("SERVER", odd[1])
     status, _, err = user("--input_dir run --build_list")
-    said = [line for line in err.splitlines() if line.startswith("gridsync: ")]
+    said = [line for line in err.splitlines() if line.startswith("gridsync.py: ")]
     assert status == 1 and len(said) == 1 and "contains itself through a link" in said[0], err[:2000]
 
 
@@ -490,7 +490,7 @@ def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch,
     user.set("SERVER", odd[1])
     user.limit = 100
     status, _, err = user("--input_dir run --build_list --quiet")
-    said = [line for line in err.splitlines() if line.startswith("gridsync: ")]
+    said = [line for line in err.splitlines() if line.startswith("gridsync.py: ")]
     assert status == 1 and len(said) in (1, 2) and "contains itself" in said[0] and door.asked < 10_000, err[:2000]
 
 
@@ -501,7 +501,7 @@ def test_folders_that_look_different_and_have_no_end_end_with_a_sentence(user, o
     user.set("SERVER", odd[1])
     with user.running("--input_dir run --build_list --quiet", f"{limit} = 300") as run:
         _, err = run.communicate(timeout=60)
-    assert run.returncode == 4 and err.count("gridsync: ") == 1 and "links form a loop" in err, err[:2000]
+    assert run.returncode == 4 and err.count("gridsync.py: ") == 1 and "links form a loop" in err, err[:2000]
     assert door.asked < 1000
 
 

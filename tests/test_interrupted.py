@@ -20,7 +20,7 @@ AGAIN = 16 * MB  # what may be fetched again for each stream after an interrupti
 SIZE = 200 * MB + 17
 PACE = 80 * MB  # bytes a second of all streams together, so that there is a moment to hit
 KINDS = ("Ctrl-C", "kill -9", "lost network")
-INTERRUPTED = "gridsync: interrupted; what is done is kept, and the same command goes on from here\n"
+INTERRUPTED = "gridsync.py: interrupted; what is done is kept, and the same command goes on from here\n"
 
 
 class Copy:
@@ -69,7 +69,7 @@ class Copy:
             _, err = run.communicate(timeout=30)
         if how == "lost network":
             self.door.up()
-            assert (run.returncode, err.count("gridsync:")) == (4, 1), err
+            assert (run.returncode, err.count("gridsync.py:")) == (4, 1), err
         elif how == "Ctrl-C":
             assert run.returncode == 130 and err.endswith(INTERRUPTED) and "Traceback" not in err, err
         assert not self.final.exists()
@@ -80,7 +80,7 @@ class Copy:
         """The next run brings the right bytes."""
         self.door.switches.bandwidth = 0
         status, out, err = self.user("--start")
-        assert (status, err.count("gridsync:")) == (0, 0) and "verified by checksum: 1, by size only: 0" in out
+        assert (status, err.count("gridsync.py:")) == (0, 0) and "verified by checksum: 1, by size only: 0" in out
         assert self.final.read_bytes() == self.user.grid.tree.expected(f"agata/{self.path}")
         assert self.user.files() == [self.path]
         (row,) = self.user.catalog().values()
@@ -146,7 +146,7 @@ def test_a_network_that_comes_back_in_time_is_no_interruption(copy):
         time.sleep(0.2)
         copy.door.up()
         out, err = run.communicate(timeout=30)
-    assert (run.returncode, err.count("gridsync:")) == (0, 0) and "Copied: 1" in out
+    assert (run.returncode, err.count("gridsync.py:")) == (0, 0) and "Copied: 1" in out
     assert copy.final.read_bytes() == copy.user.grid.tree.expected(f"agata/{copy.path}")
     assert copy.sent() < QUICK + AGAIN
 

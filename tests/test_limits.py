@@ -81,5 +81,6 @@ def test_a_current_folder_that_has_gone_is_a_sentence(user, tmp_path, line):
     environment = {name: value for name, value in user.env.items() if name != "GRIDSYNC_DIR"}
     command = ["sh", "-c", f'rmdir "$PWD"; exec /usr/bin/python3 {SCRIPT} {line}']
     done = subprocess.run(command, cwd=gone, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 5 and done.stderr.startswith("gridsync: the current folder, or its disk, cannot be used")
+    assert done.returncode == 5
+    assert done.stderr.startswith("gridsync.py: the current folder, or its disk, cannot be used")
     assert done.stderr.count("\n") == 1 and not os.path.exists(gone) and Path.cwd().exists()

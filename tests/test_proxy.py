@@ -129,7 +129,7 @@ def test_what_it_fails_at_is_a_sentence_that_names_it(mixed, relay, what):
     result = mixed("--build_list --debug", HTTPS_PROXY=proxy)
     ports = {"door": port_of(mixed.grid.door.url), "xrootd": mixed.grid.xrootd.ports[0]}
     place = proxy.rpartition("@")[2].removeprefix("http://")
-    said = next(line for line in result.err.splitlines() if line.startswith("gridsync: "))
+    said = next(line for line in result.err.splitlines() if line.startswith("gridsync.py: "))
     assert result.status == 4 and f"the web proxy {place} of HTTPS_PROXY {sentence.format(**ports)}" in said, result.err
     assert PASSWORD not in result.out + result.err
 

@@ -40,7 +40,7 @@ def damaged(three: User, folder: str) -> User:
 def test_repair_fetches_what_verify_has_found_and_nothing_else(damaged, folder):
     (damaged.data / folder / "empty").write_bytes(b"mine")  # of which --verify does not know
     status, out, err = damaged("--repair")
-    assert (status, err.count("gridsync:")) == (0, 0) and "Copied: 1, skipped: 0, failed: 0" in out
+    assert (status, err.count("gridsync.py:")) == (0, 0) and "Copied: 1, skipped: 0, failed: 0" in out
     assert asked_for(damaged, folder) == ["small"]
     assert here(damaged, f"{folder}/small") == damaged.grid.tree.expected(f"agata/{folder}/small")
     assert here(damaged, f"{folder}/empty") == b"mine"
@@ -278,7 +278,7 @@ def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, fol
         for number in range(5):
             evict(waiting, f"agata/{folder}/small/{number}")
         status, out, err = ended(process)
-    assert status == 1 and "Copied: 1, skipped: 0, failed: 0, waiting on tape: 5" in out and "gridsync:" not in err
+    assert status == 1 and "Copied: 1, skipped: 0, failed: 0, waiting on tape: 5" in out and "gridsync.py:" not in err
     assert asked_for(waiting, folder) == ["large"]
     rows = waiting.catalog()
     assert {rows[f"{folder}/small/{number}"]["locality"] for number in range(5)} == {"NEARLINE"}
@@ -335,6 +335,6 @@ def test_one_of_which_the_door_says_so_waits_on_tape(user, folder, engine):
     finally:
         user.grid.storm.faults.clear()
     assert status == 1 and "Copied: 1, skipped: 0, failed: 0, waiting on tape: 1" in out
-    assert err.startswith("1 file(s) are on tape") and "gridsync:" not in err
+    assert err.startswith("1 file(s) are on tape") and "gridsync.py:" not in err
     row = user.catalog()[f"{folder}/a"]
     assert (row["locality"], row["downloaded"], row["error"]) == ("NEARLINE", "no", "")

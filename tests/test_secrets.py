@@ -502,7 +502,7 @@ def test_the_address_at_a_pool_is_nowhere_to_be_seen(user, folder, engine, kind)
     assert (user.data / folder / "a").exists() == (kind == "none")
     everywhere = shown + written(user.folder)
     assert not UUID.search(everywhere), UUID.search(everywhere)
-    assert "gridsync: " in shown or kind == "none"
+    assert "gridsync.py: " in shown or kind == "none"
 
 
 def test_an_address_in_what_gfal2_says_is_masked():

@@ -52,7 +52,7 @@ def at_door(user: User, folder: str, strict: Callable[[str], Door]) -> Iterator[
 
 
 def sentences(err: str) -> list[str]:
-    return [line for line in err.splitlines() if line.startswith("gridsync: ")]
+    return [line for line in err.splitlines() if line.startswith("gridsync.py: ")]
 
 
 # == Names ==============================================================================================
@@ -73,7 +73,7 @@ def test_a_name_that_is_listed_and_not_given_is_said_to_be_one_that_the_door_can
     status, out, err = user(f"{line} --threads 8")
     assert status == 1 and f"Copied: {len(SERVED[profile])}, " in out
     bad = sorted(set(NAMES) - SERVED[profile])
-    told = [f"gridsync: {folder}/{name}: the door lists this name but cannot serve it; " for name in bad]
+    told = [f"gridsync.py: {folder}/{name}: the door lists this name but cannot serve it; " for name in bad]
     assert sorted(sentence.partition("ask the site")[0] for sentence in sentences(err)) == sorted(told)
     assert door.log.count(path=f"/agata/{folder}/a%b", method="GET") <= 1
 

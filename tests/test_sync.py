@@ -55,7 +55,7 @@ def having(user: User, column: str) -> int:
 def test_sync_lists_stages_copies_verifies_and_releases(mixed, folder, engine, site):
     mixed.set("ENGINE", engine, site)
     status, out, err = mixed(f"--sync --from {site}")
-    assert (status, err.count("gridsync:")) == (0, 0)
+    assert (status, err.count("gridsync.py:")) == (0, 0)
     assert "Copied: 9, skipped: 0, failed: 0, waiting on tape: 0; 3.5 MB at " in out
     assert "verified by checksum: 8, by size only: 1\n" in out
     assert (wrong(mixed, folder), pinned(mixed, folder)) == ([], [])
@@ -110,7 +110,7 @@ def test_a_file_that_can_not_be_staged_is_named_and_the_others_come(mixed, folde
     finally:
         del mixed.grid.robot.fail[bad]
     assert status == 1 and "Copied: 8, skipped: 0, failed: 1, " in out
-    assert err.count("gridsync:") == 1 and f"{folder}/tape/3: could not be brought online: " in err
+    assert err.count("gridsync.py:") == 1 and f"{folder}/tape/3: could not be brought online: " in err
     assert wrong(mixed, folder) == [f"{folder}/tape/3"]
     assert "tape is broken" in mixed.catalog()[f"{folder}/tape/3"]["error"] or site == "CNAF"
     assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
@@ -201,7 +201,7 @@ def test_a_signal_ends_it_soon_with_everything_saved(mixed, folder, engine, numb
     finally:
         mixed.grid.door.faults.clear()
     assert status == 130 and "Copied: 8, " in out
-    assert err.endswith("gridsync: interrupted; what is done is kept, and the same command goes on from here\n")
+    assert err.endswith("gridsync.py: interrupted; what is done is kept, and the same command goes on from here\n")
     assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
 
 
@@ -217,7 +217,7 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
             status, _, err = ended(process)
     finally:
         mixed.grid.robot.go()
-    assert status == 3 and err.count("gridsync:") == 1 and f"your proxy {proxy} expired " in err
+    assert status == 3 and err.count("gridsync.py:") == 1 and f"your proxy {proxy} expired " in err
     assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
 
 
@@ -270,7 +270,7 @@ def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, t
         mixed.grid.robot.go()
     assert "Your token is valid until " in err
     assert status == (0 if is_renewed else 3), err
-    assert is_renewed or f"gridsync: the token from file:{token} expired 0m0" in err
+    assert is_renewed or f"gridsync.py: the token from file:{token} expired 0m0" in err
 
 
 def test_both_flows_are_on_the_screen(mixed, folder):

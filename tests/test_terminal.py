@@ -243,7 +243,7 @@ def test_ctrl_c_says_what_goes_on_and_how_to_resume(screen, nine):
         break
     *_, copied, totals, sentence = screen.left()
     assert re.fullmatch(COPIED, copied) and re.match("Copied: [0-8], ", totals)
-    assert sentence == "gridsync: interrupted; what is done is kept, and the same command goes on from here"
+    assert sentence == "gridsync.py: interrupted; what is done is kept, and the same command goes on from here"
     screen.type("gridsync.py --start")
     wait_until(lambda: masked(screen.left())[-1].startswith("Copied: "))
     assert masked(screen.left())[-2] == END[0]
@@ -266,7 +266,7 @@ def test_colours_are_for_terminals_whose_user_likes_them(screen, user, folder):
     for setting in ("NO_COLOR=1", "TERM=dumb"):
         screen.told("clear-history")
         screen.type(f"clear; {setting} {line}; {setting} gridsync.py --ls_dir nowhere")
-        wait_until(lambda: "gridsync: https" in "".join(screen.lines()) and screen.lines()[-1] == "$")
+        wait_until(lambda: "gridsync.py: https" in "".join(screen.lines()) and screen.lines()[-1] == "$")
         assert colours(screen) == [] and "ONLINE" in "".join(screen.lines("-S", "-")), setting
 
 

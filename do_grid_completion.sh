@@ -11,10 +11,9 @@ esac
 # Nobody waits for Python at a TAB, so the options stand here once more, and a test compares. A value follows on =; the one
 # of --ls_dir may be left out.
 _gridsync_options=(
-  --help --new_proxy --proxy_status --from_LYON --from_CNAF --from= --doctor --show_conf --ls_dir --input_dir=
-  --output_dir= --exc= --inc= --build_list --bring_online --check_status --verbose --start --force --nochecksum
-  --overwrite --sync --verify --repair --release --threads= --streams= --dry_run --json --workdir= --quiet --log_file=
-  --debug --version
+  --help --new_proxy --proxy_status --from_LYON --from_CNAF --show_conf --ls_dir --input_dir= --output_dir= --exc= --inc=
+  --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --release --threads=
+  --streams= --from= --doctor --sync --verify --repair --dry_run --json --workdir= --quiet --log_file= --debug --version
 )
 
 # Names on the Grid are a stranger's: on the line, in a list and on the way there they must be no more than names.

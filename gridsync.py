@@ -7624,14 +7624,14 @@ def do_release(run: Run) -> int:
 
 
 # == Command line =============================================================
-# Each option is written once, in the order of the help, which is also the order in which actions run.
+# Each option is written once, in the order in which actions run; the help has an order of its own.
 
 
 class Option(NamedTuple):
     """A row of the option table."""
 
     name: str
-    help: str = ""  # of an action: the docstring of its command
+    help: str = ""  # of an action: the docstring of its command; a line may be broken
     metavar: str = ""  # of an option with a value
     do: Callable[[Run], int] | None = None  # it is an action,
     by: tuple[str, ...] = ()  # which goes by these settings
@@ -7655,7 +7655,7 @@ OPTIONS = (
     Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
     Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
     Option("exc", f"exclude patterns {PATTERNS % 'skip files containing'}", "patt", key="EXCLUDE"),
-    Option("inc", f"include patterns {PATTERNS % 'only include files matching'} {REGEX_HINT}", "patt", key="INCLUDE"),
+    Option("inc", f"include patterns {PATTERNS % 'only include files matching'}\n{REGEX_HINT}", "patt", key="INCLUDE"),
     Option("build_list", do=do_build_list, by=CHOICE),
     Option("bring_online", do=do_bring_online, by=(*CHOICE, "OUTPUTDIR")),
     Option("check_status", do=do_check_status, by=(*CHOICE, "OUTPUTDIR")),
@@ -7678,13 +7678,28 @@ OPTIONS = (
     Option("debug", "show versions, tracebacks and every request"),
     Option("version", "show the version and exit"),
 )
+IN_MANUAL = (
+    "new_proxy proxy_status from_LYON from_CNAF show_conf ls_dir input_dir output_dir exc inc build_list bring_online"
+    " check_status verbose start force nochecksum overwrite release threads streams"
+).split()
+HELP = sorted(OPTIONS, key=lambda option: option.name not in IN_MANUAL)  # AGATA's manual's first, in its order
 
 
 class Formatter(optparse.IndentedHelpFormatter):
-    """optparse's help, where a value in brackets may be left out."""
+    """optparse's help, where a value in brackets may be left out, and a line is broken where the text says so."""
 
     def format_option_strings(self, option: optparse.Option) -> str:
         return super().format_option_strings(option).replace("=[", " [")
+
+    def expand_default(self, option: optparse.Option) -> str:
+        return super().expand_default(option).partition("\n")[0]
+
+    def format_option(self, option: optparse.Option) -> str:
+        import textwrap
+
+        more, indent = (option.help or "").split("\n")[1:], " " * self.help_position
+        lines = [textwrap.fill(text, self.width, initial_indent=indent, subsequent_indent=indent) for text in more]
+        return super().format_option(option) + "".join(f"{line}\n" for line in lines)
 
 
 class Parser(optparse.OptionParser):
@@ -7692,7 +7707,7 @@ class Parser(optparse.OptionParser):
 
     def __init__(self) -> None:
         super().__init__("%prog [options]", prog=called(), description=DESCRIPTION, formatter=Formatter())
-        for option in OPTIONS:
+        for option in HELP:
             text = option.help or (option.do.__doc__ or "" if option.do else "")
             if option.metavar:
                 self.add_option(f"--{option.name}", dest=option.name, metavar=option.metavar, help=text)

@@ -13,7 +13,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 
-from gridsync import OPTIONS, Option  # noqa: E402 - it stands in the folder above
+from gridsync import HELP, OPTIONS, Option  # noqa: E402 - it stands in the folder above
 
 DOCS = TOP / "docs"
 MAN = TOP / "gridsync.1"
@@ -40,7 +40,7 @@ gridsync \- a folder of Grid data on a local disk, complete and verified
 .SH DESCRIPTION
 Lists a folder of a Grid site, has its files brought from tape to disk, copies them in parallel, verifies each by its
 checksum, goes on where it was interrupted, and gives the disk space at the site back. Settings given on the command
-line are remembered once it was accepted. Several actions on one line run in the order of this list; after status 2 or
+line are remembered once it was accepted. Several actions on one line run in this order: ACTIONS; after status 2 or
 above none follows.
 .SH OPTIONS
 """
@@ -83,7 +83,7 @@ def spelling(option: Option) -> str:
 
 def meaning(option: Option) -> str:
     """What the help says of it."""
-    return option.help or (option.do.__doc__ or "" if option.do else "")
+    return (option.help or (option.do.__doc__ or "" if option.do else "")).replace("\n", " ")
 
 
 def roff(text: str) -> str:
@@ -93,9 +93,10 @@ def roff(text: str) -> str:
 
 def man() -> str:
     """The manual page."""
-    options = "".join(f".TP\n.B {roff(spelling(option))}\n{roff(meaning(option))}\n" for option in OPTIONS)
+    options = "".join(f".TP\n.B {roff(spelling(option))}\n{roff(meaning(option))}\n" for option in HELP)
     statuses = "".join(f".TP\n.B {status}\n{text}\n" for status, text, _ in STATUSES)
-    return ABOVE + options + BELOW + statuses
+    actions = ", ".join(option.name for option in OPTIONS if option.do)
+    return ABOVE.replace("ACTIONS", actions) + options + BELOW + statuses
 
 
 def table(*rows: tuple[object, ...]) -> str:
@@ -114,7 +115,7 @@ def filled(page: str, **parts: str) -> str:
 
 def pages() -> dict[Path, str]:
     """All that is made here."""
-    options = table(("option", "meaning"), *((f"`{spelling(option)}`", meaning(option)) for option in OPTIONS))
+    options = table(("option", "meaning"), *((f"`{spelling(option)}`", meaning(option)) for option in HELP))
     order = ", ".join(f"`--{option.name}`" for option in OPTIONS if option.do) + "\n"
     statuses = table(("status", "meaning", "for a script"), *STATUSES)
     return {

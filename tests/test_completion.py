@@ -59,9 +59,9 @@ ODD = [line.split("/")[1] for line in FOLDERS.splitlines() if "odd/" in line]
 
 
 class Shell:
-    """An interactive shell that has sourced the script; of programs it finds awk alone."""
+    """An interactive shell that has the script; of programs it finds awk alone."""
 
-    def __init__(self, name: str, folder: Path, settings: str = ""):
+    def __init__(self, name: str, folder: Path, settings: str = "", loading: str = f". '{SCRIPT}'"):
         self.name = name
         self.folder = folder
         self.is_exact = True  # nothing but TAB puts a name on the line, and no name is left out
@@ -79,7 +79,7 @@ class Shell:
         self.process = subprocess.Popen(command, env=env, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         threading.Thread(target=self._look_away, daemon=True).start()
-        for line in ("set -u", f". '{SCRIPT}'", TELLS[name], ARGUMENTS, f"{settings}\n"):
+        for line in ("set -u", loading, TELLS[name], ARGUMENTS, f"{settings}\n"):
             self._type(line + "\n")
 
     def close(self) -> None:

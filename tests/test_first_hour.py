@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -51,6 +52,17 @@ PLAYED = [
 def test_the_screen_shows_what_the_document_says(grid: Grid, tmp_path: Path, name: str, section: str) -> None:
     if difference_found := difference(section, played_anew(grid, tmp_path, section), name, "now"):
         pytest.fail(difference_found, pytrace=False)
+
+
+def test_a_section_with_a_disk_is_skipped_where_users_can_mount_none(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unshare").write_text("#!/bin/sh\necho unshare failed: Operation not permitted >&2; exit 1\n")
+    (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (section,) = (section for section in sections(DOCUMENT) if title(section) == "The disk is pulled out")
+    with pytest.raises(pytest.skip.Exception, match="no mounts of their own"):
+        played_anew(grid, tmp_path, section)
 
 
 def main() -> None:

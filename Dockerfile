@@ -31,14 +31,15 @@ RUN mkdir -p /etc/vomses "/etc/grid-security/vomsdir/$VO" \
  && printf '"%s" "%s" "%s" "%s" "%s"\n' "$VO" "$VOMS_HOST" "$VOMS_PORT" "$VOMS_DN" "$VO" >"/etc/vomses/$VO-$VOMS_HOST" \
  && printf '%s\n' "$VOMS_DN" "$VOMS_CA_DN" >"/etc/grid-security/vomsdir/$VO/$VOMS_HOST.lsc"
 
-WORKDIR /opt/AgataGrid
-COPY gridsync.py gen_cert.sh do_grid_completion.sh ./
 COPY image/bashrc /etc/bash.bashrc
-COPY image/login.py /usr/local/lib/gridsync/
-# Grid.conf is where the work is, in /data, and in sight where the manual looks for it.
-RUN mkdir /data \
- && ln -s gridsync.py GridDataSync.py && ln -s /data/Grid.conf Grid.conf \
- && ln -s "$PWD/gridsync.py" "$PWD/GridDataSync.py" /usr/local/bin/
+COPY gridsync.py image/login.py /usr/local/lib/gridsync/
+WORKDIR /opt/AgataGrid
+COPY image/GridDataSync.py gen_cert.sh do_grid_completion.sh ./
+# The four files of the manual's listing, with its modes. Grid.conf is where the work is, in /data; the login makes it there.
+RUN mkdir /data && ln -s /data/Grid.conf Grid.conf \
+ && chmod 755 GridDataSync.py do_grid_completion.sh && chmod 777 gen_cert.sh \
+ && ln -s "$PWD/GridDataSync.py" "$PWD/gen_cert.sh" /usr/local/bin/ && ln -s GridDataSync.py /usr/local/bin/gridsync.py \
+ && python3 -m compileall -q /usr/local/lib/gridsync
 
 # All that is to outlive the container is in the folders that README.md mounts: certificate and proxy in /root, the rest in
 # /data. HOME is said for users whom passwd does not know.

@@ -56,9 +56,9 @@ grid:  ## a shell with a test grid for gridsync.py
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.grid --shell
 
-image:  ## the container image gridsync, with docker or podman
+image:  ## the container image, named as in AGATA's manual, with docker or podman
 	@for engine in docker podman; do \
-	  if $$engine info >/dev/null 2>&1; then exec $$engine build -t gridsync .; fi; \
+	  if $$engine info >/dev/null 2>&1; then exec $$engine build -t $(IMAGE) .; fi; \
 	done; echo "Neither docker nor podman works here; make image-test builds the image without them, only to test it." >&2; exit 1
 
 image-test:  ## build the image and play the manual's example in it; needs root or user namespaces

@@ -1,7 +1,8 @@
-"""The line at login: how long the proxy lasts, which folder is set, what to type next."""
+"""At login Grid.conf is made, and a line says how long the proxy lasts, which folder is set, what to type next."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shlex
@@ -16,14 +17,18 @@ lost = [folder for folder in (home, work) if folder not in mounted]
 if lost:
     print(f"None of your folders is mounted at {' and '.join(lost)}: files there are lost when this container ends.")
 try:
-    settings = gridsync.Config(work).settings()
+    config = gridsync.Config(work)
+    settings = config.settings()
+    if not config.saved:
+        with contextlib.suppress(gridsync.GridError, OSError):  # the first command that needs it says why it can't be
+            config.save({})
     folder = settings.input_dir or "none"
     try:
         found = gridsync.valid_proxy(settings.vo, now)
         proxy = f"{gridsync.duration_text(min(found.ends, found.attribute_ends) - now)} left"
-        todo = "gridsync.py --sync" if settings.input_dir else "gridsync.py --ls_dir"
+        todo = "GridDataSync.py --sync" if settings.input_dir else "GridDataSync.py --ls_dir"
     except gridsync.GridError:
-        proxy, todo = "not valid", "gridsync.py --new_proxy"
+        proxy, todo = "not valid", "GridDataSync.py --new_proxy"
         if not os.path.lexists(f"{home}/.globus"):
             exports = [*glob.glob(f"{glob.escape(home)}/*.p12"), f"{home}/FILE.p12"]
             todo = f"./gen_cert.sh {shlex.quote(exports[0])}"

@@ -16,6 +16,7 @@ from tests import demo
 from tests.grid import Grid
 from tests.grid.pki import CA_DN, HOST_DN, P12_PASSWORD, PASSPHRASE, VO
 from tests.image import layers
+from tests.image.docker import MANUALS_IMAGE
 from tests.image.engine import TOP, chosen, stand_in
 from tests.image.shell import Shell
 
@@ -23,13 +24,19 @@ from tests.image.shell import Shell
 TAGS = ("localhost/gridsync-image-test:plain", "localhost/gridsync-image-test:grid")
 LIMIT = 1200  # seconds for everything
 USER = 23456  # whom no passwd knows
-PROMPT = "gridsync:/opt/AgataGrid"
+PROMPT = f"(root|{USER})@:/opt/AgataGrid"
 RUN = demo.SMALL
 TOTAL = 46.5e6
-MANUAL = ("Grid.conf", "GridDataSync.py", "do_grid_completion.sh", "gen_cert.sh", "gridsync.py")
+# What AGATA's manual shows: how the image is run, and what `ls -l` lists there.
+MANUALS_RUN = f"docker run -it --rm   -v ${{CERTIF_DIR}}:/root   -v ${{DATA_DIR}}:/data   {MANUALS_IMAGE}"
+MANUALS_FILES = """\
+-rw-r--r-- Grid.conf
+-rwxr-xr-x GridDataSync.py
+-rwxr-xr-x do_grid_completion.sh
+-rwxrwxrwx gen_cert.sh"""
 KEPT = {
-    "alice_grid.p12", ".globus", "x509up", ".bash_history", "Grid.conf", "grid_summary.csv", "grid_summary.csv.lock",
-    "grid_folders.txt", "e680_1to64",
+    "alice_grid.p12", ".globus", "x509up", ".bash_history", "Grid.conf", "Grid.conf.lock",
+    "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt", "e680_1to64",
 }  # fmt: skip
 ASKED = (
     ("Enter Import Password:", P12_PASSWORD),
@@ -81,6 +88,11 @@ class Place:
         print(f"$ {line}\n{done.stdout}", flush=True)
         return done.returncode
 
+    def empty(self) -> None:
+        """Have nothing yet, no certificate and no settings."""
+        for path in (self.certificates / "alice_grid.p12", self.data / "Grid.conf"):
+            path.unlink()
+
     def expect_kept(self) -> None:
         """In the mounted folders there is what is to outlive a container, and all of it is the user's."""
         here = {path.name for folder in (self.certificates, self.data) for path in folder.iterdir()}
@@ -91,9 +103,10 @@ class Place:
 
 
 def lines() -> tuple[str, str, str, str]:
-    """README.md's lines: to build, to run as root, to run as oneself, and for cron."""
-    found = re.findall(r"^    (.*docker (?:build|run) .*)$", (TOP / "README.md").read_text(encoding="utf-8"), re.M)
-    found = [re.split("  +#", line)[0] for line in found]
+    """README.md's lines and its page's: to build, to run as root, to run as oneself, and for cron."""
+    pages = [page for page in (TOP / "README.md", TOP / "docs" / "container.md") if page.exists()]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    found = [re.split("  +#", line)[0] for line in re.findall(r"^    (.*docker (?:build|run) .*)$", text, re.M)]
     check(len(found) == 4, f"README.md has {len(found)} lines with docker, not those four that are played here")
     build, as_root, as_user, cron = found
     check(["--user" in line for line in found] == [False, False, True, True], "README.md's lines have another order")
@@ -118,7 +131,7 @@ def say(shell: Shell, line: str, answers: tuple[tuple[str, str], ...] = (), stat
 
 def until_prompt(shell: Shell) -> str:
     """Wait for the prompt; what was shown before."""
-    shell.wait(lambda: re.search(rf"(^|\n){PROMPT}[$#] ?$", shell.seen))
+    shell.wait(lambda: re.search(rf"(^|\n){PROMPT}[$] ?$", shell.seen))
     return shell.seen.rpartition("\n")[0]
 
 
@@ -150,8 +163,6 @@ def manual(shell: Shell, grid: Grid) -> None:
     """The manual's example from its first command on, up to a copy that Ctrl-C ends in its midst."""
     certify(shell)
     say(shell, "GridDataSync.py --proxy_status")
-    names = say(shell, "ls").split()
-    check(all(name in names for name in MANUAL), f"ls shows {names}")
     for folder in ("", " e680", " e680/e680", " e680_1to64", " e680_1to64/e680"):
         say(shell, f"GridDataSync.py --ls_dir{folder}")
     by_tab(shell, "GridDataSync.py --inp", "GridDataSync.py --input_dir=")
@@ -185,11 +196,40 @@ def sent(grid: Grid) -> int:
     return sum(record.sent for record in grid.door.log.matching(method="GET"))
 
 
+def begin(place: Place, line: str) -> None:
+    """The first container of all: its folder has what the manual shows."""
+    place.empty()
+    shell = place.shell(line)
+    check("Next: ./gen_cert.sh /root/FILE.p12" in greeting(shell), "the line at login does not lead to gen_cert.sh")
+    listed = [row.split() for row in say(shell, "ls -lL").splitlines()[2:]]
+    shown = "\n".join(f"{row[0]} {row[-1]}" for row in listed)
+    check(shown == MANUALS_FILES, f"ls -l shows\n{shown}")
+    conf = say(shell, "cat Grid.conf").replace("\r", "")
+    check("OUTPUTDIR = /data/\n" in conf and any(place.data.glob("Grid.conf")), "Grid.conf is not that of /data")
+    text = say(shell, "GridDataSync.py --new_proxy", status=3).replace("\n", "")
+    check("GridDataSync.py: there is no /root/.globus/usercert.pem" in text, "an error has another name in front")
+    remedy = text.rpartition(": ")[2].strip()
+    check("FILE.p12 is not a readable file" in say(shell, f"(cd / && {remedy})", status=2), "the remedy can't be typed")
+    shell.type("exit\n")
+    shell.status()
+
+
+def begin_shut(place: Place, line: str) -> None:
+    """The same where nothing can be written into /data: the shell is there all the same."""
+    place.empty()
+    os.chown(place.data, 0, 0)
+    shell = place.shell(line)
+    text = greeting(shell)
+    check("Next: ./gen_cert.sh /root/FILE.p12" in text and "Traceback" not in text, "the login minds")
+    shell.type("exit\n")
+    shell.status()
+
+
 def resume(place: Place, grid: Grid, line: str) -> None:
     """In a container of its own: the login line knows how things stand, and --start goes on."""
     shell = place.shell(line)
     text = greeting(shell)
-    check(f"left. Folder: {RUN}. Next: gridsync.py --sync" in text, "the login line has forgotten something")
+    check(f"left. Folder: {RUN}. Next: GridDataSync.py --sync" in text, "the login line has forgotten something")
     before = sent(grid)
     text = say(shell, "GridDataSync.py --start")
     again = sent(grid) - before
@@ -229,7 +269,7 @@ def main(arguments: list[str]) -> int:
     signal.alarm(LIMIT)
     began = time.monotonic()
     build, as_root, as_user, cron = lines()
-    check(build == "docker build -t gridsync .", "README.md builds in another way")
+    check(build == f"docker build -t {MANUALS_IMAGE} .", "README.md does not build an image of the manual's name")
     engine = chosen("apart" in arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="gridsync-image-") as name:
@@ -256,7 +296,10 @@ def main(arguments: list[str]) -> int:
                 place = Place(grid, folder / "root", folder / "bin", 0)
                 manual(place.shell(as_root), grid)
                 print("\n# Another container: the first is gone, what it did is not")
-                resume(place, grid, as_root)
+                resume(place, grid, MANUALS_RUN)
+                print(f"\n# {MANUALS_RUN}")
+                begin(Place(grid, folder / "new", folder / "bin", 0), MANUALS_RUN)
+                begin_shut(Place(grid, folder / "shut", folder / "bin", USER), as_user)
                 print(f"\n# {as_user}")
                 nightly(Place(grid, folder / "user", folder / "bin", USER), grid, as_user, cron)
     finally:

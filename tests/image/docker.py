@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 
+MANUALS_IMAGE = "gitlab-registry.in2p3.fr/ip2igamma/docker_images:agata_grid_IAM"
+
 
 def main(told: str, *arguments: str) -> int:
     """Run such a line with docker or podman, or do with buildah what it says."""
@@ -18,7 +20,7 @@ def main(told: str, *arguments: str) -> int:
         parser.add_argument(option, action="store_true")
     parser.add_argument("-v", action="append", default=[])
     parser.add_argument("--user")
-    parser.add_argument("image", choices=["gridsync"])
+    parser.add_argument("image", choices=[MANUALS_IMAGE])
     parser.add_argument("command", nargs=argparse.REMAINDER)
     line = parser.parse_args([*arguments[:1], *here["more"], *arguments[1:]])
     options = ["--network", "host", *(f"-v{mount}" for mount in line.v), *(["--user", line.user] if line.user else [])]

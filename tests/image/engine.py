@@ -116,8 +116,8 @@ def chosen(is_apart: bool) -> Engine:
             return Engine(program)
     if not works(*APART, "true"):
         raise SystemExit(
-            "This test needs root, or user namespaces with the ranges of /etc/subuid and /etc/subgid (package uidmap);"
-            " here is neither."
+            "This machine gives its users no namespaces with ranges of /etc/subuid and /etc/subgid (package uidmap),"
+            " so this test needs root: sudo make image-test"
         )
     subprocess.run([TOP / "tools" / "need", "buildah", "mmdebstrap"], check=True)
     base_archive()

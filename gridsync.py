@@ -6922,7 +6922,7 @@ def look_at_relay(patient: Patient) -> str:
 
 def look_at_clock(patient: Patient) -> str:
     if urlsplit(patient.settings.site.server).scheme not in WEB:
-        raise Unseen("a door that is no https door does not tell the time")
+        raise Unseen("only an https door tells the time")
     greeting = patient.greeting
     if isinstance(greeting, GridError):
         if getattr(greeting.__cause__, "verify_code", 0) in NOT_NOW:

@@ -343,7 +343,7 @@ def test_a_root_door_is_looked_at_through_gfal2(well):
     well.set("INPUTDIR", "awkward", "gridsync")
     found = rows(well("--doctor"))
     assert found["door"][0] == found["pools"][0] == "ok", found
-    assert found["clock"] == ("--", "not looked at: a door that is no https door does not tell the time")
+    assert found["clock"] == ("--", "not looked at: only an https door tells the time")
 
 
 def test_the_document_has_what_the_lines_have(well):

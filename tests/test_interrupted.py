@@ -244,7 +244,7 @@ def test_while_one_run_copies_others_look_and_leave(copy):
             assert status == 6 and f"(process {run.pid}, since " in err and err.count("\n") == 1
         assert user("--start --quiet") == (6, "", "")
         status, out, _ = user("--check_status")
-        assert status == 6 and "counts: total: 1, downloaded: 0, remaining: 1" in out
+        assert status == 0 and "counts: total: 1, downloaded: 0, remaining: 1" in out
         for line in ("--ls_dir", "--show_conf", "--proxy_status"):
             status, out, err = user(line)
             assert (status, err) == (0, "") and out

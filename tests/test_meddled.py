@@ -133,7 +133,7 @@ def test_a_folder_on_a_disk_that_has_gone_ends_the_run(tmp_path, monkeypatch):
     home.folder("sub")
     home.held.clear()
     home.devices["sub"] += 1  # as if another disk had been mounted there
-    with pytest.raises(DiskError, match=r"the disk of .*/sub has gone"):
+    with pytest.raises(DiskError, match=r"the disk of .*/sub is gone"):
         home.folder("sub")
 
 

@@ -317,7 +317,7 @@ def test_a_file_that_has_changed_has_another_tag_and_is_not_read_on(grid, pair, 
     assert tag and tag_of(storage, path, 10, tag) == tag == tag_of(storage, path, 0, tag)
     change()
     for start in (10, 0):
-        with pytest.raises(Changed, match="has changed at the site while it was copied") as caught:
+        with pytest.raises(Changed, match="changed at the site while it was being copied") as caught:
             tag_of(storage, path, start, tag)
         assert caught.value.passing
     assert tag_of(storage, path, 10) != tag

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.grid import Grid, agata
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE
+from tests.grid.xrootd import NotUp
 from tests.terminal import dialogue, last_states, on_terminal
 
 TOP = Path(__file__).resolve().parents[1]
@@ -109,4 +110,10 @@ def faults(grid: Grid, data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except NotUp as error:
+        sys.exit(f"The demo's {error}")
+    except KeyboardInterrupt:
+        print("\nInterrupted. The test grid has stopped.", file=sys.stderr)
+        sys.exit(130)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -341,6 +343,18 @@ def test_xrootd_goes_elsewhere_when_its_port_is_taken(grid: Grid, monkeypatch: p
     second.stop()
 
 
+def test_an_xrootd_that_does_not_start_says_why(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    third = xrootd.XRootD(grid.folder / "third", grid.pki)
+    third.fill(grid.tree)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr(xrootd, "free_ports", lambda: (port, port))
+        third.start()
+        with pytest.raises(xrootd.NotUp, match=f"^XRootD does not start: .*to port {port}; address already in use$"):
+            third.ready()
+    third.stop()
+
+
 # == The grid as a program ==============================================================================
 
 
@@ -356,6 +370,35 @@ def test_nothing_runs_on_after_a_killed_grid() -> None:
     while any(is_open(port) for port in ports) and time.monotonic() < end:
         time.sleep(0.02)
     assert not any(is_open(port) for port in ports)
+
+
+# A machine that does not know its own name; inside, root stays root for setpriv, and others need be root for nothing.
+NAMELESS = ["unshare", *([] if os.getuid() == 0 else ["--map-current-user", "--keep-caps"]), "--uts", "sh", "-c"]
+
+
+@pytest.mark.parametrize("program", ["tests.demo", "tests.grid"])
+def test_a_machine_without_a_name_is_told_what_to_do(program: str) -> None:
+    inside = 'hostname no-such-name || exit 77; exec "$@"'
+    command = [*NAMELESS, inside, "sh", sys.executable, "-m", program]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("a test can give no name of its own to this machine")
+    remedy = 'as root, tell this machine its own name: echo "127.0.1.1 $(hostname)" >> /etc/hosts'
+    assert done.returncode == 1
+    assert re.fullmatch(f".*XRootD does not start: .*Unable to determine host name.*; {re.escape(remedy)}\n", done.stderr)
+
+
+@pytest.mark.parametrize(("program", "sign"), [("tests.demo", "A test grid is up"), ("tests.grid", "# Ctrl-C ends")])
+def test_ctrl_c_ends_it_without_a_traceback(program: str, sign: str) -> None:
+    command = [sys.executable, "-m", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stderr
+        next(line for line in process.stdout if sign in line)
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+    assert "Traceback" not in errors
+    assert process.returncode == (130 if program == "tests.demo" else 0)
 
 
 def is_open(port: int) -> bool:

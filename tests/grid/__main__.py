@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.grid import Grid
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE, PROXIES
+from tests.grid.xrootd import NotUp
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"  # the one that has gfal2
@@ -88,4 +89,9 @@ def hold(environment: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except NotUp as error:
+        sys.exit(f"The grid's {error}")
+    except KeyboardInterrupt:  # while it starts
+        sys.exit(130)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -19,7 +20,6 @@ EXPORT = "agata"
 SCRATCH = "scratch"  # where members may write
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
 ATTEMPTS = 3  # a free port may be taken before XRootD binds it
-
 CONFIG = """\
 all.export /{export}
 all.adminpath {folder}/admin
@@ -49,6 +49,18 @@ macaroons.secretkey {folder}/macaroons
 ofs.authlib libXrdMacaroons.so
 """
 GSI = "-gmapopt:10 -vomsat:1 -vomsfun:libXrdVoms.so -vomsfunparms:certfmt=raw -crl:1"
+
+
+class NotUp(RuntimeError):
+    """XRootD does not start: a sentence, made of its log."""
+
+    def __init__(self, log: str) -> None:
+        lines = [line for line in log.splitlines() if line.strip()] or ["its log is empty"]
+        telling = [line for line in lines if re.search("unable|cannot|error", line, re.IGNORECASE)]
+        reason = re.sub(r"^\d+ \S+ \d+ |[ ;]*execution terminated\.$", "", (telling or lines)[-1])
+        if "host name" in reason:
+            reason += '; as root, tell this machine its own name: echo "127.0.1.1 $(hostname)" >> /etc/hosts'
+        super().__init__(f"XRootD does not start: {re.sub(' *; *', '; ', reason)}")
 
 
 class XRootD:
@@ -97,12 +109,13 @@ class XRootD:
 
     def ready(self) -> None:
         """Wait until it serves both ports; on other ports if these were taken."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self.stop()
+                self._spawn()
             if self._server.is_up():
                 return
-            self.stop()
-            self._spawn()
-        raise RuntimeError(f"XRootD does not start:\n{self._server.log.read_text()[-3000:]}")
+        raise NotUp(self._server.log.read_text(errors="replace"))
 
     def stop(self) -> None:
         self._server.stop()

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.grid import Grid, agata, xrootd
+from tests.grid.__main__ import summary
 from tests.grid.tree import BOTH, PERIOD, TAPE, Tree, checksum
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -358,6 +359,11 @@ def test_an_xrootd_that_does_not_start_says_why(grid: Grid, monkeypatch: pytest.
 # == The grid as a program ==============================================================================
 
 
+def test_what_the_grid_says_of_itself_fits_on_a_screen(grid: Grid) -> None:
+    lines = summary(grid).splitlines()
+    assert [line for line in lines if len(line) > 80] == [] and len(lines) < 24
+
+
 def test_nothing_runs_on_after_a_killed_grid() -> None:
     command = [sys.executable, "-m", "tests.grid"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
@@ -385,7 +391,8 @@ def test_a_machine_without_a_name_is_told_what_to_do(program: str) -> None:
         pytest.skip("a test can give no name of its own to this machine")
     remedy = 'as root, tell this machine its own name: echo "127.0.1.1 $(hostname)" >> /etc/hosts'
     assert done.returncode == 1
-    assert re.fullmatch(f".*XRootD does not start: .*Unable to determine host name.*; {re.escape(remedy)}\n", done.stderr)
+    reason = "XRootD does not start: .*Unable to determine host name.*; "
+    assert re.fullmatch(f".*{reason}{re.escape(remedy)}\n", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(("program", "sign"), [("tests.demo", "A test grid is up"), ("tests.grid", "# Ctrl-C ends")])

@@ -53,16 +53,24 @@ def equip(grid: Grid) -> dict[str, str]:
 def summary(grid: Grid) -> str:
     """What runs where, as comments of a shell."""
     lines = [
-        f"# LYON    {grid.door.url}/agata/  simulated dCache; pool {grid.door.pool_url}, tape {grid.door.tape_url}",
-        f"# CNAF    {grid.storm.url}/agata/  simulated StoRM with the same files",
-        f"# XROOTD  {grid.xrootd.url}/agata/  the real one; {grid.xrootd.root_url} too",
-        f"# open beyond this machine: ports {', '.join(map(str, grid.open_ports))} of XRootD and the VOMS server",
-        f"# you are Alice, and the pass phrase of your key is {PASSPHRASE}; other proxies are in",
-        f"#   {grid.pki.folder}/proxies: {' '.join(PROXIES)}",
-        f"# To begin with nothing but alice_grid.p12, the export of a browser (its password: {P12_PASSWORD}):",
-        "#   rm -r ~/.globus; export X509_USER_PROXY=~/proxy; gen_cert.sh alice_grid.p12",
-        "# e680 has the sizes of the manual, e680_1to64 is the same at 1/64, for copying. Begin with",
-        "#   gridsync.py --ls_dir e680_1to64      Ctrl-D ends the shell and the grid",
+        f"# LYON    {grid.door.url}/agata/  simulated dCache",
+        f"#         its pool {grid.door.pool_url}",
+        f"#         its tape {grid.door.tape_url}",
+        f"# CNAF    {grid.storm.url}/agata/  simulated StoRM, the same files",
+        f"# XROOTD  {grid.xrootd.url}/agata/  a real XRootD,",
+        f"#         and {grid.xrootd.root_url}/agata/",
+        f"# open to the network: ports {', '.join(map(str, grid.open_ports))} of XRootD and VOMS",
+        f'# You are Alice, and the pass phrase of your key is "{PASSPHRASE}".',
+        f"# Other proxies are in {grid.pki.folder}/proxies:",
+        f"#   {' '.join(PROXIES)}",
+        "# To begin with nothing but alice_grid.p12, as a browser exports it",
+        f'# (its password is "{P12_PASSWORD}"), make room for the new files:',
+        "#   mv ~/.globus ~/.globus.old; export X509_USER_PROXY=~/proxy",
+        "#   gen_cert.sh alice_grid.p12",
+        "# e680 has the sizes of the manual, e680_1to64 has 1/64 of them, for copying.",
+        "# Begin with",
+        "#   gridsync.py --ls_dir e680_1to64",
+        "# Ctrl-D ends the shell and the grid.",
     ]
     return "\n".join(lines)
 

@@ -58,7 +58,7 @@ def summary(grid: Grid) -> str:
         f"#         its tape {grid.door.tape_url}",
         f"# CNAF    {grid.storm.url}/agata/  simulated StoRM, the same files",
         f"# XROOTD  {grid.xrootd.url}/agata/  a real XRootD,",
-        f"#         and {grid.xrootd.root_url}/agata/",
+        f"#         and {grid.xrootd.root_url}",
         f"# open to the network: ports {', '.join(map(str, grid.open_ports))} of XRootD and VOMS",
         f'# You are Alice, and the pass phrase of your key is "{PASSPHRASE}".',
         f"# Other proxies are in {grid.pki.folder}/proxies:",
@@ -88,8 +88,8 @@ def hold(environment: dict[str, str]) -> int:
     lines = [f"unset {name}" for name in sorted(os.environ.keys() - environment.keys())]
     changed = sorted(environment.items() - os.environ.items())
     lines += [f"export {name}={shlex.quote(value)}" for name, value in changed]
-    print("\n".join([*lines, f"cd {environment['GRIDSYNC_DIR']}", "# Ctrl-C ends the grid"]), flush=True)
     try:
+        print("\n".join([*lines, f"cd {environment['GRIDSYNC_DIR']}", "# Ctrl-C ends the grid"]), flush=True)
         signal.pause()
     except KeyboardInterrupt:
         print()

@@ -260,6 +260,7 @@ def trust(stage: Stage, whom: str) -> None:
 def join_another(stage: Stage) -> None:
     """Be in another VO; it is the grid's own under another name, and gridsync knows nothing of it."""
     (stage.home / ".glite" / "vomses").unlink()
+    (stage.home / ".glite").rmdir()
     stage.install("gridsync.VOMS_SERVERS.clear()")
     host, port, dn = ANOTHER_VOMS
     here = ("localhost", str(stage.grid.voms.port), HOST_DN)

@@ -229,8 +229,8 @@ def test_the_example_of_another_experiment_works_as_it_stands(newcomer):
         assert there in conf + vomses + typed
         conf, vomses, typed = (text.replace(there, here) for text in (conf, vomses, typed))
     (user.folder / "Grid.conf").write_text(f"{conf}CA_DIR = {user.grid.pki.certificates}\n")
-    (user.home / ".glite").mkdir()
-    (user.home / ".glite/vomses").write_text(vomses)
+    subprocess.run(["sh", "-ec", vomses], env=user.env, check=True)
+    assert (user.home / ".glite/vomses").read_text() == user.line()
     for line in typed.splitlines():
         result = user(line.removeprefix("gridsync.py "), PASSPHRASE + "\n")
         assert result.status == 0, result.err

@@ -40,8 +40,8 @@ gridsync \- a folder of Grid data on a local disk, complete and verified
 .SH DESCRIPTION
 Lists a folder of a Grid site, has its files brought from tape to disk, copies them in parallel, verifies each by its
 checksum, goes on where it was interrupted, and gives the disk space at the site back. Settings given on the command
-line are remembered once it was accepted. Several actions on one line run in this order: ACTIONS; after status 2 or
-above none follows.
+line are remembered once the command was accepted. Several actions on one line run in this order: ACTIONS; after status
+1 the next one still runs, after 2 and above none.
 .SH OPTIONS
 """
 BELOW = r""".SH FILES

@@ -591,7 +591,8 @@ def nearest(word: str, words: Iterable[str], before: str = "") -> str:
     import difflib
     import shlex
 
-    found = [name for name in known if name.startswith(word)] or difflib.get_close_matches(word, known, n=1)
+    found = [name for name in known if name.lower() == word.lower()] or [n for n in known if n.startswith(word)]
+    found = found or difflib.get_close_matches(word, known, n=1, cutoff=0.7 if word.startswith("--") else 0.6)
     return f"; did you mean {shlex.quote(before + found[0])}" if found else ""  # it may be a stranger's, and is pasted
 
 
@@ -666,7 +667,8 @@ MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 MOST_UNKNOWN = 10  # keys that are named
 NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
 LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
-WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks
+WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks, and those for gfal2
+GFAL2S = ("root", "roots", "xroot", "xroots", "sftp", "gsiftp", "ftp", "srm", "file", "dcap", "gsidcap")
 # What GridDataSync has in its Grid.conf is not known for certain: its manual shows these four, and there may be more.
 MANUALS = ("SERVER", "BASE_DIR_ON_GRID", "INPUTDIR", "OUTPUTDIR")
 OURS = {  # the keys that no other program has
@@ -914,7 +916,8 @@ class Config:
         except FileNotFoundError:
             self.begin()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{self.path} cannot be read: {reason}") from error
         if is_foreign(self.text):
             self.foreign = self.text
             self.begin()
@@ -1007,7 +1010,7 @@ class Config:
         else:
             hint = nearest(brief(key), GENERAL_KEYS if section == GENERAL else SITE_KEYS)
         where = f"{self.path}, line {self.line_of(section, key)}"
-        return UnknownKey(f"{where}: unknown key {brief(key)} in [{brief(section)}]{hint}", bool(hint))
+        return UnknownKey(f"{where}: unknown key {brief(key)} in [{brief(section)}] is ignored{hint}", bool(hint))
 
     def change(self, settings: dict[str, str]) -> None:
         """Change values of the general section; they are to be saved once they are known to make sense."""
@@ -1038,7 +1041,10 @@ class Config:
 
     def general(self, key: str, default: str) -> str:
         """A value of the general section."""
-        return self.values.get(GENERAL, key, fallback="") or default
+        value = self.values.get(GENERAL, key, fallback="") or default
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" and key not in self.given:
+            raise UsageError(f"{self.path}, line {self.line_of(GENERAL, key)}: {key} is in quotes; remove them")
+        return value
 
     def number(self, section: str, key: str, default: int, least: int = 1) -> int:
         """A whole number, of at most six digits."""
@@ -1114,6 +1120,10 @@ class Config:
             raise UsageError(
                 f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
             )
+        scheme = urlsplit(url).scheme
+        if scheme not in (*WEB, *GFAL2S):
+            hint = nearest(scheme, (*WEB, *GFAL2S))
+            raise UsageError(f"{self.path}: {key} of [{name}] is {url!r}; {scheme}:// is not known{hint}")
 
     def engine(self, name: str, scheme: str) -> str:
         """The engine of a site: http for https doors, gfal2 for all else, unless ENGINE says another."""
@@ -1531,7 +1541,9 @@ CLIENT_ERRORS = tuple(
          "~/.glite/vomses: \"{vo}\" \"HOST\" \"PORT\" \"DN OF THE HOST\" \"{vo}\""),
         (r"certificate verify failed|self-signed certificate|no trusted ca",
          f"the certificate of the VOMS server, or yours, is not signed by any CA in {{ca}}; {CA_REMEDY}"),
-        (r"refused|error during ssl handshake|timed out|unknown ?host|no route|unreachable",
+        (r"unknown ?host|contacting [^\n]* failed(?!(?s:.)*error:)",  # the C++ client says no more
+         "no address is known for the VOMS server {server}; check your network"),
+        (r"refused|error during ssl handshake|timed out|no route|unreachable",
          "the VOMS server {server} cannot be reached: down, or blocked by a firewall; try again later"),
         (r"", "the VOMS client made no proxy; it says: {said}"),
     )
@@ -1744,6 +1756,7 @@ def ca_folder(site: Site) -> str | None:
 # While a command runs, changed rows are appended to grid_summary.csv and the last one of a path counts; when it
 # ends the file is rewritten in one step, a row a file. So a crash costs at most the row being written.
 
+CATALOG = "grid_summary.csv"
 LOCALITY_WORDS = {locality.value: locality for locality in Locality}
 YES_NO = {"yes": True, "no": False}
 
@@ -1810,7 +1823,7 @@ class Catalog:
     """The rows of grid_summary.csv, kept by site and path."""
 
     def __init__(self, folder: str, is_frozen: bool = False):
-        self.path = os.path.join(folder, "grid_summary.csv")
+        self.path = os.path.join(folder, CATALOG)
         self.is_frozen = is_frozen  # changes stay in memory
         self.rows: dict[str, dict[str, Row]] = {}
         self.is_foreign = False  # another tool's catalog
@@ -1967,7 +1980,7 @@ class Lock:
     """The work folder for one writer at a time: a kernel lock, which ends with its process."""
 
     def __init__(self, folder: str):
-        self.path = os.path.join(folder, "grid_summary.csv.lock")
+        self.path = os.path.join(folder, f"{CATALOG}.lock")
 
     def __enter__(self) -> Lock:
         import fcntl
@@ -5814,6 +5827,7 @@ class Run:
         self.config = config
         self.accepted: Callable[[], None] = nothing  # remembers the settings that the action goes by
         self.loaded: Catalog | None = None
+        self.will_list = False  # one of the actions does
         self.is_listed = False  # so that a folder without files is known to be one
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
@@ -5877,6 +5891,10 @@ class Run:
         """The remote folders that are known."""
         return Folders(self.folder, self.settings.site.name)
 
+    def has_list(self) -> bool:
+        """Whether a list of files was built before."""
+        return self.loaded is not None or os.path.exists(os.path.join(self.folder, CATALOG))
+
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
         self.loaded = Catalog(self.folder, is_frozen=True)
@@ -5916,8 +5934,10 @@ def copied(run: Run, rows: list[Row]) -> list[Row]:
 
 def reconciled(run: Run, rows: list[Row]) -> list[Row]:
     """The rows as they are now; those whose local file is gone, or another one, are to be copied again."""
-    gone = [row for row in copied(run, rows) if is_gone(row, here(run, row))]
-    run.catalog().put(row._replace(downloaded=False, verified="") for row in gone)
+    found = ((row, here(run, row)) for row in copied(run, rows))
+    gone = [(row, local) for row, local in found if is_gone(row, local)]
+    # One that is not here at all stays known to --verify and --repair; another one may be the user's own.
+    run.catalog().put(row._replace(downloaded=False, verified="" if local else row.verified) for row, local in gone)
     return [run.catalog().row(row) for row in rows]
 
 
@@ -6976,7 +6996,8 @@ def look_at_voms(patient: Patient) -> str:
     try:
         socket.create_connection(server, CONNECT).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise client_error(f"Contacting {name}\nunreachable", vo, "") from error
+        why = "unknown host" if isinstance(error, socket.gaierror) else "unreachable"
+        raise client_error(f"Contacting {name}\n{why}", vo, "") from error
     return f"{name} takes connections, for {vo}"
 
 
@@ -7055,6 +7076,8 @@ def look_at_output(patient: Patient) -> str:
 def look_at_door(patient: Patient) -> str:
     site, scope, words = patient.settings.site, patient.scope, ""
     lacking = next((name for name in ("gfal2", "proxy", "token") if not patient.is_well(name)), "")
+    if lacking and urlsplit(site.server).scheme not in WEB:  # it answers nobody without
+        raise Unseen(f"needs the {lacking}")
     if urlsplit(site.server).scheme in WEB:
         if isinstance(patient.greeting, CredentialError) and lacking:
             raise Unseen(f"needs the {lacking}")
@@ -7173,7 +7196,10 @@ def asked_pass_phrase() -> str:
             return getpass.getpass(prompt)
         except EOFError as error:
             raise CredentialError("no pass phrase was typed; nothing has changed") from error
-    return sys.stdin.readline().rstrip("\r\n")
+    line = sys.stdin.readline()
+    if not line:
+        raise CredentialError("no pass phrase was given on standard input; nothing has changed")
+    return line.rstrip("\r\n")
 
 
 def do_new_proxy(run: Run) -> int:
@@ -7575,8 +7601,10 @@ def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], 
 
 def do_verify(run: Run) -> int:
     """read the local files again and compare them with the catalog"""
-    rows, tally = copied(run, run.rows()), Tally()
+    rows, tally = run.rows(), Tally()
+    copied(run, rows)  # whose disk must be there
     run.accepted()
+    rows = [row for row in rows if row.downloaded or row.is_damaged()]
     try:
         reread(run, rows, tally, lambda outcome: run.report.error(outcome.row.error))
     finally:
@@ -7799,8 +7827,11 @@ def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
     """Save those of the given settings in Grid.conf, and say so; not what is looked at only."""
     settings = {key: given[key] for key in by if key in given}
     if settings and not run.wishes.dry_run:
-        for line in run.config.save(settings):
+        changed = run.config.save(settings)
+        for line in changed:
             run.report.note(f"remembered: {line}")
+        if not run.will_list and any(re.match("(INCLUDE|EXCLUDE) =", line) for line in changed) and run.has_list():
+            run.report.note("the list of files was built with other patterns; --build_list builds it anew")
         for key in settings:
             del given[key]
 
@@ -7809,7 +7840,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for, in order; the highest status."""
     folder = os.path.expanduser(options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir)
     if not os.path.isdir(folder):
-        raise UsageError(f"the work folder {folder} does not exist; make it, or choose another with --workdir")
+        what = "is not a folder; choose" if os.path.exists(folder) else "does not exist; make it, or choose"
+        raise UsageError(f"the work folder {folder} {what} another with --workdir")
     actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
     is_look = [option.do for option in actions] == [do_doctor]  # also where no other action would begin
     try:
@@ -7827,6 +7859,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         report.note(key.sentence)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
+    run.will_list = any(option.do in (do_build_list, do_sync) for option in actions)
     if given and not wishes.dry_run:
         config.check_saving()
     if not config.saved and not wishes.dry_run:

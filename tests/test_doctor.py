@@ -228,7 +228,7 @@ CASES: list[tuple[str, Plant, str]] = [
     ("proxy", mode("proxy", 0o644), "others can read your proxy .*; chmod 600 .*|.*others can read your proxy.*"),
     ("token", no_token, "env:NONE gives no usable token; renew it, or correct TOKEN in Grid.conf"),
     ("token", bad_token_file, "others can read your token .*; chmod 600 .*"),
-    ("Grid.conf", conf("THREAD", "8", "gridsync"), r".*, line \d+: unknown key THREAD in \[gridsync\]; .* THREADS"),
+    ("Grid.conf", conf("THREAD", "8", "gridsync"), r".*, line \d+: unknown key THREAD in \[gridsync\] is ignored; .* THREADS"),
     ("Grid.conf", conf("THREADS", "many", "gridsync"), "THREADS in .gridsync. is 'many'; .*|.*THREADS in .*"),
     ("Grid.conf", conf("INCLUDE", "a(", "gridsync"), "--inc: 'a.' is not a regular expression: .*"),
     ("Grid.conf", conf("ENGINE", "curl"), ".*: ENGINE of .LYON. is 'curl'; expected auto, http or gfal2"),
@@ -479,6 +479,14 @@ def test_a_terminal_shows_what_is_waited_for_and_what_is_wrong_in_red(well):
     status, text = on_terminal(well.command("--doctor"), {**colours, "TERM": "xterm"})
     assert status == 1 and "Looking at: door ..." in text
     assert "\033[31mFAIL\033[m  VOMS server" in text and "\033[32mok\033[m    door" in text
+
+
+def test_a_door_that_cannot_be_asked_without_a_proxy_is_not_called_ok(well):
+    well.set("SERVER", "root://nosuch.example.org:1094/")
+    (well.folder / "proxy").unlink(missing_ok=True)
+    well.env["X509_USER_PROXY"] = str(well.folder / "no-proxy")
+    found = rows(well("--doctor"))
+    assert found["door"] == ("--", "not looked at: needs the proxy")
 
 
 def test_without_tqdm_a_terminal_gets_the_lines_alone(well):

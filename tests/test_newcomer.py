@@ -202,12 +202,14 @@ def test_somebody_else_is_told_whom_to_ask(newcomer, client):
 
 @pytest.mark.parametrize(
     ("said", "says"),
-    [  # the last is what the C++ client makes of each of the others
+    [  # the last but one is what the C++ client makes of each of the others, the last all that it says without DNS
         ("User unknown to this VO: 'CN=Bob' (issued by 'CN=CA')", "you are not a member of x.vo, or this certificate"),
         ("User 'CN=Dave, CN=CA' is not active.", "x.vo has suspended your membership; ask the VO's administrators"),
         ("User dave needs to sign AUP for this organization in order to proceed.", "x.vo asks you to sign its terms"),
         ("Contacting  v.x:443 []\nError: Server Answer was incorrectly formatted.", "the VOMS server v.x:443 refuses"),
-    ],
+        ('Contacting  v.x:443 [/CN=x] "x.vo" Failed\n\nNone of the contacted servers for x.vo were capable',
+         "no address is known for the VOMS server v.x:443; check your network"),
+    ],  # fmt: skip
 )
 def test_the_words_of_an_indigo_iam_are_understood(said, says):
     assert says in str(gridsync.client_error(said, "x.vo", ""))

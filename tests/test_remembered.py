@@ -187,3 +187,12 @@ def test_a_link_in_place_of_the_lock_is_not_followed(user: User, tmp_path: Path)
     status, _, err = user("--threads 3")
     assert status == 5 and "Grid.conf.lock cannot be locked" in err
     assert victim.read_text() == "mine"
+
+
+def test_other_patterns_want_another_list(listed, folder):
+    said = "the list of files was built with other patterns; --build_list builds it anew"
+    assert said not in listed("--inc a --build_list").err
+    assert said in listed("--inc none").err
+    assert said not in listed("--inc none --start").err  # nothing has changed
+    assert said not in listed("--exc b --sync").err
+    assert said in listed("--exc none --check_status").err

@@ -58,13 +58,31 @@ def test_what_is_gone_or_shorter_is_fetched_too(three, folder):
     assert wrong(three, folder) == []
 
 
+def test_what_is_damaged_is_named_until_it_is_repaired(damaged, folder):
+    for _ in range(2):
+        status, out, err = damaged("--verify")
+        assert status == 1 and f"gridsync.py: {folder}/small: is damaged: " in err and "damaged: 1;" in out
+    assert damaged("--repair").status == 0
+    assert damaged("--verify").status == 0
+
+
+def test_what_a_look_has_found_gone_is_known_to_verify_and_repair(three, folder):
+    three("--start")
+    (three.data / folder / "small").unlink()
+    assert "downloaded: 2, remaining: 1" in three("--check_status").out
+    status, _, err = three("--verify")
+    assert status == 1 and f"{folder}/small: is no longer here, or has another size; --repair fetches it again" in err
+    assert three("--repair").status == 0 and (three.data / folder / "small").is_file()
+
+
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_no_other_command_replaces_a_damaged_file_and_each_says_what_does(damaged, folder, line):
     before = here(damaged, f"{folder}/small")
     status, _, err = damaged(line)
     assert status == 1 and f"{folder}/small: is damaged, as --verify found; {DAMAGED}\n" in err
     assert here(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []
-    assert damaged("--build_list --repair --verify").status == 0
+    assert damaged("--build_list --repair").status == 0
+    assert damaged("--verify").status == 0
     assert wrong(damaged, folder) == []
 
 

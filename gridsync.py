@@ -857,7 +857,7 @@ def is_foreign(text: str) -> bool:
     """
     lines = [line.strip() for line in text.split("\n")]
     lines = [line for line in lines if line and line[0] not in "#;"]
-    sections = [line.strip("[] \t\r").lower() for line in lines if line[0] == "["]
+    sections = [match[1].strip().lower() for line in lines if (match := re.match(r"\[([^]]*)", line))]
     keys = {match[1].upper() for line in lines if (match := re.match(r"[\W_]*(\w+)", line)) and line[0] != "["}
     if not lines or keys & OURS or GENERAL in sections:
         return False
@@ -875,6 +875,11 @@ def place_of(url: str) -> tuple[str, list[str]]:
     port = parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     path = unquote(parts.path, errors="surrogateescape")
     return f"{parts.hostname}:{port}", [part for part in path.split("/") if part not in ("", ".")]
+
+
+def bare(url: str) -> str:
+    """A URL without what may be a secret in it."""
+    return re.split("[?#]", re.sub("//.*@", "//", url))[0]
 
 
 def is_url(text: str) -> bool:
@@ -998,15 +1003,15 @@ class Config:
             keys = self.values[name].keys() - (set() if name == of_all else self.values.defaults())
             known = {GENERAL: {*GENERAL_KEYS}, of_all: {*GENERAL_KEYS, *SITE_KEYS}}.get(name, {*SITE_KEYS})
             if name == GENERAL or keys & {*GENERAL_KEYS, *SITE_KEYS}:
-                found += [(name, key) for key in self.values[name] if key in keys - known]
-        return [self.unknown_key(*place) for place in found[:MOST_UNKNOWN]]
+                found += [(name, key) for key in self.values[name] if key in keys - known and key[0] != ";"]
+        return [self.unknown_key(*place) for place in found]
 
     def unknown_key(self, section: str, key: str) -> UnknownKey:
         """One of them."""
         if key in GENERAL_KEYS:
-            hint = f"; it belongs into [{GENERAL}]"
+            hint = f"; it belongs in [{GENERAL}]"
         elif key in SITE_KEYS:
-            hint = "; it belongs into the section of a site"
+            hint = "; it belongs in the section of a site"
         else:
             hint = nearest(brief(key), GENERAL_KEYS if section == GENERAL else SITE_KEYS)
         where = f"{self.path}, line {self.line_of(section, key)}"
@@ -1032,7 +1037,8 @@ class Config:
             if now.text != now.saved:
                 with replacing(self.path) as file:
                     file.write(now.text)
-        was = {key: f" (was {value})" if value else "" for key, value in before.items()}
+        shown = {key: bare(value) if "://" in value else value for key, value in before.items()}
+        was = {key: f" (was {value})" if value else "" for key, value in shown.items()}
         return [f"{key} = {value or 'none'}{was[key]}" for key, value in settings.items() if value != before[key]]
 
     def sites(self) -> list[str]:
@@ -1096,20 +1102,22 @@ class Config:
         """The path below BASE_DIR_ON_GRID of the chosen site that a URL means; what is no URL is a path already."""
         if not re.match(r"[A-Za-z][\w+.-]*://", text):
             return text
-        shown = re.sub("//[^/]*@", "//", text).partition("?")[0]  # what may be a secret is not repeated
+        shown = bare(text)
         if not is_url(text):
             raise UsageError(f"{shown} is neither a URL nor a path below BASE_DIR_ON_GRID")
         (host, folders), places = place_of(text), self.places()
         chosen = next((name for name in places if name.lower() == chosen.lower()), chosen)
+        if chosen not in places:
+            self.site(chosen)  # which says what is wrong with it
         for name in sorted(places, key=lambda name: name != chosen):
             at, top = places[name]
             if (at, top) == (host, folders[: len(top)]):
                 if name != chosen:
-                    raise UsageError(f"{shown} belongs to the site {name}; add --from {name}")
+                    raise UsageError(f"{shown} belongs to the site {name}; use --from {name}, or choose another folder")
                 return "/".join(folders[len(top) :]) or "/"
         if chosen in places and places[chosen][0] == host:
             raise UsageError(f"{shown} is not below BASE_DIR_ON_GRID of {chosen}; give a path below it")
-        there = ", ".join(f"{name} ({self.values[name]['SERVER']})" for name in places)
+        there = ", ".join(f"{name} ({at})" for name, (at, _) in places.items())
         raise UsageError(f"{shown} belongs to no site in Grid.conf, which has {there or 'none'}")
 
     def check_url(self, name: str, key: str, url: str) -> None:
@@ -4653,7 +4661,7 @@ def plain(record: Entry | Row) -> dict[str, Any]:
 def called() -> str:
     """The name that gridsync was called by."""
     name = os.path.basename(sys.argv[0])
-    return "gridsync.py" if name in ("", "-c") else name
+    return "gridsync.py" if name in ("", "-", "-c") else name
 
 
 def silence(stream: TextIO) -> None:
@@ -4809,6 +4817,12 @@ class Report:
     def note(self, text: str) -> None:
         """Something good to know, which is no data."""
         self.say(None if self.quiet else sys.stderr, text)
+
+    def warn(self, text: str) -> None:
+        """Something that nobody may miss, also with --quiet."""
+        if self.document is not None:
+            self.document.setdefault("warnings", []).append(text)
+        self.say(sys.stderr, text)
 
     def error(self, error: object) -> None:
         """A sentence about what went wrong, but once; that another run is at work cron need not hear of."""
@@ -7375,10 +7389,11 @@ def rows_beside(run: Run, error: LockedError) -> list[Row]:
     run.report.put(state_of=error.who)
     run.accepted = nothing
     run.look()
-    try:
-        return run.rows()
-    finally:
-        run.loaded = None  # whatever comes next is to change it
+    rows = run.catalog().matching(run.scope)
+    run.loaded = None  # whatever comes next is to change it
+    if not rows:
+        run.report.note("it has none of these files yet")
+    return rows
 
 
 def do_check_status(run: Run) -> int:
@@ -7830,8 +7845,9 @@ def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
         changed = run.config.save(settings)
         for line in changed:
             run.report.note(f"remembered: {line}")
-        if not run.will_list and any(re.match("(INCLUDE|EXCLUDE) =", line) for line in changed) and run.has_list():
-            run.report.note("the list of files was built with other patterns; --build_list builds it anew")
+        wider = any(re.match(r"(INCLUDE|EXCLUDE) = .* \(was ", line) for line in changed)
+        if wider and not run.will_list and run.has_list():
+            run.report.note("the list may lack files that these patterns keep; --build_list builds it anew")
         for key in settings:
             del given[key]
 
@@ -7855,8 +7871,11 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     if is_look:
         return examined(folder, given, report)
     config.change(given)
-    for key in config.unknown():
+    unknown = config.unknown()
+    for key in unknown[:MOST_UNKNOWN]:
         report.note(key.sentence)
+    if len(unknown) > MOST_UNKNOWN:
+        report.note(f"{config.path}: {len(unknown) - MOST_UNKNOWN} more unknown keys are ignored")
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
     run.will_list = any(option.do in (do_build_list, do_sync) for option in actions)
@@ -7866,7 +7885,9 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         config.save({})
     if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
         report.configuration(config.settings())
-    for remark in [config.told_foreign(), *remarks] if config.foreign else remarks:
+    if config.foreign:
+        report.warn(config.told_foreign())
+    for remark in remarks:
         report.note(remark)
     if not actions:
         remember(run, given, list(given))

@@ -64,7 +64,7 @@ def test_one_value_is_changed_and_no_other_line(text, after):
         ("[gridsync]\nSITE = LION\n[LYON]\nSERVER = https://a/\n", "; it has LYON; did you mean LYON"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = door.example.org\n", "SERVER of .A. is 'door.example.org'; expected"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = htps://a/\n", "'htps://a'; htps:// is not known; did you mean https"),
-        ('[gridsync]\nOUTPUTDIR = "/data"\n[LYON]\nSERVER = https://a/\n', "line 2: OUTPUTDIR is in quotes; remove them"),
+        ('[gridsync]\nVO = "a.b"\n[LYON]\nSERVER = https://a/\n', "line 2: VO is in quotes; remove them"),
         ("[gridsync]\nSITE = A\n[A]\nSERVER = https://a:port/\n", "SERVER of .A. is 'https://a:port'; expected"),
         *(
             (f"[gridsync]\nSITE = A\n[A]\nSERVER = https://{host}/\n", "SERVER of .A. is 'https://.*'; expected a URL")
@@ -142,10 +142,14 @@ def test_the_keys_that_are_known_are_those_of_the_example():
 
 UNKNOWN = [
     ("[gridsync]\n# mine\nTHREAD = 8\n", "line 3: unknown key THREAD in [gridsync] is ignored; did you mean THREADS"),
-    ("[gridsync]\n\nserver = a\n", "line 3: unknown key SERVER in [gridsync] is ignored; it belongs into the section of a site"),
-    ("[LYON]\nSERVER = https://a/\nVO = x\n", "line 3: unknown key VO in [LYON] is ignored; it belongs into [gridsync]"),
+    (
+        "[gridsync]\n\nserver = a\n",
+        "line 3: unknown key SERVER in [gridsync] is ignored; it belongs in the section of a site",
+    ),
+    ("[LYON]\nSERVER = https://a/\nVO = x\n", "line 3: unknown key VO in [LYON] is ignored; it belongs in [gridsync]"),
     ("[LYON]\nSERVER = https://a/\nMOOD =\n  SERVR = 1\n", "line 3: unknown key MOOD in [LYON] is ignored"),
-    ("[DEFAULT]\nVO = a\nSILENCE = 1\nMOOD = fine\n[LYON]\nENGINE = http\n", "line 4: unknown key MOOD in [DEFAULT] is ignored"),
+    ("[DEFAULT]\nVO = a\nSILENCE = 1\nMOOD=\n[A]\nENGINE = http\n", "line 4: unknown key MOOD in [DEFAULT] is ignored"),
+    ("[gridsync]\n;THREADS = 5\n", ""),
     ("[gridsync]\n[my plots]\nMOOD = fine\n", ""),  # another program's section
     (DEFAULT_CONF, ""),
 ]

@@ -92,12 +92,13 @@ def test_where_a_url_leads_below_base_dir(tmp_path, site, url, path):
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("https://b.example.org:2880/dav/vo/agata/e680", "belongs to the site B; add --from B"),
-        ("https://a.example.org/other/e680", "belongs to the site A2; add --from A2"),
+        ("https://b.example.org:2880/dav/vo/agata/e680", "belongs to the site B; use --from B"),
+        ("https://a.example.org/other/e680", "belongs to the site A2; use --from A2"),
         ("https://me:secret@a.example.org/agatha/e680", "is not below BASE_DIR_ON_GRID of A; give a path below it"),
         ("https://a.example.org/agata2/e680", "is not below BASE_DIR_ON_GRID of A"),
-        ("https://a.example.org:2880/agata", "belongs to no site in Grid.conf, which has A (https://a."),
-        ("https://c.example.org/agata/e680?authz=secret", "2 (https://A.example.org:443)"),
+        ("https://a.example.org:2880/agata", "belongs to no site in Grid.conf, which has A (a.example.org:443)"),
+        ("https://c.example.org/agata/e680?authz=secret", "2 (a.example.org:443)"),
+        ("https://me:sec/ret@c.example.org/agata#secret", "https://c.example.org/agata is neither a URL"),
         ("https://[c.example.org/agata", "is neither a URL nor a path below BASE_DIR_ON_GRID"),
     ],
 )
@@ -105,7 +106,7 @@ def test_a_url_that_is_not_of_the_site_is_told_where_it_belongs(tmp_path, url, s
     (tmp_path / "Grid.conf").write_text(SITES.format(""))
     with pytest.raises(UsageError) as caught:
         Config(str(tmp_path)).path_of(url, "A")
-    assert says in str(caught.value) and "secret" not in str(caught.value)
+    assert says in str(caught.value) and "secret" not in str(caught.value) and "ret@" not in str(caught.value)
 
 
 def test_a_url_that_stands_in_grid_conf_is_understood_too(tmp_path):
@@ -246,8 +247,8 @@ def test_it_ends_with_1_when_the_other_runs_files_could_not_be_staged(user: User
 
 def test_beside_a_run_that_has_no_list_yet_it_says_so(user: User):
     with gridsync.Lock(str(user.folder)):
-        status, _, err = user("--check_status")
-    assert status == 2 and "there is no list of files yet" in err
+        status, out, err = user("--check_status")
+    assert status == 0 and err.endswith("it has none of these files yet\n") and "[catalog] rows: 0\n" in out
 
 
 def test_a_catalog_can_be_looked_at_while_lines_are_appended(user: User):
@@ -381,7 +382,8 @@ def test_what_was_set_aside_is_never_overwritten(user: User):
     for number, name in enumerate(("Grid.conf.old", "Grid.conf.old2", "Grid.conf.old3")):
         path.write_text(f"INPUTDIR = {number}\n")
         status, _, err = user("--threads 3 --quiet")
-        assert (status, err) == (0, "") and (user.folder / name).read_text() == f"INPUTDIR = {number}\n"
+        assert status == 0 and f"was made by another program; it is now {user.folder / name}, and" in err
+        assert (user.folder / name).read_text() == f"INPUTDIR = {number}\n"
         assert "THREADS = 3\n" in path.read_text()
 
 
@@ -409,6 +411,26 @@ def test_a_slip_of_the_users_own_is_refused_and_not_set_aside(user: User, text):
     status, _, err = user("--show_conf")
     assert status == 2 and err.count("\n") == 1 and TYPOS[text] in err
     assert path.read_text() == text and not (user.folder / "Grid.conf.old").exists()
+
+
+@pytest.mark.parametrize("header", ["[gridsync] # mine", "[gridsync]; mine", "  [gridsync]\t"])
+def test_a_comment_behind_the_section_makes_it_no_other_programs(user: User, header):
+    path, text = user.folder / "Grid.conf", f"{header}\nINPUTDIR = e680\nTHREADS = 8\n[LYON]\nSERVER = https://a/\n"
+    path.write_text(text)
+    user("--show_conf")
+    assert path.read_text() == text and not (user.folder / "Grid.conf.old").exists()
+
+
+def test_json_says_that_it_was_set_aside(user: User):
+    (user.folder / "Grid.conf").write_text(FOREIGN["another name"])
+    assert "it is now" in json.loads(user("--show_conf --json").out)["warnings"][0]
+
+
+def test_the_password_in_an_old_input_dir_is_not_repeated(tmp_path):
+    (tmp_path / "Grid.conf").write_text(SITES.format("https://me:secret@a.example.org/agata/e680"))
+    assert Config(str(tmp_path)).save({"INPUTDIR": "e681"}) == [
+        "INPUTDIR = e681 (was https://a.example.org/agata/e680)"
+    ]
 
 
 @pytest.mark.parametrize("text", ["[LYON]\nSERVER = https://a/\n", "# mine\n[LYON]\nserver=https://a/\nSILENCE = 9\n"])

@@ -209,7 +209,7 @@ def test_somebody_else_is_told_whom_to_ask(newcomer, client):
         ("Contacting  v.x:443 []\nError: Server Answer was incorrectly formatted.", "the VOMS server v.x:443 refuses"),
         ('Contacting  v.x:443 [/CN=x] "x.vo" Failed\n\nNone of the contacted servers for x.vo were capable',
          "no address is known for the VOMS server v.x:443; check your network"),
-    ],  # fmt: skip
+    ],
 )
 def test_the_words_of_an_indigo_iam_are_understood(said, says):
     assert says in str(gridsync.client_error(said, "x.vo", ""))

@@ -4714,7 +4714,7 @@ def bar_class() -> Any:
 def has_bars() -> bool:
     """Whether tqdm is installed; without it progress is told in plain lines."""
     try:
-        import tqdm  # noqa: F401
+        from tqdm import tqdm  # noqa: F401 - a folder that is left of it can be imported, too
     except ImportError:
         return False
     return True
@@ -6752,6 +6752,7 @@ SAMPLE = 64 << 10  # bytes of a file that is read
 LISTED = 8  # folders in which a file to read is looked for
 VOMSES_LINE = re.compile(r'\s*"[^"]*"\s+"([^"]*)"\s+"([0-9]{1,5})"')  # alias, host, port
 PLAIN_NAME = re.compile(r"[\w./-]+", re.ASCII)
+OS_RELEASE = "/etc/os-release"
 
 
 class Unseen(Exception):
@@ -6886,16 +6887,17 @@ def look_at_program(patient: Patient) -> str:
     import ssl
 
     system = platform.platform()
-    with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as file:
-        system = re.findall('PRETTY_NAME="?([^"\n]+)', file.read())[0] + f", {platform.machine()}"
+    with contextlib.suppress(OSError), open(OS_RELEASE, encoding="utf-8", errors="replace") as file:
+        if name := re.search('PRETTY_NAME="?([^"\n]+)', file.read()):
+            system = f"{name[1]}, {platform.machine()}"
     return f"{__version__}, Python {platform.python_version()} with {ssl.OPENSSL_VERSION}, {system}"
 
 
 def look_at_tqdm(patient: Patient) -> str:
-    try:
-        import tqdm
-    except ImportError as error:
-        raise UsageError("tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm") from error
+    if not has_bars():
+        raise UsageError("tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm")
+    import tqdm
+
     return str(tqdm.__version__)
 
 
@@ -7171,6 +7173,13 @@ EXAMINATION = (
 )
 
 
+def told_fault(error: Exception) -> str:
+    """The sentence for what no look has foreseen."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be used: {error.strerror}; check it"
+    return brief(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
+
+
 def found_by(look: Look, patient: Patient) -> Finding:
     """What one look finds."""
     try:
@@ -7182,8 +7191,11 @@ def found_by(look: Look, patient: Patient) -> Finding:
         return Finding(look.name, True, look.take(patient))
     except Unseen as reason:
         return Finding(look.name, None, f"not looked at: {reason}")
-    except (GridError, OSError) as error:
+    except GridError as error:
         return Finding(look.name, False, str(error))
+    except Exception as error:  # the other looks go on
+        log.debug("", exc_info=True)
+        return Finding(look.name, False, told_fault(error))
 
 
 def findings(patient: Patient) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from typing import Optional
 
 import pytest
 
+import gridsync
 from tests.conftest import Result, User, write_secret
 from tests.disk import MB, Disk
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE
@@ -101,6 +103,12 @@ def program(text: str) -> Plant:
         return {"PYTHONPATH": str(user.folder)}
 
     return plant
+
+
+def empty_tqdm(user: User) -> dict[str, str]:
+    (user.folder / "tqdm").mkdir()
+    (user.folder / "tqdm/__init__.py").touch()
+    return {"PYTHONPATH": str(user.folder)}
 
 
 def conf(key: str, value: str, section: str = "LYON") -> Plant:
@@ -209,6 +217,7 @@ def well_known(user: User) -> None:
 
 CASES: list[tuple[str, Plant, str]] = [
     ("tqdm", program("tqdm"), "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
+    ("tqdm", empty_tqdm, "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
     ("gfal2", no_gfal2, "the site LYON needs gfal2, which is not installed; on Debian: apt install python3-gfal2 .*"),
     ("VOMS client", env(PATH="/nonexistent"), "voms-proxy-init is not installed; on Debian: apt install voms-clients"),
     ("CA folder", conf("CA_DIR", "/nonexistent"), "the folder of CA certificates /nonexistent does not exist; .*"),
@@ -276,7 +285,7 @@ def test_what_is_broken_says_what_to_do_and_the_others_go_on(well, name, plant, 
     hidden = set(OF_PROXIES) if "TOKEN" in (well.folder / "Grid.conf").read_text() else set()
     assert found.keys() >= set(ALWAYS) - hidden
     assert "hush" not in result.out and "Traceback" not in result.err
-    if name != "tqdm" and name != "gfal2":  # Python writes what it has compiled
+    if name not in ("tqdm", "gfal2"):  # Python writes what it has compiled
         assert tree(well.folder) == before
 
 
@@ -489,9 +498,30 @@ def test_a_door_that_cannot_be_asked_without_a_proxy_is_not_called_ok(well):
     assert found["door"] == ("--", "not looked at: needs the proxy")
 
 
-def test_without_tqdm_a_terminal_gets_the_lines_alone(well):
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [(b"ID=mine\n", platform.platform()), (b'PRETTY_NAME="M\xfcll"\n', f"M\ufffdll, {platform.machine()}")],
+)
+def test_a_system_may_have_any_name(well, text, system):
+    (well.folder / "os-release").write_bytes(text)
+    with well.running("--doctor", f"OS_RELEASE = {str(well.folder / 'os-release')!r}") as run:
+        out, err = run.communicate(timeout=60)
+    assert rows(Result(run.returncode, out, err))["gridsync"][1].endswith(f", {system}")
+
+
+def test_a_look_that_nobody_has_foreseen_to_fail_holds_up_no_other(user):
+    def stumbles(patient: gridsync.Patient) -> str:
+        return str(patient.found["nothing"])
+
+    found = gridsync.found_by(gridsync.Look("x", stumbles), gridsync.Patient(str(user.folder), {}))
+    says = "a fault of gridsync, please report it with what --debug shows: KeyError: 'nothing'"
+    assert found == gridsync.Finding("x", False, says)
+
+
+@pytest.mark.parametrize("plant", [program("tqdm"), empty_tqdm])
+def test_without_tqdm_a_terminal_gets_the_lines_alone(well, plant):
     well.grid.door.faults.add("/agata/*", "stall", method="PROPFIND", seconds=1, count=1)
-    status, text = on_terminal(well.command("--doctor"), {**well.env, **(program("tqdm")(well) or {})})
+    status, text = on_terminal(well.command("--doctor"), {**well.env, **plant(well)})
     assert status == 1 and "FAIL  tqdm" in text and "ok    pools" in text
 
 

@@ -6929,7 +6929,7 @@ def look_at_cas(patient: Patient) -> str:
         raise no_cas()
     if not folder:
         return f"that of the system, as there is no {GRID_CAS}"
-    names = [os.path.join(folder, name) for name in os.listdir(folder)]
+    names = [path for path in (os.path.join(folder, name) for name in os.listdir(folder)) if os.path.isfile(path)]
     files = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.\d+$", name)}
     lists = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.r\d+$", name)}
     if not files:

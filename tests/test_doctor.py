@@ -329,6 +329,22 @@ def test_a_web_proxy_is_named(well):
     assert found["web proxy"] == ("ok", "127.0.0.1:1 of HTTPS_PROXY is not for the door (NO_PROXY)")
 
 
+def test_what_is_no_file_among_the_cas_counts_for_nothing(well):
+    folder = well.folder / "certificates"
+    shutil.copytree(well.grid.pki.certificates, folder, symlinks=True)
+    for name in ("0a1b2c3d.0", "0a1b2c3d.r0"):
+        (folder / name).symlink_to("gone.pem")
+    (folder / "4e5f6a7b.0").mkdir()
+    label, text = rows(well("--doctor", X509_CERT_DIR=str(folder)))["CA folder"]
+    assert label == "ok" and text.startswith(f"1 CA(s) in {folder}, ") and "revocation" not in text
+
+
+def test_a_file_that_cannot_be_used_is_named(user):
+    look = gridsync.Look("x", lambda patient: str(os.listdir(user.folder / "none")))
+    says = f"{user.folder}/none cannot be used: No such file or directory; check it"
+    assert gridsync.found_by(look, gridsync.Patient(str(user.folder), {})) == gridsync.Finding("x", False, says)
+
+
 def test_good_revocation_lists_are_counted(well):
     folder = with_list(well, "20200101000000Z", "20990201000000Z")
     found = rows(well("--doctor", X509_CERT_DIR=str(folder)))

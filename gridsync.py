@@ -1225,6 +1225,7 @@ TOKEN_PAUSE = 10  # seconds for which a source that fails is left alone
 HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
 GRID_CAS = "/etc/grid-security/certificates"
 VOMS_DIR = "/etc/grid-security/vomsdir"
+VOMSES_LINE = re.compile(r'"[^"]*"\s+"([^"]+)"\s+"([0-9]{1,5})"(?:\s+"[^"]*"){2}')  # alias, host, port, DN, VO
 CA_REMEDY = (
     "on Debian: apt install igtf-policy-classic igtf-policy-mics; "
     "elsewhere see https://dl.igtf.net/distribution/current/"
@@ -1490,40 +1491,51 @@ def helper_env(**more: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
 
 
-def line_of_vo(path: str, vo: str) -> str:
-    """The first line for the VO in a vomses file, or in one of a folder of them; empty if there is none."""
-    files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
+def lines_of_vo(path: str, vo: str) -> list[tuple[str, str]]:
+    """Place and text of each line for the VO in a vomses file, or a folder of them; the unreadable is not there."""
+    files: list[str] = [path]
+    found: list[tuple[str, str]] = []
+    with contextlib.suppress(OSError):  # else it is a file, or nothing
+        files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
     for file in filter(os.path.isfile, files):
-        with open(file, encoding="utf-8", errors="replace") as lines:
-            if line := next((line for line in lines if line.lstrip().startswith(f'"{vo}"')), ""):
-                return line
-    return ""
+        with contextlib.suppress(OSError), open(file, encoding="utf-8", errors="surrogateescape") as lines:
+            some = [(f"{file}, line {number}", line.strip()) for number, line in enumerate(lines, 1)]
+            found += [(where, line) for where, line in some if line.startswith(f'"{vo}"')]
+    return found
 
 
-def vomses_of(vo: str, client: str) -> str | None:
-    """The file or folder in which the user, or else the system, names the VOMS servers of the VO."""
+def vomses_of(vo: str, client: str) -> list[str]:
+    """The lines in which the user, or else the system, names the VOMS servers of the VO."""
     home, prefix = os.path.expanduser("~"), os.path.dirname(os.path.dirname(client))
     places = [os.environ.get("X509_VOMSES"), os.environ.get("VOMS_USERCONF")]
     places += [f"{home}/.glite/vomses", f"{home}/.voms/vomses", "/etc/vomses", f"{prefix}/etc/vomses"]
     for place in filter(None, places):
-        with contextlib.suppress(OSError):  # what can't be read is not there
-            if line_of_vo(place, vo):
-                return place
-    return None
+        lines = lines_of_vo(place, vo)
+        good = [line for _, line in lines if VOMSES_LINE.match(line)]
+        if lines and not good:
+            raise CredentialError(f'{lines[0][0]}: expected "{vo}" "HOST" "PORT" "DN OF THE HOST" "{vo}"; correct it')
+        if good:
+            return good
+    return []
 
 
 def voms_server(vo: str, client: str, private: str) -> tuple[list[str], dict[str, str]]:
     """The options and the environment that lead a VOMS client to the VO's server.
 
-    What the user or the system has wins, wherever it is: by themselves the clients look into different places.
-    Where they have nothing, what is known is written into the private folder.
+    What the user or the system has wins, wherever it is: by themselves the clients look into different places, and
+    a broken line, even of another VO, stops them. So the good ones go into the private folder; what is known, if none.
     """
-    place, server = vomses_of(vo, client), VOMS_SERVERS.get(vo)
-    if place or not server:
-        return (["--vomses", place] if place else []), {}
+    lines, server = vomses_of(vo, client), VOMS_SERVERS.get(vo)
+    has_own = bool(lines)
+    if server and not has_own:
+        lines = [f'"{vo}" "{server.host}" "{server.port}" "{server.dn}" "{vo}"']
+    if not lines:
+        return [], {}
     place = os.path.join(private, "vomses")
-    with open(place, "w", encoding="utf-8") as file:
-        file.write(f'"{vo}" "{server.host}" "{server.port}" "{server.dn}" "{vo}"\n')
+    with open(place, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\n".join([*lines, ""]))
+    if has_own or not server:
+        return ["--vomses", place], {}
     if os.path.isdir(os.path.join(os.environ.get("X509_VOMS_DIR") or VOMS_DIR, vo)):
         return ["--vomses", place], {}
     os.makedirs(os.path.join(private, "vomsdir", vo))
@@ -6750,7 +6762,6 @@ NOT_NOW = (9, 10)  # OpenSSL's of a certificate that is not valid yet, or no mor
 LITTLE = 1 << 20  # bytes: a disk with less is full
 SAMPLE = 64 << 10  # bytes of a file that is read
 LISTED = 8  # folders in which a file to read is looked for
-VOMSES_LINE = re.compile(r'\s*"[^"]*"\s+"([^"]*)"\s+"([0-9]{1,5})"')  # alias, host, port
 PLAIN_NAME = re.compile(r"[\w./-]+", re.ASCII)
 OS_RELEASE = "/etc/os-release"
 
@@ -6988,16 +6999,13 @@ def look_at_client(patient: Patient) -> str:
     return voms_client()
 
 
-def server_of(vo: str) -> tuple[str, int] | None:
-    """Host and port of the VOMS server that proxies of the VO are made with."""
+def servers_of(vo: str) -> list[tuple[str, int]]:
+    """Host and port of each VOMS server that proxies of the VO are made with."""
     client = ""
     with contextlib.suppress(CredentialError):
         client = voms_client()
-    place, known = vomses_of(vo, client), VOMS_SERVERS.get(vo)
-    line = VOMSES_LINE.match(line_of_vo(place, vo)) if place else None
-    if line:
-        return line[1], int(line[2])
-    return (known.host, known.port) if known and not place else None
+    lines, known = map(VOMSES_LINE.match, vomses_of(vo, client)), VOMS_SERVERS.get(vo)
+    return [(line[1], int(line[2])) for line in lines if line] or ([(known.host, known.port)] if known else [])
 
 
 def look_at_voms(patient: Patient) -> str:
@@ -7005,16 +7013,15 @@ def look_at_voms(patient: Patient) -> str:
 
     check_renewal(patient)
     vo = patient.settings.vo
-    server = server_of(vo)
-    if not server:
-        raise client_error("no VOMS server", vo, "")
-    name = "{}:{}".format(*server)
-    try:
-        socket.create_connection(server, CONNECT).close()
-    except (OSError, ValueError, OverflowError) as error:
-        why = "unknown host" if isinstance(error, socket.gaierror) else "unreachable"
-        raise client_error(f"Contacting {name}\n{why}", vo, "") from error
-    return f"{name} takes connections, for {vo}"
+    failure = client_error("no VOMS server", vo, "")
+    for host, port in servers_of(vo):  # one that answers is enough
+        try:
+            socket.create_connection((host, port), CONNECT).close()
+            return f"{host}:{port} takes connections, for {vo}"
+        except (OSError, ValueError, OverflowError) as error:
+            why = "unknown host" if isinstance(error, socket.gaierror) else "unreachable"
+            failure = client_error(f"Contacting {host}:{port}\n{why}", vo, "")
+    raise failure
 
 
 def look_at_certificate(patient: Patient) -> str:

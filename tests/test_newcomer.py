@@ -134,6 +134,41 @@ def test_a_vomses_file_of_another_vo_is_no_hindrance(newcomer):
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("broken", [VO, "other.vo"])
+def test_a_broken_line_or_file_beside_the_users_own_is_no_hindrance(newcomer, client, broken):
+    user = newcomer(client)
+    user.know(user.row(port=1))
+    folder = user.home / ".glite/vomses"
+    folder.mkdir(parents=True)
+    (folder / "mine").write_text(f'"{broken}" broken line\n' + user.line())
+    (folder / "a").symlink_to("/proc/self/mem")  # nobody can read it from its beginning
+    (folder / "z").symlink_to("/proc/self/mem")
+    status, _, err = user.new_proxy()
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_line_of_the_vo_that_is_broken_is_named(newcomer, client):
+    user = newcomer(client)
+    path = user.home / ".glite/vomses"
+    path.parent.mkdir()
+    path.write_text(f'\n"{VO}" broken line\n')
+    status, _, err = user.new_proxy()
+    says = f'{path}, line 2: expected "{VO}" "HOST" "PORT" "DN OF THE HOST" "{VO}"; correct it'
+    assert status == 3 and err.endswith(f": {says}\n") and err.count("\n") == 1
+    assert f"FAIL  VOMS server   {says}\n" in user("--doctor").out
+
+
+def test_the_doctor_is_content_with_one_voms_server_that_answers(newcomer):
+    user = newcomer()
+    path = user.home / ".glite/vomses"
+    path.parent.mkdir()
+    path.write_text(user.line().replace(str(user.port), "1") + user.line())
+    assert f"ok    VOMS server   localhost:{user.port} takes connections, for {VO}\n" in user("--doctor").out
+    assert user.new_proxy().status == 0
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 def test_an_lsc_file_of_the_system_wins(newcomer, client):
     user = newcomer(client)
     user.know(user.row(ca_dn="/CN=Another CA"))

@@ -2002,15 +2002,22 @@ class Lock:
     def __init__(self, folder: str):
         self.path = os.path.join(folder, f"{CATALOG}.lock")
 
+    def check(self, found: os.stat_result) -> None:
+        """Refuse what is no file of its own: what is written there would go to another's."""
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            reason = "it is a link or not a regular file"
+            raise DiskError(f"{self.path} cannot be locked: {reason}; choose another --workdir")
+
     def __enter__(self) -> Lock:
         import fcntl
 
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written here would go to another's
+            try:
+                self.check(os.fstat(fd))
+            except DiskError:
                 os.close(fd)
-                raise OSError(errno.ELOOP, "it is a link or not a regular file")
+                raise
             self.file = open(fd, "r+", encoding="utf-8", errors="replace")
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -5946,15 +5953,20 @@ def here(run: Run, row: Row) -> LocalFile | None:
     return local_file(folder + "/" * (not folder.endswith("/")) + row.path)  # os.path.join takes half of lstat's time
 
 
-def copied(run: Run, rows: list[Row]) -> list[Row]:
-    """Those of the rows that were copied, as long as there is a folder with anything in it to look for them."""
+def check_copies(folder: str, rows: list[Row]) -> None:
+    """Refuse to look for what was copied where there is no folder, or nothing in it."""
     there = [row for row in rows if row.downloaded and row.size]
-    folder = run.settings.output_dir
-    if there and not run.wishes.overwrite and not (os.path.isdir(folder) and os.listdir(folder)):
+    if there and not (os.path.isdir(folder) and os.listdir(folder)):
         raise DiskError(
             f"{len(there)} files were copied, but there is nothing in {folder}: is a disk not mounted, or are they "
             "elsewhere (--output_dir)? --overwrite copies them again"
         )
+
+
+def copied(run: Run, rows: list[Row]) -> list[Row]:
+    """Those of the rows that were copied, which are looked for."""
+    if not run.wishes.overwrite:
+        check_copies(run.settings.output_dir, rows)
     return [row for row in rows if row.downloaded]
 
 
@@ -7065,7 +7077,8 @@ def look_at_conf(patient: Patient) -> str:
     files_to_spare(settings)
     why = config.told_foreign() if config.foreign else f"there is no {config.path}"
     place = config.path if config.saved else f"{why}, so the defaults"
-    text = f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {settings.input_dir or 'not chosen'}"
+    chosen = settings.input_dir or "not chosen yet (--input_dir)"
+    text = f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {chosen}"
     return text + (f"; {len(unknown)} key(s) are unknown to gridsync" if unknown else "")
 
 
@@ -7075,6 +7088,9 @@ def look_at_folder(patient: Patient) -> str:
         raise DiskError(f"the work folder {folder} cannot be written to; choose another with --workdir")
     if patient.catalog.doubt:
         raise DiskError(patient.catalog.doubt)
+    lock = Lock(folder)
+    with contextlib.suppress(FileNotFoundError):
+        lock.check(os.lstat(lock.path))
     if patient.catalog.is_foreign:
         return f"{folder}, with another program's {os.path.basename(patient.catalog.path)}, which is set aside"
     rows = list(patient.catalog.all())
@@ -7088,6 +7104,7 @@ def look_at_output(patient: Patient) -> str:
     assert patient.config
     patient.config.check_output_dir(folder)
     check_writable(folder)
+    check_copies(folder, patient.rows())
     wanted = [row for row in patient.rows() if row.locality is Locality.ONLINE and not row.downloaded]
     check_free(folder, sum(missing_of(folder, row) for row in wanted))
     free = free_space(folder)

@@ -207,6 +207,21 @@ def file_for_folder(user: User) -> None:
     user.data.write_text("a file")
 
 
+def not_mounted(user: User) -> None:
+    assert user("--sync").status == 0
+    shutil.rmtree(user.data)
+    user.data.mkdir()
+
+
+def in_place_of_the_lock(make: Callable[[Path], object]) -> Plant:
+    def plant(user: User) -> None:
+        path = user.folder / "grid_summary.csv.lock"
+        path.unlink(missing_ok=True)
+        make(path)
+
+    return plant
+
+
 def fault(path: str, what: str | int, **more: object) -> Plant:
     return lambda user: user.grid.door.faults.add(path, what, **more) and None
 
@@ -215,6 +230,7 @@ def well_known(user: User) -> None:
     user.grid.door.switches.wellknown = "https://localhost:1/api"
 
 
+NO_LOCK = "cannot be locked: it is a link or not a regular file; choose another --workdir"
 CASES: list[tuple[str, Plant, str]] = [
     ("tqdm", program("tqdm"), "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
     ("tqdm", empty_tqdm, "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
@@ -245,6 +261,9 @@ CASES: list[tuple[str, Plant, str]] = [
     ("Grid.conf", mode("Grid.conf", 0o666), "others can write .*/Grid.conf; check what is in it, then chmod go-w .*"),
     ("work folder", edited("grid_summary.csv", lambda text: text.replace(",1000,", ",x,")), ".*, line 2: .*"),
     ("work folder", mode("grid_summary.csv", 0o666), "others can write .*/grid_summary.csv; .*"),
+    ("work folder", in_place_of_the_lock(Path.mkdir), f".*/grid_summary.csv.lock {NO_LOCK}"),
+    ("work folder", in_place_of_the_lock(lambda path: path.symlink_to("x")), f".*/grid_summary.csv.lock {NO_LOCK}"),
+    ("OUTPUTDIR", not_mounted, "2 files were copied, but there is nothing in .*/data: is a disk not mounted, or .*"),
     ("OUTPUTDIR", file_for_folder, "OUTPUTDIR .*/data cannot be made: Not a directory; choose another --output_dir"),
     ("door", conf("SERVER", "https://localhost:1/"), "localhost:1 refuses the connection: .*"),
     ("door", conf("SERVER", "https://no.such.host.invalid/"), "no address is known for no.such.host.invalid:443; .*"),
@@ -417,6 +436,12 @@ def test_another_programs_grid_conf_is_left_where_it_is(well):
 def test_a_pasted_url_is_looked_at(well):
     url = f"{well.grid.door.url}/agata/tests"
     assert rows(well(f"--doctor --input_dir={url}"))["door"][1].endswith(" entries in tests")
+
+
+def test_without_an_inputdir_the_option_is_named(well):
+    well.set("INPUTDIR", "", "gridsync")
+    label, text = rows(well("--doctor"))["Grid.conf"]
+    assert label == "ok" and text.endswith("INPUTDIR not chosen yet (--input_dir)")
 
 
 def test_it_takes_no_lock(well):

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -520,6 +521,20 @@ def test_a_server_that_hangs_holds_it_up_for_a_while_only(well, path, method, na
     assert time.monotonic() - began < 15 and run.returncode == 1
     assert found[name][0] == "FAIL" and "does not answer" in found[name][1]
     assert "Looking at: " in err
+
+
+@pytest.mark.parametrize("scheme", ["root", "sftp"])
+def test_so_does_one_that_only_gfal2_speaks_to(well, scheme):
+    with socket.create_server(("localhost", 0)) as silent:
+        place = f"localhost:{silent.getsockname()[1]}"
+        well.set("SERVER", f"{scheme}://{place}/")
+        began = time.monotonic()
+        with well.running("--doctor", "LOOK_LIMIT = 2") as run:
+            out, err = run.communicate(timeout=40)
+    found = rows(Result(run.returncode, out, err))
+    assert time.monotonic() - began < 20 and run.returncode == 1
+    assert found["door"] == ("FAIL", f"{place} does not answer within 4 s: overloaded, or blocked by a firewall")
+    assert found["tape service"] == found["pools"] == ("--", "not looked at: needs the door")
 
 
 def test_a_terminal_shows_what_is_waited_for_and_what_is_wrong_in_red(well):

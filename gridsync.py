@@ -7182,12 +7182,12 @@ EXAMINATION = (
     Look("VOMS client", look_at_client, of=has_proxy),
     Look("CA folder", look_at_cas),
     Look("web proxy", look_at_relay, of=lambda site: RELAYED & os.environ.keys()),
+    Look("token", look_at_token, of=lambda site: site and site.token),  # before those that would wait for it
     Look("clock", look_at_clock, ("web proxy",)),
     Look("VOMS server", look_at_voms, of=has_proxy),
     Look("certificate", look_at_certificate, of=has_proxy),
     Look("key", look_at_key, of=has_proxy),
     Look("proxy", look_at_proxy, of=has_proxy),
-    Look("token", look_at_token, of=lambda site: site and site.token),
     Look("Grid.conf", look_at_conf),
     Look("work folder", look_at_folder),
     Look("OUTPUTDIR", look_at_output),

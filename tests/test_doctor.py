@@ -581,6 +581,15 @@ def test_without_tqdm_a_terminal_gets_the_lines_alone(well, plant):
     assert status == 1 and "FAIL  tqdm" in text and "ok    pools" in text
 
 
+def test_a_command_that_gives_no_token_is_waited_for_as_such_and_once(well):
+    well.set("TOKEN", "cmd:sleep 300")
+    began = time.monotonic()
+    with well.running("--doctor", "CLIENT_LIMIT = 3; REPEAT = 0.1") as run:
+        out, err = run.communicate(timeout=30)
+    assert rows(Result(run.returncode, out, err))["token"][0] == "FAIL" and time.monotonic() - began < 8
+    assert "Looking at: token ..." in err and "Looking at: clock ..." not in err
+
+
 def test_a_token_in_a_file_is_read_and_not_told(well):
     write_secret(well.folder / "token", well.grid.door.token(3600))
     well.set("TOKEN", f"file:{well.folder}/token")

@@ -5878,6 +5878,10 @@ class Run:
 
         return self.aside.result(lambda: self.patience.call(verb, *arguments), tick)
 
+    def entries(self, folder: str) -> Listing:
+        """What is in a folder of the site."""
+        return self.call(self.storage().entries, folder)
+
     def check_credential(self) -> None:
         """Raise CredentialError when the proxy has ended; a token is looked at with each request."""
         if needs_proxy(self.settings.site):
@@ -6157,21 +6161,22 @@ def check_room(run: Run, rows: list[Row], kept: int) -> None:
         check_free(check_folder(run), sum(row.size for row in rows) - kept)
 
 
-def misspelt(run: Run, option: str, folder: str, error: NotFound | Forbidden) -> GridError:
+def misspelt(
+    list_folder: Callable[[str], Listing], base: str, option: str, folder: str, error: NotFound | Forbidden
+) -> GridError:
     """The error for a folder that is not given, with what is nearest to it where the path goes astray."""
-    base = run.settings.site.base
     if base and isinstance(error, NotFound) and f"{folder}/".startswith(f"{base}/"):
         import shlex
 
         below = folder[len(base) + 1 :]
         with contextlib.suppress(GridError):
-            run.call(run.storage().entries, below)
+            list_folder(below)
             there = f"there is no {folder} below BASE_DIR_ON_GRID {base}/"
             return NotFound(f"{there}; paths begin below it: {option} {shlex.quote(below or '/')}")
     known = ""
     with contextlib.suppress(GridError):
         for part in folder.split("/"):
-            names = {entry.path.rpartition("/")[2] for entry in run.call(run.storage().entries, known.rstrip("/"))}
+            names = {entry.path.rpartition("/")[2] for entry in list_folder(known.rstrip("/"))}
             if part not in names:
                 return NotFound(f"{error}{nearest(part, names, known)}")
             known += f"{part}/"
@@ -6198,7 +6203,7 @@ def listed(run: Run) -> Walk:
     try:
         walk.run(run.scope.folder, tick)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run, "--input_dir", run.scope.folder, error) from error
+        raise misspelt(run.entries, run.settings.site.base, "--input_dir", run.scope.folder, error) from error
     finally:
         if live:
             live.close()
@@ -7129,7 +7134,10 @@ def look_at_door(patient: Patient) -> str:
     answers = f"{site.server}/ answers" + (f" as {words}" if words else "")
     if lacking:
         return f"{answers}; its listing was not looked at: needs the {lacking}"
-    return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
+    try:
+        return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
+    except (NotFound, Forbidden) as error:
+        raise misspelt(patient.storage.entries, site.base, "--input_dir", scope.folder, error) from error
 
 
 def look_at_tape(patient: Patient) -> str:
@@ -7334,9 +7342,9 @@ def do_ls_dir(run: Run) -> int:
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
     try:
-        entries = run.call(run.storage().entries, folder)
+        entries = run.entries(folder)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run, "--ls_dir", folder, error) from error
+        raise misspelt(run.entries, site.base, "--ls_dir", folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"

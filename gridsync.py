@@ -7105,12 +7105,14 @@ def look_at_folder(patient: Patient) -> str:
 
 
 def look_at_output(patient: Patient) -> str:
-    folder = patient.settings.output_dir
+    folder, below, rows = patient.settings.output_dir, patient.scope.folder, patient.rows()
     assert patient.config
     patient.config.check_output_dir(folder)
     check_writable(folder)
-    check_copies(folder, patient.rows())
-    wanted = [row for row in patient.rows() if row.locality is Locality.ONLINE and not row.downloaded]
+    if any(row.path != below for row in rows):  # else INPUTDIR may be a file
+        check_writable(os.path.join(folder, below))
+    check_copies(folder, rows)
+    wanted = [row for row in rows if row.locality is Locality.ONLINE and not row.downloaded]
     check_free(folder, sum(missing_of(folder, row) for row in wanted))
     free = free_space(folder)
     if free < LITTLE:

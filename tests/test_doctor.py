@@ -214,6 +214,12 @@ def not_mounted(user: User) -> None:
     user.data.mkdir()
 
 
+def file_for_inputdir(user: User) -> None:
+    path = user.data / next(iter(user.catalog()))
+    path.parent.parent.mkdir(parents=True)
+    path.parent.write_text("a file")
+
+
 def in_place_of_the_lock(make: Callable[[Path], object]) -> Plant:
     def plant(user: User) -> None:
         path = user.folder / "grid_summary.csv.lock"
@@ -265,6 +271,7 @@ CASES: list[tuple[str, Plant, str]] = [
     ("work folder", in_place_of_the_lock(Path.mkdir), f".*/grid_summary.csv.lock {NO_LOCK}"),
     ("work folder", in_place_of_the_lock(lambda path: path.symlink_to("x")), f".*/grid_summary.csv.lock {NO_LOCK}"),
     ("OUTPUTDIR", not_mounted, "2 files were copied, but there is nothing in .*/data: is a disk not mounted, or .*"),
+    ("OUTPUTDIR", file_for_inputdir, "OUTPUTDIR .*/data/tests/.* cannot be made: Not a directory; choose another .*"),
     ("OUTPUTDIR", file_for_folder, "OUTPUTDIR .*/data cannot be made: Not a directory; choose another --output_dir"),
     ("door", conf("SERVER", "https://localhost:1/"), "localhost:1 refuses the connection: .*"),
     ("door", conf("SERVER", "https://no.such.host.invalid/"), "no address is known for no.such.host.invalid:443; .*"),

@@ -1561,10 +1561,10 @@ CLIENT_ERRORS = tuple(
          "~/.glite/vomses: \"{vo}\" \"HOST\" \"PORT\" \"DN OF THE HOST\" \"{vo}\""),
         (r"certificate verify failed|self-signed certificate|no trusted ca",
          f"the certificate of the VOMS server, or yours, is not signed by any CA in {{ca}}; {CA_REMEDY}"),
-        (r"unknown ?host|contacting [^\n]* failed(?!(?s:.)*error:)",  # the C++ client says no more
-         "no address is known for the VOMS server {server}; check your network"),
         (r"refused|error during ssl handshake|timed out|no route|unreachable",
          "the VOMS server {server} cannot be reached: down, or blocked by a firewall; try again later"),
+        (r"unknown ?host|contacting [^\n]* failed(?!(?s:.)*error:)",  # the C++ client says no more
+         "no address is known for the VOMS server {server}; check your network"),
         (r"", "the VOMS client made no proxy; it says: {said}"),
     )
 )  # fmt: skip

@@ -102,9 +102,10 @@ def test_a_disk_that_somebody_fills_ends_the_copy_and_it_goes_on_when_there_is_r
     door = there.grid.door
     planted(there, folder, first=5 * MB, large=LARGE)
     assert there("--start --inc first").status == 0
+    assert there("--inc none").status == 0
     door.switches.bandwidth = 30 * MB / streams
     try:
-        with there.running(f"--start --inc none --threads 1 --streams {streams}") as run:
+        with there.running(f"--start --threads 1 --streams {streams}") as run:
             wait_until(lambda: fetched(there, folder) > 20 * MB)
             disk.fill()
             _, err = run.communicate(timeout=30)

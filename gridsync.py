@@ -2857,6 +2857,11 @@ class Body(NamedTuple):
 class Storage(Protocol):
     """A site, whichever engine speaks to it."""
 
+    holds_lock: bool  # whether its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
+
+    def expires(self) -> float:
+        """When the token that it is shown ends; 0 if there is none, or none that says."""
+
     def entries(self, folder: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
 
@@ -3829,6 +3834,8 @@ def making_sense(url: str) -> Iterator[None]:
 class HttpStorage:
     """A WebDAV door together with the tape service of its site."""
 
+    holds_lock = True
+
     def __init__(self, http: Http, site: Site):
         self.http = http
         self.site = site
@@ -3837,6 +3844,10 @@ class HttpStorage:
         self.root = f"{parts.path.rstrip('/')}/{site.base}".rstrip("/")
         self.tape_root = f"{site.tape_base}/{site.base}".rstrip("/")
         self.tape: str | None = None  # the URL of the service, empty where there is none, None before it is asked
+
+    def expires(self) -> float:
+        """When the token that it is shown ends."""
+        return self.http.token.ends if self.http.token else 0.0
 
     def url(self, path: str) -> str:
         """Where a path is at the door."""
@@ -4135,6 +4146,8 @@ def gfal2_of(site: Site) -> Any:
 class Gfal2Storage:
     """A site through gfal2."""
 
+    holds_lock = False
+
     def __init__(self, site: Site, proxy: str, ca: str | None):
         os.environ["X509_USER_PROXY"] = proxy
         if ca:
@@ -4160,6 +4173,10 @@ class Gfal2Storage:
         slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
         self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
         self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
+
+    def expires(self) -> float:
+        """No token is shown."""
+        return 0.0
 
     def context(self) -> Any:
         """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
@@ -5529,7 +5546,7 @@ class Copier:
         self.overwrite = wishes.overwrite
         self.streams = settings.streams
         self.processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
-        self.shared = {random.choice(sorted(self.processors))} if isinstance(storage, HttpStorage) else self.processors
+        self.shared = {random.choice(sorted(self.processors))} if storage.holds_lock else self.processors
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
@@ -5897,8 +5914,8 @@ class Run:
         if needs_proxy(self.settings.site):
             proxy = valid_proxy(self.settings.vo, now)
             ends, what = min(proxy.ends, proxy.attribute_ends), "proxy"
-        elif isinstance(storage, HttpStorage) and storage.http.token:
-            ends, what = storage.http.token.ends, "token"
+        else:
+            ends, what = storage.expires(), "token"
         if ends and ends - now < SOON:
             left = f"{moment_text(ends)} ({duration_text(ends - now)})"
             self.report.note(f"Your {what} is valid until {left}; renew it in time, even during a run")

@@ -18,6 +18,7 @@ import pytest
 
 from gridsync import with_setting
 from tests.client import Client
+from tests.constants import script_with
 from tests.grid import Grid
 from tests.grid.pki import WEB_PROXIES
 
@@ -87,8 +88,9 @@ class User:
 
         `changed` gives other values to constants that no user can set: "CHECK = 0.2".
         """
-        code = f"import gridsync; gridsync.{changed.replace('; ', '; gridsync.')}; gridsync.script()"
-        command = [*self.before, "/usr/bin/python3", "-c", code, *shlex.split(line)] if changed else self.command(line)
+        command = self.command(line)
+        if changed:
+            command = [*self.before, "/usr/bin/python3", "-c", script_with(changed), *shlex.split(line)]
         ends = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         env = {**self.env, "PYTHONPATH": str(SCRIPT.parent), **env}
         with subprocess.Popen(command, env=env, text=True, **ends) as run:

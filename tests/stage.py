@@ -18,6 +18,7 @@ import contextlib
 import difflib
 import fcntl
 import re
+import shlex
 import shutil
 import socket
 import time
@@ -30,6 +31,7 @@ from typing import NamedTuple
 
 from gridsync import with_setting
 from tests.conftest import SCRIPT
+from tests.constants import script_with
 from tests.disk import Disk
 from tests.grid import Grid
 from tests.grid.door import Door, kindly
@@ -125,8 +127,7 @@ class Stage:
     def install(self, changed: str = "") -> None:
         """Make the command gridsync.py, with other values of some constants."""
         command = self.programs / "gridsync.py"
-        code = f"import gridsync; {changed}; gridsync.script()"
-        run = f"-c '{code}'" if changed else SCRIPT
+        run = f"-c {shlex.quote(script_with(changed))}" if changed else SCRIPT
         command.write_text(f'#!/bin/sh\nPYTHONPATH={SCRIPT.parent} exec /usr/bin/python3 {run} "$@"\n')
         command.chmod(0o755)
         shutil.copy(SCRIPT.with_name("gen_cert.sh"), self.programs)
@@ -219,7 +220,7 @@ def block(stage: Stage, what: str) -> None:
         line = stage.closing.enter_context(socket.socket())
         line.setblocking(False)
         line.connect_ex(("127.0.0.1", port))
-    stage.install("gridsync.CONNECT = 0.5")
+    stage.install("CONNECT = 0.5")
     host, url = ELSEWHERE[what], f"https://localhost:{port}"
     stage.places.update({f"localhost:{port}": host})
     if what == "door":
@@ -327,7 +328,7 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"another disk is mounted at data": lambda stage: stage.disk.mount(),
     r"another run is at work": be_at_work,
     r"the other run ends": lambda stage: stage.closing.close(),
-    r"a day goes by": lambda stage: stage.install("gridsync.STUCK = 0.1"),
+    r"a day goes by": lambda stage: stage.install("STUCK = 0.1"),
 }
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import gridsync
 from tests.conftest import SCRIPT, User, wait_until
+from tests.constants import script_with
 
 KILLS = int(os.environ.get("KILLS", "30"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -203,7 +204,7 @@ def test_a_work_folder_that_can_not_be_locked_is_said_and_nothing_is_changed(unl
 
 def test_a_disk_without_locks_takes_the_files_all_the_same(unlocked, folder):
     """The work folder has a lock, OUTPUTDIR has none."""
-    code = "import contextlib, gridsync; gridsync.Lock = contextlib.nullcontext; gridsync.script()"
+    code = script_with("from contextlib import nullcontext as Lock")
     unlocked.grid.door.switches.bandwidth = 2 * MB
     try:
         command = [*WITHOUT_LOCKS, "/usr/bin/python3", "-c", code, "--start"]

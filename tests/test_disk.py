@@ -29,6 +29,7 @@ from gridsync import (
     part_name,
     rename_new,
 )
+from tests.constants import replace
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_bytes_are_durable_before_a_table_speaks_of_them(tmp_path, monkeypatch):
         real(fd)
 
     monkeypatch.setattr(os, "pwrite", pwrite)
-    monkeypatch.setattr("gridsync.DATA_SYNC", fdatasync)
+    replace(monkeypatch, "DATA_SYNC", fdatasync)
     size, block = 2 * SHORTEST, b"x" * (1 << 20)
     with part_of(tmp_path / "a", size, "size", 2) as part:
         for _ in range(12):
@@ -212,9 +213,9 @@ def test_nor_is_one_that_appears_at_the_very_last_moment(tmp_path, monkeypatch, 
     for name in ("link", "replace"):
         monkeypatch.setattr(os, name, just_before(getattr(os, name)))
     if in_steps:
-        monkeypatch.setattr("gridsync.renamer", lambda: None)
+        replace(monkeypatch, "renamer", lambda: None)
     else:
-        monkeypatch.setattr("gridsync.rename_new", just_before(rename_new))
+        replace(monkeypatch, "rename_new", just_before(rename_new))
     with part_of(final, 3, "size") as part:
         part.add(part.segments[0], b"new")
         with pytest.raises(FileError, match="left alone"):
@@ -227,7 +228,7 @@ def test_a_disk_without_hard_links_gives_names_all_the_same(tmp_path, monkeypatc
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refused)
-    monkeypatch.setattr("gridsync.renamer", lambda: None)
+    replace(monkeypatch, "renamer", lambda: None)
     with part_of(tmp_path / "a", 3, "size") as part:
         part.add(part.segments[0], b"new")
         finish(part)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import gridsync
 from gridsync import CONNECTIONS, DoorError, GridError, Http, HttpStorage, Site
 from tests.conftest import wait_until
+from tests.constants import replace
 from tests.raw import Raw
 from tests.test_hostile import OFTEN
 
@@ -112,13 +113,13 @@ HEADS = {
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("verb", ["read", "localities"])
 def test_a_body_that_drips_ends_after_a_while(raw, monkeypatch, head, verb):
-    monkeypatch.setattr(gridsync, "RATED", 1.0)
+    replace(monkeypatch, "RATED", 1.0)
     server = raw(lambda: itertools.chain([HEADS[head]], drips(b"[" * SIZE)))
     assert "MIN_RATE" in ending(lambda: VERBS[verb](storage_at(server.url, 100)))
 
 
 def test_a_listing_that_drips_ends_after_a_while(raw, monkeypatch):
-    monkeypatch.setattr(gridsync, "RATED", 1.0)
+    replace(monkeypatch, "RATED", 1.0)
     head = b"HTTP/1.1 207 Multi-Status\r\n\r\n"
     server = raw(lambda: itertools.chain([head], drips(b'<multistatus xmlns="DAV:">' + b"<x/>" * 1000)))
     assert "MIN_RATE" in ending(lambda: storage_at(server.url, 100).entries("run"))
@@ -126,7 +127,7 @@ def test_a_listing_that_drips_ends_after_a_while(raw, monkeypatch):
 
 @pytest.mark.parametrize("min_rate", [0, 10])
 def test_a_body_that_is_fast_enough_comes_to_its_end(raw, monkeypatch, min_rate):
-    monkeypatch.setattr(gridsync, "RATED", 0.5)
+    replace(monkeypatch, "RATED", 0.5)
     body = b"x" * 60  # at 20 bytes a second
     server = raw(lambda: itertools.chain([OK + b"Content-Length: 60\r\n\r\n"], drips(body)))
     storage = storage_at(server.url, min_rate)
@@ -134,7 +135,7 @@ def test_a_body_that_is_fast_enough_comes_to_its_end(raw, monkeypatch, min_rate)
 
 
 def test_time_in_which_nobody_asks_for_more_does_not_count(raw, monkeypatch):
-    monkeypatch.setattr(gridsync, "RATED", 0.3)
+    replace(monkeypatch, "RATED", 0.3)
     size = 4 * gridsync.BITE
     server = raw(lambda: [OK + b"Content-Length: %d\r\n\r\n" % size, b"x" * size])
     came = 0
@@ -145,7 +146,7 @@ def test_time_in_which_nobody_asks_for_more_does_not_count(raw, monkeypatch):
 
 
 def test_the_first_byte_may_come_late_whatever_the_rate(raw, monkeypatch):
-    monkeypatch.setattr(gridsync, "RATED", 0.2)
+    replace(monkeypatch, "RATED", 0.2)
 
     def late() -> Iterator[bytes]:
         time.sleep(1.2)
@@ -207,7 +208,7 @@ def test_a_head_as_long_as_heads_are_is_read(raw):
 
 
 def test_a_door_that_is_too_slow_is_a_matter_of_the_door_and_may_pass(raw, monkeypatch):
-    monkeypatch.setattr(gridsync, "RATED", 0.5)
+    replace(monkeypatch, "RATED", 0.5)
     server = raw(lambda: itertools.chain([b"HTTP/1.1 207 x\r\n\r\n"], drips(b"<" + b"x" * SIZE)))
     with pytest.raises(DoorError, match="MIN_RATE") as caught:
         storage_at(server.url, 100).entries("run")
@@ -289,7 +290,7 @@ def test_of_idle_connections_to_many_pools_the_oldest_are_let_go(raw):
 
 
 def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monkeypatch):
-    monkeypatch.setattr(gridsync, "CONNECTIONS", 3)
+    replace(monkeypatch, "CONNECTIONS", 3)
 
     def numbered(number: int) -> Callable[[], Iterable[bytes]]:
         return lambda: [OK + b"Content-Length: 3\r\n\r\n%03d" % number]

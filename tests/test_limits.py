@@ -59,9 +59,10 @@ def test_too_little_memory_is_a_sentence(some, folder, limit):
     assert_it_goes_on(some, folder)
 
 
-NO_THREADS = """threading.Thread.start = (lambda real, count: lambda self: (_ for _ in ()).throw(RuntimeError(\
+NO_THREADS = """import itertools, threading
+threading.Thread.start = (lambda real, count: lambda self: (_ for _ in ()).throw(RuntimeError(\
 "can't start new thread")) if self._target.__name__ == "receive" and next(count) % 3 == 1 else real(self))(\
-gridsync.threading.Thread.start, gridsync.itertools.count())"""
+threading.Thread.start, itertools.count())"""
 
 
 def test_streams_whose_threads_can_not_start_come_one_after_the_other(some, folder):

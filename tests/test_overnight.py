@@ -11,6 +11,7 @@ import pytest
 
 import gridsync
 from tests.conftest import User, wait_until
+from tests.constants import replace
 from tests.test_sync import ended, having, pinned, wrong
 
 
@@ -345,7 +346,7 @@ def test_nor_two_that_arrive_damaged(mixed, folder):
 
 def test_a_chore_that_failed_for_a_moment_days_ago_may_fail_again(monkeypatch):
     for name, value in (("PATIENCE", 0.5), ("HOUR", 0.1), ("AGAIN", 0.01)):
-        monkeypatch.setattr(gridsync, name, value)
+        replace(monkeypatch, name, value)
     sync = gridsync.Sync.__new__(gridsync.Sync)
     sync.run = SimpleNamespace(check_credential=lambda: None, report=SimpleNamespace(note=lambda text: None))
     sync.noted = set()

@@ -14,6 +14,7 @@ import pytest
 import gridsync
 from gridsync import Config, CredentialError, Storage, UsageError
 from tests.conftest import User, wait_until, write_secret
+from tests.constants import replace
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE
 from tests.test_storage import site_of, storage_at
@@ -99,7 +100,7 @@ def test_what_was_judged_is_what_is_shown(grid: Grid, proxy: Path, folder, monke
         os.replace(shutil.copy(grid.pki.proxy("other_vo"), proxy.with_name("new")), proxy)
         return file
 
-    monkeypatch.setattr(gridsync, "open_secret", replaced)
+    replace(monkeypatch, "open_secret", replaced)
     assert storage.entries(folder) == []  # the door takes no other VO
 
 

@@ -14,6 +14,7 @@ import pytest
 import gridsync
 from gridsync import Config, CredentialError, GridError, Http, HttpStorage, Patience, Storage, Token
 from tests.conftest import User, wait_until, write_secret
+from tests.constants import replace
 from tests.grid import Grid
 from tests.grid.faults import Fault
 from tests.test_storage import site_of, storage_at
@@ -145,7 +146,7 @@ def test_after_a_moment_of_weakness_all_go_on(grid: Grid, shut, folder, engine):
 
 
 def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shut, folder, monkeypatch):
-    monkeypatch.setattr(gridsync, "WINDOW", 1)
+    replace(monkeypatch, "WINDOW", 1)
     storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
     storage.entries(folder)
     fault = shut(count=2)  # davix itself asks twice
@@ -154,7 +155,7 @@ def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shu
 
 
 def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(gridsync, "WEAKNESS", 60)
+    replace(monkeypatch, "WEAKNESS", 60)
     proxy = tmp_path / "proxy"
     shutil.copy(grid.pki.proxy("good"), proxy)
     storage = storage_at(grid, site_of(grid, "http dcache"), path=str(proxy))
@@ -230,7 +231,7 @@ def test_a_source_that_fails_is_asked_once_for_all_who_wait(failing: Token, tmp_
 
 
 def test_it_is_asked_again_after_a_pause(failing: Token, tmp_path, monkeypatch):
-    monkeypatch.setattr(gridsync, "TOKEN_PAUSE", 0.5)
+    replace(monkeypatch, "TOKEN_PAUSE", 0.5)
     assert "no such account" in ask_all(failing, 1)[0]
     (tmp_path / "give").write_text(f"#!/bin/sh\necho >>{tmp_path}/runs\necho token\n")
     assert Patience(4).call(failing.value) == "token"

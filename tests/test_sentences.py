@@ -8,6 +8,7 @@ import pytest
 
 import gridsync
 from tests.conftest import User
+from tests.constants import replace
 from tests.strangers import context_of, stranger
 
 
@@ -50,7 +51,7 @@ def test_what_is_no_door_gets_one_sentence(user: User, kind, said, status, says)
 
 
 def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
-    monkeypatch.setattr(gridsync, "CONNECT", 0.3)
+    replace(monkeypatch, "CONNECT", 0.3)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)

@@ -1,0 +1,42 @@
+"""The one way for tests to give a constant another value: in whatever module has it, and an error where none does."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+
+
+def holders(name: str) -> list[ModuleType]:
+    """The modules that have a name, their own or from another one."""
+    paths = [path.relative_to(TOP).with_suffix("") for path in (TOP / "gridsync_parts").rglob("*.py")]
+    names = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+    found = [module for module in map(importlib.import_module, ["gridsync", *names]) if hasattr(module, name)]
+    assert found, f"gridsync has no {name}"
+    return found
+
+
+def replace(patch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    """Give it another value for a test."""
+    for module in holders(name):
+        patch.setattr(module, name, value)
+
+
+def change(text: str) -> None:
+    """Give some other values to the rest of a process: "CHECK = 0.2; HOUR = 1"."""
+    values: dict[str, object] = {}
+    exec(text, {}, values)
+    for name, value in values.items():
+        for module in holders(name):
+            setattr(module, name, value)
+
+
+def script_with(text: str) -> str:
+    """The program, with other values of some constants, for python3 -c."""
+    return f"from tests.constants import change; change({text!r}); import gridsync; gridsync.script()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,15 @@ def holders(name: str) -> list[ModuleType]:
     return found
 
 
+class Values(dict[str, object]):
+    """New values; the others are those that gridsync has."""
+
+    def __missing__(self, name: str) -> object:
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        return getattr(holders(name)[0], name)
+
+
 def replace(patch: pytest.MonkeyPatch, name: str, value: object) -> None:
     """Give it another value for a test."""
     for module in holders(name):
@@ -29,8 +39,8 @@ def replace(patch: pytest.MonkeyPatch, name: str, value: object) -> None:
 
 
 def change(text: str) -> None:
-    """Give some other values to the rest of a process: "CHECK = 0.2; HOUR = 1"."""
-    values: dict[str, object] = {}
+    """Give some other values to the rest of a process: "CHECK = 0.2; HOUR = CHECK"."""
+    values = Values()
     exec(text, {}, values)
     for name, value in values.items():
         for module in holders(name):

@@ -249,20 +249,20 @@ def misname(stage: Stage) -> None:
 def trust(stage: Stage, whom: str) -> None:
     """Have the CA certificates of the grid, those of others alone, or no folder of them."""
     stage.env.pop("X509_CERT_DIR", None)
-    stage.install('gridsync.GRID_CAS = "/nonexistent"')
+    stage.install('GRID_CAS = "/nonexistent"')
     if whom != "no":
         folder = stage.folder / "others"
         folder.mkdir(exist_ok=True)
         place = folder if whom == "only other" else stage.grid.pki.certificates
         stage.places[str(place)] = "/etc/grid-security/certificates"
-        stage.install(f'gridsync.GRID_CAS = "{place}"')
+        stage.install(f'GRID_CAS = "{place}"')
 
 
 def join_another(stage: Stage) -> None:
     """Be in another VO; it is the grid's own under another name, and gridsync knows nothing of it."""
     (stage.home / ".glite" / "vomses").unlink()
     (stage.home / ".glite").rmdir()
-    stage.install("gridsync.VOMS_SERVERS.clear()")
+    stage.install("VOMS_SERVERS = {}")
     host, port, dn = ANOTHER_VOMS
     here = ("localhost", str(stage.grid.voms.port), HOST_DN)
     stage.typed = {'"{}" "{}" "{}"'.format(*ANOTHER_VOMS): '"{}" "{}" "{}"'.format(*here), ANOTHER_VO: VO}

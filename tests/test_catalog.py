@@ -113,8 +113,9 @@ def test_an_empty_file_is_a_new_catalog(tmp_path):
 
 
 def test_one_writer_at_a_time_and_the_lock_ends_with_its_process(tmp_path):
-    holder = "import sys, gridsync\nwith gridsync.Lock(sys.argv[1]):\n print('held', flush=True)\n input()"
-    command = [sys.executable, "-c", holder, str(tmp_path)]
+    take = "import sys\nfrom gridsync import Lock\n"
+    hold = "with Lock(sys.argv[1]):\n print('held', flush=True)\n input()"
+    command = [sys.executable, "-c", take + hold, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout and other.stdout.readline() == "held\n"
         with pytest.raises(LockedError, match=f"process {other.pid}, "), Lock(str(tmp_path)):

@@ -221,8 +221,9 @@ def test_a_folder_of_a_million_files_is_listed(user):
 
 KEPT, CHANGED = 30_000, 500
 WRITER = """
-import sys, gridsync
-catalog = gridsync.Catalog(sys.argv[1])
+import sys
+from gridsync import Catalog
+catalog = Catalog(sys.argv[1])
 rows = list(catalog.all())
 for turn in range(1, 10**6):
     for at in range(0, len(rows), int(sys.argv[2])):

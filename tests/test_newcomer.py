@@ -14,6 +14,7 @@ import pytest
 
 import gridsync
 from tests.conftest import SCRIPT, Result, User
+from tests.constants import script_with
 from tests.grid import Grid
 from tests.grid.pki import CA_DN, HOST_DN, PASSPHRASE, VO
 
@@ -51,7 +52,7 @@ class Newcomer(User):
 
     def know(self, row: str) -> None:
         """Have this row in the table; none if it is empty."""
-        self.changes = f"gridsync.VOMS_SERVERS[{VO!r}] = gridsync.{row}" if row else "gridsync.VOMS_SERVERS.clear()"
+        self.changes = f"VOMS_SERVERS = {{{VO!r}: {row}}}" if row else "VOMS_SERVERS = {}"
 
     def become(self, name: str, client: str) -> None:
         shutil.copytree(self.grid.pki.user(name) / ".globus", self.home / ".globus")
@@ -64,8 +65,7 @@ class Newcomer(User):
         (self.programs / "voms-proxy-init").symlink_to(program)
 
     def command(self, line: str) -> list[str]:
-        code = f"import gridsync; {self.changes}; gridsync.script()"
-        return ["/usr/bin/python3", "-c", code, *shlex.split(line)]
+        return ["/usr/bin/python3", "-c", script_with(self.changes), *shlex.split(line)]
 
     def new_proxy(self, **env: str) -> Result:
         return self("--new_proxy", PASSPHRASE + "\n", **env)
@@ -189,7 +189,7 @@ def test_without_a_server_the_line_and_its_place_are_named(newcomer, client):
 def test_without_ca_certificates_the_line_to_type_is_named_before_the_pass_phrase_is_asked_for(newcomer):
     user = newcomer()
     user.set("CA_DIR", "")
-    user.changes = "gridsync.GRID_CAS = '/nonexistent'"
+    user.changes = "GRID_CAS = '/nonexistent'"
     status, _, err = user("--new_proxy")
     assert (status, err.count("\n")) == (3, 1)
     assert "no CA certificates of the Grid are installed; on Debian: apt install igtf-policy-classic igtf-" in err

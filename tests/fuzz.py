@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import atheris
 
@@ -49,6 +50,7 @@ class Said(Answer):
         self.status, self.data, self.beginning = 200, data, None
         self.response = self  # type: ignore[assignment]
         self.reason = self.url = URL
+        self.watch = SimpleNamespace(site=SITE)  # type: ignore[assignment]
 
     def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[bytes]:
         yield self.data

@@ -495,7 +495,7 @@ def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, f
     monkeypatch.setitem(robot.fail, f"agata/{path}", "tape 007 is torn")
     user("--bring_online")
     for line in ("--check_status", "--bring_online"):
-        with user.running(line, "STUCK = 0.1") as run:
+        with user.running(line, "STUCK = 0") as run:
             err = run.communicate(timeout=60)[1]
         assert run.returncode == 1 and f"{path}: stuck on the way from tape since" in err
     robot.fail.clear()

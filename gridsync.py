@@ -3831,6 +3831,116 @@ def making_sense(url: str) -> Iterator[None]:
         ) from error
 
 
+class TapeRest:
+    """The tape service of a site, which its door names."""
+
+    def __init__(self, http: Http, site: Site, door: str):
+        self.http = http
+        self.site = site
+        self.door = door  # its URL
+        self.root = f"{site.tape_base}/{site.base}".rstrip("/")
+        self.found: str | None = None  # the URL of the service, empty where there is none, None before it is asked
+
+    def url(self) -> str:
+        """The URL of the tape service, or empty; asked of the door once."""
+        if self.found is None:
+            named = "" if self.site.tape_api == "none" else re.sub("(?i)^dav", "http", self.site.tape_api)
+            tape = (self.discovered() if named == "auto" else named).rstrip("/")
+            self.http.trusted.add(netloc_of(tape))
+            self.found = tape
+        return self.found
+
+    def discovered(self) -> str:
+        """What the door names as its tape service."""
+        url = f"{self.door}/.well-known/wlcg-tape-rest-api"
+        answer = self.http.ask("GET", url)
+        if answer.status in (400, 403, 404, 405):  # XRootD forbids what it does not know, or wants a macaroon request
+            answer.drain()
+            return ""
+        if answer.status != 200:
+            raise refusal(answer, url)
+        with making_sense(url):
+            found = [str(endpoint["uri"]) for endpoint in answer.json()["endpoints"] if endpoint["version"] == "v1"]
+            if not found[0].startswith("https://"):
+                raise ValueError(f"{found[0]} is not encrypted")
+            if not is_url(found[0]):
+                raise ValueError(f"{found[0]} is not a URL")
+        return found[0]
+
+    def is_there(self) -> bool:
+        """Whether there is such a service."""
+        return self.url() != ""
+
+    def ask(self, method: str, verb: str, body: object = None) -> Answer:
+        """One call of the tape service."""
+        import json
+
+        url = f"{self.url()}/{verb}"
+        data = b"" if body is None else json.dumps(body).encode()
+        try:
+            answer = self.http.ask(method, url, headers={"Content-Type": "application/json"}, data=data)
+        except DoorError as error:
+            sentence = f"the tape service cannot be reached: {error}; to do without it set TAPE_API = none in Grid.conf"
+            raise type(error)(sentence, error.passing, error.pause) from error
+        if answer.status == 404 and "/" not in verb:  # it is no request of ours that is missing
+            answer.drain()
+            raise DoorError(f"there is no {url}; set TAPE_API in Grid.conf to another service, or to none")
+        if answer.status >= 300:
+            raise refusal(answer, url)
+        return answer
+
+    def paths(self, paths: list[str]) -> dict[str, str]:
+        """Paths as the tape service calls them, and as we do."""
+        return {f"{self.root}/{path}": path for path in paths}
+
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are, 500 a request."""
+        found: dict[str, Locality] = {}
+        for some in batches(paths, MAX_QUERY):
+            ours = self.paths(some)
+            answer = self.ask("POST", "archiveinfo", {"paths": list(ours)})
+            with making_sense(self.url()):
+                for item in answer.json():
+                    if item["path"] in ours and item.get("locality"):
+                        found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
+        return found
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk and kept there; the request's id."""
+        files = [{"path": path, "diskLifetime": f"P{days}D"} for path in self.paths(paths)]
+        try:
+            answer = self.ask("POST", "stage", {"files": files})
+            with making_sense(self.url()):
+                named = answer.json()["requestId"]
+                request = str(named) if isinstance(named, (str, int)) and not isinstance(named, bool) else ""
+                if not is_request(request):
+                    raise ValueError(f"{brief(repr(named))} is not a valid name for a request")
+        except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
+            error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
+            raise
+        return request
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these of its files; the answer always has all of them."""
+        ours = self.paths(paths)
+        found = {}
+        answer = self.ask("GET", f"stage/{quote(request, safe='')}")
+        with making_sense(self.url()):
+            whole = answer.json()
+            for item in whole["files"]:
+                if item["path"] in ours:
+                    state = str(item.get("state"))
+                    failure = brief(str(item.get("error") or state.lower())) if state in GIVEN_UP else ""
+                    since = float(item.get("startedAt") or whole.get("startedAt") or 0)
+                    since /= 1000 if since > MILLISECONDS else 1  # dCache counts in them
+                    found[ours[item["path"]]] = Staging(state in STAGED or item.get("onDisk") is True, failure, since)
+        return found
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.paths(paths))}).drain()
+
+
 class HttpStorage:
     """A WebDAV door together with the tape service of its site."""
 
@@ -3842,8 +3952,7 @@ class HttpStorage:
         parts = urlsplit(site.server)
         self.server = f"{parts.scheme.replace('dav', 'http')}://{parts.netloc}"
         self.root = f"{parts.path.rstrip('/')}/{site.base}".rstrip("/")
-        self.tape_root = f"{site.tape_base}/{site.base}".rstrip("/")
-        self.tape: str | None = None  # the URL of the service, empty where there is none, None before it is asked
+        self.tape = TapeRest(http, site, self.server)
 
     def expires(self) -> float:
         """When the token that it is shown ends."""
@@ -3884,7 +3993,7 @@ class HttpStorage:
         if answer.status not in (200, 206):
             if netloc_of(answer.url) in self.http.trusted:
                 error = read_refusal(answer, url)
-                raise OnTape(f"{place}: is {NO_TAPE}") if isinstance(error, OnTape) and self.tape == "" else error
+                raise OnTape(f"{place}: is {NO_TAPE}") if isinstance(error, OnTape) and self.tape.found == "" else error
             answer.drain()
             said = brief(answer.response.reason)
             if OTHER_FILE in said:
@@ -3939,72 +4048,29 @@ class HttpStorage:
         answer.drain()
         return digest_in(answer)
 
-    def tape_url(self) -> str:
-        """The URL of the tape service, or empty; asked of the door once."""
-        if self.tape is None:
-            named = "" if self.site.tape_api == "none" else re.sub("(?i)^dav", "http", self.site.tape_api)
-            tape = (self.discovered() if named == "auto" else named).rstrip("/")
-            self.http.trusted.add(netloc_of(tape))
-            self.tape = tape
-        return self.tape
-
-    def discovered(self) -> str:
-        """What the door names as its tape service."""
-        url = f"{self.server}/.well-known/wlcg-tape-rest-api"
-        answer = self.http.ask("GET", url)
-        if answer.status in (400, 403, 404, 405):  # XRootD forbids what it does not know, or wants a macaroon request
-            answer.drain()
-            return ""
-        if answer.status != 200:
-            raise refusal(answer, url)
-        with making_sense(url):
-            found = [str(endpoint["uri"]) for endpoint in answer.json()["endpoints"] if endpoint["version"] == "v1"]
-            if not found[0].startswith("https://"):
-                raise ValueError(f"{found[0]} is not encrypted")
-            if not is_url(found[0]):
-                raise ValueError(f"{found[0]} is not a URL")
-        return found[0]
-
-    def ask(self, method: str, verb: str, body: object = None) -> Answer:
-        """One call of the tape service."""
-        import json
-
-        url = f"{self.tape_url()}/{verb}"
-        data = b"" if body is None else json.dumps(body).encode()
-        try:
-            answer = self.http.ask(method, url, headers={"Content-Type": "application/json"}, data=data)
-        except DoorError as error:
-            sentence = f"the tape service cannot be reached: {error}; to do without it set TAPE_API = none in Grid.conf"
-            raise type(error)(sentence, error.passing, error.pause) from error
-        if answer.status == 404 and "/" not in verb:  # it is no request of ours that is missing
-            answer.drain()
-            raise DoorError(f"there is no {url}; set TAPE_API in Grid.conf to another service, or to none")
-        if answer.status >= 300:
-            raise refusal(answer, url)
-        return answer
-
-    def tape_paths(self, paths: list[str]) -> dict[str, str]:
-        """Paths as the tape service calls them, and as we do."""
-        return {f"{self.tape_root}/{path}": path for path in paths}
-
     def has_tape(self) -> bool:
         """Whether there is a tape service to ask."""
-        return self.tape_url() != ""
+        return self.tape.is_there()
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk and kept there; the request's id."""
+        return self.tape.stage(paths, days)
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these of its files."""
+        return self.tape.stagings(request, paths)
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        self.tape.release(request, paths)
 
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: of the tape service 500 a request, else of each listing, if the first tells anything."""
         from concurrent import futures
 
-        found: dict[str, Locality] = {}
         if self.has_tape():
-            for some in batches(paths, MAX_QUERY):
-                ours = self.tape_paths(some)
-                answer = self.ask("POST", "archiveinfo", {"paths": list(ours)})
-                with making_sense(self.tape_url()):
-                    for item in answer.json():
-                        if item["path"] in ours and item.get("locality"):
-                            found[ours[item["path"]]] = LOCALITIES.get(item["locality"], Locality.UNKNOWN)
-            return found
+            return self.tape.localities(paths)
+        found: dict[str, Locality] = {}
         failure: DoorError | None = None
         folders = sorted({path.rpartition("/")[0] for path in paths})
         with futures.ThreadPoolExecutor(LISTINGS) as threads:
@@ -4033,41 +4099,6 @@ class HttpStorage:
         answer = self.http.follow("HEAD", self.url(path))
         answer.drain()
         return LOCALITIES.get(answer.header("Locality"), Locality.NEARLINE)
-
-    def stage(self, paths: list[str], days: int) -> str:
-        """Ask for files to be brought to disk and kept there; the request's id."""
-        files = [{"path": path, "diskLifetime": f"P{days}D"} for path in self.tape_paths(paths)]
-        try:
-            answer = self.ask("POST", "stage", {"files": files})
-            with making_sense(self.tape_url()):
-                named = answer.json()["requestId"]
-                request = str(named) if isinstance(named, (str, int)) and not isinstance(named, bool) else ""
-                if not is_request(request):
-                    raise ValueError(f"{brief(repr(named))} is not a valid name for a request")
-        except DoorError as error:  # asked again after it has arrived, a request would hold its pins unknown to us
-            error.passing = error.passing and (isinstance(error, Unreached) or error.pause > 0)
-            raise
-        return request
-
-    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
-        """How far a request is with these of its files; the answer always has all of them."""
-        ours = self.tape_paths(paths)
-        found = {}
-        answer = self.ask("GET", f"stage/{quote(request, safe='')}")
-        with making_sense(self.tape_url()):
-            whole = answer.json()
-            for item in whole["files"]:
-                if item["path"] in ours:
-                    state = str(item.get("state"))
-                    failure = brief(str(item.get("error") or state.lower())) if state in GIVEN_UP else ""
-                    since = float(item.get("startedAt") or whole.get("startedAt") or 0)
-                    since /= 1000 if since > MILLISECONDS else 1  # dCache counts in them
-                    found[ours[item["path"]]] = Staging(state in STAGED or item.get("onDisk") is True, failure, since)
-        return found
-
-    def release(self, request: str, paths: list[str]) -> None:
-        """Give back the pins of a request."""
-        self.ask("POST", f"release/{quote(request, safe='')}", {"paths": list(self.tape_paths(paths))}).drain()
 
 
 # == gfal2 ====================================================================
@@ -7165,7 +7196,7 @@ def look_at_tape(patient: Patient) -> str:
         return "the site names none, so all files count as on disk"
     known = [row.path for row in patient.rows()[:1]] or [entry.path for entry in patient.listing[:1]]
     storage.localities(known or [""])
-    return f"{storage.tape_url() if isinstance(storage, HttpStorage) else 'gfal2 finds one, which'} answers"
+    return f"{storage.tape.url() if isinstance(storage, HttpStorage) else 'gfal2 finds one, which'} answers"
 
 
 def look_at_pools(patient: Patient) -> str:

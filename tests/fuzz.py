@@ -179,7 +179,7 @@ def stagings(data: bytes) -> None:
 
 
 def well_known(data: bytes) -> None:
-    url = storage(data, SITE._replace(tape_api="auto")).tape_url()
+    url = storage(data, SITE._replace(tape_api="auto")).tape.url()
     assert url.startswith("https://")
 
 

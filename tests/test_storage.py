@@ -497,7 +497,7 @@ def test_a_tape_service_can_be_named_or_denied(grid):
     site = site_of(grid, "http dcache")
     assert not storage_at(grid, site._replace(tape_api="none")).has_tape()
     named = storage_at(grid, site._replace(tape_api=grid.door.tape_url + "/api/v1/tape/"))
-    assert named.tape_url() == grid.door.tape_url + "/api/v1/tape"
+    assert named.tape.url() == grid.door.tape_url + "/api/v1/tape"
 
 
 def test_staging_asks_and_returns_and_a_release_gives_the_pin_back(grid, taped, folder, request):

@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-all test-doors fuzz bench lint grid image image-test clean need-lint need-fuzz
+.PHONY: help demo test test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -64,6 +64,9 @@ image:  ## the container image, named as in AGATA's manual, with docker or podma
 image-test:  ## build the image and play the manual's example in it; needs root or user namespaces
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.image
+
+one-file:  ## dist/gridsync.py: all of the program in one file, to be copied
+	@$(PYTHON) tools/one_file.py
 
 clean:  ## remove everything built here; installed packages stay
 	rm -rf build dist *.egg-info

@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""Make of gridsync.py and its parts one file that runs wherever it is copied to: make one-file.
+
+    tools/one_file.py [dist/gridsync.py]
+
+It is a zip with a first line for the shell: the sources, and beside each what this Python has compiled, for a quick
+start; another Python takes the sources. Made twice by one Python it is the same to the byte. It is there to be run:
+nothing beside it could import it by this name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import py_compile
+import re
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+BEGINNING = b"#!/usr/bin/python3\n"
+MAIN = "from gridsync import script\n\nscript()\n"
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
+VERSION = re.compile(r'(?m)^(__version__ = "[^"]+)"$')
+
+
+def sources() -> dict[str, bytes]:
+    """The files of the program by their names in the zip; the version also says which build it is."""
+    paths = [TOP / "gridsync.py", *sorted((TOP / "gridsync_parts").rglob("*.py"))]
+    texts = {str(path.relative_to(TOP)): path.read_text(encoding="utf-8") for path in paths}
+    build = hashlib.sha256("\0".join([*texts, *texts.values()]).encode()).hexdigest()[:8]
+    texts = {name: VERSION.sub(rf'\1+{build}"', text) for name, text in texts.items()}
+    return {name: text.encode() for name, text in {**texts, "__main__.py": MAIN}.items()}
+
+
+def compiled(name: str, source: bytes) -> bytes:
+    """What Python makes of a source, which it then need not look at."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, made = os.path.join(folder, "source"), os.path.join(folder, "made")
+        Path(path).write_bytes(source)
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(path, made, name, doraise=True, invalidation_mode=unchecked)
+        return Path(made).read_bytes()
+
+
+def entry(name: str, kind: int) -> zipfile.ZipInfo:
+    """A file of the zip, with nothing of today."""
+    info = zipfile.ZipInfo(name, LONG_AGO)
+    info.compress_type, info.create_system, info.external_attr = kind, 3, 0o644 << 16
+    return info
+
+
+def one_file(path: Path) -> None:
+    """Write it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(beside, "wb") as file:
+        file.write(BEGINNING)
+        with zipfile.ZipFile(file, "w") as bundle:
+            for name, source in sorted(sources().items()):
+                bundle.writestr(entry(name, zipfile.ZIP_DEFLATED), source)
+                if name != "__main__.py":
+                    bundle.writestr(entry(f"{name}c", zipfile.ZIP_STORED), compiled(name, source))
+    beside.chmod(0o755)
+    os.replace(beside, path)
+
+
+if __name__ == "__main__":
+    one_file(Path(sys.argv[1]) if len(sys.argv) > 1 else TOP / "dist" / "gridsync.py")

@@ -33,6 +33,7 @@ RUN mkdir -p /etc/vomses "/etc/grid-security/vomsdir/$VO" \
 
 COPY image/bashrc /etc/bash.bashrc
 COPY gridsync.py image/login.py /usr/local/lib/gridsync/
+COPY gridsync_parts /usr/local/lib/gridsync/gridsync_parts
 WORKDIR /opt/AgataGrid
 COPY image/GridDataSync.py gen_cert.sh do_grid_completion.sh ./
 # The four files of the manual's listing, with its modes. Grid.conf is where the work is, in /data; the login makes it there.

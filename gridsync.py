@@ -4,10 +4,10 @@
 State: Grid.conf (settings) and grid_summary.csv (the catalog, one row a file), both in the work folder.
 Flow:  Grid.conf + grid_summary.csv -> plan -> Storage -> Outcome -> grid_summary.csv + report + exit status
 
+What it works with is in gridsync_parts/, whose __init__.py lists the parts; none of them knows this script.
+
 Sections, each using only those above it:
 
-  Errors        what can go wrong, and its exit status
-  Values        what the other sections hand to each other; sizes and times as text
   Config        Grid.conf and what it says
   Credentials   the user's proxy and the certificates of the CAs
   Catalog       grid_summary.csv and the lock of the work folder
@@ -55,545 +55,106 @@ import time
 import zlib
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Iterator
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
 from urllib.parse import quote, unquote, urljoin, urlsplit
-
-if TYPE_CHECKING:
-    import configparser
-    import http.client
-    import logging
-    import socket
-    import ssl
 
 if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
     # 3.8 comes here; what is older shows the line above, as it does not know the sign in it.
     sys.stderr.write(f"gridsync needs Python 3.9 or later; this is {sys.version.split()[0]} ({sys.executable})\n")
     sys.exit(2)
 
-__version__ = "0.1.0"
+try:
+    from gridsync_parts import __version__
+except ImportError:
+    if __name__ != "__main__":
+        raise
+    print(
+        "gridsync: gridsync.py cannot find its folder gridsync_parts; copy dist/gridsync.py instead (make one-file "
+        "builds it)",
+        file=sys.stderr,
+    )
+    sys.exit(2)
+
+from gridsync_parts.errors import (
+    SENTENCE,
+    BadName,
+    BadRequest,
+    Changed,
+    CredentialError,
+    DiskError,
+    DoorError,
+    FileError,
+    Forbidden,
+    GridError,
+    LockedError,
+    Mismatch,
+    NotFound,
+    OnTape,
+    PoolError,
+    Saying,
+    TooFast,
+    TooMany,
+    Unreached,
+    UsageError,
+    brief,
+    meant,
+)
+from gridsync_parts.log import can_redraw, has_bars, log, nothing, start_logging
+from gridsync_parts.secrets import printable, secrets
+from gridsync_parts.values import (
+    FORGOTTEN,
+    LEFT,
+    LOCALITIES,
+    REPAIR,
+    TICK,
+    UNFINISHED,
+    WAITING,
+    Action,
+    Entry,
+    Finding,
+    Locality,
+    Outcome,
+    Polled,
+    Row,
+    Scope,
+    Settings,
+    Site,
+    Staging,
+    T,
+    Tally,
+    Wishes,
+    about,
+    batches,
+    check_tag,
+    placed,
+    why_left,
+    with_error,
+)
+from gridsync_parts.words import (
+    LONGEST,
+    MONTHS,
+    day_text,
+    duration_text,
+    grid_path,
+    is_name,
+    is_path,
+    left_text,
+    moment_text,
+    nearest,
+    sane_time,
+    seconds_of,
+    size_text,
+    time_text,
+)
+
+if TYPE_CHECKING:
+    import configparser
+    import http.client
+    import socket
+    import ssl
 
 
-def nothing(*_: object, **__: object) -> None:
-    """What is done until there is more to do."""
-
-
-log = SimpleNamespace(debug=nothing, info=nothing)  # until start_logging, as to load it is a tenth of --help
-
-T = TypeVar("T")
 R = TypeVar("R")
-
-# == Errors ===================================================================
-# The sentence is written where it is known; the class carries the exit status.
-
-
-SENTENCE = 5000  # characters; a path may have 4096
-WORDS = 200  # characters of what others say
-
-
-def brief(said: str) -> str:
-    """What another program says, as far as it fits a sentence."""
-    return said if len(said) <= WORDS else f"{said[:WORDS]}..."
-
-
-class GridError(Exception):
-    """One sentence for the user: the thing, the reason, the remedy."""
-
-    status = 1
-
-    def __init__(self, sentence: str, passing: bool = False, pause: float = 0):
-        super().__init__(sentence if len(sentence) <= SENTENCE else f"{sentence[:SENTENCE]}...")
-        self.passing = passing  # the same call may succeed a little later,
-        self.pause = pause  # after so many seconds at least
-
-
-class UsageError(GridError):
-    status = 2
-
-
-class CredentialError(GridError):
-    status = 3
-
-
-class DoorError(GridError):
-    status = 4
-
-
-class Unreached(DoorError):
-    """Nothing of the request has come to the door."""
-
-
-class TooFast(DoorError):
-    """It takes no more requests just now."""
-
-
-class DiskError(GridError):
-    status = 5
-
-
-class LockedError(GridError):
-    status = 6
-
-    def __init__(self, who: str):
-        super().__init__(f"{who}; try again later")
-        self.who = who  # is at work
-
-
-class FileError(GridError):
-    """One file or folder of many; the others go on."""
-
-
-class NotFound(FileError):
-    status = 2  # counts where the user has named the folder
-
-
-class Forbidden(FileError):
-    status = 4
-
-
-class Mismatch(FileError):
-    """The bytes that arrived are not those that the door's checksum is of."""
-
-
-class Changed(FileError):
-    """It has changed at the site while it was copied."""
-
-
-class OnTape(FileError):
-    """It has no copy on disk, or no longer one."""
-
-
-class PoolError(FileError):
-    """What has it on disk fails, and soon may not; others go on meanwhile."""
-
-
-class BadRequest(FileError):
-    """The door can't make sense of what it is asked for."""
-
-
-class BadName(FileError):
-    """The door lists it, and can't serve such names."""
-
-
-class TooMany(FileError):
-    """A request about more files than the door takes at once."""
-
-
-class Saying(NamedTuple):
-    """What another program says when something fails, and what it means."""
-
-    pattern: str
-    kind: type[GridError]
-    sentence: str
-    passing: bool = False
-
-
-def meant(sayings: Iterable[Saying], said: str, /, **words: str) -> GridError:
-    """The error that the first fitting saying stands for; the last one fits all."""
-    saying = next(saying for saying in sayings if re.search(saying.pattern, said, re.IGNORECASE))
-    return saying.kind(saying.sentence.format(**words), saying.passing)
-
-
-# == Values ===================================================================
-# Inside, sizes are bytes and times are seconds; only the Report makes them pretty.
-
-
-class Locality(enum.Enum):
-    """Where a file is."""
-
-    ONLINE = "ONLINE"  # on disk
-    NEARLINE = "NEARLINE"  # on tape only
-    OFFLINE = "OFFLINE"  # out of reach: lost, or its pool is down
-    UNKNOWN = "unknown"
-
-
-# The words of WebDAV doors (from SRM) and of tape services for the same four things.
-LOCALITIES = {
-    **dict.fromkeys(("ONLINE", "ONLINE_AND_NEARLINE", "DISK", "DISK_AND_TAPE"), Locality.ONLINE),
-    **dict.fromkeys(("NEARLINE", "TAPE"), Locality.NEARLINE),
-    **dict.fromkeys(("UNAVAILABLE", "LOST"), Locality.OFFLINE),
-}
-
-
-UNFINISHED = -1  # the size of a file that is still being written at the site
-
-
-class Entry(NamedTuple):
-    """A file or folder as a door lists it; the path is below BASE_DIR_ON_GRID."""
-
-    path: str
-    is_folder: bool
-    size: int
-    mtime: int
-    checksum: str = ""
-    locality: Locality = Locality.UNKNOWN
-
-
-class Row(NamedTuple):
-    """A file of the catalog; the fields are the columns of grid_summary.csv."""
-
-    path: str
-    size: int
-    mtime: int
-    checksum: str
-    locality: Locality
-    downloaded: bool
-    verified: str  # adler32, md5, ... or size; empty while not downloaded, unless --verify found it damaged
-    request: str  # the staging requests that hold a pin
-    site: str
-    error: str  # why the last attempt failed
-
-    def is_staging(self) -> bool:
-        """Whether a request is to bring it to disk, which has not happened yet."""
-        return bool(self.request) and self.locality is not Locality.ONLINE
-
-    def is_damaged(self) -> bool:
-        """Whether --verify has found that the local file is not any more what it was verified to be."""
-        return bool(self.verified) and not self.downloaded
-
-
-class Site(NamedTuple):
-    """A section of Grid.conf."""
-
-    name: str
-    server: str
-    base: str
-    engine: str
-    tape_api: str
-    tape_base: str
-    ca_dir: str
-    token: str
-    first_byte: int
-    silence: int
-    min_rate: int = 100
-
-
-class Settings(NamedTuple):
-    """Grid.conf and the command line together."""
-
-    site: Site
-    input_dir: str
-    output_dir: str
-    include: str
-    exclude: str
-    threads: int
-    streams: int
-    vo: str
-    proxy_hours: int
-    pin_days: int
-    retries: int
-
-
-class Wishes(NamedTuple):
-    """What one command line wants of its commands, and no other remembers."""
-
-    ls_dir: str = ""
-    verbose: bool = False
-    nochecksum: bool = False
-    overwrite: bool = False
-    force: bool = False
-    dry_run: bool = False
-    start: bool = False
-    sync: bool = False
-    repair: bool = False
-
-
-class Scope(NamedTuple):
-    """The rows that commands act on: a site, a folder and the patterns."""
-
-    site: str
-    folder: str
-    include: tuple[re.Pattern[str], ...]
-    exclude: tuple[re.Pattern[str], ...]
-
-    def holds(self, path: str) -> bool:
-        """Whether a file of the site belongs to it."""
-        if self.folder and path != self.folder and not path.startswith(self.folder + "/"):
-            return False
-        if self.include and not any(pattern.search(path) for pattern in self.include):
-            return False
-        return not (self.exclude and any(pattern.search(path) for pattern in self.exclude))
-
-
-class Staging(NamedTuple):
-    """How far a staging request is with one file."""
-
-    done: bool
-    failure: str = ""  # the door's reason, when it gave up
-    since: float = 0  # when the site has begun with it
-
-    def is_waiting(self) -> bool:
-        """Whether the request is still at work on it."""
-        return not self.done and not self.failure
-
-
-class Polled(NamedTuple):
-    """What staging requests have brought since they were last asked."""
-
-    still: list[Row]  # they wait
-    ended: list[Row]
-    stuck: str  # the sentence for those that have waited for much too long
-
-
-WAITING = Staging(False)
-FORGOTTEN = Staging(True)  # the request is not known any more: what it has done, the locality shows
-
-
-class Outcome(NamedTuple):
-    """What became of one file: its new row, and in one word what was done."""
-
-    row: Row
-    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), interrupted; failed,
-    # late (so far: its pool may be back soon)
-    received: int = 0
-    fault: GridError | None = None
-
-    def is_here(self) -> bool:
-        """Whether the file is here, as it should be."""
-        return self.done in ("copied", "skipped", "verified")
-
-
-class Finding(NamedTuple):
-    """What became of one look at what a run needs."""
-
-    name: str
-    ok: bool | None  # None: it was not looked at
-    text: str  # what there is, or what is wrong and what to do
-
-
-class Tally:
-    """The counts of a run that copies."""
-
-    def __init__(self) -> None:
-        self.copied = self.skipped = self.failed = self.waiting = 0
-        self.began = time.monotonic()
-        self.received = 0  # bytes
-        self.checked = self.sized = 0  # files here that were verified by checksum, and by size alone
-
-    def count(self, outcome: Outcome) -> None:
-        """Add one file."""
-        self.received += outcome.received
-        self.failed += outcome.done == "failed"
-        self.waiting += outcome.done == "waiting"
-        if not outcome.is_here():
-            return
-        self.copied += outcome.done == "copied"
-        self.skipped += outcome.done != "copied"
-        self.sized += outcome.row.verified == "size"
-        self.checked += outcome.row.verified != "size"
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items, so many at a time."""
-    items = iter(items)
-    while some := list(itertools.islice(items, size)):
-        yield some
-
-
-def size_text(size: float) -> str:
-    """Bytes in units of 1024, as 158.0 B or 2.9 GB."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if float(f"{size:.1f}") < 1024:
-            return f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} PB"
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds as 1m42s, from an hour on as 2h05m."""
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60}h{minutes % 60:02d}m"
-    return f"{minutes}m{rest:02d}s"
-
-
-def time_text(when: int) -> str:
-    """Seconds since the epoch as ISO 8601 in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when)).rjust(20, "0")  # years before 1000, too
-
-
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def day_text(when: int) -> str:
-    """The day as 09 Jun 2015, in English whatever the locale."""
-    year, month, day = time.gmtime(when)[:3]
-    return f"{day:02d} {MONTHS[month - 1]} {year}"
-
-
-def seconds_of(text: str) -> int:
-    """The time that an ISO 8601 text in UTC means; ValueError if it means none."""
-    if len(text) != 20 or text[10] != "T" or text[19] != "Z":
-        raise ValueError(text)
-    # Slices, as strptime takes ten times as long and a catalog has up to a million of them.
-    month, day, hour, minute = int(text[5:7]), int(text[8:10]), int(text[11:13]), int(text[14:16])
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60):
-        raise ValueError(text)
-    year, month = (int(text[:4]), month) if month > 2 else (int(text[:4]) - 1, month + 12)  # a leap day comes last
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 719469
-    return ((days * 24 + hour) * 60 + minute) * 60 + int(text[17:19])
-
-
-def sane_time(seconds: float) -> int:
-    """A time that a catalog can hold, up to the year 9999; 0 for any other."""
-    return int(seconds) if 0 <= seconds < 253402300800 else 0
-
-
-def moment_text(when: float) -> str:
-    """A moment as Mon Oct 20 14:55:27 UTC 2025."""
-    day, year = time.asctime(time.gmtime(when)).rsplit(" ", 1)  # in English whatever the locale
-    return f"{day} UTC {year}"
-
-
-def left_text(ends: float, now: float) -> str:
-    """How long something still is valid."""
-    if ends <= now:
-        return f"expired {duration_text(now - ends)} ago"
-    return f"{duration_text(ends - now)} left, until {moment_text(ends)}"
-
-
-def grid_path(text: str) -> str:
-    """A path as the catalog writes it: no slash around it, none doubled; "/" gives the empty path."""
-    parts = [part for part in text.split("/") if part not in ("", ".")]
-    if ".." in parts or "\0" in text:
-        raise UsageError(f"{text!r} is not a path on the grid; leave out '..'")
-    return "/".join(parts)
-
-
-# What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do.
-TELLING = re.compile(
-    r"eyJ[\w-]{8,}(?:\.[\w-]*)+|(?:eyJ|MDA[0-9a-zA-Z]|AgE)[\w-]{40,}=*"
-    r"|(://[^\s?\"'<>]{0,2000}\?)[\w.%-]+=[^\s\"'<>)]+"
-    r"|((?:[Bb]earer|BEARER)(?:\s|%20|\+)+|(?:authz|access_token|id_token|refresh_token)[\"'\\\s]*(?:[=:]|%3D)[\"'\\\s]*)"
-    r"[^\s\"'\\&,;<>()]{12,}"
-)
-# A letter or digit, perhaps escaped, once or more, for a URL or for JSON; and escapes that stand for neither.
-LETTER = re.compile(
-    r"(?:%(?:25){0,8}|\\{1,16}(?:u00|x))([0-9a-fA-F]{2})|\\{1,16}[nrt]|&(?:amp|quot|lt|gt|#\w+);|([0-9A-Za-z])"
-)
-NO_LETTERS = re.compile("[^0-9A-Za-z]+")
-TOLD_BY = ("eyJ", "MDA", "AgE", "://", "earer", "EARER", "authz", "_token")  # to see at once that there is nothing
-ROW = 12  # letters and digits that a text shares with a secret, and with nothing by chance
-MANY_ROWS = 20_000  # of some hundred secrets
-
-
-def letters(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The letters and digits of a text, whatever they are escaped, quoted or broken with, and where each stands."""
-    found, spans = [], []
-    for match in LETTER.finditer(text):
-        letter = match[2] or (chr(int(match[1], 16)) if match[1] else "")
-        if letter.isascii() and letter.isalnum():
-            found.append(letter)
-            spans.append(match.span())
-    return "".join(found), spans
-
-
-def rows_of(text: str) -> set[str]:
-    """All rows of letters and digits in a text."""
-    is_escaped = "%" in text or "\\" in text or "&" in text
-    plain = letters(text)[0] if is_escaped else NO_LETTERS.sub("", text)
-    return {plain[at : at + ROW] for at in range(len(plain) - ROW + 1)}
-
-
-class Secrets:
-    """What a door was shown, or has named, and nobody else may see, whoever repeats it."""
-
-    def __init__(self) -> None:
-        self.noted: deque[str] = deque(maxlen=512)  # looked at when there is a text to keep them out of
-        self.tokens: set[str] = set()  # those whose rows are known
-        self.rows: set[str] = set()
-        self.older: set[str] = set()  # of still older ones nobody speaks any more
-        self.lock = threading.Lock()
-
-    def note(self, text: str) -> None:
-        """A token, or a URL whose query is as good as one; at each request, so that it is known while it is used."""
-        if text not in self.tokens:
-            self.noted.append(text)
-
-    def learn(self) -> None:
-        """Take apart what was noted."""
-        with self.lock:
-            for text in list(self.noted):
-                if text not in self.tokens:
-                    self.learn_one(text)
-                with contextlib.suppress(ValueError):  # newer ones have pushed it out
-                    self.noted.remove(text)  # only now, so that whoever comes meanwhile waits
-
-    def learn_one(self, text: str) -> None:
-        """Take apart a token, which may come back in base64, or a URL, whose place is no secret."""
-        import base64
-
-        if len(self.rows) > MANY_ROWS:
-            self.older, self.rows, self.tokens = self.rows, set(), set()
-        place, _, query = text.partition("?") if "://" in text else ("", "", "")
-        values = [part.partition("=")[2] or part for part in query.split("&") if "://" not in unquote(part)]
-        if not place:
-            self.tokens.add(text)
-            values = [text, *(base64.b64encode(bytes(at) + text.encode()).decode() for at in range(3))]
-        place = NO_LETTERS.sub("", place)
-        self.rows.update(row for value in values for row in rows_of(value) if row not in place)
-
-    def are_in(self, text: str) -> bool:
-        """Whether a text repeats one of them, or a part of it."""
-        if self.noted:
-            self.learn()
-        if not self.rows:
-            return False
-        rows = rows_of(text)
-        return not (self.rows.isdisjoint(rows) and self.older.isdisjoint(rows))
-
-    def masked(self, text: str) -> str:
-        """A text without them and their like."""
-        if any(word in text for word in TOLD_BY):
-            text = TELLING.sub(lambda match: "".join(filter(None, match.groups())) + "...", text)
-        if not self.are_in(text):
-            return text
-        plain, spans = letters(text)
-        kept = bytearray(b"\1" * len(text))
-        for at in range(len(plain) - ROW + 1):
-            if (row := plain[at : at + ROW]) in self.rows or row in self.older:
-                begin, end = spans[at][0], spans[at + ROW - 1][1]
-                kept[begin:end] = bytes(end - begin)
-        parts = itertools.groupby(zip(text, kept), lambda pair: pair[1])
-        return "".join("".join(letter for letter, _ in part) if is_kept else "..." for is_kept, part in parts)
-
-
-secrets = Secrets()
-
-
-NO_NAMES = frozenset(("", ".", ".."))
-
-
-def is_path(path: str) -> bool:
-    """Whether a path is written as the catalog writes it."""
-    return NO_NAMES.isdisjoint(path.split("/")) and "\0" not in path
-
-
-LONGEST = 1000  # characters of a name; filesystems take 255 bytes
-
-
-def is_name(name: str) -> bool:
-    """Whether a door may list something by this name in a folder."""
-    return is_path(name) and "/" not in name and len(name) <= LONGEST and not secrets.are_in(name)
-
-
-def printable(text: str) -> str:
-    """Text with nothing in it that a terminal would obey or that nobody may see."""
-    text = secrets.masked(text)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def nearest(word: str, words: Iterable[str], before: str = "") -> str:
-    """The remedy for a misspelt word, or nothing when none is near."""
-    known = sorted(words)
-    import difflib
-    import shlex
-
-    found = [name for name in known if name.lower() == word.lower()] or [n for n in known if n.startswith(word)]
-    found = found or difflib.get_close_matches(word, known, n=1, cutoff=0.7 if word.startswith("--") else 0.6)
-    return f"; did you mean {shlex.quote(before + found[0])}" if found else ""  # it may be a stranger's, and is pasted
 
 
 # == Config ===================================================================
@@ -2482,12 +2043,6 @@ NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
 SHORTEST = 16 << 20  # bytes of a segment, at least
 LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
 DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-
-
-def check_tag(place: str, found: str, expected: str) -> None:
-    """Refuse another version of a file than the expected one, as far as their tags are of one kind."""
-    if found and expected and found != expected and (found[0] == '"') == (expected[0] == '"'):
-        raise Changed(f"{place}: changed at the site while it was being copied", passing=True)
 
 
 class PartFile:
@@ -4474,18 +4029,6 @@ def storage_of(site: Site, vo: str, conf: Config) -> Storage:
 # Pure decisions from rows, local facts and options.
 
 
-class Action(enum.Enum):
-    """What to do with a file at --start."""
-
-    SKIP = "it is here and unchanged"
-    ADOPT = "a local file may be the same"
-    COPY = "it is to be fetched"
-    WAIT = "it is on tape"
-    KEEP = "a different local file has this name; --overwrite replaces it"
-    UNSURE = "the site does not say whether it is on disk; --check_status asks again, --force fetches it"
-    LOST = "the site cannot deliver it: its pool is down, or it is lost; ask the site"
-
-
 # What to do with one that is not on disk at the site.
 ELSEWHERE = {Locality.OFFLINE: Action.LOST, Locality.NEARLINE: Action.WAIT, Locality.UNKNOWN: Action.UNSURE}
 
@@ -4510,39 +4053,13 @@ def plan_copies(
     return plan
 
 
-REPAIR = "--repair fetches it again"
-
-
-def why_left(row: Row, action: Action, overwrite: bool) -> str:
-    """The sentence for a file that is left alone."""
-    reason = action.value
-    if action is Action.KEEP and overwrite:
-        reason = "what has this name here is not a regular file; move it away"
-    elif action is Action.KEEP and row.is_damaged():
-        reason = f"is damaged, as --verify found; {REPAIR}"
-    return f"{row.path}: {reason}"
-
-
 def new_row(entry: Entry, site: str) -> Row:
     """The row of a file that is listed for the first time."""
     return Row(entry.path, entry.size, entry.mtime, entry.checksum, entry.locality, False, "", "", site, "")
 
 
-def with_error(row: Row, error: str) -> Row:
-    """The row with the reason of its last failure, which must not swell the catalog."""
-    return row._replace(error=printable(error[:5000])[:500])
-
-
 NOT_BROUGHT = "could not be brought online"
 NOT_ASKED = "cannot be requested"
-LEFT = "has left the disk again; --bring_online asks for it again"
-
-
-def placed(row: Row, locality: Locality) -> Row:
-    """The row with where its file is now; StoRM would call it a failed staging that one has left the disk again."""
-    was_here = row.request and not row.downloaded and row.locality is Locality.ONLINE
-    row = row._replace(locality=locality)
-    return with_error(row, f"{row.path}: {LEFT}") if was_here and locality is Locality.NEARLINE else row
 
 
 def relisted(row: Row, entry: Entry) -> Row:
@@ -4715,11 +4232,6 @@ def coloured(text: str, colour: Colour, stream: TextIO) -> str:
     return re.sub(r"^\w+", rf"\033[{colour:d}m\g<0>\033[m", text)
 
 
-def can_redraw(stream: TextIO) -> bool:
-    """Whether a stream is a terminal whose cursor can be moved."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
 def plain(record: Entry | Row) -> dict[str, Any]:
     """A record as JSON has it."""
     return {**record._asdict(), "mtime": time_text(record.mtime), "locality": record.locality.value}
@@ -4776,15 +4288,6 @@ def bar_class() -> Any:
             self.fp.flush()
 
     return Bar
-
-
-def has_bars() -> bool:
-    """Whether tqdm is installed; without it progress is told in plain lines."""
-    try:
-        from tqdm import tqdm  # noqa: F401 - a folder that is left of it can be imported, too
-    except ImportError:
-        return False
-    return True
 
 
 class LiveLine:
@@ -5212,7 +4715,6 @@ def staging_text(turn: int, online: int, of: int) -> str:
 # == Engine ===================================================================
 # Threads work on single items and return; the main thread alone touches catalog and screen.
 
-TICK = 0.1  # seconds between looks at the screen
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
@@ -5536,11 +5038,6 @@ class Walk:
                 f"{folder or '/'}: is empty now; the catalog keeps its earlier files, "
                 "see --ls_dir or ask the site"
             )
-
-
-def about(row: Row, error: GridError) -> str:
-    """The sentence of an error, with the file that it is about."""
-    return str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
 
 
 class Arrived(NamedTuple):
@@ -8023,37 +7520,6 @@ def run_commands(options: optparse.Values, report: Report) -> int:
                     report.error(error)
                     status = max(status, error.status)
     return status
-
-
-def start_logging(debug: bool, log_file: str | None) -> None:
-    """Log requests to the screen, if they are wanted there, and all that is said to a file."""
-    import logging
-
-    class Plain(logging.Formatter):
-        """Lines with nothing in them that a terminal would obey."""
-
-        def format(self, record: logging.LogRecord) -> str:
-            return "\n".join(map(printable, secrets.masked(super().format(record)).split("\n")))
-
-    logging.raiseExceptions = False  # a log that can't be written holds up no work
-    logger = logging.getLogger("gridsync")
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    log.debug, log.info = logger.debug, logger.info
-    if debug:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)  # what comes first is said first
-        screen = logging.StreamHandler()
-        screen.setFormatter(Plain())
-        screen.terminator = "\033[J\n" if can_redraw(sys.stderr) else "\n"  # over the progress
-        screen.addFilter(lambda record: record.levelno == logging.DEBUG)
-        logger.addHandler(screen)
-    if log_file:
-        try:
-            file = logging.FileHandler(os.path.expanduser(log_file), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise DiskError(f"the log file {log_file} cannot be written: {error.strerror}") from error
-        file.setFormatter(Plain("%(asctime)s %(message)s"))
-        logger.addHandler(file)
 
 
 def main(arguments: list[str] | None = None) -> int:

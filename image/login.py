@@ -9,6 +9,9 @@ import shlex
 import time
 
 import gridsync
+from gridsync_parts.errors import GridError
+from gridsync_parts.secrets import printable
+from gridsync_parts.words import duration_text
 
 with open("/proc/self/mounts", encoding="utf-8") as mounts:
     mounted = {line.split()[1] for line in mounts}
@@ -20,18 +23,18 @@ try:
     config = gridsync.Config(work)
     settings = config.settings()
     if not config.saved:
-        with contextlib.suppress(gridsync.GridError, OSError):  # the first command that needs it says why it can't be
+        with contextlib.suppress(GridError, OSError):  # the first command that needs it says why it can't be
             config.save({})
     folder = settings.input_dir or "none"
     try:
         found = gridsync.valid_proxy(settings.vo, now)
-        proxy = f"{gridsync.duration_text(min(found.ends, found.attribute_ends) - now)} left"
+        proxy = f"{duration_text(min(found.ends, found.attribute_ends) - now)} left"
         todo = "GridDataSync.py --sync" if settings.input_dir else "GridDataSync.py --ls_dir"
-    except gridsync.GridError:
+    except GridError:
         proxy, todo = "not valid", "GridDataSync.py --new_proxy"
         if not os.path.lexists(f"{home}/.globus"):
             exports = [*glob.glob(f"{glob.escape(home)}/*.p12"), f"{home}/FILE.p12"]
             todo = f"./gen_cert.sh {shlex.quote(exports[0])}"
-    print(gridsync.printable(f"Proxy: {proxy}. Folder: {folder}. Next: {todo}"))
-except gridsync.GridError as error:
-    print(gridsync.printable(f"gridsync: {error}"))
+    print(printable(f"Proxy: {proxy}. Folder: {folder}. Next: {todo}"))
+except GridError as error:
+    print(printable(f"gridsync: {error}"))

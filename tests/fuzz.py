@@ -17,23 +17,13 @@ from types import SimpleNamespace
 
 import atheris
 
-with atheris.instrument_imports(include=["gridsync"]):
+with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     import gridsync
-    from gridsync import (
-        GENERAL,
-        Answer,
-        Catalog,
-        Config,
-        Entry,
-        FileError,
-        GridError,
-        Http,
-        HttpStorage,
-        Line,
-        Locality,
-        Row,
-        Site,
-    )
+    from gridsync import GENERAL, Answer, Catalog, Config, Http, HttpStorage, Line
+    from gridsync_parts.errors import FileError, GridError
+    from gridsync_parts.secrets import printable
+    from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Site
+    from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
     from tests.raw import Raw
 
 FOLDER = tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
@@ -88,12 +78,12 @@ def storage(data: bytes, site: Site = SITE) -> HttpStorage:
 
 def kept(entry: Entry) -> None:
     """What a door lists must be readable in the catalog, printable, and below OUTPUTDIR here."""
-    if entry.path and entry.size != gridsync.UNFINISHED:
+    if entry.path and entry.size != UNFINISHED:
         row = gridsync.new_row(entry, "LYON")
         assert gridsync.row_of(gridsync.cells_of(row)) == row
-        assert gridsync.size_text(row.size) and gridsync.time_text(row.mtime) and gridsync.day_text(row.mtime)
+        assert size_text(row.size) and time_text(row.mtime) and day_text(row.mtime)
         placed(row.path)
-    assert gridsync.printable(entry.path).isprintable()
+    assert printable(entry.path).isprintable()
 
 
 def placed(path: str) -> None:
@@ -175,7 +165,7 @@ def stagings(data: bytes) -> None:
         row = gridsync.plan_staged(ROW._replace(locality=Locality.NEARLINE), staged)
         assert row.error.isprintable() and len(row.error) <= 500
         if 0 < staged.since < 4e9:
-            gridsync.moment_text(staged.since)
+            moment_text(staged.since)
 
 
 def well_known(data: bytes) -> None:
@@ -211,10 +201,10 @@ def conf(data: bytes) -> None:
 
 def names(data: bytes) -> None:
     path = data.decode("utf-8", "surrogateescape")
-    assert gridsync.printable(path).isprintable()
+    assert printable(path).isprintable()
     placed(path)
-    found = gridsync.grid_path(path)
-    assert not found or gridsync.is_path(found)
+    found = grid_path(path)
+    assert not found or is_path(found)
 
 
 def proxy(data: bytes) -> None:

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from gridsync import Catalog, DiskError, Locality, Lock, LockedError, Row, set_aside
+from gridsync import Catalog, Lock, set_aside
+from gridsync_parts.errors import DiskError, LockedError
+from gridsync_parts.values import Locality, Row
 
 HEADER = "path,size,mtime,checksum,locality,downloaded,verified,request,site,error\n"
 LINE = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"

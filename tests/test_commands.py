@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shlex
 import signal
@@ -18,6 +19,9 @@ from pathlib import Path
 import pytest
 
 import gridsync
+from gridsync_parts import __version__
+from gridsync_parts.values import Locality, Outcome, Row
+from gridsync_parts.words import seconds_of, size_text
 from tests.conftest import SCRIPT, User, wait_until
 from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.terminal import on_terminal
@@ -46,7 +50,7 @@ def test_start_copies_verifies_and_keeps_times(three, folder):
     assert totals in out and "verified by checksum: 2, by size only: 1\n" in out
     for path, row in three.catalog().items():
         assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
-        assert int((three.data / path).stat().st_mtime) == gridsync.seconds_of(row["mtime"])
+        assert int((three.data / path).stat().st_mtime) == seconds_of(row["mtime"])
         assert (row["downloaded"], row["verified"]) == ("yes", "adler32" if int(row["size"]) else "size")
     assert three.files() == sorted(three.catalog())
 
@@ -694,12 +698,12 @@ def test_a_door_without_a_place_for_a_reader_says_so(three, monkeypatch):
 
 def test_patience_with_a_pool_bridges_its_restart(monkeypatch):
     waits: list[float] = []
-    monkeypatch.setattr(gridsync.random, "uniform", lambda low, high: low)
-    monkeypatch.setattr(gridsync.time, "monotonic", lambda: 1000.0 + sum(waits))
-    row = gridsync.Row("a", 1, 0, "", gridsync.Locality.ONLINE, False, "", "", "LYON", "a: fails")
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + sum(waits))
+    row = Row("a", 1, 0, "", Locality.ONLINE, False, "", "", "LYON", "a: fails")
     later = gridsync.Later(4)
     while later.rounds:
-        later.add(gridsync.Outcome(row, "late"))
+        later.add(Outcome(row, "late"))
         while not later.taken(gridsync.Report(quiet=True)):
             waits.append(1)
     assert 2 * 28 <= sum(waits) <= 130
@@ -934,7 +938,7 @@ def test_a_second_writer_leaves_at_once_with_6(three):
 
 def test_no_option_prints_the_help(user):
     assert user("") == (0, user("--help").out, "")
-    assert user("--version").out == f"gridsync {gridsync.__version__}\n"
+    assert user("--version").out == f"gridsync {__version__}\n"
 
 
 def test_names_may_be_written_with_dashes_and_values_behind_a_blank(user):
@@ -1086,5 +1090,5 @@ def test_a_run_says_from_where_it_goes_on(mixed, folder, action):
     assert err.count("2 unfinished file(s) are here already: going on from 1.0 MB\n") == 1
     if "dry" not in action:
         sizes = [int(row["size"]) for row in mixed.catalog().values() if row["downloaded"] == "yes"]
-        assert f"; {gridsync.size_text(sum(sizes) - 1_050_000)} at " in out
+        assert f"; {size_text(sum(sizes) - 1_050_000)} at " in out
         assert "unfinished" not in mixed(action).err

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import DEFAULT_CONF, GENERAL_KEYS, SITE_KEYS, Config, UsageError, grid_path, patterns_of, with_setting
+from gridsync import DEFAULT_CONF, GENERAL_KEYS, SITE_KEYS, Config, patterns_of, with_setting
+from gridsync_parts.errors import UsageError
+from gridsync_parts.words import grid_path
 from tests.conftest import User
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "Grid.conf.example"

@@ -16,6 +16,7 @@ from collections import Counter
 import pytest
 
 import gridsync
+from gridsync_parts.values import Locality, Row
 from tests.conftest import SCRIPT, User, wait_until
 from tests.constants import script_with
 
@@ -48,7 +49,7 @@ class Night:
         self.paths = sorted(path.removeprefix("agata/") for path in tree.files(f"agata/{folder}"))
         self.expected = {path: tree.expected(f"agata/{path}") for path in self.paths}
         assert user(f"--input_dir {folder} --streams 1 --build_list").status == 0
-        other = gridsync.Row("", 10, 0, "", gridsync.Locality.NEARLINE, True, "size", "r1 r2", "CNAF", "a reason, why")
+        other = Row("", 10, 0, "", Locality.NEARLINE, True, "size", "r1 r2", "CNAF", "a reason, why")
         self.others = [other._replace(path=f"elsewhere/{number:04d}") for number in range(3000)]
         kept = gridsync.Catalog(str(user.folder))
         kept.put(self.others)
@@ -127,7 +128,7 @@ class Night:
         assert not list(self.user.folder.glob(f"grid_summary.csv.*{gridsync.MARK}"))
 
 
-def at_hand(user: User, row: gridsync.Row) -> int:
+def at_hand(user: User, row: Row) -> int:
     """Bytes of a file that the next run need not fetch."""
     if not os.path.exists(f"{user.data / row.path}{gridsync.MARK}"):
         return 0

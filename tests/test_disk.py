@@ -17,18 +17,16 @@ from gridsync import (
     NOTE,
     SHORTEST,
     Checksum,
-    DiskError,
-    FileError,
     Home,
-    Locality,
     PartFile,
-    Row,
     adler_maker,
     checksum_of,
     disk_error,
     part_name,
     rename_new,
 )
+from gridsync_parts.errors import DiskError, FileError
+from gridsync_parts.values import Locality, Row
 from tests.constants import replace
 
 

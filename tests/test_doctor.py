@@ -18,6 +18,7 @@ from typing import Optional
 import pytest
 
 import gridsync
+from gridsync_parts.values import Finding
 from tests.conftest import Result, User, write_secret
 from tests.disk import MB, Disk
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE
@@ -372,7 +373,7 @@ def test_what_is_no_file_among_the_cas_counts_for_nothing(well):
 def test_a_file_that_cannot_be_used_is_named(user):
     look = gridsync.Look("x", lambda patient: str(os.listdir(user.folder / "none")))
     says = f"{user.folder}/none cannot be used: No such file or directory; check it"
-    assert gridsync.found_by(look, gridsync.Patient(str(user.folder), {})) == gridsync.Finding("x", False, says)
+    assert gridsync.found_by(look, gridsync.Patient(str(user.folder), {})) == Finding("x", False, says)
 
 
 def test_good_revocation_lists_are_counted(well):
@@ -581,7 +582,7 @@ def test_a_look_that_nobody_has_foreseen_to_fail_holds_up_no_other(user):
 
     found = gridsync.found_by(gridsync.Look("x", stumbles), gridsync.Patient(str(user.folder), {}))
     says = "a fault of gridsync, please report it with what --debug shows: KeyError: 'nothing'"
-    assert found == gridsync.Finding("x", False, says)
+    assert found == Finding("x", False, says)
 
 
 @pytest.mark.parametrize("plant", [program("tqdm"), empty_tqdm])

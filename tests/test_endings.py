@@ -16,7 +16,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gridsync
-from gridsync import CONNECTIONS, DoorError, GridError, Http, HttpStorage, Site
+from gridsync import CONNECTIONS, Http, HttpStorage
+from gridsync_parts.errors import DoorError, FileError, GridError
+from gridsync_parts.values import Site
 from tests.conftest import wait_until
 from tests.constants import replace
 from tests.raw import Raw
@@ -239,7 +241,7 @@ LONGER = {
 def test_a_body_longer_than_listed_is_refused_before_its_last_byte(raw, longer):
     start, answer = LONGER[longer]
     storage, came = storage_at(raw(lambda: [answer] if b"close" not in answer else once(answer)).url), 0
-    with pytest.raises(gridsync.FileError, match=r"bytes now, but 1000 in the catalog|a different range"):
+    with pytest.raises(FileError, match=r"bytes now, but 1000 in the catalog|a different range"):
         for chunk in storage.read("run/a", start, 110 if start else 1000, 1000).chunks:
             came += len(chunk)
     assert came < (100 if start else 1000)
@@ -264,7 +266,7 @@ def test_a_body_in_chunks_that_is_as_long_as_listed_comes_and_its_connection_is_
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate, gzip", "br", "x\x1b[2J"])
 def test_a_body_that_is_coded_is_refused(raw, coding):
     server = raw(lambda: [OK + f"Content-Encoding: {coding}\r\nContent-Length: 1000\r\n\r\n".encode() + b"x" * SIZE])
-    with pytest.raises(gridsync.FileError, match="sends it encoded as"):
+    with pytest.raises(FileError, match="sends it encoded as"):
         read(storage_at(server.url))
 
 

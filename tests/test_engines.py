@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Config, CredentialError, FileError, GridError, Http, HttpStorage, Site, Storage, Token
+from gridsync import Config, Http, HttpStorage, Storage, Token
+from gridsync_parts.errors import CredentialError, FileError, GridError
+from gridsync_parts.values import Site
 from tests.conftest import write_secret
 from tests.grid import Grid
 from tests.test_storage import site_of, storage_at

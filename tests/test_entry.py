@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import gridsync
-from gridsync import Config, Run, UsageError
+from gridsync import Config, Run
+from gridsync_parts.errors import UsageError
+from gridsync_parts.values import Row, Wishes
 from tests.conftest import SCRIPT, User, wait_until
 
 # == A folder as it stands elsewhere ====================================================================
@@ -254,7 +256,7 @@ def test_beside_a_run_that_has_no_list_yet_it_says_so(user: User):
 def test_a_catalog_can_be_looked_at_while_lines_are_appended(user: User):
     path = user.folder / "grid_summary.csv"
     line = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"
-    path.write_text(",".join(gridsync.Row._fields) + "\n" + line)
+    path.write_text(",".join(Row._fields) + "\n" + line)
     ended = threading.Event()
 
     def append() -> None:
@@ -270,7 +272,7 @@ def test_a_catalog_can_be_looked_at_while_lines_are_appended(user: User):
     writer.start()
     try:
         for _ in range(200):
-            run = Run(str(user.folder), Config(str(user.folder)), gridsync.Wishes(), gridsync.Report(quiet=True))
+            run = Run(str(user.folder), Config(str(user.folder)), Wishes(), gridsync.Report(quiet=True))
             run.look()
             assert run.loaded and len(list(run.loaded.all())) == 1
     finally:

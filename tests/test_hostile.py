@@ -23,20 +23,11 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 import gridsync
-from gridsync import (
-    Catalog,
-    Config,
-    DiskError,
-    DoorError,
-    Entry,
-    FileError,
-    GridError,
-    HttpStorage,
-    Listing,
-    Locality,
-    Row,
-    UsageError,
-)
+from gridsync import Catalog, Config, HttpStorage, Listing
+from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
+from gridsync_parts.secrets import printable
+from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope, Site
+from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
 
@@ -54,11 +45,11 @@ OFTEN = settings(PROPERTY, max_examples=100)  # where each takes a request or wr
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]))
 NAMES = st.binary(min_size=1, max_size=30).map(lambda name: name.decode("utf-8", "surrogateescape"))
-NAMES = NAMES.filter(gridsync.is_name)
+NAMES = NAMES.filter(is_name)
 ODD = st.sampled_from(
     ["..", ".", "...", ".\n", "..\n", "\x1b[2J", "a\rb", '"', ",", "%2e%2e", "\ufeff", "\u2028", "~", "-"]
 )
-PATHS = st.lists(NAMES | ODD.filter(gridsync.is_name), min_size=1, max_size=4).map("/".join)
+PATHS = st.lists(NAMES | ODD.filter(is_name), min_size=1, max_size=4).map("/".join)
 KINDS = st.sampled_from(["adler32", "md5", "sha", "sha-256", "sha-512"])
 URL = "https://door.example.org/agata/run"
 
@@ -94,12 +85,12 @@ def response(href: str, size: str = "1", time: str = "", checksum: str = "") -> 
     )
 
 
-def kept(entries: Iterable[gridsync.Entry], outputdir: Path) -> None:
+def kept(entries: Iterable[Entry], outputdir: Path) -> None:
     """What was listed: the catalog gives it back as it is, the screen shows it, and no file of it is elsewhere."""
     for entry in entries:
         row = gridsync.new_row(entry, "LYON")
-        assert row.size == gridsync.UNFINISHED or gridsync.row_of(gridsync.cells_of(row)) == row
-        assert gridsync.size_text(row.size) and gridsync.day_text(row.mtime)
+        assert row.size == UNFINISHED or gridsync.row_of(gridsync.cells_of(row)) == row
+        assert size_text(row.size) and day_text(row.mtime)
         below(outputdir, row.path)
 
 
@@ -135,7 +126,7 @@ def test_any_answer_to_a_listing_is_entries_or_a_sentence(outputdir, xml):
 def test_any_name_is_listed_as_it_is_or_left_out(outputdir, name):
     named, good = (response(quote(f"/agata/run/{name}", errors="surrogateescape")) for name in (name, "good"))
     found = gridsync.listing_of([listing(named, good)], "/agata", "run", URL)
-    paths = [f"run/{name}", "run/good"] if gridsync.is_name(name) else ["run/good"]
+    paths = [f"run/{name}", "run/good"] if is_name(name) else ["run/good"]
     assert [entry.path for entry in found] == paths and len(found) + len(found.odd) == 2
     kept(found, outputdir)
 
@@ -150,7 +141,7 @@ def test_what_is_not_in_the_folder_is_named_and_costs_no_other_file_its_row(href
     assert str(left_out).endswith("cannot be right; it is left out, ask the site")
     rows = [gridsync.new_row(entry._replace(path=f"{folder}/gone"), "LYON")
             for entry in found for folder in ("run", "run/a", "run/a/b", "other/a")]  # fmt: skip
-    assert gridsync.plan_catalog(rows, [], gridsync.Scope("LYON", "", (), ()), found.odd) == []
+    assert gridsync.plan_catalog(rows, [], Scope("LYON", "", (), ()), found.odd) == []
 
 
 def test_a_listing_with_too_many_of_them_makes_no_sense():
@@ -177,7 +168,7 @@ def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     found = gridsync.listing_of([xml], "/agata", "run", URL)
     assert [entry.path for entry in found] == ["run/b"] and "the size of run/a cannot be" in str(found.odd["run/a"])
     row = gridsync.new_row(found[0]._replace(path="run/a"), "LYON")
-    assert gridsync.plan_catalog([row], [], gridsync.Scope("LYON", "", (), ()), found.odd) == [row]
+    assert gridsync.plan_catalog([row], [], Scope("LYON", "", (), ()), found.odd) == [row]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +224,7 @@ def odd() -> Iterator[tuple[Odd, str]]:
 
 
 def storage_at(url: str) -> HttpStorage:
-    site = gridsync.Site("LYON", url, "agata", "http", url, "", "", "", 5, 5)
+    site = Site("LYON", url, "agata", "http", url, "", "", "", 5, 5)
     return HttpStorage(gridsync.Http(site, "", None, None), site)
 
 
@@ -555,7 +546,7 @@ ROWS = st.builds(
     st.just("") | st.binary(min_size=4, max_size=4).map(lambda value: f"adler32:{value.hex()}"),
     st.sampled_from(Locality), st.booleans(), st.sampled_from(["", "size", "adler32", "md5"]),
     st.just("") | st.from_regex(r"\w[!-~]{0,20}", fullmatch=True), st.sampled_from(["LYON", "CNAF"]),
-    TEXT.map(lambda text: gridsync.printable(text)[:500]),
+    TEXT.map(lambda text: printable(text)[:500]),
 )  # fmt: skip
 LINES = st.lists(ROWS, max_size=5, unique_by=lambda row: (row.site, row.path))
 
@@ -662,19 +653,19 @@ def test_any_grid_conf_is_read_or_refused(data):
 def test_no_path_leads_out_of_outputdir(outputdir, path):
     below(outputdir, path)
     with contextlib.suppress(UsageError):
-        assert not gridsync.grid_path(path) or gridsync.is_path(gridsync.grid_path(path))
+        assert not grid_path(path) or is_path(grid_path(path))
 
 
 @PROPERTY
 @given(path=PATHS)
 def test_a_path_of_the_grid_is_written_as_the_catalog_has_it(path):
-    assert gridsync.is_path(path) and gridsync.grid_path(path) == path
+    assert is_path(path) and grid_path(path) == path
 
 
 @PROPERTY
 @given(text=st.text())
 def test_what_is_printed_is_printable_and_says_the_same(text):
-    shown = gridsync.printable(text)
+    shown = printable(text)
     assert shown.isprintable() and (shown == text) == text.isprintable()
 
 

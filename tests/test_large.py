@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 import gridsync
+from gridsync_parts.values import Locality, Row
 from tests.conftest import Result, User, wait_until
 from tests.grid import Grid
 from tests.grid.door import Switches
@@ -149,7 +150,7 @@ def test_many_files_that_are_here_are_taken_over_once_and_nothing_is_fetched(man
 
 def million(folder: Path) -> str:
     """A catalog of several sites and input folders, all of it here, in the order in which gridsync.py writes it."""
-    lines = [",".join(gridsync.Row._fields)]
+    lines = [",".join(Row._fields)]
     for number in range(MILLION):
         site, rest = divmod(number, MILLION // 2)
         lines.append(
@@ -235,7 +236,7 @@ MOMENTS = [random.Random(seed).uniform(0, 1.2) for seed in range(20)]  # seconds
 
 
 def test_a_kill_at_any_moment_of_writing_the_catalog_loses_no_row_and_no_change(tmp_path):
-    row = gridsync.Row("", 10, 0, "", gridsync.Locality.NEARLINE, True, "size", "r0", "LYON", "a reason, in quotes")
+    row = Row("", 10, 0, "", Locality.NEARLINE, True, "size", "r0", "LYON", "a reason, in quotes")
     paths = [f"run/{number:06d}" for number in range(KEPT)]
     gridsync.Catalog(str(tmp_path)).replace(row._replace(path=path) for path in paths)
     command = [sys.executable, "-c", WRITER, str(tmp_path), str(CHANGED)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridsync import printable
+from gridsync_parts.secrets import printable
 from tests.conftest import User
 from tests.grid.agata import seconds
 from tests.grid.corner import MANY, plant_many

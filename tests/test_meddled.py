@@ -11,7 +11,10 @@ import time
 import pytest
 
 import gridsync
-from gridsync import MARK, DiskError, FileError, Home, PartFile
+from gridsync import MARK, Home, PartFile
+from gridsync_parts.errors import DiskError, FileError
+from gridsync_parts.values import Row
+from gridsync_parts.words import seconds_of, time_text
 from tests.conftest import User, wait_until
 from tests.grid.tree import TAPE
 from tests.test_commands import wait_until_online
@@ -202,7 +205,7 @@ def test_a_file_that_was_changed_here_is_not_called_downloaded_and_its_pin_stays
 
 def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
     (tmp_path / "grid_summary.csv").write_text(
-        ",".join([*gridsync.Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,mine\n"
+        ",".join([*Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,mine\n"
     )
     catalog = gridsync.Catalog(str(tmp_path))
     catalog.put([row._replace(downloaded=True) for row in catalog.all()], durable=True)
@@ -212,7 +215,7 @@ def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
 
 @pytest.mark.parametrize("text", ["0001-06-09T00:00:00Z", "0999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"])
 def test_a_time_is_written_as_it_is_read(text):
-    assert gridsync.time_text(gridsync.seconds_of(text)) == text
+    assert time_text(seconds_of(text)) == text
 
 
 def test_a_disk_with_coarse_times_is_not_taken_for_one_with_other_files(user, folder):

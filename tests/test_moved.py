@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gridsync import MAX_HOPS, DoorError, Storage
+from gridsync import MAX_HOPS, Storage
+from gridsync_parts.errors import DoorError
 from tests.grid import Grid
 from tests.grid.door import Door
 from tests.grid.faults import Fault

@@ -64,3 +64,11 @@ def test_it_plays_the_manuals_example(built: Path, grid: Grid, tmp_path: Path, m
         stage.configure("http")
         text = played(stage, told, "http")
     assert difference(told, text, "tests/cases/manual.txt", "of the one file") == ""
+
+
+def test_the_script_alone_says_what_to_copy(tmp_path: Path):
+    shutil.copy(SCRIPT, tmp_path)
+    done = subprocess.run([PYTHON, tmp_path / "gridsync.py", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gridsync: gridsync.py cannot find its folder gridsync_parts; copy dist/gridsync.py ")
+    assert len(done.stderr.splitlines()) == 1

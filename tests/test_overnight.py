@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import gridsync
+from gridsync_parts.errors import DoorError
 from tests.conftest import User, wait_until
 from tests.constants import replace
 from tests.test_sync import ended, having, pinned, wrong
@@ -354,7 +355,7 @@ def test_a_chore_that_failed_for_a_moment_days_ago_may_fail_again(monkeypatch):
 
     def call(now: float) -> bool:
         if fails:
-            raise gridsync.DoorError("503", passing=True)
+            raise DoorError("503", passing=True)
         return False  # there was nothing to do
 
     chore = gridsync.Chore(call, 0.05)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import gridsync
-from gridsync import Config, CredentialError, Storage, UsageError
+from gridsync import Config, Storage
+from gridsync_parts.errors import CredentialError, UsageError
 from tests.conftest import User, wait_until, write_secret
 from tests.constants import replace
 from tests.grid import Grid

@@ -7,12 +7,7 @@ import re
 import pytest
 
 from gridsync import (
-    Action,
-    Entry,
     LocalFile,
-    Locality,
-    Row,
-    Scope,
     copy_action,
     fitted,
     is_tape_slower,
@@ -23,6 +18,7 @@ from gridsync import (
     plan_staging,
     totals_of,
 )
+from gridsync_parts.values import Action, Entry, Locality, Row, Scope
 
 ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
 ENTRY = Entry("run/a", False, 10, 1000, "adler32:00000001", Locality.NEARLINE)

@@ -19,6 +19,7 @@ from tests.test_first_hour import DOCUMENT as FIRST_HOUR
 
 DOCS = SCRIPT.with_name("docs")
 README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
+PROGRAM = [SCRIPT, *SCRIPT.with_name("gridsync_parts").rglob("*.py")]
 SECTIONS = [
     "Install", "Your first transfer", "The Grid's words", "Overnight", "Trouble", "What you can rely on", "Limits",
     "Recipes", "Other tools", "Container", "Options", "Benchmarks",
@@ -153,7 +154,7 @@ def sentences() -> list[str]:
 
 
 def test_the_sentences_of_trouble_are_those_of_the_screen():
-    source = re.sub(r'"\s+f?"', "", SCRIPT.read_text(encoding="utf-8"))
+    source = re.sub(r'"\s+f?"', "", "".join(map(Path.read_text, PROGRAM)))
     shown = FIRST_HOUR.read_text(encoding="utf-8")
     assert len(sentences()) > 15
     assert [text for text in sentences() if text not in source and text not in shown] == []

@@ -21,6 +21,9 @@ from urllib.parse import quote, unquote
 import pytest
 
 import gridsync
+from gridsync_parts.errors import GridError
+from gridsync_parts.secrets import MANY_ROWS, Secrets
+from gridsync_parts.values import Site
 from tests.conftest import User, wait_until, write_secret
 from tests.grid.door import Switches
 from tests.grid.pki import PASSPHRASE
@@ -185,7 +188,7 @@ def elsewhere(grid) -> Iterator[tuple[Server, Log, Server]]:
 def test_no_verb_takes_a_token_along_to_where_it_is_sent(grid, elsewhere, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "hush")
     server, log, _ = elsewhere
-    site = gridsync.Site("X", server.url, "agata", "http", f"{server.url}/tape", "", "", "env:MY_TOKEN", 5, 5)
+    site = Site("X", server.url, "agata", "http", f"{server.url}/tape", "", "", "env:MY_TOKEN", 5, 5)
     token = gridsync.Token(site.token, gridsync.Config(str(tmp_path)))
     storage = gridsync.HttpStorage(gridsync.Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
     discovering = gridsync.HttpStorage(storage.http, site._replace(tape_api="auto"))
@@ -196,7 +199,7 @@ def test_no_verb_takes_a_token_along_to_where_it_is_sent(grid, elsewhere, tmp_pa
     ):  # fmt: skip
         try:
             verb()
-        except gridsync.GridError as error:
+        except GridError as error:
             assert "hush" not in str(error)
     assert log.count() > 0 and not [record for record in log if record.token]
 
@@ -274,13 +277,13 @@ def test_a_token_never_goes_over_a_line_that_is_not_encrypted(tmp_path, monkeypa
     server = Server("plain", None, log, Switches(), lambda request: Reply(200, b"[]"))
     server.start()
     url = server.url.replace("http", scheme, 1)
-    site = gridsync.Site("X", url, "agata", "http", url, "", "", "env:MY_TOKEN", 5, 5)
+    site = Site("X", url, "agata", "http", url, "", "", "env:MY_TOKEN", 5, 5)
     storage = gridsync.HttpStorage(
         gridsync.Http(site, "", gridsync.Token(site.token, gridsync.Config(str(tmp_path))), None), site
     )
     try:
         for verb in (lambda: storage.entries("a"), lambda: storage.localities(["a"])):
-            with pytest.raises(gridsync.GridError, match=r"the TOKEN is not sent to .*, which is not encrypted"):
+            with pytest.raises(GridError, match=r"the TOKEN is not sent to .*, which is not encrypted"):
                 verb()
     finally:
         server.stop()
@@ -436,7 +439,7 @@ def test_a_name_that_holds_a_token_is_not_listed(shown, folder):
 
 
 def test_a_text_that_repeats_nothing_stays_as_it_is():
-    secrets = gridsync.Secrets()
+    secrets = Secrets()
     secrets.note("https://pool:1/agata/e680/run_0001/a.root?path=/agata/e680/run_0001/a.root&uuid=0123456789abcdef")
     secrets.note("https://pool.example.org:1/a?ref=https%3A%2F%2Fdoor.example.org%3A2880%2F&left=86400")
     secrets.note("abcdefgh-IJKLMNOP.qrstuvwx")
@@ -450,7 +453,7 @@ def test_a_text_that_repeats_nothing_stays_as_it_is():
 
 
 def test_a_long_text_is_soon_looked_through():
-    secrets = gridsync.Secrets()
+    secrets = Secrets()
     secrets.note("abcdefgh-IJKLMNOP.qrstuvwx")
     took = []
     for size in (20_000, 200_000):
@@ -462,14 +465,14 @@ def test_a_long_text_is_soon_looked_through():
 
 
 def test_of_many_secrets_the_latest_are_known():
-    secrets = gridsync.Secrets()
+    secrets = Secrets()
     for number in range(5000):
         secrets.note("token-of-the-user-1234567890")
         secrets.note(f"https://pool/a?uuid={number:032d}")
         if number % 10 == 0:
             assert secrets.masked(f"no {number:032d}!") == "no ...!"
     assert secrets.masked("token-of-the-user-1234567890") == "..."
-    assert len(secrets.rows) + len(secrets.older) < 3 * gridsync.MANY_ROWS and len(secrets.noted) <= 512
+    assert len(secrets.rows) + len(secrets.older) < 3 * MANY_ROWS and len(secrets.noted) <= 512
 
 
 # == Pools ==============================================================================================

@@ -7,6 +7,8 @@ import socket
 import pytest
 
 import gridsync
+from gridsync_parts.errors import DoorError
+from gridsync_parts.values import Site
 from tests.conftest import User
 from tests.constants import replace
 from tests.strangers import context_of, stranger
@@ -60,9 +62,9 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
         for line in full:
             line.setblocking(False)
             line.connect_ex(("127.0.0.1", port))
-        site = gridsync.Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
+        site = Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
         http = gridsync.Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
-        with pytest.raises(gridsync.DoorError, match=f"localhost:{port} does not answer: .* firewall"):
+        with pytest.raises(DoorError, match=f"localhost:{port} does not answer: .* firewall"):
             gridsync.HttpStorage(http, site).entries("")
         for line in full:
             line.close()

@@ -13,23 +13,9 @@ from typing import Any
 
 import pytest
 
-from gridsync import (
-    MAX_QUERY,
-    Changed,
-    CredentialError,
-    DoorError,
-    FileError,
-    Forbidden,
-    Gfal2Storage,
-    GridError,
-    Http,
-    HttpStorage,
-    Locality,
-    NotFound,
-    Site,
-    Storage,
-    digest_of,
-)
+from gridsync import MAX_QUERY, Gfal2Storage, Http, HttpStorage, Storage, digest_of
+from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
+from gridsync_parts.values import Locality, Site
 from tests.client import wait_until
 from tests.grid import CHOSEN, Grid, agata
 from tests.grid.door import PROFILES, Door

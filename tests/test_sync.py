@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import gridsync
+from gridsync_parts.words import moment_text
 from tests.conftest import Result, User, wait_until, write_secret
 from tests.grid import Grid
 from tests.grid.tree import TAPE
@@ -246,7 +247,7 @@ def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
     proxy = mixed.grid.pki.proxy("short")
     says = gridsync.read_proxy(str(proxy))
     err = mixed(line, X509_USER_PROXY=str(proxy)).err
-    when = gridsync.moment_text(min(says.ends, says.attribute_ends))
+    when = moment_text(min(says.ends, says.attribute_ends))
     assert f"Your proxy is valid until {when} (1h5" in err and "; renew it in time, even during a run" in err
     assert "valid until" not in mixed(f"{line} --quiet", X509_USER_PROXY=str(proxy)).err
     assert "valid until" not in mixed(line).err

@@ -1,0 +1,12 @@
+"""What gridsync.py works with.
+
+Parts, each using only those above it; none of them knows the script:
+
+  errors   what can go wrong, and its exit status
+  secrets  what nobody may see, and text without it
+  log      what is logged, and where
+  words    sizes, times and names as text
+  values   what all hand to each other
+"""
+
+__version__ = "0.1.0"

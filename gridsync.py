@@ -11,7 +11,6 @@ Sections, each using only those above it:
   Config        Grid.conf and what it says
   Credentials   the user's proxy and the certificates of the CAs
   Catalog       grid_summary.csv and the lock of the work folder
-  Disk          what is here: local names, part files, checksums
   Storage       the seam: the verbs behind which doors and engines differ
   HTTP          a door spoken to directly: ways to it, what it may see, how fast it is asked
   WebDAV        what a door says of files
@@ -48,14 +47,13 @@ import random
 import re
 import signal
 import stat
-import struct
 import sys
 import threading
 import time
 import zlib
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Generic, NamedTuple, Protocol, TextIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
@@ -75,6 +73,28 @@ except ImportError:
     )
     sys.exit(2)
 
+from gridsync_parts.checksums import adler_maker, checksum_kind, checksum_of
+from gridsync_parts.disk import (
+    COARSE,
+    MARK,
+    LocalFile,
+    check_copies,
+    check_free,
+    check_writable,
+    disk_error,
+    doubt_of,
+    free_space,
+    is_gone,
+    local_file,
+    locked,
+    missing_of,
+    opened,
+    part_name,
+    replacing,
+    set_aside,
+    target_of,
+    unfit,
+)
 from gridsync_parts.errors import (
     SENTENCE,
     BadName,
@@ -99,7 +119,10 @@ from gridsync_parts.errors import (
     brief,
     meant,
 )
+from gridsync_parts.home import Folder, Home
 from gridsync_parts.log import can_redraw, has_bars, log, nothing, start_logging
+from gridsync_parts.machine import CONNECTIONS, UNSETTLED, files_to_spare, scarcity
+from gridsync_parts.partfile import LARGE, PartFile, Segment
 from gridsync_parts.secrets import printable, secrets
 from gridsync_parts.values import (
     FORGOTTEN,
@@ -223,11 +246,9 @@ SITE_KEYS: tuple[str, ...] = (
     "SERVER", "BASE_DIR_ON_GRID", "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE",
     "MIN_RATE",
 )  # fmt: skip
-CONNECTIONS = 64  # at the most, of all threads and streams together
 MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 MOST_UNKNOWN = 10  # keys that are named
 NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
-LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks, and those for gfal2
 GFAL2S = ("root", "roots", "xroot", "xroots", "sftp", "gsiftp", "ftp", "srm", "file", "dcap", "gsidcap")
 # What GridDataSync has in its Grid.conf is not known for certain: its manual shows these four, and there may be more.
@@ -236,105 +257,6 @@ OURS = {  # the keys that no other program has
     "SITE", "VO", "PROXY_HOURS", "PIN_DAYS", "RETRIES",
     "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE", "MIN_RATE",
 }  # fmt: skip
-MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
-
-
-def made_durable(folder: str) -> None:
-    """See to it that the names in a folder outlive a power failure; some filesystems can't be told."""
-    fd = os.open(folder or os.curdir, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def opened_anew(path: str) -> int:
-    """The descriptor of a new file; what a killed run has left under its name goes, and no link is followed."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-
-
-def is_open(file: os.stat_result) -> bool:
-    """Whether others can write a file or folder of the user's; a group that is the user's alone is no others."""
-    import grp
-    import pwd
-
-    if file.st_mode & 0o002 or not (file.st_mode & 0o020 and file.st_uid):
-        return bool(file.st_mode & 0o022)
-    try:
-        name, group = pwd.getpwuid(file.st_uid).pw_name, grp.getgrgid(file.st_gid)
-    except KeyError:
-        return True
-    return group.gr_name != name or bool({*group.gr_mem} - {name})
-
-
-def target_of(path: str) -> str:
-    """Where a file of the work folder is; links lead there that only the user can have made, and no others."""
-    for _ in range(20):
-        folder = os.path.dirname(path) or os.curdir
-        try:
-            leads = os.readlink(path)
-        except OSError:
-            if os.path.exists(path) and not os.path.isfile(path):
-                raise DiskError(f"{path} is not a regular file; remove it") from None
-            return os.path.join(os.path.realpath(folder), os.path.basename(path))
-        link, home, user = os.lstat(path), os.stat(folder), os.getuid()
-        if link.st_uid != user or home.st_uid not in (user, 0) or (is_open(home) and not home.st_mode & stat.S_ISVTX):
-            raise DiskError(f"{path} is a link to {leads} that others may have made; remove it")
-        path = os.path.join(folder, leads)
-    raise DiskError(f"{path} cannot be used: {os.strerror(errno.ELOOP)}; remove it")
-
-
-@contextlib.contextmanager
-def replacing(path: str) -> Iterator[TextIO]:
-    """A text file to write, put in place of another in one step; a reader sees the old or the new one."""
-    path = target_of(path)
-    beside = f"{path}.{os.getpid()}{MARK}"
-    try:
-        with open(opened_anew(beside), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            with contextlib.suppress(FileNotFoundError):  # it stays as private as it was
-                os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        made_durable(os.path.dirname(path))
-    except OSError as error:
-        raise DiskError(f"{path} cannot be written: {error.strerror}") from error
-    finally:  # after Ctrl-C too: what stays would take the room of a whole catalog
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-
-
-def opened(path: str, flags: int = 0) -> int:
-    """A descriptor to read a file by; ValueError for all that is none, and no FIFO holds it up."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{path} is not a regular file")
-    return descriptor
-
-
-def locked(path: str) -> BinaryIO:
-    """A lock that is waited for, and held until the file is closed."""
-    import fcntl
-
-    ends = time.monotonic() + LOCK_LIMIT
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - whoever gets it closes it
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.02)
-    except OSError as error:
-        raise DiskError(f"{path} cannot be locked: {error.strerror}; choose another --workdir") from error
 
 
 def with_setting(text: str, section: str, key: str, value: str) -> str:
@@ -363,38 +285,6 @@ def with_setting(text: str, section: str, key: str, value: str) -> str:
     if not kept[after - 1].endswith("\n"):
         kept[after - 1] += end
     return "".join([*kept[:after], setting, *kept[after:]])
-
-
-def doubt_of(name: str, file: os.stat_result) -> str:
-    """Why somebody else may have written a file that was opened, or put it there, and what to do; or nothing."""
-    import shlex
-
-    path, user = os.path.realpath(name), os.getuid()
-    if file.st_uid != user:
-        return f"{path} belongs to another user; copy it into a folder of your own"
-    if is_open(file):
-        return f"others can write {path}; check what is in it, then chmod go-w {shlex.quote(path)}"
-    for folder in (os.path.dirname(path), os.path.dirname(os.path.abspath(name))):
-        home = os.stat(folder)
-        # In a sticky folder, as /tmp is, others can't give this name to another file of the user's: they can
-        # neither take the name away nor move such a file there. Links, though, they could have made.
-        is_sticky = home.st_mode & stat.S_ISVTX and file.st_nlink == 1 and not os.path.islink(name)
-        if home.st_uid not in (user, 0):
-            return f"its folder {folder} belongs to another user; copy it into a folder of your own"
-        if is_open(home) and not is_sticky:
-            return f"others can write its folder {folder}; check the file, then chmod go-w {shlex.quote(folder)}"
-    return ""
-
-
-def set_aside(path: str) -> str:
-    """Move another program's file out of the way, and no other one for it; where to."""
-    names = itertools.chain([f"{path}.old"], (f"{path}.old{count}" for count in itertools.count(2)))
-    kept = next(name for name in names if not os.path.lexists(name))
-    try:
-        os.rename(path, kept)
-    except OSError as error:
-        raise DiskError(f"{path} cannot be set aside: {error.strerror}") from error
-    return kept
 
 
 def text_of(path: str, data: bytes) -> str:
@@ -1605,773 +1495,6 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
-
-
-# == Disk =====================================================================
-# A file has a name ending in MARK until its size and checksum are right and its bytes are on the disk. All that is
-# written below OUTPUTDIR goes through descriptors of folders, opened one below the other, so that no link is followed.
-
-CHUNK = 1 << 20
-GONE = (errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ETIMEDOUT)  # of a whole disk
-NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # of a filesystem that can't be told to be durable
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)  # of one without hard links
-NAME_MAX = 255  # bytes of a name
-STATE_NAMES = {  # of a work folder: what a site puts there would be obeyed
-    "grid.conf", "grid.conf.lock", "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt",
-}  # fmt: skip
-RENAME_NOREPLACE = 1
-COARSE = 2  # seconds that a disk may be wrong in the time of a file, as FAT is
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-GATHERING = 0.05  # seconds in which they gather
-MANY = 8  # files that are worth a synchronisation of the whole disk, which may be busy with other things
-UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one
-FOLDERS_HELD = 16  # open at the most, besides those that are in use
-
-
-class LocalFile(NamedTuple):
-    """What is here under a name."""
-
-    size: int
-    mtime: int
-    is_file: bool
-
-
-def has_memory() -> bool:
-    """Whether some more can be had."""
-    with contextlib.suppress(MemoryError):
-        return bool(bytearray(64 << 20))
-    return False
-
-
-def scarcity(error: BaseException | None) -> DiskError | None:
-    """The sentence for what this machine has too little of, if that is what was behind an error."""
-    while error is not None:
-        number = error.errno if isinstance(error, OSError) else 0
-        if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
-            return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")
-        is_starved = "CERTIFICATE_VERIFY_FAILED" in str(error) and not has_memory()  # OpenSSL had no room for the CA
-        if is_starved or isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
-            return DiskError("this machine has no memory or threads left; lower --threads, or see ulimit -a")
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def disk_error(path: str, error: OSError) -> GridError:
-    """The sentence for a write or read that failed; only what concerns the whole disk ends a run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskError(f"the disk of {os.path.dirname(path)} is full; make room and start again, nothing is lost")
-    if error.errno in GONE or error.errno == errno.EROFS:
-        return DiskError(f"{path} cannot be used: {error.strerror}; check the disk, then start again")
-    return scarcity(error) or FileError(f"{path} cannot be used: {error.strerror}")
-
-
-def files_to_spare(settings: Settings) -> int:
-    """How many files may wait to be made durable: what the limit on open ones leaves, which is raised if it can be."""
-    import resource
-
-    needed = settings.threads * (settings.streams + 2) + 16  # its file, its folder, its connections; Python's and ours
-    wanted = needed + CONNECTIONS + FOLDERS_HELD + UNSETTLED  # idle connections, too
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= limit < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if limit < needed:
-            raise DiskError(f"{needed} files must be open at once, but the limit is {limit}; lower --threads and "
-                            "--streams, or raise the limit (ulimit -n)")  # fmt: skip
-    return UNSETTLED if limit < 0 else max(0, min(UNSETTLED, UNSETTLED + limit - wanted))
-
-
-def fatal_error(path: str, error: OSError) -> DiskError:
-    """The sentence for what ends a run, whatever the disk says."""
-    found = disk_error(path, error)
-    if isinstance(found, DiskError):
-        return found
-    return DiskError(f"{path} cannot be used: {error.strerror}; check it, then start again")
-
-
-def local_file(path: str) -> LocalFile | None:
-    """What is here under a name, or None; who can't look there does not know."""
-    try:
-        found = os.lstat(path)
-    except ValueError:
-        return None
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return None
-        raise fatal_error(path, error) from error
-    return LocalFile(found.st_size, int(found.st_mtime), stat.S_ISREG(found.st_mode))
-
-
-def part_name(name: str) -> str:
-    """The name of a file while it is copied; one that would be too long is cut, with a digest of all of it."""
-    whole = os.fsencode(name)
-    if len(whole) + len(MARK) > NAME_MAX:
-        import hashlib
-
-        digest = hashlib.sha256(whole).hexdigest()[:16]
-        name = whole[: NAME_MAX - len(MARK) - 17].decode("utf-8", "ignore") + f"~{digest}"
-    return name + MARK
-
-
-class Folder:
-    """A folder that is held open: what somebody puts in its place is another one."""
-
-    def __init__(self, fd: int):
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
-
-
-@functools.cache
-def whole_sync(device: int) -> Callable[[int], int] | None:
-    """What makes a whole filesystem durable in one call that tells of each write that has failed, if there is such."""
-    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    if sys.platform != "linux" or not release or (int(release[1]), int(release[2])) < (5, 8):
-        return None
-    place = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-            mounts = [line.split() for line in file]
-    except OSError:
-        return None
-    if not {mount[mount.index("-") + 1] for mount in mounts if mount[2] == place} & {"ext3", "ext4", "xfs"}:
-        return None
-    import ctypes
-
-    call: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
-    return call
-
-
-class Home:
-    """OUTPUTDIR, which may be a link, and the folders below it, which may not."""
-
-    def __init__(self, path: str):
-        self.path = path
-        try:
-            self.top = Folder(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        except OSError as error:
-            other = DiskError(f"OUTPUTDIR {path} cannot be used: {error.strerror}; choose another --output_dir")
-            raise scarcity(error) or other from error
-        self.stat = os.fstat(self.top.fd)
-        self.devices: dict[str, int] = {}  # on which the folders are
-        self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
-        self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
-        self.sync_all = whole_sync(self.stat.st_dev)
-        self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait
-
-    def check(self) -> None:
-        """End the run when OUTPUTDIR is no more what it was: without its disk, files would fill that of the system."""
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(self.path), self.stat):
-                return
-        raise DiskError(f"the disk of {self.path} is gone; mount it and start again, nothing is lost")
-
-    def place(self, path: str) -> tuple[str, str]:
-        """Folder and name of a file of the catalog; never outside OUTPUTDIR, whatever the door says."""
-        if not is_path(path):
-            raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
-        if MARK in path and any(part.endswith(MARK) for part in path.split("/")):
-            raise FileError(f"{path}: the name ends like that of an unfinished copy and is refused; ask the site")
-        folder, _, name = path.rpartition("/")
-        if name.lower() in STATE_NAMES:
-            raise FileError(f"{path}: the name is that of one of gridsync's own files and is refused; ask the site")
-        if len(os.fsencode(name)) > NAME_MAX:
-            raise FileError(f"{path}: the name is longer than {NAME_MAX} bytes, too long for any disk; ask the site")
-        return folder, name
-
-    def folder(self, path: str) -> Folder:
-        """A folder to write into, made if it is not there."""
-        held = self.held.get(path)
-        if held is None:
-            held = self.opened(path, is_made=True)
-            if len(self.held) >= FOLDERS_HELD:
-                self.held.clear()
-            self.held[path] = held
-        return held
-
-    def opened(self, path: str, is_made: bool = False) -> Folder:
-        """A folder as it is now, opened step by step."""
-        here, above = self.top, ""
-        for name in filter(None, path.split("/")):
-            here, above = self.step(here, above, name, is_made), f"{above}/{name}"
-        device = os.fstat(here.fd).st_dev
-        if self.devices.setdefault(path, device) != device:
-            raise DiskError(f"the disk of {self.full(path)} is gone; mount it and start again, nothing is lost")
-        return here
-
-    def step(self, here: Folder, above: str, name: str, is_made: bool) -> Folder:
-        """A folder in a folder."""
-        try:
-            if is_made:
-                with contextlib.suppress(FileNotFoundError):
-                    return Folder(os.open(name, FOLDER, dir_fd=here.fd))
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=here.fd)
-                self.grown.add(above.strip("/"))
-            return Folder(os.open(name, FOLDER, dir_fd=here.fd))
-        except NotADirectoryError as error:
-            place = f"{self.path.rstrip('/')}{above}/{name}"
-            if os.path.islink(place):
-                raise FileError(
-                    f"{place}: a link in OUTPUTDIR leads to {os.path.realpath(place)}; "
-                    "remove it, or fetch into that folder"
-                ) from error
-            raise
-
-    def reading(self, path: str) -> int:
-        """The descriptor of a file that is here."""
-        place, name = self.place(path)
-        try:
-            folder = self.opened(place)
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder.fd)
-        except OSError as error:
-            raise disk_error(self.full(path), error) from error
-
-    def full(self, path: str) -> str:
-        """The whole name of a file of the catalog, for sentences."""
-        return os.path.join(self.path, path)
-
-    def keep_folders(self, paths: Iterable[str]) -> None:
-        """Make durable which files and folders are in these folders, and in those in which others were made."""
-        there = {*paths, *(self.grown.pop() for _ in range(len(self.grown)))}
-        self.held.clear()
-        devices = {self.devices[path] for path in there.intersection(self.devices)}
-        if len(there) >= MANY and self.is_synced_whole(devices):
-            return
-        for path in there:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError, FileError):  # it has gone, with all in it
-                folder = self.opened(path)
-                self.make_durable([folder.fd])
-
-    def is_synced_whole(self, devices: set[int]) -> bool:
-        """Whether all of the disk has been made durable in one step, as can be done if it is the one of these files."""
-        with self.syncing:
-            if self.sync_all and devices == {self.stat.st_dev} and self.sync_all(self.top.fd):
-                self.sync_all = None  # now each file has to say whether it is the one
-            return bool(self.sync_all) and devices == {self.stat.st_dev}
-
-    def make_durable(self, fds: list[int]) -> None:
-        """See to it that files or folders outlive a power failure."""
-        if len(fds) >= MANY and self.is_synced_whole({os.fstat(fd).st_dev for fd in fds}):
-            return
-        for fd in fds:
-            try:
-                os.fsync(fd)
-            except OSError as error:
-                if error.errno not in NO_SYNC:
-                    raise fatal_error(self.path, error) from error
-
-
-@functools.cache
-def renamer() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    """What gives a file another name unless there is one of it, in one step; some systems have no such call."""
-    import ctypes
-
-    call: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call:
-        call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-    return cast("Callable[[int, bytes, int, bytes, int], int] | None", call)
-
-
-def rename_new(folder: int, old: str, new: str) -> None:
-    """Give a file in a folder a name that no other file has; FileExistsError if one has."""
-    import ctypes
-
-    if call := renamer():
-        if not call(folder, os.fsencode(old), folder, os.fsencode(new), RENAME_NOREPLACE):
-            return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    here = {"src_dir_fd": folder, "dst_dir_fd": folder}
-    try:
-        os.link(old, new, follow_symlinks=False, **here)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        with contextlib.suppress(FileNotFoundError):  # neither way: then a moment remains in which one may appear
-            os.stat(new, dir_fd=folder, follow_symlinks=False)
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-        os.replace(old, new, **here)
-    else:
-        os.unlink(old, dir_fd=folder)
-
-
-def free_space(folder: str) -> int:
-    """Bytes that the user can still write below a folder, which need not exist yet."""
-    while not os.path.isdir(folder) and folder not in ("/", os.curdir):
-        folder = os.path.dirname(folder.rstrip("/")) or os.curdir
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
-
-
-def unfit(folder: str, done: str, reason: str) -> DiskError:
-    """The sentence for an OUTPUTDIR that can't be used."""
-    return DiskError(f"OUTPUTDIR {folder} cannot be {done}: {reason}; choose another --output_dir")
-
-
-def check_writable(folder: str) -> None:
-    """Refuse an OUTPUTDIR that can't be written to, or made if it is not there yet."""
-    above = folder
-    while not os.path.isdir(above):
-        if os.path.lexists(above):
-            raise unfit(folder, "made", os.strerror(errno.ENOTDIR))
-        above = os.path.dirname(above.rstrip("/")) or os.curdir
-    if not os.access(above, os.W_OK | os.X_OK):
-        reason = os.strerror(errno.EROFS if os.statvfs(above).f_flag & os.ST_RDONLY else errno.EACCES)
-        raise unfit(folder, "written" if above == folder else "made", reason)
-
-
-def check_free(folder: str, needed: int) -> None:
-    """Refuse what the disk of OUTPUTDIR can't hold."""
-    free = free_space(folder)
-    if needed > free:
-        raise DiskError(
-            f"{folder} has {size_text(free)} free, but {size_text(needed)} are needed; "
-            "make room, choose another --output_dir, or fetch less with --inc"
-        )
-
-
-def disk_usage(path: str) -> int:
-    """Bytes of a file that take up disk; it may have holes."""
-    try:
-        found = os.lstat(path)
-        return min(found.st_size, found.st_blocks * 512)
-    except (OSError, ValueError):
-        return 0
-
-
-def missing_of(output_dir: str, row: Row) -> int:
-    """How many bytes of a file are still to come."""
-    folder, name = os.path.split(os.path.join(output_dir, row.path))
-    return max(0, row.size - disk_usage(os.path.join(folder, part_name(name))))
-
-
-@functools.cache
-def adler_maker() -> Callable[[bytes | memoryview, int], int]:
-    """What makes adler32: libdeflate, where it is installed, in a tenth of the time that zlib takes."""
-    import ctypes
-
-    try:
-        fast = ctypes.PyDLL("libdeflate.so.0").libdeflate_adler32  # PyDLL keeps Python's lock
-    except (OSError, AttributeError):
-        return zlib.adler32
-    fast.restype, fast.argtypes = ctypes.c_uint32, [ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t]
-
-    def adler32(data: bytes | memoryview, value: int) -> int:
-        if isinstance(data, bytes) or data.readonly or not data:
-            return int(fast(value, bytes(data), len(data)))
-        return int(fast(value, ctypes.byref(ctypes.c_char.from_buffer(data)), len(data)))
-
-    return adler32
-
-
-class Checksum:
-    """A checksum that grows with the bytes."""
-
-    def __init__(self, kind: str):
-        self.kind = kind
-        self.adler = 1
-        self.more = adler_maker()
-        self.hash: Any = None
-        if kind not in ("adler32", "size"):
-            import hashlib
-
-            self.hash = hashlib.new(kind)
-
-    def update(self, data: bytes | memoryview) -> None:
-        """Take in more bytes."""
-        if self.hash is not None:
-            self.hash.update(data)
-        elif self.kind == "adler32":
-            self.adler = self.more(data, self.adler)
-
-    def append(self, other: Checksum, size: int) -> None:
-        """Take in the adler32 of the bytes that follow, so many of them."""
-        base = 65521
-        low, high = self.adler & 0xFFFF, self.adler >> 16
-        other_low, other_high = other.adler & 0xFFFF, other.adler >> 16
-        high += other_high + size * (low - 1)
-        self.adler = (high % base) << 16 | (low + other_low - 1) % base
-
-    def text(self) -> str:
-        """As the catalog writes it."""
-        return f"{self.kind}:{self.hash.hexdigest() if self.hash is not None else f'{self.adler:08x}'}"
-
-
-def checksum_kind(checksum: str, wanted: bool) -> str:
-    """What a file is verified by: the kind of its checksum, or its size alone."""
-    return sys.intern(checksum.partition(":")[0]) if checksum and wanted else "size"
-
-
-def checksum_of(fd: int, kind: str, size: int, seen: Callable[[int], None] = lambda count: None) -> str:
-    """The checksum of the first so many bytes of a local file, which is read for it; seen is told how many remain."""
-    running, at = Checksum(kind), 0
-    while at < size and (data := os.pread(fd, min(CHUNK, size - at), at)):
-        running.update(data)
-        at += len(data)
-        seen(size - at)
-    return running.text()
-
-
-class Segment:
-    """A stretch of a file that arrives from its first byte to its last."""
-
-    def __init__(self, start: int, stop: int, done: int, kind: str):
-        self.start = start
-        self.stop = stop
-        self.done = done
-        self.noted = done  # what the part file says is done
-        self.checksum = Checksum(kind)
-
-    def at(self) -> int:
-        """Where the next byte goes."""
-        return self.start + self.done
-
-
-# A file that comes in one segment grows at its end. Behind the bytes of one that comes in several, or that has no
-# checksum to tell in the end whether it is one file, stand rows, each with a segment's start, its stop and how much of
-# it is here, and what the door calls this version of the file, its tag; then, at the very end, size and time of the
-# remote file, the number of rows, the length of the tag and a magic word.
-TABLE_ROW = struct.Struct("<QQQ")
-TABLE_END = struct.Struct("<QQQQ8s")
-MAGIC = b"gridsyn2"
-OLD_END = struct.Struct("<QQQ8s")  # of a .part, as versions before 0.2 had it
-OLD_MAGIC = b"gridsync"
-NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
-SHORTEST = 16 << 20  # bytes of a segment, at least
-LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
-DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-
-
-class PartFile:
-    """A file while it is copied."""
-
-    def __init__(self, home: Home, row: Row, kind: str, is_other: Callable[[str], bool] = lambda path: False):
-        self.home = home
-        self.place, self.name = home.place(row.path)
-        self.final = home.full(row.path)
-        self.row = row
-        self.size = row.size
-        self.mtime = row.mtime
-        self.kind = kind if row.size else "size"
-        self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
-        self.is_other = is_other  # whether a path is that of another file of the catalog
-        self.segments: list[Segment] = []
-        self.has_table = False  # behind its bytes, just now
-        self.tag = ""  # what the door calls this version of the file, if it does
-        self.telling = threading.Lock()  # as one stream learns it from the other
-        self.is_arrived = False  # whole and verified: it stays open until it has its name
-        self.is_locked = True  # else another run may write to it, too
-        self.strange = ""  # a file that may be an earlier version's
-
-    def __enter__(self) -> PartFile:
-        try:
-            self.folder: Folder | None = self.home.folder(self.place)
-            try:
-                self.fd = self.opened(self.folder.fd)
-            except FileNotFoundError:  # the folder is not there any more
-                self.home.held.clear()
-                self.folder = self.home.folder(self.place)
-                self.fd = self.opened(self.folder.fd)
-        except OSError as error:
-            raise disk_error(self.final, error) from error
-        if not self.is_ours():
-            os.close(self.fd)
-            raise FileError(f"{self.final}: another run is copying it", passing=True)
-        return self
-
-    def opened(self, folder: int) -> int:
-        """The descriptor of the file, which is no link and no device."""
-        name, flags = part_name(self.name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
-        for _ in range(2):
-            with contextlib.suppress(FileExistsError):
-                self.take_over(name)
-                return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not self.is_named(found)):
-                break
-            fd = os.open(name, flags, dir_fd=folder)
-            if os.path.samestat(os.fstat(fd), found) and found.st_nlink == 1 and found.st_uid == os.geteuid():
-                return fd
-            # A run was killed between its two names, or it is somebody else's, whose time could not be set.
-            self.drop(fd, found, name)
-        raise FileError(f"{os.path.join(os.path.dirname(self.final), name)} is a link or not a regular file; remove it")
-
-    def is_named(self, found: os.stat_result) -> bool:
-        """Whether it already is the file of the real name, too."""
-        with contextlib.suppress(OSError):
-            return os.path.samestat(os.lstat(self.final), found)
-        return False
-
-    def drop(self, fd: int, found: os.stat_result, name: str) -> None:
-        """Take the name from what can't be gone on from, unless a run is at work on it."""
-        import fcntl
-
-        try:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self.folder and os.path.samestat(os.fstat(fd), found):
-                    os.unlink(name, dir_fd=self.folder.fd)
-        finally:
-            os.close(fd)
-
-    def take_over(self, name: str) -> None:
-        """Give what an earlier version has left as NAME.part our name, if its table says that it is of this file."""
-        old, folder = f"{self.name}.part", self.folder.fd if self.folder else -1
-        try:
-            found = os.stat(old, dir_fd=folder, follow_symlinks=False)
-        except OSError:
-            return
-        if self.is_other(f"{self.row.path}.part"):
-            return
-        end = b""
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.size + OLD_END.size:
-            fd = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-            end = os.pread(fd, OLD_END.size, found.st_size - OLD_END.size)
-            os.close(fd)
-        if end.endswith(OLD_MAGIC) and OLD_END.unpack(end)[:2] == (self.size, self.mtime):
-            os.link(old, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.unlink(old, dir_fd=folder)
-        else:
-            self.strange = f"{self.final}.part"
-
-    def is_ours(self) -> bool:
-        """Whether no other run, from another work folder, copies this file; from now on none does."""
-        import fcntl
-
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a filesystem without locks
-            self.is_locked = False
-        return self.folder is not None and self.is_in(self.folder)
-
-    def is_in(self, folder: Folder) -> bool:
-        """Whether it has its name there still."""
-        with contextlib.suppress(OSError):
-            there = os.stat(part_name(self.name), dir_fd=folder.fd, follow_symlinks=False)
-            return os.path.samestat(os.fstat(self.fd), there)
-        return False
-
-    def check_ours(self) -> None:
-        """Where nothing can be locked, leave alone what another run has finished, or begun anew."""
-        if not (self.is_locked or (self.folder and self.is_in(self.folder))):
-            raise FileError(f"{self.final}: another run is copying it", passing=True)
-
-    def __exit__(self, *_: object) -> None:
-        if not self.is_arrived:
-            self.leave()
-
-    def leave(self) -> None:
-        """Let go of it as it is, for another time."""
-        with contextlib.suppress(GridError):  # a disk that takes no more; then it begins again
-            if self.segments and not self.has_table:
-                self.lay_table()
-            for segment in self.segments:
-                self.note(segment)
-        # Under its lock, else it may be another run's by now.
-        if self.segments and not self.received() and self.folder and self.is_in(self.folder):
-            with contextlib.suppress(OSError):
-                os.unlink(part_name(self.name), dir_fd=self.folder.fd)
-        os.close(self.fd)
-
-    def received(self) -> int:
-        """How many bytes are here."""
-        return sum(segment.done for segment in self.segments)
-
-    def resume(self, streams: int) -> None:
-        """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
-        length = os.fstat(self.fd).st_size
-        if not length:
-            self.begin(streams)
-            return
-        end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
-        if len(end) == TABLE_END.size and end.endswith(MAGIC):
-            self.segments = self.table(length - TABLE_END.size, *TABLE_END.unpack(end)[:4])
-        elif end.endswith(OLD_MAGIC) and len(end) >= OLD_END.size:
-            size, mtime, count, _ = OLD_END.unpack(end[-OLD_END.size :])
-            self.segments = self.table(length - OLD_END.size, size, mtime, count, 0)
-            self.has_table = False  # it is written anew, as it is now
-        elif length <= self.size and self.is_told:
-            self.segments = [Segment(0, self.size, length, self.kind)]
-        if not self.segments:
-            self.restart(streams)
-            return
-        for segment in self.segments:
-            self.reread(segment)
-        if not self.has_table:
-            self.lay_table()
-
-    def table(self, length: int, size: int, mtime: int, count: int, tag: int) -> list[Segment]:
-        """The segments that the table names; none if it is not of this file."""
-        if (size, mtime) != (self.size, self.mtime) or length != size + count * TABLE_ROW.size + tag:
-            return []
-        rows = TABLE_ROW.iter_unpack(os.pread(self.fd, count * TABLE_ROW.size, size))
-        segments = [Segment(start, stop, done, self.kind) for start, stop, done in rows]
-        starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
-        is_whole = [0, *stops] == [*starts, size] and all(segment.at() <= segment.stop for segment in segments)
-        self.has_table = is_whole
-        self.tag = os.pread(self.fd, tag, length - tag).decode("latin-1") if is_whole else ""
-        return segments if is_whole else []
-
-    def reread(self, segment: Segment) -> None:
-        """Take the bytes that are here into the checksum."""
-        at = segment.start
-        while at < segment.at() and self.kind != "size":
-            data = os.pread(self.fd, min(CHUNK, segment.at() - at), at)
-            if not data:
-                segment.done = at - segment.start  # the table has promised more than the disk has kept
-            segment.checksum.update(data)
-            at += len(data)
-
-    def restart(self, streams: int) -> None:
-        """Begin anew, without the bytes that are here."""
-        self.check_ours()
-        os.ftruncate(self.fd, 0)
-        self.tag = ""
-        self.begin(streams)
-
-    def begin(self, streams: int) -> None:
-        """Begin, in as many segments as are worth it."""
-        count = max(1, min(streams, self.size // SHORTEST))
-        borders = [self.size * number // count for number in range(count + 1)]
-        self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
-        self.has_table = False
-        if self.size > NOTE:  # that of a smaller file is only written if the file is left half done
-            self.lay_table()
-
-    def tell(self, tag: str) -> None:
-        """Take down what the door calls the version that arrives; it must be the one that is here already."""
-        with self.telling:
-            if tag and not self.tag:
-                self.tag = tag
-                if self.has_table:
-                    self.lay_table()
-        check_tag(self.row.path, tag, self.tag)
-
-    def lay_table(self) -> None:
-        """Write the table, if one is needed."""
-        if len(self.segments) == 1 and self.is_told:
-            return
-        rows = [TABLE_ROW.pack(segment.start, segment.stop, segment.done) for segment in self.segments]
-        tag = self.tag.encode("latin-1", "replace")
-        end = TABLE_END.pack(self.size, self.mtime, len(rows), len(tag), MAGIC)
-        self.keep_bytes()
-        self.write(b"".join([*rows, tag, end]), self.size)
-        self.has_table = True
-
-    def add(self, segment: Segment, data: bytes | memoryview) -> None:
-        """Append bytes to a segment."""
-        # Of the first bytes name_it will tell; small files have no others.
-        is_one = segment.done and not self.has_table and len(self.segments) == 1
-        if is_one and os.fstat(self.fd).st_size != segment.at():
-            raise self.meddled()
-        self.write(data, segment.at())
-        segment.checksum.update(data)
-        segment.done += len(data)
-        if segment.done - segment.noted >= NOTE:
-            self.note(segment)
-
-    def note(self, segment: Segment) -> None:
-        """Bring a segment's row of the table up to date."""
-        if self.has_table and segment.noted != segment.done:
-            done = segment.done
-            self.keep_bytes()
-            row = TABLE_ROW.pack(segment.start, segment.stop, done)
-            self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
-            segment.noted = done
-
-    def keep_bytes(self) -> None:
-        """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
-        self.check_ours()
-        if self.received():
-            self.synchronised(DATA_SYNC)
-
-    def synchronised(self, call: Callable[[int], None]) -> None:
-        """Make the file durable; what the disk has not taken is not trusted any more."""
-        try:
-            try:
-                call(self.fd)
-            except OSError as error:
-                if error.errno not in NO_SYNC:
-                    raise
-            os.close(os.dup(self.fd))  # some filesystems speak of a failure only then
-        except OSError as error:
-            self.distrust()
-            raise fatal_error(self.final, error) from error
-
-    def meddled(self) -> FileError:
-        """The error for a part file that somebody else has changed; nothing of it is trusted."""
-        self.distrust()
-        return FileError(f"{self.final}: its {MARK} was changed by someone else; the copy starts again", passing=True)
-
-    def distrust(self) -> None:
-        """Leave nothing of it: what a disk has lost, memory may still show, once."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(self.fd, 0)
-        self.segments, self.has_table = [Segment(0, self.size, 0, self.kind)], False
-
-    def write(self, data: bytes | memoryview, at: int) -> None:
-        """Write bytes where they belong."""
-        try:
-            while data:
-                count = os.pwrite(self.fd, data, at)
-                data, at = data[count:], at + count
-        except OSError as error:
-            raise disk_error(self.final, error) from error
-
-    def checksum(self, kind: str) -> str:
-        """The checksum of the whole, which is read for it only if it did not grow with the bytes."""
-        if kind != self.kind or (len(self.segments) > 1 and kind != "adler32"):
-            try:
-                return checksum_of(self.fd, kind, self.size)
-            except OSError as error:
-                raise disk_error(self.final, error) from error
-        whole = self.segments[0].checksum
-        for segment in self.segments[1:]:
-            whole.append(segment.checksum, segment.stop - segment.start)
-        return whole.text()
-
-    def arrive(self) -> None:
-        """It is whole and verified: give it the remote time; a large one is made durable at once."""
-        if self.received() != self.size:
-            raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
-        try:
-            length = os.fstat(self.fd).st_size
-            end = os.pread(self.fd, len(MAGIC), max(0, length - len(MAGIC))) if self.has_table else MAGIC
-            if length < self.size or end != MAGIC:
-                raise self.meddled()
-            if length > self.size:
-                os.ftruncate(self.fd, self.size)
-            os.utime(self.fd, (self.mtime, self.mtime))
-        except OSError as error:
-            raise disk_error(self.final, error) from error
-        self.folder = None  # which is opened again for the name: others wait for theirs, too
-        if self.size > LARGE:
-            self.synchronised(os.fsync)
-        self.is_arrived = True
-
-    def name_it(self, folder: Folder, overwrite: bool) -> None:
-        """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
-        name = part_name(self.name)
-        try:
-            there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
-            if not os.path.samestat(there, mine) or mine.st_size != self.size:
-                raise FileError(f"{self.final}: someone else moved its folder or changed its {MARK}", passing=True)
-            if overwrite:
-                os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-            else:
-                rename_new(folder.fd, name, self.name)
-        except FileNotFoundError as error:
-            raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
-        except FileExistsError as error:
-            sentence = f"{self.final} appeared in the meantime and is left alone; --overwrite replaces it"
-            raise FileError(sentence) from error
-        except OSError as error:
-            raise disk_error(self.final, error) from error
 
 
 # == Storage ==================================================================
@@ -4139,11 +3262,6 @@ def is_refused(row: Row) -> bool:
     return is_left and any(reason in row.error for reason in (NOT_BROUGHT, NOT_ASKED, LEFT))
 
 
-def is_gone(row: Row, here: LocalFile | None) -> bool:
-    """Whether what was copied is not here any more."""
-    return here is None or not here.is_file or here.size != row.size
-
-
 def is_tape_slower(tape: int, staged: int, seconds: float, left: int, rate: float) -> bool:
     """Whether the tape decides when all is here: at its pace so far it takes longer than the line, or it has none yet.
 
@@ -4715,6 +3833,7 @@ def staging_text(turn: int, online: int, of: int) -> str:
 # == Engine ===================================================================
 # Threads work on single items and return; the main thread alone touches catalog and screen.
 
+GATHERING = 0.05  # seconds in which they gather
 AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
@@ -5500,16 +4619,6 @@ def here(run: Run, row: Row) -> LocalFile | None:
     """What is here under a file's name."""
     folder = run.settings.output_dir
     return local_file(folder + "/" * (not folder.endswith("/")) + row.path)  # os.path.join takes half of lstat's time
-
-
-def check_copies(folder: str, rows: list[Row]) -> None:
-    """Refuse to look for what was copied where there is no folder, or nothing in it."""
-    there = [row for row in rows if row.downloaded and row.size]
-    if there and not (os.path.isdir(folder) and os.listdir(folder)):
-        raise DiskError(
-            f"{len(there)} files were copied, but there is nothing in {folder}: is a disk not mounted, or are they "
-            "elsewhere (--output_dir)? --overwrite copies them again"
-        )
 
 
 def copied(run: Run, rows: list[Row]) -> list[Row]:

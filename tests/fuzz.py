@@ -20,7 +20,12 @@ import atheris
 with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     import gridsync
     from gridsync import GENERAL, Answer, Catalog, Config, Http, HttpStorage, Line
+    from gridsync_parts.checksums import Checksum
+    from gridsync_parts.disk import NAME_MAX, part_name
     from gridsync_parts.errors import FileError, GridError
+    from gridsync_parts.home import Home
+    from gridsync_parts.machine import CONNECTIONS
+    from gridsync_parts.partfile import PartFile
     from gridsync_parts.secrets import printable
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Site
     from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
@@ -89,9 +94,9 @@ def kept(entry: Entry) -> None:
 def placed(path: str) -> None:
     """Refused, or below OUTPUTDIR, and beside no file that is on its way."""
     with contextlib.suppress(FileError):
-        folder, name = gridsync.Home(FOLDER).place(path)
+        folder, name = Home(FOLDER).place(path)
         assert os.path.normpath(os.path.join(FOLDER, folder, name)).startswith(FOLDER + "/")
-        assert len(os.fsencode(gridsync.part_name(name))) <= gridsync.NAME_MAX
+        assert len(os.fsencode(part_name(name))) <= NAME_MAX
 
 
 def listing(data: bytes) -> None:
@@ -133,7 +138,7 @@ def wire(data: bytes) -> None:
     for verb in (lambda: found.entries("run"), read, lambda: found.checksum("run/a"), lambda: found.localities(PATHS)):
         with contextlib.suppress(GridError):
             verb()
-    assert len(http.idle.lines) <= gridsync.CONNECTIONS
+    assert len(http.idle.lines) <= CONNECTIONS
     for line in http.idle.lines:
         line.connection.close()
 
@@ -148,7 +153,7 @@ def properties(data: bytes) -> None:
 def digest(data: bytes) -> None:
     found = gridsync.digest_of(data.decode("latin-1"))
     assert gridsync.CHECKSUM.fullmatch(found)
-    assert not found or len(gridsync.Checksum(found.partition(":")[0]).text()) == len(found)
+    assert not found or len(Checksum(found.partition(":")[0]).text()) == len(found)
 
 
 def localities(data: bytes) -> None:
@@ -226,9 +231,9 @@ def token(data: bytes) -> None:
 
 
 def part(data: bytes) -> None:
-    Path(FOLDER, gridsync.part_name("a")).write_bytes(data)
+    Path(FOLDER, part_name("a")).write_bytes(data)
     Path(FOLDER, "a.part").write_bytes(data)
-    with gridsync.PartFile(gridsync.Home(FOLDER), ROW, "adler32") as found:
+    with PartFile(Home(FOLDER), ROW, "adler32") as found:
         found.resume(2)
         assert 0 <= found.received() <= ROW.size
 

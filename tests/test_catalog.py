@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from gridsync import Catalog, Lock, set_aside
+from gridsync import Catalog, Lock
+from gridsync_parts.disk import set_aside
 from gridsync_parts.errors import DiskError, LockedError
 from gridsync_parts.values import Locality, Row
 

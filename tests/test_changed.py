@@ -6,11 +6,12 @@ import os
 
 import pytest
 
-import gridsync
+from gridsync_parts.disk import MARK, disk_usage
+from gridsync_parts.partfile import SHORTEST
 from tests.conftest import User, wait_until
 
 MB = 1 << 20
-SIZE = 2 * gridsync.SHORTEST + 5
+SIZE = 2 * SHORTEST + 5
 
 
 @pytest.fixture(params=["http", "gfal2"])
@@ -36,8 +37,8 @@ def test_what_is_here_of_an_older_version_is_not_gone_on_from(bare, folder, stre
     bare.grid.storm.switches.bandwidth = 20 * MB
     try:
         with bare.running(f"--start --streams {streams}", "NOTE = 1 << 20") as run:
-            part = bare.data / folder / f"x{gridsync.MARK}"
-            wait_until(lambda: part.exists() and gridsync.disk_usage(str(part)) > 6 * MB)
+            part = bare.data / folder / f"x{MARK}"
+            wait_until(lambda: part.exists() and disk_usage(str(part)) > 6 * MB)
             run.kill()
     finally:
         bare.grid.storm.switches.bandwidth = 0
@@ -51,8 +52,8 @@ def test_nor_is_what_one_stream_has_brought_before_another_was_repeated(bare, fo
     bare.grid.storm.faults.add("*/x", "truncate", count=1)  # half a stream later than the file changes
     try:
         with bare.running("--start --streams 2") as run:
-            part = bare.data / folder / f"x{gridsync.MARK}"
-            wait_until(lambda: part.exists() and gridsync.disk_usage(str(part)) > 6 * MB)
+            part = bare.data / folder / f"x{MARK}"
+            wait_until(lambda: part.exists() and disk_usage(str(part)) > 6 * MB)
             put(bare, folder, day=2)
             bare.grid.storm.switches.bandwidth = 0
             _, err = run.communicate(timeout=60)

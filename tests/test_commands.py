@@ -20,6 +20,9 @@ import pytest
 
 import gridsync
 from gridsync_parts import __version__
+from gridsync_parts.disk import MARK, part_name
+from gridsync_parts.home import Home
+from gridsync_parts.partfile import SHORTEST, PartFile
 from gridsync_parts.values import Locality, Outcome, Row
 from gridsync_parts.words import seconds_of, size_text
 from tests.conftest import SCRIPT, User, wait_until
@@ -201,7 +204,7 @@ def test_a_second_start_copies_nothing(three):
 
 def test_an_interrupted_copy_goes_on_where_it_was(three, folder):
     path = f"{folder}/sub/big"
-    part = three.data / f"{path}{gridsync.MARK}"
+    part = three.data / f"{path}{MARK}"
     part.parent.mkdir(parents=True)
     part.write_bytes(three.grid.tree.expected(f"agata/{path}")[:1_000_000])
     three.grid.door.log.clear()
@@ -212,7 +215,7 @@ def test_an_interrupted_copy_goes_on_where_it_was(three, folder):
 
 
 def test_a_part_file_of_other_content_does_not_end_up_in_the_file(three, folder):
-    part = three.data / f"{folder}/sub/big{gridsync.MARK}"
+    part = three.data / f"{folder}/sub/big{MARK}"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 1_000_000)
     assert three("--start").status == 0
@@ -246,7 +249,7 @@ def faulty(user: User, *fault: object, **options: object) -> Iterator[None]:
         user.grid.door.faults.clear()
 
 
-LARGE = 3 * gridsync.SHORTEST + 11
+LARGE = 3 * SHORTEST + 11
 
 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
@@ -257,7 +260,7 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
     user(f"--input_dir {folder} --build_list --streams 3")
     (row,) = gridsync.Catalog(str(user.folder)).all()
     user.data.mkdir()
-    part = gridsync.PartFile(gridsync.Home(str(user.data)), row, "adler32")
+    part = PartFile(Home(str(user.data)), row, "adler32")
     with part:  # what a run that was killed may have left
         part.resume(3)
         for segment in part.segments[:2]:
@@ -281,7 +284,7 @@ def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, o
     user(f"--input_dir {folder} --build_list")
     (row,) = gridsync.Catalog(str(user.folder)).all()
     user.data.mkdir()
-    with gridsync.PartFile(gridsync.Home(str(user.data)), row, "size") as part:
+    with PartFile(Home(str(user.data)), row, "size") as part:
         part.resume(1)
         part.add(part.segments[0], content[:9_000_000])
     with faulty(user, "*", "ignore_range"):
@@ -1081,7 +1084,7 @@ def test_what_is_printed_and_what_goes_wrong_keep_their_order_in_one_file(mixed)
 @pytest.mark.parametrize("action", ["--start --dry_run", "--sync --dry_run", "--start", "--sync"])
 def test_a_run_says_from_where_it_goes_on(mixed, folder, action):
     for number, size in ((2, 50_000), (3, 1_000_000)):
-        part = mixed.data / folder / "disk" / gridsync.part_name(str(number))
+        part = mixed.data / folder / "disk" / part_name(str(number))
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(b"".join(mixed.grid.tree.read(f"agata/{folder}/disk/{number}", 0, size)))
     mixed("--build_list")

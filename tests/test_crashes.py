@@ -16,6 +16,9 @@ from collections import Counter
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK
+from gridsync_parts.home import Home
+from gridsync_parts.partfile import PartFile
 from gridsync_parts.values import Locality, Row
 from tests.conftest import SCRIPT, User, wait_until
 from tests.constants import script_with
@@ -67,7 +70,7 @@ class Night:
         self.user.grid.door.log.clear()
         with self.user.running(line.format(threads)) as run:
             ends = time.monotonic() + (30 if isinstance(moment, str) else self.dice.uniform(0, moment))
-            beside = folder / f"{moment}.{run.pid}{gridsync.MARK}"  # what is to take the place of the file
+            beside = folder / f"{moment}.{run.pid}{MARK}"  # what is to take the place of the file
             while run.poll() is None and time.monotonic() < ends and not beside.exists():
                 time.sleep(0.0001)
             ends = time.monotonic() + (self.dice.uniform(0, 0.002) if isinstance(moment, str) else 0)
@@ -77,7 +80,7 @@ class Night:
             assert self.hits["over before"] <= KILLS  # else the moments are ill chosen
             run.kill()
             _, err = run.communicate(timeout=30)
-        self.hits["while a file was written"] += bool(list(folder.glob(f"*.{run.pid}{gridsync.MARK}")))
+        self.hits["while a file was written"] += bool(list(folder.glob(f"*.{run.pid}{MARK}")))
         assert run.returncode in (-9, 0, 1) and "Traceback" not in err, err
         self.look(conf, gridsync.with_setting(conf, gridsync.GENERAL, "THREADS", str(threads)))
 
@@ -125,14 +128,14 @@ class Night:
         assert self.user.files() == self.paths
         self.look((self.user.folder / "Grid.conf").read_text())
         assert self.is_over()
-        assert not list(self.user.folder.glob(f"grid_summary.csv.*{gridsync.MARK}"))
+        assert not list(self.user.folder.glob(f"grid_summary.csv.*{MARK}"))
 
 
 def at_hand(user: User, row: Row) -> int:
     """Bytes of a file that the next run need not fetch."""
-    if not os.path.exists(f"{user.data / row.path}{gridsync.MARK}"):
+    if not os.path.exists(f"{user.data / row.path}{MARK}"):
         return 0
-    with gridsync.PartFile(gridsync.Home(str(user.data)), row, "adler32") as part:
+    with PartFile(Home(str(user.data)), row, "adler32") as part:
         part.resume(1)
         return part.received()
 
@@ -212,7 +215,7 @@ def test_a_disk_without_locks_takes_the_files_all_the_same(unlocked, folder):
         env = {**unlocked.env, "PYTHONPATH": str(SCRIPT.parent)}
         for _ in range(2):
             with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-                part = unlocked.data / folder / f"a{gridsync.MARK}"
+                part = unlocked.data / folder / f"a{MARK}"
                 wait_until(lambda part=part: part.exists() and part.stat().st_size > MB)
                 run.kill()
         unlocked.grid.door.switches.bandwidth = 0

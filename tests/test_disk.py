@@ -12,20 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import (
-    MARK,
-    NOTE,
-    SHORTEST,
-    Checksum,
-    Home,
-    PartFile,
-    adler_maker,
-    checksum_of,
-    disk_error,
-    part_name,
-    rename_new,
-)
+from gridsync_parts.checksums import Checksum, adler_maker, checksum_of
+from gridsync_parts.disk import MARK, disk_error, part_name
 from gridsync_parts.errors import DiskError, FileError
+from gridsync_parts.home import Home, rename_new
+from gridsync_parts.partfile import NOTE, SHORTEST, PartFile
 from gridsync_parts.values import Locality, Row
 from tests.constants import replace
 

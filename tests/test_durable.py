@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK, disk_usage
+from gridsync_parts.home import Home
+from gridsync_parts.partfile import SHORTEST, PartFile
 from tests.conftest import User, wait_until
 from tests.disk import MB, Image
 
-LARGE = 2 * gridsync.SHORTEST + 7
+LARGE = 2 * SHORTEST + 7
 SIZES = {"empty": 0, "small": 10, "sub/middle": 300_000, "sub/deep/large": LARGE}
 
 
@@ -54,10 +57,10 @@ def look(user: User, folder: str, work: Path, data: Path, sizes: dict[str, int])
 def resumable(user: User, folder: str, found: Path) -> int:
     """Bytes of the large file that a run after the power failure need not fetch; they are right."""
     row = gridsync.Catalog(str(found)).by_path("LYON")[f"{folder}/large"]
-    if not (found / f"data/{folder}/large{gridsync.MARK}").exists():
+    if not (found / f"data/{folder}/large{MARK}").exists():
         return 0
     content = user.grid.tree.expected(f"agata/{folder}/large")
-    with gridsync.PartFile(gridsync.Home(str(found / "data")), row, "size") as part:
+    with PartFile(Home(str(found / "data")), row, "size") as part:
         part.resume(2)
         for segment in part.segments:
             here = os.pread(part.fd, segment.done, segment.start)
@@ -98,9 +101,9 @@ def test_a_power_failure_in_mid_run_leaves_nothing_wrong_and_the_next_run_goes_o
     snapshots: list[Path] = []
     try:
         with user.running("--start --streams 2 --threads 3", "NOTE = 1 << 20") as run:
-            part = user.data / folder / f"large{gridsync.MARK}"
+            part = user.data / folder / f"large{MARK}"
             for share in range(1, 6):
-                wait_until(lambda share=share: gridsync.disk_usage(str(part)) > share * LARGE // 6, 60)
+                wait_until(lambda share=share: disk_usage(str(part)) > share * LARGE // 6, 60)
                 run.send_signal(signal.SIGSTOP)
                 snapshots.append(image.file.with_suffix(f".copy{share}"))
                 wait_until(lambda: image.snapshot(snapshots[-1]))

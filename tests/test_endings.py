@@ -16,8 +16,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gridsync
-from gridsync import CONNECTIONS, Http, HttpStorage
+from gridsync import Http, HttpStorage
 from gridsync_parts.errors import DoorError, FileError, GridError
+from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.values import Site
 from tests.conftest import wait_until
 from tests.constants import replace

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 import pytest
 
-import gridsync
+from gridsync_parts.disk import MARK
 from tests.conftest import Result, User
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import Door, kindly
@@ -121,7 +121,7 @@ def ending(campaign: Campaign, result: Result) -> str:
     catalog = campaign.user.catalog() if (campaign.user.folder / "grid_summary.csv").exists() else {}
     paths = {f"{campaign.folder}/{name}": name for name in campaign.names()}
     paths.update({path: path[len(campaign.folder) + 1 :] for path in catalog})
-    assert {path.removesuffix(gridsync.MARK) for path in campaign.user.files()} <= set(paths)
+    assert {path.removesuffix(MARK) for path in campaign.user.files()} <= set(paths)
     absent = []
     for path, name in paths.items():
         row = catalog.get(path, {"size": "", "downloaded": "no", "verified": "", "error": "", "locality": "unknown"})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK
 from tests.conftest import User, wait_until
 from tests.disk import MB, Disk
 
@@ -88,7 +89,7 @@ def test_what_is_known_not_to_fit_is_refused_before_the_copy(there, disk, folder
 
 def test_what_is_here_of_a_file_needs_no_room_again(there, disk, folder):
     planted(there, folder, large=LARGE)
-    part = there.data / folder / f"large{gridsync.MARK}"
+    part = there.data / folder / f"large{MARK}"
     part.parent.mkdir(parents=True)
     part.write_bytes(there.grid.tree.expected(f"agata/{folder}/large")[: 30 * MB])
     disk.fill(leave=11 * MB)
@@ -155,7 +156,7 @@ def test_many_small_files_on_a_disk_that_gets_full_are_all_right_in_the_end(ther
     finally:
         there.grid.door.switches.latency = 0
     assert run.returncode == 5 and sentences(err), err
-    whole = [path for path in there.files() if not path.endswith(gridsync.MARK)]
+    whole = [path for path in there.files() if not path.endswith(MARK)]
     assert 20 < len(whole) < 200 and listed(there) == [f"{folder}/{name}" for name in names]
     disk.make_room()
     there.grid.door.log.clear()

@@ -24,7 +24,10 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 import gridsync
 from gridsync import Catalog, Config, HttpStorage, Listing
+from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
+from gridsync_parts.home import Home
+from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
 from gridsync_parts.secrets import printable
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope, Site
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
@@ -97,7 +100,7 @@ def kept(entries: Iterable[Entry], outputdir: Path) -> None:
 def below(outputdir: Path, path: str) -> None:
     """Refused, or below OUTPUTDIR, wherever links lead."""
     with contextlib.suppress(FileError):
-        home = gridsync.Home(str(outputdir))
+        home = Home(str(outputdir))
         place, name = home.place(path)
         assert name == path.rpartition("/")[2] not in ("", ".", "..") and "\0" not in path
         with contextlib.suppress(OSError):  # a name that is too long
@@ -674,10 +677,10 @@ def test_what_is_printed_is_printable_and_says_the_same(text):
 def test_any_part_file_is_gone_on_from_or_begun_anew(data, cut, tag):
     """Of a table as of none: what it says is here must be here."""
     folder = tempfile.mkdtemp(dir=os.environ["HOSTILE"])
-    end = gridsync.TABLE_END.pack(50, 1000, 1, len(tag), gridsync.MAGIC)
-    Path(folder, f"a{gridsync.MARK}").write_bytes((data + gridsync.TABLE_ROW.pack(0, 50, 20) + tag + end)[cut:])
+    end = TABLE_END.pack(50, 1000, 1, len(tag), MAGIC)
+    Path(folder, f"a{MARK}").write_bytes((data + TABLE_ROW.pack(0, 50, 20) + tag + end)[cut:])
     row = Row("a", 50, 1000, "", Locality.ONLINE, False, "", "", "L", "")
-    with gridsync.PartFile(gridsync.Home(folder), row, "adler32") as part:
+    with PartFile(Home(folder), row, "adler32") as part:
         part.resume(2)
         assert 0 <= part.received() <= 50
 

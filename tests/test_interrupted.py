@@ -11,6 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK
+from gridsync_parts.home import Home
+from gridsync_parts.partfile import SHORTEST, PartFile
 from tests.conftest import SCRIPT, User, wait_until
 from tests.grid.door import Door
 from tests.terminal import ctrl_c
@@ -43,7 +46,7 @@ class Copy:
         (row,) = gridsync.Catalog(str(self.user.folder)).all()
         if not self.final.parent.is_dir():
             return 0
-        with gridsync.PartFile(gridsync.Home(str(self.user.data)), row, "adler32") as part:
+        with PartFile(Home(str(self.user.data)), row, "adler32") as part:
             part.resume(1)
             return part.received()
 
@@ -123,7 +126,7 @@ def test_a_copy_goes_on_after_each_interruption_with_little_fetched_again(copy, 
     assert copy.sent() == left
 
 
-QUICK = 3 * gridsync.SHORTEST + 11
+QUICK = 3 * SHORTEST + 11
 
 
 @pytest.mark.parametrize("how", KINDS)
@@ -218,7 +221,7 @@ def test_files_that_were_whole_before_an_interruption_are_not_fetched_again(user
             run.communicate(timeout=30)
     finally:
         door.switches.bandwidth = 0
-    whole = [path for path in user.files() if not path.endswith(gridsync.MARK)]
+    whole = [path for path in user.files() if not path.endswith(MARK)]
     assert 5 < len(whole) < 60
     for path in whole:
         assert (user.data / path).read_bytes() == tree.expected(f"agata/{path}")

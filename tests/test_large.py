@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK
 from gridsync_parts.values import Locality, Row
 from tests.conftest import Result, User, wait_until
 from tests.grid import Grid
@@ -256,7 +257,7 @@ def test_a_kill_at_any_moment_of_writing_the_catalog_loses_no_row_and_no_change(
 
 def test_a_catalog_that_was_being_written_leaves_no_litter_behind(tmp_path):
     """A file beside it is as large as the catalog; every kill would leave one more."""
-    (tmp_path / f"grid_summary.csv.4194305{gridsync.MARK}").write_text("path,size")  # a process of this number can't be
+    (tmp_path / f"grid_summary.csv.4194305{MARK}").write_text("path,size")  # a process of this number can't be
     (tmp_path / "grid_summary.csv.old").write_text("kept")
     with gridsync.Lock(str(tmp_path)):
         gridsync.Catalog(str(tmp_path)).replace([])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
+from gridsync_parts.partfile import SHORTEST
 from tests.conftest import SCRIPT, User
 
 MB = 1 << 20
@@ -19,7 +19,7 @@ def some(user: User, folder: str) -> User:
     """A user with a list of files, of which one is worth several streams."""
     for number in range(12):
         user.grid.tree.add(f"agata/{folder}/{number}", 50_000)
-    user.grid.tree.add(f"agata/{folder}/large", 4 * gridsync.SHORTEST)
+    user.grid.tree.add(f"agata/{folder}/large", 4 * SHORTEST)
     assert user(f"--input_dir {folder} --build_list").status == 0
     return user
 
@@ -67,7 +67,7 @@ threading.Thread.start, itertools.count())"""
 
 def test_streams_whose_threads_can_not_start_come_one_after_the_other(some, folder):
     for number in range(3):
-        some.grid.tree.add(f"agata/{folder}/large{number}", 4 * gridsync.SHORTEST)
+        some.grid.tree.add(f"agata/{folder}/large{number}", 4 * SHORTEST)
     assert some("--build_list").status == 0
     with some.running("--start --streams 4", NO_THREADS) as run:
         _, err = run.communicate(timeout=60)

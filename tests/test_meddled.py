@@ -11,8 +11,10 @@ import time
 import pytest
 
 import gridsync
-from gridsync import MARK, Home, PartFile
+from gridsync_parts.disk import MARK, free_space, local_file
 from gridsync_parts.errors import DiskError, FileError
+from gridsync_parts.home import Home
+from gridsync_parts.partfile import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW, PartFile
 from gridsync_parts.values import Row
 from gridsync_parts.words import seconds_of, time_text
 from tests.conftest import User, wait_until
@@ -36,7 +38,7 @@ def test_a_part_file_of_an_earlier_version_with_one_row_ends_as_long_as_the_file
     (row,) = gridsync.Catalog(str(user.folder)).all()
     old = user.data / folder / "x.part"
     old.parent.mkdir(parents=True)
-    table = gridsync.TABLE_ROW.pack(0, 3 * MB, MB) + gridsync.OLD_END.pack(3 * MB, row.mtime, 1, gridsync.OLD_MAGIC)
+    table = TABLE_ROW.pack(0, 3 * MB, MB) + OLD_END.pack(3 * MB, row.mtime, 1, OLD_MAGIC)
     old.write_bytes(user.grid.tree.expected(f"agata/{folder}/x")[:MB] + bytes(2 * MB) + table)
     assert user("--start").status == 0
     assert is_right(user, f"{folder}/x") and user.files() == [f"{folder}/x"]
@@ -54,7 +56,7 @@ def test_what_has_taken_the_place_of_a_part_file_does_not_get_the_name(tmp_path)
 
 @pytest.mark.parametrize("streams", [1, 2])
 def test_a_part_file_that_is_cut_in_mid_copy_is_begun_again(tmp_path, streams):
-    size, block = 2 * gridsync.SHORTEST, b"x" * MB
+    size, block = 2 * SHORTEST, b"x" * MB
     with part_of(tmp_path / "a", size, "adler32", streams) as part:
         part.add(part.segments[0], block)
         os.truncate(tmp_path / f"a{MARK}", 0)
@@ -71,7 +73,7 @@ def test_without_locks_a_second_run_leaves_alone_what_the_first_has_finished(tmp
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    size, block = 2 * gridsync.SHORTEST, b"x" * MB
+    size, block = 2 * SHORTEST, b"x" * MB
     first = part_file(tmp_path / "a", row_of(size), "size").__enter__()
     first.resume(2)
     with part_of(tmp_path / "a", size, "size", 2) as second:
@@ -146,7 +148,7 @@ def test_free_space_is_looked_for_in_vain_but_not_for_ever(monkeypatch):
 
     monkeypatch.setattr(os.path, "isdir", unreachable)
     for folder in ("./data/", "data", "/nowhere/data", ""):
-        assert gridsync.free_space(folder) > 0  # of the folder where the search ends
+        assert free_space(folder) > 0  # of the folder where the search ends
 
 
 @pytest.mark.parametrize("number", [13, 40, 127])
@@ -156,7 +158,7 @@ def test_who_may_not_look_does_not_know_whether_a_file_is_here(monkeypatch, numb
 
     monkeypatch.setattr(os, "lstat", refused)
     with pytest.raises(DiskError, match="cannot be used"):
-        gridsync.local_file("data/run/a")
+        local_file("data/run/a")
 
 
 def test_as_many_folders_as_files_need_no_more_open_ones_than_there_may_be(user, folder):

@@ -13,6 +13,7 @@ import pytest
 
 import gridsync
 from gridsync import Config, Storage
+from gridsync_parts.disk import is_open
 from gridsync_parts.errors import CredentialError, UsageError
 from tests.conftest import User, wait_until, write_secret
 from tests.constants import replace
@@ -433,4 +434,4 @@ def test_a_group_that_is_the_users_alone_is_no_others(tmp_path, group, mode, oth
     give_away(path)
     os.chown(path, 1, group)
     path.chmod(mode)
-    assert gridsync.is_open(path.stat()) is others
+    assert is_open(path.stat()) is others

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from gridsync import (
-    LocalFile,
     copy_action,
     fitted,
     is_tape_slower,
@@ -18,6 +17,7 @@ from gridsync import (
     plan_staging,
     totals_of,
 )
+from gridsync_parts.disk import LocalFile
 from gridsync_parts.values import Action, Entry, Locality, Row, Scope
 
 ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK
+from gridsync_parts.partfile import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW
 from tests.conftest import User, wait_until
 
 MB = 1 << 20
@@ -52,9 +54,7 @@ def test_a_folder_that_becomes_a_link_in_mid_run_takes_nothing_outside(user, fol
     assert all(is_right(user, f"{folder}/sub/{number:02d}") for number in range(40))
 
 
-@pytest.mark.parametrize(
-    "name", ["grid_summary.csv.lock", f"grid_summary.csv.PID{gridsync.MARK}", "grid_summary.csv.PID"]
-)
+@pytest.mark.parametrize("name", ["grid_summary.csv.lock", f"grid_summary.csv.PID{MARK}", "grid_summary.csv.PID"])
 @pytest.mark.parametrize("how", ["symlink_to", "hardlink_to"])
 def test_links_in_the_work_folder_harm_nothing(three, tmp_path, name, how):
     victim = tmp_path / "victim"
@@ -74,7 +74,7 @@ def test_nor_do_links_in_the_place_of_a_new_grid_conf(three, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious\n")
     for pid in range(os.getpid(), os.getpid() + 2000):
-        for end in ("", gridsync.MARK):
+        for end in ("", MARK):
             (three.folder / f"Grid.conf.{pid}{end}").symlink_to(victim)
     assert three("--threads 2").status == 0
     assert victim.read_text() == "precious\n" and "THREADS = 2" in (three.folder / "Grid.conf").read_text()
@@ -91,7 +91,7 @@ def test_a_pipe_in_the_place_of_the_lock_holds_up_nothing(three):
 def test_what_is_no_file_of_ours_is_no_part_file(three, folder, tmp_path, kind):
     victim = tmp_path / "victim"
     victim.write_text("precious\n")
-    part = three.data / folder / f"small{gridsync.MARK}"
+    part = three.data / folder / f"small{MARK}"
     part.parent.mkdir(parents=True)
     if kind == "symlink":
         part.symlink_to(victim)
@@ -118,7 +118,7 @@ def test_files_of_the_users_keep_what_they_have_whatever_their_names(three, fold
     sub.mkdir(parents=True)
     mine = {
         sub / "a.part": b"mine", sub / "b.part": b"m" * 100_000, three.folder / "grid_summary.csv.20251126": b"backup",
-        three.folder / "Grid.conf.1": b"old", sub / "other.part": gridsync.OLD_MAGIC,
+        three.folder / "Grid.conf.1": b"old", sub / "other.part": OLD_MAGIC,
     }  # fmt: skip
     for path, content in mine.items():
         path.write_bytes(content)
@@ -135,8 +135,8 @@ def test_a_file_of_another_site_is_no_part_file(user, folder):
     user.grid.tree.add(f"agata/{folder}/x", 2 * MB)
     other = user.data / folder / "x.part"
     other.parent.mkdir(parents=True)
-    table = gridsync.OLD_END.pack(2 * MB, user.grid.tree.file(f"agata/{folder}/x").mtime, 1, gridsync.OLD_MAGIC)
-    other.write_bytes(bytes(2 * MB) + gridsync.TABLE_ROW.pack(0, 2 * MB, MB) + table)
+    table = OLD_END.pack(2 * MB, user.grid.tree.file(f"agata/{folder}/x").mtime, 1, OLD_MAGIC)
+    other.write_bytes(bytes(2 * MB) + TABLE_ROW.pack(0, 2 * MB, MB) + table)
     assert user(f"--input_dir {folder} --build_list").status == 0
     rows = (user.folder / "grid_summary.csv").read_text()
     (user.folder / "grid_summary.csv").write_text(
@@ -148,7 +148,7 @@ def test_a_file_of_another_site_is_no_part_file(user, folder):
 
 
 def test_what_an_earlier_version_has_left_is_gone_on_from_if_its_table_says_whose_it_is(user, folder):
-    size = 2 * gridsync.SHORTEST
+    size = 2 * SHORTEST
     user.grid.tree.add(f"agata/{folder}/x", size)
     content = user.grid.tree.expected(f"agata/{folder}/x")
     assert user(f"--input_dir {folder} --build_list").status == 0
@@ -156,9 +156,9 @@ def test_what_an_earlier_version_has_left_is_gone_on_from_if_its_table_says_whos
     old = user.data / folder / "x.part"
     old.parent.mkdir(parents=True)
     half = size // 2
-    rows = gridsync.TABLE_ROW.pack(0, half, 9 * MB) + gridsync.TABLE_ROW.pack(half, size, 0)
-    old.write_bytes(content[: 9 * MB] + bytes(size - 9 * MB) + rows + gridsync.OLD_END.pack(
-        size, row.mtime, 2, gridsync.OLD_MAGIC
+    rows = TABLE_ROW.pack(0, half, 9 * MB) + TABLE_ROW.pack(half, size, 0)
+    old.write_bytes(content[: 9 * MB] + bytes(size - 9 * MB) + rows + OLD_END.pack(
+        size, row.mtime, 2, OLD_MAGIC
     ))  # fmt: skip
     user.grid.door.log.clear()
     assert user("--start --streams 2").status == 0
@@ -168,10 +168,10 @@ def test_what_an_earlier_version_has_left_is_gone_on_from_if_its_table_says_whos
 
 def test_a_site_may_not_name_files_as_ours_are_named_while_they_are_copied(user, folder):
     user.grid.tree.add(f"agata/{folder}/x", 50_000)
-    user.grid.tree.add(f"agata/{folder}/x{gridsync.MARK}", 50_000)
+    user.grid.tree.add(f"agata/{folder}/x{MARK}", 50_000)
     status, out, err = user(f"--input_dir {folder} --build_list --start")
     assert status == 1 and "Copied: 1, skipped: 0, failed: 1" in out
-    assert f"{folder}/x{gridsync.MARK}: the name ends like that of an unfinished copy" in err
+    assert f"{folder}/x{MARK}: the name ends like that of an unfinished copy" in err
     assert user.files() == [f"{folder}/x"] and is_right(user, f"{folder}/x")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
+from gridsync_parts.disk import MARK
 from tests.conftest import User, wait_until
 from tests.grid.tree import TAPE
 from tests.test_commands import flip, here, three, to_tape, wait_until_online
@@ -285,7 +285,7 @@ def waiting(user: User, folder: str) -> User:
 
 
 def part(user: User, folder: str) -> Path:
-    return user.data / folder / f"large{gridsync.MARK}"
+    return user.data / folder / f"large{MARK}"
 
 
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])

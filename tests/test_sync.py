@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import gridsync
+from gridsync_parts.disk import MARK
 from gridsync_parts.words import moment_text
 from tests.conftest import Result, User, wait_until, write_secret
 from tests.grid import Grid
@@ -91,7 +92,7 @@ def test_what_is_on_disk_is_copied_while_the_rest_is_staged(mixed, folder):
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync") as process:
-            wait_until(lambda: len([path for path in mixed.files() if not path.endswith(gridsync.MARK)]) == 4)
+            wait_until(lambda: len([path for path in mixed.files() if not path.endswith(MARK)]) == 4)
             wait_until(lambda: having(mixed, "request") == 5)
             mixed.grid.robot.go(2)
             wait_until(lambda: len(mixed.files()) == 6)

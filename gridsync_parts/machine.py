@@ -1,0 +1,50 @@
+"""What this machine has too little of: memory, threads, open files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+
+from gridsync_parts.errors import DiskError
+from gridsync_parts.values import Settings
+
+CONNECTIONS = 64  # at the most, of all threads and streams together
+UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one
+FOLDERS_HELD = 16  # open at the most, besides those that are in use
+
+
+def has_memory() -> bool:
+    """Whether some more can be had."""
+    with contextlib.suppress(MemoryError):
+        return bool(bytearray(64 << 20))
+    return False
+
+
+def scarcity(error: BaseException | None) -> DiskError | None:
+    """The sentence for what this machine has too little of, if that is what was behind an error."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else 0
+        if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
+            return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")
+        is_starved = "CERTIFICATE_VERIFY_FAILED" in str(error) and not has_memory()  # OpenSSL had no room for the CA
+        if is_starved or isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
+            return DiskError("this machine has no memory or threads left; lower --threads, or see ulimit -a")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def files_to_spare(settings: Settings) -> int:
+    """How many files may wait to be made durable: what the limit on open ones leaves, which is raised if it can be."""
+    import resource
+
+    needed = settings.threads * (settings.streams + 2) + 16  # its file, its folder, its connections; Python's and ours
+    wanted = needed + CONNECTIONS + FOLDERS_HELD + UNSETTLED  # idle connections, too
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit < needed:
+            raise DiskError(f"{needed} files must be open at once, but the limit is {limit}; lower --threads and "
+                            "--streams, or raise the limit (ulimit -n)")  # fmt: skip
+    return UNSETTLED if limit < 0 else max(0, min(UNSETTLED, UNSETTLED + limit - wanted))

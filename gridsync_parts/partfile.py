@@ -1,0 +1,375 @@
+"""A file while it is copied: its name ends in MARK until size and checksum are right and its bytes are on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+import threading
+from typing import Callable
+
+from gridsync_parts.checksums import Checksum, checksum_of
+from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error, part_name
+from gridsync_parts.errors import FileError, GridError
+from gridsync_parts.home import Folder, Home, rename_new
+from gridsync_parts.values import Row, check_tag
+
+
+class Segment:
+    """A stretch of a file that arrives from its first byte to its last."""
+
+    def __init__(self, start: int, stop: int, done: int, kind: str):
+        self.start = start
+        self.stop = stop
+        self.done = done
+        self.noted = done  # what the part file says is done
+        self.checksum = Checksum(kind)
+
+    def at(self) -> int:
+        """Where the next byte goes."""
+        return self.start + self.done
+
+
+# A file that comes in one segment grows at its end. Behind the bytes of one that comes in several, or that has no
+# checksum to tell in the end whether it is one file, stand rows, each with a segment's start, its stop and how much of
+# it is here, and what the door calls this version of the file, its tag; then, at the very end, size and time of the
+# remote file, the number of rows, the length of the tag and a magic word.
+TABLE_ROW = struct.Struct("<QQQ")
+TABLE_END = struct.Struct("<QQQQ8s")
+MAGIC = b"gridsyn2"
+OLD_END = struct.Struct("<QQQ8s")  # of a .part, as versions before 0.2 had it
+OLD_MAGIC = b"gridsync"
+NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
+SHORTEST = 16 << 20  # bytes of a segment, at least
+LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
+DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+class PartFile:
+    """A file while it is copied."""
+
+    def __init__(self, home: Home, row: Row, kind: str, is_other: Callable[[str], bool] = lambda path: False):
+        self.home = home
+        self.place, self.name = home.place(row.path)
+        self.final = home.full(row.path)
+        self.row = row
+        self.size = row.size
+        self.mtime = row.mtime
+        self.kind = kind if row.size else "size"
+        self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
+        self.is_other = is_other  # whether a path is that of another file of the catalog
+        self.segments: list[Segment] = []
+        self.has_table = False  # behind its bytes, just now
+        self.tag = ""  # what the door calls this version of the file, if it does
+        self.telling = threading.Lock()  # as one stream learns it from the other
+        self.is_arrived = False  # whole and verified: it stays open until it has its name
+        self.is_locked = True  # else another run may write to it, too
+        self.strange = ""  # a file that may be an earlier version's
+
+    def __enter__(self) -> PartFile:
+        try:
+            self.folder: Folder | None = self.home.folder(self.place)
+            try:
+                self.fd = self.opened(self.folder.fd)
+            except FileNotFoundError:  # the folder is not there any more
+                self.home.held.clear()
+                self.folder = self.home.folder(self.place)
+                self.fd = self.opened(self.folder.fd)
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+        if not self.is_ours():
+            os.close(self.fd)
+            raise FileError(f"{self.final}: another run is copying it", passing=True)
+        return self
+
+    def opened(self, folder: int) -> int:
+        """The descriptor of the file, which is no link and no device."""
+        name, flags = part_name(self.name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+        for _ in range(2):
+            with contextlib.suppress(FileExistsError):
+                self.take_over(name)
+                return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not self.is_named(found)):
+                break
+            fd = os.open(name, flags, dir_fd=folder)
+            if os.path.samestat(os.fstat(fd), found) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+                return fd
+            # A run was killed between its two names, or it is somebody else's, whose time could not be set.
+            self.drop(fd, found, name)
+        raise FileError(f"{os.path.join(os.path.dirname(self.final), name)} is a link or not a regular file; remove it")
+
+    def is_named(self, found: os.stat_result) -> bool:
+        """Whether it already is the file of the real name, too."""
+        with contextlib.suppress(OSError):
+            return os.path.samestat(os.lstat(self.final), found)
+        return False
+
+    def drop(self, fd: int, found: os.stat_result, name: str) -> None:
+        """Take the name from what can't be gone on from, unless a run is at work on it."""
+        import fcntl
+
+        try:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self.folder and os.path.samestat(os.fstat(fd), found):
+                    os.unlink(name, dir_fd=self.folder.fd)
+        finally:
+            os.close(fd)
+
+    def take_over(self, name: str) -> None:
+        """Give what an earlier version has left as NAME.part our name, if its table says that it is of this file."""
+        old, folder = f"{self.name}.part", self.folder.fd if self.folder else -1
+        try:
+            found = os.stat(old, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return
+        if self.is_other(f"{self.row.path}.part"):
+            return
+        end = b""
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.size + OLD_END.size:
+            fd = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            end = os.pread(fd, OLD_END.size, found.st_size - OLD_END.size)
+            os.close(fd)
+        if end.endswith(OLD_MAGIC) and OLD_END.unpack(end)[:2] == (self.size, self.mtime):
+            os.link(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.unlink(old, dir_fd=folder)
+        else:
+            self.strange = f"{self.final}.part"
+
+    def is_ours(self) -> bool:
+        """Whether no other run, from another work folder, copies this file; from now on none does."""
+        import fcntl
+
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a filesystem without locks
+            self.is_locked = False
+        return self.folder is not None and self.is_in(self.folder)
+
+    def is_in(self, folder: Folder) -> bool:
+        """Whether it has its name there still."""
+        with contextlib.suppress(OSError):
+            there = os.stat(part_name(self.name), dir_fd=folder.fd, follow_symlinks=False)
+            return os.path.samestat(os.fstat(self.fd), there)
+        return False
+
+    def check_ours(self) -> None:
+        """Where nothing can be locked, leave alone what another run has finished, or begun anew."""
+        if not (self.is_locked or (self.folder and self.is_in(self.folder))):
+            raise FileError(f"{self.final}: another run is copying it", passing=True)
+
+    def __exit__(self, *_: object) -> None:
+        if not self.is_arrived:
+            self.leave()
+
+    def leave(self) -> None:
+        """Let go of it as it is, for another time."""
+        with contextlib.suppress(GridError):  # a disk that takes no more; then it begins again
+            if self.segments and not self.has_table:
+                self.lay_table()
+            for segment in self.segments:
+                self.note(segment)
+        # Under its lock, else it may be another run's by now.
+        if self.segments and not self.received() and self.folder and self.is_in(self.folder):
+            with contextlib.suppress(OSError):
+                os.unlink(part_name(self.name), dir_fd=self.folder.fd)
+        os.close(self.fd)
+
+    def received(self) -> int:
+        """How many bytes are here."""
+        return sum(segment.done for segment in self.segments)
+
+    def resume(self, streams: int) -> None:
+        """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
+        length = os.fstat(self.fd).st_size
+        if not length:
+            self.begin(streams)
+            return
+        end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
+        if len(end) == TABLE_END.size and end.endswith(MAGIC):
+            self.segments = self.table(length - TABLE_END.size, *TABLE_END.unpack(end)[:4])
+        elif end.endswith(OLD_MAGIC) and len(end) >= OLD_END.size:
+            size, mtime, count, _ = OLD_END.unpack(end[-OLD_END.size :])
+            self.segments = self.table(length - OLD_END.size, size, mtime, count, 0)
+            self.has_table = False  # it is written anew, as it is now
+        elif length <= self.size and self.is_told:
+            self.segments = [Segment(0, self.size, length, self.kind)]
+        if not self.segments:
+            self.restart(streams)
+            return
+        for segment in self.segments:
+            self.reread(segment)
+        if not self.has_table:
+            self.lay_table()
+
+    def table(self, length: int, size: int, mtime: int, count: int, tag: int) -> list[Segment]:
+        """The segments that the table names; none if it is not of this file."""
+        if (size, mtime) != (self.size, self.mtime) or length != size + count * TABLE_ROW.size + tag:
+            return []
+        rows = TABLE_ROW.iter_unpack(os.pread(self.fd, count * TABLE_ROW.size, size))
+        segments = [Segment(start, stop, done, self.kind) for start, stop, done in rows]
+        starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
+        is_whole = [0, *stops] == [*starts, size] and all(segment.at() <= segment.stop for segment in segments)
+        self.has_table = is_whole
+        self.tag = os.pread(self.fd, tag, length - tag).decode("latin-1") if is_whole else ""
+        return segments if is_whole else []
+
+    def reread(self, segment: Segment) -> None:
+        """Take the bytes that are here into the checksum."""
+        at = segment.start
+        while at < segment.at() and self.kind != "size":
+            data = os.pread(self.fd, min(CHUNK, segment.at() - at), at)
+            if not data:
+                segment.done = at - segment.start  # the table has promised more than the disk has kept
+            segment.checksum.update(data)
+            at += len(data)
+
+    def restart(self, streams: int) -> None:
+        """Begin anew, without the bytes that are here."""
+        self.check_ours()
+        os.ftruncate(self.fd, 0)
+        self.tag = ""
+        self.begin(streams)
+
+    def begin(self, streams: int) -> None:
+        """Begin, in as many segments as are worth it."""
+        count = max(1, min(streams, self.size // SHORTEST))
+        borders = [self.size * number // count for number in range(count + 1)]
+        self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
+        self.has_table = False
+        if self.size > NOTE:  # that of a smaller file is only written if the file is left half done
+            self.lay_table()
+
+    def tell(self, tag: str) -> None:
+        """Take down what the door calls the version that arrives; it must be the one that is here already."""
+        with self.telling:
+            if tag and not self.tag:
+                self.tag = tag
+                if self.has_table:
+                    self.lay_table()
+        check_tag(self.row.path, tag, self.tag)
+
+    def lay_table(self) -> None:
+        """Write the table, if one is needed."""
+        if len(self.segments) == 1 and self.is_told:
+            return
+        rows = [TABLE_ROW.pack(segment.start, segment.stop, segment.done) for segment in self.segments]
+        tag = self.tag.encode("latin-1", "replace")
+        end = TABLE_END.pack(self.size, self.mtime, len(rows), len(tag), MAGIC)
+        self.keep_bytes()
+        self.write(b"".join([*rows, tag, end]), self.size)
+        self.has_table = True
+
+    def add(self, segment: Segment, data: bytes | memoryview) -> None:
+        """Append bytes to a segment."""
+        # Of the first bytes name_it will tell; small files have no others.
+        is_one = segment.done and not self.has_table and len(self.segments) == 1
+        if is_one and os.fstat(self.fd).st_size != segment.at():
+            raise self.meddled()
+        self.write(data, segment.at())
+        segment.checksum.update(data)
+        segment.done += len(data)
+        if segment.done - segment.noted >= NOTE:
+            self.note(segment)
+
+    def note(self, segment: Segment) -> None:
+        """Bring a segment's row of the table up to date."""
+        if self.has_table and segment.noted != segment.done:
+            done = segment.done
+            self.keep_bytes()
+            row = TABLE_ROW.pack(segment.start, segment.stop, done)
+            self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
+            segment.noted = done
+
+    def keep_bytes(self) -> None:
+        """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
+        self.check_ours()
+        if self.received():
+            self.synchronised(DATA_SYNC)
+
+    def synchronised(self, call: Callable[[int], None]) -> None:
+        """Make the file durable; what the disk has not taken is not trusted any more."""
+        try:
+            try:
+                call(self.fd)
+            except OSError as error:
+                if error.errno not in NO_SYNC:
+                    raise
+            os.close(os.dup(self.fd))  # some filesystems speak of a failure only then
+        except OSError as error:
+            self.distrust()
+            raise fatal_error(self.final, error) from error
+
+    def meddled(self) -> FileError:
+        """The error for a part file that somebody else has changed; nothing of it is trusted."""
+        self.distrust()
+        return FileError(f"{self.final}: its {MARK} was changed by someone else; the copy starts again", passing=True)
+
+    def distrust(self) -> None:
+        """Leave nothing of it: what a disk has lost, memory may still show, once."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.fd, 0)
+        self.segments, self.has_table = [Segment(0, self.size, 0, self.kind)], False
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        """Write bytes where they belong."""
+        try:
+            while data:
+                count = os.pwrite(self.fd, data, at)
+                data, at = data[count:], at + count
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+
+    def checksum(self, kind: str) -> str:
+        """The checksum of the whole, which is read for it only if it did not grow with the bytes."""
+        if kind != self.kind or (len(self.segments) > 1 and kind != "adler32"):
+            try:
+                return checksum_of(self.fd, kind, self.size)
+            except OSError as error:
+                raise disk_error(self.final, error) from error
+        whole = self.segments[0].checksum
+        for segment in self.segments[1:]:
+            whole.append(segment.checksum, segment.stop - segment.start)
+        return whole.text()
+
+    def arrive(self) -> None:
+        """It is whole and verified: give it the remote time; a large one is made durable at once."""
+        if self.received() != self.size:
+            raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
+        try:
+            length = os.fstat(self.fd).st_size
+            end = os.pread(self.fd, len(MAGIC), max(0, length - len(MAGIC))) if self.has_table else MAGIC
+            if length < self.size or end != MAGIC:
+                raise self.meddled()
+            if length > self.size:
+                os.ftruncate(self.fd, self.size)
+            os.utime(self.fd, (self.mtime, self.mtime))
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+        self.folder = None  # which is opened again for the name: others wait for theirs, too
+        if self.size > LARGE:
+            self.synchronised(os.fsync)
+        self.is_arrived = True
+
+    def name_it(self, folder: Folder, overwrite: bool) -> None:
+        """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
+        name = part_name(self.name)
+        try:
+            there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
+            if not os.path.samestat(there, mine) or mine.st_size != self.size:
+                raise FileError(f"{self.final}: someone else moved its folder or changed its {MARK}", passing=True)
+            if overwrite:
+                os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            else:
+                rename_new(folder.fd, name, self.name)
+        except FileNotFoundError as error:
+            raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
+        except FileExistsError as error:
+            sentence = f"{self.final} appeared in the meantime and is left alone; --overwrite replaces it"
+            raise FileError(sentence) from error
+        except OSError as error:
+            raise disk_error(self.final, error) from error

@@ -12,6 +12,9 @@ Parts, each using only those above it; none of them knows the script:
   checksums  checksums that grow with the bytes
   home       OUTPUTDIR and the folders below it
   partfile   a file while it is copied
+  conf       the text of Grid.conf
+  settings   what Grid.conf says, checked
+  catalog    grid_summary.csv and the lock of the work folder
 """
 
 __version__ = "0.1.0"

@@ -11,6 +11,7 @@ import time
 import gridsync
 from gridsync_parts.errors import GridError
 from gridsync_parts.secrets import printable
+from gridsync_parts.settings import Config
 from gridsync_parts.words import duration_text
 
 with open("/proc/self/mounts", encoding="utf-8") as mounts:
@@ -20,7 +21,7 @@ lost = [folder for folder in (home, work) if folder not in mounted]
 if lost:
     print(f"None of your folders is mounted at {' and '.join(lost)}: files there are lost when this container ends.")
 try:
-    config = gridsync.Config(work)
+    config = Config(work)
     settings = config.settings()
     if not config.saved:
         with contextlib.suppress(GridError, OSError):  # the first command that needs it says why it can't be

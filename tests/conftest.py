@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gridsync import with_setting
+from gridsync_parts.conf import with_setting
 from tests.client import Client
 from tests.constants import script_with
 from tests.grid import Grid

@@ -19,14 +19,17 @@ import atheris
 
 with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     import gridsync
-    from gridsync import GENERAL, Answer, Catalog, Config, Http, HttpStorage, Line
+    from gridsync import Answer, Http, HttpStorage, Line
+    from gridsync_parts.catalog import CHECKSUM, Catalog, cells_of, row_of
     from gridsync_parts.checksums import Checksum
+    from gridsync_parts.conf import DEFAULT_CONF, GENERAL
     from gridsync_parts.disk import NAME_MAX, part_name
     from gridsync_parts.errors import FileError, GridError
     from gridsync_parts.home import Home
     from gridsync_parts.machine import CONNECTIONS
     from gridsync_parts.partfile import PartFile
     from gridsync_parts.secrets import printable
+    from gridsync_parts.settings import Config, scope_of
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Site
     from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
     from tests.raw import Raw
@@ -85,7 +88,7 @@ def kept(entry: Entry) -> None:
     """What a door lists must be readable in the catalog, printable, and below OUTPUTDIR here."""
     if entry.path and entry.size != UNFINISHED:
         row = gridsync.new_row(entry, "LYON")
-        assert gridsync.row_of(gridsync.cells_of(row)) == row
+        assert row_of(cells_of(row)) == row
         assert size_text(row.size) and time_text(row.mtime) and day_text(row.mtime)
         placed(row.path)
     assert printable(entry.path).isprintable()
@@ -152,7 +155,7 @@ def properties(data: bytes) -> None:
 
 def digest(data: bytes) -> None:
     found = gridsync.digest_of(data.decode("latin-1"))
-    assert gridsync.CHECKSUM.fullmatch(found)
+    assert CHECKSUM.fullmatch(found)
     assert not found or len(Checksum(found.partition(":")[0]).text()) == len(found)
 
 
@@ -201,7 +204,7 @@ def conf(data: bytes) -> None:
     read.change({"INPUTDIR": "run"})
     after = {(name, key): value for name in read.values.sections() for key, value in read.values[name].items()}
     assert after == {**before, (GENERAL, "INPUTDIR"): "run"}
-    gridsync.scope_of(read.settings())
+    scope_of(read.settings())
 
 
 def names(data: bytes) -> None:
@@ -273,7 +276,7 @@ SEEDS = {
         "2015-06-09T08:22:00Z,,NEARLINE,yes,size,r1 r2,LYON,why\n",
     ),
     conf: (
-        gridsync.DEFAULT_CONF.format(output_dir="./data/"),
+        DEFAULT_CONF.format(output_dir="./data/"),
         "[gridsync]\nSITE = A\n  INPUTDIR = x\n\n[A]\nSERVER = https://a:1/\nBASE_DIR_ON_GRID = b\n",
     ),
     names: ("run/a", "../a", "/etc//passwd", "a/./b\x1b[2J"),

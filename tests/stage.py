@@ -29,7 +29,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from gridsync import with_setting
+from gridsync_parts.conf import with_setting
 from tests.conftest import SCRIPT
 from tests.constants import script_with
 from tests.disk import Disk

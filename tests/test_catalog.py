@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gridsync import Catalog, Lock
+from gridsync_parts.catalog import Catalog, Lock
 from gridsync_parts.disk import set_aside
 from gridsync_parts.errors import DiskError, LockedError
 from gridsync_parts.values import Locality, Row
@@ -116,7 +116,7 @@ def test_an_empty_file_is_a_new_catalog(tmp_path):
 
 
 def test_one_writer_at_a_time_and_the_lock_ends_with_its_process(tmp_path):
-    take = "import sys\nfrom gridsync import Lock\n"
+    take = "import sys\nfrom gridsync_parts.catalog import Lock\n"
     hold = "with Lock(sys.argv[1]):\n print('held', flush=True)\n input()"
     command = [sys.executable, "-c", take + hold, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

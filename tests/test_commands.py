@@ -20,6 +20,7 @@ import pytest
 
 import gridsync
 from gridsync_parts import __version__
+from gridsync_parts.catalog import Catalog, Lock
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
@@ -258,7 +259,7 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
     content = user.grid.tree.expected(f"agata/{folder}/large")
     user.set("ENGINE", engine)
     user(f"--input_dir {folder} --build_list --streams 3")
-    (row,) = gridsync.Catalog(str(user.folder)).all()
+    (row,) = Catalog(str(user.folder)).all()
     user.data.mkdir()
     part = PartFile(Home(str(user.data)), row, "adler32")
     with part:  # what a run that was killed may have left
@@ -282,7 +283,7 @@ def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, o
     user.grid.tree.add(f"agata/{folder}/large", LARGE)
     content = user.grid.tree.expected(f"agata/{folder}/large")
     user(f"--input_dir {folder} --build_list")
-    (row,) = gridsync.Catalog(str(user.folder)).all()
+    (row,) = Catalog(str(user.folder)).all()
     user.data.mkdir()
     with PartFile(Home(str(user.data)), row, "size") as part:
         part.resume(1)
@@ -529,7 +530,7 @@ def test_a_pin_that_an_interrupted_run_has_left_is_released_by_the_next(user, fo
     request = user.catalog()[path]["request"]
     (user.data / path).parent.mkdir(parents=True)
     (user.data / path).write_bytes(user.grid.tree.expected(f"agata/{path}"))
-    catalog = gridsync.Catalog(str(user.folder))
+    catalog = Catalog(str(user.folder))
     mtime = int(user.grid.tree.file(f"agata/{path}").mtime)
     os.utime(user.data / path, (mtime, mtime))
     catalog.put([row._replace(downloaded=True, verified="adler32") for row in catalog.all()])
@@ -575,7 +576,7 @@ def test_one_row_that_is_not_of_its_request_keeps_no_other_from_being_released(u
         user.grid.tree.add(f"agata/{folder}/{name}", 10, tape=name != "c")
     user(f"--from_CNAF --input_dir {folder} --inc '[ab]$' --build_list --bring_online")
     user("--inc none --build_list")
-    catalog = gridsync.Catalog(str(user.folder))
+    catalog = Catalog(str(user.folder))
     (request,) = {row.request for row in catalog.all()} - {""}
     catalog.put([row._replace(request=request) for row in catalog.all()])  # StoRM refuses a foreign path with 400
     assert user("--release").status == 0
@@ -934,7 +935,7 @@ def test_nothing_is_told_of_waits_that_are_short_or_with_quiet(three, folder):
 
 
 def test_a_second_writer_leaves_at_once_with_6(three):
-    with gridsync.Lock(str(three.folder)):
+    with Lock(str(three.folder)):
         status, _, err = three("--start")
     assert status == 6 and f"(process {os.getpid()}, since" in err
 
@@ -994,7 +995,7 @@ def test_files_of_another_programs_catalog_are_taken_over_and_none_is_fetched(us
 
 def sites_of(user: User) -> dict[str, set[str]]:
     """The paths of the catalog by site."""
-    rows = gridsync.Catalog(str(user.folder)).rows
+    rows = Catalog(str(user.folder)).rows
     return {site: set(of) for site, of in rows.items() if of}
 
 

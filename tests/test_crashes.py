@@ -15,7 +15,8 @@ from collections import Counter
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog
+from gridsync_parts.conf import GENERAL, with_setting
 from gridsync_parts.disk import MARK
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import PartFile
@@ -54,7 +55,7 @@ class Night:
         assert user(f"--input_dir {folder} --streams 1 --build_list").status == 0
         other = Row("", 10, 0, "", Locality.NEARLINE, True, "size", "r1 r2", "CNAF", "a reason, why")
         self.others = [other._replace(path=f"elsewhere/{number:04d}") for number in range(3000)]
-        kept = gridsync.Catalog(str(user.folder))
+        kept = Catalog(str(user.folder))
         kept.put(self.others)
         kept.save()
         self.here: dict[str, int] = {}  # bytes of each file that need not come again
@@ -82,13 +83,13 @@ class Night:
             _, err = run.communicate(timeout=30)
         self.hits["while a file was written"] += bool(list(folder.glob(f"*.{run.pid}{MARK}")))
         assert run.returncode in (-9, 0, 1) and "Traceback" not in err, err
-        self.look(conf, gridsync.with_setting(conf, gridsync.GENERAL, "THREADS", str(threads)))
+        self.look(conf, with_setting(conf, GENERAL, "THREADS", str(threads)))
 
     def look(self, *confs: str) -> None:
         """Nothing under its real name is wrong, and nothing is lost."""
         user = self.user
         assert (user.folder / "Grid.conf").read_text() in confs
-        catalog = gridsync.Catalog(str(user.folder))
+        catalog = Catalog(str(user.folder))
         assert set(catalog.rows) == {"LYON", "CNAF"} and catalog.of("CNAF") == self.others
         rows = catalog.by_path("LYON")
         assert sorted(rows) == self.paths

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Config, Token, read_proxy, token_end
+from gridsync import Token, read_proxy, token_end
 from gridsync_parts.errors import UsageError
+from gridsync_parts.settings import Config
 from tests.conftest import SCRIPT, User, write_secret
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK, disk_usage
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
@@ -45,7 +45,7 @@ def planted(user: User, folder: str, sizes: dict[str, int], **options: object) -
 
 def look(user: User, folder: str, work: Path, data: Path, sizes: dict[str, int]) -> set[str]:
     """The files that are there by their names, which are right; those that the catalog calls downloaded are there."""
-    rows = gridsync.Catalog(str(work)).by_path("LYON")
+    rows = Catalog(str(work)).by_path("LYON")
     there = {name for name in sizes if (data / folder / name).exists()}
     for name in there:
         content = (data / folder / name).read_bytes()
@@ -56,7 +56,7 @@ def look(user: User, folder: str, work: Path, data: Path, sizes: dict[str, int])
 
 def resumable(user: User, folder: str, found: Path) -> int:
     """Bytes of the large file that a run after the power failure need not fetch; they are right."""
-    row = gridsync.Catalog(str(found)).by_path("LYON")[f"{folder}/large"]
+    row = Catalog(str(found)).by_path("LYON")[f"{folder}/large"]
     if not (found / f"data/{folder}/large{MARK}").exists():
         return 0
     content = user.grid.tree.expected(f"agata/{folder}/large")
@@ -75,7 +75,7 @@ def test_what_a_run_calls_copied_outlives_a_power_failure(user, folder, image, o
     wait_until(lambda: image.snapshot(image.file.with_suffix(".copy")))
     with image.found(image.file.with_suffix(".copy")) as found:
         assert look(user, folder, found, found / "data", SIZES) == set(SIZES)
-        assert all(row.downloaded for row in gridsync.Catalog(str(found)).of("LYON"))
+        assert all(row.downloaded for row in Catalog(str(found)).of("LYON"))
 
 
 def test_so_do_its_names_when_the_catalog_is_on_another_disk(user, folder, image, tmp_path):

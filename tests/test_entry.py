@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 import gridsync
-from gridsync import Config, Run
+from gridsync import Run
+from gridsync_parts.catalog import Catalog, Lock
 from gridsync_parts.errors import UsageError
+from gridsync_parts.settings import Config
 from gridsync_parts.values import Row, Wishes
 from tests.conftest import SCRIPT, User, wait_until
 
@@ -238,17 +240,17 @@ def test_check_status_beside_another_run_says_whose_state_it_shows(user: User, f
 def test_it_ends_with_1_when_the_other_runs_files_could_not_be_staged(user: User, folder):
     user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
     user(f"--input_dir {folder} --build_list")
-    kept = gridsync.Catalog(str(user.folder))
+    kept = Catalog(str(user.folder))
     says = f"{folder}/a: {gridsync.NOT_BROUGHT}: tape 007 is torn"
     kept.put([row._replace(error=says) for row in kept.all()])
     kept.save()
-    with gridsync.Lock(str(user.folder)):
+    with Lock(str(user.folder)):
         status, out, err = user("--check_status")
     assert status == 1 and f"gridsync.py: {says}\n" in err and "NEARLINE=1" in out
 
 
 def test_beside_a_run_that_has_no_list_yet_it_says_so(user: User):
-    with gridsync.Lock(str(user.folder)):
+    with Lock(str(user.folder)):
         status, out, err = user("--check_status")
     assert status == 0 and err.endswith("it has none of these files yet\n") and "[catalog] rows: 0\n" in out
 

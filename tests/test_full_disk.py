@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
 from tests.conftest import User, wait_until
 from tests.disk import MB, Disk
@@ -66,7 +66,7 @@ def fetched(user: User, folder: str) -> int:
 
 def listed(user: User) -> list[str]:
     """The paths of the catalog, whose last line may be cut."""
-    return [row.path for row in gridsync.Catalog(str(user.folder)).of("LYON")]
+    return [row.path for row in Catalog(str(user.folder)).of("LYON")]
 
 
 def assert_right(user: User, folder: str, *names: str) -> None:

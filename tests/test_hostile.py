@@ -23,12 +23,15 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 import gridsync
-from gridsync import Catalog, Config, HttpStorage, Listing
+from gridsync import HttpStorage, Listing
+from gridsync_parts.catalog import Catalog, cells_of, row_of
+from gridsync_parts.conf import with_setting
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
 from gridsync_parts.secrets import printable
+from gridsync_parts.settings import Config, scope_of
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope, Site
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches
@@ -92,7 +95,7 @@ def kept(entries: Iterable[Entry], outputdir: Path) -> None:
     """What was listed: the catalog gives it back as it is, the screen shows it, and no file of it is elsewhere."""
     for entry in entries:
         row = gridsync.new_row(entry, "LYON")
-        assert row.size == UNFINISHED or gridsync.row_of(gridsync.cells_of(row)) == row
+        assert row.size == UNFINISHED or row_of(cells_of(row)) == row
         assert size_text(row.size) and day_text(row.mtime)
         below(outputdir, row.path)
 
@@ -629,7 +632,7 @@ def test_a_setting_is_changed_and_no_other_whatever_stands_around_it(text, value
         before = values(text)
     except configparser.Error:
         assume(False)
-    changed = gridsync.with_setting(text, "gridsync", "INPUTDIR", value)
+    changed = with_setting(text, "gridsync", "INPUTDIR", value)
     assert values(changed) == {**before, ("gridsync", "INPUTDIR"): value}
     comments = [line.strip() for line in text.split("\n") if line.strip().startswith("#")]
     assert [line.strip() for line in changed.split("\n") if line.strip().startswith("#")] == comments
@@ -643,7 +646,7 @@ def test_any_grid_conf_is_read_or_refused(data):
     with contextlib.suppress(UsageError):
         config = Config(folder)
         config.change({"INPUTDIR": "run"})
-        gridsync.scope_of(config.settings())
+        scope_of(config.settings())
 
 
 # == Names ==============================================================================================

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
+from gridsync_parts.settings import Config
 from tests.conftest import SCRIPT, User, wait_until
 from tests.grid.door import Door
 from tests.terminal import ctrl_c
@@ -43,7 +44,7 @@ class Copy:
 
     def at_hand(self) -> int:
         """Bytes of the file that the next run need not fetch."""
-        (row,) = gridsync.Catalog(str(self.user.folder)).all()
+        (row,) = Catalog(str(self.user.folder)).all()
         if not self.final.parent.is_dir():
             return 0
         with PartFile(Home(str(self.user.data)), row, "adler32") as part:
@@ -115,7 +116,7 @@ WAYS = [
 @pytest.mark.parametrize("how", KINDS)
 @pytest.mark.parametrize("copy", WAYS, indirect=True)
 def test_a_copy_goes_on_after_each_interruption_with_little_fetched_again(copy, how):
-    streams = gridsync.Config(str(copy.user.folder)).settings().streams
+    streams = Config(str(copy.user.folder)).settings().streams
     for share in (0.01, 0.45, 0.45):
         before = copy.at_hand()
         copy.interrupted(how, share * (SIZE - before))
@@ -200,7 +201,7 @@ def test_who_presses_ctrl_c_again_and_again_means_the_same(copy):
                 time.sleep(pause)
             _, err = run.communicate(timeout=30)
         assert run.returncode == 130 and INTERRUPTED in err and "Traceback" not in err, err
-        assert len(gridsync.Catalog(str(copy.user.folder)).of("LYON")) == 1 and not copy.final.exists()
+        assert len(Catalog(str(copy.user.folder)).of("LYON")) == 1 and not copy.final.exists()
 
 
 # == Many files =========================================================================================

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog, Lock
 from gridsync_parts.disk import MARK
 from gridsync_parts.values import Locality, Row
 from tests.conftest import Result, User, wait_until
@@ -90,7 +90,7 @@ def test_listing_many_folders_asks_once_for_each_and_for_eight_at_a_time(listing
 
 def test_a_listing_of_many_files_has_each_once_and_shows_how_far_it_is(listing):
     assert listing.result.status == 0 and f"[catalog] rows: {FILES}\n" in listing.result.out
-    rows = list(gridsync.Catalog(str(listing.user.folder)).all())
+    rows = list(Catalog(str(listing.user.folder)).all())
     assert len(rows) == len({row.path for row in rows}) == FILES
     assert re.search(r"^Listing: \d+ folders, \d+ files, [\d.]+ [kM]?B", listing.result.err, re.MULTILINE)
 
@@ -224,7 +224,7 @@ def test_a_folder_of_a_million_files_is_listed(user):
 KEPT, CHANGED = 30_000, 500
 WRITER = """
 import sys
-from gridsync import Catalog
+from gridsync_parts.catalog import Catalog
 catalog = Catalog(sys.argv[1])
 rows = list(catalog.all())
 for turn in range(1, 10**6):
@@ -239,7 +239,7 @@ MOMENTS = [random.Random(seed).uniform(0, 1.2) for seed in range(20)]  # seconds
 def test_a_kill_at_any_moment_of_writing_the_catalog_loses_no_row_and_no_change(tmp_path):
     row = Row("", 10, 0, "", Locality.NEARLINE, True, "size", "r0", "LYON", "a reason, in quotes")
     paths = [f"run/{number:06d}" for number in range(KEPT)]
-    gridsync.Catalog(str(tmp_path)).replace(row._replace(path=path) for path in paths)
+    Catalog(str(tmp_path)).replace(row._replace(path=path) for path in paths)
     command = [sys.executable, "-c", WRITER, str(tmp_path), str(CHANGED)]
     for moment in MOMENTS:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
@@ -248,9 +248,9 @@ def test_a_kill_at_any_moment_of_writing_the_catalog_loses_no_row_and_no_change(
                 writer.wait(moment)
             writer.kill()
             said = [line for line in writer.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-        rows = gridsync.Catalog(str(tmp_path)).of("LYON")
+        rows = Catalog(str(tmp_path)).of("LYON")
         assert [row.path for row in rows] == paths
-        assert list(gridsync.Catalog(str(tmp_path)).rows) == ["LYON"]
+        assert list(Catalog(str(tmp_path)).rows) == ["LYON"]
         turn, at = map(int, said[-1].split()) if said else (1, 0)
         assert all(int(row.request[1:]) >= turn for row in rows[: at + CHANGED])
 
@@ -259,7 +259,7 @@ def test_a_catalog_that_was_being_written_leaves_no_litter_behind(tmp_path):
     """A file beside it is as large as the catalog; every kill would leave one more."""
     (tmp_path / f"grid_summary.csv.4194305{MARK}").write_text("path,size")  # a process of this number can't be
     (tmp_path / "grid_summary.csv.old").write_text("kept")
-    with gridsync.Lock(str(tmp_path)):
-        gridsync.Catalog(str(tmp_path)).replace([])
+    with Lock(str(tmp_path)):
+        Catalog(str(tmp_path)).replace([])
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["grid_summary.csv", "grid_summary.csv.lock", "grid_summary.csv.old"]

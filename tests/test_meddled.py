@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK, free_space, local_file
 from gridsync_parts.errors import DiskError, FileError
 from gridsync_parts.home import Home
@@ -35,7 +35,7 @@ def is_right(user: User, path: str) -> bool:
 def test_a_part_file_of_an_earlier_version_with_one_row_ends_as_long_as_the_file(user, folder):
     user.grid.tree.add(f"agata/{folder}/x", 3 * MB)
     assert user(f"--input_dir {folder} --build_list").status == 0
-    (row,) = gridsync.Catalog(str(user.folder)).all()
+    (row,) = Catalog(str(user.folder)).all()
     old = user.data / folder / "x.part"
     old.parent.mkdir(parents=True)
     table = TABLE_ROW.pack(0, 3 * MB, MB) + OLD_END.pack(3 * MB, row.mtime, 1, OLD_MAGIC)
@@ -209,9 +209,9 @@ def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
     (tmp_path / "grid_summary.csv").write_text(
         ",".join([*Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,mine\n"
     )
-    catalog = gridsync.Catalog(str(tmp_path))
+    catalog = Catalog(str(tmp_path))
     catalog.put([row._replace(downloaded=True) for row in catalog.all()], durable=True)
-    (row,) = gridsync.Catalog(str(tmp_path)).all()  # what a kill would leave
+    (row,) = Catalog(str(tmp_path)).all()  # what a kill would leave
     assert row.downloaded
 
 

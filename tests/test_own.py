@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import gridsync
-from gridsync import Config, Storage
+from gridsync import Storage
 from gridsync_parts.disk import is_open
 from gridsync_parts.errors import CredentialError, UsageError
+from gridsync_parts.settings import Config
 from tests.conftest import User, wait_until, write_secret
 from tests.constants import replace
 from tests.grid import Grid

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
+from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
 from gridsync_parts.partfile import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW
 from tests.conftest import User, wait_until
@@ -152,7 +152,7 @@ def test_what_an_earlier_version_has_left_is_gone_on_from_if_its_table_says_whos
     user.grid.tree.add(f"agata/{folder}/x", size)
     content = user.grid.tree.expected(f"agata/{folder}/x")
     assert user(f"--input_dir {folder} --build_list").status == 0
-    (row,) = gridsync.Catalog(str(user.folder)).all()
+    (row,) = Catalog(str(user.folder)).all()
     old = user.data / folder / "x.part"
     old.parent.mkdir(parents=True)
     half = size // 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Config
+from gridsync_parts.settings import Config
 from tests.conftest import SCRIPT
 from tests.grid import Grid
 from tests.stage import on_stage

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import gridsync
-from gridsync import Config, Http, HttpStorage, Patience, Storage, Token
+from gridsync import Http, HttpStorage, Patience, Storage, Token
 from gridsync_parts.errors import CredentialError, GridError
+from gridsync_parts.settings import Config
 from tests.conftest import User, wait_until, write_secret
 from tests.constants import replace
 from tests.grid import Grid

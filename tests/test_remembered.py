@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Config
+from gridsync_parts.settings import Config
 from tests.conftest import User, wait_until, write_secret
 
 GIVEN = {

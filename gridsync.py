@@ -8,7 +8,6 @@ What it works with is in gridsync_parts/, whose __init__.py lists the parts; non
 
 Sections, each using only those above it:
 
-  Credentials   the user's proxy and the certificates of the CAs
   Storage       the seam: the verbs behind which doors and engines differ
   HTTP          a door spoken to directly: ways to it, what it may see, how fast it is asked
   WebDAV        what a door says of files
@@ -84,7 +83,6 @@ from gridsync_parts.disk import (
     is_gone,
     local_file,
     missing_of,
-    opened,
     part_name,
     set_aside,
     unfit,
@@ -114,6 +112,26 @@ from gridsync_parts.errors import (
     meant,
 )
 from gridsync_parts.home import Folder, Home
+from gridsync_parts.keys import CA_REMEDY, GRID_CAS, ca_folder, stamp_of
+from gridsync_parts.keys.proxy import (
+    Proxy,
+    client_error,
+    der,
+    end_of_certificate,
+    has_phrase,
+    inner,
+    load_proxy,
+    new_proxy,
+    no_cas,
+    proxy_error,
+    proxy_file,
+    read_proxy,
+    time_in,
+    user_files,
+    valid_proxy,
+    voms_client,
+)
+from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.log import can_redraw, has_bars, log, nothing, start_logging
 from gridsync_parts.machine import CONNECTIONS, UNSETTLED, files_to_spare, scarcity
 from gridsync_parts.partfile import LARGE, PartFile, Segment
@@ -148,6 +166,7 @@ from gridsync_parts.values import (
     why_left,
     with_error,
 )
+from gridsync_parts.vomses import VOMS_SERVERS, VOMSES_LINE, vomses_of
 from gridsync_parts.words import (
     LONGEST,
     MONTHS,
@@ -171,569 +190,6 @@ if TYPE_CHECKING:
 
 
 R = TypeVar("R")
-
-
-# == Credentials ==============================================================
-# Proxies are made by a VOMS client and judged here by what is in them: the exit codes and texts of the clients differ.
-
-AC_SEQUENCE = bytes.fromhex("2b06010401be45646405")  # the OID of the extension that holds what the VO has signed
-NAME_PARTS = {
-    "550403": "CN", "550406": "C", "550407": "L", "550408": "ST", "55040a": "O", "55040b": "OU",
-    "0992268993f22c640119": "DC", "0992268993f22c640101": "UID", "2a864886f70d010901": "emailAddress",
-}  # fmt: skip
-GRACE = 600  # seconds that a lifetime may fall short of what was asked
-CLIENT_LIMIT = 120  # seconds for a helper program
-MOST_OUTPUT = 1 << 20  # bytes of what a token's command writes
-TOKEN_LIFE = 60  # seconds before its end in which a token is asked for again
-TOKEN_PAUSE = 10  # seconds for which a source that fails is left alone
-HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
-GRID_CAS = "/etc/grid-security/certificates"
-VOMS_DIR = "/etc/grid-security/vomsdir"
-VOMSES_LINE = re.compile(r'"[^"]*"\s+"([^"]+)"\s+"([0-9]{1,5})"(?:\s+"[^"]*"){2}')  # alias, host, port, DN, VO
-CA_REMEDY = (
-    "on Debian: apt install igtf-policy-classic igtf-policy-mics; "
-    "elsewhere see https://dl.igtf.net/distribution/current/"
-)
-
-
-class VomsServer(NamedTuple):
-    """Where a VO's proxies are signed, as the clients want to know it, and who helps people to join."""
-
-    host: str
-    port: int
-    dn: str
-    ca_dn: str
-    contact: str
-
-
-# For users and systems that have nothing of their own for the VO. The Dockerfile has the same; a test compares them.
-VOMS_SERVERS = {
-    "vo.agata.org": VomsServer(
-        "voms-agata.ijclab.in2p3.fr",
-        443,
-        "/DC=org/DC=terena/DC=tcs/C=FR/L=Paris/O=Centre national de la recherche scientifique"
-        "/CN=voms-agata.ijclab.in2p3.fr",
-        # A guess, as another VOMS server of this institute has it. If it is wrong, proxies are made nevertheless.
-        "/C=GR/O=Hellenic Academic and Research Institutions CA/CN=GEANT TLS RSA 1",
-        "agatadp@ip2i.in2p3.fr",
-    ),
-}
-
-
-class Proxy(NamedTuple):
-    """What a file with a chain of certificates says: of whom, and until when."""
-
-    path: str
-    subject: str  # of its first certificate
-    ends: float  # when the first of the chain ends
-    vo: str = ""
-    attribute_ends: float = 0.0  # until when the VO vouches
-
-
-def der(data: bytes) -> list[tuple[int, bytes]]:
-    """The tags and contents that stand side by side in some DER."""
-    found, at = [], 0
-    while at < len(data):
-        tag, size, at = data[at], data[at + 1], at + 2
-        if size >= 0x80:
-            count = size - 0x80
-            size, at = int.from_bytes(data[at : at + count], "big"), at + count
-        found.append((tag, data[at : at + size]))
-        at += size
-    return found
-
-
-def inner(data: bytes, depth: int) -> bytes:
-    """The first content, so many levels down."""
-    for _ in range(depth):
-        data = der(data)[0][1]
-    return data
-
-
-def sequences(data: bytes) -> list[bytes]:
-    """Those of the parts that are a SEQUENCE."""
-    return [content for tag, content in der(data) if tag == 0x30]
-
-
-def time_in(tag: int, text: bytes) -> float:
-    """The time that some DER means."""
-    digits = text.decode() if tag == 0x18 else f"20{text.decode()}"
-    return seconds_of(re.sub(r"(....)(..)(..)(..)(..)(..)Z", r"\1-\2-\3T\4:\5:\6Z", digits))
-
-
-def end_of(validity: bytes) -> float:
-    """When a validity ends."""
-    return time_in(*der(validity)[1])
-
-
-def subject_of(name: bytes) -> str:
-    """A distinguished name as /DC=org/CN=Alice."""
-    text = ""
-    for _, relative in der(name):
-        (_, kind), (_, value) = der(inner(relative, 1))
-        text += f"/{NAME_PARTS.get(kind.hex(), 'OID')}={value.decode('utf-8', 'replace')}"
-    return text
-
-
-def attribute_of(certificate: bytes) -> tuple[str, float]:
-    """The VO that vouches in a proxy's extensions, and until when."""
-    for _, extension in der(inner(der(certificate)[-1][1], 1)):
-        (_, kind), *_, (_, value) = der(extension)
-        if kind == AC_SEQUENCE:
-            _, _, validity, attributes, *_ = sequences(inner(value, 4))
-            vo = re.search(rb"\x04[^\x80-\xff]/([\w.-]+)", attributes, re.DOTALL)  # the first of /VO/group/Role=...
-            return vo[1].decode() if vo else "", end_of(validity)
-    return "", 0.0
-
-
-def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
-    """A file with a key or token in it, to be read; only one that nobody else can read."""
-    import shlex
-
-    try:
-        file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - as above
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.getuid():
-            fault = f"{what} {path} belongs to another user; use one of your own"
-        elif found.st_mode & 0o077:
-            fault = f"others can read {what} {path}; chmod 600 {shlex.quote(path)}"
-        else:
-            return file
-        file.close()
-    except ValueError:
-        fault = f"{what} {path} is not a regular file; put one there"
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        fault = f"{what} {path} is a link and could lead to another user's file; put the file itself there"
-    raise CredentialError(fault, passing=True, pause=1)  # perhaps a new one is just being put there
-
-
-def open_proxy(path: str) -> TextIO:
-    """The user's proxy, to be read; a link in its place may be anybody's."""
-    return open_secret(path, "your proxy", os.O_NOFOLLOW)
-
-
-def proxy_of(path: str, text: str) -> Proxy:
-    """What a text of certificates says; ValueError if it says nothing."""
-    import ssl
-
-    texts = re.findall("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
-    try:
-        # Version, serial number, then as sequences: algorithm, issuer, validity, subject.
-        chain = [inner(ssl.PEM_cert_to_DER_cert(text), 2) for text in texts]
-        ends = min(end_of(sequences(certificate)[2]) for certificate in chain)
-        return Proxy(path, subject_of(sequences(chain[0])[3]), ends, *attribute_of(chain[0]))
-    except (IndexError, ValueError) as error:
-        raise ValueError(f"{path} contains no certificate") from error
-
-
-def read_proxy(path: str) -> Proxy:
-    """What the user's proxy says; OSError or ValueError if it says nothing."""
-    with open_proxy(path) as file:
-        return proxy_of(path, file.read())
-
-
-def load_proxy(path: str, context: ssl.SSLContext | None = None) -> None:
-    """Have TLS show the user's proxy; OSError or ValueError if that can't be done without asking anybody."""
-    import ssl
-
-    if context is None:  # for a look alone
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.set_ciphers("ALL:@SECLEVEL=0")
-    with open_proxy(path) as file:  # and what was opened is what is shown, whatever stands there by now
-        same = f"/proc/self/fd/{file.fileno()}"
-        context.load_cert_chain(same if os.path.exists(same) else path, password=lambda: "")
-
-
-def proxy_error(path: str, error: Exception) -> CredentialError:
-    """The sentence for a proxy that can't be used."""
-    import ssl
-
-    remedy = "make a new one with --new_proxy"
-    if isinstance(error, FileNotFoundError):
-        return CredentialError(f"there is no proxy at {path}; {remedy}", passing=True, pause=1)
-    reason = "its key is missing, wrong or encrypted" if isinstance(error, ssl.SSLError) else error
-    return CredentialError(f"the proxy {path} cannot be read ({reason}); {remedy}", passing=True, pause=1)
-
-
-def proxy_file() -> str:
-    """Where the user's proxy is, or would be."""
-    return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
-
-
-def stamp_of(path: str) -> tuple[int, int]:
-    """What changes when a file is put in the place of another, or others are let in; it is to be judged again then."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return 0, 0
-    return found.st_ctime_ns, found.st_ino
-
-
-def valid_proxy(vo: str, now: float) -> Proxy:
-    """The user's proxy, which has not ended, and whose VO still vouches."""
-    path = proxy_file()
-    remedy = "make a new one with --new_proxy"
-    try:
-        proxy = read_proxy(path)
-        load_proxy(path)
-    except (OSError, ValueError) as error:
-        raise proxy_error(path, error) from error
-    if proxy.ends <= now:
-        raise CredentialError(f"your proxy {path} expired {duration_text(now - proxy.ends)} ago; {remedy}")
-    if not proxy.vo:
-        raise CredentialError(f"your proxy {path} is a plain certificate without VO membership; {remedy}")
-    if proxy.vo != vo:
-        raise CredentialError(f"your proxy {path} is for {proxy.vo}, not {vo}; {remedy}, or correct VO in Grid.conf")
-    if proxy.attribute_ends <= now:
-        ago = duration_text(now - proxy.attribute_ends)
-        raise CredentialError(f"the {vo} membership in your proxy {path} expired {ago} ago; {remedy}")
-    return proxy
-
-
-def user_files() -> tuple[str, str]:
-    """Where the user's certificate and key are, or would be."""
-    globus = os.path.expanduser("~/.globus")
-    certificate = os.environ.get("X509_USER_CERT") or f"{globus}/usercert.pem"
-    return certificate, os.environ.get("X509_USER_KEY") or f"{globus}/userkey.pem"
-
-
-def gen_cert() -> str:
-    """gen_cert.sh, as it can be typed here."""
-    import shlex
-    import shutil
-
-    name, folder = "gen_cert.sh", os.path.dirname(os.path.realpath(sys.argv[0]))
-    path = os.path.join(folder, name)
-    if shutil.which(name) or not os.path.isfile(path):
-        return name
-    return f"./{name}" if folder == os.getcwd() else shlex.quote(path)
-
-
-@contextlib.contextmanager
-def reading_from(path: str) -> Iterator[None]:
-    """What can't be read of the user's certificate or key is a CredentialError."""
-    if not os.path.isfile(path):
-        raise CredentialError(
-            f"there is no {path}; make it from the file exported by your browser: {gen_cert()} FILE.p12"
-        )
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise CredentialError(f"your certificate cannot be read: {error}; see {gen_cert()}") from error
-
-
-def end_of_certificate(path: str, now: float) -> float:
-    """When the user's certificate ends, which is one that a VOMS client takes."""
-    import shlex
-
-    with reading_from(path), open(path, encoding="latin-1") as file:
-        if os.fstat(file.fileno()).st_mode & 0o022:
-            raise CredentialError(f"others can write your certificate {path}; chmod 644 {shlex.quote(path)}")
-        ends = proxy_of(path, file.read()).ends
-    if ends <= now:
-        raise CredentialError(f"your certificate expired on {day_text(int(ends))}; ask your CA for a new one")
-    return ends
-
-
-def has_phrase(path: str) -> bool:
-    """Whether the user's key has a pass phrase."""
-    with reading_from(path), open_secret(path, "your key") as file:
-        return "ENCRYPTED" in file.read()
-
-
-def user_certificate(now: float) -> tuple[str, str, bool]:
-    """The files of the user's certificate and key, fit for a VOMS client, and whether the key has a pass phrase."""
-    certificate, key = user_files()
-    end_of_certificate(certificate, now)
-    return certificate, key, has_phrase(key)
-
-
-def helper_env(**more: str) -> dict[str, str]:
-    """The environment for other programs: what they need, and no secret of ours."""
-    return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
-
-
-def lines_of_vo(path: str, vo: str) -> list[tuple[str, str]]:
-    """Place and text of each line for the VO in a vomses file, or a folder of them; the unreadable is not there."""
-    files: list[str] = [path]
-    found: list[tuple[str, str]] = []
-    with contextlib.suppress(OSError):  # else it is a file, or nothing
-        files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
-    for file in filter(os.path.isfile, files):
-        with contextlib.suppress(OSError), open(file, encoding="utf-8", errors="surrogateescape") as lines:
-            some = [(f"{file}, line {number}", line.strip()) for number, line in enumerate(lines, 1)]
-            found += [(where, line) for where, line in some if line.startswith(f'"{vo}"')]
-    return found
-
-
-def vomses_of(vo: str, client: str) -> list[str]:
-    """The lines in which the user, or else the system, names the VOMS servers of the VO."""
-    home, prefix = os.path.expanduser("~"), os.path.dirname(os.path.dirname(client))
-    places = [os.environ.get("X509_VOMSES"), os.environ.get("VOMS_USERCONF")]
-    places += [f"{home}/.glite/vomses", f"{home}/.voms/vomses", "/etc/vomses", f"{prefix}/etc/vomses"]
-    for place in filter(None, places):
-        lines = lines_of_vo(place, vo)
-        good = [line for _, line in lines if VOMSES_LINE.match(line)]
-        if lines and not good:
-            raise CredentialError(f'{lines[0][0]}: expected "{vo}" "HOST" "PORT" "DN OF THE HOST" "{vo}"; correct it')
-        if good:
-            return good
-    return []
-
-
-def voms_server(vo: str, client: str, private: str) -> tuple[list[str], dict[str, str]]:
-    """The options and the environment that lead a VOMS client to the VO's server.
-
-    What the user or the system has wins, wherever it is: by themselves the clients look into different places, and
-    a broken line, even of another VO, stops them. So the good ones go into the private folder; what is known, if none.
-    """
-    lines, server = vomses_of(vo, client), VOMS_SERVERS.get(vo)
-    has_own = bool(lines)
-    if server and not has_own:
-        lines = [f'"{vo}" "{server.host}" "{server.port}" "{server.dn}" "{vo}"']
-    if not lines:
-        return [], {}
-    place = os.path.join(private, "vomses")
-    with open(place, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("\n".join([*lines, ""]))
-    if has_own or not server:
-        return ["--vomses", place], {}
-    if os.path.isdir(os.path.join(os.environ.get("X509_VOMS_DIR") or VOMS_DIR, vo)):
-        return ["--vomses", place], {}
-    os.makedirs(os.path.join(private, "vomsdir", vo))
-    with open(os.path.join(private, "vomsdir", vo, f"{server.host}.lsc"), "w", encoding="utf-8") as file:
-        file.write(f"{server.dn}\n{server.ca_dn}\n")
-    return ["--vomses", place], {"X509_VOMS_DIR": os.path.join(private, "vomsdir")}
-
-
-# What the clients write (C++ or Java) when they make no proxy.
-CLIENT_ERRORS = tuple(
-    Saying(pattern, CredentialError, sentence)
-    for pattern, sentence in (
-        (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
-        (r"user unknown to this vo",
-         "you are not a member of {vo}, or this certificate is not linked there; {join}"),
-        (r"sign aup", "{vo} asks you to sign its terms of use (AUP) again; log in to its INDIGO IAM page and sign"),
-        (r"suspended|is not active", "{vo} has suspended your membership{reason}; ask {contact}"),
-        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init cannot tell why; "
-         "check on your VO's page that you are a member, this certificate is linked, and its terms of use are signed"),
-        (r"revoked", "your certificate was revoked; ask your CA"),
-        (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
-        (r"not known|no voms server", "no VOMS server is known for {vo}; ask {contact} for its line and put it into "
-         "~/.glite/vomses: \"{vo}\" \"HOST\" \"PORT\" \"DN OF THE HOST\" \"{vo}\""),
-        (r"certificate verify failed|self-signed certificate|no trusted ca",
-         f"the certificate of the VOMS server, or yours, is not signed by any CA in {{ca}}; {CA_REMEDY}"),
-        (r"refused|error during ssl handshake|timed out|no route|unreachable",
-         "the VOMS server {server} cannot be reached: down, or blocked by a firewall; try again later"),
-        (r"unknown ?host|contacting [^\n]* failed(?!(?s:.)*error:)",  # the C++ client says no more
-         "no address is known for the VOMS server {server}; check your network"),
-        (r"", "the VOMS client made no proxy; it says: {said}"),
-    )
-)  # fmt: skip
-
-
-def client_error(text: str, vo: str, ca: str) -> GridError:
-    """The sentence for a VOMS client that made no proxy."""
-    server = re.search(r"Contacting +(\S+)", text)
-    reason = re.search(r"Suspension reason: *(.+)", text)
-    lines = text.splitlines() or ["nothing"]
-    said = next((line for line in lines if re.search("error|fail", line, re.IGNORECASE)), lines[-1]).strip()
-    known = VOMS_SERVERS.get(vo)
-    contact = known.contact if known else "the VO's administrators"
-    named = {"server": server[1] if server else f"of {vo}", "reason": f" ({reason[1]})" if reason else ""}
-    named["join"] = f"join at its INDIGO IAM page (help: {contact})" if known else f"ask {contact}"
-    return meant(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
-
-
-def no_cas() -> CredentialError:
-    """The sentence for a machine without the Grid's CAs."""
-    return CredentialError(f"no CA certificates of the Grid are installed; {CA_REMEDY}")
-
-
-def voms_client() -> str:
-    """The program that makes proxies."""
-    import shutil
-
-    clients = ("voms-proxy-init", "voms-proxy-init2", "voms-proxy-init3")
-    client = next(filter(None, map(shutil.which, clients)), None)
-    if not client:
-        raise CredentialError("voms-proxy-init is not installed; on Debian: apt install voms-clients")
-    return client
-
-
-def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
-    """A new proxy in place of the old one, and the VOMS server's line."""
-    import subprocess
-    import tempfile
-
-    certificate, key, is_encrypted = user_certificate(now)
-    client, path = voms_client(), proxy_file()
-    if not ca:
-        raise no_cas()
-    if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
-        raise CredentialError(f"the proxy cannot be written to {path}; see X509_USER_PROXY")
-    command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--pwstdin"]
-    if os.path.realpath(client).endswith("3"):
-        command.append("--enable_legacy_protocol")  # Java's client: servers before VOMS 2.1 know no other
-    phrase = pass_phrase() if is_encrypted else ""
-    try:
-        # Java's client lets all read the file before it narrows that: so nobody else can enter the folder.
-        with tempfile.TemporaryDirectory(prefix=".gridsync-", dir=os.path.dirname(path) or ".") as private:
-            beside = os.path.join(private, "proxy")
-            options, env = voms_server(vo, client, private)
-            done = subprocess.run(
-                [*command, *options, "--out", beside], input=f"{phrase}\n", umask=0o077,
-                env=helper_env(X509_CERT_DIR=ca, **env),
-                capture_output=True, encoding="utf-8", errors="replace", timeout=CLIENT_LIMIT, check=False,
-            )  # fmt: skip
-            text = done.stdout + done.stderr
-            try:
-                proxy = read_proxy(beside)
-            except (OSError, ValueError):
-                raise client_error(text, vo, ca) from None
-            if proxy.vo != vo or proxy.attribute_ends <= now:
-                raise client_error(text, vo, ca)
-            os.replace(beside, path)
-    except subprocess.TimeoutExpired as error:
-        raise client_error("Contacting timed out", vo, "") from error
-    except OSError as error:
-        raise CredentialError(f"the proxy cannot be made at {path}: {error}; see X509_USER_PROXY") from error
-    contacted = re.search(r'Contacting +(\S+ \[.*\] ".*?")', text)
-    return proxy._replace(path=path), contacted[1] if contacted else f'"{vo}"'
-
-
-def token_end(token: str) -> float:
-    """When a JWT ends; 0 for one that does not say, and for other tokens."""
-    import base64
-    import json
-
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(sane_time(float(claims.get("exp", 0))))
-    except (IndexError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
-        return 0.0
-
-
-def output_of(command: list[str]) -> bytes:
-    """What a command has written when it ends; what its children still have open is not waited for."""
-    import subprocess
-
-    ends, pipe = time.monotonic() + CLIENT_LIMIT, subprocess.PIPE
-    with subprocess.Popen(command, env=helper_env(), stdout=pipe, stderr=pipe) as process:
-        try:
-            while True:
-                has_ended = process.poll() is not None
-                try:
-                    out, said = process.communicate(timeout=0.1)
-                    break
-                except subprocess.TimeoutExpired as error:
-                    out, said = error.output or b"", error.stderr or b""
-                    if has_ended:
-                        break
-                    if time.monotonic() > ends or len(out) + len(said) > MOST_OUTPUT:
-                        raise
-        finally:
-            process.kill()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command[0], out, said)
-    return out
-
-
-def token_left(token: Token, now: float) -> str:
-    """How long a token still is valid, as far as it says."""
-    return left_text(token.ends, now) if token.ends else "does not say when it ends"
-
-
-class Token:
-    """A bearer token: where it comes from, and its value, asked for anew when it is about to end."""
-
-    def __init__(self, source: str, conf: Config):
-        self.source = source
-        self.kind, _, self.place = source.partition(":")
-        if self.kind not in ("env", "file", "cmd") or not self.place:
-            raise UsageError(f"{conf.path}: TOKEN must name the token's source: env:NAME, file:PATH or cmd:COMMAND")
-        conf.check_own("TOKEN")
-        self.lock = threading.Lock()
-        self.text = ""
-        self.ends = 0.0  # 0 for a token that does not say
-        self.failure: CredentialError | None = None  # of the source, when it was asked last
-        self.rest = 0.0  # until when it is left alone
-
-    def is_good(self) -> bool:
-        """Whether there is a token that has not ended."""
-        return bool(self.text) and not 0 < self.ends <= time.time()
-
-    def ask(self, is_due: bool) -> None:
-        """Ask the source; when it fails, or has nothing new though that is due, it is left alone for a while."""
-        before = self.text
-        try:
-            self.text, self.failure = self.fetched(), None
-            self.ends = token_end(self.text)
-        except CredentialError as error:
-            self.failure = error
-        if self.failure or (is_due and self.text == before):
-            self.rest = time.monotonic() + TOKEN_PAUSE
-
-    def value(self) -> str:
-        """The token, which has not ended; as long as there is one, nobody waits for the next."""
-        if self.lock.acquire(blocking=not self.is_good()):
-            try:
-                is_due = not self.text or 0 < self.ends < time.time() + TOKEN_LIFE
-                if is_due and time.monotonic() >= self.rest:
-                    self.ask(is_due)
-            finally:
-                self.lock.release()
-        if self.is_good():
-            return self.text
-        sentence = str(self.failure)
-        if not self.failure:
-            ago = duration_text(time.time() - self.ends)
-            sentence = f"the token from {self.source} expired {ago} ago; renew it"
-        raise CredentialError(sentence, passing=True, pause=max(0, self.rest - time.monotonic()))
-
-    def renewed(self, refused: str) -> str:
-        """Another token that the source has by now, for a door that does not take this one; or nothing."""
-        with self.lock:
-            if refused == self.text and time.monotonic() >= self.rest:  # else another thread has just asked for it
-                self.ask(is_due=False)
-            return self.text if self.text != refused and self.is_good() else ""
-
-    def fetched(self) -> str:
-        """The token from its source."""
-        import shlex
-        import subprocess
-
-        try:
-            if self.kind == "env":
-                text = os.environ.get(self.place, "")
-            elif self.kind == "file":
-                with open_secret(os.path.expanduser(self.place), "your token") as file:
-                    text = file.read()
-            else:
-                text = output_of(shlex.split(self.place)).decode("ascii")
-        except subprocess.CalledProcessError as error:
-            said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-            bare = re.sub(r"(?=[^\s\d]*\d)[\w.~+=-]{20,}", "...", said[-1])  # which may be one
-            raise CredentialError(f"the command of {self.source} gives no token; it says: {bare}") from None
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            reason = getattr(error, "strerror", None) or "there is none, or it takes too long"
-            raise CredentialError(f"{self.source} gives no token ({reason}); correct TOKEN in Grid.conf") from None
-        if not re.fullmatch(r"[!-~]+", text.strip()):
-            raise CredentialError(f"{self.source} gives no usable token; renew it, or correct TOKEN in Grid.conf")
-        return text.strip()
-
-
-def ca_folder(site: Site) -> str | None:
-    """The folder of CA certificates; None for those of the system."""
-    chosen = site.ca_dir or os.environ.get("X509_CERT_DIR", "")
-    if chosen:
-        if not os.path.isdir(chosen):
-            raise UsageError(f"the folder of CA certificates {chosen} does not exist; correct CA_DIR or X509_CERT_DIR")
-        return chosen
-    return GRID_CAS if os.path.isdir(GRID_CAS) else None
 
 
 # == Storage ==================================================================
@@ -5159,6 +4615,8 @@ def findings(patient: Patient) -> Iterator[Finding]:
 
 # == Commands =================================================================
 # A command loads, plans, does, saves and reports; its docstring is its line in the help.
+
+GRACE = 600  # seconds that a lifetime may fall short of what was asked
 
 
 def asked_pass_phrase() -> str:

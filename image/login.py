@@ -8,8 +8,8 @@ import os
 import shlex
 import time
 
-import gridsync
 from gridsync_parts.errors import GridError
+from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.secrets import printable
 from gridsync_parts.settings import Config
 from gridsync_parts.words import duration_text
@@ -28,7 +28,7 @@ try:
             config.save({})
     folder = settings.input_dir or "none"
     try:
-        found = gridsync.valid_proxy(settings.vo, now)
+        found = valid_proxy(settings.vo, now)
         proxy = f"{duration_text(min(found.ends, found.attribute_ends) - now)} left"
         todo = "GridDataSync.py --sync" if settings.input_dir else "GridDataSync.py --ls_dir"
     except GridError:

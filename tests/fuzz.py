@@ -26,6 +26,8 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.disk import NAME_MAX, part_name
     from gridsync_parts.errors import FileError, GridError
     from gridsync_parts.home import Home
+    from gridsync_parts.keys.proxy import attribute_of, end_of, read_proxy, subject_of
+    from gridsync_parts.keys.token import token_end
     from gridsync_parts.machine import CONNECTIONS
     from gridsync_parts.partfile import PartFile
     from gridsync_parts.secrets import printable
@@ -220,8 +222,8 @@ def proxy(data: bytes) -> None:
     Path(path).touch(mode=0o600)
     Path(path).write_bytes(data)
     with contextlib.suppress(ValueError):
-        gridsync.read_proxy(path)
-    for part_of in (gridsync.attribute_of, gridsync.subject_of, gridsync.end_of):
+        read_proxy(path)
+    for part_of in (attribute_of, subject_of, end_of):
         with contextlib.suppress(ValueError, IndexError):
             part_of(data)
 
@@ -229,8 +231,8 @@ def proxy(data: bytes) -> None:
 def token(data: bytes) -> None:
     import base64
 
-    gridsync.token_end(data.decode("latin-1"))
-    gridsync.token_end(f"e30.{base64.urlsafe_b64encode(data).decode()}.c2ln")
+    token_end(data.decode("latin-1"))
+    token_end(f"e30.{base64.urlsafe_b64encode(data).decode()}.c2ln")
 
 
 def part(data: bytes) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Token, read_proxy, token_end
 from gridsync_parts.errors import UsageError
+from gridsync_parts.keys.proxy import read_proxy
+from gridsync_parts.keys.token import Token, token_end
 from gridsync_parts.settings import Config
 from tests.conftest import SCRIPT, User, write_secret
 from tests.grid import Grid

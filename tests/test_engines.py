@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Http, HttpStorage, Storage, Token
+from gridsync import Http, HttpStorage, Storage
 from gridsync_parts.errors import CredentialError, FileError, GridError
+from gridsync_parts.keys.token import Token
 from gridsync_parts.settings import Config
 from gridsync_parts.values import Site
 from tests.conftest import write_secret

@@ -29,6 +29,7 @@ from gridsync_parts.conf import with_setting
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
 from gridsync_parts.home import Home
+from gridsync_parts.keys.token import token_end
 from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
 from gridsync_parts.secrets import printable
 from gridsync_parts.settings import Config, scope_of
@@ -695,4 +696,4 @@ def test_a_token_of_any_content_has_an_end_or_none(claims):
     import base64
 
     token = f"e30.{base64.urlsafe_b64encode(claims.encode()).decode().rstrip('=')}.c2ln"
-    assert gridsync.token_end(token) == 0
+    assert token_end(token) == 0

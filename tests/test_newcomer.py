@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
+from gridsync_parts.keys import CA_REMEDY
+from gridsync_parts.keys.proxy import client_error, read_proxy
+from gridsync_parts.vomses import VOMS_SERVERS, voms_server
 from tests.conftest import SCRIPT, Result, User
 from tests.constants import script_with
 from tests.grid import Grid
@@ -27,7 +29,7 @@ PLACES = (  # etc is beside the bin of the client, as conda and Homebrew have it
     *("home/.glite/vomses", "home/.glite/vomses/agata", "home/.voms/vomses", "etc/vomses"),
     *("X509_VOMSES", "VOMS_USERCONF"),
 )
-CONTACT = gridsync.VOMS_SERVERS[VO].contact
+CONTACT = VOMS_SERVERS[VO].contact
 PAGE = SCRIPT.with_name("docs").joinpath("certificate.md").read_text(encoding="utf-8")
 PROGRAM = [SCRIPT, *SCRIPT.with_name("gridsync_parts").rglob("*.py")]
 
@@ -96,7 +98,7 @@ def test_the_server_that_comes_with_gridsync_makes_a_proxy_that_opens_the_door(n
     status, out, err = user.new_proxy()
     assert (status, err) == (0, "") and out.startswith(f"Contacting localhost:{user.port} ")
     assert user.client_status() == 0, "it has found no LSC file, or another one"
-    assert gridsync.read_proxy(user.env["X509_USER_PROXY"]).vo == VO
+    assert read_proxy(user.env["X509_USER_PROXY"]).vo == VO
     assert not list(user.folder.glob(".gridsync-*")) and not (user.home / ".glite").exists()
     assert user("--ls_dir e680").status == 0
 
@@ -108,7 +110,7 @@ def test_the_dockerfile_has_the_same_server(tmp_path):
     etc, private = tmp_path / "etc", tmp_path / "private"
     private.mkdir()
     subprocess.run(["bash", "-ec", "\n".join([*arguments, run.replace("/etc/", f"{etc}/")])], check=True)
-    options, env = gridsync.voms_server(VO, "/usr/bin/voms-proxy-init", str(private))
+    options, env = voms_server(VO, "/usr/bin/voms-proxy-init", str(private))
     assert options == ["--vomses", f"{private}/vomses"] and env == {"X509_VOMS_DIR": f"{private}/vomsdir"}
     (vomses,), (lsc,) = etc.glob("vomses/*"), etc.glob("grid-security/vomsdir/*/*")
     assert vomses.read_text() == (private / "vomses").read_text()
@@ -212,7 +214,7 @@ def test_debian_has_the_packages_of_the_page_and_of_the_remedy():
     (line,) = re.findall(r"(?m)^    apt (.*)", PAGE)
     done = subprocess.run(["apt-get", "--simulate", *line.split()], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (packages,) = re.findall(r"apt install (.*?);", gridsync.CA_REMEDY)
+    (packages,) = re.findall(r"apt install (.*?);", CA_REMEDY)
     assert line.endswith(packages)
 
 
@@ -248,7 +250,7 @@ def test_somebody_else_is_told_whom_to_ask(newcomer, client):
     ],
 )
 def test_the_words_of_an_indigo_iam_are_understood(said, says):
-    assert says in str(gridsync.client_error(said, "x.vo", ""))
+    assert says in str(client_error(said, "x.vo", ""))
 
 
 def test_the_example_of_another_experiment_works_as_it_stands(newcomer):

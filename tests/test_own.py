@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
 from gridsync import Storage
 from gridsync_parts.disk import is_open
 from gridsync_parts.errors import CredentialError, UsageError
+from gridsync_parts.keys import open_secret
 from gridsync_parts.settings import Config
 from tests.conftest import User, wait_until, write_secret
 from tests.constants import replace
@@ -96,7 +96,7 @@ def test_a_proxy_that_is_put_there_in_mid_run_is_judged_too(grid: Grid, proxy: P
 def test_what_was_judged_is_what_is_shown(grid: Grid, proxy: Path, folder, monkeypatch):
     """Between the look and the handshake somebody puts another proxy there."""
     storage = storage_at(grid, site_of(grid, "http dcache"), path=str(proxy))
-    look = gridsync.open_secret
+    look = open_secret
 
     def replaced(path, *arguments):
         file = look(path, *arguments)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
-from gridsync import Http, HttpStorage, Patience, Storage, Token
+from gridsync import Http, HttpStorage, Patience, Storage
 from gridsync_parts.errors import CredentialError, GridError
+from gridsync_parts.keys.token import TOKEN_PAUSE, Token
 from gridsync_parts.settings import Config
 from tests.conftest import User, wait_until, write_secret
 from tests.constants import replace
@@ -228,7 +228,7 @@ def test_a_source_that_fails_is_asked_once_for_all_who_wait(failing: Token, tmp_
     assert runs(tmp_path) == 1 and time.monotonic() - began < 5
     with pytest.raises(CredentialError) as caught:
         failing.value()
-    assert caught.value.passing and 0 < caught.value.pause <= gridsync.TOKEN_PAUSE
+    assert caught.value.passing and 0 < caught.value.pause <= TOKEN_PAUSE
     assert runs(tmp_path) == 1
 
 

@@ -22,6 +22,7 @@ import pytest
 
 import gridsync
 from gridsync_parts.errors import GridError
+from gridsync_parts.keys.token import Token
 from gridsync_parts.secrets import MANY_ROWS, Secrets
 from gridsync_parts.settings import Config
 from gridsync_parts.values import Site
@@ -190,7 +191,7 @@ def test_no_verb_takes_a_token_along_to_where_it_is_sent(grid, elsewhere, tmp_pa
     monkeypatch.setenv("MY_TOKEN", "hush")
     server, log, _ = elsewhere
     site = Site("X", server.url, "agata", "http", f"{server.url}/tape", "", "", "env:MY_TOKEN", 5, 5)
-    token = gridsync.Token(site.token, Config(str(tmp_path)))
+    token = Token(site.token, Config(str(tmp_path)))
     storage = gridsync.HttpStorage(gridsync.Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
     discovering = gridsync.HttpStorage(storage.http, site._replace(tape_api="auto"))
     for verb in (
@@ -279,9 +280,7 @@ def test_a_token_never_goes_over_a_line_that_is_not_encrypted(tmp_path, monkeypa
     server.start()
     url = server.url.replace("http", scheme, 1)
     site = Site("X", url, "agata", "http", url, "", "", "env:MY_TOKEN", 5, 5)
-    storage = gridsync.HttpStorage(
-        gridsync.Http(site, "", gridsync.Token(site.token, Config(str(tmp_path))), None), site
-    )
+    storage = gridsync.HttpStorage(gridsync.Http(site, "", Token(site.token, Config(str(tmp_path))), None), site)
     try:
         for verb in (lambda: storage.entries("a"), lambda: storage.localities(["a"])):
             with pytest.raises(GridError, match=r"the TOKEN is not sent to .*, which is not encrypted"):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-import gridsync
 from gridsync_parts.disk import MARK
+from gridsync_parts.keys.proxy import read_proxy
 from gridsync_parts.words import moment_text
 from tests.conftest import Result, User, wait_until, write_secret
 from tests.grid import Grid
@@ -246,7 +246,7 @@ def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, en
 @pytest.mark.parametrize("line", ["--sync", "--build_list --bring_online", "--build_list --start"])
 def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
     proxy = mixed.grid.pki.proxy("short")
-    says = gridsync.read_proxy(str(proxy))
+    says = read_proxy(str(proxy))
     err = mixed(line, X509_USER_PROXY=str(proxy)).err
     when = moment_text(min(says.ends, says.attribute_ends))
     assert f"Your proxy is valid until {when} (1h5" in err and "; renew it in time, even during a run" in err

@@ -1,0 +1,67 @@
+"""What is shown at a door: files with secrets in them, the environment of helpers, the certificates of the CAs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from typing import TextIO
+
+from gridsync_parts.disk import opened
+from gridsync_parts.errors import CredentialError, UsageError
+from gridsync_parts.values import Site
+
+CLIENT_LIMIT = 120  # seconds for a helper program
+HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
+GRID_CAS = "/etc/grid-security/certificates"
+CA_REMEDY = (
+    "on Debian: apt install igtf-policy-classic igtf-policy-mics; "
+    "elsewhere see https://dl.igtf.net/distribution/current/"
+)
+
+
+def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
+    """A file with a key or token in it, to be read; only one that nobody else can read."""
+    import shlex
+
+    try:
+        file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - as above
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.getuid():
+            fault = f"{what} {path} belongs to another user; use one of your own"
+        elif found.st_mode & 0o077:
+            fault = f"others can read {what} {path}; chmod 600 {shlex.quote(path)}"
+        else:
+            return file
+        file.close()
+    except ValueError:
+        fault = f"{what} {path} is not a regular file; put one there"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        fault = f"{what} {path} is a link and could lead to another user's file; put the file itself there"
+    raise CredentialError(fault, passing=True, pause=1)  # perhaps a new one is just being put there
+
+
+def stamp_of(path: str) -> tuple[int, int]:
+    """What changes when a file is put in the place of another, or others are let in; it is to be judged again then."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0, 0
+    return found.st_ctime_ns, found.st_ino
+
+
+def helper_env(**more: str) -> dict[str, str]:
+    """The environment for other programs: what they need, and no secret of ours."""
+    return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
+
+
+def ca_folder(site: Site) -> str | None:
+    """The folder of CA certificates; None for those of the system."""
+    chosen = site.ca_dir or os.environ.get("X509_CERT_DIR", "")
+    if chosen:
+        if not os.path.isdir(chosen):
+            raise UsageError(f"the folder of CA certificates {chosen} does not exist; correct CA_DIR or X509_CERT_DIR")
+        return chosen
+    return GRID_CAS if os.path.isdir(GRID_CAS) else None

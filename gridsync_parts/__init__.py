@@ -2,23 +2,35 @@
 
 Parts, each using only those above it; none of them knows the script:
 
-  errors      what can go wrong, and its exit status
-  secrets     what nobody may see, and text without it
-  log         what is logged, and where
-  words       sizes, times and names as text
-  values      what all hand to each other
-  machine     what this machine has too little of
-  disk        local names and files; replacing one in one step
-  checksums   checksums that grow with the bytes
-  home        OUTPUTDIR and the folders below it
-  partfile    a file while it is copied
-  conf        the text of Grid.conf
-  settings    what Grid.conf says, checked
-  catalog     grid_summary.csv and the lock of the work folder
-  keys        what is shown at a door: files and helpers
-  vomses      the VOMS servers that come with the tool
-  keys/proxy  the user's proxy, and a new one
-  keys/token  bearer tokens
+  errors         what can go wrong, and its exit status
+  secrets        what nobody may see, and text without it
+  log            what is logged, and where
+  words          sizes, times and names as text
+  values         what all hand to each other
+  machine        what this machine has too little of
+  disk           local names and files; replacing one in one step
+  checksums      checksums that grow with the bytes
+  home           OUTPUTDIR and the folders below it
+  partfile       a file while it is copied
+  conf           the text of Grid.conf
+  settings       what Grid.conf says, checked
+  catalog        grid_summary.csv and the lock of the work folder
+  keys           what is shown at a door: files and helpers
+  vomses         the VOMS servers that come with the tool
+  keys/proxy     the user's proxy, and a new one
+  keys/token     bearer tokens
+  doors          the seam: the verbs behind which doors differ
+  doors/pace     what a door takes, and how fast
+  doors/urls     URLs that may be shown, and where they lead
+  doors/relay    the web proxy on the way to a door
+  doors/answers  connections, and answers that come over them
+  doors/refused  what answers mean that are errors
+  doors/wire     requests over http.client
+  doors/listing  what a door says of a folder
+  doors/tape     the Tape REST API of a site
+  doors/webdav   a WebDAV door
+  doors/gfal     the same verbs through gfal2
+  doors/kinds    which of them speaks to a site
 """
 
 __version__ = "0.1.0"

@@ -19,11 +19,25 @@ import atheris
 
 with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     import gridsync
-    from gridsync import Answer, Http, HttpStorage, Line
     from gridsync_parts.catalog import CHECKSUM, Catalog, cells_of, row_of
     from gridsync_parts.checksums import Checksum
     from gridsync_parts.conf import DEFAULT_CONF, GENERAL
     from gridsync_parts.disk import NAME_MAX, part_name
+    from gridsync_parts.doors import ODDITIES
+    from gridsync_parts.doors.answers import Answer, Line
+    from gridsync_parts.doors.listing import (
+        ADLER_PROPERTY,
+        CHECKSUMS_PROPERTY,
+        MTIME,
+        SIZE,
+        digest_of,
+        entry_of,
+        listing_of,
+    )
+    from gridsync_parts.doors.refused import refusal
+    from gridsync_parts.doors.urls import netloc_of
+    from gridsync_parts.doors.webdav import HttpStorage
+    from gridsync_parts.doors.wire import Http
     from gridsync_parts.errors import FileError, GridError
     from gridsync_parts.home import Home
     from gridsync_parts.keys.proxy import attribute_of, end_of, read_proxy, subject_of
@@ -66,7 +80,7 @@ class Wired(Http):
     """The server of these answers, which is asked over a socket; wherever else a redirect leads, nobody answers."""
 
     def line(self, url: str) -> Line:
-        if gridsync.netloc_of(url) != gridsync.netloc_of(self.site.server):
+        if netloc_of(url) != netloc_of(self.site.server):
             raise ConnectionRefusedError("refused")
         return super().line(url)
 
@@ -105,10 +119,10 @@ def placed(path: str) -> None:
 
 
 def listing(data: bytes) -> None:
-    found = gridsync.listing_of([data], "/agata", "run", URL)
+    found = listing_of([data], "/agata", "run", URL)
     for entry in found:
         kept(entry)
-    assert len(found.odd) <= gridsync.ODDITIES
+    assert len(found.odd) <= ODDITIES
 
 
 GAP = b"\0\0"  # between two answers on the line
@@ -149,14 +163,14 @@ def wire(data: bytes) -> None:
 
 
 def properties(data: bytes) -> None:
-    names = (gridsync.MTIME, gridsync.SIZE, gridsync.CHECKSUMS_PROPERTY, gridsync.ADLER_PROPERTY)
+    names = (MTIME, SIZE, CHECKSUMS_PROPERTY, ADLER_PROPERTY)
     values = data.decode("utf-8", "replace").split("\n")
     with contextlib.suppress(ValueError):  # listing_of takes it for a GridError
-        kept(gridsync.entry_of("run/a", False, dict(zip(names, values))))
+        kept(entry_of("run/a", False, dict(zip(names, values))))
 
 
 def digest(data: bytes) -> None:
-    found = gridsync.digest_of(data.decode("latin-1"))
+    found = digest_of(data.decode("latin-1"))
     assert CHECKSUM.fullmatch(found)
     assert not found or len(Checksum(found.partition(":")[0]).text()) == len(found)
 
@@ -186,7 +200,7 @@ def well_known(data: bytes) -> None:
 def refused(data: bytes) -> None:
     said = Said(data[1:])
     said.status = 400 + data[0] if data else 500
-    error = gridsync.refusal(said, URL)
+    error = refusal(said, URL)
     assert len(str(error)) < 1000 and error.pause <= 900
 
 

@@ -16,7 +16,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import gridsync
-from gridsync import Http, HttpStorage
+from gridsync_parts.doors import BITE
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.values import Site
@@ -139,7 +141,7 @@ def test_a_body_that_is_fast_enough_comes_to_its_end(raw, monkeypatch, min_rate)
 
 def test_time_in_which_nobody_asks_for_more_does_not_count(raw, monkeypatch):
     replace(monkeypatch, "RATED", 0.3)
-    size = 4 * gridsync.BITE
+    size = 4 * BITE
     server = raw(lambda: [OK + b"Content-Length: %d\r\n\r\n" % size, b"x" * size])
     came = 0
     for chunk in storage_at(server.url, 10**6).read("run/a", 0, size, size).chunks:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Http, HttpStorage, Storage
+from gridsync_parts.doors import Storage
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.settings import Config

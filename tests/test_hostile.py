@@ -23,10 +23,13 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
 import gridsync
-from gridsync import HttpStorage, Listing
 from gridsync_parts.catalog import Catalog, cells_of, row_of
 from gridsync_parts.conf import with_setting
 from gridsync_parts.disk import MARK
+from gridsync_parts.doors import ODDITIES, Listing
+from gridsync_parts.doors.listing import digest_of, listing_of
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
 from gridsync_parts.home import Home
 from gridsync_parts.keys.token import token_end
@@ -125,14 +128,14 @@ ANYTHING = st.one_of(
 @given(xml=ANYTHING)
 def test_any_answer_to_a_listing_is_entries_or_a_sentence(outputdir, xml):
     with contextlib.suppress(GridError):
-        kept(gridsync.listing_of([xml], "/agata", "run", URL), outputdir)
+        kept(listing_of([xml], "/agata", "run", URL), outputdir)
 
 
 @PROPERTY
 @given(name=NAMES | ODD)
 def test_any_name_is_listed_as_it_is_or_left_out(outputdir, name):
     named, good = (response(quote(f"/agata/run/{name}", errors="surrogateescape")) for name in (name, "good"))
-    found = gridsync.listing_of([listing(named, good)], "/agata", "run", URL)
+    found = listing_of([listing(named, good)], "/agata", "run", URL)
     paths = [f"run/{name}", "run/good"] if is_name(name) else ["run/good"]
     assert [entry.path for entry in found] == paths and len(found) + len(found.odd) == 2
     kept(found, outputdir)
@@ -142,7 +145,7 @@ def test_any_name_is_listed_as_it_is_or_left_out(outputdir, name):
     "href", "/agata/run/..,/agata/run/a/b,/agata/run/a%2Fb,/agata/other/a,/agata,/,run/a,,/x,https://[/".split(",")
 )
 def test_what_is_not_in_the_folder_is_named_and_costs_no_other_file_its_row(href):
-    found = gridsync.listing_of([listing(response(href), response("/agata/run/good"))], "/agata", "run", URL)
+    found = listing_of([listing(response(href), response("/agata/run/good"))], "/agata", "run", URL)
     (left_out,) = found.odd.values()
     assert [entry.path for entry in found] == ["run/good"]
     assert str(left_out).endswith("cannot be right; it is left out, ask the site")
@@ -152,10 +155,10 @@ def test_what_is_not_in_the_folder_is_named_and_costs_no_other_file_its_row(href
 
 
 def test_a_listing_with_too_many_of_them_makes_no_sense():
-    many = [response(f"/agata/other/{number}") for number in range(gridsync.ODDITIES + 1)]
-    assert len(gridsync.listing_of([listing(*many[1:])], "/agata", "run", URL).odd) == gridsync.ODDITIES
+    many = [response(f"/agata/other/{number}") for number in range(ODDITIES + 1)]
+    assert len(listing_of([listing(*many[1:])], "/agata", "run", URL).odd) == ODDITIES
     with pytest.raises(GridError, match="makes no sense"):
-        gridsync.listing_of([listing(*many)], "/agata", "run", URL)
+        listing_of([listing(*many)], "/agata", "run", URL)
 
 
 @PROPERTY
@@ -164,7 +167,7 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
     assume(size.strip())
     with contextlib.suppress(GridError):
         kept(
-            gridsync.listing_of([listing(response("/agata/run/a", size, time, checksum))], "/agata", "run", URL),
+            listing_of([listing(response("/agata/run/a", size, time, checksum))], "/agata", "run", URL),
             outputdir,
         )
 
@@ -172,7 +175,7 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
 @pytest.mark.parametrize("size", ["9" * 19, "9" * 400, "9" * 5000, "-1", "1e3", "٣"], ids=lambda size: size[:4])
 def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     xml = listing(response("/agata/run/a", size), response("/agata/run/b"))
-    found = gridsync.listing_of([xml], "/agata", "run", URL)
+    found = listing_of([xml], "/agata", "run", URL)
     assert [entry.path for entry in found] == ["run/b"] and "the size of run/a cannot be" in str(found.odd["run/a"])
     row = gridsync.new_row(found[0]._replace(path="run/a"), "LYON")
     assert gridsync.plan_catalog([row], [], Scope("LYON", "", (), ()), found.odd) == [row]
@@ -182,7 +185,7 @@ def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     "checksum", ["md5=", "md5==", "md5=AAAA", f"md5={'A' * 10_000}", "sha=AAAA", "adler32=123456789"], ids=range(6)
 )
 def test_a_checksum_that_is_none_counts_for_nothing(checksum):
-    assert gridsync.digest_of(checksum) == ""
+    assert digest_of(checksum) == ""
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "{}">]>'.format("a" * 1000)
@@ -195,7 +198,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "{}">]>'.format("a" * 1000)
 def test_a_listing_that_defines_entities_is_refused_in_every_encoding(encoding, before):
     text = listing(response("/agata/run/x")).decode().replace("run/x", "run/&a;&a;&a;")
     with pytest.raises(GridError, match="makes no sense"):
-        gridsync.listing_of([f"{before}{BOMB}{text}".encode(encoding)], "/agata", "run", URL)
+        listing_of([f"{before}{BOMB}{text}".encode(encoding)], "/agata", "run", URL)
 
 
 def test_a_base_folder_that_is_a_file_is_said_and_leaves_a_catalog_that_opens(user, folder):
@@ -232,7 +235,7 @@ def odd() -> Iterator[tuple[Odd, str]]:
 
 def storage_at(url: str) -> HttpStorage:
     site = Site("LYON", url, "agata", "http", url, "", "", "", 5, 5)
-    return HttpStorage(gridsync.Http(site, "", None, None), site)
+    return HttpStorage(Http(site, "", None, None), site)
 
 
 def verbs(storage: HttpStorage) -> list[Callable[[], object]]:

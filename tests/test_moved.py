@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gridsync import MAX_HOPS, Storage
+from gridsync_parts.doors import Storage
+from gridsync_parts.doors.wire import MAX_HOPS
 from gridsync_parts.errors import DoorError
 from tests.grid import Grid
 from tests.grid.door import Door

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Storage
 from gridsync_parts.disk import is_open
+from gridsync_parts.doors import Storage
 from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.keys import open_secret
 from gridsync_parts.settings import Config

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-import gridsync
+from gridsync_parts.doors.pace import Pace
 from tests.conftest import User
 from tests.grid import Grid
 from tests.grid.door import PROFILES, Door, Switches
@@ -90,7 +90,7 @@ def test_a_door_that_takes_nothing_for_ever_is_given_up(hasty, door, line):
 
 
 def test_a_wait_is_one_of_all_threads_and_one_request_goes_ahead():
-    pace, gone = gridsync.Pace(), []
+    pace, gone = Pace(), []
     began = time.monotonic()
     for _ in range(100):
         pace.take()

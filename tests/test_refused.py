@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Http, HttpStorage, Patience, Storage
+from gridsync import Patience
+from gridsync_parts.doors import Storage
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, GridError
 from gridsync_parts.keys.token import TOKEN_PAUSE, Token
 from gridsync_parts.settings import Config

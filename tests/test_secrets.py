@@ -20,7 +20,9 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-import gridsync
+from gridsync_parts.doors.refused import gfal_error
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import GridError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.secrets import MANY_ROWS, Secrets
@@ -192,8 +194,8 @@ def test_no_verb_takes_a_token_along_to_where_it_is_sent(grid, elsewhere, tmp_pa
     server, log, _ = elsewhere
     site = Site("X", server.url, "agata", "http", f"{server.url}/tape", "", "", "env:MY_TOKEN", 5, 5)
     token = Token(site.token, Config(str(tmp_path)))
-    storage = gridsync.HttpStorage(gridsync.Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
-    discovering = gridsync.HttpStorage(storage.http, site._replace(tape_api="auto"))
+    storage = HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
+    discovering = HttpStorage(storage.http, site._replace(tape_api="auto"))
     for verb in (
         lambda: storage.entries("a"), lambda: storage.checksum("a"), lambda: list(storage.read("a", 0, 1, 2).chunks),
         lambda: storage.localities(["a"]), lambda: storage.stage(["a"], 1), lambda: storage.stagings("1", ["a"]),
@@ -280,7 +282,7 @@ def test_a_token_never_goes_over_a_line_that_is_not_encrypted(tmp_path, monkeypa
     server.start()
     url = server.url.replace("http", scheme, 1)
     site = Site("X", url, "agata", "http", url, "", "", "env:MY_TOKEN", 5, 5)
-    storage = gridsync.HttpStorage(gridsync.Http(site, "", Token(site.token, Config(str(tmp_path))), None), site)
+    storage = HttpStorage(Http(site, "", Token(site.token, Config(str(tmp_path))), None), site)
     try:
         for verb in (lambda: storage.entries("a"), lambda: storage.localities(["a"])):
             with pytest.raises(GridError, match=r"the TOKEN is not sent to .*, which is not encrypted"):
@@ -510,7 +512,7 @@ def test_the_address_at_a_pool_is_nowhere_to_be_seen(user, folder, engine, kind)
 
 def test_an_address_in_what_gfal2_says_is_masked():
     said = "Result (Neon): could not read https://pool:1/a?dcache-http-uuid=5f3c&ref=x : timed out after 3 s"
-    text = str(gridsync.gfal_error(RuntimeError(said), "https://door/a"))
+    text = str(gfal_error(RuntimeError(said), "https://door/a"))
     assert "5f3c" not in text and "ref=" not in text and "timed out after 3 s" in text
 
 

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-import gridsync
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError
 from gridsync_parts.values import Site
 from tests.conftest import User
@@ -63,9 +64,9 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
             line.setblocking(False)
             line.connect_ex(("127.0.0.1", port))
         site = Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
-        http = gridsync.Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
+        http = Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
         with pytest.raises(DoorError, match=f"localhost:{port} does not answer: .* firewall"):
-            gridsync.HttpStorage(http, site).entries("")
+            HttpStorage(http, site).entries("")
         for line in full:
             line.close()
 

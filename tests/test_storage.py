@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 
-from gridsync import MAX_QUERY, Gfal2Storage, Http, HttpStorage, Storage, digest_of
+from gridsync_parts.doors import MAX_QUERY, Storage
+from gridsync_parts.doors.gfal import Gfal2Storage
+from gridsync_parts.doors.listing import digest_of
+from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.values import Locality, Site
 from tests.client import wait_until

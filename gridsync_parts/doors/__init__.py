@@ -1,0 +1,102 @@
+"""The seam: what every door can do.
+
+Paths are below BASE_DIR_ON_GRID. Every failure is a GridError; one that may pass says so, and whoever calls tries
+again. No verb waits for tape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Callable, NamedTuple, Protocol
+
+from gridsync_parts.errors import DoorError, FileError
+from gridsync_parts.secrets import secrets
+from gridsync_parts.values import Entry, Locality, Staging
+
+ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
+MISNAMED = "the entry {} cannot be right"
+MISSIZED = "the size of {} cannot be right: {}"
+TOO_LARGE = 10**18  # bytes; no file has as many, and the catalog no room for the number
+
+
+class Listing(list[Entry]):
+    """What is in a folder, and apart from it what the door says is in it and can't be right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd: dict[str, FileError] = {}  # by path; that of a name that no row can have begins with a slash
+
+    def leave_out(self, path: str, place: str, reason: object) -> None:
+        """Name one of them."""
+        if len(self.odd) == ODDITIES:
+            raise DoorError(f"{place}: the door's listing makes no sense: {reason}, and so on", passing=True)
+        self.odd[path] = FileError(f"{place}: {reason}; it is left out, ask the site")
+
+
+class Body(NamedTuple):
+    """The bytes of a file as they arrive."""
+
+    chunks: Iterator[bytes | memoryview]  # each to be used before the next
+    start: int  # where they begin; 0 when the door has ignored the range
+    checksum: str = ""  # what the door says of the whole file
+    tag: str = ""  # of this version of it at the door: a strong ETag, else its time as of HTTP; empty if it has neither
+    close: Callable[[], None] = lambda: None  # lets go of the connection
+    hang_up: Callable[[], None] = lambda: None  # wakes a thread that waits for bytes, if that can be done
+
+
+class Storage(Protocol):
+    """A site, whichever engine speaks to it."""
+
+    holds_lock: bool  # whether its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
+
+    def expires(self) -> float:
+        """When the token that it is shown ends; 0 if there is none, or none that says."""
+
+    def entries(self, folder: str) -> Listing:
+        """What is in a folder; for a file, the file itself."""
+
+    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+        """The bytes from start up to stop of a file of this size, and perhaps more.
+
+        There is no limit on the whole, but none of them is silent for longer than allowed. With the tag of an earlier
+        body they are of the same version, as far as the door tells: Changed, if it shows another one.
+        """
+
+    def checksum(self, path: str) -> str:
+        """The checksum of one file, or empty when the door knows none."""
+
+    def has_tape(self) -> bool:
+        """Whether there is a tape service to ask."""
+
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
+        """Where files are, in few requests; one that is missing is left out. Some were known to be on tape."""
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once."""
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these of its files."""
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request on at most MAX_PATHS files."""
+
+
+MAX_PATHS = 200  # of a staging or release request
+MAX_QUERY = 500  # of a question where files are
+LISTINGS = 8  # folders listed at once
+NO_TAPE = "on tape, but the site names no tape service; ask the site, or see TAPE_API"
+BITE = 128 << 10  # bytes of one read from the line
+
+
+def resized(place: str, found: object, size: int) -> FileError:
+    """The sentence for a file that is not the one of the catalog any more."""
+    return FileError(f"{place}: has {found} bytes now, but {size} in the catalog; run --build_list again")
+
+
+REQUEST = r"\w[!-~]{0,199}"
+
+
+def is_request(name: str) -> bool:
+    """Whether this may be the name of a staging request, which the catalog keeps."""
+    return bool(re.fullmatch(REQUEST, name)) and secrets.masked(name) == name

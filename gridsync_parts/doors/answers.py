@@ -1,0 +1,262 @@
+"""Connections that are kept, and the answers that come over them; each wait has an end, and so has each answer."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import math
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from gridsync_parts.doors import BITE
+from gridsync_parts.doors.urls import masked, netloc_of
+from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, Saying, Unreached, meant
+from gridsync_parts.keys import CA_REMEDY
+from gridsync_parts.machine import CONNECTIONS
+from gridsync_parts.values import Site
+from gridsync_parts.words import moment_text
+
+if TYPE_CHECKING:
+    import http.client
+    import socket
+
+
+MAX_JSON = 4 << 20  # bytes of any other answer; of 500 files 8 kB each, and objects take 30 times as much
+MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
+RATED = 60.0  # seconds over which MIN_RATE counts, at least
+
+# What the libraries say of a request without answer.
+CONNECTION_ERRORS = (
+    Saying(r"(hostname|ip address) mismatch|doesn't match", DoorError,
+           "the certificate of {host} is for another host; check SERVER in Grid.conf"),
+    Saying(r"verify failed.*(expired|not yet valid)", DoorError,
+           "the certificate of {host} is not valid now; is this machine's clock right ({clock})?"),
+    Saying(r"verify failed", DoorError, "the certificate of {host} is not signed by any CA in {ca}; "
+           f"{CA_REMEDY}; or set CA_DIR"),
+    Saying(r"alert.*certificate|certificate.*alert", CredentialError,
+           "{host} does not accept your proxy; make a new one with --new_proxy"),
+    Saying(r"name or service not known|name resolution|nodename nor servname", Unreached,
+           "no address is known for {host}; check SERVER in Grid.conf and your network", passing=True),
+    Saying(r"refused", Unreached,
+           "{host} refuses the connection: down, or blocked by a firewall", passing=True),
+    Saying(r"unreachable|no route", Unreached, "there is no route to {host}; check your network", passing=True),
+    Saying(r"too slow", DoorError,
+           "{host} sends more slowly than MIN_RATE in Grid.conf; the host or the network is overloaded", passing=True),
+    Saying(r"no end", DoorError, "{host} sends an endless answer; ask the site", passing=True),
+    Saying(r"timed out", DoorError,
+           "{host} does not answer: overloaded, or blocked by a firewall", passing=True),
+    Saying(r"wrong version number|badstatusline: (?!h|$)|unknown protocol", DoorError,
+           "{host} is not an https door; check SERVER in Grid.conf, also its scheme and port"),
+    Saying(r"ssl|eof occurred", DoorError,
+           "{host} ended the TLS handshake; is your proxy valid (--proxy_status)?", passing=True),
+    Saying(r"", DoorError, "the connection to {host} broke off ({error}); try again", passing=True),
+)  # fmt: skip
+
+
+def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
+    """The sentence for a request that got no answer."""
+    text = f"{type(error).__name__}: {error}".replace("_", " ")
+    words = {"host": "{}:{}".format(*netloc_of(url)), "ca": ca or "the system", "error": type(error).__name__}
+    return meant(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
+
+
+class Line(NamedTuple):
+    """A connection to a server, which is kept when an answer was read to its end."""
+
+    connection: http.client.HTTPConnection
+    place: object  # where it leads, and what was shown there
+
+    def is_dead(self) -> bool:
+        """Whether the server has ended it: nothing else is to be read before a request."""
+        import select
+
+        poll = select.poll()
+        poll.register(self.connection.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class Idle:
+    """The connections that wait for a next request, the oldest first; where there are too many it is let go."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.lock = threading.Lock()
+
+    def take(self, place: object) -> Line | None:
+        """The one that was kept last of those that lead to a place, and still do."""
+        while True:
+            with self.lock:
+                line = next((line for line in reversed(self.lines) if line.place == place), None)
+                if line is None:
+                    return None
+                self.lines.remove(line)
+            if not line.is_dead():
+                return line
+            line.connection.close()
+
+    def keep(self, line: Line) -> None:
+        """Let one wait."""
+        with self.lock:
+            self.lines.append(line)
+            oldest = self.lines.pop(0) if len(self.lines) > CONNECTIONS else None
+        if oldest:
+            oldest.connection.close()
+
+
+class Watch:
+    """What comes over a line, and an end to it: to each wait, to a head, to what drips, to what goes on and on."""
+
+    def __init__(self, sock: socket.socket, site: Site):
+        self.socket = sock
+        self.site = site
+        self.ends = time.monotonic() + site.first_byte  # of the head
+        self.room = MAX_HEAD  # bytes that may still come
+        self.is_begun = False
+        self.came, self.waited = 0, 0.0  # bytes, and seconds for them: only those in which somebody asked for more
+        sock.settimeout(site.first_byte)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """As of the socket, for which http.client takes it; as long as the file is open, so is the socket."""
+        file = self.socket.makefile(mode, buffering=0)  # type: ignore[call-overload]
+        file.readinto = self.readinto
+        return io.BufferedReader(file)
+
+    def readinto(self, buffer: Any) -> int:
+        """More bytes, or an error when there is to be an end."""
+        began = time.monotonic()
+        if self.is_begun and self.ends < math.inf:
+            if began >= self.ends:
+                raise TimeoutError("timed out")
+            self.socket.settimeout(self.ends - began)
+        count = self.socket.recv_into(buffer)
+        self.room -= count
+        if self.room < 0:
+            raise OSError("no end")
+        self.came += count
+        self.waited += time.monotonic() - began if self.is_begun else 0
+        self.is_begun = True
+        if self.waited >= max(RATED, self.site.silence):
+            if self.came < self.site.min_rate * self.waited:
+                raise TimeoutError("too slow")
+            self.came, self.waited = 0, 0.0
+        return count
+
+
+@functools.cache
+def response_class() -> Any:
+    """http.client's, for which each interim answer is one that another follows, as for HTTP itself."""
+    import http.client
+
+    class Response(http.client.HTTPResponse):
+        def _read_status(self) -> tuple[str, int, str]:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            return version, 100 if 101 < status < 200 else status, reason
+
+    return Response
+
+
+class Answer:
+    """A response whose errors are GridErrors."""
+
+    def __init__(self, line: Line, idle: Idle, url: str, site: Site):
+        self.line: Line | None = line
+        self.idle = idle
+        self.socket = line.connection.sock  # of an answer that is the connection's last, http.client would forget it
+        self.watch = watch = Watch(self.socket, site)
+        line.connection.response_class = lambda _, method: response_class()(watch, method=method)  # type: ignore
+        self.response = line.connection.getresponse()
+        watch.ends = math.inf
+        self.socket.settimeout(site.silence)
+        self.url = url
+        self.status = self.response.status
+        self.headers: dict[str, str] = {}  # those that came, in lower case
+        self.beginning: bytes | None = None  # of a drained body
+
+    def header(self, name: str) -> str:
+        """A header, or empty; of several of one name all."""
+        if not self.headers:  # one pass, as http.client looks through all of them each time
+            for key, value in self.response.headers.items():
+                key = key.lower()
+                self.headers[key] = f"{self.headers[key]}, {value}" if key in self.headers else value
+        return self.headers.get(name.lower(), "")
+
+    def bite(self, buffer: memoryview) -> int:
+        """Bytes of the body, as many as fit; what is around them in chunks may take as many again."""
+        self.watch.room = 2 * len(buffer) + MAX_HEAD
+        return self.response.readinto(buffer)
+
+    def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[memoryview]:
+        """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end.
+
+        If it must have one there, the last piece comes once it was seen; else the surplus is an error.
+        """
+        import http.client
+
+        buffer = memoryview(bytearray(min(BITE, awaited)))
+        try:
+            # In small bites: of what a dying connection has brought, only a bite that is full counts.
+            while awaited > 0 and (count := self.bite(buffer[: min(BITE, awaited)])):
+                awaited -= count
+                if surplus and not (awaited or self.response.isclosed()) and self.bite(memoryview(bytearray(1))):
+                    raise surplus
+                yield buffer[:count]
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise connection_error(error, self.url, None) from error
+
+    def file_chunks(self, awaited: int, surplus: GridError | None) -> Iterator[memoryview]:
+        """The same of a file: what fails is of this one alone, as others may come from other pools."""
+        try:
+            yield from self.chunks(awaited, surplus)
+        except DoorError as error:
+            raise FileError(str(error), error.passing) from error
+
+    def whole(self, limit: int) -> Iterator[memoryview]:
+        """The whole body, which must not be longer."""
+        try:
+            for chunk in self.chunks(limit + 1):
+                limit -= len(chunk)
+                if limit < 0:
+                    raise DoorError(f"{masked(unquote(self.url))}: the answer is much too long; ask the site")
+                yield chunk
+        finally:
+            self.close()
+
+    def content(self, limit: int) -> bytes:
+        """The same in one piece."""
+        return b"".join(map(bytes, self.whole(limit)))
+
+    def json(self) -> Any:
+        """The body as JSON; ValueError if it is none."""
+        import json
+
+        return json.loads(self.content(MAX_JSON))
+
+    def hang_up(self) -> None:
+        """End the connection under a thread that reads from it."""
+        import socket
+
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would pull the rug from the reader
+
+    def drain(self) -> bytes:
+        """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
+        if self.beginning is None:
+            self.beginning = bytes(next(self.chunks(BITE), b""))
+            self.close()
+        return self.beginning
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        line, self.line = self.line, None
+        if line is None:
+            return
+        # No socket is left where the server has ended it with the answer; behind an interim one comes another.
+        if self.response.isclosed() and line.connection.sock and self.status >= 200:
+            self.idle.keep(line)
+        else:
+            self.response.close()
+            line.connection.close()

@@ -1,0 +1,343 @@
+"""The same verbs through gfal2, for whatever it speaks.
+
+What it can't do on https: tell the tape service how long a pin is to last, say where many files are in one request,
+keep a proxy from hosts that a redirect names, and end a read that hangs before OPERATION_TIMEOUT, which also limits
+every open file as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, Body, Listing, is_request, resized
+from gridsync_parts.doors.pace import WINDOW, Pace, Welcome
+from gridsync_parts.doors.refused import UNREACHABLE, gfal_error
+from gridsync_parts.errors import (
+    BadRequest,
+    CredentialError,
+    DoorError,
+    FileError,
+    GridError,
+    NotFound,
+    TooFast,
+    UsageError,
+    brief,
+)
+from gridsync_parts.keys import stamp_of
+from gridsync_parts.keys.proxy import load_proxy, proxy_error
+from gridsync_parts.machine import scarcity
+from gridsync_parts.settings import WEB
+from gridsync_parts.values import LOCALITIES, Entry, Locality, Site, Staging, check_tag
+from gridsync_parts.words import LONGEST, is_name, sane_time
+
+PIECE = 4 << 20  # bytes of one read, which is a request
+STREAMED = 256 << 10  # the same of an https file from its beginning, which comes in one request; more is slower
+BREATH = 10.0  # seconds for which a door with too many requests is left alone: gfal2 does not say for how long
+NOT_YET = 11  # EAGAIN, of a file that is still on tape
+POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
+
+
+def gfal2_of(site: Site) -> Any:
+    """The module, which says nothing by itself."""
+    import logging
+
+    try:
+        import gfal2
+    except ImportError as error:
+        raise UsageError(
+            f"the site {site.name} needs gfal2, which is not installed; on Debian: "
+            "apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp"
+        ) from error
+    gfal_log = logging.getLogger("gfal2")
+    gfal_log.propagate = False
+    gfal_log.addHandler(logging.NullHandler())
+    return gfal2
+
+
+class Gfal2Storage:
+    """A site through gfal2."""
+
+    holds_lock = False
+
+    def __init__(self, site: Site, proxy: str, ca: str | None):
+        os.environ["X509_USER_PROXY"] = proxy
+        if ca:
+            os.environ["X509_CERT_DIR"] = ca
+        for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE"):  # which would be shown to whatever host a door names
+            os.environ.pop(name, None)
+        os.environ["XrdSecPROTOCOL"] = "gsi,unix"  # noqa: SIM112 - XRootD's ztn looks in folders, too
+        # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
+        os.environ["SSL_CERT_FILE"] = os.devnull
+        os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
+        self.gfal2 = gfal2_of(site)
+        self.proxy = proxy
+        self.timeout = site.first_byte
+        self.is_denied = site.tape_api == "none"
+        self.welcome = Welcome(WINDOW)
+        self.pace = Pace()  # in verbs, each of which is some requests
+        self.local = threading.local()
+        self.scheme = urlsplit(site.server).scheme
+        self.is_web = self.scheme in WEB
+        keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
+        # gfal2 itself, where its configuration names no key, looks for the first of them alone.
+        self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
+        slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
+        self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
+        self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
+
+    def expires(self) -> float:
+        """No token is shown."""
+        return 0.0
+
+    def context(self) -> Any:
+        """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
+        stamp = stamp_of(self.proxy)
+        if getattr(self.local, "stamp", None) != stamp:
+            if self.proxy:
+                try:  # else it would ask without one
+                    load_proxy(self.proxy)
+                except (OSError, ValueError) as error:
+                    raise scarcity(error) or proxy_error(self.proxy, error) from error
+            self.local.stamp = stamp
+            context = self.gfal2.creat_context()
+            context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
+            context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
+            if self.key:
+                context.set_opt_string("SFTP PLUGIN", "PRIVKEY", self.key)
+            self.local.context = context
+        return self.local.context
+
+    @contextlib.contextmanager
+    def errors(self, url: str) -> Iterator[None]:
+        """Every error of gfal2 as a GridError."""
+        while not self.welcome.is_turn(shown := stamp_of(self.proxy)):
+            pass
+        began = self.pace.go()
+        try:
+            yield
+            self.welcome.take(shown)
+            self.pace.take()
+        except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
+            failure = gfal_error(error, url)
+            if isinstance(failure, TooFast):
+                self.pace.slow(began, BREATH)
+            else:
+                self.pace.take()
+            was_taken = shown == self.welcome.taken
+            if isinstance(failure, CredentialError) and self.welcome.refuse(shown, str(failure)) and not was_taken:
+                self.welcome.words = str(failure)  # at once, as davix itself has asked twice
+            if isinstance(failure, FileError):  # it was something else that was wrong
+                self.welcome.take(shown)
+            raise failure from error
+        finally:
+            self.welcome.leave()
+
+    def url(self, path: str) -> str:
+        """Where a path is; percent-encoded on the web alone, as other schemes take names as they are."""
+        path = f"{self.root}/{path}".strip("/")
+        if self.scheme not in (*WEB, "file") and re.search("[#?]", path):
+            raise FileError(f"{path}: gfal2 cannot fetch names with # or ?; an https door can")
+        return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
+
+    def entries(self, folder: str) -> Listing:
+        """What is in a folder; for a file, the file itself."""
+        url, entries = self.url(folder), Listing()
+        with self.errors(url):
+            here = self.context().stat(url)
+            if not stat.S_ISDIR(here.st_mode) and not self.is_folder(url):
+                self.take(entries, folder, here, url)
+                return entries
+            directory = self.context().opendir(url)
+            while True:
+                found, facts = directory.readpp()
+                if found is None:
+                    return entries
+                try:
+                    name = self.name_of(found.d_name, folder)
+                except UnicodeDecodeError as error:
+                    path = f"/{folder}/{error.object.decode('utf-8', 'surrogateescape')}"
+                    entries.leave_out(path, unquote(url), f"gfal2 cannot ask for {path}")
+                    continue
+                if name in (".", "..") and not self.is_web:
+                    continue
+                path = f"{folder}/{name}".lstrip("/")
+                if is_name(name):
+                    self.take(entries, path, facts, url)
+                else:
+                    entries.leave_out(f"/{path}", unquote(url), MISNAMED.format(path[:LONGEST]))
+
+    def take(self, entries: Listing, path: str, facts: Any, url: str) -> None:
+        """Put what stat says of a file or folder into a listing."""
+        is_folder = stat.S_ISDIR(facts.st_mode)
+        size = 0 if is_folder else facts.st_size
+        if 0 <= size < TOO_LARGE:
+            entries.append(Entry(path, is_folder, size, sane_time(facts.st_mtime)))
+        else:
+            entries.leave_out(path, unquote(url), MISSIZED.format(path, size))
+
+    def is_folder(self, url: str) -> bool:
+        """Whether what seems to be a file is a folder: davix takes it for one whenever its PROPFIND has failed."""
+        if not self.is_web:
+            return False
+        try:
+            self.context().opendir(url)
+        except self.gfal2.GError as error:
+            if error.code == errno.ENOTDIR:
+                return False
+            if url == self.server and "Invalid read" in str(error):  # StoRM breaks off what is above its areas
+                raise NotFound(f"{url}: the door does not list it") from error
+            raise
+        return True
+
+    def name_of(self, name: str, folder: str) -> str:
+        """A listed name; doors that send no displayname make gfal2 give it percent-encoded."""
+        if not self.is_web or "%" not in name:
+            return name
+        try:
+            self.context().stat(self.url(f"{folder}/{name}"))
+        except self.gfal2.GError as error:
+            if error.code == errno.ENOENT:
+                return unquote(name, errors="surrogateescape")
+            if error.code in UNREACHABLE and "HTTP 400" not in str(error):  # StoRM's word for all names with % in them
+                raise
+        return name
+
+    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+        """The bytes from start up to stop of a file of this size; who waits for them can't be woken."""
+        url = self.url(path)
+        found = self.tag_of(url, size, tag)
+        return Body(self.chunks(url, start, stop, size, found), start, tag=found)
+
+    def tag_of(self, url: str, size: int, tag: str) -> str:
+        """What tells this version of a file from others; it must be of this size, and have this tag if there is one."""
+        import email.utils
+
+        with self.errors(url):
+            here = self.context().stat(url)
+        if here.st_size != size:
+            raise resized(unquote(url), here.st_size, size)
+        mtime = sane_time(here.st_mtime)
+        found = email.utils.formatdate(mtime, usegmt=True) if mtime else ""  # as http says it
+        check_tag(unquote(url), found, tag)
+        return found
+
+    def chunks(self, url: str, at: int, stop: int, size: int, tag: str) -> Iterator[bytes]:
+        """The bytes of one open file, and of a new one before its time is over; it ends with its last reference."""
+        file, opened, reads = None, 0.0, 0
+        while at < stop:
+            with self.errors(url):
+                if file is None or time.monotonic() - opened > self.timeout / 2:
+                    file, opened = self.context().open(url, "r"), time.monotonic()
+                    piece = STREAMED if self.is_web and not at else PIECE
+                    if at:
+                        file.lseek(at, os.SEEK_SET)
+                data: bytes = file.read_bytes(min(piece, stop - at))
+            if not data:
+                return
+            at, reads = at + len(data), reads + 1
+            if at >= stop and reads > 1:  # it may have changed in between: davix asks again by itself, too
+                self.tag_of(url, size, tag)
+            yield data
+
+    def checksum(self, path: str) -> str:
+        """The checksum of one file, or empty when the door knows none."""
+        url = self.url(path)
+        for kind, digits in (("ADLER32", 8), ("MD5", 32)):
+            try:
+                with self.errors(url):
+                    found = self.context().checksum(url, kind).lower().rjust(8, "0")
+                if re.fullmatch(f"[0-9a-f]{{{digits}}}", found):
+                    return f"{kind.lower()}:{found}"
+            except GridError as failure:
+                code, text = getattr(failure.__cause__, "code", 0), str(failure.__cause__)
+                is_refused = re.search(r"HTTP (4|50[1-9])", text)  # 500 is said by who can't make one
+                if is_refused or code in (0, errno.ENOENT, errno.EPERM, *UNREACHABLE):
+                    raise
+        return ""
+
+    def has_tape(self) -> bool:
+        """Whether there is a tape service to ask."""
+        if self.is_denied:
+            return False
+        if self.scheme not in ("https", "davs"):
+            return self.scheme == "srm"
+        try:
+            return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
+        except self.gfal2.GError as error:
+            if re.search(r"\b40[0345]\b", str(error)):  # the same
+                return False
+            raise gfal_error(error, self.url("")) from error
+
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
+        """Where files are; gfal2 asks for one at a time."""
+        found = {}
+        has_tape = self.has_tape()
+        for path in paths:
+            began = self.pace.go()
+            try:
+                url = self.url(path)
+                if has_tape:
+                    word = self.context().getxattr(url, "user.status").strip()
+                    found[path] = LOCALITIES.get(word, Locality.UNKNOWN)
+                else:
+                    self.context().stat(url)
+                    found[path] = Locality.NEARLINE if path in on_tape else Locality.ONLINE
+                self.pace.take()
+            except self.gfal2.GError as error:
+                failure = gfal_error(error, url)
+                if isinstance(failure, TooFast):
+                    self.pace.slow(began, BREATH)
+                else:
+                    self.pace.take()
+                # The others would be refused, too; or there may be nobody who answers.
+                is_all = isinstance(failure, (CredentialError, TooFast))
+                if is_all or (isinstance(failure, DoorError) and not found):
+                    raise failure from error
+                if isinstance(failure, BadRequest) and not has_tape:
+                    found[path] = Locality.ONLINE
+                elif error.code != errno.ENOENT:
+                    found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
+            except (FileError, RuntimeError):  # gfal2 before 2.23.3 stumbles over "error": null
+                found[path] = Locality.UNKNOWN
+        return found
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk; the request's id."""
+        urls = [self.url(path) for path in paths]
+        with self.errors(urls[0]):
+            errors, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
+        if not request:
+            raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
+        if not is_request(str(request)):
+            raise DoorError(f"{urls[0]}: {brief(repr(request))} is not a valid name for a request; ask the site")
+        return str(request)
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these files."""
+        urls = [self.url(path) for path in paths]
+        with self.errors(urls[0]):
+            errors = self.context().bring_online_poll(urls, request)
+        found = {}
+        for path, error in zip(paths, errors):
+            if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
+                raise gfal_error(error, urls[0])
+            waits = error is not None and error.code == NOT_YET
+            found[path] = Staging(error is None, "" if error is None or waits else brief(error.message.strip()))
+        return found
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        urls = [self.url(path) for path in paths]
+        with self.errors(urls[0]):
+            errors = [error for error in self.context().release(urls, request) if error is not None]
+        if errors:
+            raise gfal_error(errors[0], urls[0])

@@ -1,0 +1,203 @@
+"""What a WebDAV door says of the files in a folder: their checksums, times and sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from typing import Callable
+from urllib.parse import unquote, urlsplit
+
+from gridsync_parts.doors import MISNAMED, MISSIZED, Listing
+from gridsync_parts.doors.urls import masked
+from gridsync_parts.errors import DoorError
+from gridsync_parts.log import nothing
+from gridsync_parts.values import LOCALITIES, UNFINISHED, Entry, Locality
+from gridsync_parts.words import LONGEST, MONTHS, is_name, sane_time, seconds_of
+
+MAX_ENTRIES = 4_000_000  # files and folders in one folder
+PADDING = 1 << 20  # bytes of a listing beside its entries
+PADDED = 16 << 10  # bytes of an entry, on average; a path has at most 4096, each of which may be written as three
+NESTED = 100  # elements in elements of a listing
+TERMS = 1000  # names of elements, attributes and namespaces in a listing
+TOKEN = 1 << 20  # bytes of a tag or a comment
+# Names in listings, as the parser writes them: namespace, brace, name.
+RESPONSE, HREF, PROPSTAT, STATUS = "DAV:}response", "DAV:}href", "DAV:}propstat", "DAV:}status"
+TYPE, COLLECTION, SIZE, MTIME = "DAV:}resourcetype", "DAV:}collection", "DAV:}getcontentlength", "DAV:}getlastmodified"
+LOCALITY_PROPERTY = "http://srm.lbl.gov/StorageResourceManager}FileLocality"
+CHECKSUMS_PROPERTY = "http://www.dcache.org/2013/webdav}Checksums"
+ADLER_PROPERTY = "http://storm.italiangrid.org/2014/webdav}Checksum"
+PROPERTIES = {SIZE, MTIME, LOCALITY_PROPERTY, CHECKSUMS_PROPERTY, ADLER_PROPERTY}
+ADLER = re.compile("[0-9a-fA-F]{1,8}")
+PLAIN = re.compile(r"/(?!/)[^?#\s]*")  # of the hrefs that are paths
+PROPFIND = b"""<?xml version="1.0"?>
+<propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav"
+ xmlns:t="http://storm.italiangrid.org/2014/webdav"><prop><resourcetype/><getcontentlength/><getlastmodified/>
+<s:FileLocality/><c:Checksums/><t:Checksum/></prop></propfind>"""
+
+# What doors call checksums, the strongest first: our name for it, and its bytes. RFC 9530 calls adler32 adler.
+DIGESTS = {
+    "sha-512": ("sha512", 64), "sha-256": ("sha256", 32), "sha": ("sha1", 20), "md5": ("md5", 16),
+    "adler32": ("adler32", 4), "adler": ("adler32", 4),
+}  # fmt: skip
+
+
+def digest_of(text: str) -> str:
+    """The strongest checksum of a Checksums property or of headers, as the catalog writes it."""
+    import base64
+
+    if text.startswith("adler32=") and ADLER.fullmatch(text, 8):  # alone, as most are
+        return f"adler32:{int(text[8:], 16):08x}"
+    given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    found = {name.lower(): value for name, value in given.items()}
+    for name, (kind, size) in DIGESTS.items():
+        if name not in found:
+            continue
+        value = found[name].partition(";")[0]
+        if kind == "adler32" and ADLER.fullmatch(value):
+            return f"adler32:{int(value, 16):08x}"
+        if len(value) > 1 and value[0] == value[-1] == ":":  # so are bytes written in headers of RFC 9530
+            value = value[1:-1]
+        with contextlib.suppress(ValueError):  # as good as none
+            data = base64.b64decode(value, validate=True)
+            if len(data) == size:
+                return f"{kind}:{data.hex()}"
+    return ""
+
+
+def time_of(text: str) -> int:
+    """The time that a header or property names; 0 if it is none."""
+    try:
+        if text[16:17] == " " and text[25:] == " GMT":  # as all doors write it; the library takes four times as long
+            month = MONTHS.index(text[8:11]) + 1
+            return sane_time(seconds_of(f"{text[12:16]}-{month:02d}-{text[5:7]}T{text[17:25]}Z"))
+        import email.utils
+
+        when = email.utils.parsedate_tz(text)
+        return sane_time(email.utils.mktime_tz(when)) if when else 0
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
+    """An entry from its properties."""
+    mtime = time_of(properties.get(MTIME, ""))
+    if is_folder:
+        return Entry(path, True, 0, mtime)
+    size = properties.get(SIZE, "")
+    checksums = properties.get(CHECKSUMS_PROPERTY, "")
+    if properties.get(ADLER_PROPERTY):
+        checksums = f"adler32={properties[ADLER_PROPERTY]}"
+    if size and not re.fullmatch("[0-9]{1,18}", size):
+        raise ValueError(MISSIZED.format(path, size[:100]))
+    return Entry(
+        path,
+        False,
+        int(size or UNFINISHED),
+        mtime,
+        digest_of(checksums),
+        LOCALITIES.get(properties.get(LOCALITY_PROPERTY, ""), Locality.UNKNOWN),
+    )
+
+
+def take_responses(xml: Iterable[bytes | memoryview], take: Callable[[str, dict[str, str]], int]) -> None:
+    """Read the answer to a PROPFIND as it comes: the href of each response is taken, and the properties that it has.
+
+    ValueError if it makes no sense, or is longer than what was taken is worth, of which take says the number.
+    """
+    from xml.parsers import expat
+
+    text: list[str] = []  # since the last tag
+    href, is_found, depth, taken, came = "", False, 0, 0, 0
+    properties: dict[str, str] = {}  # of this propstat
+    found: dict[str, str] = {}  # of all that were found
+
+    def begin(name: str, attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > NESTED:
+            raise ValueError(f"its elements are nested more than {NESTED} deep")
+        text.clear()
+
+    def end(name: str) -> None:
+        nonlocal href, is_found, depth, taken, properties, found
+        depth -= 1
+        if name in PROPERTIES:
+            properties[name] = "".join(text).strip()
+        elif name == STATUS:
+            is_found = " 200 " in "".join(text) + " "
+        elif name == PROPSTAT:
+            if is_found:
+                found.update(properties)
+            properties, is_found = {}, False
+        elif name == HREF:
+            href = href or "".join(text).strip()
+        elif name == RESPONSE:
+            taken = take(href, found)
+            href, found = "", {}
+        elif name == COLLECTION:
+            properties[TYPE] = "folder"
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it defines its own entities")
+
+    terms: dict[str, str] = {}
+    parser = expat.ParserCreate(None, "}", terms)
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text.append
+    parser.StartDoctypeDeclHandler, parser.StartNamespaceDeclHandler = refuse, nothing  # so that these count as terms
+    for chunk in xml:
+        parser.Parse(chunk)
+        came += len(chunk)
+        if came - parser.CurrentByteIndex > TOKEN or sum(map(len, text)) > TOKEN:
+            raise ValueError("it has an endless tag or text")
+        if len(terms) > TERMS or came > PADDING + PADDED * taken:
+            raise ValueError("it is full of things that are not files")
+    parser.Parse(b"", True)
+
+
+def path_of(href: str) -> str:
+    """The path that a listing names, without the slash of a folder; of what is no URL, all of it."""
+    with contextlib.suppress(ValueError):
+        path = href if PLAIN.fullmatch(href) else urlsplit(href).path
+        return unquote(path, errors="surrogateescape").rstrip("/")
+    return href.rstrip("/")
+
+
+def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: str) -> Listing:
+    """The entries in the answer to a PROPFIND."""
+    from xml.parsers import expat
+
+    asked = f"{root}/{folder}".rstrip("/")
+    entries, is_there, place = Listing(), False, masked(unquote(url))
+
+    def take(href: str, properties: dict[str, str]) -> int:
+        nonlocal is_there
+        path = path_of(href)
+        is_folder = TYPE in properties
+        is_there = is_there or path == asked
+        if path == asked and is_folder:
+            return 0
+        ours, name = path[len(root) + 1 :], path[len(asked) + 1 :]
+        if path != asked and not (path.startswith(asked + "/") and is_name(name)):
+            entries.leave_out(f"/{path}", place, MISNAMED.format(path[:LONGEST]))
+            return len(entries)
+        if len(entries) >= MAX_ENTRIES:
+            raise ValueError(f"it has more than {MAX_ENTRIES} entries")
+        try:
+            entries.append(entry_of(ours, is_folder, properties))
+        except ValueError as error:
+            entries.leave_out(ours, place, error)
+        return len(entries)
+
+    try:
+        take_responses(xml, take)
+        if not is_there:
+            raise ValueError("the requested path is not in it")
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise DoorError(
+            f"{place}: the door's listing makes no sense: {error}; "
+            "try ENGINE = gfal2 in Grid.conf",
+            passing=True,
+        ) from error
+    return entries

@@ -1,0 +1,140 @@
+"""What answers mean that are errors or lead elsewhere, and what gfal2 says when something fails."""
+
+from __future__ import annotations
+
+import errno
+import re
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.urls import KEPT, composed, masked, netloc_of, own_path
+from gridsync_parts.errors import (
+    SENTENCE,
+    BadRequest,
+    CredentialError,
+    DoorError,
+    FileError,
+    Forbidden,
+    GridError,
+    NotFound,
+    OnTape,
+    PoolError,
+    Saying,
+    TooFast,
+    TooMany,
+    brief,
+    meant,
+)
+from gridsync_parts.secrets import secrets
+from gridsync_parts.settings import WEB
+
+
+def pause_of(answer: Answer) -> float:
+    """For how many seconds a server wants to be left alone."""
+    after = answer.header("Retry-After")
+    return min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
+
+
+def refusal(answer: Answer, url: str) -> GridError:
+    """The sentence for an answer that is an error; its body is read."""
+    said = answer.drain()[:SENTENCE].decode("utf-8", "replace").strip()
+    if not said or said.startswith("<"):
+        said = answer.response.reason
+    said = brief(said)
+    place = masked(unquote(url))
+    who = "the door" if netloc_of(url) == netloc_of(answer.watch.site.server) else "the tape service"
+    if answer.status == 401:
+        return CredentialError(f"{place}: {who} does not accept your proxy or token ({said}); see --proxy_status")
+    if answer.status == 403:
+        return Forbidden(f"{place}: {who} refuses ({said}); is your proxy for the right VO?")
+    if answer.status == 404:
+        return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
+    if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
+        return OnTape(f"{place}: is on tape only; --bring_online brings it to disk")
+    if answer.status == 413:
+        return TooMany(f"{place}: {who} does not take a request of this size ({said})")
+    if 400 <= answer.status < 500 and answer.status != 429:
+        kind = BadRequest if answer.status == 400 else FileError
+        return kind(f"{place}: {who} answers {answer.status} ({said}); if this continues, ask the site")
+    passing = answer.status >= 500 or answer.status == 429
+    return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
+
+
+def redirected(answer: Answer, url: str) -> str:
+    """Where an answer sends a request; its body is read."""
+    answer.drain()
+    try:
+        target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
+        target = own_path(url, target)
+    except ValueError as error:
+        raise FileError(f"{masked(url)} redirects to an invalid URL ({error}); ask the site") from error
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+        raise Forbidden(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
+    secrets.note(target)
+    return target
+
+
+# What dCache's doors tell readers when they are well, and what has the file is not.
+INTERNAL_PROBLEMS = (
+    Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file already serves too many readers; "
+           "try again later, or with fewer --threads", passing=True),
+    Saying(r"Failed to deliver Pool|Route for .* not found", PoolError,
+           "{place}: the pool of this file is down; try again later, or ask the site", passing=True),
+    Saying(r"File has been removed", PoolError,
+           "{place}: its copy on disk is being removed; try again later", passing=True),
+    Saying(r"", DoorError, "{sentence}", passing=True),
+)  # fmt: skip
+
+
+def read_refusal(answer: Answer, url: str) -> GridError:
+    """The same for a reader."""
+    error = refusal(answer, url)
+    if answer.status != 500:
+        return error
+    said = answer.drain().decode("utf-8", "replace")
+    return meant(INTERNAL_PROBLEMS, said, place=masked(unquote(url)), sentence=str(error))
+
+
+UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
+
+# What gfal2 says, behind the name of its error number.
+GFAL_ERRORS = (
+    Saying(r"413", TooMany, "{place}: the door does not take a request of this size ({text})"),
+    Saying(r"(HTTP|received) 429", TooFast, "{place}: the door takes no more requests now ({text})", passing=True),
+    Saying(r"HTTP 401", CredentialError,
+           "{place}: the door does not accept your proxy ({text}); see --proxy_status", passing=True),
+    Saying(r"(archive polling|expected 201).*received 404", DoorError,
+           "{place}: gfal2 adds a slash to addresses of the tape service, and this one does not know them; "
+           "set ENGINE = http in Grid.conf, or TAPE_API = none to do without it"),
+    Saying(r"HTTP 400", BadRequest, "{place}: the door answers 400 ({text}); if this continues, ask the site"),
+    Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online brings it to disk"),
+    Saying(r"^ENOENT|received 404", NotFound,
+           "{place}: there is no such file or folder; --ls_dir shows what there is"),
+    Saying(r"authentication methods failed", CredentialError,
+           "{place}: the server does not accept your key; gfal2 tries ~/.ssh/id_rsa or another one"),
+    Saying(r"handshake failed: (unexpected eof|connection (timed out|reset))", DoorError,
+           "{place}: the door ends the TLS handshake ({text}); is your proxy valid (--proxy_status)?", passing=True),
+    Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); is your proxy for the right VO?"),
+    Saying(r"alert certificate expired|auth failed", CredentialError,
+           "{place}: the door does not accept your proxy; make a new one with --new_proxy"),
+    Saying(r"certificate", DoorError,
+           "{place}: the door's certificate is not accepted ({text}); see CA_DIR in Grid.conf"),
+    Saying(r"HTTP 500 .*while +read", PoolError,  # which readers alone are told
+           "{place}: the pool of this file is down or serves too many readers, or the door fails ({text}); "
+           "try again later, or ask the site", passing=True),
+    Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
+           "{place}: the door cannot be reached, or fails ({text})", passing=True),
+    Saying(r"bad server answer|malformed", DoorError,
+           "{place}: the door's answer makes no sense ({text}){way}", passing=True),
+    Saying(r"", FileError, "{place}: gfal2 says: {text}{way}", passing=True),
+)  # fmt: skip
+
+
+def gfal_error(error: Exception, url: str) -> GridError:
+    """The sentence for what gfal2 says."""
+    text = re.sub(r"\?\S+", "?...", str(error).strip())
+    way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
+    name = errno.errorcode.get(getattr(error, "code", 0), "")
+    if "HTTP 400" in text and composed(url) != unquote(url, errors="surrogateescape"):
+        return FileError(f"{unquote(url)}: gfal2 cannot fetch names with separate accents; ENGINE = http can")
+    return meant(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)

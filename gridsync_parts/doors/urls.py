@@ -1,0 +1,38 @@
+"""URLs: what of them may be shown, and where they lead."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from gridsync_parts.errors import FileError
+
+KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is not for a request line
+
+
+def masked(url: str) -> str:
+    """A URL that may be shown: its query is a credential on pools."""
+    return url.partition("?")[0] + ("?..." if "?" in url else "")
+
+
+def netloc_of(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+    except ValueError as error:
+        raise FileError(f"{masked(url)} is not a URL: {error}") from error
+
+
+def composed(path: str) -> str:
+    """A path with each letter and its accents as one character, as far as there is one."""
+    import unicodedata
+
+    return unicodedata.normalize("NFC", unquote(path, errors="surrogateescape"))
+
+
+def own_path(url: str, target: str) -> str:
+    """Where a redirect leads, but by the name that was asked for: dCache composes accents, its pools refuse that."""
+    asked, named = urlsplit(url).path, urlsplit(target)
+    if asked == named.path or composed(asked) != composed(named.path):
+        return target
+    return named._replace(path=asked).geturl()

@@ -1,0 +1,192 @@
+"""A WebDAV door: dCache, StoRM, XRootD over https."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import quote, unquote, urlsplit
+
+from gridsync_parts.doors import LISTINGS, NO_TAPE, Body, Listing, resized
+from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.listing import PROPFIND, digest_of, listing_of, path_of
+from gridsync_parts.doors.refused import read_refusal, refusal
+from gridsync_parts.doors.tape import TapeRest
+from gridsync_parts.doors.urls import masked, netloc_of
+from gridsync_parts.doors.wire import Http
+from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnTape, brief
+from gridsync_parts.values import LOCALITIES, Locality, Site, Staging, check_tag
+
+OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
+MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
+# adler32 comes first: XRootD would make any other one anew, from the whole file.
+WANTED = {"Want-Digest": "adler32", "Want-Repr-Digest": "adler=10"}
+ANY_WANTED = {
+    "Want-Digest": "adler32;q=1, sha-256;q=0.5, sha-512;q=0.4, md5;q=0.3, sha;q=0.2",
+    "Want-Repr-Digest": "adler=10, sha-256=5, sha-512=4, md5=3, sha=2",
+}
+TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT')
+
+
+def digest_in(answer: Answer) -> str:
+    """The strongest checksum that an answer has in its headers."""
+    return digest_of(",".join(filter(None, (answer.header("Digest"), answer.header("Repr-Digest")))))
+
+
+class HttpStorage:
+    """A WebDAV door together with the tape service of its site."""
+
+    holds_lock = True
+
+    def __init__(self, http: Http, site: Site):
+        self.http = http
+        self.site = site
+        parts = urlsplit(site.server)
+        self.server = f"{parts.scheme.replace('dav', 'http')}://{parts.netloc}"
+        self.root = f"{parts.path.rstrip('/')}/{site.base}".rstrip("/")
+        self.tape = TapeRest(http, site, self.server)
+
+    def expires(self) -> float:
+        """When the token that it is shown ends."""
+        return self.http.token.ends if self.http.token else 0.0
+
+    def url(self, path: str) -> str:
+        """Where a path is at the door."""
+        return self.server + quote(f"{self.root}/{path}", safe="/", errors="surrogateescape")
+
+    def entries(self, folder: str) -> Listing:
+        """What is in a folder; for a file, the file itself."""
+        url = self.url(folder)
+        headers = {"Depth": "1", "Content-Type": "application/xml"}
+        answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
+        if answer.status == 200 and not f"{self.root}/{folder}".strip("/"):  # StoRM's for what is above its areas
+            answer.close()
+            raise NotFound(f"{masked(unquote(url))}: the door does not list it")
+        if answer.status != 207:
+            raise refusal(answer, url)
+        try:
+            root = path_of(answer.url).removesuffix(folder).rstrip("/")  # another one if the door has moved it
+            return listing_of(answer.whole(MAX_LISTING), root, folder, url)
+        finally:
+            answer.close()
+
+    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+        """The bytes from start up to stop of a file of this size."""
+        headers = dict(WANTED)
+        if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
+            headers["Range"] = f"bytes={start}-{stop - 1}"
+            headers.update({"If-Range": tag} if tag else {})
+        url = self.url(path)
+        place = masked(unquote(url))
+        answer = self.http.follow("GET", url, headers=headers)
+        if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
+            headers = {name: value for name, value in headers.items() if name not in WANTED}
+            answer = self.http.follow("GET", url, headers=headers)
+        if answer.status not in (200, 206):
+            if netloc_of(answer.url) in self.http.trusted:
+                error = read_refusal(answer, url)
+                raise OnTape(f"{place}: is {NO_TAPE}") if isinstance(error, OnTape) and self.tape.found == "" else error
+            answer.drain()
+            said = brief(answer.response.reason)
+            if OTHER_FILE in said:
+                reason = "its pool takes it for another file, and each try would cost the site a mover; ask the site"
+                raise FileError(f"{place}: {reason}")
+            raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
+        try:
+            begins, ends = self.checked(answer, place, start, size)
+            found = self.tag_of(answer)
+            check_tag(place, found, tag)
+        except FileError:
+            answer.close()
+            raise
+        surplus = resized(place, "more", size) if ends <= stop else None  # else there is more than was asked for
+        chunks = answer.file_chunks(min(stop, ends) - begins, surplus)
+        return Body(chunks, begins, digest_in(answer), found, answer.close, answer.hang_up)
+
+    def checked(self, answer: Answer, place: str, start: int, size: int) -> tuple[int, int]:
+        """Where the bytes of an answer begin and end; they are those of the file that is in the catalog, as it is."""
+        coding, length = answer.header("Content-Encoding").strip().lower(), answer.header("Content-Length")
+        if coding not in ("", "identity"):
+            raise FileError(f"{place}: the door sends it encoded as {coding[:20]}; ask the site")
+        if answer.status == 200:
+            if length and length != str(size):
+                raise resized(place, length, size)
+            return 0, size
+        found = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", answer.header("Content-Range"))
+        count = int(found[2]) + 1 - start if found and found[1] == str(start) else 0
+        if not found or count <= 0 or length not in ("", str(count)):
+            raise FileError(f"{place}: the door sends a different range than requested", passing=True)
+        if found[3] != str(size):
+            raise resized(place, found[3], size)
+        return start, start + count
+
+    def tag_of(self, answer: Answer) -> str:
+        """What the door calls this version of a file; a pool's word, which may be another on the next one, is none."""
+        found = next(filter(TAG.fullmatch, (answer.header("ETag"), answer.header("Last-Modified"))), "")
+        return found if found and netloc_of(answer.url) == netloc_of(self.server) else ""
+
+    def checksum(self, path: str) -> str:
+        """The checksum of one file, or empty when the door knows none."""
+        url = self.url(path)
+        for wanted in (ANY_WANTED, WANTED):  # XRootD fails at a list of which it can't make each
+            answer = self.http.follow("HEAD", url, headers=wanted)
+            if answer.status != 500:
+                break
+            answer.drain()
+        else:  # it can't make one
+            return ""
+        if answer.status != 200:
+            raise refusal(answer, url)
+        answer.drain()
+        return digest_in(answer)
+
+    def has_tape(self) -> bool:
+        """Whether there is a tape service to ask."""
+        return self.tape.is_there()
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk and kept there; the request's id."""
+        return self.tape.stage(paths, days)
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these of its files."""
+        return self.tape.stagings(request, paths)
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        self.tape.release(request, paths)
+
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
+        """Where files are: of the tape service 500 a request, else of each listing, if the first tells anything."""
+        from concurrent import futures
+
+        if self.has_tape():
+            return self.tape.localities(paths)
+        found: dict[str, Locality] = {}
+        failure: DoorError | None = None
+        folders = sorted({path.rpartition("/")[0] for path in paths})
+        with futures.ThreadPoolExecutor(LISTINGS) as threads:
+            for some in (folders[:1], folders[1:]):
+                for listing in [threads.submit(self.entries, folder) for folder in some]:
+                    try:
+                        entries = listing.result()
+                    except (NotFound, Forbidden):
+                        continue
+                    except DoorError as error:
+                        failure = failure or error  # what others tell is good all the same
+                        continue
+                    found.update((entry.path, entry.locality) for entry in entries if not entry.is_folder)
+                if some == folders[:1] and set(found.values()) == {Locality.UNKNOWN}:  # this door has disk alone
+                    found.update((path, Locality.UNKNOWN) for path in paths if path.rpartition("/")[0] not in some)
+                    break
+            asked = [path for path in on_tape if found.get(path) is Locality.UNKNOWN]
+            found.update(zip(asked, threads.map(self.locality, asked)))
+        if failure and not found:
+            raise failure
+        where = {Locality.UNKNOWN: Locality.ONLINE}  # as there is no tape service
+        return {path: where.get(found[path], found[path]) for path in paths if path in found}
+
+    def locality(self, path: str) -> Locality:
+        """Where a file is that was on tape, as far as the door tells."""
+        answer = self.http.follow("HEAD", self.url(path))
+        answer.drain()
+        return LOCALITIES.get(answer.header("Locality"), Locality.NEARLINE)

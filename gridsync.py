@@ -10,10 +10,8 @@ Sections, each using only those above it:
 
   Plans         decisions, without disk, network or clock
   Report        everything that is printed
-  Engine        threads, retries, waiting
   Steps         what commands are made of
   Sync          everything until it is done, side by side
-  Doctor        what a run needs, looked at
   Commands      one function an action
   Command line  the option table, the parser, main
 
@@ -26,25 +24,21 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import errno
 import functools
 import io
 import itertools
 import math
 import optparse
 import os
-import queue
 import random
 import re
 import signal
 import sys
 import threading
 import time
-import zlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, Generic, NamedTuple, TextIO, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any, Callable, NamedTuple, TextIO
 
 if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
     # 3.8 comes here; what is older shows the line above, as it does not know the sign in it.
@@ -64,36 +58,26 @@ except ImportError:
     sys.exit(2)
 
 from gridsync_parts.catalog import CATALOG, Catalog, Folders, Lock
-from gridsync_parts.checksums import adler_maker, checksum_kind, checksum_of
+from gridsync_parts.checksums import checksum_kind
+from gridsync_parts.copier import REFUSED, Copier
+from gridsync_parts.crew import Aside, Crew, Patience
 from gridsync_parts.disk import (
     COARSE,
     LocalFile,
     check_copies,
     check_free,
     check_writable,
-    disk_error,
     free_space,
     is_gone,
     local_file,
     missing_of,
-    part_name,
     set_aside,
     unfit,
 )
-from gridsync_parts.doors import BITE, LISTINGS, MAX_PATHS, MAX_QUERY, NO_TAPE, Body, Listing, Storage
-from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.gfal import Gfal2Storage, gfal2_of
+from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Storage
 from gridsync_parts.doors.kinds import needs_proxy, storage_of
-from gridsync_parts.doors.listing import time_of
-from gridsync_parts.doors.pace import HELD
-from gridsync_parts.doors.relay import CONNECT, RELAYED, relay_named
-from gridsync_parts.doors.urls import netloc_of
-from gridsync_parts.doors.webdav import HttpStorage
-from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import (
     BadName,
-    BadRequest,
-    Changed,
     CredentialError,
     DiskError,
     DoorError,
@@ -104,39 +88,20 @@ from gridsync_parts.errors import (
     Mismatch,
     NotFound,
     OnTape,
-    PoolError,
-    TooFast,
     UsageError,
     brief,
 )
-from gridsync_parts.home import Folder, Home
-from gridsync_parts.keys import CA_REMEDY, GRID_CAS, ca_folder
-from gridsync_parts.keys.proxy import (
-    Proxy,
-    client_error,
-    der,
-    end_of_certificate,
-    has_phrase,
-    inner,
-    new_proxy,
-    no_cas,
-    proxy_file,
-    read_proxy,
-    time_in,
-    user_files,
-    valid_proxy,
-    voms_client,
-)
+from gridsync_parts.keys import ca_folder
+from gridsync_parts.keys.proxy import Proxy, new_proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.log import can_redraw, has_bars, log, nothing, start_logging
-from gridsync_parts.machine import UNSETTLED, files_to_spare, scarcity
-from gridsync_parts.partfile import LARGE, PartFile, Segment
+from gridsync_parts.machine import files_to_spare, scarcity
+from gridsync_parts.rereader import Rereader
 from gridsync_parts.secrets import printable, secrets
-from gridsync_parts.settings import GENERAL_KEYS, MOST_UNKNOWN, NUMBER, WEB, Config, scope_of, settings_of
+from gridsync_parts.settings import MOST_UNKNOWN, NUMBER, Config, scope_of, settings_of
 from gridsync_parts.values import (
     FORGOTTEN,
     LEFT,
-    REPAIR,
     TICK,
     UNFINISHED,
     WAITING,
@@ -149,18 +114,16 @@ from gridsync_parts.values import (
     Row,
     Scope,
     Settings,
-    Site,
     Staging,
     T,
     Tally,
     Wishes,
-    about,
     batches,
     placed,
     why_left,
     with_error,
 )
-from gridsync_parts.vomses import VOMS_SERVERS, VOMSES_LINE, vomses_of
+from gridsync_parts.walk import DOORS_SHUT, Walk, misspelt
 from gridsync_parts.words import (
     day_text,
     duration_text,
@@ -171,9 +134,6 @@ from gridsync_parts.words import (
     size_text,
     time_text,
 )
-
-R = TypeVar("R")
-
 
 # == Plans ====================================================================
 # Pure decisions from rows, local facts and options.
@@ -857,681 +817,14 @@ def staging_text(turn: int, online: int, of: int) -> str:
     return f" [{sign}] ... {online} files ONLINE over {of}, {of - online} remaining ..."
 
 
-# == Engine ===================================================================
-# Threads work on single items and return; the main thread alone touches catalog and screen.
+# == Steps ====================================================================
+# What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
-GATHERING = 0.05  # seconds in which they gather
-AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
-WONDER = 5.0  # seconds of a pause that is told,
-NEWS = 30.0  # so often at the most
 SLOW = 20.0  # seconds without an answer, when nothing else is on the screen
-WORTH = 64 << 10  # bytes that have to come for a failure not to count
-DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
-REFUSED = 16  # files that the door refuses before it has given any, which end one too
-# A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
-DEEPEST = 100  # folders in folders
-ROUND = 6  # folders, each in the one before, that all look the same: then they are one
-MOST_FOLDERS = 1_000_000  # of one listing; experiments have some hundred thousand
-MOST_FILES = 10_000_000  # the same
-TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 STUCK = 12 * 3600.0  # seconds after which a file that still is on its way from tape is called stuck
-POLL = 300.0  # seconds between two looks at a staging request, at the most
-FAREWELL = 2.0  # seconds that threads have to end
 LAST_WORD = 30.0  # seconds that a site has to say which number a request has, when the run ends
 CHECK = 60.0  # seconds between two looks at the credential
 SOON = 12 * 3600.0  # a credential that ends within so many seconds is announced
-
-
-class Patience:
-    """Calls again, after growing pauses, what failed in a way that may pass."""
-
-    def __init__(self, retries: int, stopping: threading.Event | None = None):
-        self.retries = retries
-        self.stopping = stopping or threading.Event()
-        self.awaited = 0.0, ""  # until when there is a pause, and after what
-        self.due = 0.0  # when the next one may be told
-
-    def tell(self, note: Callable[[str], None]) -> bool:
-        """Say what a long pause is for; whether there was something to say."""
-        now, (until, failure) = time.monotonic(), self.awaited
-        if until - now < WONDER or now < self.due:
-            return False
-        self.awaited, self.due = (0.0, ""), now + NEWS
-        note(f"Waiting {duration_text(math.ceil(until - now))} before the next attempt: {failure}")
-        return True
-
-    def call(self, verb: Callable[..., T], *arguments: Any, progress: Callable[[], int] = lambda: 0) -> T:
-        """The result of the first call that succeeds; failures do not count when enough has come meanwhile."""
-        attempt, before, ends = 0, progress(), time.monotonic() + HELD
-        while True:
-            try:
-                return verb(*arguments)
-            except GridError as error:
-                if isinstance(error, TooFast) and time.monotonic() < ends and not self.stopping.is_set():
-                    continue  # it is the next call that waits
-                if progress() >= before + WORTH:
-                    attempt, before = 0, progress()
-                # A proxy or token may just be renewed, but who waits for that a second time waits in vain. And a pool
-                # is waited for by all of its files together.
-                is_once = isinstance(error, (CredentialError, PoolError))
-                retries = min(self.retries, 1) if is_once else self.retries
-                if not error.passing or attempt >= retries:
-                    raise
-                log.debug("attempt %d failed: %s", attempt + 1, error)
-                # The first time at once: often a kept connection has just died of old age.
-                pause = 0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1)
-                pause = max(pause, error.pause)
-                self.awaited = time.monotonic() + pause, str(error)
-                if self.stopping.wait(pause):
-                    raise
-                attempt += 1
-
-
-class Aside:
-    """A thread for the calls of the main thread, which gfal2 would keep from the screen and from Ctrl-C."""
-
-    def __init__(self) -> None:
-        from concurrent import futures
-
-        self.thread = futures.ThreadPoolExecutor(1)
-        self.wait = futures.wait
-
-    def settle(self, seconds: float) -> None:
-        """Wait for a call that nobody waits for any more, whoever says again that it is enough."""
-        heard = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
-        try:
-            self.wait([self.thread.submit(nothing)], seconds)
-        finally:
-            for number, handler in heard:
-                signal.signal(number, handler)
-
-    def result(self, call: Callable[[], T], tick: Callable[[], None]) -> T:
-        """What a call gives; tick is called while it lasts."""
-        future = self.thread.submit(call)
-        while not self.wait([future], TICK).done:  # a wait without limit could not be interrupted
-            tick()
-        return future.result()
-
-
-def started(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
-    """Those of the threads that this machine can start, at least one."""
-    running: list[threading.Thread] = []
-    for thread in threads:
-        try:
-            thread.start()
-        except RuntimeError:
-            if not running:
-                raise
-            break  # those that there are can do it all
-        running.append(thread)
-    return running
-
-
-class Crew(Generic[T, R]):
-    """Threads that work on items. They never hold the exit, whatever they hang in."""
-
-    def __init__(
-        self, work: Callable[[T], Any], threads: int, patience: Patience,
-        settle: Callable[[list[Any]], list[R]] | None = None, unsettled: int = UNSETTLED,
-    ):  # fmt: skip
-        self.work = work
-        self.settle = settle  # ends the work on several items together; else a result of work is one of the crew
-        self.unsettled = max(1, unsettled)
-        self.places = threading.Semaphore(self.unsettled)  # for what is to be settled
-        self.arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what is to be settled
-        self.patience = patience  # of the work, which ends when it is told to stop
-        self.pending = 0
-        self.failure: BaseException | None = None  # the first of the work
-        self.todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-        self.done: queue.SimpleQueue[list[R]] = queue.SimpleQueue()  # a list an item, empty when it has failed
-        self.at_rest = threading.Event()  # nothing is pending, or so it seemed to the thread that was last
-        self.threads = started(threading.Thread(target=self.labour, daemon=True) for _ in range(threads))
-        self.settler = started([threading.Thread(target=self.settle_on, daemon=True)]) if settle else []
-
-    def labour(self) -> None:
-        """What each thread does."""
-        while (item := self.todo.get()) is not None:
-            try:
-                result = self.work(item)
-            except BaseException as error:  # it is raised in the main thread
-                self.land([[]], error)
-                continue
-            if self.settle is None:
-                self.land([[result]])
-                continue
-            self.places.acquire()
-            self.arrived.put(result)
-
-    def settle_on(self) -> None:
-        """What the thread that settles does: all that has come while it was busy is done together."""
-        while (first := self.arrived.get()) is not None:
-            others = self.pending - self.done.qsize() - 1
-            if others > self.arrived.qsize() < self.unsettled // 2:  # more may come soon
-                time.sleep(GATHERING)
-            some = [first]
-            with contextlib.suppress(queue.Empty):
-                while (item := self.arrived.get_nowait()) is not None:
-                    some.append(item)
-                self.arrived.put(None)  # it was the end
-            self.settle_some(some)
-
-    def settle_some(self, some: list[Any]) -> None:
-        """Settle what has arrived."""
-        try:
-            self.land([[result] for result in self.settle(some)] if self.settle else [])
-        except BaseException as error:
-            self.land([[] for _ in some], error)
-        self.places.release(len(some))
-
-    def land(self, results: list[list[R]], failure: BaseException | None = None) -> None:
-        """Hand results to the main thread."""
-        self.failure = self.failure or failure
-        for result in results:
-            self.done.put(result)
-        if self.done.qsize() >= self.pending:
-            self.at_rest.set()
-
-    def add(self, item: T) -> None:
-        """Give it one more item, at any time."""
-        self.pending += 1
-        self.todo.put(item)
-
-    def rest(self, seconds: float) -> None:
-        """Let them work for so long, unless all is done before: to wake for each result would hold up the others."""
-        self.at_rest.wait(seconds)
-        self.at_rest.clear()
-
-    def landed(self, timeout: float = 0) -> list[R]:
-        """The results that have come; the first is waited for so long."""
-        came: list[R] = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                came += self.done.get(timeout=timeout)
-                self.pending -= 1
-                timeout = 0
-        return came
-
-    def check(self) -> None:
-        """Raise what the work has failed with."""
-        if self.failure:
-            raise self.failure
-
-    def __enter__(self) -> Crew[T, R]:
-        return self
-
-    def __exit__(self, broken: object, *_: object) -> None:
-        if broken:
-            self.patience.stopping.set()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.todo.get_nowait()
-        for _thread in self.threads:
-            self.todo.put(None)
-        ends = time.monotonic() + FAREWELL
-        for thread in self.threads:
-            thread.join(max(0.0, ends - time.monotonic()))
-        self.arrived.put(None)  # behind all that they have brought
-        for thread in self.settler:
-            thread.join(max(0.0, ends - time.monotonic()))
-
-
-def judged(storage: Storage, path: str, error: GridError) -> GridError:
-    """The error of what a listing has named, or that the door can't serve such names: it still lists it, or can't."""
-    if not isinstance(error, (NotFound, BadRequest)) or quote(path, errors="surrogateescape") == path:
-        return error
-    try:
-        is_listed = any(entry.path == path for entry in storage.entries(path))
-    except GridError as failure:
-        is_listed = isinstance(failure, BadRequest)
-    sentence = f"{path}: the door lists this name but cannot serve it; ask the site to rename it"
-    return BadName(sentence) if is_listed else error
-
-
-class Walk:
-    """All files below a folder, listed folder by folder, several at once."""
-
-    def __init__(self, storage: Storage, patience: Patience):
-        self.storage = storage
-        self.patience = patience
-        self.entries: list[Entry] = []
-        self.size = 0  # of all files so far
-        self.folders: set[str] = set()  # those that were listed
-        self.seen = 1  # how many are known
-        self.looks: dict[str, int] = {}  # of folders with folders in them: a number that two have if they list the same
-        self.rounds: set[int] = set()  # the looks of those that are in themselves
-        self.failures: dict[str, GridError] = {}
-        self.empty: list[str] = []
-
-    def list_folder(self, folder: str) -> tuple[str, Listing | GridError]:
-        """One folder, or why it can't be listed."""
-        try:
-            return folder, self.patience.call(self.storage.entries, folder)
-        except (FileError, DoorError) as failure:
-            error = judged(self.storage, folder, failure)
-            error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
-            return folder, error.with_traceback(None)
-
-    def run(self, top: str, tick: Callable[[], None]) -> None:
-        """List everything; the top folder must be readable, others are noted when they are not."""
-        doors_shut = 0
-        crew: Crew[str, tuple[str, Listing | GridError]] = Crew(self.list_folder, LISTINGS, self.patience)
-        with crew:
-            crew.add(top)
-            while crew.pending:
-                tick()
-                for folder, found in crew.landed(TICK):
-                    if isinstance(found, GridError):
-                        doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
-                        if folder == top or doors_shut >= DOORS_SHUT:
-                            raise found
-                        self.failures[folder] = found
-                    else:
-                        doors_shut = 0
-                        for below in self.take(folder, found):
-                            crew.add(below)
-                crew.check()
-
-    def take(self, folder: str, found: Listing) -> list[str]:
-        """Keep what is in a folder; the folders in it, which are to be listed too."""
-        self.folders.add(folder)
-        self.failures.update(found.odd)
-        self.empty += [] if found else [folder]
-        below: list[str] = []
-        if self.goes_round(folder, found):
-            return below
-        for entry in found:
-            if not entry.path:
-                raise UsageError("BASE_DIR_ON_GRID is a file at the site; correct it in Grid.conf")
-            if entry.path.count("/") >= DEEPEST:
-                reason = f"{entry.path[:100]}...: is more than {DEEPEST} folders deep; ask the site"
-                self.failures[entry.path] = FileError(reason)
-            elif entry.is_folder:
-                below.append(entry.path)
-            elif entry.size == UNFINISHED:
-                self.failures[entry.path] = FileError(f"{entry.path}: is still being written; list it later")
-            else:
-                self.entries.append(entry)
-                self.size += entry.size
-        self.seen += len(below)
-        if self.seen > MOST_FOLDERS or len(self.entries) > MOST_FILES:
-            raise DoorError(
-                f"{folder or '/'}: there are more than {MOST_FOLDERS:,} folders or {MOST_FILES:,} files so far; "
-                "choose a smaller folder with --input_dir, or ask the site whether links form a loop there"
-            )
-        return below
-
-    def goes_round(self, folder: str, found: list[Entry]) -> bool:
-        """Whether a folder is one of those above it once more, again and again; said once of each."""
-        if not any(entry.is_folder for entry in found):
-            return False
-        start = len(folder)
-        look = hash(frozenset((entry.path[start:], entry.is_folder, entry.size, entry.mtime) for entry in found))
-        self.looks[folder] = look
-        parts = folder.split("/") if folder else []
-        above = ("/".join(parts[:count]) for count in range(len(parts)))
-        if look not in self.rounds and sum(self.looks.get(path) == look for path in above) < ROUND:
-            return False
-        if look not in self.rounds:
-            self.failures[folder] = FileError(f"{folder}: contains itself through a link; its files are already listed")
-        self.rounds.add(look)
-        return True
-
-    def note_emptied(self, rows: list[Row]) -> None:
-        """Count folders of files still to come as failures: dCache lists as empty what it can't read."""
-        awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded}
-        for folder in awaited.intersection(self.empty):
-            self.failures[folder] = FileError(
-                f"{folder or '/'}: is empty now; the catalog keeps its earlier files, "
-                "see --ls_dir or ask the site"
-            )
-
-
-class Arrived(NamedTuple):
-    """A file that is here and verified, and has still to be made durable."""
-
-    before: Row  # as it was in the catalog, if it comes to nothing
-    row: Row
-    done: str  # copied, skipped
-    fd: int
-    place: str  # its folder
-    part: PartFile | None = None  # which is to have its name then
-
-
-def is_there(item: Arrived, folder: Folder) -> bool:
-    """Whether a file that was compared still has its name."""
-    with contextlib.suppress(OSError):
-        there = os.stat(item.row.path.rpartition("/")[2], dir_fd=folder.fd, follow_symlinks=False)
-        return os.path.samestat(os.fstat(item.fd), there)
-    return False
-
-
-class Copier:
-    """Copies files, each to its part file, and gives them their names once they are verified and durable."""
-
-    def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, catalog: Catalog):
-        self.storage = storage
-        self.home = Home(settings.output_dir)
-        self.catalog = catalog
-        self.strange: set[str] = set()  # files of which it is not clear whose they are
-        self.patience = patience
-        # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
-        self.tape_patience = Patience(TAPE_RETRIES, patience.stopping)
-        self.checked = not wishes.nochecksum
-        self.overwrite = wishes.overwrite
-        self.streams = settings.streams
-        self.processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
-        self.shared = {random.choice(sorted(self.processors))} if storage.holds_lock else self.processors
-        self.flying: dict[str, int] = {}  # bytes so far of the files being copied
-        self.received: dict[str, int] = {}  # bytes that came over the line for them
-        self.whole: set[str] = set()  # files of which the door sends no ranges
-        self.bodies: set[Body] = set()  # that arrive just now
-        self.is_given = False  # has the door given any bytes?
-        self.refused: set[str] = set()  # files that it has refused before it gave any
-
-    def copy(self, work: tuple[Row, Action, float]) -> Outcome | Arrived:
-        """One file, from the first byte until it is verified, or why not; none begins when it may be on tape again."""
-        row, action, fresh_until = work
-        if self.is_shut():
-            return Outcome(row, "interrupted")
-        if time.monotonic() > fresh_until:
-            return Outcome(row, "stale")
-        self.home.check()
-        with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
-            # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
-            os.sched_setaffinity(0, self.shared if row.size <= BITE else self.processors)
-        try:
-            if action is Action.ADOPT:
-                return self.adopt(row)
-            patience = self.tape_patience if row.locality is Locality.NEARLINE else self.patience
-            return patience.call(self.attempt, row, progress=lambda: self.flying.get(row.path, 0))
-        except (FileError, DoorError) as error:
-            if self.patience.stopping.is_set():
-                return Outcome(row, "interrupted", self.came(row))
-            self.home.check()
-            if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
-                return Outcome(placed(row, Locality.NEARLINE), "waiting", self.came(row), error)
-            done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-            return self.failed(row, judged(self.storage, row.path, error))._replace(done=done)
-        except ValueError as error:  # a name, say, that the locale can't write
-            return self.failed(row, FileError(str(error)))
-        except OSError as error:
-            found = disk_error(self.home.full(row.path), error)
-            if not isinstance(found, FileError):
-                self.came(row)
-                raise found from error
-            return self.failed(row, found)
-        except BaseException:  # which ends the run
-            self.came(row)
-            raise
-
-    def is_shut(self) -> bool:
-        """Whether the door refuses everything, as it seems."""
-        return not self.is_given and len(self.refused) >= REFUSED
-
-    def came(self, row: Row) -> int:
-        """How many bytes of a file came over the line; it is not on its way any more."""
-        self.flying.pop(row.path, None)
-        return self.received.pop(row.path, 0)
-
-    def failed(self, row: Row, error: GridError) -> Outcome:
-        """The outcome for a file that did not come."""
-        if isinstance(error, Forbidden) and not self.is_given:
-            self.refused.add(row.path)
-        return Outcome(with_error(row, about(row, error)), "failed", self.came(row), error)
-
-    def settle(self, items: list[Outcome | Arrived]) -> list[Outcome]:
-        """Make what has arrived durable together: the files, then their names, then the folders that these are in."""
-        outcomes = [item for item in items if isinstance(item, Outcome)]
-        arrived = [item for item in items if isinstance(item, Arrived)]
-        if not arrived:
-            return outcomes
-        places: dict[str, list[Arrived]] = {}
-        for item in arrived:
-            places.setdefault(item.place, []).append(item)
-        try:
-            self.home.check()
-            self.keep([item for item in arrived if item.part is None or item.row.size <= LARGE])
-            failed = list(itertools.chain.from_iterable(itertools.starmap(self.named, places.items())))
-            self.home.keep_folders(places)
-        except BaseException:
-            for item in arrived:
-                self.came(item.row)
-            raise
-        finally:
-            for item in arrived:
-                os.close(item.fd)
-        lost = {outcome.row.path for outcome in failed}
-        here = [item for item in arrived if item.row.path not in lost]
-        return outcomes + failed + [Outcome(item.row, item.done, self.came(item.row)) for item in here]
-
-    def named(self, place: str, arrived: list[Arrived]) -> Iterator[Outcome]:
-        """Give what has arrived in a folder its names, and say what could have none."""
-        try:
-            folder = self.home.opened(place)
-        except (OSError, FileError) as error:
-            lost = FileError(f"its folder was moved during the copy ({error}); find out where it is now", passing=True)
-            yield from (self.failed(item.before, lost) for item in arrived)
-            return
-        for item in arrived:
-            try:
-                if item.part:
-                    item.part.name_it(folder, self.overwrite)
-                elif not is_there(item, folder):
-                    raise FileError("was moved away while it was being compared", passing=True)
-            except FileError as error:
-                yield self.failed(item.before, error)
-
-    def keep(self, arrived: list[Arrived]) -> None:
-        """Make the bytes of files durable; when that fails, none of them is trusted."""
-        try:
-            if arrived:
-                self.home.make_durable([item.fd for item in arrived])
-        except DiskError:
-            for item in arrived:
-                if item.part:
-                    item.part.distrust()
-            raise
-
-    def hang_up(self) -> None:
-        """Wake the threads that wait for bytes, once they are told to stop."""
-        for body in list(self.bodies):
-            body.hang_up()
-
-    def adopt(self, row: Row) -> Outcome | Arrived:
-        """Take a file that is here already for the one of the catalog, if it is."""
-        expected = row.checksum
-        if self.checked and row.size and not expected:
-            expected = self.patience.call(self.storage.checksum, row.path)
-        kind = checksum_kind(expected, self.checked and row.size > 0)
-        fd = self.home.reading(row.path)
-        try:
-            if not self.is_same(row, fd, kind, expected):
-                os.close(fd)
-                return self.another(row)
-            with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
-                os.utime(fd, (row.mtime, row.mtime))
-            self.clear(row)
-        except BaseException:
-            os.close(fd)
-            raise
-        same = row._replace(checksum=expected, downloaded=True, verified=kind, error="")
-        return Arrived(row, same, "skipped", fd, self.home.place(row.path)[0])
-
-    def clear(self, row: Row) -> None:
-        """Remove what an interrupted run has left of a file that is here now."""
-        place, name = self.home.place(row.path)
-        folder = self.home.folder(place)
-        with contextlib.suppress(FileNotFoundError, FileError):  # FileError: another run has it, or it is none
-            os.stat(part_name(name), dir_fd=folder.fd, follow_symlinks=False)
-            with PartFile(self.home, row, "size") as left:
-                left.restart(1)
-
-    def another(self, row: Row) -> Outcome:
-        """The outcome for a file that is here and another one: what the catalog has said of it counts no more."""
-        old = row._replace(downloaded=False, verified="") if row.downloaded else row
-        return Outcome(with_error(old, why_left(row, Action.KEEP, overwrite=False)), "failed", self.came(row))
-
-    def is_same(self, row: Row, fd: int, kind: str, expected: str) -> bool:
-        """Whether a file that is here is that of the catalog; by its size alone only if it is not an older one."""
-
-        def seen(remaining: int) -> None:
-            self.flying[row.path] = row.size - remaining
-
-        if kind != "size":
-            return checksum_of(fd, kind, row.size, seen) == expected
-        later = int(os.fstat(fd).st_mtime) - row.mtime
-        return not row.size or abs(later) <= COARSE or (later > 0 and not self.checked)
-
-    def attempt(self, row: Row) -> Arrived:
-        """Copy once; the row with what is known then."""
-        kind = checksum_kind(row.checksum or "adler32:", self.checked)
-        with PartFile(self.home, row, kind, self.is_known) as part:
-            if part.strange:
-                self.strange.add(part.strange)
-            part.resume(1 if row.path in self.whole else self.streams)
-            earlier = self.received.get(row.path, 0) - part.received()
-            said = self.receive_all(row, part, earlier) if part.received() < row.size else ""
-            expected = ""
-            if part.kind != "size":
-                expected = row.checksum or said or self.storage.checksum(row.path)
-            if expected:
-                self.compare(row, part, expected)
-            part.arrive()
-        verified = checksum_kind(expected, True)
-        new = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
-        return Arrived(row, new, "copied", part.fd, part.place, part)
-
-    def is_known(self, path: str) -> bool:
-        """Whether a path is that of a file of the catalog."""
-        return any(path in rows for rows in list(self.catalog.rows.values()))
-
-    def compare(self, row: Row, part: PartFile, expected: str) -> None:
-        """Refuse bytes whose checksum is not the door's; the next attempt begins anew."""
-        received = part.checksum(checksum_kind(expected, True))
-        if received != expected:
-            part.restart(1)
-            raise Mismatch(
-                f"{row.path}: the door says {expected}, but what arrived has {received}; "
-                "if this continues ask the site, or take it unverified with --nochecksum",
-                passing=True,
-            )
-
-    def receive_all(self, row: Row, part: PartFile, earlier: int) -> str:
-        """Fetch what is missing of a file, its segments at once; the checksum that the door sends along, or empty.
-
-        In earlier attempts so many bytes more came than the part file now has.
-        """
-        missing = [segment for segment in part.segments if segment.at() < segment.stop]
-        said: list[str] = []
-        failures: list[BaseException] = []
-
-        def receive(segment: Segment) -> None:
-            try:
-                said.append(self.receive(row, part, segment, failures, earlier))
-            except BaseException as failure:  # raised again below
-                failures.append(failure)
-
-        others = [threading.Thread(target=receive, args=[segment], daemon=True) for segment in missing[1:]]
-        alone = [missing[0]]  # those for this thread
-        for thread, segment in zip(others, missing[1:]):
-            try:
-                thread.start()
-            except RuntimeError:  # the machine has none left; the others write on
-                alone.append(segment)
-        for segment in alone:
-            receive(segment)
-        for thread in others:
-            if thread.ident:
-                thread.join()
-        if failures:
-            if row.path in self.whole or any(isinstance(failure, Changed) for failure in failures):
-                part.restart(1 if row.path in self.whole else self.streams)
-            raise failures[0]
-        return next(filter(None, said), "")
-
-    def receive(self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException], earlier: int) -> str:
-        """Fetch what is missing of a segment, unless another one fails."""
-        try:
-            body = self.storage.read(row.path, segment.at(), segment.stop, row.size, part.tag)
-        except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
-            self.patience.stopping.wait(1)
-            body = self.storage.read(row.path, segment.at(), segment.stop, row.size, part.tag)
-        self.bodies.add(body)
-        try:
-            part.tell(body.tag)
-            if body.start != segment.at():
-                self.whole.add(row.path)
-                raise FileError(f"{row.path}: the door sends the whole file instead of a range", passing=True)
-            for data in body.chunks:
-                self.is_given = True
-                part.add(segment, data[: segment.stop - segment.at()])
-                self.flying[row.path] = part.received()
-                self.received[row.path] = earlier + part.received()
-                if failures or segment.at() == segment.stop:
-                    break
-                if self.patience.stopping.is_set():
-                    raise FileError("interrupted")
-        finally:
-            self.bodies.discard(body)
-            body.close()
-        if segment.at() < segment.stop and not failures:
-            raise FileError(f"{row.path}: {part.received()} of {row.size} bytes arrived", passing=True)
-        return body.checksum
-
-
-class Rereader:
-    """Reads files that are here again, and compares them with the catalog."""
-
-    def __init__(self, output_dir: str, stopping: threading.Event):
-        self.output_dir = output_dir
-        self.stopping = stopping
-        self.flying: dict[str, int] = {}  # bytes so far of the files being read
-
-    @functools.cached_property
-    def home(self) -> Home:
-        """Where the files are."""
-        return Home(self.output_dir)
-
-    def reread(self, row: Row) -> Outcome:
-        """Whether a file still is what it was when it came."""
-        expected = row.checksum if row.size else ""
-
-        def seen(remaining: int) -> None:
-            self.flying[row.path] = row.size - remaining
-            if self.stopping.is_set():
-                raise FileError("interrupted")
-
-        try:
-            if is_gone(row, local_file(self.home.full(row.path))):
-                return self.damaged(row, "is no longer here, or has another size")
-            if expected and self.checksum(row, expected, seen) != expected:
-                return self.damaged(row, f"is damaged: its checksum is not {expected}")
-        except FileError as error:  # perhaps it is as it was
-            if self.stopping.is_set():
-                return Outcome(row, "interrupted")
-            return Outcome(with_error(row._replace(downloaded=False), about(row, error)), "failed", fault=error)
-        finally:
-            self.flying.pop(row.path, None)
-        verified = checksum_kind(expected, True)
-        return Outcome(row._replace(downloaded=True, verified=verified, error=""), "verified", row.size)
-
-    def checksum(self, row: Row, expected: str, seen: Callable[[int], None]) -> str:
-        """The checksum that a file has now."""
-        fd = self.home.reading(row.path)
-        try:
-            return checksum_of(fd, checksum_kind(expected, True), row.size, seen)
-        except OSError as error:
-            raise disk_error(self.home.full(row.path), error) from error
-        finally:
-            os.close(fd)
-
-    def damaged(self, row: Row, reason: str) -> Outcome:
-        """A file that is to be fetched again."""
-        return Outcome(with_error(row._replace(downloaded=False), f"{row.path}: {reason}; {REPAIR}"), "failed")
-
-
-# == Steps ====================================================================
-# What commands are made of: each does one thing with the site, and notes in the catalog what came of it.
 
 
 class Run:
@@ -1842,31 +1135,6 @@ def check_room(run: Run, rows: list[Row], kept: int) -> None:
         check_free(check_folder(run), sum(row.size for row in rows) - kept)
 
 
-def misspelt(
-    list_folder: Callable[[str], Listing], base: str, option: str, folder: str, error: NotFound | Forbidden
-) -> GridError:
-    """The error for a folder that is not given, with what is nearest to it where the path goes astray."""
-    if base and isinstance(error, NotFound) and f"{folder}/".startswith(f"{base}/"):
-        import shlex
-
-        below = folder[len(base) + 1 :]
-        with contextlib.suppress(GridError):
-            list_folder(below)
-            there = f"there is no {folder} below BASE_DIR_ON_GRID {base}/"
-            return NotFound(f"{there}; paths begin below it: {option} {shlex.quote(below or '/')}")
-    known = ""
-    with contextlib.suppress(GridError):
-        for part in folder.split("/"):
-            names = {entry.path.rpartition("/")[2] for entry in list_folder(known.rstrip("/"))}
-            if part not in names:
-                return NotFound(f"{error}{nearest(part, names, known)}")
-            known += f"{part}/"
-    if known:
-        return error
-    more = " And" if isinstance(error, Forbidden) else ";"  # StoRM says it of an area that it does not have
-    return type(error)(f"{error}{more} is BASE_DIR_ON_GRID in Grid.conf right?")
-
-
 def listed(run: Run) -> Walk:
     """Bring the catalog up to date with what the site has in the folder."""
     if not run.settings.input_dir:
@@ -2016,6 +1284,7 @@ class Copying:
 # The unattended run. The main thread goes round: it lists, asks for tape, polls and releases, each when it is due, and
 # whatever it waits for, files are fed to the crew and noted as they land.
 
+POLL = 300.0  # seconds between two looks at a staging request, at the most
 HOUR = 3600.0
 PATIENCE = 24 * HOUR  # seconds after which what does not get better is given up
 AGAIN = 30.0  # seconds after which a file that has failed is tried again, and then after twice as many
@@ -2448,506 +1717,10 @@ class Sync:
                 self.place(row)
 
 
-# == Doctor ===================================================================
-# What a run needs, looked at: nothing is changed, here or there, and no lock is taken. A look gives its good word, or
-# raises the error that a run would meet; each is taken whatever became of those before.
-
-LOOK_LIMIT = 30  # seconds that a server has for its answer
-CLOCK_OFF = 300  # seconds that a clock may be off; VOMS servers stand no more
-SOON_OVER = 30 * 86400  # seconds before its end in which a certificate is to be renewed
-OLD = 400 * 86400  # seconds after which CAs are likely to have changed
-NOT_NOW = (9, 10)  # OpenSSL's of a certificate that is not valid yet, or no more
-LITTLE = 1 << 20  # bytes: a disk with less is full
-SAMPLE = 64 << 10  # bytes of a file that is read
-LISTED = 8  # folders in which a file to read is looked for
-PLAIN_NAME = re.compile(r"[\w./-]+", re.ASCII)
-OS_RELEASE = "/etc/os-release"
-
-
-class Unseen(Exception):
-    """What can't be looked at, which is no failure: why."""
-
-
-class Patient:
-    """What is looked at: a work folder, and the site that its settings name."""
-
-    def __init__(self, folder: str, given: dict[str, str]):
-        self.folder = folder
-        self.name = ""  # of what is looked at just now
-        self.greeted = 0.0  # when the door has answered
-        self.found: dict[str, Finding] = {}
-        self.config: Config | None = None
-        self.known: tuple[Settings, Scope] | None = None
-        self.fault: GridError | None = None  # of Grid.conf
-        usual = dict.fromkeys(set(GENERAL_KEYS) - {"SITE", "OUTPUTDIR", "VO"}, "")
-        for changes in (given, {**given, **usual}):  # a wrong number is no reason not to look at the door
-            try:
-                self.config = Config(folder)
-                self.config.change(changes)
-                settings = settings_of(self.config)
-                self.known = settings, scope_of(settings)
-                break
-            except GridError as error:
-                self.fault = self.fault or error
-
-    @property
-    def settings(self) -> Settings:
-        if not self.known:
-            raise Unseen("needs Grid.conf")
-        site = self.known[0].site
-        waits = [min(seconds, LOOK_LIMIT) for seconds in (site.first_byte, site.silence)]
-        return self.known[0]._replace(site=site._replace(first_byte=waits[0], silence=waits[1]))
-
-    @property
-    def scope(self) -> Scope:
-        if not self.known:
-            raise Unseen("needs Grid.conf")
-        return self.known[1]
-
-    def is_well(self, name: str) -> bool:
-        """Whether one of the looks so far has found nothing to do."""
-        return name not in self.found or self.found[name].ok is True
-
-    @functools.cached_property
-    def token(self) -> Token:
-        assert self.config
-        return Token(self.settings.site.token, self.config)
-
-    @functools.cached_property
-    def proxy(self) -> str:
-        """The user's proxy, or nothing if it is none to show."""
-        with contextlib.suppress(CredentialError):
-            return valid_proxy(self.settings.vo, time.time()).path if needs_proxy(self.settings.site) else ""
-        return ""
-
-    def makes_proxies(self) -> bool:
-        """Whether they are made here, and not just brought here."""
-        return not self.known or not self.proxy or os.path.isfile(user_files()[0])
-
-    @functools.cached_property
-    def door(self) -> HttpStorage:
-        """The door as the http engine speaks to it, with whatever can be shown there."""
-        site, token = self.settings.site, None
-        if site.token:
-            with contextlib.suppress(GridError):
-                token = self.token if self.token.value() else None
-        return HttpStorage(Http(site, self.proxy, token, ca_folder(site)), site)
-
-    @functools.cached_property
-    def greeting(self) -> Answer | GridError:
-        """What the door answers to a question that needs no leave, or why it does not."""
-        try:
-            token = self.door.http.token.value() if self.door.http.token else ""
-            answer = self.door.http.send_with("OPTIONS", f"{self.door.server}/", {}, b"", token)
-            self.greeted = time.time()
-            answer.drain()
-            return answer
-        except GridError as error:
-            return error
-
-    @functools.cached_property
-    def storage(self) -> HttpStorage | Gfal2Storage:
-        """The site by its engine."""
-        site = self.settings.site
-        return Gfal2Storage(site, self.proxy, ca_folder(site)) if site.engine == "gfal2" else self.door
-
-    @functools.cached_property
-    def listing(self) -> Listing:
-        """What is in INPUTDIR."""
-        return self.storage.entries(self.scope.folder)
-
-    @functools.cached_property
-    def catalog(self) -> Catalog:
-        return Catalog(self.folder, is_frozen=True)
-
-    def rows(self) -> list[Row]:
-        """The files that the settings choose, as far as they are known."""
-        with contextlib.suppress(GridError):
-            return self.catalog.matching(self.scope)
-        return []
-
-    def online(self, files: Iterable[Row | Entry]) -> Row | Entry | None:
-        """The smallest of some files that has a copy on disk just now; names at which some doors stumble come last."""
-        order = sorted((not PLAIN_NAME.fullmatch(file.path), file.size, file) for file in files if file.size > 0)
-        some = [file for *_, file in order[:MAX_PATHS]]
-        where = self.storage.localities([file.path for file in some]) if some else {}
-        return next((file for file in some if where.get(file.path) is Locality.ONLINE), None)
-
-    @functools.cached_property
-    def sample(self) -> Row | Entry | None:
-        """A file to read: of the catalog, or of the first folders that there are."""
-        if file := self.online(row for row in self.rows() if row.locality is Locality.ONLINE):
-            return file
-        folders, listing = [], self.listing
-        for _ in range(LISTED):
-            if file := self.online(entry for entry in listing if not entry.is_folder):
-                return file
-            folders += sorted((entry.path for entry in listing if entry.is_folder), reverse=True)
-            if not folders:
-                break
-            listing = Listing()
-            with contextlib.suppress(FileError):
-                listing = self.storage.entries(folders.pop())
-        return None
-
-
-def look_at_program(patient: Patient) -> str:
-    import platform
-    import ssl
-
-    system = platform.platform()
-    with contextlib.suppress(OSError), open(OS_RELEASE, encoding="utf-8", errors="replace") as file:
-        if name := re.search('PRETTY_NAME="?([^"\n]+)', file.read()):
-            system = f"{name[1]}, {platform.machine()}"
-    return f"{__version__}, Python {platform.python_version()} with {ssl.OPENSSL_VERSION}, {system}"
-
-
-def look_at_tqdm(patient: Patient) -> str:
-    if not has_bars():
-        raise UsageError("tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm")
-    import tqdm
-
-    return str(tqdm.__version__)
-
-
-def look_at_libdeflate(patient: Patient) -> str:
-    is_there = adler_maker() is not zlib.adler32
-    return "installed" if is_there else "not installed; checksums take longer; on Debian: apt install libdeflate0"
-
-
-def look_at_gfal2(patient: Patient) -> str:
-    return str(gfal2_of(patient.settings.site).get_version())
-
-
-def end_of_list(path: str) -> float:
-    """Until when a CA's revocation list is good; 0 if it does not say."""
-    import ssl
-
-    with contextlib.suppress(OSError, ValueError, IndexError), open(path, "rb") as file:
-        text = file.read()
-        if b"-----BEGIN" in text:
-            text = ssl.PEM_cert_to_DER_cert(text.decode("ascii").strip().replace("X509 CRL", "CERTIFICATE"))
-        times = [(tag, content) for tag, content in der(inner(text, 2)) if tag in (0x17, 0x18)]
-        return time_in(*times[1])
-    return 0.0
-
-
-def look_at_cas(patient: Patient) -> str:
-    folder = ca_folder(patient.settings.site)
-    if not folder and needs_proxy(patient.settings.site) and patient.makes_proxies():
-        raise no_cas()
-    if not folder:
-        return f"that of the system, as there is no {GRID_CAS}"
-    names = [path for path in (os.path.join(folder, name) for name in os.listdir(folder)) if os.path.isfile(path)]
-    files = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.\d+$", name)}
-    lists = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.r\d+$", name)}
-    if not files:
-        raise UsageError(
-            f"{folder} has no certificate under a name that OpenSSL looks for, such as 0a1b2c3d.0; {CA_REMEDY}; "
-            "or set CA_DIR"
-        )
-    now = time.time()
-    over = sum(0 < end_of_list(path) < now for path in lists)
-    if over > len(lists) / 2:
-        raise client_error("outdated crl", "", folder)
-    newest = max(os.stat(path).st_mtime for path in files)
-    text = f"{len(files)} CA(s) in {folder}, the newest of {day_text(int(newest))}"
-    if now - newest > OLD:
-        text += "; there may be newer ones"
-    return text + (f"; {len(lists)} revocation list(s), {over} of them too old" if lists else "")
-
-
-def look_at_relay(patient: Patient) -> str:
-    relay = relay_named()
-    if relay is None:
-        return "HTTPS_PROXY is empty, so none is used"
-    server, way = patient.settings.site.server, f"{relay.host}:{relay.port} of HTTPS_PROXY"
-    return f"{way} leads to the door" if relay.is_for(*netloc_of(server)) else f"{way} is not for the door (NO_PROXY)"
-
-
-def look_at_clock(patient: Patient) -> str:
-    if urlsplit(patient.settings.site.server).scheme not in WEB:
-        raise Unseen("only an https door tells the time")
-    greeting = patient.greeting
-    if isinstance(greeting, GridError):
-        if getattr(greeting.__cause__, "verify_code", 0) in NOT_NOW:
-            raise greeting
-        raise Unseen("needs an answer of the door")
-    then = time_of(greeting.header("Date"))
-    off = patient.greeted - then
-    if not then:
-        raise Unseen("the door does not tell the time")
-    if abs(off) > CLOCK_OFF:
-        way = "fast" if off > 0 else "slow"
-        raise UsageError(
-            f"this machine's clock is {duration_text(abs(off))} {way}, so certificates and proxies are judged wrongly; "
-            "set it, on most systems: timedatectl set-ntp true"
-        )
-    return f"within {max(1, math.ceil(abs(off)))} s of the door's"
-
-
-def check_renewal(patient: Patient) -> None:
-    """What makes proxies is not looked at where a good one was brought from elsewhere."""
-    if not patient.makes_proxies():
-        raise Unseen("there is no certificate here, but a good proxy")
-
-
-def look_at_client(patient: Patient) -> str:
-    check_renewal(patient)
-    return voms_client()
-
-
-def servers_of(vo: str) -> list[tuple[str, int]]:
-    """Host and port of each VOMS server that proxies of the VO are made with."""
-    client = ""
-    with contextlib.suppress(CredentialError):
-        client = voms_client()
-    lines, known = map(VOMSES_LINE.match, vomses_of(vo, client)), VOMS_SERVERS.get(vo)
-    return [(line[1], int(line[2])) for line in lines if line] or ([(known.host, known.port)] if known else [])
-
-
-def look_at_voms(patient: Patient) -> str:
-    import socket
-
-    check_renewal(patient)
-    vo = patient.settings.vo
-    failure = client_error("no VOMS server", vo, "")
-    for host, port in servers_of(vo):  # one that answers is enough
-        try:
-            socket.create_connection((host, port), CONNECT).close()
-            return f"{host}:{port} takes connections, for {vo}"
-        except (OSError, ValueError, OverflowError) as error:
-            why = "unknown host" if isinstance(error, socket.gaierror) else "unreachable"
-            failure = client_error(f"Contacting {host}:{port}\n{why}", vo, "")
-    raise failure
-
-
-def look_at_certificate(patient: Patient) -> str:
-    check_renewal(patient)
-    path, now = user_files()[0], time.time()
-    ends = end_of_certificate(path, now)
-    days = f"{int((ends - now) / 86400)} days left, until {day_text(int(ends))}"
-    return f"{path}, {days}" + ("; ask your CA for a new one in time" if ends - now < SOON_OVER else "")
-
-
-def look_at_key(patient: Patient) -> str:
-    check_renewal(patient)
-    path = user_files()[1]
-    if not os.path.isfile(path) and not patient.is_well("certificate"):
-        raise Unseen("needs the certificate")
-    return f"{path}, " + ("with a pass phrase" if has_phrase(path) else "without a pass phrase")
-
-
-def look_at_proxy(patient: Patient) -> str:
-    now = time.time()
-    proxy = valid_proxy(patient.settings.vo, now)
-    return f"{proxy.path}, of {proxy.vo}, {left_text(min(proxy.ends, proxy.attribute_ends), now)}"
-
-
-def look_at_token(patient: Patient) -> str:
-    patient.token.value()
-    return f"from {patient.token.source}, {token_left(patient.token, time.time())}"
-
-
-def look_at_conf(patient: Patient) -> str:
-    if patient.fault:
-        raise patient.fault
-    config, settings = patient.config, patient.settings
-    assert config
-    if config.doubt:
-        raise UsageError(config.doubt)
-    unknown = config.unknown()
-    slips = [key.sentence for key in unknown if key.is_slip]
-    if slips:
-        raise UsageError(slips[0] + (f" (and {len(slips) - 1} more)" if slips[1:] else ""))
-    files_to_spare(settings)
-    why = config.told_foreign() if config.foreign else f"there is no {config.path}"
-    place = config.path if config.saved else f"{why}, so the defaults"
-    chosen = settings.input_dir or "not chosen yet (--input_dir)"
-    text = f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {chosen}"
-    return text + (f"; {len(unknown)} key(s) are unknown to gridsync" if unknown else "")
-
-
-def look_at_folder(patient: Patient) -> str:
-    folder = os.path.abspath(patient.folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise DiskError(f"the work folder {folder} cannot be written to; choose another with --workdir")
-    if patient.catalog.doubt:
-        raise DiskError(patient.catalog.doubt)
-    lock = Lock(folder)
-    with contextlib.suppress(FileNotFoundError):
-        lock.check(os.lstat(lock.path))
-    if patient.catalog.is_foreign:
-        return f"{folder}, with another program's {os.path.basename(patient.catalog.path)}, which is set aside"
-    rows = list(patient.catalog.all())
-    if not rows:
-        return f"{folder}, with no list of files yet"
-    return f"{folder}, {len(rows)} files in the list, {sum(row.downloaded for row in rows)} of them here"
-
-
-def look_at_output(patient: Patient) -> str:
-    folder, below, rows = patient.settings.output_dir, patient.scope.folder, patient.rows()
-    assert patient.config
-    patient.config.check_output_dir(folder)
-    check_writable(folder)
-    if any(row.path != below for row in rows):  # else INPUTDIR may be a file
-        check_writable(os.path.join(folder, below))
-    check_copies(folder, rows)
-    wanted = [row for row in rows if row.locality is Locality.ONLINE and not row.downloaded]
-    check_free(folder, sum(missing_of(folder, row) for row in wanted))
-    free = free_space(folder)
-    if free < LITTLE:
-        raise disk_error(os.path.join(folder, ""), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    return f"{folder}, {size_text(free)} free" + ("" if os.path.isdir(folder) else "; a run makes it")
-
-
-def look_at_door(patient: Patient) -> str:
-    site, scope, words = patient.settings.site, patient.scope, ""
-    lacking = next((name for name in ("gfal2", "proxy", "token") if not patient.is_well(name)), "")
-    if lacking and urlsplit(site.server).scheme not in WEB:  # it answers nobody without
-        raise Unseen(f"needs the {lacking}")
-    if urlsplit(site.server).scheme in WEB:
-        if isinstance(patient.greeting, CredentialError) and lacking:
-            raise Unseen(f"needs the {lacking}")
-        if isinstance(patient.greeting, UsageError) and not patient.is_well("CA folder"):
-            raise Unseen("needs the CA folder")
-        if isinstance(patient.greeting, GridError):
-            raise patient.greeting
-        words = brief(patient.greeting.header("Server").replace("/", " ", 1))
-    answers = f"{site.server}/ answers" + (f" as {words}" if words else "")
-    if lacking:
-        return f"{answers}; its listing was not looked at: needs the {lacking}"
-    try:
-        return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
-    except (NotFound, Forbidden) as error:
-        raise misspelt(patient.storage.entries, site.base, "--input_dir", scope.folder, error) from error
-
-
-def look_at_tape(patient: Patient) -> str:
-    storage = patient.storage
-    if not storage.has_tape():
-        return "the site names none, so all files count as on disk"
-    known = [row.path for row in patient.rows()[:1]] or [entry.path for entry in patient.listing[:1]]
-    storage.localities(known or [""])
-    return f"{storage.tape.url() if isinstance(storage, HttpStorage) else 'gfal2 finds one, which'} answers"
-
-
-def look_at_pools(patient: Patient) -> str:
-    file, storage = patient.sample, patient.storage
-    if not file:
-        raise Unseen(f"no file on disk was found in {patient.settings.input_dir or '/'}; choose another --input_dir")
-    try:
-        body = storage.read(file.path, 0, min(file.size, SAMPLE), file.size)
-        with contextlib.closing(body):
-            count = sum(len(chunk) for chunk in body.chunks)
-    except PoolError as error:
-        if not (error.passing and isinstance(error.__cause__, DoorError)):  # else nothing of the pool answers
-            raise
-        raise PoolError(f"{file.path}: {error}; ask whoever runs your network to open it") from error
-    text = f"{size_text(count)} of {file.path} came"
-    http = patient.door.http
-    pools = ["{}:{}".format(*place) for place in http.paces if place not in http.trusted]
-    return f"{text} from {', '.join(pools)}" if pools else text
-
-
-class Look(NamedTuple):
-    """A row of the doctor's."""
-
-    name: str
-    take: Callable[[Patient], str]
-    needs: tuple[str, ...] = ()  # others, without which there is nothing to look at
-    of: Callable[[Site | None], object] = lambda site: True  # sites which it concerns; none if Grid.conf names none
-
-
-def has_proxy(site: Site | None) -> bool:
-    """Whether a proxy is needed, as far as that is known."""
-    return not site or needs_proxy(site)
-
-
-ASKED = ("gfal2", "proxy", "token", "door")
-EXAMINATION = (
-    Look("gridsync", look_at_program),
-    Look("tqdm", look_at_tqdm),
-    Look("libdeflate", look_at_libdeflate),
-    Look("gfal2", look_at_gfal2, of=lambda site: site and site.engine == "gfal2"),
-    Look("VOMS client", look_at_client, of=has_proxy),
-    Look("CA folder", look_at_cas),
-    Look("web proxy", look_at_relay, of=lambda site: RELAYED & os.environ.keys()),
-    Look("token", look_at_token, of=lambda site: site and site.token),  # before those that would wait for it
-    Look("clock", look_at_clock, ("web proxy",)),
-    Look("VOMS server", look_at_voms, of=has_proxy),
-    Look("certificate", look_at_certificate, of=has_proxy),
-    Look("key", look_at_key, of=has_proxy),
-    Look("proxy", look_at_proxy, of=has_proxy),
-    Look("Grid.conf", look_at_conf),
-    Look("work folder", look_at_folder),
-    Look("OUTPUTDIR", look_at_output),
-    Look("door", look_at_door, ("web proxy",)),
-    Look("tape service", look_at_tape, ASKED),
-    Look("pools", look_at_pools, (*ASKED, "tape service")),
-)
-
-
-def taken(look: Look, patient: Patient) -> str:
-    """What a look gives; one through gfal2, which knows no limit but for the web, is left behind in the end."""
-    site, limit = patient.known and patient.known[0].site, 2 * LOOK_LIMIT
-    if not site or site.engine != "gfal2":
-        return look.take(patient)
-    from concurrent import futures
-
-    answer: futures.Future[str] = futures.Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(look.take(patient))
-        except Exception as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    if not futures.wait([answer], limit).done:
-        place = urlsplit(site.server).netloc
-        raise DoorError(f"{place} does not answer within {limit} s: overloaded, or blocked by a firewall")
-    return answer.result()
-
-
-def told_fault(error: Exception) -> str:
-    """The sentence for what no look has foreseen."""
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} cannot be used: {error.strerror}; check it"
-    return brief(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
-
-
-def found_by(look: Look, patient: Patient) -> Finding:
-    """What one look finds."""
-    try:
-        if look.needs and not patient.known:
-            raise Unseen("needs Grid.conf")
-        for name in look.needs:
-            if not patient.is_well(name):
-                raise Unseen(f"needs the {name}")
-        return Finding(look.name, True, taken(look, patient))
-    except Unseen as reason:
-        return Finding(look.name, None, f"not looked at: {reason}")
-    except GridError as error:
-        return Finding(look.name, False, str(error))
-    except Exception as error:  # the other looks go on
-        log.debug("", exc_info=True)
-        return Finding(look.name, False, told_fault(error))
-
-
-def findings(patient: Patient) -> Iterator[Finding]:
-    """What the doctor finds, look by look."""
-    site = patient.known[0].site if patient.known else None
-    for look in EXAMINATION:
-        if look.of(site):
-            patient.name = look.name
-            finding = patient.found[look.name] = found_by(look, patient)
-            yield finding
-
-
 # == Commands =================================================================
 # A command loads, plans, does, saves and reports; its docstring is its line in the help.
 
+AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 GRACE = 600  # seconds that a lifetime may fall short of what was asked
 
 
@@ -2997,6 +1770,9 @@ def do_proxy_status(run: Run) -> int:
 
 def examined(folder: str, given: dict[str, str], report: Report) -> int:
     """Say what the doctor finds; 1 if there is something to do."""
+    from gridsync_parts.doctor import findings
+    from gridsync_parts.patient import Patient
+
     patient, aside, status = Patient(folder, given), Aside(), 0
     steps, live = findings(patient), report.follow()
 

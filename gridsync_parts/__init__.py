@@ -31,6 +31,13 @@ Parts, each using only those above it; none of them knows the script:
   doors/webdav   a WebDAV door
   doors/gfal     the same verbs through gfal2
   doors/kinds    which of them speaks to a site
+  crew           threads, and patience with what may pass
+  walk           all files below a folder
+  copier         one file, from the first byte until it is verified
+  rereader       files that are here, read again
+  patient        what the doctor looks at
+  looks          what a run needs, one by one
+  doctor         what a run needs, looked at
 """
 
 __version__ = "0.1.0"

@@ -21,10 +21,12 @@ import pytest
 import gridsync
 from gridsync_parts import __version__
 from gridsync_parts.catalog import Catalog, Lock
+from gridsync_parts.crew import Aside
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
 from gridsync_parts.values import Locality, Outcome, Row
+from gridsync_parts.walk import DOORS_SHUT
 from gridsync_parts.words import seconds_of, size_text
 from tests.conftest import SCRIPT, User, wait_until
 from tests.grid.words import MOVER_BUSY, POOL_GONE
@@ -675,7 +677,7 @@ def test_a_pool_that_comes_back_is_waited_for(three, engine):
     ],
 )
 def test_files_of_a_pool_that_fails_hold_up_no_others(user, folder, text, says):
-    for number in range(2 * gridsync.DOORS_SHUT):
+    for number in range(2 * DOORS_SHUT):
         user.grid.tree.add(f"agata/{folder}/dead/{number}", 20_000)
         user.grid.tree.add(f"agata/{folder}/live/{number}", 10_000)
     user(f"--input_dir {folder} --build_list")
@@ -821,7 +823,7 @@ def test_a_fault_is_said_of_each_file_and_not_again_of_the_run(capsys):
 
 
 def test_an_interrupted_call_leaves_its_answer_to_nobody():
-    aside = gridsync.Aside()
+    aside = Aside()
     late = threading.Event()
 
     def interrupted() -> str:

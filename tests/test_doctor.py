@@ -17,7 +17,8 @@ from typing import Optional
 
 import pytest
 
-import gridsync
+from gridsync_parts.doctor import Look, found_by
+from gridsync_parts.patient import Patient
 from gridsync_parts.values import Finding
 from tests.conftest import Result, User, write_secret
 from tests.disk import MB, Disk
@@ -371,9 +372,9 @@ def test_what_is_no_file_among_the_cas_counts_for_nothing(well):
 
 
 def test_a_file_that_cannot_be_used_is_named(user):
-    look = gridsync.Look("x", lambda patient: str(os.listdir(user.folder / "none")))
+    look = Look("x", lambda patient: str(os.listdir(user.folder / "none")))
     says = f"{user.folder}/none cannot be used: No such file or directory; check it"
-    assert gridsync.found_by(look, gridsync.Patient(str(user.folder), {})) == Finding("x", False, says)
+    assert found_by(look, Patient(str(user.folder), {})) == Finding("x", False, says)
 
 
 def test_good_revocation_lists_are_counted(well):
@@ -577,10 +578,10 @@ def test_a_system_may_have_any_name(well, text, system):
 
 
 def test_a_look_that_nobody_has_foreseen_to_fail_holds_up_no_other(user):
-    def stumbles(patient: gridsync.Patient) -> str:
+    def stumbles(patient: Patient) -> str:
         return str(patient.found["nothing"])
 
-    found = gridsync.found_by(gridsync.Look("x", stumbles), gridsync.Patient(str(user.folder), {}))
+    found = found_by(Look("x", stumbles), Patient(str(user.folder), {}))
     says = "a fault of gridsync, please report it with what --debug shows: KeyError: 'nothing'"
     assert found == Finding("x", False, says)
 

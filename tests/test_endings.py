@@ -15,13 +15,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import gridsync
+from gridsync_parts.crew import Patience
 from gridsync_parts.doors import BITE
 from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.values import Site
+from gridsync_parts.walk import Walk
 from tests.conftest import wait_until
 from tests.constants import replace
 from tests.raw import Raw
@@ -315,7 +316,7 @@ def test_listings_that_make_no_sense_hold_neither_connections_nor_memory(raw):
     server = raw(lambda: [b"HTTP/1.1 207 x\r\nContent-Length: 999999\r\n\r\n" + b"<a>" * 100_000])
     names = [f"run/{number}" for number in range(40)]
     storage = storage_at(server.url)
-    walk = gridsync.Walk(storage, gridsync.Patience(0))
+    walk = Walk(storage, Patience(0))
     found = [walk.list_folder(name) for name in names]
     assert all(isinstance(error, DoorError) for _, error in found)
     gc.disable()

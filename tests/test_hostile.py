@@ -25,6 +25,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 import gridsync
 from gridsync_parts.catalog import Catalog, cells_of, row_of
 from gridsync_parts.conf import with_setting
+from gridsync_parts.crew import Patience
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import ODDITIES, Listing
 from gridsync_parts.doors.listing import digest_of, listing_of
@@ -37,6 +38,7 @@ from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
 from gridsync_parts.secrets import printable
 from gridsync_parts.settings import Config, scope_of
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope, Site
+from gridsync_parts.walk import Walk
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
@@ -517,7 +519,7 @@ def test_an_honest_tree_of_folders_with_the_same_names_is_listed_whole():
             found += [Entry(f"{folder}/{digit}", True, 0, 1000) for digit in "01"]
         return found
 
-    walk = gridsync.Walk(SimpleNamespace(entries=entries), gridsync.Patience(0))
+    walk = Walk(SimpleNamespace(entries=entries), Patience(0))
     walk.run("run", lambda: None)
     assert not walk.failures and len(walk.entries) == 64
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsync import Patience
+from gridsync_parts.crew import Patience
 from gridsync_parts.doors import Storage
 from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.doors.wire import Http

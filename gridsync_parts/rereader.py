@@ -1,0 +1,65 @@
+"""Files that are here, read again and compared with the catalog."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from typing import Callable
+
+from gridsync_parts.checksums import checksum_kind, checksum_of
+from gridsync_parts.disk import disk_error, is_gone, local_file
+from gridsync_parts.errors import FileError
+from gridsync_parts.home import Home
+from gridsync_parts.values import REPAIR, Outcome, Row, about, with_error
+
+
+class Rereader:
+    """Reads files that are here again, and compares them with the catalog."""
+
+    def __init__(self, output_dir: str, stopping: threading.Event):
+        self.output_dir = output_dir
+        self.stopping = stopping
+        self.flying: dict[str, int] = {}  # bytes so far of the files being read
+
+    @functools.cached_property
+    def home(self) -> Home:
+        """Where the files are."""
+        return Home(self.output_dir)
+
+    def reread(self, row: Row) -> Outcome:
+        """Whether a file still is what it was when it came."""
+        expected = row.checksum if row.size else ""
+
+        def seen(remaining: int) -> None:
+            self.flying[row.path] = row.size - remaining
+            if self.stopping.is_set():
+                raise FileError("interrupted")
+
+        try:
+            if is_gone(row, local_file(self.home.full(row.path))):
+                return self.damaged(row, "is no longer here, or has another size")
+            if expected and self.checksum(row, expected, seen) != expected:
+                return self.damaged(row, f"is damaged: its checksum is not {expected}")
+        except FileError as error:  # perhaps it is as it was
+            if self.stopping.is_set():
+                return Outcome(row, "interrupted")
+            return Outcome(with_error(row._replace(downloaded=False), about(row, error)), "failed", fault=error)
+        finally:
+            self.flying.pop(row.path, None)
+        verified = checksum_kind(expected, True)
+        return Outcome(row._replace(downloaded=True, verified=verified, error=""), "verified", row.size)
+
+    def checksum(self, row: Row, expected: str, seen: Callable[[int], None]) -> str:
+        """The checksum that a file has now."""
+        fd = self.home.reading(row.path)
+        try:
+            return checksum_of(fd, checksum_kind(expected, True), row.size, seen)
+        except OSError as error:
+            raise disk_error(self.home.full(row.path), error) from error
+        finally:
+            os.close(fd)
+
+    def damaged(self, row: Row, reason: str) -> Outcome:
+        """A file that is to be fetched again."""
+        return Outcome(with_error(row._replace(downloaded=False), f"{row.path}: {reason}; {REPAIR}"), "failed")

@@ -1,0 +1,156 @@
+"""All files below a folder, listed folder by folder."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Callable
+from urllib.parse import quote
+
+from gridsync_parts.crew import Crew, Patience
+from gridsync_parts.doors import LISTINGS, Listing, Storage
+from gridsync_parts.errors import BadName, BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, UsageError
+from gridsync_parts.values import TICK, UNFINISHED, Entry, Row
+from gridsync_parts.words import nearest
+
+DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
+# A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
+DEEPEST = 100  # folders in folders
+ROUND = 6  # folders, each in the one before, that all look the same: then they are one
+MOST_FOLDERS = 1_000_000  # of one listing; experiments have some hundred thousand
+MOST_FILES = 10_000_000  # the same
+
+
+def judged(storage: Storage, path: str, error: GridError) -> GridError:
+    """The error of what a listing has named, or that the door can't serve such names: it still lists it, or can't."""
+    if not isinstance(error, (NotFound, BadRequest)) or quote(path, errors="surrogateescape") == path:
+        return error
+    try:
+        is_listed = any(entry.path == path for entry in storage.entries(path))
+    except GridError as failure:
+        is_listed = isinstance(failure, BadRequest)
+    sentence = f"{path}: the door lists this name but cannot serve it; ask the site to rename it"
+    return BadName(sentence) if is_listed else error
+
+
+class Walk:
+    """All files below a folder, listed folder by folder, several at once."""
+
+    def __init__(self, storage: Storage, patience: Patience):
+        self.storage = storage
+        self.patience = patience
+        self.entries: list[Entry] = []
+        self.size = 0  # of all files so far
+        self.folders: set[str] = set()  # those that were listed
+        self.seen = 1  # how many are known
+        self.looks: dict[str, int] = {}  # of folders with folders in them: a number that two have if they list the same
+        self.rounds: set[int] = set()  # the looks of those that are in themselves
+        self.failures: dict[str, GridError] = {}
+        self.empty: list[str] = []
+
+    def list_folder(self, folder: str) -> tuple[str, Listing | GridError]:
+        """One folder, or why it can't be listed."""
+        try:
+            return folder, self.patience.call(self.storage.entries, folder)
+        except (FileError, DoorError) as failure:
+            error = judged(self.storage, folder, failure)
+            error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
+            return folder, error.with_traceback(None)
+
+    def run(self, top: str, tick: Callable[[], None]) -> None:
+        """List everything; the top folder must be readable, others are noted when they are not."""
+        doors_shut = 0
+        crew: Crew[str, tuple[str, Listing | GridError]] = Crew(self.list_folder, LISTINGS, self.patience)
+        with crew:
+            crew.add(top)
+            while crew.pending:
+                tick()
+                for folder, found in crew.landed(TICK):
+                    if isinstance(found, GridError):
+                        doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
+                        if folder == top or doors_shut >= DOORS_SHUT:
+                            raise found
+                        self.failures[folder] = found
+                    else:
+                        doors_shut = 0
+                        for below in self.take(folder, found):
+                            crew.add(below)
+                crew.check()
+
+    def take(self, folder: str, found: Listing) -> list[str]:
+        """Keep what is in a folder; the folders in it, which are to be listed too."""
+        self.folders.add(folder)
+        self.failures.update(found.odd)
+        self.empty += [] if found else [folder]
+        below: list[str] = []
+        if self.goes_round(folder, found):
+            return below
+        for entry in found:
+            if not entry.path:
+                raise UsageError("BASE_DIR_ON_GRID is a file at the site; correct it in Grid.conf")
+            if entry.path.count("/") >= DEEPEST:
+                reason = f"{entry.path[:100]}...: is more than {DEEPEST} folders deep; ask the site"
+                self.failures[entry.path] = FileError(reason)
+            elif entry.is_folder:
+                below.append(entry.path)
+            elif entry.size == UNFINISHED:
+                self.failures[entry.path] = FileError(f"{entry.path}: is still being written; list it later")
+            else:
+                self.entries.append(entry)
+                self.size += entry.size
+        self.seen += len(below)
+        if self.seen > MOST_FOLDERS or len(self.entries) > MOST_FILES:
+            raise DoorError(
+                f"{folder or '/'}: there are more than {MOST_FOLDERS:,} folders or {MOST_FILES:,} files so far; "
+                "choose a smaller folder with --input_dir, or ask the site whether links form a loop there"
+            )
+        return below
+
+    def goes_round(self, folder: str, found: list[Entry]) -> bool:
+        """Whether a folder is one of those above it once more, again and again; said once of each."""
+        if not any(entry.is_folder for entry in found):
+            return False
+        start = len(folder)
+        look = hash(frozenset((entry.path[start:], entry.is_folder, entry.size, entry.mtime) for entry in found))
+        self.looks[folder] = look
+        parts = folder.split("/") if folder else []
+        above = ("/".join(parts[:count]) for count in range(len(parts)))
+        if look not in self.rounds and sum(self.looks.get(path) == look for path in above) < ROUND:
+            return False
+        if look not in self.rounds:
+            self.failures[folder] = FileError(f"{folder}: contains itself through a link; its files are already listed")
+        self.rounds.add(look)
+        return True
+
+    def note_emptied(self, rows: list[Row]) -> None:
+        """Count folders of files still to come as failures: dCache lists as empty what it can't read."""
+        awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded}
+        for folder in awaited.intersection(self.empty):
+            self.failures[folder] = FileError(
+                f"{folder or '/'}: is empty now; the catalog keeps its earlier files, "
+                "see --ls_dir or ask the site"
+            )
+
+
+def misspelt(
+    list_folder: Callable[[str], Listing], base: str, option: str, folder: str, error: NotFound | Forbidden
+) -> GridError:
+    """The error for a folder that is not given, with what is nearest to it where the path goes astray."""
+    if base and isinstance(error, NotFound) and f"{folder}/".startswith(f"{base}/"):
+        import shlex
+
+        below = folder[len(base) + 1 :]
+        with contextlib.suppress(GridError):
+            list_folder(below)
+            there = f"there is no {folder} below BASE_DIR_ON_GRID {base}/"
+            return NotFound(f"{there}; paths begin below it: {option} {shlex.quote(below or '/')}")
+    known = ""
+    with contextlib.suppress(GridError):
+        for part in folder.split("/"):
+            names = {entry.path.rpartition("/")[2] for entry in list_folder(known.rstrip("/"))}
+            if part not in names:
+                return NotFound(f"{error}{nearest(part, names, known)}")
+            known += f"{part}/"
+    if known:
+        return error
+    more = " And" if isinstance(error, Forbidden) else ";"  # StoRM says it of an area that it does not have
+    return type(error)(f"{error}{more} is BASE_DIR_ON_GRID in Grid.conf right?")

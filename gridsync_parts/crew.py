@@ -20,7 +20,7 @@ from gridsync_parts.values import TICK, T
 from gridsync_parts.words import duration_text
 
 R = TypeVar("R")
-GATHERING = 0.05  # seconds in which they gather
+GATHERING = 0.05  # seconds in which what has arrived gathers
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
 WORTH = 64 << 10  # bytes that have to come for a failure not to count

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import socket
 
 
-MAX_JSON = 4 << 20  # bytes of any other answer; of 500 files 8 kB each, and objects take 30 times as much
+MAX_JSON = 4 << 20  # bytes of an answer in JSON; of 500 files 8 kB each, and objects take 30 times as much
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
 RATED = 60.0  # seconds over which MIN_RATE counts, at least
 

@@ -25,7 +25,7 @@ def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
     import shlex
 
     try:
-        file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - as above
+        file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - whoever gets it closes it
         found = os.fstat(file.fileno())
         if found.st_uid != os.getuid():
             fault = f"{what} {path} belongs to another user; use one of your own"

@@ -95,7 +95,7 @@ from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import Proxy, new_proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.log import can_redraw, has_bars, log, nothing, start_logging
-from gridsync_parts.machine import files_to_spare, scarcity
+from gridsync_parts.machine import files_to_spare, unforeseen
 from gridsync_parts.rereader import Rereader
 from gridsync_parts.secrets import printable, secrets
 from gridsync_parts.settings import MOST_UNKNOWN, NUMBER, Config, scope_of, settings_of
@@ -325,8 +325,6 @@ class Colour(enum.IntEnum):
 
 
 COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
-
-
 VERDICTS = {True: ("ok", Colour.GREEN), False: ("FAIL", Colour.RED), None: ("--", Colour.NONE)}
 
 
@@ -496,7 +494,7 @@ class Report:
     def warn(self, text: str) -> None:
         """Something that nobody may miss, also with --quiet."""
         if self.document is not None:
-            self.document.setdefault("warnings", []).append(text)
+            self.document.setdefault("warnings", []).append(secrets.masked(text))
         self.say(sys.stderr, text)
 
     def error(self, error: object) -> None:
@@ -2379,12 +2377,47 @@ def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
             del given[key]
 
 
-def run_commands(options: optparse.Values, report: Report) -> int:
-    """Do all that the command line asks for, in order; the highest status."""
+def work_folder(options: optparse.Values) -> str:
+    """Where Grid.conf and the catalog are."""
     folder = os.path.expanduser(options.workdir or os.environ.get("GRIDSYNC_DIR") or os.curdir)
     if not os.path.isdir(folder):
         what = "is not a folder; choose" if os.path.exists(folder) else "does not exist; make it, or choose"
         raise UsageError(f"the work folder {folder} {what} another with --workdir")
+    return folder
+
+
+def name_unknown_keys(config: Config, report: Report) -> None:
+    """Say which keys of Grid.conf nobody reads."""
+    unknown = config.unknown()
+    for key in unknown[:MOST_UNKNOWN]:
+        report.note(key.sentence)
+    if len(unknown) > MOST_UNKNOWN:
+        report.note(f"{config.path}: {len(unknown) - MOST_UNKNOWN} more unknown keys are ignored")
+
+
+def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
+    """Do one after the other, unless one ends with 2 or above; the highest status."""
+    used = {key for option in actions for key in option.by}
+    status = 0
+    with run.held:
+        for option in actions:
+            by = [key for key in given if key in option.by or key not in used]
+            run.accepted = functools.partial(remember, run, given, by)
+            if option.do and status < 2:
+                try:
+                    status = max(status, option.do(run))
+                    if status < 2:
+                        run.accepted()
+                except GridError as error:
+                    log.debug("", exc_info=True)
+                    run.report.error(error)
+                    status = max(status, error.status)
+    return status
+
+
+def run_commands(options: optparse.Values, report: Report) -> int:
+    """Do all that the command line asks for; the highest status."""
+    folder = work_folder(options)
     actions = [option for option in OPTIONS if option.do and getattr(options, option.name) not in (None, False)]
     is_look = [option.do for option in actions] == [do_doctor]  # also where no other action would begin
     try:
@@ -2398,11 +2431,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     if is_look:
         return examined(folder, given, report)
     config.change(given)
-    unknown = config.unknown()
-    for key in unknown[:MOST_UNKNOWN]:
-        report.note(key.sentence)
-    if len(unknown) > MOST_UNKNOWN:
-        report.note(f"{config.path}: {len(unknown) - MOST_UNKNOWN} more unknown keys are ignored")
+    name_unknown_keys(config, report)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(folder, config, wishes, report)
     run.will_list = any(option.do in (do_build_list, do_sync) for option in actions)
@@ -2418,22 +2447,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         report.note(remark)
     if not actions:
         remember(run, given, list(given))
-    used = {key for option in actions for key in option.by}
-    status = 0
-    with run.held:
-        for option in actions:
-            by = [key for key in given if key in option.by or key not in used]
-            run.accepted = functools.partial(remember, run, given, by)
-            if option.do and status < 2:
-                try:
-                    status = max(status, option.do(run))
-                    if status < 2:
-                        run.accepted()
-                except GridError as error:
-                    log.debug("", exc_info=True)
-                    report.error(error)
-                    status = max(status, error.status)
-    return status
+    return run_actions(run, actions, given)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -2463,8 +2477,7 @@ def main(arguments: list[str] | None = None) -> int:
         report = Report(options.quiet, options.verbose, options.json)
         if options.debug or options.log_file:
             start_logging(options.debug, options.log_file)
-        if options.debug:
-            log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
+        log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
         status = run_commands(options, report)
     except GridError as error:
         log.debug("", exc_info=True)
@@ -2478,16 +2491,8 @@ def main(arguments: list[str] | None = None) -> int:
         status = 130
     except Exception as error:
         log.debug("", exc_info=True)
-        scarce = scarcity(error)
-        if not scarce and isinstance(error, OSError):  # the work folder's disk, say, has gone
-            place = error.filename or "the current folder, or its disk,"
-            scarce = DiskError(f"{place} cannot be used: {error.strerror}; check it, or change to another folder")
-        if scarce:
-            report.error(scarce)
-            report.finish(scarce.status)
-            return scarce.status
-        report.error(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
-        status = 70
+        sentence, status = unforeseen(error)
+        report.error(sentence)
     report.finish(status)
     return status
 

@@ -63,12 +63,18 @@ BASE_DIR_ON_GRID = agata/
 """
 
 GENERAL = "gridsync"  # the section that is no site
+GENERAL_KEYS: tuple[str, ...] = (
+    "SITE", "INPUTDIR", "OUTPUTDIR", "INCLUDE", "EXCLUDE", "THREADS", "STREAMS", "VO", "PROXY_HOURS", "PIN_DAYS",
+    "RETRIES",
+)  # fmt: skip
+SITE_KEYS: tuple[str, ...] = (
+    "SERVER", "BASE_DIR_ON_GRID", "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE",
+    "MIN_RATE",
+)  # fmt: skip
 # What GridDataSync has in its Grid.conf is not known for certain: its manual shows these four, and there may be more.
 MANUALS = ("SERVER", "BASE_DIR_ON_GRID", "INPUTDIR", "OUTPUTDIR")
-OURS = {  # the keys that no other program has
-    "SITE", "VO", "PROXY_HOURS", "PIN_DAYS", "RETRIES",
-    "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE", "MIN_RATE",
-}  # fmt: skip
+# The keys that no other program has.
+OURS = {*GENERAL_KEYS, *SITE_KEYS} - {*MANUALS, "INCLUDE", "EXCLUDE", "THREADS", "STREAMS"}
 
 
 def with_setting(text: str, section: str, key: str, value: str) -> str:

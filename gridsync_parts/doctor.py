@@ -33,6 +33,7 @@ from gridsync_parts.looks import (
     look_at_tqdm,
     look_at_voms,
 )
+from gridsync_parts.machine import fault_text
 from gridsync_parts.patient import LOOK_LIMIT, Patient, Unseen
 from gridsync_parts.values import Finding, Site
 
@@ -101,7 +102,7 @@ def told_fault(error: Exception) -> str:
     """The sentence for what no look has foreseen."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be used: {error.strerror}; check it"
-    return brief(f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}")
+    return brief(fault_text(error))
 
 
 def found_by(look: Look, patient: Patient) -> Finding:

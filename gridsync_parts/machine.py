@@ -33,6 +33,21 @@ def scarcity(error: BaseException | None) -> DiskError | None:
     return None
 
 
+def fault_text(error: Exception) -> str:
+    """The sentence for a fault of gridsync's own."""
+    return f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}"
+
+
+def unforeseen(error: Exception) -> tuple[str, int]:
+    """Sentence and exit status for what no part of the program has caught."""
+    if scarce := scarcity(error):
+        return str(scarce), scarce.status
+    if isinstance(error, OSError):  # the work folder's disk, say, has gone
+        place = error.filename or "the current folder, or its disk,"
+        return f"{place} cannot be used: {error.strerror}; check it, or change to another folder", DiskError.status
+    return fault_text(error), 70
+
+
 def files_to_spare(settings: Settings) -> int:
     """How many files may wait to be made durable: what the limit on open ones leaves, which is raised if it can be."""
     import resource

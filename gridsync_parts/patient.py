@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 
 from gridsync_parts.catalog import Catalog
+from gridsync_parts.conf import GENERAL_KEYS
 from gridsync_parts.doors import MAX_PATHS, Listing
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.gfal import Gfal2Storage
@@ -20,7 +21,7 @@ from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import user_files, valid_proxy
 from gridsync_parts.keys.token import Token
-from gridsync_parts.settings import GENERAL_KEYS, Config, scope_of, settings_of
+from gridsync_parts.settings import Config, scope_of, settings_of
 from gridsync_parts.values import Entry, Finding, Locality, Row, Scope, Settings
 
 LOOK_LIMIT = 30  # seconds that a server has for its answer

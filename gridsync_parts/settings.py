@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from gridsync_parts.conf import (
     DEFAULT_CONF,
     GENERAL,
+    GENERAL_KEYS,
     MANUALS,
+    SITE_KEYS,
     bare,
     is_foreign,
     is_url,
@@ -29,15 +31,6 @@ from gridsync_parts.words import grid_path, nearest
 if TYPE_CHECKING:
     import configparser
 
-
-GENERAL_KEYS: tuple[str, ...] = (
-    "SITE", "INPUTDIR", "OUTPUTDIR", "INCLUDE", "EXCLUDE", "THREADS", "STREAMS", "VO", "PROXY_HOURS", "PIN_DAYS",
-    "RETRIES",
-)  # fmt: skip
-SITE_KEYS: tuple[str, ...] = (
-    "SERVER", "BASE_DIR_ON_GRID", "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE",
-    "MIN_RATE",
-)  # fmt: skip
 MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 MOST_UNKNOWN = 10  # keys that are named
 NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
@@ -148,7 +141,7 @@ class Config:
         return 0
 
     def unknown(self) -> list[UnknownKey]:
-        """The first keys that gridsync does not know; a section without any that it knows is another program's."""
+        """The keys that gridsync does not know; a section without any that it knows is another program's."""
         of_all = self.values.default_section
         found: list[tuple[str, str]] = []
         for name in (*self.values.sections(), of_all):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.conf import DEFAULT_CONF, with_setting
+from gridsync_parts.conf import DEFAULT_CONF, GENERAL_KEYS, SITE_KEYS, with_setting
 from gridsync_parts.errors import UsageError
-from gridsync_parts.settings import GENERAL_KEYS, SITE_KEYS, Config, patterns_of
+from gridsync_parts.settings import Config, patterns_of
 from gridsync_parts.words import grid_path
 from tests.conftest import User
 

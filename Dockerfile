@@ -19,7 +19,7 @@ RUN mkdir -p /usr/share/man/man1 \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /tmp/*
 
 # The VOMS server, as AGATA's manual shows it: --build-arg for another one. It is here for other programs: gridsync.py has the
-# same in VOMS_SERVERS, and tests/test_newcomer.py compares the two.
+# same in VOMS_SERVERS, and tests/story/test_newcomer.py compares the two.
 ARG VO=vo.agata.org
 ARG VOMS_HOST=voms-agata.ijclab.in2p3.fr
 ARG VOMS_PORT=443

@@ -24,7 +24,7 @@ help:  ## list these targets
 
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
-	@$(PYTHON) -m tests.demo
+	@$(PYTHON) -m tests.story.demo
 
 test:  ## all tests except the long ones
 	@tools/need $(TEST)
@@ -37,10 +37,10 @@ test-all:  ## all tests, also those for size, interruption and all faults; a qua
 test-doors:  ## contract, faults, --sync and overnight at every version of dCache and StoRM; an hour
 	@tools/need $(TEST)
 	for doors in "dcache-9.2 storm-1.6" dcache-11.2 dcache-12.0; do GRID_PROFILE="$$doors" $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
-	  tests/test_storage.py tests/test_faults.py tests/test_sync.py tests/test_overnight.py || exit; done
+	  tests/contract/test_storage.py tests/night/test_faults.py tests/story/test_sync.py tests/night/test_overnight.py || exit; done
 
 fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find
-	build/fuzz/bin/python -m tests.fuzz -max_total_time=$(FUZZ_SECONDS)
+	build/fuzz/bin/python -m tests.night.fuzz -max_total_time=$(FUZZ_SECONDS)
 
 bench:  ## gridsync.py side by side with other tools, all rows or ROW=small; an hour
 	@tools/need $(BENCH)
@@ -63,7 +63,7 @@ image:  ## the container image, named as in AGATA's manual, with docker or podma
 
 image-test:  ## build the image and play the manual's example in it; needs root or user namespaces
 	@tools/need $(GRID)
-	@$(PYTHON) -m tests.image
+	@$(PYTHON) -m tests.story.image
 
 one-file:  ## dist/gridsync.py: all of the program in one file, to be copied
 	@$(PYTHON) tools/one_file.py

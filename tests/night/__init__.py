@@ -1,0 +1,1 @@
+"""Faults, kills, size, and input that is out to harm."""

@@ -1,0 +1,341 @@
+"""What comes from outside, mutated for as long as one likes: `make fuzz`, or `make fuzz FUZZ_SECONDS=3600`.
+
+The first byte of an input chooses who reads the rest. Each reader may refuse it with a GridError; any other exception,
+and whatever `assert` below forbids, is a find: atheris stops there and leaves the input in a file crash-*, which
+`build/fuzz/bin/python -m tests.night.fuzz crash-*` plays again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import atheris
+
+with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
+    import gridsync
+    from gridsync_parts.catalog import CHECKSUM, Catalog, cells_of, row_of
+    from gridsync_parts.checksums import Checksum
+    from gridsync_parts.conf import DEFAULT_CONF, GENERAL
+    from gridsync_parts.disk import NAME_MAX, part_name
+    from gridsync_parts.doors import ODDITIES
+    from gridsync_parts.doors.answers import Answer, Line
+    from gridsync_parts.doors.listing import (
+        ADLER_PROPERTY,
+        CHECKSUMS_PROPERTY,
+        MTIME,
+        SIZE,
+        digest_of,
+        entry_of,
+        listing_of,
+    )
+    from gridsync_parts.doors.refused import refusal
+    from gridsync_parts.doors.urls import netloc_of
+    from gridsync_parts.doors.webdav import HttpStorage
+    from gridsync_parts.doors.wire import Http
+    from gridsync_parts.errors import FileError, GridError
+    from gridsync_parts.home import Home
+    from gridsync_parts.keys.proxy import attribute_of, end_of, read_proxy, subject_of
+    from gridsync_parts.keys.token import token_end
+    from gridsync_parts.machine import CONNECTIONS
+    from gridsync_parts.partfile import PartFile
+    from gridsync_parts.secrets import printable
+    from gridsync_parts.settings import Config, scope_of
+    from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Site
+    from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
+    from tests.support.raw import Raw
+
+FOLDER = tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+SITE = Site("LYON", "https://door.example.org:2880", "agata", "http", "https://tape.example.org", "", "", "", 1, 1)
+ROW = Row("run/a", 100, 1000, "", Locality.ONLINE, False, "", "", "LYON", "")
+PATHS = ["run/a", "run/b"]
+URL = "https://door.example.org/agata/run"
+
+
+class Said(Answer):
+    """An answer with these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.status, self.data, self.beginning = 200, data, None
+        self.response = self  # type: ignore[assignment]
+        self.reason = self.url = URL
+        self.watch = SimpleNamespace(site=SITE)  # type: ignore[assignment]
+
+    def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[bytes]:
+        yield self.data
+
+    def header(self, name: str) -> str:
+        return self.data.decode("latin-1")
+
+    def close(self) -> None:
+        """As of a response."""
+
+
+class Wired(Http):
+    """The server of these answers, which is asked over a socket; wherever else a redirect leads, nobody answers."""
+
+    def line(self, url: str) -> Line:
+        if netloc_of(url) != netloc_of(self.site.server):
+            raise ConnectionRefusedError("refused")
+        return super().line(url)
+
+
+class Told(Http):
+    """A site that answers everything with these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.trusted = set()
+
+    def send(self, method: str, url: str, **_: object) -> Answer:
+        return Said(self.data)
+
+
+def storage(data: bytes, site: Site = SITE) -> HttpStorage:
+    return HttpStorage(Told(data), site)
+
+
+def kept(entry: Entry) -> None:
+    """What a door lists must be readable in the catalog, printable, and below OUTPUTDIR here."""
+    if entry.path and entry.size != UNFINISHED:
+        row = gridsync.new_row(entry, "LYON")
+        assert row_of(cells_of(row)) == row
+        assert size_text(row.size) and time_text(row.mtime) and day_text(row.mtime)
+        placed(row.path)
+    assert printable(entry.path).isprintable()
+
+
+def placed(path: str) -> None:
+    """Refused, or below OUTPUTDIR, and beside no file that is on its way."""
+    with contextlib.suppress(FileError):
+        folder, name = Home(FOLDER).place(path)
+        assert os.path.normpath(os.path.join(FOLDER, folder, name)).startswith(FOLDER + "/")
+        assert len(os.fsencode(part_name(name))) <= NAME_MAX
+
+
+def listing(data: bytes) -> None:
+    found = listing_of([data], "/agata", "run", URL)
+    for entry in found:
+        kept(entry)
+    assert len(found.odd) <= ODDITIES
+
+
+GAP = b"\0\0"  # between two answers on the line
+answers: list[bytes] = []
+
+
+def answer() -> Iterator[bytes]:
+    """The next of the answers; with the last one the connection ends."""
+    yield answers.pop(0) if answers else b""
+    if not answers:
+        raise OSError
+
+
+server = Raw(answer, patience=0.005)
+WIRED = SITE._replace(server=server.url, tape_api=server.url)
+
+
+def wire(data: bytes) -> None:
+    """Answers as they come over the line, to one request after another; a connection is kept where it can be."""
+    answers[:] = data.split(GAP)[:6]
+    http = Wired(WIRED, "", None, None)
+    found = HttpStorage(http, WIRED)
+
+    def read() -> None:
+        for start, stop in ((0, 100), (10, 60)):
+            body = found.read("run/a", start, stop, 100)
+            try:
+                assert body.start in (0, start) and sum(map(len, body.chunks)) <= stop - body.start
+            finally:
+                body.close()
+
+    for verb in (lambda: found.entries("run"), read, lambda: found.checksum("run/a"), lambda: found.localities(PATHS)):
+        with contextlib.suppress(GridError):
+            verb()
+    assert len(http.idle.lines) <= CONNECTIONS
+    for line in http.idle.lines:
+        line.connection.close()
+
+
+def properties(data: bytes) -> None:
+    names = (MTIME, SIZE, CHECKSUMS_PROPERTY, ADLER_PROPERTY)
+    values = data.decode("utf-8", "replace").split("\n")
+    with contextlib.suppress(ValueError):  # listing_of takes it for a GridError
+        kept(entry_of("run/a", False, dict(zip(names, values))))
+
+
+def digest(data: bytes) -> None:
+    found = digest_of(data.decode("latin-1"))
+    assert CHECKSUM.fullmatch(found)
+    assert not found or len(Checksum(found.partition(":")[0]).text()) == len(found)
+
+
+def localities(data: bytes) -> None:
+    assert set(storage(data).localities(PATHS)) <= set(PATHS)
+
+
+def staging(data: bytes) -> None:
+    request = storage(data).stage(PATHS, 7)
+    assert request.split() == [request] and request.isprintable()
+
+
+def stagings(data: bytes) -> None:
+    for staged in storage(data).stagings("1", PATHS).values():
+        row = gridsync.plan_staged(ROW._replace(locality=Locality.NEARLINE), staged)
+        assert row.error.isprintable() and len(row.error) <= 500
+        if 0 < staged.since < 4e9:
+            moment_text(staged.since)
+
+
+def well_known(data: bytes) -> None:
+    url = storage(data, SITE._replace(tape_api="auto")).tape.url()
+    assert url.startswith("https://")
+
+
+def refused(data: bytes) -> None:
+    said = Said(data[1:])
+    said.status = 400 + data[0] if data else 500
+    error = refusal(said, URL)
+    assert len(str(error)) < 1000 and error.pause <= 900
+
+
+def catalog(data: bytes) -> None:
+    Path(FOLDER, "grid_summary.csv").write_bytes(data)
+    found = Catalog(FOLDER)
+    rows = sorted(found.all(), key=str)
+    found.is_stale = True
+    found.save()
+    assert found.is_foreign or sorted(Catalog(FOLDER).all(), key=str) == rows
+
+
+def conf(data: bytes) -> None:
+    Path(FOLDER, "Grid.conf").write_bytes(data)
+    read = Config(FOLDER)
+    before = {(name, key): value for name in read.values.sections() for key, value in read.values[name].items()}
+    read.change({"INPUTDIR": "run"})
+    after = {(name, key): value for name in read.values.sections() for key, value in read.values[name].items()}
+    assert after == {**before, (GENERAL, "INPUTDIR"): "run"}
+    scope_of(read.settings())
+
+
+def names(data: bytes) -> None:
+    path = data.decode("utf-8", "surrogateescape")
+    assert printable(path).isprintable()
+    placed(path)
+    found = grid_path(path)
+    assert not found or is_path(found)
+
+
+def proxy(data: bytes) -> None:
+    path = os.path.join(FOLDER, "proxy")
+    Path(path).touch(mode=0o600)
+    Path(path).write_bytes(data)
+    with contextlib.suppress(ValueError):
+        read_proxy(path)
+    for part_of in (attribute_of, subject_of, end_of):
+        with contextlib.suppress(ValueError, IndexError):
+            part_of(data)
+
+
+def token(data: bytes) -> None:
+    import base64
+
+    token_end(data.decode("latin-1"))
+    token_end(f"e30.{base64.urlsafe_b64encode(data).decode()}.c2ln")
+
+
+def part(data: bytes) -> None:
+    Path(FOLDER, part_name("a")).write_bytes(data)
+    Path(FOLDER, "a.part").write_bytes(data)
+    with PartFile(Home(FOLDER), ROW, "adler32") as found:
+        found.resume(2)
+        assert 0 <= found.received() <= ROW.size
+
+
+READERS: tuple[Callable[[bytes], None], ...] = (
+    listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
+    token, part,
+)  # fmt: skip
+LISTED = (
+    '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
+    "<d:collection/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
+    "<d:response><d:href>/agata/run/%C3%A9.adf</d:href><d:propstat><d:prop><d:getcontentlength>10</d:getcontentlength>"
+    "<d:getlastmodified>Tue, 09 Jun 2015 12:00:00 GMT</d:getlastmodified></d:prop><d:status>HTTP/1.1 200 OK</d:status>"
+    "</d:propstat></d:response></d:multistatus>"
+)
+CHUNKED = "HTTP/1.1 207 x\r\nTransfer-Encoding: chunked\r\n\r\n"
+SENT = (
+    "HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + f"{len(LISTED):x};a=b\r\n{LISTED}\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.1 302 x\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+    f"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nRepr-Digest: adler=:AAAAAA==:\r\n\r\n{'x' * 100}",
+    f'HTTP/1.1 206 x\r\nContent-Range: bytes 10-59/100\r\nContent-Length: 50\r\nETag: "x"\r\n\r\n{"x" * 50}',
+    "HTTP/1.1 103 x\r\n\r\nHTTP/1.0 200 OK\r\nConnection: keep-alive\r\nDigest: md5=x\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]",
+)
+SEEDS = {
+    listing: (LISTED, '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
+    wire: ("\0\0".join(SENT), "\0\0".join(reversed(SENT))),
+    properties: ("Tue, 09 Jun 2015 12:00:00 +0200\n10\nadler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==\n03da0195",),
+    digest: ("adler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==", "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+    localities: ('[{"path": "/agata/run/a", "locality": "TAPE"}, {"path": "/agata/run/b", "error": "no"}]',),
+    staging: ('{"requestId": "9b4f5b1e-55a7"}',),
+    stagings: ('{"startedAt": 1433851200000, "files": [{"path": "/agata/run/a", "state": "FAILED", "error": "x"}]}',),
+    well_known: ('{"endpoints": [{"uri": "https://tape.example.org:8443/api/v1", "version": "v1"}]}',),
+    refused: ("dno such file", "<html>"),
+    catalog: (
+        ",".join(Row._fields) + '\nrun/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"b ""c",1,'
+        "2015-06-09T08:22:00Z,,NEARLINE,yes,size,r1 r2,LYON,why\n",
+    ),
+    conf: (
+        DEFAULT_CONF.format(output_dir="./data/"),
+        "[gridsync]\nSITE = A\n  INPUTDIR = x\n\n[A]\nSERVER = https://a:1/\nBASE_DIR_ON_GRID = b\n",
+    ),
+    names: ("run/a", "../a", "/etc//passwd", "a/./b\x1b[2J"),
+    proxy: ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),
+    token: ('{"exp": 1433851200}',),
+    part: ("x" * 10, "x" * 100 + "\0" * 24 + "d" + "\0" * 31 + "gridsync"),
+}
+WORDS = (
+    "<!DOCTYPE", "<!ENTITY", "<![CDATA[", "&#x1b;", "xmlns=", "DAV:", "../", "%2e%2e/", "%00", "%2F", "\\u0000",
+    "1e999", "NaN", "Infinity", "null", "[[[[", "adler32=", "md5=", "sha-256=", "path", "state", "[gridsync]",
+    "TOKEN = cmd:", "THREADS = ", "INPUTDIR", "\r\n", '\\"', "ONLINE", "NEARLINE", "2015-06-09T08:22:00Z",
+    "-----BEGIN CERTIFICATE-----", "HTTP/1.1 100 Continue\r\n\r\n", "Transfer-Encoding: chunked", "Content-Length: ",
+    "Connection: close", "\0\0", "0\r\n\r\n", "Content-Range: bytes ", "Content-Encoding: gzip", "Repr-Digest: ",
+    "Location: /",
+)  # fmt: skip
+
+
+def read(data: bytes) -> None:
+    """One input."""
+    if data:
+        with contextlib.suppress(GridError):
+            READERS[data[0] % len(READERS)](data[1:])
+
+
+def seeded(folder: Path) -> Path:
+    """The folder of the corpus, with an example of everything."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, reader in enumerate(READERS):
+        for count, text in enumerate(SEEDS[reader]):
+            (folder / f"{reader.__name__}-{count}").write_bytes(bytes([number]) + text.encode())
+    quoted = ("".join(char if char.isalnum() else f"\\x{ord(char):02x}" for char in word) for word in WORDS)
+    folder.with_suffix(".dict").write_text("".join(f'"{word}"\n' for word in quoted))
+    return folder
+
+
+def main() -> None:
+    if len(sys.argv) == 1 or sys.argv[1].startswith("-"):
+        corpus = seeded(Path("build/fuzz/corpus"))
+        sys.argv += ["-max_len=4096", "-timeout=20", "-rss_limit_mb=2048"]
+        sys.argv += [f"-dict={corpus.with_suffix('.dict')}", str(corpus)]
+    atheris.Setup(sys.argv, read)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

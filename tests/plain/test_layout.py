@@ -1,0 +1,179 @@
+"""The script and its parts keep their shape: sections and parts as listed, each using only what stands above it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import symtable
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import TOP
+from tests.support.constants import change
+
+SCRIPT, PARTS = TOP / "gridsync.py", TOP / "gridsync_parts"
+MAY_PRINT = ("Header", "Report", "Command line")  # the first of them says that there are no parts
+LIMIT = 400  # lines of a part
+# Lines of the script. It rises for a named feature alone; with 2,100 it would be as it was meant, above 2,800 never.
+SCRIPT_LIMIT = 2517
+
+
+class Module:
+    """A file of the program."""
+
+    def __init__(self, path: Path):
+        self.name = str(path.relative_to(TOP))
+        self.text = path.read_text(encoding="utf-8")
+        self.lines = self.text.splitlines()
+        self.tree = ast.parse(self.text)
+        self.nodes = list(ast.walk(self.tree))
+        self.functions = [node for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+    def place(self, node: ast.AST) -> str:
+        return f"{self.name}:{node.lineno}: {self.lines[node.lineno - 1]}"
+
+
+script = Module(SCRIPT)
+parts = [Module(path) for path in sorted(PARTS.rglob("*.py"))]
+modules = [script, *parts]
+BANNERS = {at: line.strip("#= ") for at, line in enumerate(script.lines, 1) if re.match("# =+ ", line)}
+LISTED = re.findall(r"(?m)^  (\S+)  +\S", (PARTS / "__init__.py").read_text(encoding="utf-8") if parts else "")
+
+
+def section(node: ast.AST) -> str:
+    """Where in the script it is."""
+    return next((name for at, name in reversed(BANNERS.items()) if at <= node.lineno), "Header")
+
+
+def section_or(module: Module, node: ast.AST) -> str:
+    """The section of the script; none in parts."""
+    return section(node) if module is script else ""
+
+
+def title(name: str) -> str:
+    """A file as the list of the parts calls it."""
+    return re.sub(r"^gridsync_parts/|/__init__\.py$|\.py$", "", name)
+
+
+def imported(node: ast.AST) -> set[str]:
+    """The modules that an import statement names; none for any other node."""
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.module] if isinstance(node, ast.ImportFrom) else []
+    return set(names)
+
+
+def tops(node: ast.AST) -> set[str]:
+    """The packages of these."""
+    return {name.split(".")[0] for name in imported(node)}
+
+
+def late(module: Module) -> set[ast.AST]:
+    """What is not run when a file is loaded: functions, and what is for types alone."""
+    for_types = [n for n in module.tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    return {node for part in [*module.functions, *for_types] for node in ast.walk(part)}
+
+
+def module_names(scope: symtable.SymbolTable) -> Iterator[str]:
+    """The names of the module that a function or class uses; annotations do not count, they are never evaluated."""
+    yield from (symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global() and symbol.is_referenced())
+    for inner in scope.get_children():
+        yield from module_names(inner)
+
+
+def expect_none(faults: Iterable[str]) -> None:
+    """Fail with all faults, a line each."""
+    found = list(faults)
+    assert not found, "\n".join(["", *found])
+
+
+def test_the_header_lists_the_sections_in_their_order():
+    listing = re.split(r"\n(?=\S)", ast.get_docstring(script.tree).split("\nSections", 1)[1])[0]
+    assert re.findall(r"^  (\S+(?: \S+)*)  +\S", listing, re.MULTILINE) == list(BANNERS.values())
+
+
+def test_banners_look_alike():
+    width = max(len(script.lines[at - 1]) for at in BANNERS)
+    lines = {name: script.lines[at - 1] for at, name in BANNERS.items()}
+    expect_none(line for name, line in lines.items() if line != f"# == {name} ".ljust(width, "="))
+
+
+@pytest.mark.parametrize("module", modules, ids=lambda module: module.name)
+def test_nothing_is_used_above_its_definition(module: Module):
+    # Outside functions Python itself would fail, at the import; inside them it would not notice.
+    defined: dict[str, int] = {}
+    for node in module.tree.body:
+        stored = [name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)]
+        for name in [node.name] if hasattr(node, "name") else stored:
+            defined.setdefault(name, node.lineno)
+    scopes = symtable.symtable(module.text, module.name, "exec").get_children()
+    uses = sorted({(scope.get_lineno(), scope.get_name(), name) for scope in scopes for name in module_names(scope)})
+    early = [(user, name) for at, user, name in uses if defined.get(name, 0) > at and name != user]
+    expect_none(f"{user} uses {name}, which comes later, in line {defined[name]}" for user, name in early)
+
+
+def test_all_parts_are_listed_and_say_what_they_are():
+    files = {title(part.name) for part in parts} - {title("gridsync_parts/__init__.py")}
+    assert sorted(LISTED) == sorted(files)
+    expect_none(part.name for part in parts if not ast.get_docstring(part.tree))
+
+
+def test_a_part_uses_parts_above_it_in_the_list_and_not_the_script():
+    for part in parts:
+        own = title(part.name)
+        above = LISTED[: LISTED.index(own)] if own in LISTED else []
+        may = {"gridsync_parts", *("gridsync_parts." + name.replace("/", ".") for name in above)}
+        expect_none(
+            part.place(node)
+            for node in part.nodes
+            if {name for name in imported(node) if name.split(".")[0] in ("gridsync", "gridsync_parts")} - may
+            or (isinstance(node, ast.ImportFrom) and node.level)
+        )
+
+
+def test_what_a_site_may_not_need_is_loaded_late():
+    code = "import gridsync, sys; print(*[name for name in sys.modules if name.startswith('gridsync_parts.doors.')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {f"gridsync_parts.doors.{name}" for name in ("kinds", "pace")}
+
+
+def test_only_report_and_the_command_line_print():
+    write = r"(print|sys\.(__)?std(out|err)(__)?(\.buffer)?\.write(lines)?)$"
+    for module in modules:
+        calls = [node for node in module.nodes if isinstance(node, ast.Call)]
+        told = [call for call in calls if re.match(write, ast.unparse(call.func))]
+        expect_none(module.place(call) for call in told if section_or(module, call) not in MAY_PRINT)
+
+
+def test_gfal2_and_optparse_stay_in_their_places():
+    for module in modules:
+        expect_none(
+            module.place(node)
+            for node in module.nodes
+            if "gfal2" in tops(node) and title(module.name) != "doors/gfal" and section_or(module, node) != "gfal2"
+        )
+        parsing = [node for node in module.nodes if isinstance(node, ast.Name) and node.id == "optparse"]
+        parsing += [node for node in module.nodes if isinstance(node, ast.ImportFrom) and node.module == "optparse"]
+        expect_none(module.place(node) for node in parsing if section_or(module, node) != "Command line")
+
+
+def test_other_peoples_modules_are_imported_late():
+    ours = {*sys.stdlib_module_names, "gridsync_parts"}
+    for module in modules:
+        not_at_once = late(module)
+        expect_none(module.place(node) for node in module.nodes if tops(node) - ours and node not in not_at_once)
+
+
+def test_functions_and_files_stay_short():
+    long = [(module, node) for module in modules for node in module.functions if node.end_lineno - node.lineno >= 60]
+    expect_none(f"{module.name}: {node.name} is too long" for module, node in long)
+    expect_none(f"{part.name} has {len(part.lines)} lines" for part in parts if len(part.lines) > LIMIT)
+    assert len(script.lines) <= SCRIPT_LIMIT
+
+
+def test_a_constant_that_nothing_has_can_not_be_given_another_value():
+    with pytest.raises(AssertionError, match="gridsync has no NOWHERE"):
+        change("NOWHERE = 1")

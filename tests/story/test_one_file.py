@@ -1,0 +1,74 @@
+"""make one-file: what it builds runs wherever it is copied to, shows what gridsync.py shows, and is always the same."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.grid import Grid
+from tests.support import SCRIPT
+from tests.support.stage import difference, on_stage, played
+
+TOOL = SCRIPT.parent / "tools" / "one_file.py"
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file, alone in a folder."""
+    path = tmp_path_factory.mktemp("alone") / "gridsync.py"
+    subprocess.run([PYTHON, TOOL, path], check=True)
+    return path
+
+
+def said(*command: object) -> str:
+    done = subprocess.run(list(map(str, command)), cwd="/", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_it_is_the_same_whenever_it_is_built(built: Path, tmp_path: Path):
+    umask = subprocess.run(["bash", "-c", f"umask 077; TZ=Asia/Tokyo {PYTHON} {TOOL} {tmp_path}/b"], check=False)
+    assert umask.returncode == 0 and (tmp_path / "b").read_bytes() == built.read_bytes()
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o755
+
+
+def test_it_says_which_build_it_is(built: Path):
+    assert re.fullmatch(r"gridsync [\d.]+\+[0-9a-f]{8}\n", said(built, "--version"))
+
+
+@pytest.mark.parametrize("how", [[], [PYTHON], [PYTHON, "-I"], [PYTHON, "-P"]], ids=" ".join)
+def test_it_helps_as_the_script_does(built: Path, how: list[str]):
+    assert said(*how, built, "--help") == said(PYTHON, SCRIPT, "--help")
+
+
+def test_another_python_takes_the_sources(built: Path, tmp_path: Path):
+    path = tmp_path / "gridsync.py"
+    with zipfile.ZipFile(built) as whole, zipfile.ZipFile(path, "w") as other:
+        for name in whole.namelist():
+            data = whole.read(name)
+            other.writestr(name, b"\0\0\r\n" + data[4:] if name.endswith(".pyc") else data)  # Python's own number
+    assert said(PYTHON, path, "--help") == said(PYTHON, SCRIPT, "--help")
+
+
+def test_it_plays_the_manuals_example(built: Path, grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copy(SCRIPT.with_name("gen_cert.sh"), built.parent)
+    monkeypatch.setattr("tests.support.stage.SCRIPT", built)
+    told = (Path(__file__).parent / "cases" / "manual.txt").read_text(encoding="utf-8")
+    with on_stage(grid, tmp_path) as stage:
+        stage.configure("http")
+        text = played(stage, told, "http")
+    assert difference(told, text, "tests/story/cases/manual.txt", "of the one file") == ""
+
+
+def test_the_script_alone_says_what_to_copy(tmp_path: Path):
+    shutil.copy(SCRIPT, tmp_path)
+    done = subprocess.run([PYTHON, tmp_path / "gridsync.py", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gridsync: gridsync.py cannot find its folder gridsync_parts; copy dist/gridsync.py ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,87 @@
+"""pip: a wheel is built and installed, and all that it brings works from where it then is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.grid import Grid
+from tests.story.test_completion import SHELLS, Shell
+from tests.support import SCRIPT
+
+pytestmark = pytest.mark.long
+TOP = SCRIPT.parent
+NOT_BUILT_FROM = shutil.ignore_patterns("build", ".git", "tests", "*.egg-info")
+
+
+@pytest.fixture(scope="module")
+def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A venv that sees Debian's gfal2 and has the wheel."""
+    folder = tmp_path_factory.mktemp("pip")
+    source, venv = folder / "source", folder / "venv"
+    shutil.copytree(TOP, source, ignore=NOT_BUILT_FROM, symlinks=True)
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", venv], check=True)
+    for line in (
+        ["install", "--ignore-installed", "--requirement", TOP / "tools" / "pip.txt"],
+        ["wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", folder, source],
+        ["install", "--no-index", "--find-links", folder, "gridsync"],
+    ):
+        subprocess.run([venv / "bin" / "pip", line[0], "--quiet", *line[1:]], check=True, timeout=300)
+    return venv
+
+
+def test_nothing_else_comes_with_it(venv: Path):
+    here = {str(path.relative_to(venv)) for path in (venv / "share").rglob("*") if path.is_file()}
+    assert here == {
+        "share/gridsync/do_grid_completion.sh", "share/man/man1/gridsync.1", "share/zsh/site-functions/_gridsync",
+        *(f"share/bash-completion/completions/{name}" for name in ("gridsync", "gridsync.py", "GridDataSync.py")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+@pytest.mark.parametrize("name", ["gridsync", "GridDataSync.py"])
+def test_the_commands_work_under_their_names(venv: Path, grid: Grid, tmp_path: Path, name: str, engine: str):
+    (tmp_path / "Grid.conf").write_text(grid.conf("data").replace("[LYON]\n", f"[LYON]\nENGINE = {engine}\n"))
+    run = {"cwd": tmp_path, "env": grid.env, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([venv / "bin" / name, "--ls_dir", "e680"], **run)
+    assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
+    assert subprocess.run([venv / "bin" / name, "--star"], **run).stderr.startswith(f"{name}: no such option")
+
+
+@pytest.mark.parametrize("is_on_path", [True, False])
+def test_the_remedy_finds_gen_cert(venv: Path, tmp_path: Path, is_on_path: bool):
+    path = f"{venv / 'bin'}:" * is_on_path + "/usr/bin:/bin"
+    env = {"HOME": str(tmp_path), "GRIDSYNC_DIR": str(tmp_path), "PATH": path}
+    run = {"env": env, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([venv / "bin" / "gridsync", "--new_proxy"], **run)
+    remedy = done.stderr.rpartition(": ")[2].strip()
+    assert remedy == f"{'gen_cert.sh' if is_on_path else venv / 'bin' / 'gen_cert.sh'} FILE.p12"
+    done = subprocess.run(["bash", "-c", remedy], **run)
+    assert (done.returncode, done.stderr) == (2, "FILE.p12 is not a readable file.\n")
+
+
+def test_the_manual_page_is_shown(venv: Path):
+    done = subprocess.run(
+        ["groff", "-man", "-Tascii", venv / "share/man/man1/gridsync.1"], capture_output=True, text=True, check=True
+    )
+    assert "--proxy_status" in re.sub(".\b", "", done.stdout)  # what is bold is struck twice
+
+
+@pytest.mark.parametrize("name", ["gridsync", "gridsync.py", "GridDataSync.py"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab_completes_without_a_line_in_the_users_own_files(venv: Path, tmp_path: Path, shell: str, name: str):
+    share = venv / "share"
+    loading = {
+        "bash": f"XDG_DATA_HOME='{share}'; . /usr/share/bash-completion/bash_completion",
+        "zsh": f"fpath=('{share}/zsh/site-functions' $fpath); autoload -Uz compinit; compinit -u -D",
+    }
+    here = Shell(shell, tmp_path, loading=loading[shell])
+    try:
+        assert here.line(f"{name} --rel\t").rstrip() == f"{name} --release"
+        assert here.line(f"{name} --from=C\t").rstrip() == f"{name} --from=CNAF"
+    finally:
+        here.close()

@@ -1,0 +1,160 @@
+"""README.md and the pages that it leads to: each command is run, here or where TRIED says, or the text says that it was
+not tested and why. README.md is short, has its sections in order, and no link leads nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gridsync_parts.settings import Config
+from tests.grid import Grid
+from tests.story.test_first_hour import DOCUMENT as FIRST_HOUR
+from tests.support import SCRIPT
+from tests.support.stage import on_stage
+
+DOCS = SCRIPT.with_name("docs")
+README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
+PROGRAM = [SCRIPT, *SCRIPT.with_name("gridsync_parts").rglob("*.py")]
+SECTIONS = [
+    "Install", "Your first transfer", "The Grid's words", "Overnight", "Trouble", "What you can rely on", "Limits",
+    "Recipes", "Other tools", "Container", "Options", "Benchmarks",
+]  # fmt: skip
+WORDS = 2000
+# README.md and the pages with lines to type; docs/first-hour.md has a test of its own.
+PAGES = [SCRIPT.with_name("README.md"), *(DOCS / f"{name}.md" for name in ("install", "container", "exit-status"))]
+TEXTS = [page.read_text(encoding="utf-8") for page in PAGES]
+TRIED = {  # by what else
+    "make demo": "test_the_demo_works below",
+    "make test": ".ci/run",
+    "gen_cert.sh alice_grid.p12": "tests/story/test_first_hour.py",
+    "docker build": "make image-test",
+    "docker run": "make image-test",
+    "export CERTIF_DIR=": "make image-test",
+    "0 * * * * docker run": "make image-test",
+}
+UNTRIED = ("dnf ", "brew ", "pip3 ")  # where the page says so
+
+
+def commands(text: str) -> list[str]:
+    """What stands in code blocks, without comments and without what is shown."""
+    lines = re.findall(r"(?m)^    (\S.*)$", text)
+    lines = [re.sub(r"\s+# .*", "", line) for line in lines]
+    return [line for line in lines if not line.startswith("Copied")]
+
+
+CRON = "*/10 * * * * $HOME/bin/"
+COMMANDS = [line for text in TEXTS for line in commands(text)]
+GRIDSYNC = [line for line in COMMANDS if line.startswith((CRON, "gridsync.py", "mkdir -p run"))]
+OTHERS = [line for line in COMMANDS if line not in GRIDSYNC]
+INSTALL = TEXTS[1]
+PIP = [line for line in commands(INSTALL[INSTALL.index("## With pip") : INSTALL.index("## EL9")]) if "apt " not in line]
+
+
+def test_it_is_short_and_in_order():
+    assert re.findall("(?m)^## (.*)", README) == SECTIONS
+    own = re.sub(r"(?s)<!-- bench -->.*<!-- /bench -->", "", README)
+    assert len(own.split()) < WORDS
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may have behind its #: headings, as GitHub writes them."""
+    headings = re.findall("(?m)^#+ (.*)", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [PAGES[0], *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path):
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
+            lost.append(link)
+    assert lost == []
+
+
+def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, tmp_path: Path):
+    """At 1/64 of the size, with a folder called data for the disk."""
+    with on_stage(grid, tmp_path) as stage:
+        stage.configure("http")
+        for line in GRIDSYNC:
+            line = line.removeprefix(CRON).replace("e680/e680/", "e680_1to64/e680/")
+            line = line.replace('"$HOME/e680', '"$PWD').replace("/data2", "data2")
+            if "data2" in line:
+                (stage.work / "data").rename(stage.work / "data2")
+            text = stage.run(line)
+            assert "(status" not in text, f"$ {line}\n{text}"
+            if line.endswith("--start"):
+                assert "failed: 0, waiting on tape: 0" in text, f"$ {line}\n{text}"
+
+
+@pytest.mark.long
+def test_the_demo_works():
+    done = subprocess.run(["make", "demo"], cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in OTHERS if line.startswith("apt install")])
+def test_debian_has_the_packages(line: str):
+    done = subprocess.run(["apt-get", "--simulate", *line.split()[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_copy_of_the_file_works_alone(grid: Grid, tmp_path: Path):
+    (tmp_path / "Grid.conf").write_text(grid.conf("data"))
+    env = {**grid.env, "HOME": str(tmp_path)}
+    lines = [line for line in commands(README) if line.startswith(("mkdir -p ~", "export PATH="))]
+    assert len(lines) == 2
+    command = ["bash", "-c", " && ".join([*lines, 'cd "$HOME"', "gridsync.py --ls_dir e680"])]
+    done = subprocess.run(command, cwd=SCRIPT.parent, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
+
+
+def test_the_settings_of_another_experiment_are_understood(tmp_path: Path):
+    (conf,) = re.findall(r"(?s)```ini\n(.*?)```", README)
+    (tmp_path / "Grid.conf").write_text(conf)
+    settings = Config(str(tmp_path)).settings()
+    assert settings.vo == "vo.example.org"
+    assert settings.site.server.rstrip("/") == "https://door.example.org:2880"
+    assert settings.site.base.rstrip("/") == "experiment/data"
+
+
+@pytest.mark.long
+def test_the_lines_for_pip_work_one_after_the_other(grid: Grid, tmp_path: Path):
+    """In a copy without what is built here, with an empty home; the venv sees Debian's gfal2."""
+    not_built_from = shutil.ignore_patterns("build", ".git", "tests", "*.egg-info")
+    shutil.copytree(SCRIPT.parent, tmp_path / "source", ignore=not_built_from)
+    (tmp_path / "Grid.conf").write_text(grid.conf("data").replace("[LYON]\n", "[LYON]\nENGINE = gfal2\n"))
+    env = {**grid.env, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "GRIDSYNC_DIR": str(tmp_path)}
+    lines = [*PIP, "gridsync --ls_dir e680", "GridDataSync.py --ls_dir e680", "complete -p gridsync"]
+    command = ["bash", "-ec", "\n".join(lines)]
+    done = subprocess.run(command, cwd=tmp_path / "source", env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.count("e680_NoTraces") == 2, done.stderr
+
+
+def test_no_other_command_is_left_untried():
+    tested = ("apt install", "mkdir ", "export PATH=", *PIP, *TRIED)
+    assert [line for line in OTHERS if not line.startswith((*tested, *UNTRIED))] == []
+    for line in filter(lambda line: line.startswith(UNTRIED), OTHERS):
+        (text,) = (text for text in TEXTS if line in text)
+        before = text[: text.index(line)].rpartition(":\n")[0].rpartition("\n\n")[2]
+        assert "(not tested" in before, line
+    assert all(any(line.startswith(known) for line in OTHERS) for known in TRIED)
+
+
+def sentences() -> list[str]:
+    """What README.md quotes of the screen, in the parts between dots."""
+    table = README[README.index("## Trouble") : README.index("## What you can rely on")]
+    return re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
+
+
+def test_the_sentences_of_trouble_are_those_of_the_screen():
+    source = re.sub(r'"\s+f?"', "", "".join(map(Path.read_text, PROGRAM)))
+    shown = FIRST_HOUR.read_text(encoding="utf-8")
+    assert len(sentences()) > 15
+    assert [text for text in sentences() if text not in source and text not in shown] == []

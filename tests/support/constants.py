@@ -1,0 +1,52 @@
+"""The one way for tests to give a constant another value: in whatever module has it, and an error where none does."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from tests.support import TOP
+
+if TYPE_CHECKING:
+    import pytest
+
+
+
+def holders(name: str) -> list[ModuleType]:
+    """The modules that have a name, their own or from another one."""
+    paths = [path.relative_to(TOP).with_suffix("") for path in (TOP / "gridsync_parts").rglob("*.py")]
+    names = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+    found = [module for module in map(importlib.import_module, ["gridsync", *names]) if hasattr(module, name)]
+    assert found, f"gridsync has no {name}"
+    return found
+
+
+class Values(dict[str, object]):
+    """New values; the others are those that gridsync has."""
+
+    def __missing__(self, name: str) -> object:
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        return getattr(holders(name)[0], name)
+
+
+def replace(patch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    """Give it another value for a test."""
+    for module in holders(name):
+        patch.setattr(module, name, value)
+
+
+def change(text: str) -> None:
+    """Give some other values to the rest of a process: "CHECK = 0.2; HOUR = CHECK"."""
+    values = Values()
+    exec(text, {}, values)
+    for name, value in values.items():
+        for module in holders(name):
+            setattr(module, name, value)
+
+
+def script_with(text: str) -> str:
+    """The program, with other values of some constants, for python3 -c."""
+    return f"from tests.support.constants import change; change({text!r}); import gridsync; gridsync.script()"

@@ -1,0 +1,115 @@
+"""Somebody at a shell of the grid, and what their command lines give."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from gridsync_parts.conf import with_setting
+from tests.grid import Grid
+from tests.support import SCRIPT
+from tests.support.constants import script_with
+
+RUN_LIMIT = 60  # seconds; nothing here takes nearly as long, unless it hangs
+# A process counts the memory of the one that it was forked from as its own, so a small one stands between.
+MEASURED = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
+sys.exit(status)
+"""
+
+
+class Result(NamedTuple):
+    """What a command line gave."""
+
+    status: int
+    out: str
+    err: str
+
+
+class User:
+    """Somebody at a shell of the grid, with a work folder of their own."""
+
+    def __init__(self, grid: Grid, folder: Path):
+        self.grid = grid
+        self.folder = folder
+        self.data = folder / "data"
+        self.limit = RUN_LIMIT
+        self.before: tuple[str, ...] = ()  # a program that gridsync.py is run by, with its arguments
+        self.env = {**grid.env, "GRIDSYNC_DIR": str(folder), "NO_COLOR": "1"}
+        # A failure that stays would be waited for; once is enough to see that it is tried again.
+        conf = grid.conf(self.data).replace("[gridsync]\n", "[gridsync]\nRETRIES = 1\n")
+        (folder / "Grid.conf").write_text(conf)
+
+    def command(self, line: str) -> list[str]:
+        """gridsync.py with the words of a line, as in a shell."""
+        return [*self.before, "/usr/bin/python3", str(SCRIPT), *shlex.split(line)]
+
+    def __call__(self, line: str, typed: str = "", **env: str) -> Result:
+        """Run gridsync.py with the words of a line, and with what is typed into it."""
+        done = subprocess.run(
+            self.command(line), input=typed, env={**self.env, **env}, capture_output=True, text=True,
+            timeout=self.limit, check=False,
+        )  # fmt: skip
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def measured(self, line: str) -> tuple[Result, float]:
+        """Run it, and the MB of memory that it took at the most."""
+        note = self.folder / "memory"
+        self.before = ("/usr/bin/python3", "-c", MEASURED, str(note))
+        result = self(line)
+        self.before = ()
+        return result, int(note.read_text()) / 1024
+
+    @contextmanager
+    def running(self, line: str, changed: str = "", **env: str) -> Iterator[subprocess.Popen[str]]:
+        """gridsync.py while it runs, and is killed in the end if it still does.
+
+        `changed` gives other values to constants that no user can set: "CHECK = 0.2".
+        """
+        command = self.command(line)
+        if changed:
+            command = [*self.before, "/usr/bin/python3", "-c", script_with(changed), *shlex.split(line)]
+        ends = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        env = {**self.env, "PYTHONPATH": str(SCRIPT.parent), **env}
+        with subprocess.Popen(command, env=env, text=True, **ends) as run:
+            try:
+                yield run
+            finally:
+                run.kill()
+
+    def set(self, key: str, value: str, site: str = "LYON") -> None:
+        """Change a key of a site in Grid.conf."""
+        path = self.folder / "Grid.conf"
+        path.write_text(with_setting(path.read_text(), site, key, value))
+
+    def catalog(self) -> dict[str, dict[str, str]]:
+        """The rows of the catalog by path."""
+        with open(self.folder / "grid_summary.csv", newline="", encoding="utf-8") as file:
+            return {row["path"]: row for row in csv.DictReader(file)}
+
+    def files(self) -> list[str]:
+        """All that is below OUTPUTDIR, by the path of the catalog."""
+        return sorted(str(path.relative_to(self.data)) for path in self.data.rglob("*") if path.is_file())
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that nobody else can read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for what must happen soon."""
+    ends = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.005)

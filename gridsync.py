@@ -739,9 +739,9 @@ class Progress:
     """The manual's line while files are copied."""
 
     def __init__(
-        self, report: Report, tally: Tally, flying: dict[str, int], received: dict[str, int], verb: str = "Copied"
+        self, live: LiveLine, tally: Tally, flying: dict[str, int], received: dict[str, int], verb: str = "Copied"
     ):
-        self.live = report.follow()
+        self.live = live
         self.verb = verb
         self.files = 0
         self.size = 0  # bytes of those that are here or may still come
@@ -1188,7 +1188,7 @@ class Copying:
         self.failures: list[GridError] = []  # those that there are
         self.held: list[Outcome] = []  # files that were refused, of which nothing is told while it may be so with all
         self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
-        self.progress = Progress(run.report, tally, self.copier.flying, self.copier.received)
+        self.progress = Progress(run.report.follow(), tally, self.copier.flying, self.copier.received)
         spare = files_to_spare(run.settings)
         self.crew = Crew(self.copier.copy, run.settings.threads, run.patience, self.copier.settle, spare)
         self.pinned: list[Row] = []
@@ -1970,12 +1970,12 @@ class Later:
         """One more of them."""
         self.outcomes.append(outcome)
 
-    def taken(self, report: Report) -> list[Outcome]:
+    def taken(self, note: Callable[[str], None]) -> list[Outcome]:
         """All of them, once it is time; nothing else is left to do."""
         if not self.due and self.rounds:
             pause = self.pause * random.uniform(0.5, 1)
             self.due, self.pause = time.monotonic() + pause, min(60, 2 * self.pause)
-            report.note(f"{len(self.outcomes)} file(s) will be tried again soon: {self.outcomes[0].row.error}")
+            note(f"{len(self.outcomes)} file(s) will be tried again soon: {self.outcomes[0].row.error}")
         if time.monotonic() < self.due:
             return []
         outcomes, self.outcomes = self.outcomes, []
@@ -2005,7 +2005,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
 
     def try_again() -> None:
         is_given_up = not later.rounds
-        some = later.taken(run.report)
+        some = later.taken(run.report.note)
         if is_given_up:
             copying.note([outcome._replace(done="failed", received=0) for outcome in some])
         else:
@@ -2118,7 +2118,7 @@ def do_sync(run: Run) -> int:
 def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], None]) -> None:
     """Read local files again and note what they are; failed is told of those that are not as they came."""
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
-    progress = Progress(run.report, tally, rereader.flying, rereader.flying, "Verified")
+    progress = Progress(run.report.follow(), tally, rereader.flying, rereader.flying, "Verified")
     crew: Crew[Row, Outcome] = Crew(rereader.reread, run.settings.threads, run.patience)
     try:
         with crew:

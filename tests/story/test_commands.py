@@ -711,7 +711,7 @@ def test_patience_with_a_pool_bridges_its_restart(monkeypatch):
     later = gridsync.Later(4)
     while later.rounds:
         later.add(Outcome(row, "late"))
-        while not later.taken(gridsync.Report(quiet=True)):
+        while not later.taken(gridsync.nothing):
             waits.append(1)
     assert 2 * 28 <= sum(waits) <= 130
 

@@ -18,7 +18,6 @@ from types import SimpleNamespace
 import atheris
 
 with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
-    import gridsync
     from gridsync_parts.catalog import CHECKSUM, Catalog, cells_of, row_of
     from gridsync_parts.checksums import Checksum
     from gridsync_parts.conf import DEFAULT_CONF, GENERAL
@@ -44,6 +43,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.keys.token import token_end
     from gridsync_parts.machine import CONNECTIONS
     from gridsync_parts.partfile import PartFile
+    from gridsync_parts.plans import new_row, plan_staged
     from gridsync_parts.secrets import printable
     from gridsync_parts.settings import Config, scope_of
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Site
@@ -103,7 +103,7 @@ def storage(data: bytes, site: Site = SITE) -> HttpStorage:
 def kept(entry: Entry) -> None:
     """What a door lists must be readable in the catalog, printable, and below OUTPUTDIR here."""
     if entry.path and entry.size != UNFINISHED:
-        row = gridsync.new_row(entry, "LYON")
+        row = new_row(entry, "LYON")
         assert row_of(cells_of(row)) == row
         assert size_text(row.size) and time_text(row.mtime) and day_text(row.mtime)
         placed(row.path)
@@ -186,7 +186,7 @@ def staging(data: bytes) -> None:
 
 def stagings(data: bytes) -> None:
     for staged in storage(data).stagings("1", PATHS).values():
-        row = gridsync.plan_staged(ROW._replace(locality=Locality.NEARLINE), staged)
+        row = plan_staged(ROW._replace(locality=Locality.NEARLINE), staged)
         assert row.error.isprintable() and len(row.error) <= 500
         if 0 < staged.since < 4e9:
             moment_text(staged.since)

@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-import gridsync
 from gridsync_parts.catalog import Catalog, cells_of, row_of
 from gridsync_parts.conf import with_setting
 from gridsync_parts.crew import Patience
@@ -35,6 +34,7 @@ from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, Us
 from gridsync_parts.home import Home
 from gridsync_parts.keys.token import token_end
 from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
+from gridsync_parts.plans import new_row, plan_catalog
 from gridsync_parts.secrets import printable
 from gridsync_parts.settings import Config, scope_of
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope, Site
@@ -101,7 +101,7 @@ def response(href: str, size: str = "1", time: str = "", checksum: str = "") -> 
 def kept(entries: Iterable[Entry], outputdir: Path) -> None:
     """What was listed: the catalog gives it back as it is, the screen shows it, and no file of it is elsewhere."""
     for entry in entries:
-        row = gridsync.new_row(entry, "LYON")
+        row = new_row(entry, "LYON")
         assert row.size == UNFINISHED or row_of(cells_of(row)) == row
         assert size_text(row.size) and day_text(row.mtime)
         below(outputdir, row.path)
@@ -152,9 +152,9 @@ def test_what_is_not_in_the_folder_is_named_and_costs_no_other_file_its_row(href
     (left_out,) = found.odd.values()
     assert [entry.path for entry in found] == ["run/good"]
     assert str(left_out).endswith("cannot be right; it is left out, ask the site")
-    rows = [gridsync.new_row(entry._replace(path=f"{folder}/gone"), "LYON")
+    rows = [new_row(entry._replace(path=f"{folder}/gone"), "LYON")
             for entry in found for folder in ("run", "run/a", "run/a/b", "other/a")]  # fmt: skip
-    assert gridsync.plan_catalog(rows, [], Scope("LYON", "", (), ()), found.odd) == []
+    assert plan_catalog(rows, [], Scope("LYON", "", (), ()), found.odd) == []
 
 
 def test_a_listing_with_too_many_of_them_makes_no_sense():
@@ -180,8 +180,8 @@ def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     xml = listing(response("/agata/run/a", size), response("/agata/run/b"))
     found = listing_of([xml], "/agata", "run", URL)
     assert [entry.path for entry in found] == ["run/b"] and "the size of run/a cannot be" in str(found.odd["run/a"])
-    row = gridsync.new_row(found[0]._replace(path="run/a"), "LYON")
-    assert gridsync.plan_catalog([row], [], Scope("LYON", "", (), ()), found.odd) == [row]
+    row = new_row(found[0]._replace(path="run/a"), "LYON")
+    assert plan_catalog([row], [], Scope("LYON", "", (), ()), found.odd) == [row]
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,17 @@ import re
 
 import pytest
 
-from gridsync import (
+from gridsync import fitted, percent_text
+from gridsync_parts.disk import LocalFile
+from gridsync_parts.plans import (
     copy_action,
-    fitted,
     is_tape_slower,
-    percent_text,
     plan_catalog,
     plan_copies,
     plan_release,
     plan_staging,
     totals_of,
 )
-from gridsync_parts.disk import LocalFile
 from gridsync_parts.values import Action, Entry, Locality, Row, Scope
 
 ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")

@@ -16,6 +16,7 @@ import gridsync
 from gridsync import Run
 from gridsync_parts.catalog import Catalog, Lock
 from gridsync_parts.errors import UsageError
+from gridsync_parts.plans import NOT_BROUGHT
 from gridsync_parts.settings import Config
 from gridsync_parts.values import Row, Wishes
 from tests.support import SCRIPT
@@ -242,7 +243,7 @@ def test_it_ends_with_1_when_the_other_runs_files_could_not_be_staged(user: User
     user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
     user(f"--input_dir {folder} --build_list")
     kept = Catalog(str(user.folder))
-    says = f"{folder}/a: {gridsync.NOT_BROUGHT}: tape 007 is torn"
+    says = f"{folder}/a: {NOT_BROUGHT}: tape 007 is torn"
     kept.put([row._replace(error=says) for row in kept.all()])
     kept.save()
     with Lock(str(user.folder)):

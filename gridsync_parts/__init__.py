@@ -36,6 +36,7 @@ Parts, each using only those above it; none of them knows the script:
   walk           all files below a folder
   copier         one file, from the first byte until it is verified
   rereader       files that are here, read again
+  screen         lines that are redrawn, and colours
   patient        what the doctor looks at
   looks          what a run needs, one by one
   doctor         what a run needs, looked at

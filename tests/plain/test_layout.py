@@ -16,10 +16,10 @@ from tests.support import TOP
 from tests.support.constants import change
 
 SCRIPT, PARTS = TOP / "gridsync.py", TOP / "gridsync_parts"
-MAY_PRINT = ("Header", "Report", "Command line")  # the first of them says that there are no parts
+MAY_PRINT = ("Header", "Report", "Command line", "screen")  # the first of them says that there are no parts
 LIMIT = 400  # lines of a part
 # Lines of the script. It rises for a named feature alone; with 2,100 it would be as it was meant, above 2,800 never.
-SCRIPT_LIMIT = 2517
+SCRIPT_LIMIT = 2134
 
 
 class Module:
@@ -49,14 +49,14 @@ def section(node: ast.AST) -> str:
     return next((name for at, name in reversed(BANNERS.items()) if at <= node.lineno), "Header")
 
 
-def section_or(module: Module, node: ast.AST) -> str:
-    """The section of the script; none in parts."""
-    return section(node) if module is script else ""
-
-
 def title(name: str) -> str:
     """A file as the list of the parts calls it."""
     return re.sub(r"^gridsync_parts/|/__init__\.py$|\.py$", "", name)
+
+
+def room(module: Module, node: ast.AST) -> str:
+    """The section of the script, or the part, that something is in."""
+    return section(node) if module is script else title(module.name)
 
 
 def imported(node: ast.AST) -> set[str]:
@@ -140,12 +140,12 @@ def test_what_a_site_may_not_need_is_loaded_late():
     assert set(done.stdout.split()) <= {f"gridsync_parts.doors.{name}" for name in ("kinds", "pace")}
 
 
-def test_only_report_and_the_command_line_print():
+def test_only_report_the_command_line_and_the_screen_print():
     write = r"(print|sys\.(__)?std(out|err)(__)?(\.buffer)?\.write(lines)?)$"
     for module in modules:
         calls = [node for node in module.nodes if isinstance(node, ast.Call)]
         told = [call for call in calls if re.match(write, ast.unparse(call.func))]
-        expect_none(module.place(call) for call in told if section_or(module, call) not in MAY_PRINT)
+        expect_none(module.place(call) for call in told if room(module, call) not in MAY_PRINT)
 
 
 def test_gfal2_and_optparse_stay_in_their_places():
@@ -153,11 +153,11 @@ def test_gfal2_and_optparse_stay_in_their_places():
         expect_none(
             module.place(node)
             for node in module.nodes
-            if "gfal2" in tops(node) and title(module.name) != "doors/gfal" and section_or(module, node) != "gfal2"
+            if "gfal2" in tops(node) and room(module, node) != "doors/gfal"
         )
         parsing = [node for node in module.nodes if isinstance(node, ast.Name) and node.id == "optparse"]
         parsing += [node for node in module.nodes if isinstance(node, ast.ImportFrom) and node.module == "optparse"]
-        expect_none(module.place(node) for node in parsing if section_or(module, node) != "Command line")
+        expect_none(module.place(node) for node in parsing if room(module, node) != "Command line")
 
 
 def test_other_peoples_modules_are_imported_late():

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from gridsync import fitted, percent_text
 from gridsync_parts.disk import LocalFile
 from gridsync_parts.plans import (
     copy_action,
@@ -17,6 +16,7 @@ from gridsync_parts.plans import (
     plan_staging,
     totals_of,
 )
+from gridsync_parts.screen import fitted, percent_text
 from gridsync_parts.values import Action, Entry, Locality, Row, Scope
 
 ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")

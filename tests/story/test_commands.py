@@ -593,7 +593,7 @@ def test_a_closed_pipe_stops_the_words_and_not_the_work(three):
 
 
 def test_a_full_disk_stops_the_words_and_not_the_work(user):
-    live = "import gridsync; live = gridsync.LiveLine(False, False); live.due = 0; live.show('Copied'); print('done')"
+    live = "from gridsync_parts import screen; live = screen.LiveLine(False, False); live.due = 0; live.show('Copied')"
     for command in (f"{SCRIPT} --show_conf --json >/dev/full", f'-c "{live}" 2>/dev/full'):
         env = {**user.env, "PYTHONPATH": str(SCRIPT.parent)}
         done = subprocess.run(["bash", "-c", f"/usr/bin/python3 {command}"], env=env, capture_output=True, check=False)

@@ -1,0 +1,265 @@
+"""What is drawn on a terminal: lines that are redrawn, and the words that have a colour."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+import os
+import re
+import sys
+import time
+from collections import deque
+from typing import Any, TextIO
+
+from gridsync_parts.log import has_bars, log
+from gridsync_parts.values import Outcome, Row, Tally
+from gridsync_parts.words import duration_text, moment_text, size_text
+
+REDRAW = 0.1  # seconds, on a terminal
+REPEAT = 30.0  # seconds, elsewhere
+RATE_SPAN = 30.0  # seconds that a rate is taken over
+# What a line of progress can do without, the first one first, when the terminal is narrow.
+SPARE = (
+    r" current: [^,]*,",
+    r" at [^;]*(?=;)",
+    r", \d+ still on tape",  # of which the line above it tells
+    r" total: [^,]*,",
+    r" rate=[^,]*,",
+    r"; disk: .*",
+    r", nothing has come [^)]*",
+    r"^\w+ files: (?=\d)",
+    r" \d+ folders,",
+    r", \d+ remaining \.\.\.",
+    r"^\S+, (?=ETA)| files ONLINE",
+)
+
+
+class Colour(enum.IntEnum):
+    """As terminals number them."""
+
+    NONE = 0
+    RED = 31
+    GREEN = 32
+    YELLOW = 33
+    BLUE = 34
+
+
+def coloured(text: str, colour: Colour, stream: TextIO) -> str:
+    """The first word of a line in a colour, for a terminal whose user has nothing against it."""
+    if not colour or "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty():
+        return text
+    return re.sub(r"^\w+", rf"\033[{colour:d}m\g<0>\033[m", text)
+
+
+def silence(stream: TextIO) -> None:
+    """Let what is still said on a pipe or terminal that was closed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def fitted(text: str, width: int) -> str:
+    """A line of progress for a terminal of some width."""
+    for spare in SPARE:
+        if len(text) > width:
+            text = re.sub(spare, "", text)
+    return text[:width]
+
+
+def flush() -> None:
+    """Have on the way what was said on stdout, before stderr says more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+
+
+@functools.cache
+def bar_class() -> Any:
+    """tqdm's bar, of several lines that are drawn in one go."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        monitor_interval = 0  # it needs no thread of its own
+        lines: tuple[str, ...] = ()
+        columns = 0
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            """Draw the lines and go back to where they begin, or wipe them out.
+
+            The terminal may get narrower and wrap what it shows, but the cursor stays there; so all below it is ours.
+            And while the lines are drawn none is wrapped, as the terminal may just have become too narrow for them.
+            """
+            before, self.columns = self.columns, self.format_dict["ncols"] or 80
+            wipe = "\033[J" if msg == "" or self.columns != before else ""
+            lines = [] if msg == "" else [f"{fitted(line, self.columns - 1)}\033[K" for line in self.lines]
+            back = "\033[A" * (len(lines) - 1)
+            self.fp.write(f"\033[?7l\r{wipe}" + "\n".join(lines) + f"\r{back}\033[?7h")
+            self.fp.flush()
+
+    return Bar
+
+
+class LiveLine:
+    """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
+
+    def __init__(self, is_terminal: bool, quiet: bool):
+        self.is_terminal = is_terminal and (quiet or has_bars())
+        self.quiet = quiet
+        self.due = time.monotonic() + (0 if self.is_terminal else 1)
+        self.log_due = time.monotonic() + 1
+        self.bar: Any = None
+
+    def show(self, *texts: str) -> None:
+        """Put new texts on the lines, if it is time."""
+        now = time.monotonic()
+        if now >= self.log_due:
+            self.log_due = now + REPEAT
+            for text in texts:
+                log.info("%s", text)
+        if self.quiet or now < self.due:
+            return
+        self.due = now + (REDRAW if self.is_terminal else REPEAT)
+        flush()
+        try:
+            if self.is_terminal:
+                self.draw(texts)
+            else:
+                print(*texts, sep="\n", file=sys.stderr, flush=True)
+        except OSError:
+            silence(sys.stderr)
+
+    def draw(self, texts: tuple[str, ...]) -> None:
+        """Draw the lines on the terminal."""
+        if self.bar is None:
+            self.bar = bar_class()(file=sys.stderr, leave=False, dynamic_ncols=True, disable=False)
+        self.bar.lines = texts
+        self.bar.refresh()
+
+    def clear(self) -> None:
+        """Make room for another line."""
+        if self.bar is not None:
+            with contextlib.suppress(OSError):
+                self.bar.display("")
+
+    def close(self, *texts: str) -> None:
+        """End the lines; on a terminal their last texts stay."""
+        texts = tuple(filter(None, texts if self.is_terminal and not self.quiet else ()))
+        with contextlib.suppress(OSError):
+            if texts:
+                self.draw(texts)
+                print("\n" * len(texts), end="", file=sys.stderr, flush=True)
+            if self.bar is not None:
+                self.bar.close()
+        self.bar = None
+
+
+def stuck_text(rows: list[Row], since: float) -> str:
+    """The sentence for files that are on their way from tape for much too long."""
+    others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return (
+        f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
+        "pools may be full: free files you do not need with --release, or ask the site"
+    )
+
+
+class Rate:
+    """Bytes a second over the last half minute."""
+
+    def __init__(self) -> None:
+        self.seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def at(self, total: int) -> float:
+        """The rate now that so many bytes have come."""
+        now = time.monotonic()
+        if now - self.seen[-1][0] >= 0.2:
+            self.seen.append((now, total))
+        while len(self.seen) > 2 and now - self.seen[1][0] > RATE_SPAN:
+            self.seen.popleft()
+        then, before = self.seen[0]
+        return max(total - before, 0) / max(now - then, 0.001)
+
+
+def percent_text(part: int, whole: int, is_all: bool) -> str:
+    """How much of the whole is here; 100% is for the end."""
+    percent = 100 if is_all else min(99, 100 * part // whole) if whole else 0
+    return f"{percent}%"
+
+
+class Progress:
+    """The manual's line while files are copied."""
+
+    def __init__(
+        self, live: LiveLine, tally: Tally, flying: dict[str, int], received: dict[str, int], verb: str = "Copied"
+    ):
+        self.live = live
+        self.verb = verb
+        self.files = 0
+        self.size = 0  # bytes of those that are here or may still come
+        self.whole = 0  # and of those that were given up, too
+        self.flying = flying  # bytes so far of each file on its way,
+        self.received = received  # and those of them that came in this run; others keep both up to date
+        self.tally = tally
+        self.done = 0
+        self.bytes = 0
+        self.rate = Rate()
+        self.speed = 0.0  # as it was last,
+        self.left = 0  # and the bytes to come
+        self.tape = 0  # files on tape, if they decide when all is here
+        self.total = 0  # bytes that were here
+        self.moved_at = time.monotonic()  # when it last grew
+        self.above = ""  # a line above it
+        self.text = ""
+
+    def expect(self, row: Row) -> None:
+        """One file more is to come."""
+        self.files += 1
+        self.size += row.size
+        self.whole += row.size
+
+    def landed(self, outcome: Outcome) -> None:
+        """One file more is here, or given up."""
+        if outcome.done in ("failed", "waiting"):
+            self.size -= outcome.row.size
+        elif outcome.is_here():
+            self.done += 1
+            self.bytes += outcome.row.size
+
+    def show(self) -> None:
+        """Redraw the line."""
+        current = sum(list(self.flying.values()))
+        total = self.bytes + current
+        self.speed = self.rate.at(self.tally.received + sum(list(self.received.values())))
+        self.left = max(0, self.size - total)
+        if self.total != total or not self.flying:
+            self.total, self.moved_at = total, time.monotonic()
+        silent = time.monotonic() - self.moved_at
+        is_known = not self.tape and (self.speed >= 1 or not self.left)
+        eta, why = duration_text(self.left / max(self.speed, 1)) if is_known else "?", ""
+        if silent > RATE_SPAN:
+            eta, why = "?", f", nothing has come for {duration_text(silent)}"
+        elif self.tape:
+            why = f", {self.tape} still on tape"
+        percent = percent_text(total, self.whole, self.done >= self.files)
+        self.text = (
+            f"{self.verb} files: {self.done}/{self.files}, current: {size_text(current)}, "
+            f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(self.speed)}/s, "
+            f"ETA={eta} ({percent}{why})"
+        )
+        self.live.show(*filter(None, (self.above, self.text)))
+
+    def close(self, broken: object) -> None:
+        """Leave the line as it was last seen, if something broke; else as it is now."""
+        if not broken:
+            self.show()
+        self.live.close(self.above, self.text)
+
+
+def walk_text(folders: int, files: int, size: int) -> str:
+    """The line while folders are listed."""
+    return f"Listing: {folders} folders, {files} files, {size_text(size)}"
+
+
+def staging_text(turn: int, online: int, of: int) -> str:
+    """The manual's spinner while files come from tape."""
+    sign = "|/-\\"[turn % 4]
+    return f" [{sign}] ... {online} files ONLINE over {of}, {of - online} remaining ..."

@@ -145,6 +145,7 @@ from gridsync_parts.values import (
     why_left,
     with_error,
 )
+from gridsync_parts.waits import POLL, Chore, Later, Polls
 from gridsync_parts.walk import DOORS_SHUT, Walk, misspelt
 from gridsync_parts.words import (
     day_text,
@@ -899,7 +900,6 @@ class Copying:
 # The unattended run. The main thread goes round: it lists, asks for tape, polls and releases, each when it is due, and
 # whatever it waits for, files are fed to the crew and noted as they land.
 
-POLL = 300.0  # seconds between two looks at a staging request, at the most
 HOUR = 3600.0
 PATIENCE = 24 * HOUR  # seconds after which what does not get better is given up
 AGAIN = 30.0  # seconds after which a file that has failed is tried again, and then after twice as many
@@ -908,43 +908,6 @@ AHEAD = 1 << 30  # and bytes of them
 FRESH = 600.0  # seconds for which a file that was on disk is taken to be there still
 GATHER = 600.0  # seconds in which a small wave may grow, as a few at a time would be no way to ask a tape
 ENOUGH = 10  # times that a file is asked for
-
-
-class Chore:
-    """What is to be done with the site again and again; when it fails it is left alone for a while."""
-
-    def __init__(self, call: Callable[[float], bool], pause: float):
-        self.call = call  # does it, if there is something to do, and tells whether there was
-        self.pause = pause  # seconds until it is due again
-        self.due = 0.0
-        self.since = 0.0  # when it has begun to fail
-        self.failures = 0
-        self.until = 0.0  # when it is tried again after the last failure
-
-
-class Polls:
-    """When each staging request is to be asked how far it is: the longer it lasts, the less often."""
-
-    def __init__(self) -> None:
-        self.began: dict[str, float] = {}
-        self.dues: dict[str, float] = {}
-        self.refusals: dict[str, int] = {}
-
-    def due(self, requests: Iterable[str], now: float) -> list[str]:
-        """Those to ask now."""
-        self.began = {request: self.began.get(request, now) for request in requests}
-        due = [request for request in self.began if now >= self.dues.get(request, 0)]
-        return sorted(due, key=lambda request: self.dues.get(request, 0))
-
-    def asked(self, request: str, others: int, now: float) -> None:
-        """Take down that one was asked; all together are not asked more than ten times a second."""
-        pause = min(max(1.0, (now - self.began[request]) / 20, others / 10), POLL)
-        self.dues[request] = now + pause * random.uniform(0.8, 1.2)
-
-    def is_refused(self, request: str) -> bool:
-        """Take down that the site tells us nothing of one, and whether that is so for good."""
-        self.refusals[request] = self.refusals.get(request, 0) + 1
-        return self.refusals[request] >= 3
 
 
 class Sync:
@@ -1335,7 +1298,6 @@ class Sync:
 # == Commands =================================================================
 # A command loads, plans, does, saves and reports; its docstring is its line in the help.
 
-AWAY = 8.0  # seconds after which files are tried again whose pool fails, and then after twice as many
 GRACE = 600  # seconds that a lifetime may fall short of what was asked
 
 
@@ -1573,31 +1535,6 @@ def unfetched(run: Run, plan: dict[Action, list[Row]]) -> Iterator[Outcome]:
                 yield Outcome(row, "waiting")
             else:
                 yield Outcome(with_error(row, why_left(row, action, run.wishes.overwrite)), "failed")
-
-
-class Later:
-    """Files whose pools fail: they are tried again when all others are done, after growing pauses."""
-
-    def __init__(self, rounds: int):
-        self.outcomes: list[Outcome] = []
-        self.rounds = rounds  # how often still
-        self.pause, self.due = AWAY, 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """One more of them."""
-        self.outcomes.append(outcome)
-
-    def taken(self, note: Callable[[str], None]) -> list[Outcome]:
-        """All of them, once it is time; nothing else is left to do."""
-        if not self.due and self.rounds:
-            pause = self.pause * random.uniform(0.5, 1)
-            self.due, self.pause = time.monotonic() + pause, min(60, 2 * self.pause)
-            note(f"{len(self.outcomes)} file(s) will be tried again soon: {self.outcomes[0].row.error}")
-        if time.monotonic() < self.due:
-            return []
-        outcomes, self.outcomes = self.outcomes, []
-        self.rounds, self.due = max(0, self.rounds - 1), 0.0
-        return outcomes
 
 
 def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: list[Row], until: float) -> None:

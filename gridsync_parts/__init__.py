@@ -32,6 +32,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/gfal     the same verbs through gfal2
   doors/kinds    which of them speaks to a site
   plans          what to do with rows, from facts alone
+  waits          when to ask a request, or the site, again
   crew           threads, and patience with what may pass
   walk           all files below a folder
   copier         one file, from the first byte until it is verified

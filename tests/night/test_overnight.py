@@ -11,6 +11,7 @@ import pytest
 
 import gridsync
 from gridsync_parts.errors import DoorError
+from gridsync_parts.waits import Chore
 from tests.story.test_sync import ended, having, pinned, wrong
 from tests.support.constants import replace
 from tests.support.user import User, wait_until
@@ -358,7 +359,7 @@ def test_a_chore_that_failed_for_a_moment_days_ago_may_fail_again(monkeypatch):
             raise DoorError("503", passing=True)
         return False  # there was nothing to do
 
-    chore = gridsync.Chore(call, 0.05)
+    chore = Chore(call, 0.05)
     sync.do(chore)
     fails = False
     over = has_passed(1)

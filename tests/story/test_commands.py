@@ -26,6 +26,7 @@ from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
 from gridsync_parts.values import Locality, Outcome, Row
+from gridsync_parts.waits import Later
 from gridsync_parts.walk import DOORS_SHUT
 from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
@@ -708,7 +709,7 @@ def test_patience_with_a_pool_bridges_its_restart(monkeypatch):
     monkeypatch.setattr(random, "uniform", lambda low, high: low)
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + sum(waits))
     row = Row("a", 1, 0, "", Locality.ONLINE, False, "", "", "LYON", "a: fails")
-    later = gridsync.Later(4)
+    later = Later(4)
     while later.rounds:
         later.add(Outcome(row, "late"))
         while not later.taken(gridsync.nothing):

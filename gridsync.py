@@ -123,6 +123,7 @@ from gridsync_parts.screen import (
 )
 from gridsync_parts.secrets import printable, secrets
 from gridsync_parts.settings import MOST_UNKNOWN, NUMBER, Config, scope_of, settings_of
+from gridsync_parts.table import Settings
 from gridsync_parts.values import (
     FORGOTTEN,
     TICK,
@@ -135,7 +136,6 @@ from gridsync_parts.values import (
     Outcome,
     Polled,
     Row,
-    Settings,
     Staging,
     T,
     Tally,

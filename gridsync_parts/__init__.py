@@ -6,6 +6,7 @@ Parts, each using only those above it; none of them knows the script:
   secrets        what nobody may see, and text without it
   log            what is logged, and where
   words          sizes, times and names as text
+  table          the settings of a site and of all
   values         what all hand to each other
   machine        what this machine has too little of
   disk           local names and files; replacing one in one step

@@ -30,7 +30,8 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.home import Folder, Home
 from gridsync_parts.partfile import LARGE, PartFile, Segment
-from gridsync_parts.values import Action, Locality, Outcome, Row, Settings, Wishes, about, placed, why_left, with_error
+from gridsync_parts.table import Settings
+from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes, about, placed, why_left, with_error
 from gridsync_parts.walk import judged
 
 REFUSED = 16  # files that the door refuses before it has given any, which end one too

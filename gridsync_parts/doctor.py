@@ -35,7 +35,8 @@ from gridsync_parts.looks import (
 )
 from gridsync_parts.machine import fault_text
 from gridsync_parts.patient import LOOK_LIMIT, Patient, Unseen
-from gridsync_parts.values import Finding, Site
+from gridsync_parts.table import Site
+from gridsync_parts.values import Finding
 
 
 class Look(NamedTuple):

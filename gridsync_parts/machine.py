@@ -6,7 +6,7 @@ import contextlib
 import errno
 
 from gridsync_parts.errors import DiskError
-from gridsync_parts.values import Settings
+from gridsync_parts.table import Settings
 
 CONNECTIONS = 64  # at the most, of all threads and streams together
 UNSETTLED = 200  # files that wait to be made durable at the most: each is an open one

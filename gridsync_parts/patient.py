@@ -22,7 +22,8 @@ from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import user_files, valid_proxy
 from gridsync_parts.keys.token import Token
 from gridsync_parts.settings import Config, scope_of, settings_of
-from gridsync_parts.values import Entry, Finding, Locality, Row, Scope, Settings
+from gridsync_parts.table import Settings
+from gridsync_parts.values import Entry, Finding, Locality, Row, Scope
 
 LOOK_LIMIT = 30  # seconds that a server has for its answer
 SAMPLE = 64 << 10  # bytes of a file that is read

@@ -25,7 +25,8 @@ from gridsync_parts.conf import (
 from gridsync_parts.disk import doubt_of, locked, opened, replacing, set_aside, target_of
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.values import Scope, Settings, Site
+from gridsync_parts.table import Settings, Site
+from gridsync_parts.values import Scope
 from gridsync_parts.words import grid_path, nearest
 
 if TYPE_CHECKING:

@@ -68,38 +68,6 @@ class Row(NamedTuple):
         return bool(self.verified) and not self.downloaded
 
 
-class Site(NamedTuple):
-    """A section of Grid.conf."""
-
-    name: str
-    server: str
-    base: str
-    engine: str
-    tape_api: str
-    tape_base: str
-    ca_dir: str
-    token: str
-    first_byte: int
-    silence: int
-    min_rate: int = 100
-
-
-class Settings(NamedTuple):
-    """Grid.conf and the command line together."""
-
-    site: Site
-    input_dir: str
-    output_dir: str
-    include: str
-    exclude: str
-    threads: int
-    streams: int
-    vo: str
-    proxy_hours: int
-    pin_days: int
-    retries: int
-
-
 class Wishes(NamedTuple):
     """What one command line wants of its commands, and no other remembers."""
 

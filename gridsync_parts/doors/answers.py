@@ -17,7 +17,7 @@ from gridsync_parts.doors.urls import masked, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, Saying, Unreached, meant
 from gridsync_parts.keys import CA_REMEDY
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 from gridsync_parts.words import moment_text
 
 if TYPE_CHECKING:

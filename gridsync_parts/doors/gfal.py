@@ -36,7 +36,8 @@ from gridsync_parts.keys import stamp_of
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
 from gridsync_parts.machine import scarcity
 from gridsync_parts.settings import WEB
-from gridsync_parts.values import LOCALITIES, Entry, Locality, Site, Staging, check_tag
+from gridsync_parts.table import Site
+from gridsync_parts.values import LOCALITIES, Entry, Locality, Staging, check_tag
 from gridsync_parts.words import LONGEST, is_name, sane_time
 
 PIECE = 4 << 20  # bytes of one read, which is a request

@@ -9,7 +9,7 @@ from gridsync_parts.doors import Storage
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.settings import Config
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 
 
 def needs_proxy(site: Site) -> bool:

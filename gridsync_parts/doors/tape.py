@@ -14,7 +14,8 @@ from gridsync_parts.doors.refused import refusal
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, Unreached, brief
-from gridsync_parts.values import LOCALITIES, Locality, Site, Staging, batches
+from gridsync_parts.table import Site
+from gridsync_parts.values import LOCALITIES, Locality, Staging, batches
 
 STAGED = ("COMPLETED",)
 GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")

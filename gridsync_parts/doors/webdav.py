@@ -14,7 +14,8 @@ from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import masked, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnTape, brief
-from gridsync_parts.values import LOCALITIES, Locality, Site, Staging, check_tag
+from gridsync_parts.table import Site
+from gridsync_parts.values import LOCALITIES, Locality, Staging, check_tag
 
 OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB

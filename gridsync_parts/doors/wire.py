@@ -26,7 +26,7 @@ from gridsync_parts.keys.token import Token
 from gridsync_parts.log import log
 from gridsync_parts.machine import scarcity
 from gridsync_parts.secrets import secrets
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 
 if TYPE_CHECKING:
     import ssl

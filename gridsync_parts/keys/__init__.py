@@ -9,7 +9,7 @@ from typing import TextIO
 
 from gridsync_parts.disk import opened
 from gridsync_parts.errors import CredentialError, UsageError
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 
 CLIENT_LIMIT = 120  # seconds for a helper program
 HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")

@@ -21,7 +21,7 @@ from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 from gridsync_parts.walk import Walk
 from tests.night.test_hostile import OFTEN
 from tests.support.constants import replace

@@ -14,7 +14,7 @@ from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.settings import Config
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 from tests.contract.test_storage import site_of, storage_at
 from tests.grid import Grid
 from tests.support import TOP

@@ -19,7 +19,8 @@ from gridsync_parts.doors.listing import digest_of
 from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
-from gridsync_parts.values import Locality, Site
+from gridsync_parts.table import Site
+from gridsync_parts.values import Locality
 from tests.grid import CHOSEN, Grid, agata
 from tests.grid.door import PROFILES, Door
 from tests.grid.pool import OTHER_FILE

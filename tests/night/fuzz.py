@@ -46,7 +46,8 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.plans import new_row, plan_staged
     from gridsync_parts.secrets import printable
     from gridsync_parts.settings import Config, scope_of
-    from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Site
+    from gridsync_parts.table import Site
+    from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
     from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
     from tests.support.raw import Raw
 

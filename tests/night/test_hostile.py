@@ -37,7 +37,8 @@ from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
 from gridsync_parts.plans import new_row, plan_catalog
 from gridsync_parts.secrets import printable
 from gridsync_parts.settings import Config, scope_of
-from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope, Site
+from gridsync_parts.table import Site
+from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope
 from gridsync_parts.walk import Walk
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches

@@ -27,7 +27,7 @@ from gridsync_parts.errors import GridError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.secrets import MANY_ROWS, Secrets
 from gridsync_parts.settings import Config
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 from tests.grid.door import Switches
 from tests.grid.pki import PASSPHRASE
 from tests.grid.web import Log, Reply, Server

@@ -9,7 +9,7 @@ import pytest
 from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError
-from gridsync_parts.values import Site
+from gridsync_parts.table import Site
 from tests.support.constants import replace
 from tests.support.strangers import context_of, stranger
 from tests.support.user import User

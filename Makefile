@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo test test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz
+.PHONY: help demo quick test test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -25,6 +25,10 @@ help:  ## list these targets
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.story.demo
+
+quick:  ## the plain tests, without grid or network, in a few seconds: while typing
+	@tools/need $(TOOL) python3-pytest
+	@$(PYTHON) -m pytest tests/plain
 
 test:  ## all tests except the long ones
 	@tools/need $(TEST)

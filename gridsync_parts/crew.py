@@ -30,15 +30,18 @@ FAREWELL = 2.0  # seconds that threads have to end
 class Patience:
     """Calls again, after growing pauses, what failed in a way that may pass."""
 
-    def __init__(self, retries: int, stopping: threading.Event | None = None):
+    def __init__(
+        self, retries: int, stopping: threading.Event | None = None, clock: Callable[[], float] = time.monotonic
+    ):
         self.retries = retries
         self.stopping = stopping or threading.Event()
+        self.clock = clock
         self.awaited = 0.0, ""  # until when there is a pause, and after what
         self.due = 0.0  # when the next one may be told
 
     def tell(self, note: Callable[[str], None]) -> bool:
         """Say what a long pause is for; whether there was something to say."""
-        now, (until, failure) = time.monotonic(), self.awaited
+        now, (until, failure) = self.clock(), self.awaited
         if until - now < WONDER or now < self.due:
             return False
         self.awaited, self.due = (0.0, ""), now + NEWS
@@ -47,12 +50,12 @@ class Patience:
 
     def call(self, verb: Callable[..., T], *arguments: Any, progress: Callable[[], int] = lambda: 0) -> T:
         """The result of the first call that succeeds; failures do not count when enough has come meanwhile."""
-        attempt, before, ends = 0, progress(), time.monotonic() + HELD
+        attempt, before, ends = 0, progress(), self.clock() + HELD
         while True:
             try:
                 return verb(*arguments)
             except GridError as error:
-                if isinstance(error, TooFast) and time.monotonic() < ends and not self.stopping.is_set():
+                if isinstance(error, TooFast) and self.clock() < ends and not self.stopping.is_set():
                     continue  # it is the next call that waits
                 if progress() >= before + WORTH:
                     attempt, before = 0, progress()
@@ -66,7 +69,7 @@ class Patience:
                 # The first time at once: often a kept connection has just died of old age.
                 pause = 0 if attempt == 0 else min(60, 2**attempt) * random.uniform(0.5, 1)
                 pause = max(pause, error.pause)
-                self.awaited = time.monotonic() + pause, str(error)
+                self.awaited = self.clock() + pause, str(error)
                 if self.stopping.wait(pause):
                     raise
                 attempt += 1

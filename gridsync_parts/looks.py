@@ -174,7 +174,7 @@ def servers_of(vo: str) -> list[tuple[str, int]]:
     client = ""
     with contextlib.suppress(CredentialError):
         client = voms_client()
-    lines, known = map(VOMSES_LINE.match, vomses_of(vo, client)), VOMS_SERVERS.get(vo)
+    lines, known = (re.match(VOMSES_LINE, line) for line in vomses_of(vo, client)), VOMS_SERVERS.get(vo)
     return [(line[1], int(line[2])) for line in lines if line] or ([(known.host, known.port)] if known else [])
 
 

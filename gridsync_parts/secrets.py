@@ -9,18 +9,17 @@ import threading
 from collections import deque
 from urllib.parse import unquote
 
-# What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do.
-TELLING = re.compile(
+# What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do. These patterns
+# are compiled when a text needs them; compiled at each start, they would take longer than --help.
+TELLING = (
     r"eyJ[\w-]{8,}(?:\.[\w-]*)+|(?:eyJ|MDA[0-9a-zA-Z]|AgE)[\w-]{40,}=*"
     r"|(://[^\s?\"'<>]{0,2000}\?)[\w.%-]+=[^\s\"'<>)]+"
     r"|((?:[Bb]earer|BEARER)(?:\s|%20|\+)+|(?:authz|access_token|id_token|refresh_token)[\"'\\\s]*(?:[=:]|%3D)[\"'\\\s]*)"
     r"[^\s\"'\\&,;<>()]{12,}"
 )
 # A letter or digit, perhaps escaped, once or more, for a URL or for JSON; and escapes that stand for neither.
-LETTER = re.compile(
-    r"(?:%(?:25){0,8}|\\{1,16}(?:u00|x))([0-9a-fA-F]{2})|\\{1,16}[nrt]|&(?:amp|quot|lt|gt|#\w+);|([0-9A-Za-z])"
-)
-NO_LETTERS = re.compile("[^0-9A-Za-z]+")
+LETTER = r"(?:%(?:25){0,8}|\\{1,16}(?:u00|x))([0-9a-fA-F]{2})|\\{1,16}[nrt]|&(?:amp|quot|lt|gt|#\w+);|([0-9A-Za-z])"
+NO_LETTERS = "[^0-9A-Za-z]+"
 TOLD_BY = ("eyJ", "MDA", "AgE", "://", "earer", "EARER", "authz", "_token")  # to see at once that there is nothing
 ROW = 12  # letters and digits that a text shares with a secret, and with nothing by chance
 MANY_ROWS = 20_000  # of some hundred secrets
@@ -29,7 +28,7 @@ MANY_ROWS = 20_000  # of some hundred secrets
 def letters(text: str) -> tuple[str, list[tuple[int, int]]]:
     """The letters and digits of a text, whatever they are escaped, quoted or broken with, and where each stands."""
     found, spans = [], []
-    for match in LETTER.finditer(text):
+    for match in re.finditer(LETTER, text):
         letter = match[2] or (chr(int(match[1], 16)) if match[1] else "")
         if letter.isascii() and letter.isalnum():
             found.append(letter)
@@ -40,7 +39,7 @@ def letters(text: str) -> tuple[str, list[tuple[int, int]]]:
 def rows_of(text: str) -> set[str]:
     """All rows of letters and digits in a text."""
     is_escaped = "%" in text or "\\" in text or "&" in text
-    plain = letters(text)[0] if is_escaped else NO_LETTERS.sub("", text)
+    plain = letters(text)[0] if is_escaped else re.sub(NO_LETTERS, "", text)
     return {plain[at : at + ROW] for at in range(len(plain) - ROW + 1)}
 
 
@@ -79,7 +78,7 @@ class Secrets:
         if not place:
             self.tokens.add(text)
             values = [text, *(base64.b64encode(bytes(at) + text.encode()).decode() for at in range(3))]
-        place = NO_LETTERS.sub("", place)
+        place = re.sub(NO_LETTERS, "", place)
         self.rows.update(row for value in values for row in rows_of(value) if row not in place)
 
     def are_in(self, text: str) -> bool:
@@ -94,7 +93,7 @@ class Secrets:
     def masked(self, text: str) -> str:
         """A text without them and their like."""
         if any(word in text for word in TOLD_BY):
-            text = TELLING.sub(lambda match: "".join(filter(None, match.groups())) + "...", text)
+            text = re.sub(TELLING, lambda match: "".join(filter(None, match.groups())) + "...", text)
         if not self.are_in(text):
             return text
         plain, spans = letters(text)

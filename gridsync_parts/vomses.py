@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gridsync_parts.errors import CredentialError
 
 VOMS_DIR = "/etc/grid-security/vomsdir"
-VOMSES_LINE = re.compile(r'"[^"]*"\s+"([^"]+)"\s+"([0-9]{1,5})"(?:\s+"[^"]*"){2}')  # alias, host, port, DN, VO
+VOMSES_LINE = r'"[^"]*"\s+"([^"]+)"\s+"([0-9]{1,5})"(?:\s+"[^"]*"){2}'  # alias, host, port, DN, VO
 
 
 class VomsServer(NamedTuple):
@@ -57,7 +57,7 @@ def vomses_of(vo: str, client: str) -> list[str]:
     places += [f"{home}/.glite/vomses", f"{home}/.voms/vomses", "/etc/vomses", f"{prefix}/etc/vomses"]
     for place in filter(None, places):
         lines = lines_of_vo(place, vo)
-        good = [line for _, line in lines if VOMSES_LINE.match(line)]
+        good = [line for _, line in lines if re.match(VOMSES_LINE, line)]
         if lines and not good:
             raise CredentialError(f'{lines[0][0]}: expected "{vo}" "HOST" "PORT" "DN OF THE HOST" "{vo}"; correct it')
         if good:

@@ -12,7 +12,7 @@ from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.table import Site
 
 CLIENT_LIMIT = 120  # seconds for a helper program
-HELPER_ENV = re.compile("PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*")
+HELPER_ENV = "PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*"
 GRID_CAS = "/etc/grid-security/certificates"
 CA_REMEDY = (
     "on Debian: apt install igtf-policy-classic igtf-policy-mics; "
@@ -54,7 +54,7 @@ def stamp_of(path: str) -> tuple[int, int]:
 
 def helper_env(**more: str) -> dict[str, str]:
     """The environment for other programs: what they need, and no secret of ours."""
-    return {**{name: value for name, value in os.environ.items() if HELPER_ENV.fullmatch(name)}, **more}
+    return {**{name: value for name, value in os.environ.items() if re.fullmatch(HELPER_ENV, name)}, **more}
 
 
 def ca_folder(site: Site) -> str | None:

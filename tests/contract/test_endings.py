@@ -23,8 +23,8 @@ from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
 from gridsync_parts.walk import Walk
-from tests.night.test_hostile import OFTEN
 from tests.support.constants import replace
+from tests.support.properties import OFTEN
 from tests.support.raw import Raw
 from tests.support.user import wait_until
 

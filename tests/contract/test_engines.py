@@ -15,9 +15,9 @@ from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
-from tests.contract.test_storage import site_of, storage_at
 from tests.grid import Grid
 from tests.support import TOP
+from tests.support.places import site_of, storage_at
 from tests.support.user import write_secret
 
 DOORS = TOP / "docs/doors.md"

@@ -10,11 +10,10 @@ import pytest
 from gridsync_parts.doors import Storage
 from gridsync_parts.doors.wire import MAX_HOPS
 from gridsync_parts.errors import DoorError
-from tests.contract.test_storage import site_of, storage_at
 from tests.grid import Grid
 from tests.grid.door import Door
-from tests.grid.faults import Fault
-from tests.night.test_faults import AT
+from tests.grid.faults import AT, Fault
+from tests.support.places import site_of, storage_at
 
 VERBS: dict[str, Callable[[Storage, str], object]] = {
     "listing": lambda storage, folder: [entry.path for entry in storage.entries(folder)],

@@ -18,10 +18,10 @@ from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, GridError
 from gridsync_parts.keys.token import TOKEN_PAUSE, Token
 from gridsync_parts.settings import Config
-from tests.contract.test_storage import site_of, storage_at
 from tests.grid import Grid
 from tests.grid.faults import Fault
 from tests.support.constants import replace
+from tests.support.places import site_of, storage_at
 from tests.support.user import User, wait_until, write_secret
 
 THREADS = 16

@@ -17,7 +17,6 @@ from gridsync_parts.doors import MAX_QUERY, Storage
 from gridsync_parts.doors.gfal import Gfal2Storage
 from gridsync_parts.doors.listing import digest_of
 from gridsync_parts.doors.webdav import HttpStorage
-from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.table import Site
 from gridsync_parts.values import Locality
@@ -26,6 +25,7 @@ from tests.grid.door import PROFILES, Door
 from tests.grid.pool import OTHER_FILE
 from tests.grid.words import FORBIDDEN, composed, gives
 from tests.support.client import wait_until
+from tests.support.places import door_of, site_of, storage_at
 
 RUN = f"e680_1to64/{agata.RUN}"
 FILE = f"{RUN}/Data/03A/{agata.SMALL}"
@@ -44,33 +44,6 @@ WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
 WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", "gfal2 file", "gfal2 sftp"]
 PAIRS = WITH_TAPE + WITHOUT_TAPE
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
-
-
-def door_of(grid: Grid, pair: str) -> Door:
-    """The simulated door of a pair: of its kind, or of its profile."""
-    name = pair.split()[-1]
-    return grid.at(CHOSEN.get(name, name))
-
-
-def site_of(grid: Grid, pair: str) -> Site:
-    """The site of an engine and a door."""
-    engine, door = pair.split()
-    if door.startswith(("dcache", "storm")):
-        return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
-    server = {
-        "sftp": grid.sshd.url if door == "sftp" else "",
-        "xrootd": grid.xrootd.url,
-        "root": f"root://localhost:{grid.xrootd.ports[1]}",
-        "file": f"file://{grid.xrootd.folder / 'data'}",
-    }[door]
-    return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
-
-
-def storage_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Storage:
-    path, ca = path or str(grid.pki.proxy(proxy)), ca or grid.env["X509_CERT_DIR"]
-    if site.engine == "gfal2":
-        return Gfal2Storage(site, path, ca)
-    return HttpStorage(Http(site, path, None, ca), site)
 
 
 @pytest.fixture(autouse=True)

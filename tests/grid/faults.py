@@ -362,3 +362,17 @@ def null_error(hit: Hit) -> Reply:
     for row in document.get("files", ()) if isinstance(document, dict) else document:
         row["error"] = None
     return json_reply(hit.reply.status, document)
+
+
+# At which requests of a run something goes wrong. What sends the bytes is a pool of dCache, or StoRM's door itself.
+AT: dict[str, dict[str, str]] = {
+    "listing": {"role": "door", "method": "PROPFIND"},
+    "reading": {"role": "door", "method": "GET"},
+    "bytes": {"role": "pool"},
+    "discovery": {"role": "door", "path": "/.well-known/*"},
+    "locality": {"role": "tape", "path": "*/archiveinfo*"},
+    "staging": {"role": "tape", "method": "POST", "path": "*/stage*"},
+    "poll": {"role": "tape", "method": "GET", "path": "*/stage/*"},
+    "release": {"role": "tape", "path": "*/release/*"},
+    "checksum": {"method": "HEAD"},
+}

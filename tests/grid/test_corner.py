@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 
 from tests.grid import Grid, agata, corner
-from tests.grid.test_grid import PROPFIND, curl
 from tests.grid.tree import Tree
+from tests.support.curl import PROPFIND, curl
 
 NAMES = {corner.AWKWARD: corner.NAMES, corner.UNPRINTABLE: corner.CONTROL_NAMES}
 

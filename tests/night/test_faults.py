@@ -22,7 +22,7 @@ import pytest
 from gridsync_parts.disk import MARK
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import Door, kindly
-from tests.grid.faults import Fault
+from tests.grid.faults import AT, Fault
 from tests.grid.tape import Robot
 from tests.grid.tree import TAPE
 from tests.support import TOP
@@ -156,18 +156,6 @@ def completes(campaign: Campaign) -> None:
 
 # == The faults =========================================================================================
 
-# At which requests of a run something goes wrong. What sends the bytes is a pool of dCache, or StoRM's door itself.
-AT: dict[str, dict[str, str]] = {
-    "listing": {"role": "door", "method": "PROPFIND"},
-    "reading": {"role": "door", "method": "GET"},
-    "bytes": {"role": "pool"},
-    "discovery": {"role": "door", "path": "/.well-known/*"},
-    "locality": {"role": "tape", "path": "*/archiveinfo*"},
-    "staging": {"role": "tape", "method": "POST", "path": "*/stage*"},
-    "poll": {"role": "tape", "method": "GET", "path": "*/stage/*"},
-    "release": {"role": "tape", "path": "*/release/*"},
-    "checksum": {"method": "HEAD"},
-}
 LARGE, ALL = "*/large", "/agata/*"
 UNKNOWN = "https://no.invalid:2880"  # a name that is reserved for having no address
 Plant = Callable[[Campaign, Optional[int]], Optional[Fault]]

@@ -18,9 +18,8 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from hypothesis.configuration import set_hypothesis_home_dir
 
 from gridsync_parts.catalog import Catalog, cells_of, row_of
 from gridsync_parts.conf import with_setting
@@ -43,19 +42,11 @@ from gridsync_parts.walk import Walk
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
-from tests.support import TOP
+from tests.support.properties import OFTEN, PROPERTY
 
 MB = 1 << 20
 MEMORY = 300  # MB that a run may take, whatever it is sent
 ENDLESS = 500 * MB  # so that one who swallows it all is noticed, and no machine is brought down
-
-set_hypothesis_home_dir(TOP / "build/hypothesis")
-# The same examples each time, and as slow as the machine is.
-PROPERTY = settings(
-    max_examples=300, derandomize=True, deadline=None, database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
-OFTEN = settings(PROPERTY, max_examples=100)  # where each takes a request or writes files
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]))
 NAMES = st.binary(min_size=1, max_size=30).map(lambda name: name.decode("utf-8", "surrogateescape"))

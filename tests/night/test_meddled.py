@@ -18,9 +18,8 @@ from gridsync_parts.partfile import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW, Par
 from gridsync_parts.values import Row
 from gridsync_parts.words import seconds_of, time_text
 from tests.grid.tree import TAPE
-from tests.plain.test_disk import finish, part_file, part_of, row_of
-from tests.story.test_commands import wait_until_online
-from tests.support.user import User, wait_until
+from tests.support.parts import finish, part_file, part_of, row_of
+from tests.support.user import User, wait_until, wait_until_online
 
 MB = 1 << 20
 

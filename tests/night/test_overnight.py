@@ -12,9 +12,8 @@ import pytest
 import gridsync
 from gridsync_parts.errors import DoorError
 from gridsync_parts.waits import Chore
-from tests.story.test_sync import ended, having, pinned, wrong
 from tests.support.constants import replace
-from tests.support.user import User, wait_until
+from tests.support.user import User, ended, having, pinned, wait_until, wrong
 
 
 def from_tape(user: User) -> int:

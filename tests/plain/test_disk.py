@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +14,8 @@ from gridsync_parts.disk import MARK, disk_error, part_name
 from gridsync_parts.errors import DiskError, FileError
 from gridsync_parts.home import Home, rename_new
 from gridsync_parts.partfile import NOTE, SHORTEST, PartFile
-from gridsync_parts.values import Locality, Row
 from tests.support.constants import replace
+from tests.support.parts import finish, part_file, part_of, row_of
 
 
 @pytest.mark.parametrize(
@@ -37,32 +34,6 @@ def test_a_planted_link_is_refused_and_a_linked_outputdir_is_not(tmp_path):
     (tmp_path / "real/c").symlink_to("/etc")
     with pytest.raises(FileError, match="a link in OUTPUTDIR leads to /etc"):
         home.folder("c/d")
-
-
-def row_of(size: int, mtime: int = 1000, path: str = "a") -> Row:
-    return Row(path, size, mtime, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
-
-
-def part_file(final: Path, row: Row, kind: str = "adler32") -> PartFile:
-    """The part file of a file in the folder of the row's path."""
-    return PartFile(Home(str(final.parent)), row._replace(path=final.name), kind)
-
-
-def finish(part: PartFile, overwrite: bool = False) -> None:
-    """Give a part file its name, as a crew does with several."""
-    part.arrive()
-    part.is_arrived = False  # so that it is closed here
-    part.folder = part.home.opened(part.place)
-    part.synchronised(os.fsync)
-    part.name_it(part.folder, overwrite)
-    part.segments = []
-
-
-@contextlib.contextmanager
-def part_of(final, size: int, kind: str = "adler32", streams: int = 1) -> Iterator[PartFile]:
-    with part_file(final, row_of(size), kind) as part:
-        part.resume(streams)
-        yield part
 
 
 def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):

@@ -177,3 +177,8 @@ def test_functions_and_files_stay_short():
 def test_a_constant_that_nothing_has_can_not_be_given_another_value():
     with pytest.raises(AssertionError, match="gridsync has no NOWHERE"):
         change("NOWHERE = 1")
+
+
+def test_no_test_needs_another():
+    for module in map(Module, (TOP / "tests").rglob("*.py")):
+        expect_none(module.place(node) for node in module.nodes if any(".test_" in name for name in imported(node)))

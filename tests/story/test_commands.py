@@ -32,22 +32,7 @@ from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.support import SCRIPT
 from tests.support.terminal import on_terminal
-from tests.support.user import User, wait_until
-
-BIG = 3 * (1 << 20) + 17
-
-
-@pytest.fixture
-def three(user: User, folder: str) -> User:
-    """A user who has listed a folder of three files on disk: empty, small and big."""
-    for name, size in (("empty", 0), ("small", 20_000), ("sub/big", BIG)):
-        user.grid.tree.add(f"agata/{folder}/{name}", size)
-    assert user(f"--input_dir {folder} --build_list").status == 0
-    return user
-
-
-def here(user: User, path: str) -> bytes:
-    return (user.data / path).read_bytes()
+from tests.support.user import BIG, User, flip, here, to_tape, wait_until, wait_until_online
 
 
 def test_start_copies_verifies_and_keeps_times(three, folder):
@@ -106,15 +91,6 @@ def test_folders_that_listings_show_are_kept_for_the_tab_key(three, folder, monk
     assert noted.read_text() == f"CNAF\t{folder}/sub\n" + before and gone in before
     three("--from LYON --build_list")
     assert gone not in noted.read_text() and f"LYON\t{folder}/sub\n" in noted.read_text()
-
-
-def flip(path: Path, at: int) -> None:
-    """Damage a byte of a file, behind the back of its size and time."""
-    times = path.stat()
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @pytest.mark.parametrize(("name", "at"), [("small", 0), ("sub/big", BIG // 2), ("sub/big", BIG - 1)])
@@ -337,12 +313,6 @@ def test_files_on_tape_wait_and_are_not_asked_for_by_a_get(user, folder):
     assert user.grid.door.log.count(path=f"/agata/{folder}/tape") == 0
 
 
-def wait_until_online(user: User, seconds: float = 20) -> None:
-    ends = time.monotonic() + seconds
-    while "NEARLINE=0" not in user("--check_status").out:
-        assert time.monotonic() < ends
-
-
 def test_what_is_verified_is_released_and_the_rest_stays_pinned(user, folder):
     user.grid.tree.add(f"agata/{folder}/good", 10, tape=True)
     user.grid.tree.add(f"agata/{folder}/bad", 10, tape=True)
@@ -407,11 +377,6 @@ def staged(user: User, folder: str, *names: str) -> list[str]:
 
 
 ASKED = ("bring_online", "bring_online")
-
-
-def to_tape(user: User, path: str) -> None:
-    """What a door does with a file whose pin has ended."""
-    user.grid.tree.file(f"agata/{path}").locality = "NEARLINE"
 
 
 def test_a_file_whose_pin_has_ended_is_asked_for_again(user, folder):

@@ -21,30 +21,7 @@ from gridsync_parts.settings import Config
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE
 from tests.support import SCRIPT
-from tests.support.user import User, write_secret
-
-CLIENTS = {"C++": "voms-proxy-init2", "Java": "voms-proxy-init3"}
-
-
-@pytest.fixture
-def as_user(user: User, tmp_path: Path):
-    """Turn the user into one of the grid's people, with one of the VOMS clients first on PATH."""
-
-    def become(name: str, client: str = "C++") -> User:
-        user.grid.voms  # noqa: B018 - it is up from here on
-        programs = tmp_path / "bin"
-        programs.mkdir(exist_ok=True)
-        (programs / "voms-proxy-init").unlink(missing_ok=True)
-        (programs / "voms-proxy-init").symlink_to(shutil.which(CLIENTS[client]) or "missing")
-        home = tmp_path / "home"
-        shutil.copytree(user.grid.pki.user(name), home, symlinks=True, dirs_exist_ok=True)
-        user.env.update(user.grid.pki.environment(name, home))
-        user.env.update(
-            PATH=f"{programs}:{user.env['PATH']}", X509_USER_PROXY=str(tmp_path / "proxy"), GRIDSYNC_DIR=str(tmp_path)
-        )
-        return user
-
-    return become
+from tests.support.user import CLIENTS, User, write_secret
 
 
 @pytest.mark.parametrize("client", CLIENTS)

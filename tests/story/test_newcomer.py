@@ -19,11 +19,10 @@ from tests.grid import Grid
 from tests.grid.pki import CA_DN, HOST_DN, PASSPHRASE, VO
 from tests.support import SCRIPT
 from tests.support.constants import script_with
-from tests.support.user import Result, User
+from tests.support.user import CLIENTS, Result, User
 
 pytestmark = pytest.mark.skipif(os.path.exists("/etc/vomses"), reason="this machine is set up for VOMS")
 
-CLIENTS = {"C++": "voms-proxy-init2", "Java": "voms-proxy-init3"}
 # A client that leaves its exit status, by which it says whether it could verify what the VO has signed.
 NOTED = '#!/bin/sh\n{} "$@"\nstatus=$?\necho $status >"$HOME/status"\nexit $status\n'
 PLACES = (  # etc is beside the bin of the client, as conda and Homebrew have it

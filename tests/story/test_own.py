@@ -16,10 +16,10 @@ from gridsync_parts.doors import Storage
 from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.keys import open_secret
 from gridsync_parts.settings import Config
-from tests.contract.test_storage import site_of, storage_at
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE
 from tests.support.constants import replace
+from tests.support.places import site_of, storage_at
 from tests.support.user import User, wait_until, write_secret
 
 STRANGER = 65534

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.grid import Grid
-from tests.story.test_completion import SHELLS, Shell
 from tests.support import SCRIPT
+from tests.support.shell import SHELLS, Shell
 
 pytestmark = pytest.mark.long
 TOP = SCRIPT.parent

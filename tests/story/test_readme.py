@@ -13,7 +13,6 @@ import pytest
 
 from gridsync_parts.settings import Config
 from tests.grid import Grid
-from tests.story.test_first_hour import DOCUMENT as FIRST_HOUR
 from tests.support import SCRIPT
 from tests.support.stage import on_stage
 
@@ -155,6 +154,6 @@ def sentences() -> list[str]:
 
 def test_the_sentences_of_trouble_are_those_of_the_screen():
     source = re.sub(r'"\s+f?"', "", "".join(map(Path.read_text, PROGRAM)))
-    shown = FIRST_HOUR.read_text(encoding="utf-8")
+    shown = SCRIPT.with_name("docs").joinpath("first-hour.md").read_text(encoding="utf-8")
     assert len(sentences()) > 15
     assert [text for text in sentences() if text not in source and text not in shown] == []

@@ -12,11 +12,8 @@ import pytest
 
 from gridsync_parts.disk import MARK
 from tests.grid.tree import TAPE
-from tests.story.test_commands import flip, here, three, to_tape, wait_until_online
-from tests.story.test_sync import ended, having, wrong
-from tests.support.user import User, wait_until
+from tests.support.user import User, ended, flip, having, here, to_tape, wait_until, wait_until_online, wrong
 
-__all__ = ["three"]
 DAMAGED = "--repair fetches it again"
 
 

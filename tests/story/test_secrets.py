@@ -31,8 +31,7 @@ from gridsync_parts.table import Site
 from tests.grid.door import Switches
 from tests.grid.pki import PASSPHRASE
 from tests.grid.web import Log, Reply, Server
-from tests.story.test_credentials import CLIENTS, as_user  # noqa: F401 - a fixture
-from tests.support.user import User, wait_until, write_secret
+from tests.support.user import CLIENTS, User, wait_until, write_secret
 
 MB = 1 << 20
 UUID = re.compile(r"uuid=|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
@@ -540,7 +539,7 @@ def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, ma
 
 @pytest.mark.parametrize("mask", ["000", pytest.param("077", marks=pytest.mark.long)])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):  # noqa: F811
+def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):
     user = as_user("alice", client)
     path = Path(user.env["X509_USER_PROXY"])
     user.before = ("sh", "-c", f'umask {mask}; exec "$@"', "sh")
@@ -570,7 +569,7 @@ def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):  
     assert rights <= {0o600, 0} and 0 in rights  # nobody else has any in the folder
 
 
-def test_a_pass_phrase_is_nowhere_to_be_seen(as_user):  # noqa: F811
+def test_a_pass_phrase_is_nowhere_to_be_seen(as_user):
     user = as_user("alice")
     programs = Path(user.env["PATH"].split(":")[0])
     (programs / "voms-proxy-init").unlink()

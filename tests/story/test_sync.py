@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,38 +18,9 @@ from gridsync_parts.words import moment_text
 from tests.grid import Grid
 from tests.grid.tree import TAPE
 from tests.support.terminal import on_terminal
-from tests.support.user import Result, User, wait_until, write_secret
+from tests.support.user import User, ended, having, pinned, wait_until, write_secret, wrong
 
 ENGINES_AND_SITES = [(engine, site) for engine in ("http", "gfal2") for site in ("LYON", "CNAF")]
-
-
-def wrong(user: User, folder: str) -> list[str]:
-    """Files of the folder that are not here, or not right; and files that are too many."""
-    wanted = {path[len("agata/") :] for path in user.grid.tree.files(f"agata/{folder}")}
-    found = set(user.files())
-    return sorted(
-        path
-        for path in wanted | found
-        if path not in wanted & found or (user.data / path).read_bytes() != user.grid.tree.expected(f"agata/{path}")
-    )
-
-
-def pinned(user: User, folder: str) -> list[str]:
-    """Files of the folder that still are pinned at LYON; StoRM takes a release and does nothing."""
-    return [path for path in user.grid.tree.files(f"agata/{folder}") if user.grid.door.staging.pins(path)]
-
-
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> Result:
-    out, err = process.communicate(timeout=seconds)
-    return Result(process.returncode, out, err)
-
-
-def having(user: User, column: str) -> int:
-    """How many rows of the catalog say yes, or anything at all, in a column."""
-    try:
-        return sum(row[column] not in ("", "no") for row in user.catalog().values())
-    except FileNotFoundError:  # it is not made yet
-        return 0
 
 
 @pytest.mark.parametrize(("engine", "site"), ENGINES_AND_SITES)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pytest
 
 
-
 def holders(name: str) -> list[ModuleType]:
     """The modules that have a name, their own or from another one."""
     paths = [path.relative_to(TOP).with_suffix("") for path in (TOP / "gridsync_parts").rglob("*.py")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shlex
 import subprocess
 import time
@@ -16,6 +17,8 @@ from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.constants import script_with
 
+BIG = 3 * (1 << 20) + 17  # bytes of the largest of `three` files
+CLIENTS = {"C++": "voms-proxy-init2", "Java": "voms-proxy-init3"}
 RUN_LIMIT = 60  # seconds; nothing here takes nearly as long, unless it hangs
 # A process counts the memory of the one that it was forked from as its own, so a small one stands between.
 MEASURED = """
@@ -113,3 +116,56 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
     while not is_so():
         assert time.monotonic() < ends, "it did not happen"
         time.sleep(0.005)
+
+
+def here(user: User, path: str) -> bytes:
+    return (user.data / path).read_bytes()
+
+
+def flip(path: Path, at: int) -> None:
+    """Damage a byte of a file, behind the back of its size and time."""
+    times = path.stat()
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def to_tape(user: User, path: str) -> None:
+    """What a door does with a file whose pin has ended."""
+    user.grid.tree.file(f"agata/{path}").locality = "NEARLINE"
+
+
+def wait_until_online(user: User, seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    while "NEARLINE=0" not in user("--check_status").out:
+        assert time.monotonic() < ends
+
+
+def wrong(user: User, folder: str) -> list[str]:
+    """Files of the folder that are not here, or not right; and files that are too many."""
+    wanted = {path[len("agata/") :] for path in user.grid.tree.files(f"agata/{folder}")}
+    found = set(user.files())
+    return sorted(
+        path
+        for path in wanted | found
+        if path not in wanted & found or (user.data / path).read_bytes() != user.grid.tree.expected(f"agata/{path}")
+    )
+
+
+def pinned(user: User, folder: str) -> list[str]:
+    """Files of the folder that still are pinned at LYON; StoRM takes a release and does nothing."""
+    return [path for path in user.grid.tree.files(f"agata/{folder}") if user.grid.door.staging.pins(path)]
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 60) -> Result:
+    out, err = process.communicate(timeout=seconds)
+    return Result(process.returncode, out, err)
+
+
+def having(user: User, column: str) -> int:
+    """How many rows of the catalog say yes, or anything at all, in a column."""
+    try:
+        return sum(row[column] not in ("", "no") for row in user.catalog().values())
+    except FileNotFoundError:  # it is not made yet
+        return 0

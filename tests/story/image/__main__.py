@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests import demo
 from tests.grid import Grid
 from tests.grid.pki import CA_DN, HOST_DN, P12_PASSWORD, PASSPHRASE, VO
+from tests.story import demo
 from tests.story.image import layers
 from tests.story.image.docker import MANUALS_IMAGE
 from tests.story.image.engine import TOP, chosen, stand_in

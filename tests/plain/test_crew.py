@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gridsync_parts.crew import NEWS, WONDER, WORTH, Aside, Crew, Patience, started
+from gridsync_parts.crew import GATHERING, NEWS, WONDER, WORTH, Aside, Crew, Patience, started
 from gridsync_parts.doors.pace import HELD
 from gridsync_parts.errors import (
     Changed,
@@ -297,6 +297,61 @@ def test_what_was_worked_on_is_settled_though_the_crew_is_left():
         crew.add(1)
         assert worked.wait(SOON)
     assert settled == [1]
+    assert not any(thread.is_alive() for thread in crew.settler)
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "others", "gathers"),
+    [
+        (200, [], False),
+        (200, ["busy"], True),
+        (200, ["failed"], False),  # nothing comes of it
+        (200, ["failed", "busy"], True),
+        (2, ["busy"], True),
+        (1, ["busy"], False),  # it has its place only when this one is settled
+    ],
+)
+def test_what_may_come_soon_is_waited_for(monkeypatch, unsettled, others, gathers):
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    go = threading.Event()
+
+    def work(kind: str) -> str:
+        assert kind != "failed"
+        if kind == "busy":
+            go.wait(SOON)
+        return kind
+
+    with Crew(work, 2, Patience(0), lambda some: some, unsettled) as crew:
+        for kind in others:
+            crew.add(kind)
+        while crew.done.qsize() < others.count("failed"):
+            pass
+        crew.add("quick")
+        while crew.done.qsize() <= others.count("failed"):
+            pass
+        assert slept == [GATHERING] * gathers
+        go.set()
+
+
+def test_the_end_may_come_with_the_last_items():
+    begun, go = threading.Event(), threading.Event()
+    settled = []
+
+    def settle(some: list[int]) -> list[int]:
+        begun.set()
+        assert go.wait(SOON)
+        settled.extend(some)
+        return some
+
+    with Crew(lambda number: number, 1, Patience(0), settle) as crew:
+        crew.add(1)
+        assert begun.wait(SOON)
+        crew.add(2)
+        while not crew.arrived.qsize():
+            pass
+        threading.Timer(0.02, go.set).start()
+    assert settled == [1, 2]
     assert not any(thread.is_alive() for thread in crew.settler)
 
 

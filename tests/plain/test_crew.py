@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -161,22 +162,29 @@ def test_a_thread_that_hangs_does_not_hold_the_crew(monkeypatch):
     go.set()
 
 
-def test_a_rest_ends_when_all_is_done():
-    with Crew(str, 2, Patience(0)) as crew:
-        for number in range(3):
-            crew.add(number)
-        crew.rest(SOON)
-        while crew.pending:
-            assert crew.landed() or not crew.at_rest.is_set()
-            crew.rest(0.01)
+def test_a_rest_lasts_until_all_is_done():
+    def work(go: threading.Event) -> bool:
+        return go.wait(SOON)
+
+    began = time.monotonic()
+    with Crew(work, 2, Patience(0)) as crew:
+        for count in (2, 1):
+            events = [threading.Event() for _ in range(count)]
+            for number, event in enumerate(events):
+                crew.add(event)
+                threading.Timer(0.01 * (number + 1), event.set).start()
+            crew.rest(SOON)
+            assert crew.landed() == [True] * count
+    assert time.monotonic() - began < SOON
 
 
 def test_a_rest_ends_in_time_though_nothing_is_done():
-    go = threading.Event()
+    go, began = threading.Event(), time.monotonic()
     with Crew(lambda _: go.wait(SOON), 1, Patience(0)) as crew:
         crew.add(1)
         crew.rest(0.001)
         assert crew.landed() == [] and crew.pending == 1
+        assert time.monotonic() - began < 0.5
         go.set()
 
 

@@ -139,6 +139,8 @@ def test_what_may_pass_is_tried_again():
         ("f" * DOORS_SHUT, False),
         ("d" * (DOORS_SHUT - 1) + "f" + "d", False),  # another failure in between
         ("d" * (DOORS_SHUT - 1) + "." + "d", False),  # a folder that is listed in between
+        ("f" + "d" * (DOORS_SHUT - 1), False),
+        ("." + "d" * (DOORS_SHUT - 1), False),
         ("f." + "d" * DOORS_SHUT, True),
     ],
 )

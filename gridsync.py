@@ -71,7 +71,7 @@ from gridsync_parts.disk import (
     unfit,
 )
 from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Storage
-from gridsync_parts.doors.kinds import needs_proxy, storage_of
+from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import (
     BadName,
     CredentialError,
@@ -90,6 +90,7 @@ from gridsync_parts.errors import (
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import Proxy, new_proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
+from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import can_redraw, log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen
 from gridsync_parts.plans import (
@@ -507,8 +508,7 @@ class Run:
         """The site, once there is a proxy to show it."""
         if self.opened is None:
             files_to_spare(self.settings)  # else it would seem that the door fails
-            site = self.settings.site
-            self.opened = storage_of(site, self.settings.vo, self.config)
+            self.opened = open_place(self.settings.site, self.settings.vo, self.config)
         return self.opened
 
     def catalog(self) -> Catalog:

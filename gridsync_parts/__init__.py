@@ -8,6 +8,7 @@ Parts, each using only those above it; none of them knows the script:
   words          sizes, times and names as text
   table          the settings of a site and of all
   values         what all hand to each other
+  kinds          the kinds of sites: a row each
   machine        what this machine has too little of
   disk           local names and files; replacing one in one step
   checksums      checksums that grow with the bytes
@@ -31,7 +32,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/tape     the Tape REST API of a site
   doors/webdav   a WebDAV door
   doors/gfal     the same verbs through gfal2
-  doors/kinds    which of them speaks to a site
+  doors/opening  a site, opened by its kind
   plans          what to do with rows, from facts alone
   waits          when to ask a request, or the site, again
   crew           threads, and patience with what may pass

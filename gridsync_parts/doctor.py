@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 from urllib.parse import urlsplit
 
-from gridsync_parts.doors.kinds import needs_proxy
 from gridsync_parts.doors.relay import RELAYED
 from gridsync_parts.errors import DoorError, GridError, brief
+from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import log
 from gridsync_parts.looks import (
     look_at_cas,

@@ -15,9 +15,9 @@ from gridsync_parts import __version__
 from gridsync_parts.catalog import Lock
 from gridsync_parts.checksums import adler_maker
 from gridsync_parts.disk import check_copies, check_free, check_writable, disk_error, free_space, missing_of
-from gridsync_parts.doors.gfal import gfal2_of
-from gridsync_parts.doors.kinds import needs_proxy
+from gridsync_parts.doors.gfal import quiet_gfal2
 from gridsync_parts.doors.listing import time_of
+from gridsync_parts.doors.opening import check_packages
 from gridsync_parts.doors.relay import CONNECT, relay_named
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.doors.webdav import HttpStorage
@@ -46,10 +46,10 @@ from gridsync_parts.keys.proxy import (
     voms_client,
 )
 from gridsync_parts.keys.token import token_left
+from gridsync_parts.kinds import WEB, needs_proxy
 from gridsync_parts.log import has_bars
 from gridsync_parts.machine import files_to_spare
 from gridsync_parts.patient import SAMPLE, Patient, Unseen
-from gridsync_parts.settings import WEB
 from gridsync_parts.values import Locality
 from gridsync_parts.vomses import VOMS_SERVERS, VOMSES_LINE, vomses_of
 from gridsync_parts.walk import misspelt
@@ -88,7 +88,8 @@ def look_at_libdeflate(patient: Patient) -> str:
 
 
 def look_at_gfal2(patient: Patient) -> str:
-    return str(gfal2_of(patient.settings.site).get_version())
+    check_packages(patient.settings.site)
+    return str(quiet_gfal2().get_version())
 
 
 def end_of_list(path: str) -> float:

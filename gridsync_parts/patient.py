@@ -11,16 +11,16 @@ from collections.abc import Iterable
 
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.conf import GENERAL_KEYS
-from gridsync_parts.doors import MAX_PATHS, Listing
+from gridsync_parts.doors import MAX_PATHS, Listing, Storage
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.gfal import Gfal2Storage
-from gridsync_parts.doors.kinds import needs_proxy
+from gridsync_parts.doors.opening import place_shown
 from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import user_files, valid_proxy
 from gridsync_parts.keys.token import Token
+from gridsync_parts.kinds import kind_of, needs_proxy
 from gridsync_parts.settings import Config, scope_of, settings_of
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Entry, Finding, Locality, Row, Scope
@@ -52,6 +52,7 @@ class Patient:
                 self.config = Config(folder)
                 self.config.change(changes)
                 settings = settings_of(self.config)
+                kind_of(settings.site)
                 self.known = settings, scope_of(settings)
                 break
             except GridError as error:
@@ -113,10 +114,10 @@ class Patient:
             return error
 
     @functools.cached_property
-    def storage(self) -> HttpStorage | Gfal2Storage:
-        """The site by its engine."""
+    def storage(self) -> Storage:
+        """The site by its kind."""
         site = self.settings.site
-        return Gfal2Storage(site, self.proxy, ca_folder(site)) if site.engine == "gfal2" else self.door
+        return self.door if site.engine == "http" else place_shown(site, self.proxy, None)
 
     @functools.cached_property
     def listing(self) -> Listing:

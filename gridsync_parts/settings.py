@@ -24,6 +24,7 @@ from gridsync_parts.conf import (
 )
 from gridsync_parts.disk import doubt_of, locked, opened, replacing, set_aside, target_of
 from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.kinds import COMING, ENGINES, SCHEMES, WEB, find_kind
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Settings, Site
 from gridsync_parts.values import Scope
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 MOST_UNKNOWN = 10  # keys that are named
 NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
-WEB = ("https", "davs", "http", "dav")  # the schemes that the http engine speaks, and those for gfal2
-GFAL2S = ("root", "roots", "xroot", "xroots", "sftp", "gsiftp", "ftp", "srm", "file", "dcap", "gsidcap")
 
 
 class UnknownKey(NamedTuple):
@@ -275,19 +274,21 @@ class Config:
                 f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
             )
         scheme = urlsplit(url).scheme
-        if scheme not in (*WEB, *GFAL2S):
-            hint = nearest(scheme, (*WEB, *GFAL2S))
+        if scheme not in (*SCHEMES, *COMING):
+            hint = nearest(scheme, SCHEMES)
             raise UsageError(f"{self.path}: {key} of [{name}] is {url!r}; {scheme}:// is not known{hint}")
 
     def engine(self, name: str, scheme: str) -> str:
-        """The engine of a site: http for https doors, gfal2 for all else, unless ENGINE says another."""
+        """The engine of a site: that of its SERVER's kind, unless ENGINE says another."""
         engine = self.values.get(name, "ENGINE", fallback="") or "auto"
-        if engine not in ("auto", "http", "gfal2"):
-            raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected auto, http or gfal2")
+        if engine not in ("auto", *ENGINES, *COMING):
+            known = ", ".join(("auto", *ENGINES[:-1]))
+            raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected {known} or {ENGINES[-1]}")
+        kind = find_kind(engine, scheme)
+        if not kind and engine in ENGINES:
+            raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; set it to auto")
         if engine == "auto":
-            engine = "http" if scheme in WEB else "gfal2"
-        if engine == "http" and scheme not in WEB:
-            raise UsageError(f"{self.path}: [{name}] is not an https door, so it needs ENGINE = gfal2")
+            engine = kind.engine if kind else scheme
         if self.values[name].get("TOKEN") and scheme in ("http", "dav"):
             raise UsageError(f"{self.path}: the TOKEN would go to [{name}] unencrypted; SERVER must be an https door")
         if engine == "gfal2" and self.values[name].get("TOKEN"):

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, Body, Listing, is_request, resized
+from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, Body, Listing, Storage, is_request, resized
 from gridsync_parts.doors.pace import WINDOW, Pace, Welcome
 from gridsync_parts.doors.refused import UNREACHABLE, gfal_error
 from gridsync_parts.errors import (
@@ -29,13 +29,13 @@ from gridsync_parts.errors import (
     GridError,
     NotFound,
     TooFast,
-    UsageError,
     brief,
 )
 from gridsync_parts.keys import stamp_of
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
+from gridsync_parts.keys.token import Token
+from gridsync_parts.kinds import WEB, Can
 from gridsync_parts.machine import scarcity
-from gridsync_parts.settings import WEB
 from gridsync_parts.table import Site
 from gridsync_parts.values import LOCALITIES, Entry, Locality, Staging, check_tag
 from gridsync_parts.words import LONGEST, is_name, sane_time
@@ -47,17 +47,12 @@ NOT_YET = 11  # EAGAIN, of a file that is still on tape
 POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
 
 
-def gfal2_of(site: Site) -> Any:
+def quiet_gfal2() -> Any:
     """The module, which says nothing by itself."""
     import logging
 
-    try:
-        import gfal2
-    except ImportError as error:
-        raise UsageError(
-            f"the site {site.name} needs gfal2, which is not installed; on Debian: "
-            "apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp"
-        ) from error
+    import gfal2
+
     gfal_log = logging.getLogger("gfal2")
     gfal_log.propagate = False
     gfal_log.addHandler(logging.NullHandler())
@@ -79,7 +74,7 @@ class Gfal2Storage:
         # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
         os.environ["SSL_CERT_FILE"] = os.devnull
         os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
-        self.gfal2 = gfal2_of(site)
+        self.gfal2 = quiet_gfal2()
         self.proxy = proxy
         self.timeout = site.first_byte
         self.is_denied = site.tape_api == "none"
@@ -342,3 +337,8 @@ class Gfal2Storage:
             errors = [error for error in self.context().release(urls, request) if error is not None]
         if errors:
             raise gfal_error(errors[0], urls[0])
+
+
+def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Storage:
+    """A site; it has refused a TOKEN before."""
+    return Gfal2Storage(site, proxy, ca)

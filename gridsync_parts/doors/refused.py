@@ -25,8 +25,8 @@ from gridsync_parts.errors import (
     brief,
     meant,
 )
+from gridsync_parts.kinds import WEB
 from gridsync_parts.secrets import secrets
-from gridsync_parts.settings import WEB
 
 
 def pause_of(answer: Answer) -> float:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import LISTINGS, NO_TAPE, Body, Listing, resized
+from gridsync_parts.doors import LISTINGS, NO_TAPE, Body, Listing, Storage, resized
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.listing import PROPFIND, digest_of, listing_of, path_of
 from gridsync_parts.doors.refused import read_refusal, refusal
@@ -14,6 +14,8 @@ from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import masked, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnTape, brief
+from gridsync_parts.keys.token import Token
+from gridsync_parts.kinds import Can
 from gridsync_parts.table import Site
 from gridsync_parts.values import LOCALITIES, Locality, Staging, check_tag
 
@@ -191,3 +193,8 @@ class HttpStorage:
         answer = self.http.follow("HEAD", self.url(path))
         answer.drain()
         return LOCALITIES.get(answer.header("Locality"), Locality.NEARLINE)
+
+
+def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Storage:
+    """A site."""
+    return HttpStorage(Http(site, proxy, token, ca), site)

@@ -1,0 +1,45 @@
+"""A site, opened by its kind, whose module is loaded then."""
+
+from __future__ import annotations
+
+import importlib
+import time
+
+from gridsync_parts.doors import Storage
+from gridsync_parts.errors import UsageError
+from gridsync_parts.keys import ca_folder
+from gridsync_parts.keys.proxy import valid_proxy
+from gridsync_parts.keys.token import Token
+from gridsync_parts.kinds import kind_of, needs_proxy
+from gridsync_parts.settings import Config
+from gridsync_parts.table import Site
+
+
+def check_packages(site: Site) -> None:
+    """Refuse a site for which something is not installed."""
+    kind = kind_of(site)
+    for package in kind.packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise UsageError(
+                f"the site {site.name} needs {package}, which is not installed; {kind.remedy}"
+            ) from error
+
+
+def place_shown(site: Site, proxy: str, token: Token | None) -> Storage:
+    """A site that is shown these, as far as there are any."""
+    check_packages(site)
+    kind = kind_of(site)
+    door = importlib.import_module(f"gridsync_parts.doors.{kind.module}")
+    place: Storage = door.open_place(site, kind.can, proxy, token, ca_folder(site))
+    return place
+
+
+def open_place(site: Site, vo: str, conf: Config) -> Storage:
+    """A site, once there is a credential to show it."""
+    proxy = valid_proxy(vo, time.time()).path if needs_proxy(site) else ""
+    token = Token(site.token, conf) if site.token else None
+    if token:
+        token.value()
+    return place_shown(site, proxy, token)

@@ -1,0 +1,88 @@
+"""The kinds of sites: which of them ENGINE or the scheme of SERVER means, what it needs and what it can."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from gridsync_parts.errors import UsageError
+from gridsync_parts.table import Site
+
+
+class Credential(enum.Enum):
+    """What a site is shown."""
+
+    ANY = "proxy, or TOKEN"
+    PROXY = "proxy"
+    KEYS = "keys of ssh"
+    NONE = "nothing"
+
+
+class Can(NamedTuple):
+    """What a kind of site can do, as far as no verb shows it."""
+
+    checksums: tuple[str, ...]  # that it may name
+    tape: bool  # there may be a tape service
+    holds_lock: bool  # its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
+
+
+class Kind(NamedTuple):
+    """A row of KINDS."""
+
+    engine: str  # the value of ENGINE
+    schemes: tuple[str, ...]  # of SERVER
+    what: str  # there may be at the other end
+    module: str  # in doors/, whose open_place() opens such a site
+    credential: Credential
+    can: Can
+    packages: tuple[str, ...] = ()  # of Python, which it needs,
+    remedy: str = ""  # and how to get them
+
+
+WEB = ("https", "davs", "http", "dav")
+STRONG = ("sha512", "sha256", "sha1", "md5", "adler32")
+GFAL2 = Kind(
+    "gfal2", ("root", "roots", "xroot", "xroots"), "XRootD, dCache", "gfal", Credential.PROXY,
+    Can(("adler32", "md5"), tape=False, holds_lock=False), ("gfal2",),
+    "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp",
+)  # fmt: skip
+# ENGINE = auto means the first with the scheme.
+KINDS = (
+    Kind(
+        "http", WEB, "WebDAV: dCache, StoRM, XRootD", "webdav", Credential.ANY,
+        Can(STRONG, tape=True, holds_lock=True),
+    ),
+    GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
+    GFAL2,
+    GFAL2._replace(
+        schemes=("sftp",), what="a machine with ssh", credential=Credential.KEYS, can=GFAL2.can._replace(checksums=())
+    ),
+    GFAL2._replace(schemes=("file",), what="a folder of this machine", credential=Credential.NONE),
+    GFAL2._replace(schemes=("srm",), what="SRM, not tested", can=GFAL2.can._replace(tape=True)),
+    GFAL2._replace(schemes=("gsiftp", "ftp", "dcap", "gsidcap"), what="not tested"),
+)  # fmt: skip
+ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
+SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
+COMING = ("hub", "ftps", "opendata", "invenio")  # engines, or schemes, of sites that no door is there for yet
+
+
+def find_kind(engine: str, scheme: str) -> Kind | None:
+    """What an ENGINE, or auto, and a scheme of SERVER mean; None for nothing that is known."""
+    return next((kind for kind in KINDS if engine in ("auto", kind.engine) and scheme in kind.schemes), None)
+
+
+def kind_of(site: Site) -> Kind:
+    """The kind of a site that is to be spoken to."""
+    kind = find_kind(site.engine, urlsplit(site.server).scheme)
+    if not kind:
+        raise UsageError(
+            f"the site {site.name} is of the kind {site.engine}, which this version of gridsync cannot speak to yet; "
+            f"it knows {', '.join(ENGINES)}"
+        )
+    return kind
+
+
+def needs_proxy(site: Site) -> bool:
+    """Whether a site is shown a proxy."""
+    return not site.token and kind_of(site).credential in (Credential.ANY, Credential.PROXY)

@@ -1,0 +1,95 @@
+"""Kinds of sites: every row of the table is there to be used, and what has no row yet is told when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gridsync_parts.errors import UsageError
+from gridsync_parts.kinds import COMING, ENGINES, KINDS, Credential, find_kind, kind_of, needs_proxy
+from gridsync_parts.settings import Config
+from gridsync_parts.table import Site
+from tests.support import TOP
+
+
+def site_in(folder: Path, server: str, more: str = "") -> Site:
+    (folder / "Grid.conf").write_text(f"[gridsync]\nSITE = A\nVO =\n[A]\nSERVER = {server}\n{more}\n")
+    return Config(str(folder)).settings().site
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.engine}-{kind.schemes[0]}")
+def test_every_row_names_a_door_that_opens_places_and_packages_that_there_are(kind):
+    door = importlib.import_module(f"gridsync_parts.doors.{kind.module}")
+    assert callable(door.open_place)
+    for package in kind.packages:
+        importlib.import_module(package)
+    assert bool(kind.packages) == bool(kind.remedy) and kind.what
+
+
+def test_a_row_is_chosen_by_its_scheme_and_engine():
+    for kind in KINDS:
+        for scheme in kind.schemes:
+            assert find_kind(kind.engine, scheme) is kind
+    assert len({(kind.engine, scheme) for kind in KINDS for scheme in kind.schemes}) == sum(
+        len(kind.schemes) for kind in KINDS
+    )
+    assert not {*ENGINES} & {*COMING}
+
+
+@pytest.mark.parametrize(
+    ("server", "more", "engine", "is_shown_a_proxy"),
+    [
+        ("https://a/", "", "http", True),
+        ("davs://a/", "ENGINE = auto", "http", True),
+        ("https://a/", "TOKEN = env:A", "http", False),
+        ("https://a/", "ENGINE = gfal2", "gfal2", True),
+        ("root://a/", "", "gfal2", True),
+        ("sftp://a/", "", "gfal2", False),
+        ("file:///a", "", "gfal2", False),
+    ],
+)
+def test_auto_is_the_first_engine_that_speaks_the_scheme(tmp_path, server, more, engine, is_shown_a_proxy):
+    site = site_in(tmp_path, server, more)
+    assert (site.engine, needs_proxy(site)) == (engine, is_shown_a_proxy)
+
+
+def test_what_is_shown_hangs_on_the_scheme():
+    shown = {scheme: kind.credential for kind in KINDS for scheme in kind.schemes if kind.engine == "gfal2"}
+    assert (shown["sftp"], shown["file"], shown["root"]) == (Credential.KEYS, Credential.NONE, Credential.PROXY)
+
+
+@pytest.mark.parametrize(("server", "more"), [("root://a/", "ENGINE = http"), ("ftps://a/", "ENGINE = gfal2")])
+def test_an_engine_that_does_not_speak_the_scheme_is_refused(tmp_path, server, more):
+    with pytest.raises(UsageError, match=r"ENGINE = \w+ cannot speak to \w+:// of .A.; set it to auto"):
+        site_in(tmp_path, server, more)
+
+
+@pytest.mark.parametrize(
+    ("server", "more", "name"),
+    [
+        ("https://hub/", "ENGINE = hub", "hub"),
+        ("https://portal/", "ENGINE = opendata", "opendata"),
+        ("https://repository/", "ENGINE = invenio", "invenio"),
+        ("ftps://a/", "", "ftps"),
+    ],
+)
+def test_a_site_of_a_kind_to_come_is_told_when_it_is_needed_and_not_before(tmp_path, server, more, name):
+    site = site_in(tmp_path, server, more)
+    says = f"the site A is of the kind {name}, which this version of gridsync cannot speak to yet; it knows http, gfal2"
+    with pytest.raises(UsageError, match=says):
+        kind_of(site)
+
+    def run(option: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "gridsync.py", "--workdir", str(tmp_path), option]
+        return subprocess.run(line, cwd=TOP, capture_output=True, text=True, check=False)
+
+    done = run("--show_conf")
+    assert (done.returncode, done.stderr) == (0, "") and server in done.stdout
+    for option in ("--ls_dir", "--doctor"):
+        done = run(option)
+        assert done.returncode == (2 if option == "--ls_dir" else 1) and says in done.stdout + done.stderr
+        assert (done.stdout + done.stderr).count(says) == 1

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections import deque
-from typing import Any, TextIO
+from typing import Any, Callable, TextIO
 
 from gridsync_parts.log import has_bars, log
 from gridsync_parts.values import Outcome, Row, Tally
@@ -102,16 +102,17 @@ def bar_class() -> Any:
 class LiveLine:
     """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
 
-    def __init__(self, is_terminal: bool, quiet: bool):
+    def __init__(self, is_terminal: bool, quiet: bool, clock: Callable[[], float] = time.monotonic):
         self.is_terminal = is_terminal and (quiet or has_bars())
         self.quiet = quiet
-        self.due = time.monotonic() + (0 if self.is_terminal else 1)
-        self.log_due = time.monotonic() + 1
+        self.clock = clock
+        self.due = clock() + (0 if self.is_terminal else 1)
+        self.log_due = clock() + 1
         self.bar: Any = None
 
     def show(self, *texts: str) -> None:
         """Put new texts on the lines, if it is time."""
-        now = time.monotonic()
+        now = self.clock()
         if now >= self.log_due:
             self.log_due = now + REPEAT
             for text in texts:
@@ -165,12 +166,13 @@ def stuck_text(rows: list[Row], since: float) -> str:
 class Rate:
     """Bytes a second over the last half minute."""
 
-    def __init__(self) -> None:
-        self.seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self.clock = clock
+        self.seen: deque[tuple[float, int]] = deque([(clock(), 0)])
 
     def at(self, total: int) -> float:
         """The rate now that so many bytes have come."""
-        now = time.monotonic()
+        now = self.clock()
         if now - self.seen[-1][0] >= 0.2:
             self.seen.append((now, total))
         while len(self.seen) > 2 and now - self.seen[1][0] > RATE_SPAN:
@@ -189,7 +191,13 @@ class Progress:
     """The manual's line while files are copied."""
 
     def __init__(
-        self, live: LiveLine, tally: Tally, flying: dict[str, int], received: dict[str, int], verb: str = "Copied"
+        self,
+        live: LiveLine,
+        tally: Tally,
+        flying: dict[str, int],
+        received: dict[str, int],
+        verb: str = "Copied",
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.live = live
         self.verb = verb
@@ -201,12 +209,13 @@ class Progress:
         self.tally = tally
         self.done = 0
         self.bytes = 0
-        self.rate = Rate()
+        self.clock = clock
+        self.rate = Rate(clock)
         self.speed = 0.0  # as it was last,
         self.left = 0  # and the bytes to come
         self.tape = 0  # files on tape, if they decide when all is here
         self.total = 0  # bytes that were here
-        self.moved_at = time.monotonic()  # when it last grew
+        self.moved_at = clock()  # when it last grew
         self.above = ""  # a line above it
         self.text = ""
 
@@ -231,8 +240,8 @@ class Progress:
         self.speed = self.rate.at(self.tally.received + sum(list(self.received.values())))
         self.left = max(0, self.size - total)
         if self.total != total or not self.flying:
-            self.total, self.moved_at = total, time.monotonic()
-        silent = time.monotonic() - self.moved_at
+            self.total, self.moved_at = total, self.clock()
+        silent = self.clock() - self.moved_at
         is_known = not self.tape and (self.speed >= 1 or not self.left)
         eta, why = duration_text(self.left / max(self.speed, 1)) if is_known else "?", ""
         if silent > RATE_SPAN:

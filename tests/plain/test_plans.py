@@ -16,7 +16,6 @@ from gridsync_parts.plans import (
     plan_staging,
     totals_of,
 )
-from gridsync_parts.screen import fitted, percent_text
 from gridsync_parts.values import Action, Entry, Locality, Row, Scope
 
 ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
@@ -155,62 +154,6 @@ def test_totals_count_localities_of_what_remains():
     total = totals_of([ROW, ROW._replace(locality=Locality.NEARLINE), ROW._replace(downloaded=True, size=5)])
     assert total[:4] == (3, 1, 25, 5)
     assert [total.localities[where] for where in Locality] == [1, 1, 0, 0]
-
-
-COPYING = "Copied files: 6/9, current: 40.4 MB, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=1m42s (6%)"
-STAGING = COPYING.replace("1m42s (6%)", "? (6%, 3 still on tape)")
-SILENT = COPYING.replace("27.4 MB/s", "0.0 B/s").replace("1m42s (6%)", "? (6%, nothing has come for 1m02s)")
-FLOW = "Tape: 1234 waiting, 200 staging at 27.4 MB/s; disk: 12 to copy, 4 copying"
-SPINNER = " [|] ... 8 files ONLINE over 9, 1 remaining ..."
-LISTING = "Listing: 12345 folders, 123456 files, 34.5 TB"
-
-
-@pytest.mark.parametrize(
-    ("text", "width", "shown"),
-    [
-        (COPYING, 119, COPYING),
-        (COPYING, 79, "Copied files: 6/9, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=1m42s (6%)"),
-        (COPYING, 59, "Copied files: 6/9, rate=27.4 MB/s, ETA=1m42s (6%)"),
-        (COPYING, 39, "Copied files: 6/9, ETA=1m42s (6%)"),
-        (COPYING.replace("6/9", "12345/123456"), 39, "12345/123456, ETA=1m42s (6%)"),
-        (COPYING, 19, "6/9, ETA=1m42s (6%)"),
-        (COPYING, 15, "ETA=1m42s (6%)"),
-        (COPYING, 5, "ETA=1"),
-        (COPYING, 0, ""),
-        (STAGING, 119, STAGING),
-        (STAGING, 79, "Copied files: 6/9, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=? (6%)"),
-        (STAGING, 39, "Copied files: 6/9, ETA=? (6%)"),
-        (SILENT, 79, "Copied files: 6/9, rate=0.0 B/s, ETA=? (6%, nothing has come for 1m02s)"),
-        (SILENT, 39, "Copied files: 6/9, ETA=? (6%)"),
-        (FLOW, 79, FLOW),
-        (FLOW, 69, "Tape: 1234 waiting, 200 staging; disk: 12 to copy, 4 copying"),
-        (FLOW, 39, "Tape: 1234 waiting, 200 staging"),
-        (SPINNER, 79, SPINNER),
-        (SPINNER, 39, " [|] ... 8 files ONLINE over 9"),
-        (SPINNER, 19, " [|] ... 8 over 9"),
-        (LISTING, 79, LISTING),
-        (LISTING, 39, "Listing: 123456 files, 34.5 TB"),
-    ],
-)
-def test_what_a_line_of_progress_keeps_in_a_width(text, width, shown):
-    assert fitted(text, width) == shown
-
-
-@pytest.mark.parametrize(
-    ("part", "whole", "is_all", "text"),
-    [
-        (0, 100, False, "0%"),
-        (669, 10000, False, "6%"),
-        (9999, 10000, False, "99%"),
-        (10000, 10000, False, "99%"),  # the last file is being verified
-        (10000, 10000, True, "100%"),
-        (12000, 10000, False, "99%"),
-        (0, 0, False, "0%"),  # of empty files
-        (0, 0, True, "100%"),
-    ],
-)
-def test_a_percentage_is_100_when_all_is_here(part, whole, is_all, text):
-    assert percent_text(part, whole, is_all) == text
 
 
 @pytest.mark.parametrize(

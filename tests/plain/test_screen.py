@@ -1,0 +1,242 @@
+"""What is drawn on a terminal, with a clock of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from gridsync_parts.screen import LiveLine, Progress, Rate, fitted, percent_text
+from gridsync_parts.values import Locality, Outcome, Row, Tally
+
+MB = 1 << 20
+
+
+class Clock:
+    """Seconds that pass when the test wants it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def row(name: str, size: int = 10 * MB) -> Row:
+    return Row(f"run/{name}", size, 0, "", Locality.ONLINE, False, "adler32", "", "LYON", "")
+
+
+class Copies:
+    """Files on their way, and the progress that tells of them."""
+
+    def __init__(self, *rows: Row, verb: str = "Copied"):
+        self.clock = Clock()
+        self.tally = Tally()
+        self.flying: dict[str, int] = {}
+        self.received: dict[str, int] = {}
+        live = LiveLine(is_terminal=False, quiet=True, clock=self.clock)
+        self.progress = Progress(live, self.tally, self.flying, self.received, verb, self.clock)
+        for row in rows:
+            self.progress.expect(row)
+
+    def receive(self, row: Row, size: int, seconds: float = 1) -> None:
+        """Some seconds later so many bytes more of a file are here."""
+        self.flying[row.path] = self.flying.get(row.path, 0) + size
+        self.received[row.path] = self.received.get(row.path, 0) + size
+        self.clock.pass_by(seconds)
+
+    def land(self, row: Row, done: str = "copied") -> None:
+        """What became of a file."""
+        self.flying.pop(row.path, None)
+        outcome = Outcome(row, done, self.received.pop(row.path, 0))
+        self.tally.count(outcome)
+        self.progress.landed(outcome)
+
+    def line(self) -> str:
+        self.progress.show()
+        return self.progress.text
+
+
+def test_the_line_of_the_manual():
+    one, two = row("one"), row("two")
+    copies = Copies(one, two)
+    assert copies.line() == "Copied files: 0/2, current: 0.0 B, total: 0.0 B/20.0 MB, rate=0.0 B/s, ETA=? (0%)"
+    copies.receive(one, 5 * MB)
+    assert copies.line() == "Copied files: 0/2, current: 5.0 MB, total: 5.0 MB/20.0 MB, rate=5.0 MB/s, ETA=0m03s (25%)"
+    copies.receive(one, 5 * MB)
+    copies.land(one)
+    assert copies.line() == "Copied files: 1/2, current: 0.0 B, total: 10.0 MB/20.0 MB, rate=5.0 MB/s, ETA=0m02s (50%)"
+    copies.receive(two, 10 * MB, seconds=2)
+    assert copies.line().endswith(", ETA=0m00s (99%)")  # it is being verified
+    copies.land(two)
+    assert copies.line() == "Copied files: 2/2, current: 0.0 B, total: 20.0 MB/20.0 MB, rate=5.0 MB/s, ETA=0m00s (100%)"
+
+
+def test_files_that_are_read_again_have_a_line_with_another_verb():
+    assert Copies(row("one"), verb="Verified").line().startswith("Verified files: 0/1, ")
+
+
+def test_what_was_here_before_is_no_part_of_the_rate():
+    one = row("one")
+    copies = Copies(one)
+    copies.flying[one.path] = 8 * MB  # of an earlier run
+    copies.receive(one, 1 * MB)
+    assert copies.line() == "Copied files: 0/1, current: 9.0 MB, total: 9.0 MB/10.0 MB, rate=1.0 MB/s, ETA=0m01s (90%)"
+
+
+@pytest.mark.parametrize("done", ["failed", "waiting"])
+def test_a_file_that_is_given_up_is_not_waited_for_and_keeps_100_percent_away(done):
+    one, two = row("one"), row("two")
+    copies = Copies(one, two)
+    copies.receive(one, 10 * MB)
+    copies.land(one)
+    copies.land(two, done)
+    assert copies.line() == "Copied files: 1/2, current: 0.0 B, total: 10.0 MB/10.0 MB, rate=10.0 MB/s, ETA=0m00s (50%)"
+
+
+def test_a_file_that_is_tried_again_is_waited_for():
+    copies = Copies(row("one"))
+    copies.land(row("one"), "late")
+    assert "total: 0.0 B/10.0 MB" in copies.line()
+
+
+def test_silence_is_told_from_half_a_minute_on():
+    one = row("one")
+    copies = Copies(one)
+    copies.receive(one, 5 * MB)
+    assert "ETA=0m01s (50%)" in copies.line()
+    copies.clock.pass_by(30)
+    assert "nothing has come" not in copies.line()
+    copies.clock.pass_by(1)
+    assert copies.line().endswith(", ETA=? (50%, nothing has come for 0m31s)")
+    copies.receive(one, 1 * MB)
+    assert "nothing has come" not in copies.line()
+
+
+def test_while_no_file_is_on_its_way_nobody_speaks_of_silence():
+    copies = Copies(row("one"))
+    copies.line()
+    copies.clock.pass_by(100)
+    assert copies.line().endswith(", ETA=? (0%)")
+
+
+def test_while_the_tape_decides_nothing_is_foretold():
+    one = row("one")
+    copies = Copies(one)
+    copies.progress.tape = 3
+    copies.receive(one, 5 * MB)
+    assert copies.line().endswith(", rate=5.0 MB/s, ETA=? (50%, 3 still on tape)")
+
+
+def test_when_something_broke_the_line_stays_as_it_was():
+    one = row("one")
+    copies = Copies(one)
+    copies.receive(one, 5 * MB)
+    before = copies.line()
+    copies.land(one, "interrupted")
+    copies.progress.close(KeyboardInterrupt)
+    assert copies.progress.text == before
+    copies.progress.close(None)
+    assert copies.progress.text != before
+
+
+def test_a_rate_is_that_of_the_last_half_minute():
+    clock = Clock()
+    rate = Rate(clock)
+    assert rate.at(0) == 0
+    for second in range(1, 101):
+        clock.pass_by(1)
+        assert rate.at(100 * second) == pytest.approx(100)
+    for _ in range(10):
+        clock.pass_by(1)
+        assert 0 < rate.at(10000) < 100
+    for _ in range(22):
+        clock.pass_by(1)
+        rate.at(10000)
+    assert rate.at(10000) == 0
+    clock.pass_by(1)
+    assert rate.at(9000) == 0  # a copy has begun anew
+
+
+def test_a_rate_of_long_ago_counts_when_nobody_has_asked_since():
+    clock = Clock()
+    rate = Rate(clock)
+    clock.pass_by(3600)
+    assert rate.at(3600) == pytest.approx(1)
+
+
+def test_elsewhere_than_on_a_terminal_there_is_a_line_after_a_second_and_then_each_half_minute(capsys):
+    clock = Clock()
+    live = LiveLine(is_terminal=False, quiet=False, clock=clock)
+    for second in range(70):
+        live.show(f"after {second} s", "and more")
+        clock.pass_by(1)
+    live.close("in the end")
+    assert capsys.readouterr() == ("", "".join(f"after {second} s\nand more\n" for second in (1, 31, 61)))
+
+
+def test_who_wants_quiet_gets_no_line(capsys):
+    clock = Clock()
+    for is_terminal in (False, True):
+        live = LiveLine(is_terminal, quiet=True, clock=clock)
+        clock.pass_by(100)
+        live.show("a word")
+        live.close("the last word")
+    assert capsys.readouterr() == ("", "")
+
+
+COPYING = "Copied files: 6/9, current: 40.4 MB, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=1m42s (6%)"
+STAGING = COPYING.replace("1m42s (6%)", "? (6%, 3 still on tape)")
+SILENT = COPYING.replace("27.4 MB/s", "0.0 B/s").replace("1m42s (6%)", "? (6%, nothing has come for 1m02s)")
+FLOW = "Tape: 1234 waiting, 200 staging at 27.4 MB/s; disk: 12 to copy, 4 copying"
+SPINNER = " [|] ... 8 files ONLINE over 9, 1 remaining ..."
+LISTING = "Listing: 12345 folders, 123456 files, 34.5 TB"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        (COPYING, 119, COPYING),
+        (COPYING, 79, "Copied files: 6/9, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=1m42s (6%)"),
+        (COPYING, 59, "Copied files: 6/9, rate=27.4 MB/s, ETA=1m42s (6%)"),
+        (COPYING, 39, "Copied files: 6/9, ETA=1m42s (6%)"),
+        (COPYING.replace("6/9", "12345/123456"), 39, "12345/123456, ETA=1m42s (6%)"),
+        (COPYING, 19, "6/9, ETA=1m42s (6%)"),
+        (COPYING, 15, "ETA=1m42s (6%)"),
+        (COPYING, 5, "ETA=1"),
+        (COPYING, 0, ""),
+        (STAGING, 119, STAGING),
+        (STAGING, 79, "Copied files: 6/9, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=? (6%)"),
+        (STAGING, 39, "Copied files: 6/9, ETA=? (6%)"),
+        (SILENT, 79, "Copied files: 6/9, rate=0.0 B/s, ETA=? (6%, nothing has come for 1m02s)"),
+        (SILENT, 39, "Copied files: 6/9, ETA=? (6%)"),
+        (FLOW, 79, FLOW),
+        (FLOW, 69, "Tape: 1234 waiting, 200 staging; disk: 12 to copy, 4 copying"),
+        (FLOW, 39, "Tape: 1234 waiting, 200 staging"),
+        (SPINNER, 79, SPINNER),
+        (SPINNER, 39, " [|] ... 8 files ONLINE over 9"),
+        (SPINNER, 19, " [|] ... 8 over 9"),
+        (LISTING, 79, LISTING),
+        (LISTING, 39, "Listing: 123456 files, 34.5 TB"),
+    ],
+)
+def test_what_a_line_of_progress_keeps_in_a_width(text, width, shown):
+    assert fitted(text, width) == shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "is_all", "text"),
+    [
+        (0, 100, False, "0%"),
+        (669, 10000, False, "6%"),
+        (9999, 10000, False, "99%"),
+        (10000, 10000, False, "99%"),  # the last file is being verified
+        (10000, 10000, True, "100%"),
+        (12000, 10000, False, "99%"),
+        (0, 0, False, "0%"),  # of empty files
+        (0, 0, True, "100%"),
+    ],
+)
+def test_a_percentage_is_100_when_all_is_here(part, whole, is_all, text):
+    assert percent_text(part, whole, is_all) == text

@@ -53,9 +53,10 @@ class Polls:
 class Later:
     """Files whose pools fail: they are tried again when all others are done, after growing pauses."""
 
-    def __init__(self, rounds: int):
+    def __init__(self, rounds: int, clock: Callable[[], float] = time.monotonic):
         self.outcomes: list[Outcome] = []
         self.rounds = rounds  # how often still
+        self.clock = clock
         self.pause, self.due = AWAY, 0.0
 
     def add(self, outcome: Outcome) -> None:
@@ -66,9 +67,9 @@ class Later:
         """All of them, once it is time; nothing else is left to do."""
         if not self.due and self.rounds:
             pause = self.pause * random.uniform(0.5, 1)
-            self.due, self.pause = time.monotonic() + pause, min(60, 2 * self.pause)
+            self.due, self.pause = self.clock() + pause, min(60, 2 * self.pause)
             note(f"{len(self.outcomes)} file(s) will be tried again soon: {self.outcomes[0].row.error}")
-        if time.monotonic() < self.due:
+        if self.clock() < self.due:
             return []
         outcomes, self.outcomes = self.outcomes, []
         self.rounds, self.due = max(0, self.rounds - 1), 0.0

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 
 import pytest
 
+from gridsync_parts import plans
 from gridsync_parts.disk import LocalFile
 from gridsync_parts.plans import (
+    NOT_ASKED,
+    NOT_BROUGHT,
     copy_action,
+    is_refused,
+    is_same_file,
     is_tape_slower,
+    new_row,
     plan_catalog,
     plan_copies,
     plan_release,
+    plan_staged,
     plan_staging,
+    plan_vanished,
+    plan_wave,
+    relisted,
     totals_of,
+    without_request,
 )
-from gridsync_parts.values import Action, Entry, Locality, Row, Scope
+from gridsync_parts.values import FORGOTTEN, LEFT, Action, Entry, Locality, Row, Scope, Staging
 
 ROW = Row("run/a", 10, 1000, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
 ENTRY = Entry("run/a", False, 10, 1000, "adler32:00000001", Locality.NEARLINE)
 SAME, OTHER_TIME, SHORTER = LocalFile(10, 1000, True), LocalFile(10, 2000, True), LocalFile(9, 1000, True)
 FOLDER = LocalFile(10, 1000, False)
 SCOPE = Scope("LYON", "run", (), ())
+TAPE, DISK, AWAY, UNKNOWN = Locality.NEARLINE, Locality.ONLINE, Locality.OFFLINE, Locality.UNKNOWN
+
+
+def test_each_decision_has_a_test_here():
+    names = {
+        name for name, found in vars(plans).items() if inspect.isfunction(found) and found.__module__ == plans.__name__
+    }
+    text = inspect.getsource(sys.modules[__name__])
+    assert len(names) > 10 and {name for name in names if not re.search(rf"\b{name}\(", text)} == set()
 
 
 @pytest.mark.parametrize(
@@ -104,6 +126,7 @@ HERE = ROW._replace(downloaded=True, verified="adler32", request="r1")
 )
 def test_a_new_listing_keeps_what_is_known_of_unchanged_files(known, listed, after):
     assert plan_catalog(known, [listed], SCOPE, []) == [after]
+    assert [relisted(row, listed) for row in known or [new_row(listed, "LYON")]] == [after]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +158,124 @@ def test_a_listing_counts_only_in_scope():
     paths = ["run/03A/a.cdat", "run/03A/a.adf", "run/00A/a.cdat", "run2/03A/a.cdat"]
     rows = plan_catalog([], [ENTRY._replace(path=path) for path in paths], scope, [])
     assert [row.path for row in rows] == ["run/03A/a.cdat"]
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        (ROW, True),
+        (ROW._replace(downloaded=True, locality=TAPE, request="r1", error="?", verified="adler32"), True),
+        (ROW._replace(size=11), False),
+        (ROW._replace(mtime=1001), False),
+        (ROW._replace(checksum="adler32:00000002"), False),
+        (ROW._replace(checksum=""), True),  # one of them does not tell
+        (ROW._replace(checksum=STRONG), True),  # nobody can compare them
+    ],
+)
+def test_which_rows_are_of_the_same_version_of_a_file(other, is_same):
+    assert is_same_file(ROW, other) is is_same
+    assert is_same_file(other, ROW) is is_same
+
+
+@pytest.mark.parametrize(
+    ("row", "is_vanished"),
+    [
+        (ROW._replace(path="run/b", request="r1"), True),
+        (ROW._replace(path="run/b"), False),  # nothing holds it
+        (ROW._replace(path="run/b", request="r1", downloaded=True), False),  # it is released as all that is here
+        (ROW._replace(request="r1"), False),  # it is listed
+        (ROW._replace(path="run/closed/b", request="r1"), False),  # a folder that could not be read
+        (ROW._replace(path="run/closed", request="r1"), False),  # a file that could not be
+        (ROW._replace(path="run/closed2/b", request="r1"), True),
+    ],
+)
+def test_pinned_files_that_the_site_has_no_more_are_to_be_released(row, is_vanished):
+    assert plan_vanished([row], [ENTRY], ["run/closed"]) == [row] * is_vanished
+
+
+def test_nothing_has_vanished_while_the_topmost_folder_can_not_be_read():
+    assert plan_vanished([ROW._replace(request="r1")], [], [""]) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room", "wave"),
+    [
+        ([], 10, []),
+        ([4, 3, 3], 10, [4, 3, 3]),
+        ([4, 3, 3], 9, [4, 3]),
+        ([12, 4, 3], 9, [4, 3]),  # smaller ones need not wait for a large one
+        ([1, 0], 1, [1, 0]),
+        ([1], 0, []),
+        ([0], -1, []),  # more is on its way than there is room for
+    ],
+)
+def test_a_wave_is_what_the_disk_can_hold(sizes, room, wave):
+    assert [row.size for row in plan_wave([ROW._replace(size=size) for size in sizes], room)] == wave
+
+
+PINNED = ROW._replace(locality=TAPE, request="r1")
+LOST = f"run/a: {LEFT}"
+
+
+@pytest.mark.parametrize(
+    ("row", "staging", "after"),
+    [
+        (PINNED._replace(locality=DISK, error="old"), Staging(True), PINNED._replace(locality=DISK)),
+        (
+            PINNED._replace(locality=DISK),
+            Staging(True, "torn"),
+            PINNED._replace(locality=DISK),
+        ),  # it is there, after all
+        (PINNED, Staging(True), PINNED._replace(request="")),  # it is to be asked for anew
+        (PINNED, FORGOTTEN, PINNED._replace(request="")),
+        (PINNED, Staging(False, "torn"), PINNED._replace(request="", error=f"run/a: {NOT_BROUGHT}: torn")),
+        (PINNED._replace(error=LOST), Staging(True, "torn"), PINNED._replace(request="", error=LOST)),  # says more
+        (PINNED._replace(locality=AWAY), Staging(True), PINNED._replace(locality=AWAY)),  # pinned all the same
+        (PINNED._replace(locality=UNKNOWN), Staging(True), PINNED._replace(locality=UNKNOWN)),
+        (
+            PINNED._replace(locality=AWAY),
+            Staging(False, "torn"),
+            PINNED._replace(locality=AWAY, request="", error=f"run/a: {NOT_BROUGHT}: torn"),
+        ),
+    ],
+)
+def test_what_a_row_says_when_its_staging_has_ended(row, staging, after):
+    assert plan_staged(row, staging) == after
+
+
+REFUSED = ROW._replace(locality=TAPE, error=f"run/a: {NOT_BROUGHT}: torn")
+
+
+@pytest.mark.parametrize(
+    ("row", "refused"),
+    [
+        (REFUSED, True),
+        (REFUSED._replace(error=f"run/a: {NOT_ASKED}: 403"), True),
+        (REFUSED._replace(error=LOST), True),
+        (REFUSED._replace(error="run/a: 503"), False),  # of a copy
+        (REFUSED._replace(error=""), False),
+        (REFUSED._replace(locality=DISK), False),
+        (REFUSED._replace(request="r2"), False),  # it is on its way again
+        (REFUSED._replace(downloaded=True), False),
+    ],
+)
+def test_which_files_the_site_would_not_bring(row, refused):
+    assert is_refused(row) is refused
+
+
+@pytest.mark.parametrize(
+    ("held", "given_back", "left"),
+    [
+        ("r1", "r1", ""),
+        ("r1 r2", "r1", "r2"),
+        ("r1 r2", "r2", "r1"),
+        ("r1 r2", "r3", "r1 r2"),
+        ("", "r1", ""),
+        ("r11", "r1", "r11"),
+    ],
+)
+def test_a_request_that_holds_a_file_no_more(held, given_back, left):
+    assert without_request(ROW._replace(request=held), given_back) == ROW._replace(request=left)
 
 
 def test_staging_asks_once_for_each_file_still_to_be_copied():

@@ -6,21 +6,9 @@ import pytest
 
 from gridsync_parts.screen import LiveLine, Progress, Rate, fitted, percent_text
 from gridsync_parts.values import Locality, Outcome, Row, Tally
+from tests.support.clock import Clock
 
 MB = 1 << 20
-
-
-class Clock:
-    """Seconds that pass when the test wants it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def row(name: str, size: int = 10 * MB) -> Row:
@@ -44,7 +32,7 @@ class Copies:
         """Some seconds later so many bytes more of a file are here."""
         self.flying[row.path] = self.flying.get(row.path, 0) + size
         self.received[row.path] = self.received.get(row.path, 0) + size
-        self.clock.pass_by(seconds)
+        self.clock.wait(seconds)
 
     def land(self, row: Row, done: str = "copied") -> None:
         """What became of a file."""
@@ -106,9 +94,9 @@ def test_silence_is_told_from_half_a_minute_on():
     copies = Copies(one)
     copies.receive(one, 5 * MB)
     assert "ETA=0m01s (50%)" in copies.line()
-    copies.clock.pass_by(30)
+    copies.clock.wait(30)
     assert "nothing has come" not in copies.line()
-    copies.clock.pass_by(1)
+    copies.clock.wait(1)
     assert copies.line().endswith(", ETA=? (50%, nothing has come for 0m31s)")
     copies.receive(one, 1 * MB)
     assert "nothing has come" not in copies.line()
@@ -117,7 +105,7 @@ def test_silence_is_told_from_half_a_minute_on():
 def test_while_no_file_is_on_its_way_nobody_speaks_of_silence():
     copies = Copies(row("one"))
     copies.line()
-    copies.clock.pass_by(100)
+    copies.clock.wait(100)
     assert copies.line().endswith(", ETA=? (0%)")
 
 
@@ -146,23 +134,23 @@ def test_a_rate_is_that_of_the_last_half_minute():
     rate = Rate(clock)
     assert rate.at(0) == 0
     for second in range(1, 101):
-        clock.pass_by(1)
+        clock.wait(1)
         assert rate.at(100 * second) == pytest.approx(100)
     for _ in range(10):
-        clock.pass_by(1)
+        clock.wait(1)
         assert 0 < rate.at(10000) < 100
     for _ in range(22):
-        clock.pass_by(1)
+        clock.wait(1)
         rate.at(10000)
     assert rate.at(10000) == 0
-    clock.pass_by(1)
+    clock.wait(1)
     assert rate.at(9000) == 0  # a copy has begun anew
 
 
 def test_a_rate_of_long_ago_counts_when_nobody_has_asked_since():
     clock = Clock()
     rate = Rate(clock)
-    clock.pass_by(3600)
+    clock.wait(3600)
     assert rate.at(3600) == pytest.approx(1)
 
 
@@ -171,7 +159,7 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_after_a_second_and_then_ea
     live = LiveLine(is_terminal=False, quiet=False, clock=clock)
     for second in range(70):
         live.show(f"after {second} s", "and more")
-        clock.pass_by(1)
+        clock.wait(1)
     live.close("in the end")
     assert capsys.readouterr() == ("", "".join(f"after {second} s\nand more\n" for second in (1, 31, 61)))
 
@@ -180,7 +168,7 @@ def test_who_wants_quiet_gets_no_line(capsys):
     clock = Clock()
     for is_terminal in (False, True):
         live = LiveLine(is_terminal, quiet=True, clock=clock)
-        clock.pass_by(100)
+        clock.wait(100)
         live.show("a word")
         live.close("the last word")
     assert capsys.readouterr() == ("", "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shlex
 import signal
@@ -25,8 +24,6 @@ from gridsync_parts.crew import Aside
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
-from gridsync_parts.values import Locality, Outcome, Row
-from gridsync_parts.waits import Later
 from gridsync_parts.walk import DOORS_SHUT
 from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
@@ -667,19 +664,6 @@ def test_a_door_without_a_place_for_a_reader_says_so(three, monkeypatch):
         status, _, err = started(three)
     assert status == 1 and "the pool of this file already serves too many readers" in err
     assert started(three)[0] == 0
-
-
-def test_patience_with_a_pool_bridges_its_restart(monkeypatch):
-    waits: list[float] = []
-    monkeypatch.setattr(random, "uniform", lambda low, high: low)
-    monkeypatch.setattr(time, "monotonic", lambda: 1000.0 + sum(waits))
-    row = Row("a", 1, 0, "", Locality.ONLINE, False, "", "", "LYON", "a: fails")
-    later = Later(4)
-    while later.rounds:
-        later.add(Outcome(row, "late"))
-        while not later.taken(gridsync.nothing):
-            waits.append(1)
-    assert 2 * 28 <= sum(waits) <= 130
 
 
 def test_a_file_whose_place_nobody_knows_is_not_fetched(user, folder):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from gridsync_parts import plans
-from gridsync_parts.disk import LocalFile
+from gridsync_parts.disk import COARSE, LocalFile
 from gridsync_parts.plans import (
     NOT_ASKED,
     NOT_BROUGHT,
@@ -60,6 +60,7 @@ def test_each_decision_has_a_test_here():
         ("NEARLINE", True, SAME, True, Action.WAIT),
         ("ONLINE", True, None, False, Action.COPY),  # somebody has removed it
         ("ONLINE", True, OTHER_TIME, False, Action.ADOPT),  # somebody has touched it
+        ("ONLINE", True, LocalFile(10, 1000 + COARSE, True), False, Action.SKIP),  # some disks know times no better
         ("ONLINE", True, SHORTER, False, Action.KEEP),
         ("ONLINE", False, SAME, False, Action.ADOPT),
         ("ONLINE", False, SHORTER, False, Action.KEEP),

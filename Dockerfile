@@ -1,5 +1,5 @@
 # The Grid user interface around gridsync.py, from Debian's packages alone. README.md, "Container", says how to run it.
-FROM docker.io/library/debian:bookworm-slim
+FROM docker.io/library/debian:bookworm-slim AS system
 
 # xrootd-plugins is how root:// doors are shown a proxy.
 # fetch-crl is not run here: revocation lists grow old with the image, and old ones keep a proxy from being made.
@@ -31,16 +31,23 @@ RUN mkdir -p /etc/vomses "/etc/grid-security/vomsdir/$VO" \
  && printf '"%s" "%s" "%s" "%s" "%s"\n' "$VO" "$VOMS_HOST" "$VOMS_PORT" "$VOMS_DN" "$VO" >"/etc/vomses/$VO-$VOMS_HOST" \
  && printf '%s\n' "$VOMS_DN" "$VOMS_CA_DN" >"/etc/grid-security/vomsdir/$VO/$VOMS_HOST.lsc"
 
+# The one file, made by the Python that is to run it.
+FROM system AS made
+COPY gridsync.py /source/
+COPY gridsync_parts /source/gridsync_parts
+COPY tools/one_file.py /source/tools/
+RUN python3 /source/tools/one_file.py /GridDataSync.py
+
+FROM system
 COPY image/bashrc /etc/bash.bashrc
-COPY gridsync.py image/login.py /usr/local/lib/gridsync/
-COPY gridsync_parts /usr/local/lib/gridsync/gridsync_parts
+COPY image/login.py /usr/local/lib/gridsync/
 WORKDIR /opt/AgataGrid
-COPY image/GridDataSync.py gen_cert.sh do_grid_completion.sh ./
+COPY --from=made /GridDataSync.py ./
+COPY gen_cert.sh do_grid_completion.sh ./
 # The four files of the manual's listing, with its modes. Grid.conf is where the work is, in /data; the login makes it there.
 RUN mkdir /data && ln -s /data/Grid.conf Grid.conf \
- && chmod 755 GridDataSync.py do_grid_completion.sh && chmod 777 gen_cert.sh \
- && ln -s "$PWD/GridDataSync.py" "$PWD/gen_cert.sh" /usr/local/bin/ && ln -s GridDataSync.py /usr/local/bin/gridsync.py \
- && python3 -m compileall -q /usr/local/lib/gridsync
+ && chmod 755 do_grid_completion.sh && chmod 777 gen_cert.sh \
+ && ln -s "$PWD/GridDataSync.py" "$PWD/gen_cert.sh" /usr/local/bin/ && ln -s GridDataSync.py /usr/local/bin/gridsync.py
 
 # All that is to outlive the container is in the folders that README.md mounts: certificate and proxy in /root, the rest in
 # /data. HOME is said for users whom passwd does not know.

@@ -34,6 +34,8 @@ MANUALS_FILES = """\
 -rwxr-xr-x GridDataSync.py
 -rwxr-xr-x do_grid_completion.sh
 -rwxrwxrwx gen_cert.sh"""
+# One file, and its names in PATH.
+PLACES = ["/opt/AgataGrid/GridDataSync.py", "/usr/local/bin/GridDataSync.py", "/usr/local/bin/gridsync.py"]
 KEPT = {
     "alice_grid.p12", ".globus", "x509up", ".bash_history", "Grid.conf", "Grid.conf.lock",
     "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt", "e680_1to64",
@@ -196,6 +198,15 @@ def sent(grid: Grid) -> int:
     return sum(record.sent for record in grid.door.log.matching(method="GET"))
 
 
+def version() -> str:
+    """What the one file says that these sources make."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "gridsync.py")
+        for command in ([TOP / "tools" / "one_file.py", path], [path, "--version"]):
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
 def begin(place: Place, line: str) -> None:
     """The first container of all: its folder has what the manual shows."""
     place.empty()
@@ -204,6 +215,9 @@ def begin(place: Place, line: str) -> None:
     listed = [row.split() for row in say(shell, "ls -lL").splitlines()[2:]]
     shown = "\n".join(f"{row[0]} {row[-1]}" for row in listed)
     check(shown == MANUALS_FILES, f"ls -l shows\n{shown}")
+    check(say(shell, "GridDataSync.py --version").endswith(f"\n{version()}"), "the image has another build")
+    listed = say(shell, "find /opt /usr/local -iname 'grid[ds]*' ! -type d | sort").split()
+    check(listed[-len(PLACES) :] == PLACES and "gridsync_parts" not in str(listed), f"the program is in {listed}")
     conf = say(shell, "cat Grid.conf").replace("\r", "")
     check("OUTPUTDIR = /data/\n" in conf and any(place.data.glob("Grid.conf")), "Grid.conf is not that of /data")
     text = say(shell, "GridDataSync.py --new_proxy", status=3).replace("\n", "")

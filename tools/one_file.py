@@ -11,11 +11,11 @@ nothing beside it could import it by this name.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import marshal
 import os
-import py_compile
 import re
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -23,6 +23,8 @@ TOP = Path(__file__).resolve().parents[1]
 BEGINNING = b"#!/usr/bin/python3\n"
 MAIN = "from gridsync import script\n\nscript()\n"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
+# Sets are compiled in the order of their hashes, and strings by who else has them: both are to be the same each time.
+ALWAYS = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
 VERSION = re.compile(r'(?m)^(__version__ = "[^"]+)"$')
 
 
@@ -36,13 +38,10 @@ def sources() -> dict[str, bytes]:
 
 
 def compiled(name: str, source: bytes) -> bytes:
-    """What Python makes of a source, which it then need not look at."""
-    with tempfile.TemporaryDirectory() as folder:
-        path, made = os.path.join(folder, "source"), os.path.join(folder, "made")
-        Path(path).write_bytes(source)
-        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(path, made, name, doraise=True, invalidation_mode=unchecked)
-        return Path(made).read_bytes()
+    """A .pyc for a source that Python then need not look at."""
+    code = marshal.dumps(compile(source, name, "exec", dont_inherit=True, optimize=0))
+    unchecked = (1).to_bytes(4, "little")
+    return importlib.util.MAGIC_NUMBER + unchecked + importlib.util.source_hash(source) + code
 
 
 def entry(name: str, kind: int) -> zipfile.ZipInfo:
@@ -68,4 +67,6 @@ def one_file(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if not sys.flags.no_site:
+        os.execve(sys.executable, [sys.executable, "-s", "-S", *sys.argv], ALWAYS)
     one_file(Path(sys.argv[1]) if len(sys.argv) > 1 else TOP / "dist" / "gridsync.py")

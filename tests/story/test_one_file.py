@@ -13,6 +13,7 @@ import pytest
 from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.stage import difference, on_stage, played
+from tests.support.start_up import HEAVY, loaded, times_bare
 
 TOOL = SCRIPT.parent / "tools" / "one_file.py"
 PYTHON = "/usr/bin/python3"
@@ -32,10 +33,17 @@ def said(*command: object) -> str:
     return done.stdout
 
 
-def test_it_is_the_same_whenever_it_is_built(built: Path, tmp_path: Path):
-    umask = subprocess.run(["bash", "-c", f"umask 077; TZ=Asia/Tokyo {PYTHON} {TOOL} {tmp_path}/b"], check=False)
-    assert umask.returncode == 0 and (tmp_path / "b").read_bytes() == built.read_bytes()
-    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o755
+def test_it_is_the_same_whenever_and_wherever_it_is_built(built: Path, tmp_path: Path):
+    top = tmp_path / "another checkout"
+    shutil.copytree(TOOL.parent, top / "tools")
+    shutil.copytree(SCRIPT.with_name("gridsync_parts"), top / "gridsync_parts", copy_function=shutil.copyfile)
+    shutil.copyfile(SCRIPT, top / "gridsync.py")
+    (top / "gridsync_parts" / "__pycache__").mkdir(exist_ok=True)
+    (top / "gridsync_parts" / "__pycache__" / "errors.cpython-311.pyc").write_bytes(b"stale")
+    env = {"PATH": "/usr/bin", "TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7", "PYTHONOPTIMIZE": "2"}
+    subprocess.run(["bash", "-c", f"umask 077; {PYTHON} tools/one_file.py"], cwd=top, env=env, check=True)
+    again = top / "dist" / "gridsync.py"
+    assert again.read_bytes() == built.read_bytes() and again.stat().st_mode & 0o777 == 0o755
 
 
 def test_it_says_which_build_it_is(built: Path):
@@ -54,6 +62,38 @@ def test_another_python_takes_the_sources(built: Path, tmp_path: Path):
             data = whole.read(name)
             other.writestr(name, b"\0\0\r\n" + data[4:] if name.endswith(".pyc") else data)  # Python's own number
     assert said(PYTHON, path, "--help") == said(PYTHON, SCRIPT, "--help")
+
+
+def is_fit(python: str) -> bool:
+    """Whether there is such a Python, and gridsync can run on it."""
+    command = [python, "-c", "import sys; sys.exit(sys.version_info < (3, 9))"]
+    return bool(shutil.which(python)) and not subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def test_all_pythons_of_this_machine_run_it(built: Path):
+    pythons = filter(is_fit, ["python3", *(f"python3.{minor}" for minor in range(9, 20))])
+    assert {said(python, built, "--version") for python in pythons} == {said(PYTHON, built, "--version")}
+
+
+def test_it_needs_no_home_and_writes_nothing_where_it_is(built: Path, tmp_path: Path):
+    folder, work, link = tmp_path / "bin", tmp_path / "work", tmp_path / "GridDataSync.py"
+    folder.mkdir()
+    work.mkdir()
+    shutil.copy(built, folder)
+    (folder / "gridsync.py").chmod(0o555)
+    link.symlink_to(folder / "gridsync.py")
+    folder.chmod(0o555)
+    run = {"env": {"GRIDSYNC_DIR": str(work)}, "cwd": "/", "capture_output": True, "text": True, "check": False}
+    done = subprocess.run([link, "--show_conf"], **run)
+    assert (done.returncode, done.stderr) == (0, "") and "SERVER" in done.stdout
+    assert subprocess.run([link, "--star"], **run).stderr.startswith("GridDataSync.py: no such option: --star; did you")
+    assert [path.name for path in folder.iterdir()] == ["gridsync.py"]
+
+
+def test_help_loads_nothing_heavy_and_is_there_at_once(built: Path):
+    modules = loaded(PYTHON, built)
+    assert "optparse" in modules and not modules & HEAVY
+    assert times_bare(PYTHON, built) <= 2.5
 
 
 def test_it_plays_the_manuals_example(built: Path, grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ import pytest
 from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.shell import SHELLS, Shell
+from tests.support.start_up import HEAVY, loaded, times_bare
 
 pytestmark = pytest.mark.long
 TOP = SCRIPT.parent
@@ -50,6 +51,13 @@ def test_the_commands_work_under_their_names(venv: Path, grid: Grid, tmp_path: P
     done = subprocess.run([venv / "bin" / name, "--ls_dir", "e680"], **run)
     assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
     assert subprocess.run([venv / "bin" / name, "--star"], **run).stderr.startswith(f"{name}: no such option")
+
+
+def test_help_loads_nothing_heavy_and_is_there_at_once(venv: Path):
+    command = (venv / "bin" / "python3", venv / "bin" / "gridsync")
+    modules = loaded(*command)
+    assert "optparse" in modules and not modules & HEAVY
+    assert times_bare(*command) <= 2.5
 
 
 @pytest.mark.parametrize("is_on_path", [True, False])

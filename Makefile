@@ -46,10 +46,14 @@ test-doors:  ## contract, faults, --sync and overnight at every version of dCach
 fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.night.fuzz -max_total_time=$(FUZZ_SECONDS)
 
-bench:  ## gridsync.py side by side with other tools, all rows or ROW=small; an hour
+bench:  ## gridsync.py side by side with other tools, all rows or ROW=small; an hour. BEFORE=REV: with an earlier one
 	@tools/need $(BENCH)
+ifdef BEFORE
+	$(PYTHON) -m bench.before $(BEFORE) $(ROWS)
+else
 	$(PYTHON) -m bench $(ROW)
 	$(PYTHON) -m bench.summary
+endif
 
 lint: build/lint/done  ## ruff, mypy --strict and shellcheck; without grid or gfal2
 	build/lint/bin/python -m ruff check .

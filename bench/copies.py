@@ -29,8 +29,8 @@ from bench.measure import (
     timed,
 )
 from bench.relay import Relay
-from bench.site import EACH, Site
-from bench.tools import CHECKSUM, SCRIPT, TOOLS, Job, copying, fresh, refuse_unless_same
+from bench.site import EACH, TOP, Site
+from bench.tools import CHECKSUM, TOOLS, Job, copying, fresh, refuse_unless_same
 
 
 def sides(job: Job, *tools: str) -> list[Side]:
@@ -39,7 +39,8 @@ def sides(job: Job, *tools: str) -> list[Side]:
 
 def short(site: Site) -> dict[str, str]:
     """Names for places that are others at each run."""
-    return {site.proxy: "PROXY", site.ca: "CA", str(site.folder): "DIR", f"{SCRIPT.parent}/": ""}
+    gridsync = f"{site.gridsync.parent}/"
+    return {gridsync: "", site.proxy: "PROXY", site.ca: "CA", str(site.folder): "DIR", f"{TOP}/": ""}
 
 
 def times(done: dict[str, Runs], peer: str = "") -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+PYTHON = "/usr/bin/python3"
 ROUNDS = 5
 SLOW = 10  # times as long as gridsync: such a peer runs on a part of the work
 PART = 20
@@ -57,7 +58,7 @@ def cpu_of(pid: int) -> float:
 def timed(line: str, env: dict[str, str], folder: Path, limit: float = LIMIT) -> Run:
     """Run a line for sh."""
     note, errors = folder / "measured", folder / "errors"
-    command = ["/usr/bin/python3", "-I", "-S", "-c", MEASURED, str(note), line]
+    command = [PYTHON, "-I", "-S", "-c", MEASURED, str(note), line]
     with open(errors, "wb") as file:
         process = subprocess.Popen(
             command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stderr=file, start_new_session=True

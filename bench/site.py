@@ -6,14 +6,16 @@ import os
 import random
 import shutil
 import struct
+import subprocess
 import tempfile
 import zlib
 from pathlib import Path
 
-from bench.measure import cpu_of
+from bench.measure import PYTHON, cpu_of
 from tests.grid.pki import Pki
 from tests.grid.xrootd import XRootD
 
+TOP = Path(__file__).resolve().parents[1]
 MB = 1 << 20
 SETS: dict[str, list[int]] = {  # sizes of the files of each folder
     "small": [20_000] * 2000,
@@ -25,8 +27,19 @@ SETS: dict[str, list[int]] = {  # sizes of the files of each folder
 EACH = {"many": 50}  # files of a folder, if not 200
 
 
+def install(top: Path, folder: Path) -> Path:
+    """Put gridsync into a folder as README.md does from a copy of the repository; long ago it was the script alone."""
+    folder.mkdir(parents=True)
+    path = folder / "gridsync.py"
+    if (top / "tools" / "one_file.py").exists():
+        subprocess.run([PYTHON, top / "tools" / "one_file.py", path], check=True)
+    else:
+        shutil.copy(top / "gridsync.py", path)
+    return path
+
+
 class Site:
-    """A CA, a proxy of Alice's, and an XRootD with the folders that were asked for."""
+    """A CA, a proxy of Alice's, an XRootD with the folders that were asked for, and gridsync, installed."""
 
     def __init__(self, sets: set[str]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gridsync-bench-"))
@@ -49,15 +62,20 @@ class Site:
             **self.pki.environment(),
             "X509_USER_PROXY": self.proxy,
             "SSL_CERT_FILE": self.ca,  # else gfal2 reads all CAs of the system for each request
-            "GFAL_PYTHONBIN": "/usr/bin/python3",
+            "GFAL_PYTHONBIN": PYTHON,
             "NO_COLOR": "1",
         }
         self.xrootd.ready()
+        self.gridsync = install(TOP, self.folder / "now")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.xrootd.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def line(self, work: Path, words: str) -> str:
+        """A line for sh that calls gridsync."""
+        return f"{PYTHON} {self.gridsync} --workdir {work} {words}"
 
     def source(self, name: str) -> Path:
         """Where the files of a set are on the server's disk."""

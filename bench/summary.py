@@ -7,10 +7,11 @@ import sys
 from typing import NamedTuple
 
 from bench.measure import figure
-from bench.tools import CHECKSUM, SCRIPT
+from bench.site import TOP
+from bench.tools import CHECKSUM
 
-README = SCRIPT.with_name("README.md")
-RESULTS = SCRIPT.with_name("bench") / "RESULTS.md"
+README = TOP / "README.md"
+RESULTS = TOP / "bench" / "RESULTS.md"
 BETWEEN = re.compile(r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
 SHOWN = {  # row and the words above its table: what a physicist calls it
     ("small", "4 connections"): "2,000 files of 20 kB, 4 at once",

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.measure import PART, Failed, Refused, Side, timed
-from bench.site import MB, SETS, Site
+from bench.measure import PART, PYTHON, Failed, Refused, Side, timed
+from bench.site import MB, SETS, TOP, Site
 
-SCRIPT = Path(__file__).resolve().parents[1] / "gridsync.py"
-PYTHON = "/usr/bin/python3"
 LISTING = 120  # seconds for a list that is made before the clock runs
 ATTEMPTS = 3  # at it
 
@@ -58,11 +56,12 @@ def conf(job: Job, work: Path, output: Path) -> None:
 
 
 def work_of(job: Job, folder: Path) -> Path:
-    return folder.parent / f"{job.name}-{job.files}x{job.streams}-{job.engine}-{job.part}.work"
+    which = job.site.gridsync.parent.name
+    return folder.parent / f"{job.name}-{job.files}x{job.streams}-{job.engine}-{job.part}-{which}.work"
 
 
 def gridsync(job: Job, folder: Path) -> str:
-    return f"{PYTHON} {SCRIPT} --workdir {work_of(job, folder)} --start --quiet"
+    return job.site.line(work_of(job, folder), "--start --quiet")
 
 
 def fresh(job: Job, folder: Path) -> None:
@@ -74,7 +73,7 @@ def fresh(job: Job, folder: Path) -> None:
         if kept.exists():
             break
         with contextlib.suppress(Failed) if attempt < ATTEMPTS - 1 else contextlib.nullcontext():
-            timed(f"{PYTHON} {SCRIPT} --workdir {work} --build_list --quiet", job.site.env, folder.parent, LISTING)
+            timed(job.site.line(work, "--build_list --quiet"), job.site.env, folder.parent, LISTING)
             rows = catalog.read_text().splitlines(keepends=True)
             kept.write_text("".join([rows[0], *rows[1 :: job.part]]))
     shutil.copy(kept, catalog)
@@ -130,7 +129,7 @@ def xrdcp_verified(job: Job, folder: Path) -> str:
 
 
 def bare(job: Job, folder: Path) -> str:
-    return f"{PYTHON} {SCRIPT.parent}/bench/bare.py {job.files} {folder} {listed(job, folder, '{url} {path}')}"
+    return f"{PYTHON} {TOP}/bench/bare.py {job.files} {folder} {listed(job, folder, '{url} {path}')}"
 
 
 class Tool(NamedTuple):
@@ -141,7 +140,7 @@ class Tool(NamedTuple):
 
 CHECKSUM = "size and adler32"
 TOOLS = {
-    "gridsync": Tool(gridsync, f"{PYTHON} {SCRIPT} --version", CHECKSUM),
+    "gridsync": Tool(gridsync, f"{PYTHON} {TOP}/gridsync.py --version", CHECKSUM),
     "curl": Tool(curl, "curl --version | head -1 | cut -d' ' -f1-2", "nothing"),
     "aria2c": Tool(aria2c, "aria2c --version | head -1", "nothing"),
     "rclone": Tool(rclone, "rclone version | head -1", "size"),

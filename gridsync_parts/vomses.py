@@ -22,8 +22,17 @@ class VomsServer(NamedTuple):
     ca_dn: str
     contact: str
 
+    def line(self, vo: str) -> str:
+        """Of a vomses file."""
+        return f'"{vo}" "{self.host}" "{self.port}" "{self.dn}" "{vo}"\n'
 
-# For users and systems that have nothing of their own for the VO. The Dockerfile has the same; a test compares them.
+    def lsc(self) -> str:
+        """What an LSC file says: who signs for the VO, and who answers for that."""
+        return f"{self.dn}\n{self.ca_dn}\n"
+
+
+# For users and systems that have nothing of their own for the VO. The Dockerfile and the files in voms/, which
+# tools/pages.py makes for other programs, have the same; tests compare them.
 VOMS_SERVERS = {
     "vo.agata.org": VomsServer(
         "voms-agata.ijclab.in2p3.fr",
@@ -74,7 +83,7 @@ def voms_server(vo: str, client: str, private: str) -> tuple[list[str], dict[str
     lines, server = vomses_of(vo, client), VOMS_SERVERS.get(vo)
     has_own = bool(lines)
     if server and not has_own:
-        lines = [f'"{vo}" "{server.host}" "{server.port}" "{server.dn}" "{vo}"']
+        lines = [server.line(vo).strip()]
     if not lines:
         return [], {}
     place = os.path.join(private, "vomses")
@@ -86,5 +95,5 @@ def voms_server(vo: str, client: str, private: str) -> tuple[list[str], dict[str
         return ["--vomses", place], {}
     os.makedirs(os.path.join(private, "vomsdir", vo))
     with open(os.path.join(private, "vomsdir", vo, f"{server.host}.lsc"), "w", encoding="utf-8") as file:
-        file.write(f"{server.dn}\n{server.ca_dn}\n")
+        file.write(server.lsc())
     return ["--vomses", place], {"X509_VOMS_DIR": os.path.join(private, "vomsdir")}

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Make from the option table what tells users of it: gridsync.1, and the tables in docs/.
+"""Make from the option table what tells users of it, gridsync.1 and the tables in docs/, and the files in voms/.
 
     tools/pages.py          # write all of them anew; a test compares them with what this would write
 """
@@ -14,8 +14,10 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 
 from gridsync import HELP, OPTIONS, Option  # noqa: E402 - it stands in the folder above
+from gridsync_parts.vomses import VOMS_SERVERS  # noqa: E402
 
 DOCS = TOP / "docs"
+VOMS = TOP / "voms"
 MAN = TOP / "gridsync.1"
 
 STATUSES = (  # with what a script does next
@@ -113,6 +115,13 @@ def filled(page: str, **parts: str) -> str:
     return text
 
 
+def voms() -> dict[Path, str]:
+    """The VOMS servers that gridsync knows, for other programs: as in /etc/vomses and /etc/grid-security/vomsdir."""
+    lines = {VOMS / "vomses" / f"{vo}-{server.host}": server.line(vo) for vo, server in VOMS_SERVERS.items()}
+    signers = {VOMS / "vomsdir" / vo / f"{server.host}.lsc": server.lsc() for vo, server in VOMS_SERVERS.items()}
+    return lines | signers
+
+
 def pages() -> dict[Path, str]:
     """All that is made here."""
     options = table(("option", "meaning"), *((f"`{spelling(option)}`", meaning(option)) for option in HELP))
@@ -122,9 +131,11 @@ def pages() -> dict[Path, str]:
         MAN: man(),
         DOCS / "options.md": filled("options.md", options=options, order=order),
         DOCS / "exit-status.md": filled("exit-status.md", statuses=statuses),
+        **voms(),
     }
 
 
 if __name__ == "__main__":
     for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -103,7 +103,7 @@ def test_the_server_that_comes_with_gridsync_makes_a_proxy_that_opens_the_door(n
     assert user("--ls_dir e680").status == 0
 
 
-def test_the_dockerfile_has_the_same_server(tmp_path):
+def test_the_dockerfile_and_the_files_for_other_programs_have_the_same_server(tmp_path):
     text = re.sub(r"\\\n", "", SCRIPT.with_name("Dockerfile").read_text())
     arguments = re.findall(r"(?m)^ARG (V.*)", text)
     (run,) = re.findall(r"(?m)^RUN (mkdir -p /etc/vomses.*)", text)
@@ -115,6 +115,8 @@ def test_the_dockerfile_has_the_same_server(tmp_path):
     (vomses,), (lsc,) = etc.glob("vomses/*"), etc.glob("grid-security/vomsdir/*/*")
     assert vomses.read_text() == (private / "vomses").read_text()
     assert lsc.read_text() == (private / "vomsdir" / VO / lsc.name).read_text()
+    for made, name in ((vomses, f"vomses/{vomses.name}"), (lsc, f"vomsdir/{VO}/{lsc.name}")):
+        assert (SCRIPT.with_name("voms") / name).read_text() == made.read_text()
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -38,6 +38,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_else_comes_with_it(venv: Path):
     here = {str(path.relative_to(venv)) for path in (venv / "share").rglob("*") if path.is_file()}
     assert here == {
+        "share/gridsync/vomses/vo.agata.org-voms-agata.ijclab.in2p3.fr",
+        "share/gridsync/vomsdir/vo.agata.org/voms-agata.ijclab.in2p3.fr.lsc",
         "share/gridsync/do_grid_completion.sh", "share/man/man1/gridsync.1", "share/zsh/site-functions/_gridsync",
         *(f"share/bash-completion/completions/{name}" for name in ("gridsync", "gridsync.py", "GridDataSync.py")),
     }  # fmt: skip

@@ -7,10 +7,9 @@ import itertools
 import re
 import threading
 from collections import deque
-from urllib.parse import unquote
 
 # What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do. These patterns
-# are compiled when a text needs them; compiled at each start, they would take longer than --help.
+# are compiled when a text needs them: at each start they would take a millisecond.
 TELLING = (
     r"eyJ[\w-]{8,}(?:\.[\w-]*)+|(?:eyJ|MDA[0-9a-zA-Z]|AgE)[\w-]{40,}=*"
     r"|(://[^\s?\"'<>]{0,2000}\?)[\w.%-]+=[^\s\"'<>)]+"
@@ -70,6 +69,7 @@ class Secrets:
     def learn_one(self, text: str) -> None:
         """Take apart a token, which may come back in base64, or a URL, whose place is no secret."""
         import base64
+        from urllib.parse import unquote
 
         if len(self.rows) > MANY_ROWS:
             self.older, self.rows, self.tokens = self.rows, set(), set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from typing import Callable
-from urllib.parse import quote
 
 from gridsync_parts.crew import Crew, Patience
 from gridsync_parts.doors import LISTINGS, Listing, Storage
@@ -22,6 +21,8 @@ MOST_FILES = 10_000_000  # the same
 
 def judged(storage: Storage, path: str, error: GridError) -> GridError:
     """The error of what a listing has named, or that the door can't serve such names: it still lists it, or can't."""
+    from urllib.parse import quote
+
     if not isinstance(error, (NotFound, BadRequest)) or quote(path, errors="surrogateescape") == path:
         return error
     try:

@@ -19,6 +19,7 @@ from tests.story.image import layers
 from tests.story.image.docker import MANUALS_IMAGE
 from tests.story.image.engine import TOP, chosen, stand_in
 from tests.story.image.shell import Shell
+from tests.support.start_up import HEAVY
 
 # In full, as buildah without root asks.
 TAGS = ("localhost/gridsync-image-test:plain", "localhost/gridsync-image-test:grid")
@@ -218,6 +219,8 @@ def begin(place: Place, line: str) -> None:
     check(say(shell, "GridDataSync.py --version").endswith(f"\n{version()}"), "the image has another build")
     listed = say(shell, "find /opt /usr/local -iname 'grid[ds]*' ! -type d | sort").split()
     check(listed[-len(PLACES) :] == PLACES and "gridsync_parts" not in str(listed), f"the program is in {listed}")
+    heavy = "|".join(HEAVY)
+    say(shell, f"python3 -X importtime GridDataSync.py --help 2>&1 | grep -E '[|] +({heavy})$'", status=1)
     conf = say(shell, "cat Grid.conf").replace("\r", "")
     check("OUTPUTDIR = /data/\n" in conf and any(place.data.glob("Grid.conf")), "Grid.conf is not that of /data")
     text = say(shell, "GridDataSync.py --new_proxy", status=3).replace("\n", "")

@@ -231,7 +231,7 @@ def test_a_listing_without_end_is_ended(monkeypatch, limit, most, ends):
 
 def test_nor_has_the_topmost_one(monkeypatch):
     replace(monkeypatch, "MOST_FOLDERS", 1)
-    with pytest.raises(DoorError, match="^/: there are more than 1 folders"):
+    with pytest.raises(DoorError, match=r"^/: there are more than 1 folders"):
         walk(Memory(TREE), "")
 
 

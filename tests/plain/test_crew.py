@@ -28,6 +28,7 @@ from gridsync_parts.errors import (
     TooFast,
     Unreached,
 )
+from tests.support.clock import Clock
 from tests.support.constants import replace
 
 SOON = 5  # seconds after which what should happen at once never will
@@ -372,22 +373,19 @@ def test_the_end_may_come_with_the_last_items():
 # Patience.
 
 
-class Clock(threading.Event):
-    """A clock that pauses move on, and the event that ends them."""
+class Pauses(threading.Event):
+    """Ends pauses, which pass at once and are written down."""
 
-    def __init__(self, stops_in: int = 0):
+    def __init__(self, clock: Clock, stops_in: int):
         super().__init__()
-        self.now = 1000.0
-        self.pauses: list[float] = []
+        self.clock = clock
+        self.seconds: list[float] = []
         self.stops_in = stops_in  # the pause, from 1, in which it is set
 
-    def __call__(self) -> float:
-        return self.now
-
     def wait(self, timeout: float | None = None) -> bool:
-        self.pauses.append(timeout or 0)
-        self.now += timeout or 0
-        if len(self.pauses) == self.stops_in:
+        self.seconds.append(timeout or 0)
+        self.clock.wait(timeout or 0)
+        if len(self.seconds) == self.stops_in:
             self.set()
         return self.is_set()
 
@@ -406,10 +404,11 @@ class Verb:
         return arguments
 
 
-def patient(retries: int, stops_in: int = 0) -> tuple[Patience, Clock]:
-    """Patience for which no time passes, and its clock."""
-    clock = Clock(stops_in)
-    return Patience(retries, clock, clock), clock
+def patient(retries: int, stops_in: int = 0) -> tuple[Patience, Clock, list[float]]:
+    """Patience for which no time passes, its clock, and the pauses that it makes."""
+    clock = Clock()
+    pauses = Pauses(clock, stops_in)
+    return Patience(retries, pauses, clock), clock, pauses.seconds
 
 
 def passing(kind: type[GridError] = FileError, pause: float = 0) -> GridError:
@@ -446,7 +445,7 @@ def passing(kind: type[GridError] = FileError, pause: float = 0) -> GridError:
     ],
 )
 def test_how_often_patience_calls(errors, retries, calls, succeeds):
-    patience, _ = patient(retries)
+    patience, _, _ = patient(retries)
     verb = Verb(errors)
     if succeeds:
         assert patience.call(verb, "a", 1) == ("a", 1)
@@ -460,30 +459,30 @@ def test_how_often_patience_calls(errors, retries, calls, succeeds):
 @pytest.mark.parametrize(("chance", "share"), [(max, 1), (min, 0.5)])
 def test_pauses_grow_up_to_a_minute_and_the_first_is_none(monkeypatch, chance, share):
     monkeypatch.setattr("random.uniform", chance)
-    patience, clock = patient(9)
+    patience, _, pauses = patient(9)
     patience.call(Verb([passing()] * 9))
-    assert clock.pauses == [share * pause for pause in (0, 2, 4, 8, 16, 32, 60, 60, 60)]
+    assert pauses == [share * pause for pause in (0, 2, 4, 8, 16, 32, 60, 60, 60)]
 
 
 @pytest.mark.parametrize(("asked", "least"), [(0, 0), (7, 7), (600, 600)])
 def test_a_door_that_says_when_is_asked_no_sooner(asked, least):
-    patience, clock = patient(2)
+    patience, _, pauses = patient(2)
     patience.call(Verb([passing(pause=asked)] * 2))
-    assert min(clock.pauses) == least
+    assert min(pauses) == least
 
 
 def test_a_pause_that_was_asked_for_does_not_shorten_a_longer_one():
-    patience, clock = patient(9)
+    patience, _, pauses = patient(9)
     patience.call(Verb([passing(pause=1)] * 9))
-    assert clock.pauses[-1] >= 30
+    assert pauses[-1] >= 30
 
 
 def test_a_pause_ends_with_the_run_and_nothing_is_called_any_more():
-    patience, clock = patient(9, stops_in=3)
+    patience, _, pauses = patient(9, stops_in=3)
     verb = Verb([passing()] * 9)
     with pytest.raises(FileError, match="not now"):
         patience.call(verb)
-    assert verb.calls == len(clock.pauses) == 3
+    assert verb.calls == len(pauses) == 3
 
 
 def test_all_that_have_patience_end_with_one_event():
@@ -499,22 +498,22 @@ def test_all_that_have_patience_end_with_one_event():
 
 
 def test_who_asks_too_fast_is_held_back_elsewhere_but_not_for_ever():
-    patience, clock = patient(1)
+    patience, clock, pauses = patient(1)
     calls = []
 
     def verb() -> None:
         calls.append(clock.now)
-        clock.now += HELD / 10
+        clock.wait(HELD / 10)
         raise passing(TooFast)
 
     with pytest.raises(TooFast):
         patience.call(verb)
-    assert len(calls) == 11 and len(clock.pauses) == 1  # ten within the time, then one more, as for any other
+    assert len(calls) == 11 and len(pauses) == 1  # ten within the time, then one more, as for any other
 
 
 def test_who_asks_too_fast_stops_with_the_run():
-    patience, clock = patient(9)
-    clock.set()
+    patience, _, _ = patient(9)
+    patience.stopping.set()
     verb = Verb([passing(TooFast)] * 100)
     with pytest.raises(TooFast):
         patience.call(verb)
@@ -525,7 +524,7 @@ def test_who_asks_too_fast_stops_with_the_run():
     ("step", "calls"), [(WORTH, 21), (WORTH // 2, 21), (WORTH // 2 - 1, 5), (WORTH // 3, 3), (0, 3)]
 )
 def test_failures_do_not_count_while_enough_comes(step, calls):
-    patience, _ = patient(2)
+    patience, _, _ = patient(2)
     verb = Verb([passing()] * 20)
     with pytest.raises(FileError) if calls < 20 else contextlib.nullcontext():
         patience.call(verb, progress=lambda: verb.calls * step)
@@ -555,14 +554,14 @@ def waiting(patience: Patience, pause: float, kind: Callable[..., GridError] = F
     ],
 )
 def test_a_long_pause_is_told(pause, said):
-    patience, clock = patient(1)
+    patience, clock, _ = patient(1)
     waiting(patience, pause)
     clock.now -= pause  # as it begins
     assert told(patience) == said
 
 
 def test_what_a_pause_is_for_is_told_once_and_another_one_after_a_while():
-    patience, clock = patient(1)
+    patience, clock, _ = patient(1)
     assert told(patience) == []
     began = clock.now
     for moment, pauses in {0: 1, 1: 0, NEWS - 1: 0, NEWS: 1, NEWS + 1: 0}.items():

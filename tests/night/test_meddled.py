@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import signal
 import time
 
 import pytest
 
 from gridsync_parts.catalog import Catalog
-from gridsync_parts.disk import MARK, free_space, local_file
-from gridsync_parts.errors import DiskError, FileError
-from gridsync_parts.home import Home
-from gridsync_parts.partfile import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW, PartFile
-from gridsync_parts.values import Row
-from gridsync_parts.words import seconds_of, time_text
+from gridsync_parts.disk import MARK
+from gridsync_parts.partfile import OLD_END, OLD_MAGIC, TABLE_ROW
 from tests.grid.tree import TAPE
-from tests.support.parts import finish, part_file, part_of, row_of
 from tests.support.user import User, wait_until, wait_until_online
 
 MB = 1 << 20
@@ -41,49 +34,6 @@ def test_a_part_file_of_an_earlier_version_with_one_row_ends_as_long_as_the_file
     old.write_bytes(user.grid.tree.expected(f"agata/{folder}/x")[:MB] + bytes(2 * MB) + table)
     assert user("--start").status == 0
     assert is_right(user, f"{folder}/x") and user.files() == [f"{folder}/x"]
-
-
-def test_what_has_taken_the_place_of_a_part_file_does_not_get_the_name(tmp_path):
-    with part_of(tmp_path / "a", 6, "size") as part:
-        part.add(part.segments[0], b"whole ")
-        (tmp_path / f"a{MARK}").unlink()
-        (tmp_path / f"a{MARK}").write_bytes(b"half")
-        with pytest.raises(FileError, match="someone else moved its folder or changed"):
-            finish(part)
-    assert not (tmp_path / "a").exists() and (tmp_path / f"a{MARK}").read_bytes() == b"half"
-
-
-@pytest.mark.parametrize("streams", [1, 2])
-def test_a_part_file_that_is_cut_in_mid_copy_is_begun_again(tmp_path, streams):
-    size, block = 2 * SHORTEST, b"x" * MB
-    with part_of(tmp_path / "a", size, "adler32", streams) as part:
-        part.add(part.segments[0], block)
-        os.truncate(tmp_path / f"a{MARK}", 0)
-        with pytest.raises(FileError, match="changed by someone else"):
-            for segment in part.segments:
-                while segment.at() < segment.stop:
-                    part.add(segment, block)
-            finish(part)
-    assert not (tmp_path / "a").exists()
-
-
-def test_without_locks_a_second_run_leaves_alone_what_the_first_has_finished(tmp_path, monkeypatch):
-    def no_locks(*_: object) -> None:
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    size, block = 2 * SHORTEST, b"x" * MB
-    first = part_file(tmp_path / "a", row_of(size), "size").__enter__()
-    first.resume(2)
-    with part_of(tmp_path / "a", size, "size", 2) as second:
-        second.add(second.segments[0], block)
-        for segment in first.segments:
-            while segment.at() < segment.stop:
-                first.add(segment, block)
-        finish(first)
-        with pytest.raises(FileError, match="another run"):
-            second.restart(2)
-    assert (tmp_path / "a").read_bytes() == b"x" * size
 
 
 def test_a_run_that_was_killed_between_two_names_is_no_obstacle(user, folder):
@@ -119,45 +69,6 @@ def test_what_a_colleague_has_left_half_done_is_begun_anew(user, folder):
 
 
 # == Folders ============================================================================================
-
-
-def test_a_folder_that_is_removed_in_mid_run_is_made_again(tmp_path):
-    home = Home(str(tmp_path))
-    for _ in range(2):
-        with PartFile(home, row_of(3, path="sub/a"), "size") as part:
-            part.resume(1)
-            part.add(part.segments[0], b"abc")
-            finish(part)
-        assert (tmp_path / "sub/a").read_bytes() == b"abc"
-        shutil.rmtree(tmp_path / "sub")
-
-
-def test_a_folder_on_a_disk_that_has_gone_ends_the_run(tmp_path, monkeypatch):
-    home = Home(str(tmp_path))
-    home.folder("sub")
-    home.held.clear()
-    home.devices["sub"] += 1  # as if another disk had been mounted there
-    with pytest.raises(DiskError, match=r"the disk of .*/sub is gone"):
-        home.folder("sub")
-
-
-def test_free_space_is_looked_for_in_vain_but_not_for_ever(monkeypatch):
-    def unreachable(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr(os.path, "isdir", unreachable)
-    for folder in ("./data/", "data", "/nowhere/data", ""):
-        assert free_space(folder) > 0  # of the folder where the search ends
-
-
-@pytest.mark.parametrize("number", [13, 40, 127])
-def test_who_may_not_look_does_not_know_whether_a_file_is_here(monkeypatch, number):
-    def refused(path: str) -> None:
-        raise OSError(number, os.strerror(number), path)
-
-    monkeypatch.setattr(os, "lstat", refused)
-    with pytest.raises(DiskError, match="cannot be used"):
-        local_file("data/run/a")
 
 
 def test_as_many_folders_as_files_need_no_more_open_ones_than_there_may_be(user, folder):
@@ -202,21 +113,6 @@ def test_a_file_that_was_changed_here_is_not_called_downloaded_and_its_pin_stays
     assert status == 1 and "a different local file has this name" in err
     assert (row["downloaded"], row["verified"], row["request"]) == ("no", "", request)
     assert changed.read_bytes() == b"y" * 1000
-
-
-def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
-    (tmp_path / "grid_summary.csv").write_text(
-        ",".join([*Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,mine\n"
-    )
-    catalog = Catalog(str(tmp_path))
-    catalog.put([row._replace(downloaded=True) for row in catalog.all()], durable=True)
-    (row,) = Catalog(str(tmp_path)).all()  # what a kill would leave
-    assert row.downloaded
-
-
-@pytest.mark.parametrize("text", ["0001-06-09T00:00:00Z", "0999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"])
-def test_a_time_is_written_as_it_is_read(text):
-    assert time_text(seconds_of(text)) == text
 
 
 def test_a_disk_with_coarse_times_is_not_taken_for_one_with_other_files(user, folder):

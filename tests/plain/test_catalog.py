@@ -126,3 +126,13 @@ def test_one_writer_at_a_time_and_the_lock_ends_with_its_process(tmp_path):
         other.kill()
     with Lock(str(tmp_path)):
         pass
+
+
+def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
+    (tmp_path / "grid_summary.csv").write_text(
+        ",".join([*Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,mine\n"
+    )
+    catalog = Catalog(str(tmp_path))
+    catalog.put([row._replace(downloaded=True) for row in catalog.all()], durable=True)
+    (row,) = Catalog(str(tmp_path)).all()  # what a kill would leave
+    assert row.downloaded

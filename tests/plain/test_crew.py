@@ -640,3 +640,22 @@ def test_who_says_twice_that_it_is_enough_is_not_heard_while_a_call_settles(asid
         assert signal.getsignal(number) is heard  # later ones are
     finally:
         signal.signal(number, before)
+
+
+def test_an_interrupted_call_leaves_its_answer_to_nobody():
+    aside = Aside()
+    late = threading.Event()
+
+    def interrupted() -> str:
+        late.wait(5)
+        return "late"
+
+    with pytest.raises(KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            aside.result(interrupted, lambda: None)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+            late.set()
+    assert aside.result(lambda: "mine", lambda: None) == "mine"

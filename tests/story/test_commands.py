@@ -20,7 +20,6 @@ import pytest
 import gridsync
 from gridsync_parts import __version__
 from gridsync_parts.catalog import Catalog, Lock
-from gridsync_parts.crew import Aside
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import SHORTEST, PartFile
@@ -771,25 +770,6 @@ def test_a_fault_is_said_of_each_file_and_not_again_of_the_run(capsys):
         report.error(error)
     name = gridsync.called()
     assert capsys.readouterr().err == f"{name}: a/b: the disk is full\n{name}: b: the disk is full\n"
-
-
-def test_an_interrupted_call_leaves_its_answer_to_nobody():
-    aside = Aside()
-    late = threading.Event()
-
-    def interrupted() -> str:
-        late.wait(5)
-        return "late"
-
-    with pytest.raises(KeyboardInterrupt):
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-        try:
-            aside.result(interrupted, lambda: None)
-        finally:
-            signal.signal(signal.SIGALRM, before)
-            late.set()
-    assert aside.result(lambda: "mine", lambda: None) == "mine"
 
 
 def test_an_expired_proxy_is_seen_before_the_door_is(user):

@@ -1,0 +1,240 @@
+"""A file while it is copied."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import zlib
+
+import pytest
+
+from gridsync_parts.disk import MARK, part_name
+from gridsync_parts.errors import FileError
+from gridsync_parts.home import Home, rename_new
+from gridsync_parts.partfile import NOTE, SHORTEST, PartFile
+from tests.support.constants import replace
+from tests.support.parts import finish, part_file, part_of, row_of
+
+
+def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
+    final, home = tmp_path / "sub/a", Home(str(tmp_path))
+    with PartFile(home, row_of(12, path="sub/a"), "adler32") as part:
+        part.resume(1)
+        part.add(part.segments[0], b"first ")
+    assert not final.exists() and (tmp_path / f"sub/a{MARK}").read_bytes() == b"first "
+    with PartFile(home, row_of(12, path="sub/a"), "adler32") as part:
+        part.resume(1)
+        assert part.received() == 6
+        part.add(part.segments[0], b"second")
+        assert part.checksum("adler32") == f"adler32:{zlib.adler32(b'first second'):08x}"
+        finish(part)
+    assert final.read_bytes() == b"first second" and final.stat().st_mtime == 1000
+    assert os.listdir(tmp_path / "sub") == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["adler32", "md5"])
+def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
+    data = os.urandom(3 * SHORTEST + 5)
+    part = part_file(tmp_path / "a", row_of(len(data)), kind).__enter__()
+    part.resume(8)
+    assert len(part.segments) == 3
+    for segment, share in zip(part.segments, (SHORTEST, 0, NOTE + 77)):
+        part.add(segment, data[segment.start : segment.start + share])
+    os.close(part.fd)  # and nothing else, as after kill -9
+    with part_of(tmp_path / "a", len(data), kind, 2) as part:
+        assert [segment.done for segment in part.segments] == [SHORTEST, 0, NOTE + 77]
+        for segment in reversed(part.segments):
+            part.add(segment, data[segment.at() : segment.stop])
+        expected = f"{zlib.adler32(data):08x}" if kind == "adler32" else hashlib.new(kind, data).hexdigest()
+        assert part.checksum(kind) == f"{kind}:{expected}"
+        finish(part)
+    assert (tmp_path / "a").read_bytes() == data
+
+
+def test_bytes_are_durable_before_a_table_speaks_of_them(tmp_path, monkeypatch):
+    calls: list[int | str] = []
+
+    def pwrite(fd: int, data: bytes, at: int, real=os.pwrite) -> int:
+        calls.append(at)
+        return real(fd, data, at)
+
+    def fdatasync(fd: int, real=os.fdatasync) -> None:
+        calls.append("sync")
+        real(fd)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    replace(monkeypatch, "DATA_SYNC", fdatasync)
+    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    with part_of(tmp_path / "a", size, "size", 2) as part:
+        for _ in range(12):
+            for segment in part.segments:
+                part.add(segment, block)
+        part.tell('"an ETag"')
+    tables = [number for number, call in enumerate(calls) if call != "sync" and call >= size]
+    assert len(tables) > 4 and calls[tables[0] + 1] == 0, "the first is of a file without bytes"
+    assert all(calls[number - 1] == "sync" for number in tables[1:])
+
+
+@pytest.mark.parametrize("size", [SHORTEST * 2 - 1, SHORTEST * 5, SHORTEST * 2 + 9])
+def test_a_table_of_another_file_counts_for_nothing(tmp_path, size):
+    with part_of(tmp_path / "a", SHORTEST * 4, "size", 4) as part:
+        part.add(part.segments[1], b"x" * 100)
+    with part_of(tmp_path / "a", size, "size") as part:
+        assert [segment.done for segment in part.segments] == [0]
+
+
+def test_a_part_file_without_a_checksum_goes_on_only_if_it_is_of_this_file(tmp_path):
+    with part_of(tmp_path / "a", 100, "size") as part:
+        part.add(part.segments[0], b"x" * 30)
+    with part_of(tmp_path / "a", 100, "size") as part:
+        assert part.received() == 30
+    later = part_file(tmp_path / "a", row_of(100, mtime=2000), "size")
+    with later:
+        later.resume(1)
+        assert later.received() == 0
+    (tmp_path / f"b{MARK}").write_bytes(b"who knows what")
+    with part_of(tmp_path / "b", 100, "size") as part:
+        assert part.received() == 0
+
+
+@pytest.mark.parametrize(("mtime", "here"), [(1000, 30), (2000, 0)])
+def test_nor_does_one_whose_checksum_no_listing_tells(tmp_path, mtime, here):
+    untold = row_of(100)._replace(checksum="")
+    with part_file(tmp_path / "a", untold, "adler32") as part:
+        part.resume(1)
+        part.add(part.segments[0], b"x" * 30)
+    with part_file(tmp_path / "a", untold._replace(mtime=mtime), "adler32") as part:
+        part.resume(1)
+        assert part.received() == here
+
+
+def test_two_runs_never_copy_one_file(tmp_path):
+    with part_of(tmp_path / "a", 100), pytest.raises(FileError, match="another run is copying it"):
+        part_file(tmp_path / "a", row_of(100), "adler32").__enter__()
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 240, "a" * 241, "a" * 255, "\u00e4" * 127, "a\udcff" * 127])
+def test_a_part_file_has_a_name_that_the_disk_takes(tmp_path, name):
+    found = part_name(name)
+    assert found.endswith(MARK) and len(os.fsencode(found)) <= 255
+    (tmp_path / found).write_bytes(b"")
+    assert len({part_name(f"{name[:-1]}{end}") for end in "xyz"}) == 3
+
+
+def test_a_part_file_without_a_byte_leaves_nothing(tmp_path):
+    with part_of(tmp_path / "a", 10):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_has_appeared_meanwhile_is_left_alone(tmp_path):
+    final = tmp_path / "a"
+    with part_of(final, 3, "size") as part:
+        part.add(part.segments[0], b"new")
+        final.write_bytes(b"mine")
+        with pytest.raises(FileError, match="left alone"):
+            finish(part)
+        assert final.read_bytes() == b"mine"
+        finish(part, True)
+    assert final.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("in_steps", [False, True])
+def test_nor_is_one_that_appears_at_the_very_last_moment(tmp_path, monkeypatch, in_steps):
+    final = tmp_path / "a"
+
+    def just_before(call):
+        def called(*names, **options):
+            final.write_bytes(b"mine")
+            return call(*names, **options)
+
+        return called
+
+    for name in ("link", "replace"):
+        monkeypatch.setattr(os, name, just_before(getattr(os, name)))
+    if in_steps:
+        replace(monkeypatch, "renamer", lambda: None)
+    else:
+        replace(monkeypatch, "rename_new", just_before(rename_new))
+    with part_of(final, 3, "size") as part:
+        part.add(part.segments[0], b"new")
+        with pytest.raises(FileError, match="left alone"):
+            finish(part)
+    assert final.read_bytes() == b"mine"
+
+
+def test_a_disk_without_hard_links_gives_names_all_the_same(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    replace(monkeypatch, "renamer", lambda: None)
+    with part_of(tmp_path / "a", 3, "size") as part:
+        part.add(part.segments[0], b"new")
+        finish(part)
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_part_file_never_writes_through_a_link(tmp_path):
+    (tmp_path / "target").write_bytes(b"precious")
+    (tmp_path / f"a{MARK}").symlink_to("target")
+    with pytest.raises(FileError), part_of(tmp_path / "a", 8, "size"):
+        pass
+    assert (tmp_path / "target").read_bytes() == b"precious"
+
+
+def test_what_has_taken_the_place_of_a_part_file_does_not_get_the_name(tmp_path):
+    with part_of(tmp_path / "a", 6, "size") as part:
+        part.add(part.segments[0], b"whole ")
+        (tmp_path / f"a{MARK}").unlink()
+        (tmp_path / f"a{MARK}").write_bytes(b"half")
+        with pytest.raises(FileError, match="someone else moved its folder or changed"):
+            finish(part)
+    assert not (tmp_path / "a").exists() and (tmp_path / f"a{MARK}").read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_part_file_that_is_cut_in_mid_copy_is_begun_again(tmp_path, streams):
+    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    with part_of(tmp_path / "a", size, "adler32", streams) as part:
+        part.add(part.segments[0], block)
+        os.truncate(tmp_path / f"a{MARK}", 0)
+        with pytest.raises(FileError, match="changed by someone else"):
+            for segment in part.segments:
+                while segment.at() < segment.stop:
+                    part.add(segment, block)
+            finish(part)
+    assert not (tmp_path / "a").exists()
+
+
+def test_without_locks_a_second_run_leaves_alone_what_the_first_has_finished(tmp_path, monkeypatch):
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    first = part_file(tmp_path / "a", row_of(size), "size").__enter__()
+    first.resume(2)
+    with part_of(tmp_path / "a", size, "size", 2) as second:
+        second.add(second.segments[0], block)
+        for segment in first.segments:
+            while segment.at() < segment.stop:
+                first.add(segment, block)
+        finish(first)
+        with pytest.raises(FileError, match="another run"):
+            second.restart(2)
+    assert (tmp_path / "a").read_bytes() == b"x" * size
+
+
+def test_a_folder_that_is_removed_in_mid_run_is_made_again(tmp_path):
+    home = Home(str(tmp_path))
+    for _ in range(2):
+        with PartFile(home, row_of(3, path="sub/a"), "size") as part:
+            part.resume(1)
+            part.add(part.segments[0], b"abc")
+            finish(part)
+        assert (tmp_path / "sub/a").read_bytes() == b"abc"
+        shutil.rmtree(tmp_path / "sub")

@@ -14,9 +14,19 @@ import pytest
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.errors import FileError
 from gridsync_parts.home import Home, rename_new
-from gridsync_parts.partfile import NOTE, SHORTEST, PartFile
+from gridsync_parts.partfile import PartFile
 from tests.support.constants import replace
 from tests.support.parts import finish, part_file, part_of, row_of
+
+SHORTEST, NOTE = 1 << 16, 1 << 15  # of segments here; the real ones are large
+BLOCK = b"x" * (SHORTEST // 16)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Segments that are soon written."""
+    replace(monkeypatch, "SHORTEST", SHORTEST)
+    replace(monkeypatch, "NOTE", NOTE)
 
 
 def test_a_part_file_grows_resumes_and_takes_its_name_last(tmp_path):
@@ -67,7 +77,7 @@ def test_bytes_are_durable_before_a_table_speaks_of_them(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "pwrite", pwrite)
     replace(monkeypatch, "DATA_SYNC", fdatasync)
-    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    size, block = 2 * SHORTEST, BLOCK
     with part_of(tmp_path / "a", size, "size", 2) as part:
         for _ in range(12):
             for segment in part.segments:
@@ -198,7 +208,7 @@ def test_what_has_taken_the_place_of_a_part_file_does_not_get_the_name(tmp_path)
 
 @pytest.mark.parametrize("streams", [1, 2])
 def test_a_part_file_that_is_cut_in_mid_copy_is_begun_again(tmp_path, streams):
-    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    size, block = 2 * SHORTEST, BLOCK
     with part_of(tmp_path / "a", size, "adler32", streams) as part:
         part.add(part.segments[0], block)
         os.truncate(tmp_path / f"a{MARK}", 0)
@@ -215,7 +225,7 @@ def test_without_locks_a_second_run_leaves_alone_what_the_first_has_finished(tmp
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    size, block = 2 * SHORTEST, b"x" * (1 << 20)
+    size, block = 2 * SHORTEST, BLOCK
     first = part_file(tmp_path / "a", row_of(size), "size").__enter__()
     first.resume(2)
     with part_of(tmp_path / "a", size, "size", 2) as second:

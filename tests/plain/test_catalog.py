@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from gridsync_parts.catalog import Catalog, Lock
-from gridsync_parts.disk import set_aside
+from gridsync_parts.catalog import Catalog, Folders, Lock
+from gridsync_parts.disk import MARK, set_aside
 from gridsync_parts.errors import DiskError, LockedError
-from gridsync_parts.values import Locality, Row
+from gridsync_parts.values import Locality, Row, Scope
 
 HEADER = "path,size,mtime,checksum,locality,downloaded,verified,request,site,error\n"
 LINE = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"
@@ -136,3 +138,202 @@ def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
     catalog.put([row._replace(downloaded=True) for row in catalog.all()], durable=True)
     (row,) = Catalog(str(tmp_path)).all()  # what a kill would leave
     assert row.downloaded
+
+
+# Rows by site, folder and pattern.
+
+OTHERS = [ROW._replace(path=path, site=site) for path, site in
+          (("run/b", "LYON"), ("run2/a", "LYON"), ("run/sub/a", "LYON"), ("run/a", "CNAF"))]  # fmt: skip
+
+
+def test_rows_are_kept_by_site_and_come_in_the_order_of_their_paths(tmp_path):
+    kept = catalog(tmp_path, HEADER)
+    kept.replace([*OTHERS, ROW])
+    assert [row.path for row in kept.of("LYON")] == ["run/a", "run/b", "run/sub/a", "run2/a"]
+    assert kept.of("CNAF") == [OTHERS[3]] and kept.of("KRAKOW") == []
+    assert sorted(kept.by_path("LYON")) == ["run/a", "run/b", "run/sub/a", "run2/a"]
+    assert kept.by_path("KRAKOW") == {}
+    assert sorted(kept.all()) == sorted([ROW, *OTHERS])
+    assert kept.row(ROW._replace(downloaded=True)) == ROW
+    scope = Scope("LYON", "run", (re.compile("/a"),), (re.compile("sub"),))
+    assert kept.matching(scope) == [ROW]
+
+
+def test_sites_are_saved_one_after_the_other(tmp_path):
+    Catalog(str(tmp_path)).replace([ROW, *OTHERS])
+    lines = text(tmp_path).splitlines()[1:]
+    assert [line.split(",")[0] + line.split(",")[8] for line in lines] == [
+        "run/aCNAF", "run/aLYON", "run/bLYON", "run/sub/aLYON", "run2/aLYON"
+    ]  # fmt: skip
+
+
+def test_another_list_takes_the_place_of_the_old_one(tmp_path):
+    kept = catalog(tmp_path, HEADER + LINE)
+    kept.replace([OTHERS[0]])
+    assert list(kept.all()) == list(Catalog(str(tmp_path)).all()) == [OTHERS[0]]
+
+
+# What is written, and when.
+
+
+def test_what_has_not_changed_is_not_written(tmp_path):
+    kept = catalog(tmp_path, HEADER + LINE)
+    before = (tmp_path / "grid_summary.csv").stat()
+    kept.put([])
+    kept.save()
+    assert os.path.samestat((tmp_path / "grid_summary.csv").stat(), before)
+
+
+@pytest.mark.parametrize("wrong", [HEADER.replace(",error", ""), HEADER.replace("error", "error,more")])
+def test_a_catalog_of_other_columns_is_saved_with_ours(tmp_path, wrong):
+    kept = catalog(tmp_path, wrong + LINE.replace("LYON,", "LYON" + "," * (wrong.count(",") - 8)))
+    kept.save()
+    assert text(tmp_path) == HEADER + LINE
+
+
+def test_a_catalog_that_says_a_row_twice_is_made_whole(tmp_path):
+    kept = catalog(tmp_path, HEADER + LINE + LINE.replace(",no,", ",yes,"))
+    kept.save()
+    assert text(tmp_path) == HEADER + LINE.replace(",no,", ",yes,")
+
+
+def test_a_new_catalog_is_no_file_until_there_is_a_list(tmp_path):
+    new = Catalog(str(tmp_path))
+    assert new.is_new
+    new.save()
+    assert os.listdir(tmp_path) == []
+    new.put([ROW])
+    assert not new.is_new and text(tmp_path) == HEADER + LINE
+
+
+def test_a_frozen_catalog_changes_in_memory_alone(tmp_path):
+    catalog(tmp_path, HEADER + LINE)
+    frozen = Catalog(str(tmp_path), is_frozen=True)
+    frozen.put([ROW._replace(downloaded=True)])
+    frozen.save()
+    assert [row.downloaded for row in frozen.all()] == [True]
+    assert text(tmp_path) == HEADER + LINE
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_rows_outlive_a_power_failure_when_it_matters(tmp_path, monkeypatch, durable):
+    kept, synced = catalog(tmp_path, HEADER + LINE), []
+    kept.put([ROW])
+    monkeypatch.setattr(os, "fsync", synced.append)
+    kept.put([ROW._replace(downloaded=True)], durable)
+    assert len(synced) == durable
+    assert text(tmp_path).count("\n") == 4  # it is in the file, either way
+
+
+def test_a_disk_that_takes_no_row_ends_the_run_and_the_file_is_made_whole_later(tmp_path):
+    kept = catalog(tmp_path, HEADER + LINE)
+    kept.put([ROW._replace(path="run/b")])
+    file = kept.tail
+    assert file
+    kept.tail = open("/dev/full", "w")  # noqa: SIM115 - the catalog closes it
+    with pytest.raises(DiskError, match=r"grid_summary\.csv cannot be written: No space left"):
+        kept.put([ROW._replace(path="run/c")])
+    file.close()
+    kept.save()
+    assert [row.path for row in Catalog(str(tmp_path)).all()] == ["run/a", "run/b", "run/c"]
+
+
+def test_a_catalog_that_can_not_be_read_is_named(tmp_path):
+    (tmp_path / "grid_summary.csv").mkdir()
+    with pytest.raises(DiskError, match="is not a regular file; move it away"):
+        Catalog(str(tmp_path))
+
+
+@pytest.mark.parametrize(("number", "verified"), [(0, "adler32"), (1, "")])
+def test_what_others_say_of_the_users_files_takes_none_of_them_away(tmp_path, monkeypatch, number, verified):
+    user = os.getuid() + number
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    damaged, here = LINE.replace(",no,,", ",no,adler32,"), LINE.replace("run/a", "run/b").replace(",no,,", ",yes,md5,")
+    rows = {row.path: row for row in catalog(tmp_path, HEADER + damaged + here).all()}
+    assert (rows["run/a"].verified, rows["run/b"].verified) == (verified, "md5")
+
+
+@pytest.mark.parametrize(("mode", "says"), [(0o644, ""), (0o666, "others can write")])
+def test_who_else_may_have_written_it_is_told(tmp_path, mode, says):
+    catalog(tmp_path, HEADER)
+    (tmp_path / "grid_summary.csv").chmod(mode)
+    assert Catalog(str(tmp_path)).doubt.startswith(says) and bool(says) is bool(Catalog(str(tmp_path)).doubt)
+
+
+# Folders for the TAB key.
+
+
+def folders(folder) -> list[str]:
+    """The lines of the file."""
+    return (folder / "grid_folders.txt").read_text().splitlines()
+
+
+def test_folders_that_a_listing_has_found_are_remembered(tmp_path):
+    Folders(str(tmp_path), "LYON").remember(["run"], ["run", "run/b", "run/a", "", "odd\x1b"])
+    assert folders(tmp_path) == ["LYON\trun", "LYON\trun/a", "LYON\trun/b"]
+    Folders(str(tmp_path), "CNAF").remember([""], ["other"])
+    assert folders(tmp_path) == ["CNAF\tother", "LYON\trun", "LYON\trun/a", "LYON\trun/b"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "found", "left"),
+    [
+        (["run"], [], ["run", "run/a/x", "run2/a"]),  # of what is in it nothing was found
+        (["run"], ["run/b"], ["run", "run/a/x", "run/b", "run2/a"]),
+        (["run/a"], [], ["run", "run/a", "run2/a"]),
+        ([""], [], ["run/a", "run/a/x", "run2/a"]),  # the topmost ones are in no other
+        ([], [], ["run", "run/a", "run/a/x", "run2/a"]),
+    ],
+)
+def test_those_that_it_does_not_find_any_more_go(tmp_path, listed, found, left):
+    known = ["CNAF\trun/a", *(f"LYON\t{path}" for path in ("run", "run/a", "run/a/x", "run2/a"))]
+    (tmp_path / "grid_folders.txt").write_text("".join(f"{line}\n" for line in known))
+    Folders(str(tmp_path), "LYON").remember(listed, found)
+    assert folders(tmp_path) == ["CNAF\trun/a", *(f"LYON\t{path}" for path in left)]
+
+
+def test_lines_that_make_no_sense_are_forgotten_with_the_next_change(tmp_path):
+    (tmp_path / "grid_folders.txt").write_text("LYON\trun\nnothing\n\trun\nLYON\t\nLYON\tru")
+    kept = Folders(str(tmp_path), "LYON")
+    assert kept.lines == {"LYON\trun"}
+    kept.remember(["x"], ["run"])
+    assert len(folders(tmp_path)) == 5  # nothing has changed
+    kept.remember([], ["x"])
+    assert folders(tmp_path) == ["LYON\trun", "LYON\tx"]
+
+
+def test_a_file_of_folders_that_can_not_be_used_costs_nothing(tmp_path):
+    (tmp_path / "grid_folders.txt").mkdir()
+    Folders(str(tmp_path), "LYON").remember(["run"], ["run"])
+
+
+# The lock.
+
+
+def test_who_is_at_work_is_in_the_lock(tmp_path):
+    with Lock(str(tmp_path)):
+        assert (tmp_path / "grid_summary.csv.lock").read_text().startswith(f"process {os.getpid()}, since ")
+        with pytest.raises(LockedError, match=f"another gridsync .process {os.getpid()}, since .* is at work in /"):
+            Lock(str(tmp_path)).__enter__()
+    with Lock(str(tmp_path)):
+        pass
+
+
+def test_who_holds_the_lock_removes_what_killed_runs_have_left_of_catalogs(tmp_path):
+    litter, others = ["grid_summary.csv.12" + MARK], ["a" + MARK, "grid_summary.csv.x" + MARK, "grid_summary.csv.12"]
+    for name in litter + others:
+        (tmp_path / name).touch()
+    with Lock(str(tmp_path)):
+        assert sorted(os.listdir(tmp_path)) == sorted([*others, "grid_summary.csv.lock"])
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: path.symlink_to("target"), lambda path: path.mkdir(), os.mkfifo,
+    lambda path: (path.touch(), os.link(path, path.with_name("other"))),
+])  # fmt: skip
+def test_a_lock_that_is_no_file_of_its_own_is_refused(tmp_path, make):
+    (tmp_path / "target").write_text("precious")
+    make(tmp_path / "grid_summary.csv.lock")
+    with pytest.raises(DiskError, match=r"lock cannot be locked: .*; choose another --workdir"):
+        Lock(str(tmp_path)).__enter__()
+    assert (tmp_path / "target").read_text() == "precious"

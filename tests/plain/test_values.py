@@ -20,6 +20,7 @@ from gridsync_parts.values import (
     Scope,
     Staging,
     Tally,
+    Wishes,
     about,
     check_tag,
     placed,
@@ -99,6 +100,11 @@ def test_what_is_counted_of_an_outcome(done, verified, counts):
     assert outcome.is_here() is (done in ("copied", "skipped", "verified"))
     tally.count(outcome)
     assert tally.received == 14 and sum(vars(tally)[name] for name in counts) == 2 * len(counts)
+
+
+def test_nobody_wishes_for_anything_and_nothing_has_come():
+    assert not any(Wishes())
+    assert (Outcome(ROW, "failed").received, Outcome(ROW, "failed").fault, WAITING.since) == (0, None, 0)
 
 
 STRONG, OTHER, TIME, LATER = '"1"', '"2"', "Tue, 09 Jun 2015 12:00:00 GMT", "Tue, 09 Jun 2015 12:00:01 GMT"

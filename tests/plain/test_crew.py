@@ -28,7 +28,7 @@ from gridsync_parts.errors import (
     TooFast,
     Unreached,
 )
-from tests.support.clock import Clock
+from tests.support.clock import Clock, Pauses
 from tests.support.constants import replace
 
 SOON = 5  # seconds after which what should happen at once never will
@@ -371,23 +371,6 @@ def test_the_end_may_come_with_the_last_items():
 
 
 # Patience.
-
-
-class Pauses(threading.Event):
-    """Ends pauses, which pass at once and are written down."""
-
-    def __init__(self, clock: Clock, stops_in: int):
-        super().__init__()
-        self.clock = clock
-        self.seconds: list[float] = []
-        self.stops_in = stops_in  # the pause, from 1, in which it is set
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout or 0)
-        self.clock.wait(timeout or 0)
-        if len(self.seconds) == self.stops_in:
-            self.set()
-        return self.is_set()
 
 
 class Verb:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 
 class Clock:
     """Seconds that pass when the test wants it."""
@@ -14,3 +16,20 @@ class Clock:
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
+
+
+class Pauses(threading.Event):
+    """Ends pauses, which pass at once and are written down."""
+
+    def __init__(self, clock: Clock, stops_in: int = 0):
+        super().__init__()
+        self.clock = clock
+        self.seconds: list[float] = []
+        self.stops_in = stops_in  # the pause, from 1, in which it is set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0)
+        self.clock.wait(timeout or 0)
+        if len(self.seconds) == self.stops_in:
+            self.set()
+        return self.is_set()

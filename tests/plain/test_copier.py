@@ -1,0 +1,701 @@
+"""One file, from its first byte until it is verified, from a site in memory."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import hashlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridsync_parts.catalog import Catalog
+from gridsync_parts.copier import REFUSED, TAPE_RETRIES, Arrived, Copier
+from gridsync_parts.crew import Patience
+from gridsync_parts.disk import MARK
+from gridsync_parts.errors import (
+    BadName,
+    CredentialError,
+    DiskError,
+    DoorError,
+    FileError,
+    Forbidden,
+    GridError,
+    Mismatch,
+    NotFound,
+    OnTape,
+    PoolError,
+    Unreached,
+)
+from gridsync_parts.home import rename_new
+from gridsync_parts.table import Settings, Site
+from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes
+from tests.support.clock import Clock, Pauses
+from tests.support.constants import replace
+from tests.support.memory import Memory, adler32, broken_off, changed_after, longer, silent
+
+DATA = bytes(range(256)) * 40  # 10,240 bytes, in eleven pieces
+OTHER = DATA[::-1]
+SITE = Site("LYON", "memory:", "", "http", "none", "", "", "", 30, 10)
+SEGMENT = 4096  # of several streams, here
+
+
+class Fetch:
+    """A run that copies from a site, and what there is here afterwards."""
+
+    def __init__(self, folder: Path, site: Memory, retries: int = 0, streams: int = 1, **wishes: bool):
+        self.folder = folder / "data"
+        self.folder.mkdir(exist_ok=True)
+        self.site = site
+        self.clock = Clock()
+        self.pauses = Pauses(self.clock)
+        self.patience = Patience(retries, self.pauses, self.clock)
+        settings = Settings(SITE, "", str(self.folder), "", "", 1, streams, "", 72, 7, retries)
+        self.copier = Copier(site, settings, self.patience, Wishes(**wishes), Catalog(str(folder)))
+
+    def work(self, row: Row, action: Action = Action.COPY, fresh: bool = True) -> Outcome | Arrived:
+        """Copy a file, without its name."""
+        return self.copier.copy((row, action, time.monotonic() + (60 if fresh else -1)))
+
+    def __call__(self, row: Row | str, action: Action = Action.COPY, fresh: bool = True) -> Outcome:
+        """Copy a file, up to its name."""
+        row = self.site.row(row) if isinstance(row, str) else row
+        (outcome,) = self.copier.settle([self.work(row, action, fresh)])
+        return outcome
+
+    def files(self) -> dict[str, bytes]:
+        """What there is here."""
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*")
+                if path.is_file()}  # fmt: skip
+
+    def reads(self) -> list[tuple[int, int]]:
+        """The ranges that the site was asked for."""
+        return [(start, stop) for _, start, stop in self.site.calls("read")]
+
+
+@pytest.fixture
+def site():
+    return Memory({"run/a": DATA})
+
+
+@pytest.fixture
+def fetch(tmp_path, site):
+    """Run after run, in the same folder."""
+
+    def make(retries: int = 0, streams: int = 1, **wishes: bool) -> Fetch:
+        return Fetch(tmp_path, site, retries, streams, **wishes)
+
+    return make
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Files that come in several streams though they are short."""
+    replace(monkeypatch, "SHORTEST", SEGMENT)
+    replace(monkeypatch, "NOTE", SEGMENT // 2)
+
+
+def check_copied(run: Fetch, outcome: Outcome, data: bytes = DATA, verified: str = "adler32") -> None:
+    """A file is here, whole and alone."""
+    assert outcome.fault is None and outcome.row.error == ""
+    assert (outcome.done, outcome.row.downloaded, outcome.row.verified) == ("copied", True, verified)
+    assert run.files() == {"run/a": data}
+    assert int((run.folder / "run/a").stat().st_mtime) == outcome.row.mtime
+
+
+def test_a_file_comes_with_its_time_and_is_verified(fetch, site):
+    run = fetch()
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert outcome.row == site.row("run/a")._replace(downloaded=True, verified="adler32")
+    assert outcome.received == len(DATA) and run.reads() == [(0, len(DATA))]
+
+
+def test_an_old_error_and_an_old_name_of_it_are_forgotten(fetch, site):
+    run = fetch()
+    outcome = run(site.row("run/a")._replace(error="failed", request="r1"))
+    assert (outcome.row.error, outcome.row.request) == ("", "r1")
+
+
+def test_an_empty_file_is_made_without_asking(fetch, site):
+    site.put("run/a", b"")
+    run = fetch()
+    outcome = run("run/a")
+    check_copied(run, outcome, b"", "size")
+    assert site.asked == [] and outcome.received == 0
+
+
+# Its checksum.
+
+MD5 = f"md5:{hashlib.md5(DATA).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("listed", "knows", "sends", "unwanted", "verified", "kept", "asks"),
+    [
+        (adler32(DATA), True, True, False, "adler32", adler32(DATA), 0),
+        (MD5, True, True, False, "md5", MD5, 0),
+        ("", True, True, False, "adler32", adler32(DATA), 0),  # it comes along
+        ("", True, False, False, "adler32", adler32(DATA), 1),
+        ("", False, False, False, "size", "", 1),  # there is none
+        (adler32(DATA), True, True, True, "size", adler32(DATA), 0),
+        ("", True, True, True, "size", "", 0),
+    ],
+)
+def test_what_a_file_is_verified_by(fetch, site, listed, knows, sends, unwanted, verified, kept, asks):
+    site.knows_checksums, site.sends_checksums = knows, sends
+    run = fetch(nochecksum=unwanted)
+    outcome = run(site.row("run/a", listed))
+    check_copied(run, outcome, verified=verified)
+    assert outcome.row.checksum == kept and len(site.calls("checksum")) == asks
+
+
+WRONG = [adler32(OTHER), MD5.replace("md5:", "md5:00")[: len(MD5)], "sha256:00"]
+
+
+@pytest.mark.parametrize("listed", WRONG)
+def test_bytes_with_another_checksum_are_not_kept(fetch, site, listed):
+    run = fetch()
+    outcome = run(site.row("run/a", listed))
+    assert outcome.done == "failed" and isinstance(outcome.fault, Mismatch)
+    assert f"run/a: the door says {listed}, but what arrived has " in outcome.row.error
+    assert not outcome.row.downloaded and run.files() == {} and outcome.received == len(DATA)
+
+
+def test_a_checksum_that_comes_along_counts_as_well(fetch, site):
+    site.order("read", "run/a", lambda body: body._replace(checksum=adler32(OTHER)))
+    run = fetch()
+    assert isinstance(run(site.row("run/a", "")).fault, Mismatch) and run.files() == {}
+
+
+def test_bytes_that_were_wrong_are_fetched_again(fetch, site):
+    site.order("read", "run/a", lambda body: body._replace(chunks=iter([OTHER])))
+    run = fetch(1)
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert run.reads() == [(0, len(DATA))] * 2 and outcome.received == 2 * len(DATA)
+
+
+# Less or more than it should be, or another one.
+
+
+@pytest.mark.parametrize("error", [None, FileError("cut", passing=True), DoorError("cut", passing=True)])
+def test_what_broke_off_goes_on_where_it_was(fetch, site, error):
+    site.order("read", "run/a", broken_off(3500, error))
+    run = fetch(1)
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert run.reads() == [(0, len(DATA)), (3500, len(DATA))] and outcome.received == len(DATA)
+
+
+def test_another_run_goes_on_where_one_has_ended(fetch, site):
+    site.order("read", "run/a", broken_off(3500))
+    first = fetch()
+    outcome = first("run/a")
+    assert (outcome.done, outcome.received) == ("failed", 3500)
+    assert outcome.row.error == "run/a: 3500 of 10240 bytes arrived"
+    assert first.files() == {f"run/a{MARK}": DATA[:3500]}
+    site.asked.clear()
+    second = fetch()
+    outcome = second("run/a")
+    check_copied(second, outcome)
+    assert second.reads() == [(3500, len(DATA))] and outcome.received == len(DATA) - 3500
+
+
+def test_what_was_left_of_another_version_is_not_gone_on_from(fetch, site):
+    site.knows_checksums = False
+    site.order("read", "run/a", broken_off(3500))
+    fetch()(site.row("run/a", ""))
+    site.put("run/a", OTHER)  # as large and as old
+    run = fetch(1)
+    check_copied(run, run(site.row("run/a", "")), OTHER, "size")
+    assert run.reads()[-1] == (0, len(DATA))
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_bytes_of_two_versions_are_never_one_file(fetch, site, knows):
+    site.knows_checksums = knows
+    site.order("read", "run/a", lambda body: broken_off(3500)(changed_after(3000, change)(body)))
+
+    def change() -> None:
+        site.put("run/a", OTHER)
+
+    run = fetch(3)
+    outcome = run(site.row("run/a", ""))
+    check_copied(run, outcome, OTHER, "adler32" if knows else "size")
+
+
+def test_a_file_of_another_size_is_a_matter_of_the_list(fetch, site):
+    row = site.row("run/a")
+    site.put("run/a", DATA[1:])
+    run = fetch(3)
+    outcome = run(row)
+    assert outcome.row.error == "run/a: has 10239 bytes now, but 10240 in the catalog; run --build_list again"
+    assert len(run.reads()) == 1 and run.files() == {}
+
+
+def test_what_comes_beyond_its_end_is_not_taken(fetch, site):
+    site.order("read", "run/a", longer(b"more"))
+    run = fetch()
+    check_copied(run, run("run/a"))
+
+
+def test_nor_what_comes_beyond_the_end_in_one_piece(fetch, site):
+    site.piece = 4 * len(DATA)
+    site.order("read", "run/a", lambda body: body._replace(chunks=iter([DATA + b"more"])))
+    run = fetch()
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert outcome.received == len(DATA)
+
+
+def test_a_door_without_ranges_sends_all_of_it_again(fetch, site):
+    site.has_ranges = False
+    site.order("read", "run/a", broken_off(3500))
+    run = fetch(2)
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert run.reads() == [(0, len(DATA)), (3500, len(DATA)), (0, len(DATA))]
+
+
+# Several streams.
+
+
+def test_segments_come_at_once(fetch, site, short):
+    together = threading.Barrier(2, timeout=5)
+    site.order("read", "run/a", *[lambda body: changed_after(1000, together.wait)(body)] * 2)
+    run = fetch(streams=2)
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert sorted(run.reads()) == [(0, 5120), (5120, 10240)] and outcome.received == len(DATA)
+    assert not together.broken
+
+
+@pytest.mark.parametrize(("streams", "count"), [(1, 1), (2, 2), (9, 2)])
+def test_no_segment_is_shorter_than_is_worth_it(fetch, short, streams, count):
+    run = fetch(streams=streams)
+    check_copied(run, run("run/a"))
+    assert len(run.reads()) == count
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_the_others_go_on_from_where_they_were_when_one_fails(fetch, site, short, failing):
+    site.piece = 100
+    faults = [lambda body: body, lambda body: body]
+    faults[failing] = broken_off(300, FileError("cut", passing=True))
+    site.order("read", "run/a", *faults)
+    run = fetch(3, 2)
+    outcome = run("run/a")
+    check_copied(run, outcome)
+    assert outcome.received == len(DATA)
+    again = run.reads()[2:]
+    assert 0 < len(again) <= 2 and all(start not in (0, 5120) for start, _ in again)
+
+
+def test_segments_of_two_versions_are_never_one_file(fetch, site, short):
+    versions = iter([DATA, OTHER])
+
+    def other(body: Any) -> Any:
+        data = next(versions)
+        start = body.start
+        return body._replace(chunks=iter([data[start : start + 5120]]), tag=f'"{adler32(data)}"', checksum="")
+
+    site.knows_checksums = False
+    site.order("read", "run/a", other, other)
+    run = fetch(1, 2)
+    check_copied(run, run(site.row("run/a", "")), DATA, "size")
+    assert len(run.reads()) == 4  # both once more
+
+
+def test_a_door_without_ranges_has_one_stream(fetch, site, short):
+    site.has_ranges = False
+    run = fetch(1, 2)
+    check_copied(run, run("run/a"))
+    assert run.reads()[-1] == (0, len(DATA)) and len(run.reads()) == 3
+
+
+def test_a_machine_without_another_thread_fetches_one_after_the_other(fetch, site, short, monkeypatch):
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    run = fetch(streams=2)
+    check_copied(run, run("run/a"))
+    assert run.reads() == [(0, 5120), (5120, 10240)]
+
+
+# What goes wrong at the door.
+
+
+@pytest.mark.parametrize(
+    ("error", "done", "locality"),
+    [
+        (FileError("odd"), "failed", Locality.ONLINE),
+        (Forbidden("no"), "failed", Locality.ONLINE),
+        (DoorError("down", passing=True), "failed", Locality.ONLINE),
+        (Unreached("down"), "failed", Locality.ONLINE),
+        (OnTape("run/a: is on tape"), "waiting", Locality.NEARLINE),
+        (PoolError("restarts", passing=True), "late", Locality.ONLINE),
+        (PoolError("lost it"), "failed", Locality.ONLINE),
+    ],
+)
+def test_what_becomes_of_a_file_that_does_not_come(fetch, site, error, done, locality):
+    site.order("read", "run/a", *[error] * 3)
+    run = fetch()
+    outcome = run("run/a")
+    assert (outcome.done, outcome.row.locality, outcome.fault) == (done, locality, error)
+    assert outcome.row.error == ("" if done == "waiting" else f"run/a: {error}") and run.files() == {}
+
+
+@pytest.mark.parametrize("error", [CredentialError("expired"), DiskError("full"), MemoryError(), KeyboardInterrupt()])
+def test_what_concerns_all_files_ends_the_run(fetch, site, error):
+    site.order("read", "run/a", error)
+    run = fetch()
+    with pytest.raises(type(error)):
+        run("run/a")
+    assert run.copier.flying == run.copier.received == {}
+
+
+def test_a_name_that_the_door_can_not_serve_is_a_matter_for_the_site(fetch, site):
+    site.put("run/ä", b"x")
+    site.order("read", "run/ä", *[NotFound("no")] * 2)
+    assert isinstance(fetch()("run/ä").fault, BadName)
+
+
+def test_a_file_that_is_missing_for_a_moment_is_asked_for_twice(fetch, site):
+    site.order("read", "run/a", NotFound("no"))
+    run = fetch()
+    check_copied(run, run("run/a"))
+    assert run.pauses.seconds == [1]
+    site.order("read", "run/a", NotFound("no"), NotFound("no"))
+    assert isinstance(fetch(overwrite=True)("run/a").fault, NotFound)
+
+
+@pytest.mark.parametrize(("locality", "tries"), [(Locality.NEARLINE, TAPE_RETRIES + 1), (Locality.ONLINE, 3)])
+def test_a_file_on_tape_is_asked_for_until_it_has_been_read(fetch, site, locality, tries):
+    site.order("read", "run/a", *[DoorError("not yet", passing=True)] * (tries - 1))
+    site.files["run/a"].locality = locality
+    run = fetch(2)
+    check_copied(run, run("run/a"))
+    assert len(run.reads()) == tries
+    site.order("read", "run/a", *[DoorError("not yet", passing=True)] * tries)
+    assert fetch(2, overwrite=True)("run/a").done == "failed"
+
+
+def test_one_on_tape_that_is_still_there_is_a_failure_and_no_news(fetch, site):
+    site.files["run/a"].locality = Locality.NEARLINE
+    site.order("read", "run/a", OnTape("run/a: is on tape"))
+    assert fetch()("run/a").done == "failed"
+
+
+@pytest.mark.parametrize(
+    ("errors", "given", "last"),
+    [
+        ([Forbidden("no")] * REFUSED, False, "interrupted"),
+        ([Forbidden("no")] * (REFUSED - 1), False, "copied"),
+        ([Forbidden("no")] * REFUSED, True, "copied"),  # it has given something before
+        ([FileError("odd")] * REFUSED, False, "copied"),
+    ],
+)
+def test_a_door_that_refuses_file_after_file_is_shut(fetch, site, errors, given, last):
+    run = fetch()
+    if given:
+        run("run/a")
+    for number, error in enumerate(errors):
+        site.put(f"run/{number}", DATA)
+        site.order("read", f"run/{number}", error)
+        assert run(f"run/{number}").done == "failed"
+    site.put("run/last", DATA)
+    assert run("run/last").done == last
+
+
+def test_one_file_that_is_refused_again_and_again_is_no_shut_door(fetch, site):
+    run = fetch()
+    site.order("read", "run/a", *[Forbidden("no")] * 2 * REFUSED)
+    for _ in range(2 * REFUSED):
+        assert run("run/a").done == "failed"
+
+
+# When it is time to stop.
+
+
+def test_what_may_be_on_tape_again_is_not_begun(fetch, site):
+    run = fetch()
+    assert run("run/a", fresh=False).done == "stale" and site.asked == [] and run.files() == {}
+
+
+def test_it_stops_in_mid_file_and_goes_on_next_time(fetch, site):
+    run = fetch(3)
+    site.order("read", "run/a", changed_after(3000, run.pauses.set))
+    outcome = run("run/a")
+    assert (outcome.done, outcome.row, outcome.received) == ("interrupted", site.row("run/a"), 4000)
+    assert run.files() == {f"run/a{MARK}": DATA[:4000]} and len(run.reads()) == 1
+    again = fetch()
+    check_copied(again, again("run/a"))
+    assert again.reads()[-1] == (4000, len(DATA))
+
+
+def test_who_waits_for_bytes_is_woken(fetch, site):
+    run, is_silent = fetch(3), threading.Event()
+    site.order("read", "run/a", silent(2000, is_silent))
+
+    def stop() -> None:
+        assert is_silent.wait(5)
+        run.pauses.set()
+        run.copier.hang_up()
+
+    threading.Thread(target=stop, daemon=True).start()
+    assert run("run/a").done == "interrupted"
+
+
+def test_how_far_it_is_is_seen_meanwhile(fetch, site):
+    run = fetch(1)
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        seen.append((run.copier.flying["run/a"], run.copier.received["run/a"]))
+
+    first, second = lambda body: broken_off(3000)(changed_after(1000, look)(body)), changed_after(4000, look)
+    site.order("read", "run/a", first, second)
+    check_copied(run, run("run/a"))
+    assert seen == [(1000, 1000), (7000, 7000)]
+    assert run.copier.flying == run.copier.received == {} and not run.copier.bodies
+
+
+# What is here already.
+
+
+def put_here(run: Fetch, data: bytes, mtime: int = 1000) -> Path:
+    """A file that is here."""
+    path = run.folder / "run/a"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    os.utime(path, (mtime, mtime))
+    return path
+
+
+def test_a_file_that_has_appeared_is_left_alone_unless_it_is_to_be_overwritten(fetch, site):
+    run = fetch()
+    put_here(run, OTHER)
+    outcome = run("run/a")
+    assert outcome.done == "failed" and outcome.row.error.endswith("is left alone; --overwrite replaces it")
+    assert run.files() == {"run/a": OTHER, f"run/a{MARK}": DATA}
+    again = fetch(overwrite=True)
+    check_copied(again, again("run/a"))
+
+
+@pytest.mark.parametrize(
+    ("data", "mtime", "listed", "knows", "unwanted", "verified"),
+    [
+        (DATA, 5000, None, True, False, "adler32"),  # its time is of no matter
+        (DATA, 5000, MD5, True, False, "md5"),
+        (DATA, 5000, "", True, False, "adler32"),  # the door is asked
+        (OTHER, 1000, None, True, False, ""),
+        (OTHER, 1000, MD5, True, False, ""),
+        (OTHER, 1000, "", True, False, ""),
+        (DATA, 1000, "", False, False, "size"),  # nobody knows one: its time has to be right
+        (DATA, 1002, "", False, False, "size"),
+        (DATA, 998, "", False, False, "size"),  # as far as a disk knows it
+        (DATA, 1003, "", False, False, ""),
+        (DATA, 997, "", False, False, ""),
+        (OTHER, 5000, None, True, True, "size"),  # nobody wants to know: it has to be no older
+        (OTHER, 997, None, True, True, ""),
+        (b"", 5000, None, False, False, "size"),
+    ],
+)
+def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
+    fetch, site, data, mtime, listed, knows, unwanted, verified
+):
+    site.knows_checksums = knows
+    if not data:
+        site.put("run/a", b"")
+    run = fetch(nochecksum=unwanted)
+    path = put_here(run, data, mtime)
+    outcome = run(site.row("run/a", listed), Action.ADOPT)
+    assert site.calls("read") == [] and run.files() == {"run/a": data} and outcome.received == 0
+    if verified:
+        assert (outcome.done, outcome.row.downloaded, outcome.row.verified) == ("skipped", True, verified)
+        assert int(path.stat().st_mtime) == 1000
+    else:
+        assert outcome.done == "failed" and not outcome.row.downloaded
+        assert outcome.row.error == "run/a: a different local file has this name; --overwrite replaces it"
+        assert int(path.stat().st_mtime) == mtime
+
+
+def test_a_file_that_was_copied_once_and_is_another_one_now_counts_as_none(fetch, site):
+    run = fetch()
+    put_here(run, OTHER)
+    row = site.row("run/a")._replace(downloaded=True, verified="adler32")
+    assert run(row, Action.ADOPT).row[5:7] == (False, "")
+
+
+def test_what_is_left_of_a_file_that_is_here_is_removed(fetch, site):
+    run = fetch()
+    put_here(run, DATA)
+    (run.folder / f"run/a{MARK}").write_bytes(b"half")
+    assert run("run/a", Action.ADOPT).done == "skipped"
+    assert run.files() == {"run/a": DATA}
+
+
+@pytest.mark.parametrize("error", [DoorError("down"), FileError("odd")])
+def test_a_door_that_can_not_tell_the_checksum_of_a_file_that_is_here(fetch, site, error):
+    site.order("checksum", "run/a", lambda _: raise_it(error))
+    run = fetch()
+    put_here(run, DATA)
+    assert run(site.row("run/a", ""), Action.ADOPT).fault is error
+
+
+def raise_it(error: GridError) -> None:
+    raise error
+
+
+# The disk.
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, True), (errno.EFBIG, False)]
+)
+def test_a_disk_that_takes_no_more_ends_the_run_and_one_file_does_not(fetch, site, monkeypatch, number, ends):
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    run = fetch()
+    monkeypatch.setattr(os, "pwrite", fail)
+    if ends:
+        with pytest.raises(DiskError):
+            run("run/a")
+    else:
+        assert "run/a cannot be used: " in run("run/a").row.error
+    assert run.copier.flying == run.copier.received == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("../a", "the name leads out of OUTPUTDIR"), (f"run/a{MARK}", "the name ends like"),
+     ("Grid.conf", "the name is that of one of"), ("x" * 256, "the name is longer than 255 bytes")],
+)  # fmt: skip
+def test_no_name_leads_elsewhere_or_is_one_of_ours(fetch, site, path, reason):
+    outcome = fetch()(site.row("run/a")._replace(path=path))
+    assert outcome.done == "failed" and outcome.row.error.startswith(f"{path}: {reason}")
+    assert site.calls("read") == []
+
+
+def test_an_outputdir_that_has_gone_ends_the_run(fetch, site):
+    run = fetch()
+    run.folder.rename(run.folder.with_name("gone"))
+    run.folder.mkdir()
+    with pytest.raises(DiskError, match=r"the disk of .*data is gone"):
+        run("run/a")
+
+
+def test_what_another_run_is_copying_is_left_to_it(fetch, site):
+    run = fetch()
+    work = run.work(site.row("run/a"))  # it has no name yet
+    outcome = fetch()("run/a")
+    assert outcome.done == "failed" and outcome.row.error.endswith("another run is copying it")
+    run.copier.settle([work])
+    assert run.files() == {"run/a": DATA}
+
+
+def test_an_earlier_versions_part_of_which_nothing_is_known_is_named(fetch, site):
+    run = fetch()
+    put_here(run, DATA).rename(run.folder / "run/a.part")
+    assert run("run/a").done == "copied"
+    assert run.copier.strange == {str(run.folder / "run/a.part")}
+
+
+# Several files that get their names together.
+
+
+def arrived(run: Fetch, *paths: str) -> list[Outcome | Arrived]:
+    """Files that are here and have no names yet."""
+    return [run.work(run.site.row(path)) for path in paths]
+
+
+def test_files_get_their_names_together_and_those_that_failed_are_passed_on(fetch, site):
+    for path in ("run/b", "run/sub/c"):
+        site.put(path, DATA)
+    run = fetch()
+    site.order("read", "run/b", FileError("odd"))
+    work = arrived(run, "run/a", "run/b", "run/sub/c")
+    assert not {"run/a", "run/sub/c"} & set(run.files())
+    found = {outcome.row.path: outcome.done for outcome in run.copier.settle(work)}
+    assert found == {"run/a": "copied", "run/b": "failed", "run/sub/c": "copied"}
+    assert run.files() == {"run/a": DATA, "run/sub/c": DATA}
+
+
+def test_bytes_are_durable_before_names_and_names_before_they_are_told(fetch, site, monkeypatch):
+    calls: list[str] = []
+
+    def fsync(fd: int, real=os.fsync) -> None:
+        calls.append("folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "file")
+        real(fd)
+
+    site.put("run/b", DATA)
+    run = fetch()
+    work = arrived(run, "run/a", "run/b")
+    monkeypatch.setattr(os, "fsync", fsync)
+    replace(monkeypatch, "rename_new", lambda *_, real=rename_new: (calls.append("name"), real(*_)))
+    run.copier.settle(work)
+    assert calls[:4] == ["file", "file", "name", "name"] and set(calls[4:]) == {"folder"}
+
+
+def test_a_folder_that_is_moved_away_meanwhile_costs_the_files_in_it(fetch, site):
+    site.put("run/sub/b", DATA)
+    run = fetch()
+    work = arrived(run, "run/a", "run/sub/b")
+    (run.folder / "run/sub").rename(run.folder / "elsewhere")
+    found = {outcome.row.path: outcome for outcome in run.copier.settle(work)}
+    assert found["run/a"].done == "copied" and found["run/sub/b"].done == "failed"
+    assert "its folder was moved during the copy" in found["run/sub/b"].row.error
+    assert not found["run/sub/b"].row.downloaded
+
+
+def test_a_file_that_is_moved_away_while_it_is_compared_is_not_here(fetch, site):
+    run = fetch()
+    path = put_here(run, DATA)
+    work = run.work(site.row("run/a"), Action.ADOPT)
+    path.rename(path.with_name("b"))
+    (outcome,) = run.copier.settle([work])
+    assert outcome.done == "failed" and "was moved away while it was being compared" in outcome.row.error
+
+
+def test_a_disk_that_loses_bytes_is_not_trusted(fetch, site, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    run = fetch()
+    work = arrived(run, "run/a")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(DiskError):
+            run.copier.settle(work)
+    assert run.files() == {f"run/a{MARK}": b""}
+    assert run.copier.flying == run.copier.received == {}
+
+
+def open_files() -> set[str]:
+    """What this process has open below OUTPUTDIR."""
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    return {os.readlink(link) for link in links if os.path.exists(link)}
+
+
+def test_nothing_stays_open_whatever_happens(fetch, site, short):
+    run = fetch(1, 2)
+    for path in ("run/b", "run/c", "run/d"):
+        site.put(path, DATA)
+    site.order("read", "run/b", *[FileError("odd")] * 2)
+    site.order("read", "run/c", *[broken_off(100)] * 9)
+    row = site.row("run/d", adler32(OTHER))
+    before = open_files()
+    for work in ("run/a", "run/b", "run/c", row):
+        run(work)
+    put_here(run, OTHER)
+    run("run/a", Action.ADOPT)
+    run.copier.home.held.clear()
+    gc.collect()  # what failed holds its frames
+    assert open_files() - before == set()

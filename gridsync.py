@@ -55,6 +55,7 @@ except ImportError:
     )
     sys.exit(2)
 
+from gridsync_parts.bars import FileBars
 from gridsync_parts.catalog import CATALOG, Catalog, Folders, Lock
 from gridsync_parts.copier import REFUSED, Copier
 from gridsync_parts.crew import Aside, Crew, Patience
@@ -428,9 +429,9 @@ class Report:
             Colour.RED if tally.failed else Colour.GREEN,
         )
 
-    def follow(self) -> LiveLine:
-        """A line for progress, which others may be printed above."""
-        self.live = LiveLine(can_redraw(sys.stderr), self.quiet)
+    def follow(self, files: FileBars | None = None) -> LiveLine:
+        """A line for progress, which others may be printed above; with --verbose also the bars of files, below it."""
+        self.live = LiveLine(can_redraw(sys.stderr), self.quiet, files if self.verbose else None)
         return self.live
 
 
@@ -535,6 +536,11 @@ class Run:
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
         self.loaded = Catalog(self.folder, is_frozen=True)
+
+    def size_of(self, path: str) -> int:
+        """How many bytes a file of the list has; 0 if it is not there any more."""
+        row = self.catalog().by_path(self.scope.site).get(path)
+        return row.size if row else 0
 
     def rows(self) -> list[Row]:
         """The files that the command is about."""
@@ -806,7 +812,8 @@ class Copying:
         self.failures: list[GridError] = []  # those that there are
         self.held: list[Outcome] = []  # files that were refused, of which nothing is told while it may be so with all
         self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
-        self.progress = Progress(run.report.follow(), tally, self.copier.flying, self.copier.received)
+        bars = FileBars(self.copier.flying, run.size_of)
+        self.progress = Progress(run.report.follow(bars), tally, self.copier.flying, self.copier.received)
         spare = files_to_spare(run.settings)
         self.crew = Crew(self.copier.copy, run.settings.threads, run.patience, self.copier.settle, spare)
         self.pinned: list[Row] = []
@@ -1672,7 +1679,8 @@ def do_sync(run: Run) -> int:
 def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], None]) -> None:
     """Read local files again and note what they are; failed is told of those that are not as they came."""
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
-    progress = Progress(run.report.follow(), tally, rereader.flying, rereader.flying, "Verified")
+    live = run.report.follow(FileBars(rereader.flying, run.size_of))
+    progress = Progress(live, tally, rereader.flying, rereader.flying, "Verified")
     crew: Crew[Row, Outcome] = Crew(rereader.reread, run.settings.threads, run.patience)
     try:
         with crew:

@@ -39,6 +39,7 @@ Parts, each using only those above it; none of them knows the script:
   walk           all files below a folder
   copier         one file, from the first byte until it is verified
   rereader       files that are here, read again
+  bars           a bar for each file on its way
   screen         lines that are redrawn, and colours
   patient        what the doctor looks at
   looks          what a run needs, one by one

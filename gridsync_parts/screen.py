@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import Any, Callable, TextIO
 
+from gridsync_parts.bars import FileBars, bar_class
 from gridsync_parts.log import has_bars, log
 from gridsync_parts.values import Outcome, Row, Tally
 from gridsync_parts.words import duration_text, moment_text, size_text
@@ -74,14 +75,13 @@ def flush() -> None:
 
 
 @functools.cache
-def bar_class() -> Any:
-    """tqdm's bar, of several lines that are drawn in one go."""
-    from tqdm import tqdm
+def lines_class() -> Any:
+    """tqdm's bar, made of several lines that are drawn in one go, with those of files."""
 
-    class Bar(tqdm):  # type: ignore[type-arg]
-        monitor_interval = 0  # it needs no thread of its own
+    class Lines(bar_class()):  # type: ignore[misc]
         lines: tuple[str, ...] = ()
-        columns = 0
+        files: FileBars | None = None  # the bars below them
+        size = 0, 0
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
             """Draw the lines and go back to where they begin, or wipe them out.
@@ -89,22 +89,35 @@ def bar_class() -> Any:
             The terminal may get narrower and wrap what it shows, but the cursor stays there; so all below it is ours.
             And while the lines are drawn none is wrapped, as the terminal may just have become too narrow for them.
             """
-            before, self.columns = self.columns, self.format_dict["ncols"] or 80
-            wipe = "\033[J" if msg == "" or self.columns != before else ""
-            lines = [] if msg == "" else [f"{fitted(line, self.columns - 1)}\033[K" for line in self.lines]
+            before, now = self.size, self.format_dict
+            self.size = columns, rows = now["ncols"] or 80, now["nrows"] or 24
+            wipe = "\033[J" if msg == "" or self.size != before else ""
+            lines = [] if msg == "" else [f"{fitted(line, columns - 1)}\033[K" for line in self.lines]
             back = "\033[A" * (len(lines) - 1)
-            self.fp.write(f"\033[?7l\r{wipe}" + "\n".join(lines) + f"\r{back}\033[?7h")
+            below = self.files.draw(len(lines), rows, columns) if self.files and lines else ""
+            below += "\r" if below else ""
+            self.fp.write(f"\033[?7l\r{wipe}" + "\n".join(lines) + f"\r{back}{below}\033[?7h")
             self.fp.flush()
 
-    return Bar
+    return Lines
 
 
 class LiveLine:
-    """Lines that are redrawn on a terminal; elsewhere they are printed after a second and then every half minute."""
+    """Lines that are redrawn on a terminal, perhaps with bars of files below them.
 
-    def __init__(self, is_terminal: bool, quiet: bool, clock: Callable[[], float] = time.monotonic):
+    Elsewhere they are printed after a second and then every half minute.
+    """
+
+    def __init__(
+        self,
+        is_terminal: bool,
+        quiet: bool,
+        files: FileBars | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.is_terminal = is_terminal and (quiet or has_bars())
         self.quiet = quiet
+        self.files = files if self.is_terminal and not quiet else None
         self.clock = clock
         self.due = clock() + (0 if self.is_terminal else 1)
         self.log_due = clock() + 1
@@ -132,19 +145,26 @@ class LiveLine:
     def draw(self, texts: tuple[str, ...]) -> None:
         """Draw the lines on the terminal."""
         if self.bar is None:
-            self.bar = bar_class()(file=sys.stderr, leave=False, dynamic_ncols=True, disable=False)
-        self.bar.lines = texts
+            self.bar = lines_class()(file=sys.stderr, leave=False, dynamic_ncols=True, disable=False)
+        self.bar.lines, self.bar.files = texts, self.files
         self.bar.refresh()
 
     def clear(self) -> None:
         """Make room for another line."""
-        if self.bar is not None:
+        if self.bar is not None and self.bar.lines:
+            self.bar.lines = ()
             with contextlib.suppress(OSError):
                 self.bar.display("")
+        if self.files:
+            self.due = 0  # they are to be seen again at once
 
     def close(self, *texts: str) -> None:
         """End the lines; on a terminal their last texts stay."""
         texts = tuple(filter(None, texts if self.is_terminal and not self.quiet else ()))
+        if self.files:
+            self.clear()
+            self.files.close()
+            self.files = None
         with contextlib.suppress(OSError):
             if texts:
                 self.draw(texts)

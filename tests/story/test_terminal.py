@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import SCRIPT
+from tests.support.constants import script_with
 from tests.support.user import User, wait_until
 
 MB = 1 << 20
@@ -49,8 +50,8 @@ class Screen:
         """What stands on it, without the empty rest."""
         return self.told("capture-pane", "-p", *options).rstrip("\n").split("\n")
 
-    def resize(self, columns: int) -> None:
-        self.told("resize-window", "-x", str(columns))
+    def resize(self, columns: int, lines: int = 24) -> None:
+        self.told("resize-window", "-x", str(columns), "-y", str(lines))
 
     def watched(self, line: str, *formats: str) -> Iterator[list[str]]:
         """What the last lines show while a command redraws them; they are as many, and as long, as they should be."""
@@ -285,3 +286,149 @@ def test_without_tqdm_a_terminal_gets_plain_lines(screen, user, nine):
     wait_until(lambda: any(line.startswith("Copied: 9,") for line in screen.lines()), 60)
     assert b"\x1b[?7l" not in screen.raw.read_bytes()
     assert "Traceback" not in "\n".join(screen.lines("-S", "-"))
+
+
+@pytest.fixture
+def large(user: User, folder: str) -> Iterator[str]:
+    """A folder of six files of 3 MB, which take two seconds each, and forty small ones."""
+    for number in range(6):
+        user.grid.tree.add(f"agata/{folder}/run_0003/Conf/03A/event_mezzdata.cdat.000{number}", 3 * MB)
+    for number in range(40):
+        user.grid.tree.add(f"agata/{folder}/small/{number:02d}", 1000)
+    assert user(f"--input_dir {folder} --build_list").status == 0
+    user.grid.door.switches.bandwidth = 1.5 * MB
+    yield folder
+    user.grid.door.switches.bandwidth = 0
+
+
+RATE = r"[\d.?]+[kM]?B/s"
+BARS = {  # by the columns of the window
+    120: rf"\S*/Conf/03A/event_mezzdata\.cdat\.000\d +\d+%\|.{{10,}}\| +[\d.]+[kM]?/3\.00M \[\d\d:\d\d<.*, {RATE}\]",
+    80: rf"\.\.\.\S+/event_mezzdata\.cdat\.000\d +\d+%\|.{{10,}}\| [\d.]+[kM]?/3\.00M {RATE}",
+    40: rf"\.\.\.\S+nt_mezzdata\.cdat\.000\d +\d+% {RATE}",
+}
+LANDED = r"=> copied: (3\.0 M|1000\.0 )B \S+ \(verified by adler32\)"
+
+
+def bars(screen: Screen) -> list[str]:
+    """All rows that can be seen, and were, that are of a bar or were left of it."""
+    return [line for line in screen.lines("-S", "-") if re.search(r"\d%( |\||$)|[\dkM?]B/s[ \]]*$", line)]
+
+
+def wait_for_bars(screen: Screen, count: int, columns: int = WIDTH) -> None:
+    """Until so many bars stand below the line, each as it should be, and nothing of any is elsewhere."""
+
+    def is_so() -> bool:
+        last, all_bars = screen.lines()[-count:], bars(screen)
+        return last == all_bars and len(last) == count and all(re.fullmatch(BARS[columns], bar) for bar in last)
+
+    wait_until(is_so)
+
+
+@pytest.mark.parametrize("action", ["--start", "--sync"])
+def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, large, action):
+    screen.type(f"gridsync.py {action} --verbose")
+    wait_for_bars(screen, 4)
+    assert len({line.split()[0] for line in bars(screen)}) == 4
+    wait_until(lambda: any(re.search(r"cdat.* \(verified", line) for line in screen.lines("-J")))
+    wait_for_bars(screen, 2)  # those of the next files
+    wait_until(lambda: screen.lines()[-1] == "$", 60)
+    told = [line.rstrip() for line in screen.lines("-J", "-S", "-")]
+    assert bars(screen) == [] and sum("Copied files" in line for line in told) == 1
+    assert len({line for line in told if re.fullmatch(LANDED, line)}) == 46
+    assert len([line for line in told if line.startswith("=> copied")]) == 46
+    assert re.match(r"Copied files: 46/46, .* \(100%\)", told[-3])
+
+
+def test_bars_follow_the_window(screen, large):
+    screen.resize(120)
+    screen.type("gridsync.py --start --verbose")
+    for columns in (120, 40, 80):
+        screen.resize(columns)
+        wait_for_bars(screen, 4, columns)
+    wait_until(lambda: screen.lines()[-1] == "$", 60)
+    assert bars(screen) == []
+
+
+def test_a_low_window_has_as_many_bars_as_fit(screen, large):
+    screen.resize(80, 4)
+    screen.type("gridsync.py --start --verbose")
+    wait_for_bars(screen, 2)
+    assert len(screen.lines()) == 4  # a line is left for what is said
+    screen.resize(80)
+    wait_for_bars(screen, 4)
+    screen.resize(80, 4)
+    wait_until(lambda: len([line for line in screen.lines() if "%|" in line]) == 2)
+    wait_until(lambda: screen.lines()[-1] == "$", 60)
+    assert "%|" not in "".join(screen.lines())
+
+
+@pytest.mark.parametrize("signal", ["C-c", "kill"])
+def test_an_interrupted_run_takes_its_bars_away(screen, large, signal):
+    screen.type("gridsync.py --start --verbose" + (" & PID=$!" if signal == "kill" else ""))
+    wait_for_bars(screen, 4)
+    if signal == "kill":
+        screen.type("kill $PID; wait")
+    else:
+        screen.told("send-keys", signal)
+    wait_until(lambda: "gridsync.py: interrupted; what is done" in "".join(screen.lines()))
+    assert bars(screen) == [] and screen.told("display-message", "-p", "#{wrap_flag}").strip() == "1"
+    assert sum("Copied files" in line for line in screen.lines("-S", "-")) == 1
+
+
+def test_what_is_said_above_bars_is_whole(screen, user, large):
+    user.grid.tree.remove(f"agata/{large}/run_0003/Conf/03A/event_mezzdata.cdat.0005")
+    screen.type("gridsync.py --start --verbose --debug")
+    wait_for_bars(screen, 4)
+    wait_until(lambda: any(line.startswith("Copied: 45") for line in screen.lines()), 60)
+    wait_until(lambda: screen.lines()[-1] == "$")
+    assert bars(screen) == []
+    assert any(re.match(r"gridsync\.py: \S+cdat\.0005: .*", line) for line in screen.lines("-J", "-S", "-"))
+
+
+@pytest.mark.parametrize(
+    "line", ["--start", "--start --verbose --quiet", "--start --verbose --json", "--start --verbose 2>&1 | cat"]
+)
+def test_there_are_no_bars(screen, large, line):
+    screen.type(f"gridsync.py {line}; echo 'that was all'")
+    wait_until(lambda: "that was all" in screen.lines(), 60)
+    assert b"%|" not in screen.raw.read_bytes()
+
+
+@pytest.mark.parametrize("setting", ["TERM=dumb", "PYTHONPATH=."])
+def test_a_terminal_without_cursor_or_tqdm_has_no_bars(screen, user, large, setting):
+    (user.folder / "tqdm.py").write_text("raise ImportError('not here')")
+    screen.type(f"{setting} gridsync.py --start --verbose; echo 'that was all'")
+    wait_until(lambda: "that was all" in screen.lines(), 60)
+    raw = screen.raw.read_bytes()
+    assert b"%|" not in raw and b"Copied files: " in raw and b"Traceback" not in raw
+
+
+def test_bars_are_ascii_where_nothing_else_can_be_shown_and_have_no_colours(screen, large):
+    screen.type("NO_COLOR=1 LC_ALL=C PYTHONIOENCODING=ascii gridsync.py --start --verbose")
+    wait_for_bars(screen, 4)
+    assert all(re.search(r"%\|\d?#*\d? *\|", bar) for bar in bars(screen))
+    assert not re.search(rb"\x1b\[\d*m", screen.raw.read_bytes().partition(b"Copied files")[2])
+
+
+def test_small_files_have_no_bars(screen, user, folder):
+    for number in range(300):
+        user.grid.tree.add(f"agata/{folder}/{number:03d}", 10)
+    user(f"--input_dir {folder} --build_list")
+    screen.type("gridsync.py --start --verbose")
+    wait_until(lambda: any(line.startswith("Copied: 300") for line in screen.lines()), 60)
+    assert b"%|" not in screen.raw.read_bytes()
+
+
+def test_files_that_are_read_again_have_bars(screen, user, folder):
+    for number in range(4):
+        user.grid.tree.add(f"agata/{folder}/run_0003/Conf/03A/event_mezzdata.cdat.000{number}", 50 * MB)
+    assert user(f"--input_dir {folder} --threads 1 --build_list --start").status == 0
+    soon = user.folder / "soon.py"  # they are read in a moment
+    soon.write_text(f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n")
+    with soon.open("a") as file:
+        file.write(script_with("LONG = REDRAW = 0.0; TICK = 0.01"))
+    screen.type("/usr/bin/python3 soon.py --verify --verbose")
+    wait_until(lambda: any(line.startswith("Verified: 4") for line in screen.lines()), 60)
+    assert re.search(rb"cdat\.000\d +\d+%\|.*/50\.0M ", screen.raw.read_bytes())
+    assert bars(screen) == []

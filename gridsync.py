@@ -89,7 +89,7 @@ from gridsync_parts.errors import (
     brief,
 )
 from gridsync_parts.keys import ca_folder
-from gridsync_parts.keys.proxy import Proxy, new_proxy, proxy_file, read_proxy, valid_proxy
+from gridsync_parts.keys.proxy import Proxy, asked_pass_phrase, new_proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import can_redraw, log, nothing, start_logging
@@ -1306,22 +1306,6 @@ class Sync:
 # A command loads, plans, does, saves and reports; its docstring is its line in the help.
 
 GRACE = 600  # seconds that a lifetime may fall short of what was asked
-
-
-def asked_pass_phrase() -> str:
-    """The pass phrase of the user's key, typed without echo; from a pipe, its first line."""
-    prompt = "Enter GRID pass phrase for this identity:"
-    if sys.stdin.isatty():
-        import getpass
-
-        try:
-            return getpass.getpass(prompt)
-        except EOFError as error:
-            raise CredentialError("no pass phrase was typed; nothing has changed") from error
-    line = sys.stdin.readline()
-    if not line:
-        raise CredentialError("no pass phrase was given on standard input; nothing has changed")
-    return line.rstrip("\r\n")
 
 
 def do_new_proxy(run: Run) -> int:

@@ -278,6 +278,22 @@ def voms_client() -> str:
     return client
 
 
+def asked_pass_phrase() -> str:
+    """The pass phrase of the user's key, typed without echo; from a pipe, its first line."""
+    prompt = "Enter GRID pass phrase for this identity:"
+    if sys.stdin.isatty():
+        import getpass
+
+        try:
+            return getpass.getpass(prompt)
+        except EOFError as error:
+            raise CredentialError("no pass phrase was typed; nothing has changed") from error
+    line = sys.stdin.readline()
+    if not line:
+        raise CredentialError("no pass phrase was given on standard input; nothing has changed")
+    return line.rstrip("\r\n")
+
+
 def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
     """A new proxy in place of the old one, and the VOMS server's line."""
     import subprocess

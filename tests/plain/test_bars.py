@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import sys
 import termios
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from gridsync_parts.bars import LONG, FileBars, shortened
+from gridsync_parts.screen import REDRAW, LiveLine
 from tests.support.clock import Clock
 from tests.support.terminal import last_states
 
@@ -52,6 +54,13 @@ class Window:
         self.clock.wait(seconds)
         self.drawn += bars.draw(1, self.lines, self.columns)
         return last_states(self.drawn).rstrip("\n").split("\n")[1:]
+
+    def seen(self) -> list[str]:
+        """What stands in it, if the first line is where all began."""
+        self.stderr.flush()
+        while select.select([self.ours], [], [], 0.05)[0]:
+            self.drawn += os.read(self.ours, 65536).decode()
+        return last_states(self.drawn.replace("\r\n", "\n")).rstrip("\n").split("\n")
 
     def close(self) -> None:
         self.stderr.close()
@@ -201,3 +210,68 @@ def test_closed_bars_leave_nothing_to_draw(window):
     window.show(bars, LONG)
     bars.close()
     assert bars.canvas.take() == ""
+
+
+def above(window: Window, live: LiveLine, text: str) -> None:
+    """Something is said above the lines."""
+    live.clear()
+    print(text, file=window.stderr, flush=True)
+
+
+def test_bars_are_back_as_soon_as_something_was_said_above_them(window):
+    bars = window.open()
+    live = LiveLine(True, False, bars, window.clock)
+    window.fly("a", "b")
+    live.show("line")
+    window.clock.wait(LONG)
+    live.show("line")
+    window.fly("a", done=4 * MB)
+    live.show("line")  # not so soon
+    line, *rows = window.seen()
+    assert line == "line" and names(rows) == ["a", "b"] and "  0%|" in rows[0]
+    above(window, live, "said")
+    above(window, live, "and said")
+    assert window.seen() == ["said", "and said"]
+    live.show("line")
+    said, more, line, *rows = window.seen()
+    assert [said, more, line] == ["said", "and said", "line"] and names(rows) == ["a", "b"] and "100%|" in rows[0]
+    live.close("last line")
+    assert window.seen() == ["said", "and said", "last line"]
+
+
+def test_lines_without_bars_are_back_when_it_is_time(window):
+    window.open()
+    live = LiveLine(True, False, None, window.clock)
+    live.show("line")
+    above(window, live, "said")
+    live.show("line")
+    assert window.seen() == ["said"]
+    window.clock.wait(REDRAW)
+    live.show("line")
+    assert window.seen() == ["said", "line"]
+
+
+def test_a_run_that_breaks_leaves_its_last_line_and_no_bars_of_what_was_on_its_way(window):
+    bars = window.open()
+    live = LiveLine(True, False, bars, window.clock)
+    window.fly("a")
+    for _ in range(2):
+        window.clock.wait(LONG)
+        live.show("line", "another")
+    assert names(window.seen()) == ["line", "another", "a"]
+    live.close("line", "another")
+    assert window.seen() == ["line", "another"]
+    print("after it", file=window.stderr)
+    assert window.seen() == ["line", "another", "after it"]
+
+
+@pytest.mark.parametrize(("is_terminal", "quiet"), [(False, False), (True, True), (False, True)])
+def test_there_are_bars_only_on_a_terminal_that_is_looked_at(window, is_terminal, quiet):
+    bars = window.open()
+    live = LiveLine(is_terminal, quiet, bars, window.clock)
+    window.fly("a")
+    for _ in range(2):
+        window.clock.wait(LONG)
+        live.show("line")
+    live.close("line")
+    assert not bars.since and "%|" not in "".join(window.seen())

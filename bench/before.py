@@ -162,7 +162,7 @@ def main(rev: str, *names: str) -> int:
             began = time.monotonic()
             lines += lines_of(name, earlier, site)
             print(f"  in {time.monotonic() - began:.0f} s", flush=True)
-    print("\n".join(["", *lines]))
+        print("\n".join(["", *lines]), flush=True)  # to remove all the files takes its time
     return int(any("**" in line for line in lines))
 
 

@@ -68,5 +68,6 @@ def one_file(path: Path) -> None:
 
 if __name__ == "__main__":
     if not sys.flags.no_site:
-        os.execve(sys.executable, [sys.executable, "-s", "-S", *sys.argv], ALWAYS)
+        others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        os.execve(sys.executable, [sys.executable, "-s", "-S", *sys.argv], {**others, **ALWAYS})
     one_file(Path(sys.argv[1]) if len(sys.argv) > 1 else TOP / "dist" / "gridsync.py")

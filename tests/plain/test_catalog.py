@@ -199,7 +199,7 @@ def test_a_catalog_that_says_a_row_twice_is_made_whole(tmp_path):
 
 def test_a_new_catalog_is_no_file_until_there_is_a_list(tmp_path):
     new = Catalog(str(tmp_path))
-    assert new.is_new
+    assert (new.is_new, new.is_foreign, new.doubt) == (True, False, "")
     new.save()
     assert os.listdir(tmp_path) == []
     new.put([ROW])
@@ -242,6 +242,8 @@ def test_a_catalog_that_can_not_be_read_is_named(tmp_path):
     (tmp_path / "grid_summary.csv").mkdir()
     with pytest.raises(DiskError, match="is not a regular file; move it away"):
         Catalog(str(tmp_path))
+    with pytest.raises(DiskError, match=r"grid_summary\.csv cannot be read: File name too long"):
+        Catalog(str(tmp_path / ("x" * 256)))
 
 
 @pytest.mark.parametrize(("number", "verified"), [(0, "adler32"), (1, "")])

@@ -8,15 +8,16 @@ import hashlib
 import os
 import shutil
 import zlib
+from pathlib import Path
 
 import pytest
 
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.errors import FileError
 from gridsync_parts.home import Home, rename_new
-from gridsync_parts.partfile import PartFile
+from gridsync_parts.partfile import OLD_END, OLD_MAGIC, TABLE_ROW, PartFile
 from tests.support.constants import replace
-from tests.support.parts import finish, part_file, part_of, row_of
+from tests.support.parts import finish, open_files, part_file, part_of, row_of
 
 SHORTEST, NOTE = 1 << 16, 1 << 15  # of segments here; the real ones are large
 BLOCK = b"x" * (SHORTEST // 16)
@@ -248,3 +249,162 @@ def test_a_folder_that_is_removed_in_mid_run_is_made_again(tmp_path):
             finish(part)
         assert (tmp_path / "sub/a").read_bytes() == b"abc"
         shutil.rmtree(tmp_path / "sub")
+
+
+# What stands where a part file is to be.
+
+
+def old_part(folder: Path, data: bytes, size: int = 6, mtime: int = 1000, magic: bytes = OLD_MAGIC) -> Path:
+    """What an earlier version has left of a file of this size and time."""
+    rows = TABLE_ROW.pack(0, size, len(data))
+    path = folder / "a.part"
+    path.write_bytes(data.ljust(size, b"-") + rows + OLD_END.pack(size, mtime, 1, magic))
+    return path
+
+
+def test_what_an_earlier_version_has_left_is_gone_on_from(tmp_path):
+    old_part(tmp_path, b"old")
+    with part_of(tmp_path / "a", 6, "size") as part:
+        assert (part.received(), part.strange) == (3, "")
+        assert os.listdir(tmp_path) == [f"a{MARK}"]
+        part.add(part.segments[0], b"new")
+        finish(part)
+    assert (tmp_path / "a").read_bytes() == b"oldnew"
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(b"the user's own file, that has nothing to do with any copy"),
+    lambda path: path.write_bytes(path.read_bytes()[-OLD_END.size - 5 :]),  # shorter than the file
+    lambda path: old_part(path.parent, b"old", size=7),
+    lambda path: old_part(path.parent, b"old", mtime=1001),
+    lambda path: old_part(path.parent, b"old", magic=b"gridsynC"),
+    lambda path: os.link(path, path.with_name("other")),
+    lambda path: (path.rename(path.with_name("other")), path.symlink_to("other")),
+    lambda path: (path.unlink(), os.mkfifo(path)),
+    lambda path: (path.unlink(), path.mkdir()),
+])  # fmt: skip
+def test_what_may_be_the_users_is_left_alone_and_named(tmp_path, spoil):
+    spoil(path := old_part(tmp_path, b"old"))
+    before = path.lstat()
+    with part_of(tmp_path / "a", 6, "size") as part:
+        assert (part.received(), part.strange) == (0, str(path))
+    assert os.path.samestat(path.lstat(), before)
+
+
+def test_a_file_of_the_catalog_is_no_earlier_versions(tmp_path):
+    path = old_part(tmp_path, b"old")
+    part = PartFile(Home(str(tmp_path)), row_of(6), "size", is_other=lambda name: name == "a.part")
+    with part:
+        part.resume(1)
+        assert (part.received(), part.strange) == (0, "")
+    assert path.exists()
+
+
+def test_a_table_without_rows_is_taken_and_begun_anew(tmp_path):
+    (tmp_path / "a.part").write_bytes(b"123456" + OLD_END.pack(6, 1000, 0, OLD_MAGIC))
+    with part_of(tmp_path / "a", 6, "size") as part:
+        assert (part.received(), part.strange) == (0, "") and os.listdir(tmp_path) == [f"a{MARK}"]
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: path.symlink_to("precious"),
+    lambda path: path.symlink_to("nowhere"),
+    lambda path: os.link(path.with_name("precious"), path),
+    lambda path: path.mkdir(),
+    os.mkfifo,
+])  # fmt: skip
+def test_nothing_else_is_written_to(tmp_path, make):
+    (tmp_path / "precious").write_bytes(b"precious")
+    make(tmp_path / f"a{MARK}")
+    with pytest.raises(FileError, match=r"gridsync-part is a link or not a regular file; remove it"):
+        part_file(tmp_path / "a", row_of(8)).__enter__()
+    assert (tmp_path / "precious").read_bytes() == b"precious" and os.path.lexists(tmp_path / f"a{MARK}")
+
+
+def test_what_has_the_real_name_already_gives_the_other_one_back(tmp_path):
+    (tmp_path / "a").write_bytes(b"whole")
+    os.link(tmp_path / "a", tmp_path / f"a{MARK}")
+    with part_of(tmp_path / "a", 5, "size") as part:
+        assert part.received() == 0
+        part.add(part.segments[0], b"other")
+        assert (tmp_path / "a").read_bytes() == b"whole"
+        finish(part, overwrite=True)
+    assert (tmp_path / "a").read_bytes() == b"other"
+
+
+def test_what_belongs_to_somebody_else_is_begun_anew(tmp_path, monkeypatch):
+    with part_of(tmp_path / "a", 10, "size") as part:
+        part.add(part.segments[0], b"half")
+    user = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with open(tmp_path / f"a{MARK}", "rb") as theirs, part_of(tmp_path / "a", 10, "size") as part:
+        assert part.received() == 0 and not os.path.sameopenfile(part.fd, theirs.fileno())
+
+
+def test_but_not_while_a_run_of_theirs_is_at_work_on_it(tmp_path, monkeypatch):
+    with part_of(tmp_path / "a", 10, "size") as part:
+        part.add(part.segments[0], b"half")
+        user = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+        with pytest.raises(FileError, match="remove it"):
+            part_file(tmp_path / "a", row_of(10)).__enter__()
+        assert part.is_in(part.folder)
+
+
+def test_another_runs_may_be_free_soon_and_leaves_nothing_open(tmp_path):
+    with part_of(tmp_path / "a", 10):
+        before = open_files()
+        second = part_file(tmp_path / "a", row_of(10))
+        with pytest.raises(FileError, match="another run is copying it") as caught:
+            second.__enter__()
+        assert caught.value.passing
+        del second, caught
+        assert open_files() == before
+
+
+def test_others_may_read_it_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with part_of(tmp_path / "a", 10):
+            assert (tmp_path / f"a{MARK}").stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_is_none_is_a_matter_of_the_file(tmp_path):
+    (tmp_path / "sub").write_text("a file")
+    with pytest.raises(FileError, match="sub/a cannot be used: Not a directory"):
+        PartFile(Home(str(tmp_path)), row_of(6, path="sub/a"), "size").__enter__()
+
+
+def test_who_has_the_lock_has_the_file_whatever_becomes_of_its_name(tmp_path):
+    with part_of(tmp_path / "a", 10, "size") as part:
+        (tmp_path / f"a{MARK}").unlink()
+        part.restart(1)
+        part.add(part.segments[0], b"more")
+
+
+def test_a_file_whose_name_is_another_ones_by_now_is_not_the_one(tmp_path, monkeypatch):
+    def renamed(fd: int, how: int, real=fcntl.flock) -> None:
+        real(fd, how)
+        os.replace(tmp_path / f"a{MARK}", tmp_path / "a")  # another run has just finished
+
+    monkeypatch.setattr(fcntl, "flock", renamed)
+    with pytest.raises(FileError, match="another run is copying it"):
+        part_file(tmp_path / "a", row_of(10)).__enter__()
+
+
+def test_without_locks_what_another_run_has_begun_anew_is_not_written_to(tmp_path, monkeypatch):
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with part_of(tmp_path / "a", 10, "size") as part:
+        part.check_ours()
+        (tmp_path / f"a{MARK}").unlink()
+        for _ in range(2):
+            with pytest.raises(FileError, match="another run is copying it") as caught:
+                part.check_ours()
+            assert caught.value.passing
+            (tmp_path / f"a{MARK}").write_bytes(b"another one")

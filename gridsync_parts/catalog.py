@@ -126,7 +126,6 @@ class Catalog:
             self.is_stale = header != list(Row._fields)  # what is appended to must be of our columns
             if header is None or header[: len(PROMISED)] != list(PROMISED):
                 self.is_foreign = self.is_new = header is not None
-                self.is_stale = True
                 return
             whole = lines.line_num
             try:

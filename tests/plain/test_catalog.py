@@ -96,6 +96,42 @@ def test_a_catalog_damaged_by_hand_is_refused_with_the_place(tmp_path, line, say
     assert text(tmp_path) == damaged
 
 
+@pytest.mark.parametrize(
+    ("end", "is_cut"),
+    [
+        ("run/b,10", True),
+        ("run/b,10\n", False),  # it was written like that
+        ("run/b,10\n" + LINE[:-1], False),  # it is not the last one
+        ('"run\nb', True),
+        ('"run\nb\nc', False),  # no line of ours is that long
+    ],
+)
+def test_only_a_last_line_can_have_been_cut(tmp_path, end, is_cut):
+    if is_cut:
+        assert list(catalog(tmp_path, HEADER + LINE + end).all()) == [ROW]
+    else:
+        with pytest.raises(DiskError, match="correct the line or move the file away"):
+            catalog(tmp_path, HEADER + LINE + end)
+
+
+def test_what_another_run_appends_meanwhile_is_left_for_the_next_time(tmp_path, monkeypatch):
+    catalog(tmp_path, HEADER + LINE)
+
+    def pread(fd: int, count: int, at: int, real=os.pread) -> bytes:
+        with open(tmp_path / "grid_summary.csv", "a") as file:
+            file.write("run/b,1")
+        return real(fd, count, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    assert list(Catalog(str(tmp_path), is_frozen=True).all()) == [ROW]
+
+
+def test_a_cell_may_be_long(tmp_path):
+    long = ROW._replace(request="r" * 200_000)
+    Catalog(str(tmp_path)).replace([long])
+    assert list(Catalog(str(tmp_path)).all()) == [long]
+
+
 def test_another_programs_catalog_is_set_aside(tmp_path):
     foreign = catalog(tmp_path, "filename;size\nx;1\n")
     assert list(foreign.all()) == [] and foreign.is_foreign
@@ -178,10 +214,14 @@ def test_another_list_takes_the_place_of_the_old_one(tmp_path):
 
 def test_what_has_not_changed_is_not_written(tmp_path):
     kept = catalog(tmp_path, HEADER + LINE)
-    before = (tmp_path / "grid_summary.csv").stat()
-    kept.put([])
-    kept.save()
-    assert os.path.samestat((tmp_path / "grid_summary.csv").stat(), before)
+    assert not kept.is_foreign
+    for _ in range(2):
+        with open(tmp_path / "grid_summary.csv") as before:
+            kept.put([])
+            kept.save()
+            assert os.path.samestat((tmp_path / "grid_summary.csv").stat(), os.fstat(before.fileno()))
+        kept.put([ROW._replace(downloaded=True)])
+        kept.save()
 
 
 @pytest.mark.parametrize("wrong", [HEADER.replace(",error", ""), HEADER.replace("error", "error,more")])
@@ -220,7 +260,7 @@ def test_rows_outlive_a_power_failure_when_it_matters(tmp_path, monkeypatch, dur
     kept, synced = catalog(tmp_path, HEADER + LINE), []
     kept.put([ROW])
     monkeypatch.setattr(os, "fsync", synced.append)
-    kept.put([ROW._replace(downloaded=True)], durable)
+    kept.put([ROW._replace(downloaded=True)], *[True] * durable)
     assert len(synced) == durable
     assert text(tmp_path).count("\n") == 4  # it is in the file, either way
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.disk import MARK, part_name
-from gridsync_parts.errors import FileError
+from gridsync_parts.errors import Changed, DiskError, FileError
 from gridsync_parts.home import Home, rename_new
-from gridsync_parts.partfile import OLD_END, OLD_MAGIC, TABLE_ROW, PartFile
+from gridsync_parts.partfile import MAGIC, OLD_END, OLD_MAGIC, TABLE_END, TABLE_ROW, PartFile, Segment
 from tests.support.constants import replace
 from tests.support.parts import finish, open_files, part_file, part_of, row_of
 
@@ -408,3 +408,273 @@ def test_without_locks_what_another_run_has_begun_anew_is_not_written_to(tmp_pat
                 part.check_ours()
             assert caught.value.passing
             (tmp_path / f"a{MARK}").write_bytes(b"another one")
+
+
+# Tables: what a part file says of itself.
+
+SIZE = 100  # of a file in two segments
+
+
+def lay(folder: Path, rows: list[tuple[int, int, int]], size: int = SIZE, mtime: int = 1000, tag: bytes = b"",
+        count: int | None = None, more: bytes = b"") -> None:  # fmt: skip
+    """A part file with a table."""
+    end = TABLE_END.pack(size, mtime, len(rows) if count is None else count, len(tag), MAGIC)
+    table = b"".join(TABLE_ROW.pack(*row) for row in rows)
+    (folder / f"a{MARK}").write_bytes(b"x" * SIZE + table + tag + more + end)
+
+
+HALF = [(0, 50, 20), (50, 100, 30)]
+
+
+@pytest.mark.parametrize(
+    ("table", "done"),
+    [
+        ({"rows": HALF}, [20, 30]),
+        ({"rows": HALF, "tag": b'"an ETag"'}, [20, 30]),
+        ({"rows": [(0, 100, 7)]}, [7]),
+        ({"rows": [(0, 50, 50), (50, 100, 50)]}, [50, 50]),
+        ({"rows": [(0, 50, 51), (50, 100, 30)]}, [0]),  # more than there is room for
+        ({"rows": [(0, 40, 20), (50, 100, 30)]}, [0]),  # there is a gap
+        ({"rows": [(0, 60, 20), (50, 100, 30)]}, [0]),
+        ({"rows": [(10, 50, 20), (50, 100, 30)]}, [0]),
+        ({"rows": [(0, 50, 20), (50, 99, 30)]}, [0]),
+        ({"rows": [(50, 100, 30), (0, 50, 20)]}, [0]),
+        ({"rows": []}, [0]),
+        ({"rows": HALF, "size": SIZE + 1}, [0]),  # it is of another file
+        ({"rows": HALF, "mtime": 1001}, [0]),
+        ({"rows": HALF, "more": b"?"}, [0]),  # something stands between
+        ({"rows": HALF, "count": 1}, [0]),
+        ({"rows": HALF, "count": 3}, [0]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["size", "adler32"])
+def test_a_table_counts_if_it_is_of_this_file_and_makes_sense(tmp_path, kind, table, done):
+    lay(tmp_path, **table)
+    with part_of(tmp_path / "a", SIZE, kind) as part:
+        assert [segment.done for segment in part.segments] == done
+        assert part.tag == table.get("tag", b"").decode() and part.segments[-1].stop == SIZE
+        assert part.has_table is (done != [0])
+        if sum(done) == SIZE:
+            expected = f"adler32:{zlib.adler32(b'x' * SIZE):08x}"
+            assert kind == "size" or part.checksum("adler32") == expected
+
+
+def test_what_was_of_another_file_is_gone(tmp_path):
+    lay(tmp_path, HALF, mtime=2000, tag=b"old")
+    with part_of(tmp_path / "a", SIZE, "size") as part:
+        assert os.fstat(part.fd).st_size == 0 and part.tag == "" and not part.has_table
+
+
+def test_an_older_table_is_written_anew_at_once(tmp_path):
+    old_part(tmp_path, b"old")
+    with part_of(tmp_path / "a", 6, "size"):
+        assert (tmp_path / f"a{MARK}").read_bytes().endswith(MAGIC)
+
+
+@pytest.mark.parametrize(("length", "done"), [(99, 99), (100, 100), (101, 0)])
+def test_bytes_without_a_table_count_if_a_checksum_will_tell(tmp_path, length, done):
+    (tmp_path / f"a{MARK}").write_bytes(b"x" * length)
+    with part_of(tmp_path / "a", SIZE, "adler32") as part:
+        assert part.received() == done
+
+
+@pytest.mark.parametrize(("kind", "done"), [("adler32", 3), ("size", 8)])
+def test_a_disk_that_has_kept_less_than_the_table_says_is_believed_if_it_is_read(tmp_path, kind, done):
+    with part_of(tmp_path / "a", 10, kind) as part:
+        os.pwrite(part.fd, b"abc", 0)
+        part.segments = [Segment(0, 10, 8, kind)]
+        part.reread(part.segments[0])
+        assert part.segments[0].done == done
+        assert kind == "size" or part.segments[0].checksum.text() == f"adler32:{zlib.adler32(b'abc'):08x}"
+
+
+def test_to_begin_anew_is_to_forget_everything(tmp_path):
+    lay(tmp_path, HALF, tag=b"tag")
+    with part_of(tmp_path / "a", SIZE, "size") as part:
+        part.restart(1)
+        assert (part.tag, part.has_table, part.received(), os.fstat(part.fd).st_size) == ("", False, 0, 0)
+        part.add(part.segments[0], b"y")
+
+
+# The version that arrives.
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_what_the_door_calls_a_version_is_taken_down_once(tmp_path, has_table):
+    size = NOTE + 1 if has_table else 10
+    with part_of(tmp_path / "a", size, "size") as part:
+        part.add(part.segments[0], b"x")
+        assert part.has_table is has_table
+        for tag in ("", '"1"', "", '"1"'):
+            part.tell(tag)
+        with pytest.raises(Changed):
+            part.tell('"2"')
+        assert part.tag == '"1"'
+        if has_table:  # even a kill leaves it
+            assert (tmp_path / f"a{MARK}").read_bytes()[-TABLE_END.size - 3 : -TABLE_END.size] == b'"1"'
+    with part_of(tmp_path / "a", size, "size") as part:
+        assert (part.tag, part.received()) == ('"1"', 1)
+
+
+def test_a_strange_tag_is_kept_as_far_as_it_can_be(tmp_path):
+    with part_of(tmp_path / "a", 10, "size") as part:
+        part.add(part.segments[0], b"x")
+        part.tell('"\u2026"')
+    with part_of(tmp_path / "a", 10, "size") as part:
+        assert part.tag == '"?"'
+
+
+# How it is left.
+
+
+def test_one_that_was_not_even_looked_at_is_left_as_it_was(tmp_path):
+    (tmp_path / f"a{MARK}").write_bytes(b"half")
+    with part_file(tmp_path / "a", row_of(10)):
+        pass
+    assert (tmp_path / f"a{MARK}").read_bytes() == b"half"
+
+
+def test_another_ones_is_not_removed(tmp_path):
+    with part_of(tmp_path / "a", 10):
+        (tmp_path / f"a{MARK}").unlink()
+        (tmp_path / f"a{MARK}").write_bytes(b"another one")
+    assert (tmp_path / f"a{MARK}").read_bytes() == b"another one"
+
+
+def test_a_disk_that_takes_no_table_takes_no_run_down(tmp_path, monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with part_of(tmp_path / "a", 10, "size") as part:
+        part.add(part.segments[0], b"half")
+        monkeypatch.setattr(os, "pwrite", full)
+    with part_of(tmp_path / "a", 10, "size") as part:
+        assert part.received() == 0  # what was it of?
+
+
+# Bytes that come.
+
+
+def test_a_table_is_brought_up_to_date_now_and_then(tmp_path):
+    size = 4 * NOTE
+    part = part_file(tmp_path / "a", row_of(size), "size").__enter__()
+    part.resume(1)
+    for _ in range(5):
+        part.add(part.segments[0], b"x" * (NOTE // 2))
+    os.close(part.fd)  # as a kill leaves it
+    with part_of(tmp_path / "a", size, "size") as again:
+        assert again.received() == 2 * NOTE  # what has come since is not known
+
+
+def test_a_write_may_take_several_calls(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at, real=os.pwrite: real(fd, data[:3], at))
+    with part_of(tmp_path / "a", 10) as part:
+        part.add(part.segments[0], b"0123456789")
+        finish(part)
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+def test_a_part_file_that_grows_behind_our_back_is_begun_again(tmp_path):
+    with part_of(tmp_path / "a", 10) as part:
+        part.add(part.segments[0], b"0123")
+        with open(tmp_path / f"a{MARK}", "ab") as file:
+            file.write(b"x")
+        with pytest.raises(FileError, match="was changed by someone else; the copy starts again") as caught:
+            part.add(part.segments[0], b"4567")
+        assert caught.value.passing and part.received() == 0 and os.fstat(part.fd).st_size == 0
+
+
+# Checksums.
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("grown", ["adler32", "md5", "size"])
+@pytest.mark.parametrize("wanted", ["adler32", "md5"])
+def test_a_checksum_is_that_of_the_whole_however_it_came(tmp_path, streams, grown, wanted):
+    data = os.urandom(2 * SHORTEST)
+    with part_of(tmp_path / "a", len(data), grown, streams) as part:
+        assert len(part.segments) == streams
+        for segment in part.segments:
+            part.add(segment, data[segment.start : segment.stop])
+        expected = f"{zlib.adler32(data):08x}" if wanted == "adler32" else hashlib.md5(data).hexdigest()
+        assert part.checksum(wanted) == f"{wanted}:{expected}"
+
+
+def test_one_that_grew_with_the_bytes_needs_no_reading(tmp_path, monkeypatch):
+    data = os.urandom(2 * SHORTEST)
+    for streams in (1, 2):
+        with part_of(tmp_path / "a", len(data), "adler32", streams) as part:
+            for segment in part.segments:
+                part.add(segment, data[segment.start : segment.stop])
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "pread", None)
+                assert part.checksum("adler32") == f"adler32:{zlib.adler32(data):08x}"
+            part.restart(1)
+
+
+# The end.
+
+
+def test_a_file_that_is_not_whole_does_not_arrive(tmp_path):
+    with part_of(tmp_path / "a", 10) as part:
+        part.add(part.segments[0], b"0123")
+        with pytest.raises(FileError, match="a: 4 of 10 bytes are here"):
+            part.arrive()
+
+
+@pytest.mark.parametrize(("size", "is_large"), [(10, False), (1000, False), (1001, True)])
+def test_a_large_file_is_durable_when_it_arrives(tmp_path, monkeypatch, size, is_large):
+    replace(monkeypatch, "LARGE", 1000)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with part_of(tmp_path / "a", size, "size") as part:
+        part.add(part.segments[0], b"x" * size)
+        part.arrive()
+        assert len(synced) == is_large and os.fstat(part.fd).st_size == size
+        assert part.is_arrived and int(os.fstat(part.fd).st_mtime) == 1000
+    os.fstat(part.fd)  # it stays open until it has its name
+    os.close(part.fd)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
+def test_a_filesystem_that_knows_no_durability_is_trusted(tmp_path, number):
+    def refuse(fd: int) -> None:
+        raise OSError(number, "no")
+
+    with part_of(tmp_path / "a", 10) as part:
+        part.add(part.segments[0], b"0123456789")
+        part.synchronised(refuse)
+        assert part.received() == 10
+
+
+def test_one_that_has_lost_bytes_is_not(tmp_path):
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with part_of(tmp_path / "a", 10) as part:
+        part.add(part.segments[0], b"0123456789")
+        with pytest.raises(DiskError, match="check the disk"):
+            part.synchronised(fail)
+        assert part.received() == 0 and os.fstat(part.fd).st_size == 0 and not part.has_table
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path: path.unlink(),
+    lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+    lambda path: os.truncate(path, 9),
+    lambda path: (path.rename(path.with_name("b")), path.write_bytes(b"0123456789")),
+])  # fmt: skip
+def test_what_was_moved_or_changed_in_the_last_moment_gets_no_name(tmp_path, spoil):
+    path = tmp_path / "sub" / f"a{MARK}"
+    with PartFile(Home(str(tmp_path)), row_of(10, path="sub/a"), "size") as part:
+        part.resume(1)
+        part.add(part.segments[0], b"0123456789")
+        folder = part.home.opened("sub")
+        spoil(path)
+        if path.parent.exists():
+            with pytest.raises(FileError, match=r"someone else moved its folder or (changed )?its") as caught:
+                part.name_it(folder, overwrite=True)
+            assert caught.value.passing and not (tmp_path / "sub/a").exists()
+        else:  # wherever the folder is by now
+            part.name_it(folder, overwrite=True)
+            assert (tmp_path / "elsewhere/a").exists()

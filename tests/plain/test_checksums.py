@@ -8,7 +8,8 @@ import zlib
 
 import pytest
 
-from gridsync_parts.checksums import Checksum, adler_maker, checksum_of
+from gridsync_parts.checksums import Checksum, adler_maker, checksum_kind, checksum_of
+from tests.support.constants import replace
 
 
 def test_adler32_is_that_of_zlib_whatever_makes_it(monkeypatch):
@@ -50,3 +51,30 @@ def test_checksums_are_those_of_the_libraries(tmp_path, kind):
     for start in range(0, len(data), 100_000):
         running.update(data[start : start + 100_000])
     assert running.text() == f"{kind}:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("checksum", "wanted", "kind"),
+    [("adler32:00000001", True, "adler32"), ("md5:00", True, "md5"), ("adler32:", True, "adler32"), ("", True, "size"),
+     ("md5:00", False, "size")],
+)  # fmt: skip
+def test_what_a_file_is_verified_by(checksum, wanted, kind):
+    assert checksum_kind(checksum, wanted) == kind
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"), [(0, []), (4, [0]), (7, [3, 0]), (8, [4, 0]), (10, [6, 2, 0]), (99, [95, 91, 89])]
+)
+def test_a_file_is_read_as_far_as_it_goes_and_it_is_told_how_much_is_left(tmp_path, monkeypatch, size, seen):
+    replace(monkeypatch, "CHUNK", 4)
+    (tmp_path / "a").write_bytes(b"0123456789")
+    told: list[int] = []
+    with open(tmp_path / "a", "rb") as file:
+        found = checksum_of(file.fileno(), "adler32", size, told.append)
+    assert (found, told) == (f"adler32:{zlib.adler32(b'0123456789'[:size]):08x}", seen)
+
+
+def test_a_size_has_nothing_to_grow():
+    checksum = Checksum("size")
+    checksum.update(b"x")
+    assert checksum.text() == "size:00000001"

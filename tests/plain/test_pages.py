@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
+
+import pytest
 
 import gridsync
 from tests.support import SCRIPT
@@ -27,6 +30,7 @@ def test_the_pages_of_docs_have_what_is_made_for_them():
     assert "| 130 | interrupted |" in made[pages.DOCS / "exit-status.md"]
 
 
+@pytest.mark.skipif(not shutil.which("groff"), reason="without groff-base, which make test installs")
 def test_roff_shows_every_option_and_complains_of_nothing():
     command = ["groff", "-man", "-Tascii", "-P-c", "-ww", str(pages.MAN)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -2,7 +2,7 @@
 """gridsync: a folder of Grid data on a local disk, complete and verified.
 
 State: Grid.conf (settings) and grid_summary.csv (the catalog, one row a file), both in the work folder.
-Flow:  Grid.conf + grid_summary.csv -> plan -> Storage -> Outcome -> grid_summary.csv + report + exit status
+Flow:  Grid.conf + grid_summary.csv -> plan -> Place -> Outcome -> grid_summary.csv + report + exit status
 
 What it works with is in gridsync_parts/, whose __init__.py lists the parts; none of them knows this script.
 
@@ -71,7 +71,7 @@ from gridsync_parts.disk import (
     set_aside,
     unfit,
 )
-from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Storage
+from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Place, Tape
 from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import (
     BadName,
@@ -458,7 +458,7 @@ class Run:
         self.aside = Aside()
         self.tick: Callable[[], None] = nothing  # what is done while a verb of the site takes its time
         self.held = contextlib.ExitStack()
-        self.opened: Storage | None = None
+        self.opened: Place | None = None
         self.config = config
         self.accepted: Callable[[], None] = nothing  # remembers the settings that the action goes by
         self.loaded: Catalog | None = None
@@ -480,9 +480,9 @@ class Run:
 
         return self.aside.result(lambda: self.patience.call(verb, *arguments), tick)
 
-    def entries(self, folder: str) -> Listing:
+    def list_folder(self, folder: str) -> Listing:
         """What is in a folder of the site."""
-        return self.call(self.storage().entries, folder)
+        return self.call(self.place().lister.folder, folder)
 
     def check_credential(self) -> None:
         """Raise CredentialError when the proxy has ended; a token is looked at with each request."""
@@ -495,22 +495,28 @@ class Run:
 
     def announce_end(self) -> None:
         """Say before a long run when the credential ends, if that is soon."""
-        storage, now, ends = self.storage(), time.time(), 0.0
+        place, now, ends = self.place(), time.time(), 0.0
         if needs_proxy(self.settings.site):
             proxy = valid_proxy(self.settings.vo, now)
             ends, what = min(proxy.ends, proxy.attribute_ends), "proxy"
         else:
-            ends, what = storage.expires(), "token"
+            ends, what = place.expires(), "token"
         if ends and ends - now < SOON:
             left = f"{moment_text(ends)} ({duration_text(ends - now)})"
             self.report.note(f"Your {what} is valid until {left}; renew it in time, even during a run")
 
-    def storage(self) -> Storage:
+    def place(self) -> Place:
         """The site, once there is a proxy to show it."""
         if self.opened is None:
             files_to_spare(self.settings)  # else it would seem that the door fails
             self.opened = open_place(self.settings.site, self.settings.vo, self.config)
         return self.opened
+
+    def tape(self) -> Tape:
+        """The tape service of the site, without which what is wanted can't be done."""
+        if tape := self.call(self.place().find_tape):
+            return tape
+        raise DoorError(f"the site {self.settings.site.name} names no tape service to ask; see TAPE_API in Grid.conf")
 
     def catalog(self) -> Catalog:
         """The catalog, which no other run changes from now on."""
@@ -589,10 +595,10 @@ def forget_copies(run: Run, rows: list[Row]) -> None:
 def located(run: Run, rows: list[Row]) -> list[Row]:
     """The rows where their files are now; noted in the catalog."""
     found: dict[str, Locality] = {}
-    is_asked = bool(rows) and run.call(run.storage().has_tape)
+    is_asked = bool(rows) and run.call(run.place().find_tape)
     for some in batches(rows, MAX_QUERY if is_asked else len(rows)):  # one listing of each folder is enough
         on_tape = {row.path for row in some if row.locality is Locality.NEARLINE}
-        found.update(run.call(run.storage().localities, [row.path for row in some], on_tape))
+        found.update(run.call(run.place().locate, [row.path for row in some], on_tape))
     rows = [run.catalog().row(row) for row in rows]  # some may have landed meanwhile
     moved = [placed(row, found.get(row.path, row.locality)) for row in rows]
     run.catalog().put(new for old, new in zip(rows, moved) if new != old)
@@ -610,13 +616,13 @@ def asked_for(run: Run, rows: list[Row]) -> list[Row]:
         except DiskError:  # what can't be noted must not stay
             for request in made:
                 with contextlib.suppress(GridError):
-                    run.call(run.storage().release, request, paths)
+                    run.call(tape.release, request, paths)
             raise
         return pinned
 
-    paths, days = [row.path for row in rows], run.settings.pin_days
+    tape, paths, days = run.tape(), [row.path for row in rows], run.settings.pin_days
     try:
-        run.call(lambda: made.append(run.storage().stage(paths, days)))
+        run.call(lambda: made.append(tape.stage(paths, days)))
     except BaseException as error:  # after Ctrl-C, say, the request may still be made, and must not be forgotten
         if not isinstance(error, GridError):
             run.report.note("A staging request is under way; waiting for its number, so that it can be released")
@@ -652,7 +658,7 @@ def ask(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
 
 def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
     """Give back all pins on some files; how many files, and what went wrong; that is for another try."""
-    storage, catalog = run.storage(), run.catalog()
+    catalog = run.catalog()
     released: set[str] = set()
     failures: list[GridError] = []
     todo = plan_release(rows)
@@ -660,7 +666,7 @@ def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
         request, some = todo.pop(0)
         paths = [row.path for row in some]
         try:
-            run.call(storage.release, request, paths)
+            run.call(run.tape().release, request, paths)
         except NotFound:
             pass  # the request has ended by itself
         except (FileError, DoorError) as error:
@@ -683,7 +689,7 @@ def poll(run: Run, rows: list[Row]) -> Polled:
     for request, held in plan_release(rows):
         paths = [row.path for row in held]
         try:
-            found = run.call(run.storage().stagings, request, paths)
+            found = run.call(run.tape().stagings, request, paths)
         except NotFound:
             found = dict.fromkeys(paths, FORGOTTEN)
         # Of several requests the one that still is at work counts.
@@ -751,18 +757,12 @@ def check_folder(run: Run) -> str:
     return folder
 
 
-def check_room(run: Run, rows: list[Row], kept: int) -> None:
-    """Refuse to begin what the disk can't hold, of which so many bytes are here."""
-    if rows:
-        check_free(check_folder(run), sum(row.size for row in rows) - kept)
-
-
 def listed(run: Run) -> Walk:
     """Bring the catalog up to date with what the site has in the folder."""
     if not run.settings.input_dir:
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
-    catalog, storage = run.catalog(), run.storage()
-    walk = Walk(storage, Patience(run.settings.retries))  # its own: the end of a listing is not that of the run
+    catalog, lister = run.catalog(), run.place().lister
+    walk = Walk(lister, Patience(run.settings.retries))  # its own: the end of a listing is not that of the run
     live = run.report.follow() if run.tick is nothing else None
 
     def tick() -> None:
@@ -774,7 +774,7 @@ def listed(run: Run) -> Walk:
     try:
         walk.run(run.scope.folder, tick)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run.entries, run.settings.site.base, "--input_dir", run.scope.folder, error) from error
+        raise misspelt(run.list_folder, run.settings.site.base, "--input_dir", run.scope.folder, error) from error
     finally:
         if live:
             live.close()
@@ -795,7 +795,7 @@ def locate_unknown(run: Run) -> None:
     """Ask of files that the listing says nothing of; where nobody can be asked they are on disk."""
     unknown = [row for row in run.catalog().matching(run.scope) if row.locality is Locality.UNKNOWN]
     unknown = [row for row in unknown if run.wishes.overwrite or not row.downloaded]
-    if run.call(run.storage().has_tape):
+    if run.call(run.place().find_tape):
         located(run, unknown)
     else:
         run.catalog().put(row._replace(locality=Locality.ONLINE) for row in unknown)
@@ -811,7 +811,7 @@ class Copying:
         self.enough = enough  # failures of the door, one after the other, that end the run
         self.failures: list[GridError] = []  # those that there are
         self.held: list[Outcome] = []  # files that were refused, of which nothing is told while it may be so with all
-        self.copier = Copier(run.storage(), run.settings, run.patience, run.wishes, run.catalog())
+        self.copier = Copier(run.place(), run.settings, run.patience, run.wishes, run.catalog())
         bars = FileBars(self.copier.flying, run.size_of)
         self.progress = Progress(run.report.follow(bars), tally, self.copier.flying, self.copier.received)
         spare = files_to_spare(run.settings)
@@ -939,7 +939,7 @@ class Sync:
         self.unread: dict[str, GridError] = {}  # folders that could not be listed
         self.blind_since = 0.0  # when one of them was the first that may be listed later
         self.polls = Polls()
-        self.has_tape = run.call(run.storage().has_tape)
+        self.has_tape = run.call(run.place().find_tape) is not None
         self.staged = 0  # bytes that came from tape
         self.staged_rate = Rate()
         self.is_tape_slower = False  # than the line
@@ -1371,9 +1371,9 @@ def do_ls_dir(run: Run) -> int:
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
     try:
-        entries = run.entries(folder)
+        entries = run.list_folder(folder)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run.entries, site.base, "--ls_dir", folder, error) from error
+        raise misspelt(run.list_folder, site.base, "--ls_dir", folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
@@ -1448,7 +1448,7 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
 
 def do_bring_online(run: Run) -> int:
     """move files from tape to disks (make the copy of files faster)"""
-    if not run.call(run.storage().has_tape):
+    if not run.call(run.place().find_tape):
         rows = [row for row in run.catalog().matching(run.scope) if not row.downloaded]
         if on_tape := sum(row.locality is Locality.NEARLINE for row in rows):
             run.report.error(f"{on_tape} file(s) are {NO_TAPE}")
@@ -1545,8 +1545,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             run.report.error(outcome.row.error)
 
     def look_again() -> None:
-        rows = located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))])
-        take_up(rows, fresh_until(run))
+        take_up(located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))]), fresh_until(run))
 
     def try_again() -> None:
         is_given_up = not later.rounds
@@ -1597,7 +1596,8 @@ def planned(run: Run) -> dict[Action, list[Row]]:
 def fetch(run: Run, plan: dict[Action, list[Row]], tally: Tally, until: float) -> int:
     """Copy and adopt files as planned; the status."""
     kept = kept_of(run, plan[Action.COPY])
-    check_room(run, plan[Action.COPY], sum(kept))
+    if plan[Action.COPY]:
+        check_free(check_folder(run), sum(row.size for row in plan[Action.COPY]) - sum(kept))
     run.accepted()
     run.report.going_on(kept)
     for outcome in unfetched(run, plan):
@@ -1607,7 +1607,7 @@ def fetch(run: Run, plan: dict[Action, list[Row]], tally: Tally, until: float) -
             run.catalog().put([outcome.row])
     plan[Action.COPY].sort(key=lambda row: -row.size)  # at the end all threads have something to do
     work = [(row, action) for action in (Action.ADOPT, Action.COPY) for row in plan.pop(action)]
-    has_tape = bool(work or plan[Action.WAIT]) and run.call(run.storage().has_tape)
+    has_tape = bool(work or plan[Action.WAIT]) and run.call(run.place().find_tape) is not None
     try:
         if work:
             copy_all(run, work, tally, plan[Action.WAIT], until)

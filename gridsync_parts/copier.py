@@ -15,7 +15,7 @@ from gridsync_parts.catalog import Catalog
 from gridsync_parts.checksums import checksum_kind, checksum_of
 from gridsync_parts.crew import Patience
 from gridsync_parts.disk import COARSE, disk_error, part_name
-from gridsync_parts.doors import BITE, Body, Storage
+from gridsync_parts.doors import BITE, At, Body, Place
 from gridsync_parts.errors import (
     Changed,
     DiskError,
@@ -60,8 +60,8 @@ def is_there(item: Arrived, folder: Folder) -> bool:
 class Copier:
     """Copies files, each to its part file, and gives them their names once they are verified and durable."""
 
-    def __init__(self, storage: Storage, settings: Settings, patience: Patience, wishes: Wishes, catalog: Catalog):
-        self.storage = storage
+    def __init__(self, place: Place, settings: Settings, patience: Patience, wishes: Wishes, catalog: Catalog):
+        self.place = place
         self.home = Home(settings.output_dir)
         self.catalog = catalog
         self.strange: set[str] = set()  # files of which it is not clear whose they are
@@ -72,7 +72,7 @@ class Copier:
         self.overwrite = wishes.overwrite
         self.streams = settings.streams
         self.processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
-        self.shared = {random.choice(sorted(self.processors))} if storage.holds_lock else self.processors
+        self.shared = {random.choice(sorted(self.processors))} if place.can.holds_lock else self.processors
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
@@ -103,7 +103,7 @@ class Copier:
             if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
                 return Outcome(placed(row, Locality.NEARLINE), "waiting", self.came(row), error)
             done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-            return self.failed(row, judged(self.storage, row.path, error))._replace(done=done)
+            return self.failed(row, judged(self.place.lister, row.path, error))._replace(done=done)
         except ValueError as error:  # a name, say, that the locale can't write
             return self.failed(row, FileError(str(error)))
         except OSError as error:
@@ -193,7 +193,7 @@ class Copier:
         """Take a file that is here already for the one of the catalog, if it is."""
         expected = row.checksum
         if self.checked and row.size and not expected:
-            expected = self.patience.call(self.storage.checksum, row.path)
+            expected = self.patience.call(self.place.reader.checksum, At(row.path, row.size))
         kind = checksum_kind(expected, self.checked and row.size > 0)
         fd = self.home.reading(row.path)
         try:
@@ -245,7 +245,7 @@ class Copier:
             said = self.receive_all(row, part, earlier) if part.received() < row.size else ""
             expected = ""
             if part.kind != "size":
-                expected = row.checksum or said or self.storage.checksum(row.path)
+                expected = row.checksum or said or self.place.reader.checksum(At(row.path, row.size))
             if expected:
                 self.compare(row, part, expected)
             part.arrive()
@@ -303,11 +303,12 @@ class Copier:
 
     def receive(self, row: Row, part: PartFile, segment: Segment, failures: list[BaseException], earlier: int) -> str:
         """Fetch what is missing of a segment, unless another one fails."""
+        at = At(row.path, row.size, part.tag)
         try:
-            body = self.storage.read(row.path, segment.at(), segment.stop, row.size, part.tag)
+            body = self.place.reader.read(at, segment.at(), segment.stop)
         except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
             self.patience.stopping.wait(1)
-            body = self.storage.read(row.path, segment.at(), segment.stop, row.size, part.tag)
+            body = self.place.reader.read(at, segment.at(), segment.stop)
         self.bodies.add(body)
         try:
             part.tell(body.tag)

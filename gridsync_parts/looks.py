@@ -15,12 +15,13 @@ from gridsync_parts import __version__
 from gridsync_parts.catalog import Lock
 from gridsync_parts.checksums import adler_maker
 from gridsync_parts.disk import check_copies, check_free, check_writable, disk_error, free_space, missing_of
+from gridsync_parts.doors import At
 from gridsync_parts.doors.gfal import quiet_gfal2
 from gridsync_parts.doors.listing import time_of
 from gridsync_parts.doors.opening import check_packages
 from gridsync_parts.doors.relay import CONNECT, relay_named
+from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import netloc_of
-from gridsync_parts.doors.webdav import HttpStorage
 from gridsync_parts.errors import (
     CredentialError,
     DiskError,
@@ -293,24 +294,24 @@ def look_at_door(patient: Patient) -> str:
     try:
         return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
     except (NotFound, Forbidden) as error:
-        raise misspelt(patient.storage.entries, site.base, "--input_dir", scope.folder, error) from error
+        raise misspelt(patient.place.lister.folder, site.base, "--input_dir", scope.folder, error) from error
 
 
 def look_at_tape(patient: Patient) -> str:
-    storage = patient.storage
-    if not storage.has_tape():
+    tape = patient.place.find_tape()
+    if not tape:
         return "the site names none, so all files count as on disk"
     known = [row.path for row in patient.rows()[:1]] or [entry.path for entry in patient.listing[:1]]
-    storage.localities(known or [""])
-    return f"{storage.tape.url() if isinstance(storage, HttpStorage) else 'gfal2 finds one, which'} answers"
+    tape.localities(known or [""])
+    return f"{tape.url() if isinstance(tape, TapeRest) else 'gfal2 finds one, which'} answers"
 
 
 def look_at_pools(patient: Patient) -> str:
-    file, storage = patient.sample, patient.storage
+    file, reader = patient.sample, patient.place.reader
     if not file:
         raise Unseen(f"no file on disk was found in {patient.settings.input_dir or '/'}; choose another --input_dir")
     try:
-        body = storage.read(file.path, 0, min(file.size, SAMPLE), file.size)
+        body = reader.read(At(file.path, file.size), 0, min(file.size, SAMPLE))
         with contextlib.closing(body):
             count = sum(len(chunk) for chunk in body.chunks)
     except PoolError as error:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.conf import GENERAL_KEYS
-from gridsync_parts.doors import MAX_PATHS, Listing, Storage
+from gridsync_parts.doors import MAX_PATHS, Listing, Place
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.opening import place_shown
-from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.webdav import WebDavDoor, place_at
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys import ca_folder
@@ -93,13 +93,13 @@ class Patient:
         return not self.known or not self.proxy or os.path.isfile(user_files()[0])
 
     @functools.cached_property
-    def door(self) -> HttpStorage:
+    def door(self) -> WebDavDoor:
         """The door as the http engine speaks to it, with whatever can be shown there."""
         site, token = self.settings.site, None
         if site.token:
             with contextlib.suppress(GridError):
                 token = self.token if self.token.value() else None
-        return HttpStorage(Http(site, self.proxy, token, ca_folder(site)), site)
+        return WebDavDoor(Http(site, self.proxy, token, ca_folder(site)), site)
 
     @functools.cached_property
     def greeting(self) -> Answer | GridError:
@@ -114,15 +114,15 @@ class Patient:
             return error
 
     @functools.cached_property
-    def storage(self) -> Storage:
+    def place(self) -> Place:
         """The site by its kind."""
         site = self.settings.site
-        return self.door if site.engine == "http" else place_shown(site, self.proxy, None)
+        return place_at(self.door, kind_of(site).can) if site.engine == "http" else place_shown(site, self.proxy, None)
 
     @functools.cached_property
     def listing(self) -> Listing:
         """What is in INPUTDIR."""
-        return self.storage.entries(self.scope.folder)
+        return self.place.lister.folder(self.scope.folder)
 
     @functools.cached_property
     def catalog(self) -> Catalog:
@@ -138,7 +138,7 @@ class Patient:
         """The smallest of some files that has a copy on disk just now; names at which some doors stumble come last."""
         order = sorted((not PLAIN_NAME.fullmatch(file.path), file.size, file) for file in files if file.size > 0)
         some = [file for *_, file in order[:MAX_PATHS]]
-        where = self.storage.localities([file.path for file in some]) if some else {}
+        where = self.place.locate([file.path for file in some]) if some else {}
         return next((file for file in some if where.get(file.path) is Locality.ONLINE), None)
 
     @functools.cached_property
@@ -155,5 +155,5 @@ class Patient:
                 break
             listing = Listing()
             with contextlib.suppress(FileError):
-                listing = self.storage.entries(folders.pop())
+                listing = self.place.lister.folder(folders.pop())
         return None

@@ -6,7 +6,7 @@ import contextlib
 from typing import Callable
 
 from gridsync_parts.crew import Crew, Patience
-from gridsync_parts.doors import LISTINGS, Listing, Storage
+from gridsync_parts.doors import LISTINGS, Lister, Listing
 from gridsync_parts.errors import BadName, BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, UsageError
 from gridsync_parts.values import TICK, UNFINISHED, Entry, Row
 from gridsync_parts.words import nearest
@@ -19,14 +19,14 @@ MOST_FOLDERS = 1_000_000  # of one listing; experiments have some hundred thousa
 MOST_FILES = 10_000_000  # the same
 
 
-def judged(storage: Storage, path: str, error: GridError) -> GridError:
+def judged(lister: Lister, path: str, error: GridError) -> GridError:
     """The error of what a listing has named, or that the door can't serve such names: it still lists it, or can't."""
     from urllib.parse import quote
 
     if not isinstance(error, (NotFound, BadRequest)) or quote(path, errors="surrogateescape") == path:
         return error
     try:
-        is_listed = any(entry.path == path for entry in storage.entries(path))
+        is_listed = any(entry.path == path for entry in lister.folder(path))
     except GridError as failure:
         is_listed = isinstance(failure, BadRequest)
     sentence = f"{path}: the door lists this name but cannot serve it; ask the site to rename it"
@@ -36,8 +36,8 @@ def judged(storage: Storage, path: str, error: GridError) -> GridError:
 class Walk:
     """All files below a folder, listed folder by folder, several at once."""
 
-    def __init__(self, storage: Storage, patience: Patience):
-        self.storage = storage
+    def __init__(self, lister: Lister, patience: Patience):
+        self.lister = lister
         self.patience = patience
         self.entries: list[Entry] = []
         self.size = 0  # of all files so far
@@ -51,9 +51,9 @@ class Walk:
     def list_folder(self, folder: str) -> tuple[str, Listing | GridError]:
         """One folder, or why it can't be listed."""
         try:
-            return folder, self.patience.call(self.storage.entries, folder)
+            return folder, self.patience.call(self.lister.folder, folder)
         except (FileError, DoorError) as failure:
-            error = judged(self.storage, folder, failure)
+            error = judged(self.lister, folder, failure)
             error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
             return folder, error.with_traceback(None)
 

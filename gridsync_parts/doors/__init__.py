@@ -1,4 +1,4 @@
-"""The seam: what every door can do.
+"""The seam: a site is a Place, whichever door speaks to it.
 
 Paths are below BASE_DIR_ON_GRID. Every failure is a GridError; one that may pass says so, and whoever calls tries
 again. No verb waits for tape.
@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Callable, NamedTuple, Protocol
 
 from gridsync_parts.errors import DoorError, FileError
+from gridsync_parts.kinds import Can
 from gridsync_parts.secrets import secrets
 from gridsync_parts.values import Entry, Locality, Staging
 
@@ -45,32 +46,46 @@ class Body(NamedTuple):
     hang_up: Callable[[], None] = lambda: None  # wakes a thread that waits for bytes, if that can be done
 
 
-class Storage(Protocol):
-    """A site, whichever engine speaks to it."""
+class At(NamedTuple):
+    """A file at a site, as the catalog has it."""
 
-    holds_lock: bool  # whether its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
+    path: str
+    size: int
+    tag: str = ""  # of an earlier body, whose version is wanted
 
-    def expires(self) -> float:
-        """When the token that it is shown ends; 0 if there is none, or none that says."""
 
-    def entries(self, folder: str) -> Listing:
+class Lister(Protocol):
+    """Says what is at a site."""
+
+    def folder(self, path: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
 
-    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
+        """Where files are at a site without a tape service; one that is missing is left out.
+
+        Some were known to be on tape.
+        """
+
+
+class Reader(Protocol):
+    """Gives the bytes of files."""
+
+    def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size, and perhaps more.
 
         There is no limit on the whole, but none of them is silent for longer than allowed. With the tag of an earlier
         body they are of the same version, as far as the door tells: Changed, if it shows another one.
         """
 
-    def checksum(self, path: str) -> str:
+    def checksum(self, at: At) -> str:
         """The checksum of one file, or empty when the door knows none."""
 
-    def has_tape(self) -> bool:
-        """Whether there is a tape service to ask."""
 
-    def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
-        """Where files are, in few requests; one that is missing is left out. Some were known to be on tape."""
+class Tape(Protocol):
+    """The tape service of a site."""
+
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are, in few requests; one that is missing is left out."""
 
     def stage(self, paths: list[str], days: int) -> str:
         """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once."""
@@ -80,6 +95,22 @@ class Storage(Protocol):
 
     def release(self, request: str, paths: list[str]) -> None:
         """Give back the pins of a request on at most MAX_PATHS files."""
+
+
+class Place(NamedTuple):
+    """A site, opened: what it has, by what can be done with it."""
+
+    can: Can
+    lister: Lister
+    reader: Reader
+    find_tape: Callable[[], Tape | None]  # asks the door at its first call; None where there is no tape service
+    expires: Callable[[], float] = lambda: 0.0  # when the token that it is shown ends; 0 if none does, or none says
+    close: Callable[[], None] = lambda: None  # lets go of its connections
+
+    def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
+        """Where files are: the tape service knows, else the listings tell."""
+        tape = self.find_tape()
+        return tape.localities(paths) if tape else self.lister.localities(paths, on_tape)
 
 
 MAX_PATHS = 200  # of a staging or release request

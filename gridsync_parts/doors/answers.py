@@ -106,6 +106,13 @@ class Idle:
         if oldest:
             oldest.connection.close()
 
+    def close(self) -> None:
+        """Let go of all."""
+        with self.lock:
+            lines, self.lines = self.lines, []
+        for line in lines:
+            line.connection.close()
+
 
 class Watch:
     """What comes over a line, and an end to it: to each wait, to a head, to what drips, to what goes on and on."""

@@ -15,10 +15,10 @@ import stat
 import threading
 import time
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, Body, Listing, Storage, is_request, resized
+from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, Tape, is_request, resized
 from gridsync_parts.doors.pace import WINDOW, Pace, Welcome
 from gridsync_parts.doors.refused import UNREACHABLE, gfal_error
 from gridsync_parts.errors import (
@@ -59,12 +59,58 @@ def quiet_gfal2() -> Any:
     return gfal2
 
 
-class Gfal2Storage:
+class Gfal2Tape:
+    """The tape service that such a door names."""
+
+    def __init__(self, door: Gfal2Door):
+        self.door = door
+
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are."""
+
+        def look(_path: str, url: str) -> Locality:
+            word = self.door.context().getxattr(url, "user.status").strip()
+            return LOCALITIES.get(word, Locality.UNKNOWN)
+
+        return self.door.locate(paths, look)
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk; the request's id."""
+        urls, seconds = [self.door.url(path) for path in paths], days * 86400
+        with self.door.errors(urls[0]):
+            errors, request = self.door.context().bring_online(urls, seconds, seconds, True)
+        if not request:
+            raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
+        if not is_request(str(request)):
+            raise DoorError(f"{urls[0]}: {brief(repr(request))} is not a valid name for a request; ask the site")
+        return str(request)
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these files."""
+        urls = [self.door.url(path) for path in paths]
+        with self.door.errors(urls[0]):
+            errors = self.door.context().bring_online_poll(urls, request)
+        found = {}
+        for path, error in zip(paths, errors):
+            if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
+                raise gfal_error(error, urls[0])
+            waits = error is not None and error.code == NOT_YET
+            found[path] = Staging(error is None, "" if error is None or waits else brief(error.message.strip()))
+        return found
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        urls = [self.door.url(path) for path in paths]
+        with self.door.errors(urls[0]):
+            errors = [error for error in self.door.context().release(urls, request) if error is not None]
+        if errors:
+            raise gfal_error(errors[0], urls[0])
+
+
+class Gfal2Door:
     """A site through gfal2."""
 
-    holds_lock = False
-
-    def __init__(self, site: Site, proxy: str, ca: str | None):
+    def __init__(self, site: Site, can: Can, proxy: str, ca: str | None):
         os.environ["X509_USER_PROXY"] = proxy
         if ca:
             os.environ["X509_CERT_DIR"] = ca
@@ -77,22 +123,19 @@ class Gfal2Storage:
         self.gfal2 = quiet_gfal2()
         self.proxy = proxy
         self.timeout = site.first_byte
-        self.is_denied = site.tape_api == "none"
         self.welcome = Welcome(WINDOW)
         self.pace = Pace()  # in verbs, each of which is some requests
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
         self.is_web = self.scheme in WEB
+        is_denied = site.tape_api == "none" or self.scheme in ("http", "dav")
+        self.has_tape = False if is_denied or not can.tape else None  # None while it is not known
         keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
         # gfal2 itself, where its configuration names no key, looks for the first of them alone.
         self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
         slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
         self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
         self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
-
-    def expires(self) -> float:
-        """No token is shown."""
-        return 0.0
 
     def context(self) -> Any:
         """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
@@ -144,13 +187,13 @@ class Gfal2Storage:
             raise FileError(f"{path}: gfal2 cannot fetch names with # or ?; an https door can")
         return self.server + (quote(path, errors="surrogateescape") if self.is_web else path)
 
-    def entries(self, folder: str) -> Listing:
+    def folder(self, path: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
-        url, entries = self.url(folder), Listing()
+        url, entries = self.url(path), Listing()
         with self.errors(url):
             here = self.context().stat(url)
             if not stat.S_ISDIR(here.st_mode) and not self.is_folder(url):
-                self.take(entries, folder, here, url)
+                self.take(entries, path, here, url)
                 return entries
             directory = self.context().opendir(url)
             while True:
@@ -158,18 +201,18 @@ class Gfal2Storage:
                 if found is None:
                     return entries
                 try:
-                    name = self.name_of(found.d_name, folder)
+                    name = self.name_of(found.d_name, path)
                 except UnicodeDecodeError as error:
-                    path = f"/{folder}/{error.object.decode('utf-8', 'surrogateescape')}"
-                    entries.leave_out(path, unquote(url), f"gfal2 cannot ask for {path}")
+                    odd = f"/{path}/{error.object.decode('utf-8', 'surrogateescape')}"
+                    entries.leave_out(odd, unquote(url), f"gfal2 cannot ask for {odd}")
                     continue
                 if name in (".", "..") and not self.is_web:
                     continue
-                path = f"{folder}/{name}".lstrip("/")
+                below = f"{path}/{name}".lstrip("/")
                 if is_name(name):
-                    self.take(entries, path, facts, url)
+                    self.take(entries, below, facts, url)
                 else:
-                    entries.leave_out(f"/{path}", unquote(url), MISNAMED.format(path[:LONGEST]))
+                    entries.leave_out(f"/{below}", unquote(url), MISNAMED.format(below[:LONGEST]))
 
     def take(self, entries: Listing, path: str, facts: Any, url: str) -> None:
         """Put what stat says of a file or folder into a listing."""
@@ -207,11 +250,11 @@ class Gfal2Storage:
                 raise
         return name
 
-    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+    def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size; who waits for them can't be woken."""
-        url = self.url(path)
-        found = self.tag_of(url, size, tag)
-        return Body(self.chunks(url, start, stop, size, found), start, tag=found)
+        url = self.url(at.path)
+        found = self.tag_of(url, at.size, at.tag)
+        return Body(self.chunks(url, start, stop, at.size, found), start, tag=found)
 
     def tag_of(self, url: str, size: int, tag: str) -> str:
         """What tells this version of a file from others; it must be of this size, and have this tag if there is one."""
@@ -244,9 +287,9 @@ class Gfal2Storage:
                 self.tag_of(url, size, tag)
             yield data
 
-    def checksum(self, path: str) -> str:
+    def checksum(self, at: At) -> str:
         """The checksum of one file, or empty when the door knows none."""
-        url = self.url(path)
+        url = self.url(at.path)
         for kind, digits in (("ADLER32", 8), ("MD5", 32)):
             try:
                 with self.errors(url):
@@ -260,12 +303,14 @@ class Gfal2Storage:
                     raise
         return ""
 
-    def has_tape(self) -> bool:
-        """Whether there is a tape service to ask."""
-        if self.is_denied:
-            return False
-        if self.scheme not in ("https", "davs"):
-            return self.scheme == "srm"
+    def find_tape(self) -> Tape | None:
+        """The tape service, if there is one."""
+        if self.has_tape is None:
+            self.has_tape = not self.is_web or self.names_tape()
+        return Gfal2Tape(self) if self.has_tape else None
+
+    def names_tape(self) -> bool:
+        """Whether an https door names a tape service."""
         try:
             return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
         except self.gfal2.GError as error:
@@ -274,19 +319,24 @@ class Gfal2Storage:
             raise gfal_error(error, self.url("")) from error
 
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
-        """Where files are; gfal2 asks for one at a time."""
-        found = {}
-        has_tape = self.has_tape()
+        """Where files are: on disk, if they were not known to be on tape; of others it is not told."""
+
+        def look(path: str, url: str) -> Locality:
+            self.context().stat(url)
+            return Locality.NEARLINE if path in on_tape else Locality.ONLINE
+
+        return self.locate(paths, look, Locality.ONLINE)
+
+    def locate(
+        self, paths: list[str], look: Callable[[str, str], Locality], unasked: Locality = Locality.UNKNOWN
+    ) -> dict[str, Locality]:
+        """Where files are, one look at a time; of some names the door can't be asked."""
+        found: dict[str, Locality] = {}
         for path in paths:
             began = self.pace.go()
             try:
                 url = self.url(path)
-                if has_tape:
-                    word = self.context().getxattr(url, "user.status").strip()
-                    found[path] = LOCALITIES.get(word, Locality.UNKNOWN)
-                else:
-                    self.context().stat(url)
-                    found[path] = Locality.NEARLINE if path in on_tape else Locality.ONLINE
+                found[path] = look(path, url)
                 self.pace.take()
             except self.gfal2.GError as error:
                 failure = gfal_error(error, url)
@@ -298,47 +348,16 @@ class Gfal2Storage:
                 is_all = isinstance(failure, (CredentialError, TooFast))
                 if is_all or (isinstance(failure, DoorError) and not found):
                     raise failure from error
-                if isinstance(failure, BadRequest) and not has_tape:
-                    found[path] = Locality.ONLINE
+                if isinstance(failure, BadRequest) and unasked is not Locality.UNKNOWN:
+                    found[path] = unasked
                 elif error.code != errno.ENOENT:
                     found[path] = Locality.OFFLINE if error.code == NOT_YET else Locality.UNKNOWN
             except (FileError, RuntimeError):  # gfal2 before 2.23.3 stumbles over "error": null
                 found[path] = Locality.UNKNOWN
         return found
 
-    def stage(self, paths: list[str], days: int) -> str:
-        """Ask for files to be brought to disk; the request's id."""
-        urls = [self.url(path) for path in paths]
-        with self.errors(urls[0]):
-            errors, request = self.context().bring_online(urls, days * 86400, days * 86400, True)
-        if not request:
-            raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
-        if not is_request(str(request)):
-            raise DoorError(f"{urls[0]}: {brief(repr(request))} is not a valid name for a request; ask the site")
-        return str(request)
 
-    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
-        """How far a request is with these files."""
-        urls = [self.url(path) for path in paths]
-        with self.errors(urls[0]):
-            errors = self.context().bring_online_poll(urls, request)
-        found = {}
-        for path, error in zip(paths, errors):
-            if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
-                raise gfal_error(error, urls[0])
-            waits = error is not None and error.code == NOT_YET
-            found[path] = Staging(error is None, "" if error is None or waits else brief(error.message.strip()))
-        return found
-
-    def release(self, request: str, paths: list[str]) -> None:
-        """Give back the pins of a request."""
-        urls = [self.url(path) for path in paths]
-        with self.errors(urls[0]):
-            errors = [error for error in self.context().release(urls, request) if error is not None]
-        if errors:
-            raise gfal_error(errors[0], urls[0])
-
-
-def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Storage:
-    """A site; it has refused a TOKEN before."""
-    return Gfal2Storage(site, proxy, ca)
+def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
+    """A site that is shown a proxy, if anything: a TOKEN was refused before."""
+    door = Gfal2Door(site, can, proxy, ca)
+    return Place(can, door, door, door.find_tape)

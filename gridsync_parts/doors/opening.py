@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 
-from gridsync_parts.doors import Storage
+from gridsync_parts.doors import Place
 from gridsync_parts.errors import UsageError
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import valid_proxy
@@ -27,16 +27,16 @@ def check_packages(site: Site) -> None:
             ) from error
 
 
-def place_shown(site: Site, proxy: str, token: Token | None) -> Storage:
+def place_shown(site: Site, proxy: str, token: Token | None) -> Place:
     """A site that is shown these, as far as there are any."""
     check_packages(site)
     kind = kind_of(site)
     door = importlib.import_module(f"gridsync_parts.doors.{kind.module}")
-    place: Storage = door.open_place(site, kind.can, proxy, token, ca_folder(site))
+    place: Place = door.open_place(site, kind.can, proxy, token, ca_folder(site))
     return place
 
 
-def open_place(site: Site, vo: str, conf: Config) -> Storage:
+def open_place(site: Site, vo: str, conf: Config) -> Place:
     """A site, once there is a credential to show it."""
     proxy = valid_proxy(vo, time.time()).path if needs_proxy(site) else ""
     token = Token(site.token, conf) if site.token else None

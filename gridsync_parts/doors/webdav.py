@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import LISTINGS, NO_TAPE, Body, Listing, Storage, resized
+from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Tape, resized
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.listing import PROPFIND, digest_of, listing_of, path_of
 from gridsync_parts.doors.refused import read_refusal, refusal
@@ -17,7 +17,7 @@ from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnT
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import Can
 from gridsync_parts.table import Site
-from gridsync_parts.values import LOCALITIES, Locality, Staging, check_tag
+from gridsync_parts.values import LOCALITIES, Locality, check_tag
 
 OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
@@ -35,10 +35,8 @@ def digest_in(answer: Answer) -> str:
     return digest_of(",".join(filter(None, (answer.header("Digest"), answer.header("Repr-Digest")))))
 
 
-class HttpStorage:
-    """A WebDAV door together with the tape service of its site."""
-
-    holds_lock = True
+class WebDavDoor:
+    """A WebDAV door, and beside it the tape service of its site."""
 
     def __init__(self, http: Http, site: Site):
         self.http = http
@@ -56,24 +54,25 @@ class HttpStorage:
         """Where a path is at the door."""
         return self.server + quote(f"{self.root}/{path}", safe="/", errors="surrogateescape")
 
-    def entries(self, folder: str) -> Listing:
+    def folder(self, path: str) -> Listing:
         """What is in a folder; for a file, the file itself."""
-        url = self.url(folder)
+        url = self.url(path)
         headers = {"Depth": "1", "Content-Type": "application/xml"}
         answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
-        if answer.status == 200 and not f"{self.root}/{folder}".strip("/"):  # StoRM's for what is above its areas
+        if answer.status == 200 and not f"{self.root}/{path}".strip("/"):  # StoRM's for what is above its areas
             answer.close()
             raise NotFound(f"{masked(unquote(url))}: the door does not list it")
         if answer.status != 207:
             raise refusal(answer, url)
         try:
-            root = path_of(answer.url).removesuffix(folder).rstrip("/")  # another one if the door has moved it
-            return listing_of(answer.whole(MAX_LISTING), root, folder, url)
+            root = path_of(answer.url).removesuffix(path).rstrip("/")  # another one if the door has moved it
+            return listing_of(answer.whole(MAX_LISTING), root, path, url)
         finally:
             answer.close()
 
-    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
+    def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size."""
+        path, size, tag = at
         headers = dict(WANTED)
         if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
             headers["Range"] = f"bytes={start}-{stop - 1}"
@@ -127,9 +126,9 @@ class HttpStorage:
         found = next(filter(TAG.fullmatch, (answer.header("ETag"), answer.header("Last-Modified"))), "")
         return found if found and netloc_of(answer.url) == netloc_of(self.server) else ""
 
-    def checksum(self, path: str) -> str:
+    def checksum(self, at: At) -> str:
         """The checksum of one file, or empty when the door knows none."""
-        url = self.url(path)
+        url = self.url(at.path)
         for wanted in (ANY_WANTED, WANTED):  # XRootD fails at a list of which it can't make each
             answer = self.http.follow("HEAD", url, headers=wanted)
             if answer.status != 500:
@@ -142,34 +141,20 @@ class HttpStorage:
         answer.drain()
         return digest_in(answer)
 
-    def has_tape(self) -> bool:
-        """Whether there is a tape service to ask."""
-        return self.tape.is_there()
-
-    def stage(self, paths: list[str], days: int) -> str:
-        """Ask for files to be brought to disk and kept there; the request's id."""
-        return self.tape.stage(paths, days)
-
-    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
-        """How far a request is with these of its files."""
-        return self.tape.stagings(request, paths)
-
-    def release(self, request: str, paths: list[str]) -> None:
-        """Give back the pins of a request."""
-        self.tape.release(request, paths)
+    def find_tape(self) -> Tape | None:
+        """The tape service, if there is one."""
+        return self.tape if self.tape.is_there() else None
 
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
-        """Where files are: of the tape service 500 a request, else of each listing, if the first tells anything."""
+        """Where files are, as each listing says, if the first tells anything."""
         from concurrent import futures
 
-        if self.has_tape():
-            return self.tape.localities(paths)
         found: dict[str, Locality] = {}
         failure: DoorError | None = None
         folders = sorted({path.rpartition("/")[0] for path in paths})
         with futures.ThreadPoolExecutor(LISTINGS) as threads:
             for some in (folders[:1], folders[1:]):
-                for listing in [threads.submit(self.entries, folder) for folder in some]:
+                for listing in [threads.submit(self.folder, folder) for folder in some]:
                     try:
                         entries = listing.result()
                     except (NotFound, Forbidden):
@@ -195,6 +180,11 @@ class HttpStorage:
         return LOCALITIES.get(answer.header("Locality"), Locality.NEARLINE)
 
 
-def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Storage:
-    """A site."""
-    return HttpStorage(Http(site, proxy, token, ca), site)
+def place_at(door: WebDavDoor, can: Can) -> Place:
+    """A site behind such a door."""
+    return Place(can, door, door, door.find_tape, door.expires, door.http.idle.close)
+
+
+def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
+    """A site that is shown a proxy or a token."""
+    return place_at(WebDavDoor(Http(site, proxy, token, ca), site), can)

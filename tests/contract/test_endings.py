@@ -16,14 +16,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gridsync_parts.crew import Patience
-from gridsync_parts.doors import BITE
-from gridsync_parts.doors.webdav import HttpStorage
-from gridsync_parts.doors.wire import Http
+from gridsync_parts.doors import BITE, At, Place
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
 from gridsync_parts.walk import Walk
 from tests.support.constants import replace
+from tests.support.places import opened
 from tests.support.properties import OFTEN
 from tests.support.raw import Raw
 from tests.support.user import wait_until
@@ -46,24 +45,24 @@ def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
         server.stop()
 
 
-def storage_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 1) -> HttpStorage:
+def place_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 1) -> Place:
     site = Site("LYON", url, "agata", "http", url, "", "", "", first_byte, silence, min_rate)
-    return HttpStorage(Http(site, "", None, None), site)
+    return opened(site)
 
 
-def read(storage: HttpStorage, start: int = 0, stop: int = SIZE) -> bytes:
-    body = storage.read("run/a", start, stop, SIZE)
+def read(place: Place, start: int = 0, stop: int = SIZE) -> bytes:
+    body = place.reader.read(At("run/a", SIZE), start, stop)
     try:
         return b"".join(map(bytes, body.chunks))
     finally:
         body.close()
 
 
-VERBS: dict[str, Callable[[HttpStorage], object]] = {
+VERBS: dict[str, Callable[[Place], object]] = {
     "read": read,
-    "entries": lambda storage: storage.entries("run"),
-    "localities": lambda storage: storage.localities(["run/a"]),
-    "checksum": lambda storage: storage.checksum("run/a"),
+    "entries": lambda place: place.lister.folder("run"),
+    "localities": lambda place: place.locate(["run/a"]),
+    "checksum": lambda place: place.reader.checksum(At("run/a", 0)),
 }
 
 
@@ -94,19 +93,19 @@ def ending(verb: Callable[[], object]) -> str:
 @pytest.mark.parametrize("verb", VERBS)
 def test_interim_answers_without_end_come_to_one(raw, verb):
     server = raw(lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * 100))
-    assert "an endless answer" in ending(lambda: VERBS[verb](storage_at(server.url, first_byte=300)))
+    assert "an endless answer" in ending(lambda: VERBS[verb](place_at(server.url, first_byte=300)))
     assert server.sent < 32 << 20
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_head_that_drips_ends_after_first_byte_seconds(raw, verb):
     server = raw(lambda: drips(OK + b"X: y\r\n" * 1000))
-    assert "does not answer" in ending(lambda: VERBS[verb](storage_at(server.url)))
+    assert "does not answer" in ending(lambda: VERBS[verb](place_at(server.url)))
 
 
 def test_interim_answers_that_drip_end_after_first_byte_seconds(raw):
     server = raw(lambda: itertools.chain.from_iterable(drips(b"HTTP/1.1 100 Continue\r\n\r\n") for _ in range(1000)))
-    assert "does not answer" in ending(lambda: read(storage_at(server.url)))
+    assert "does not answer" in ending(lambda: read(place_at(server.url)))
 
 
 HEADS = {
@@ -121,14 +120,14 @@ HEADS = {
 def test_a_body_that_drips_ends_after_a_while(raw, monkeypatch, head, verb):
     replace(monkeypatch, "RATED", 1.0)
     server = raw(lambda: itertools.chain([HEADS[head]], drips(b"[" * SIZE)))
-    assert "MIN_RATE" in ending(lambda: VERBS[verb](storage_at(server.url, 100)))
+    assert "MIN_RATE" in ending(lambda: VERBS[verb](place_at(server.url, 100)))
 
 
 def test_a_listing_that_drips_ends_after_a_while(raw, monkeypatch):
     replace(monkeypatch, "RATED", 1.0)
     head = b"HTTP/1.1 207 Multi-Status\r\n\r\n"
     server = raw(lambda: itertools.chain([head], drips(b'<multistatus xmlns="DAV:">' + b"<x/>" * 1000)))
-    assert "MIN_RATE" in ending(lambda: storage_at(server.url, 100).entries("run"))
+    assert "MIN_RATE" in ending(lambda: place_at(server.url, 100).lister.folder("run"))
 
 
 @pytest.mark.parametrize("min_rate", [0, 10])
@@ -136,8 +135,8 @@ def test_a_body_that_is_fast_enough_comes_to_its_end(raw, monkeypatch, min_rate)
     replace(monkeypatch, "RATED", 0.5)
     body = b"x" * 60  # at 20 bytes a second
     server = raw(lambda: itertools.chain([OK + b"Content-Length: 60\r\n\r\n"], drips(body)))
-    storage = storage_at(server.url, min_rate)
-    assert b"".join(map(bytes, storage.read("run/a", 0, 60, 60).chunks)) == body
+    place = place_at(server.url, min_rate)
+    assert b"".join(map(bytes, place.reader.read(At("run/a", 60), 0, 60).chunks)) == body
 
 
 def test_time_in_which_nobody_asks_for_more_does_not_count(raw, monkeypatch):
@@ -145,7 +144,7 @@ def test_time_in_which_nobody_asks_for_more_does_not_count(raw, monkeypatch):
     size = 4 * BITE
     server = raw(lambda: [OK + b"Content-Length: %d\r\n\r\n" % size, b"x" * size])
     came = 0
-    for chunk in storage_at(server.url, 10**6).read("run/a", 0, size, size).chunks:
+    for chunk in place_at(server.url, 10**6).reader.read(At("run/a", size), 0, size).chunks:
         came += len(chunk)
         time.sleep(0.5)  # a disk that is slow
     assert came == size
@@ -158,7 +157,7 @@ def test_the_first_byte_may_come_late_whatever_the_rate(raw, monkeypatch):
         time.sleep(1.2)
         yield OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE
 
-    assert read(storage_at(raw(late).url, 10**5, first_byte=5)) == b"x" * SIZE
+    assert read(place_at(raw(late).url, 10**5, first_byte=5)) == b"x" * SIZE
 
 
 ENDLESS = {
@@ -174,7 +173,7 @@ def test_chunks_with_something_endless_about_them_come_to_an_end(raw, what, verb
     head = b"HTTP/1.1 " + status + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
     first, ever = ENDLESS[what]
     server = raw(lambda: itertools.chain([head, first], itertools.repeat(ever)))
-    ending(lambda: VERBS[verb](storage_at(server.url)))
+    ending(lambda: VERBS[verb](place_at(server.url)))
     assert server.sent < 64 << 20
 
 
@@ -182,19 +181,19 @@ def test_chunks_with_something_endless_about_them_come_to_an_end(raw, what, verb
 def test_the_answer_behind_interim_ones_is_the_one_that_counts(raw, early):
     right = b"HTTP/1.1 200 OK\r\nDigest: adler32=00000001\r\nContent-Length: 0\r\n\r\n"
     server = raw(lambda: [b"HTTP/1.1 " + early + b"\r\nLink: x\r\n\r\n"] * 2 + [right])
-    storage = storage_at(server.url)
+    place = place_at(server.url)
     for _ in range(3):
-        assert storage.checksum("run/a") == "adler32:00000001"
+        assert place.reader.checksum(At("run/a", 0)) == "adler32:00000001"
     assert server.connections == 1
 
 
 def test_what_follows_a_change_of_protocols_is_not_taken_for_the_answer_to_the_next_request(raw):
     other = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
     server = raw(lambda: [other, b"HTTP/1.1 200 OK\r\nDigest: adler32=00000001\r\nContent-Length: 0\r\n\r\n"])
-    storage = storage_at(server.url)
+    place = place_at(server.url)
     for _ in range(3):
         with pytest.raises(GridError, match="101"):
-            storage.checksum("run/a")
+            place.reader.checksum(At("run/a", 0))
     assert server.connections == 3
 
 
@@ -203,21 +202,21 @@ def test_the_fragment_of_a_redirect_stays_here(raw):
         OK + b"Digest: adler32=00000001\r\nContent-Length: 0\r\n\r\n" if b"/there?x=1" in server.heard
         else b"HTTP/1.1 302 Found\r\nLocation: /there?x=1#part\r\nContent-Length: 0\r\n\r\n"
     ])  # fmt: skip
-    assert storage_at(server.url).checksum("run/a") == "adler32:00000001"
+    assert place_at(server.url).reader.checksum(At("run/a", 0)) == "adler32:00000001"
     assert b" /there?x=1 HTTP" in server.heard and b"#" not in server.heard
 
 
 def test_a_head_as_long_as_heads_are_is_read(raw):
     lines = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 2000) for number in range(90))
     server = raw(lambda: [b"HTTP/1.1 100 Continue\r\n\r\n", OK + lines + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE])
-    assert read(storage_at(server.url)) == b"x" * SIZE
+    assert read(place_at(server.url)) == b"x" * SIZE
 
 
 def test_a_door_that_is_too_slow_is_a_matter_of_the_door_and_may_pass(raw, monkeypatch):
     replace(monkeypatch, "RATED", 0.5)
     server = raw(lambda: itertools.chain([b"HTTP/1.1 207 x\r\n\r\n"], drips(b"<" + b"x" * SIZE)))
     with pytest.raises(DoorError, match="MIN_RATE") as caught:
-        storage_at(server.url, 100).entries("run")
+        place_at(server.url, 100).lister.folder("run")
     assert caught.value.passing
 
 
@@ -244,9 +243,9 @@ LONGER = {
 @pytest.mark.parametrize("longer", LONGER)
 def test_a_body_longer_than_listed_is_refused_before_its_last_byte(raw, longer):
     start, answer = LONGER[longer]
-    storage, came = storage_at(raw(lambda: [answer] if b"close" not in answer else once(answer)).url), 0
+    place, came = place_at(raw(lambda: [answer] if b"close" not in answer else once(answer)).url), 0
     with pytest.raises(FileError, match=r"bytes now, but 1000 in the catalog|a different range"):
-        for chunk in storage.read("run/a", start, 110 if start else 1000, 1000).chunks:
+        for chunk in place.reader.read(At("run/a", 1000), start, 110 if start else 1000).chunks:
             came += len(chunk)
     assert came < (100 if start else 1000)
 
@@ -260,10 +259,10 @@ def once(answer: bytes) -> Iterator[bytes]:
 def test_a_body_in_chunks_that_is_as_long_as_listed_comes_and_its_connection_is_kept(raw):
     answers = itertools.cycle([OK + CHUNKED + framed(b"x" * 600, b"x" * 400), PART + CHUNKED + framed(b"x" * 100)])
     server = raw(lambda: [next(answers)])
-    storage = storage_at(server.url)
+    place = place_at(server.url)
     for _ in range(2):
-        assert read(storage) == b"x" * 1000
-        assert read(storage, 10, 110) == b"x" * 100
+        assert read(place) == b"x" * 1000
+        assert read(place, 10, 110) == b"x" * 100
     assert server.connections == 1
 
 
@@ -271,12 +270,12 @@ def test_a_body_in_chunks_that_is_as_long_as_listed_comes_and_its_connection_is_
 def test_a_body_that_is_coded_is_refused(raw, coding):
     server = raw(lambda: [OK + f"Content-Encoding: {coding}\r\nContent-Length: 1000\r\n\r\n".encode() + b"x" * SIZE])
     with pytest.raises(FileError, match="sends it encoded as"):
-        read(storage_at(server.url))
+        read(place_at(server.url))
 
 
 def test_a_body_that_says_that_it_is_not_coded_is_taken(raw):
     server = raw(lambda: [OK + b"Content-Encoding: identity\r\nContent-Length: 1000\r\n\r\n" + b"x" * SIZE])
-    assert read(storage_at(server.url)) == b"x" * SIZE
+    assert read(place_at(server.url)) == b"x" * SIZE
     assert b"\r\nAccept-Encoding: identity\r\n" in server.heard
 
 
@@ -285,7 +284,7 @@ WHOLE = OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE
 
 def test_of_idle_connections_to_many_pools_the_oldest_are_let_go(raw):
     pools = [raw(lambda: [WHOLE]) for _ in range(CONNECTIONS + 20)]
-    http = storage_at(pools[0].url).http
+    http = place_at(pools[0].url).lister.http
     for pool in pools:
         http.send("GET", pool.url).content(SIZE)
     wait_until(lambda: sum(len(pool.open) for pool in pools) <= CONNECTIONS)
@@ -302,7 +301,7 @@ def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monk
         return lambda: [OK + b"Content-Length: 3\r\n\r\n%03d" % number]
 
     pools = [raw(numbered(number)) for number in range(6)]
-    http = storage_at(pools[0].url).http
+    http = place_at(pools[0].url).lister.http
 
     def ask(number: int) -> bool:
         return http.send("GET", pools[number].url).content(3) == b"%03d" % number
@@ -315,8 +314,8 @@ def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monk
 def test_listings_that_make_no_sense_hold_neither_connections_nor_memory(raw):
     server = raw(lambda: [b"HTTP/1.1 207 x\r\nContent-Length: 999999\r\n\r\n" + b"<a>" * 100_000])
     names = [f"run/{number}" for number in range(40)]
-    storage = storage_at(server.url)
-    walk = Walk(storage, Patience(0))
+    place = place_at(server.url)
+    walk = Walk(place.lister, Patience(0))
     found = [walk.list_folder(name) for name in names]
     assert all(isinstance(error, DoorError) for _, error in found)
     gc.disable()
@@ -345,10 +344,10 @@ ANSWERS = st.lists(st.lists(WORDS | st.binary(max_size=20), max_size=12).map(b""
 def test_any_bytes_on_the_line_are_an_answer_or_a_sentence(answers):
     left = iter(answers)
     server = Raw(lambda: [next(left, b"")], 0.02)
-    storage = storage_at(server.url)
+    place = place_at(server.url)
     try:
         for verb in (*VERBS.values(), read):
             with contextlib.suppress(GridError):
-                verb(storage)
+                verb(place)
     finally:
         server.stop()

@@ -7,21 +7,27 @@ from typing import Any
 
 import pytest
 
-from gridsync_parts.doors import Storage
+from gridsync_parts.doors import Place
 from gridsync_parts.doors.wire import MAX_HOPS
 from gridsync_parts.errors import DoorError
 from tests.grid import Grid
 from tests.grid.door import Door
 from tests.grid.faults import AT, Fault
-from tests.support.places import site_of, storage_at
+from tests.support.places import place_at, site_of
 
-VERBS: dict[str, Callable[[Storage, str], object]] = {
-    "listing": lambda storage, folder: [entry.path for entry in storage.entries(folder)],
-    "discovery": lambda storage, folder: storage.has_tape(),
-    "locality": lambda storage, folder: list(storage.localities([f"{folder}/a"])),
-    "staging": lambda storage, folder: bool(storage.stage([f"{folder}/a"], 1)),
-    "poll": lambda storage, folder: list(storage.stagings(storage.stage([f"{folder}/a"], 1), [f"{folder}/a"])),
-    "release": lambda storage, folder: storage.release(storage.stage([f"{folder}/a"], 1), [f"{folder}/a"]),
+
+def staged(place: Place, folder: str) -> str:
+    """A request for the file."""
+    return place.find_tape().stage([f"{folder}/a"], 1)
+
+
+VERBS: dict[str, Callable[[Place, str], object]] = {
+    "listing": lambda place, folder: [entry.path for entry in place.lister.folder(folder)],
+    "discovery": lambda place, folder: place.find_tape(),
+    "locality": lambda place, folder: list(place.locate([f"{folder}/a"])),
+    "staging": lambda place, folder: bool(staged(place, folder)),
+    "poll": lambda place, folder: list(place.find_tape().stagings(staged(place, folder), [f"{folder}/a"])),
+    "release": lambda place, folder: place.find_tape().release(staged(place, folder), [f"{folder}/a"]),
 }
 
 
@@ -31,7 +37,7 @@ class Mover:
     def __init__(self, grid: Grid, kind: str, folder: str):
         self.door: Door = grid.door if kind == "dcache" else grid.storm
         self.folder = folder
-        self.storage = storage_at(grid, site_of(grid, f"http {kind}"))
+        self.place = place_at(grid, site_of(grid, f"http {kind}"))
         grid.tree.add(f"agata/{folder}/a", 10, tape=True)
 
     def move(self, verb: str, count: int | None = 1, **options: Any) -> Fault:
@@ -41,7 +47,7 @@ class Mover:
 
     def do(self, verb: str) -> object:
         self.door.log.clear()
-        return VERBS[verb](self.storage, self.folder)
+        return VERBS[verb](self.place, self.folder)
 
 
 @pytest.fixture(params=["dcache", "storm"])
@@ -57,7 +63,7 @@ def test_what_a_door_moves_within_itself_is_asked_again_as_it_was(mover, verb, c
     """Method and body too: what else comes of a POST behind 301 is a GET, for browsers alone."""
     expected = mover.do(verb)
     if verb == "discovery":
-        mover.storage.tape.found = None  # as it is asked for once
+        mover.place.find_tape().found = None  # as it is asked for once
     fault = mover.move(verb, code=code)
     assert mover.do(verb) == expected and fault.hits == 1
     records = list(mover.door.log)

@@ -12,16 +12,14 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.crew import Patience
-from gridsync_parts.doors import Storage
-from gridsync_parts.doors.webdav import HttpStorage
-from gridsync_parts.doors.wire import Http
+from gridsync_parts.doors import At, Place
 from gridsync_parts.errors import CredentialError, GridError
 from gridsync_parts.keys.token import TOKEN_PAUSE, Token
 from gridsync_parts.settings import Config
 from tests.grid import Grid
 from tests.grid.faults import Fault
 from tests.support.constants import replace
-from tests.support.places import site_of, storage_at
+from tests.support.places import opened, place_at, site_of
 from tests.support.user import User, wait_until, write_secret
 
 THREADS = 16
@@ -34,7 +32,7 @@ def shut(grid: Grid) -> Iterator[Callable[..., Fault]]:
     grid.door.faults.clear()
 
 
-def at_once(storage: Storage, folder: str) -> list[str]:
+def at_once(place: Place, folder: str) -> list[str]:
     """What so many threads are told that list a folder at the same time, with the patience of a run."""
     told: list[str] = []
     start = threading.Barrier(THREADS)
@@ -43,7 +41,7 @@ def at_once(storage: Storage, folder: str) -> list[str]:
         patience = Patience(4)
         start.wait()
         try:
-            patience.call(storage.entries, folder)
+            patience.call(place.lister.folder, folder)
             told.append("")
         except GridError as error:
             told.append(str(error))
@@ -57,9 +55,9 @@ def at_once(storage: Storage, folder: str) -> list[str]:
     return told
 
 
-def storage_with(grid: Grid, token: Token) -> HttpStorage:
+def place_with(grid: Grid, token: Token) -> Place:
     site = site_of(grid, "http dcache")
-    return HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
+    return opened(site, token=token, ca=grid.env["X509_CERT_DIR"])
 
 
 # == The door's 401 =====================================================================================
@@ -67,20 +65,20 @@ def storage_with(grid: Grid, token: Token) -> HttpStorage:
 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_door_that_takes_no_proxy_is_asked_twice_however_many_threads_there_are(grid: Grid, shut, folder, engine):
-    storage = storage_at(grid, site_of(grid, f"{engine} dcache"))
+    place = place_at(grid, site_of(grid, f"{engine} dcache"))
     fault = shut()
-    told = at_once(storage, folder)
+    told = at_once(place, folder)
     assert all("accept" in text and "proxy" in text for text in told), told
     assert fault.hits <= 2
 
 
 def test_with_gfal2_a_file_is_not_taken_for_one_without_checksum(grid: Grid, shut, folder):
     grid.tree.add(f"agata/{folder}/a", 10)
-    storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
-    storage.entries(folder)
+    place = place_at(grid, site_of(grid, "gfal2 dcache"))
+    place.lister.folder(folder)
     fault = shut()
     with pytest.raises(CredentialError, match="does not accept your proxy"):
-        storage.checksum(f"{folder}/a")
+        place.reader.checksum(At(f"{folder}/a", 0))
     assert fault.hits == 1
 
 
@@ -88,12 +86,12 @@ def test_with_gfal2_the_tape_service_is_not_asked_of_file_after_file(grid: Grid,
     paths = [f"{folder}/{number}" for number in range(20)]
     for path in paths:
         grid.tree.add(f"agata/{path}", 10)
-    storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
-    storage.entries(folder)
+    place = place_at(grid, site_of(grid, "gfal2 dcache"))
+    place.lister.folder(folder)
     fault = grid.door.faults.add("*", 401, role="tape", method="POST")
     try:
         with pytest.raises(CredentialError, match="does not accept your proxy"):
-            storage.localities(paths)
+            place.locate(paths)
     finally:
         grid.door.faults.clear()
     assert fault.hits == 1
@@ -101,9 +99,9 @@ def test_with_gfal2_the_tape_service_is_not_asked_of_file_after_file(grid: Grid,
 
 def test_a_door_that_takes_no_token_is_asked_once_if_there_is_no_other(grid: Grid, shut, folder, tmp_path):
     write_secret(tmp_path / "token", grid.door.token(600))
-    storage = storage_with(grid, Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path))))
+    place = place_with(grid, Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path))))
     fault = shut()
-    assert all("does not accept your proxy or token" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy or token" in text for text in at_once(place, folder))
     assert fault.hits == 1
 
 
@@ -126,36 +124,36 @@ def runs(folder: Path) -> int:
 
 def test_one_other_token_is_tried_and_no_third(grid: Grid, shut, folder, tmp_path):
     source = giving(tmp_path, [grid.door.token(600 + number) for number in range(9)])
-    storage = storage_with(grid, Token(source, Config(str(tmp_path))))
+    place = place_with(grid, Token(source, Config(str(tmp_path))))
     fault = shut()
-    assert all("does not accept your proxy or token" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy or token" in text for text in at_once(place, folder))
     assert (fault.hits, runs(tmp_path)) == (2, 2)
 
 
 def test_with_another_token_that_is_good_all_go_on(grid: Grid, folder, tmp_path):
     bad = grid.door.token(600, iss="https://nobody.example")
     source = giving(tmp_path, [bad, grid.door.token(600)], seconds=0.5)
-    storage = storage_with(grid, Token(source, Config(str(tmp_path))))
+    place = place_with(grid, Token(source, Config(str(tmp_path))))
     grid.door.log.clear()
-    assert at_once(storage, folder) == [""] * THREADS
+    assert at_once(place, folder) == [""] * THREADS
     assert sum(record.status == 401 for record in grid.door.log) == 1
     assert runs(tmp_path) == 2
 
 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_after_a_moment_of_weakness_all_go_on(grid: Grid, shut, folder, engine):
-    storage = storage_at(grid, site_of(grid, f"{engine} dcache"))
+    place = place_at(grid, site_of(grid, f"{engine} dcache"))
     fault = shut(count=1)
-    assert at_once(storage, folder) == [""] * THREADS
+    assert at_once(place, folder) == [""] * THREADS
     assert fault.hits == 1
 
 
 def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shut, folder, monkeypatch):
     replace(monkeypatch, "WINDOW", 1)
-    storage = storage_at(grid, site_of(grid, "gfal2 dcache"))
-    storage.entries(folder)
+    place = place_at(grid, site_of(grid, "gfal2 dcache"))
+    place.lister.folder(folder)
     fault = shut(count=2)  # davix itself asks twice
-    assert Patience(4).call(storage.entries, folder) == []
+    assert Patience(4).call(place.lister.folder, folder) == []
     assert fault.hits == 2
 
 
@@ -163,9 +161,9 @@ def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path
     replace(monkeypatch, "WEAKNESS", 60)
     proxy = tmp_path / "proxy"
     shutil.copy(grid.pki.proxy("good"), proxy)
-    storage = storage_at(grid, site_of(grid, "http dcache"), path=str(proxy))
+    place = place_at(grid, site_of(grid, "http dcache"), path=str(proxy))
     fault = shut(count=1)
-    thread = threading.Thread(target=at_once, args=(storage, folder))
+    thread = threading.Thread(target=at_once, args=(place, folder))
     thread.start()
     wait_until(lambda: fault.hits)
     os.replace(shutil.copy(grid.pki.proxy("good"), tmp_path / "new"), proxy)
@@ -175,13 +173,13 @@ def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path
 
 def test_refusals_in_mid_run_stop_those_that_are_still_to_be_sent(grid: Grid, shut, folder):
     """Those under way can't be called back; of all others none is sent before the door is good again."""
-    storage = storage_at(grid, site_of(grid, "http dcache"))
-    storage.entries(folder)
+    place = place_at(grid, site_of(grid, "http dcache"))
+    place.lister.folder(folder)
     fault = shut()
-    assert all("does not accept your proxy" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy" in text for text in at_once(place, folder))
     before = fault.hits
     assert before <= THREADS + 1
-    assert all("does not accept your proxy" in text for text in at_once(storage, folder))
+    assert all("does not accept your proxy" in text for text in at_once(place, folder))
     assert fault.hits == before
 
 

@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.checksums import Checksum
     from gridsync_parts.conf import DEFAULT_CONF, GENERAL
     from gridsync_parts.disk import NAME_MAX, part_name
-    from gridsync_parts.doors import ODDITIES
+    from gridsync_parts.doors import ODDITIES, At
     from gridsync_parts.doors.answers import Answer, Line
     from gridsync_parts.doors.listing import (
         ADLER_PROPERTY,
@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     )
     from gridsync_parts.doors.refused import refusal
     from gridsync_parts.doors.urls import netloc_of
-    from gridsync_parts.doors.webdav import HttpStorage
+    from gridsync_parts.doors.webdav import WebDavDoor
     from gridsync_parts.doors.wire import Http
     from gridsync_parts.errors import FileError, GridError
     from gridsync_parts.home import Home
@@ -97,8 +97,8 @@ class Told(Http):
         return Said(self.data)
 
 
-def storage(data: bytes, site: Site = SITE) -> HttpStorage:
-    return HttpStorage(Told(data), site)
+def door(data: bytes, site: Site = SITE) -> WebDavDoor:
+    return WebDavDoor(Told(data), site)
 
 
 def kept(entry: Entry) -> None:
@@ -145,17 +145,20 @@ def wire(data: bytes) -> None:
     """Answers as they come over the line, to one request after another; a connection is kept where it can be."""
     answers[:] = data.split(GAP)[:6]
     http = Wired(WIRED, "", None, None)
-    found = HttpStorage(http, WIRED)
+    found = WebDavDoor(http, WIRED)
 
     def read() -> None:
         for start, stop in ((0, 100), (10, 60)):
-            body = found.read("run/a", start, stop, 100)
+            body = found.read(At("run/a", 100), start, stop)
             try:
                 assert body.start in (0, start) and sum(map(len, body.chunks)) <= stop - body.start
             finally:
                 body.close()
 
-    for verb in (lambda: found.entries("run"), read, lambda: found.checksum("run/a"), lambda: found.localities(PATHS)):
+    for verb in (
+        lambda: found.folder("run"), read, lambda: found.checksum(At("run/a", 100)),
+        lambda: found.tape.localities(PATHS),
+    ):  # fmt: skip
         with contextlib.suppress(GridError):
             verb()
     assert len(http.idle.lines) <= CONNECTIONS
@@ -177,16 +180,16 @@ def digest(data: bytes) -> None:
 
 
 def localities(data: bytes) -> None:
-    assert set(storage(data).localities(PATHS)) <= set(PATHS)
+    assert set(door(data).tape.localities(PATHS)) <= set(PATHS)
 
 
 def staging(data: bytes) -> None:
-    request = storage(data).stage(PATHS, 7)
+    request = door(data).tape.stage(PATHS, 7)
     assert request.split() == [request] and request.isprintable()
 
 
 def stagings(data: bytes) -> None:
-    for staged in storage(data).stagings("1", PATHS).values():
+    for staged in door(data).tape.stagings("1", PATHS).values():
         row = plan_staged(ROW._replace(locality=Locality.NEARLINE), staged)
         assert row.error.isprintable() and len(row.error) <= 500
         if 0 < staged.since < 4e9:
@@ -194,7 +197,7 @@ def stagings(data: bytes) -> None:
 
 
 def well_known(data: bytes) -> None:
-    url = storage(data, SITE._replace(tape_api="auto")).tape.url()
+    url = door(data, SITE._replace(tape_api="auto")).tape.url()
     assert url.startswith("https://")
 
 

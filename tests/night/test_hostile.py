@@ -25,10 +25,8 @@ from gridsync_parts.catalog import Catalog, cells_of, row_of
 from gridsync_parts.conf import with_setting
 from gridsync_parts.crew import Patience
 from gridsync_parts.disk import MARK
-from gridsync_parts.doors import ODDITIES, Listing
+from gridsync_parts.doors import ODDITIES, At, Listing, Place
 from gridsync_parts.doors.listing import digest_of, listing_of
-from gridsync_parts.doors.webdav import HttpStorage
-from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
 from gridsync_parts.home import Home
 from gridsync_parts.keys.token import token_end
@@ -42,6 +40,7 @@ from gridsync_parts.walk import Walk
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
+from tests.support.places import opened
 from tests.support.properties import OFTEN, PROPERTY
 
 MB = 1 << 20
@@ -228,21 +227,21 @@ def odd() -> Iterator[tuple[Odd, str]]:
     server.stop()
 
 
-def storage_at(url: str) -> HttpStorage:
+def place_at(url: str) -> Place:
     site = Site("LYON", url, "agata", "http", url, "", "", "", 5, 5)
-    return HttpStorage(Http(site, "", None, None), site)
+    return opened(site)
 
 
-def verbs(storage: HttpStorage) -> list[Callable[[], object]]:
+def verbs(place: Place) -> list[Callable[[], object]]:
     return [
-        lambda: storage.localities(["run/a", "run/b"]),
-        lambda: storage.stage(["run/a", "run/b"], 1),
-        lambda: storage.stagings("1", ["run/a", "run/b"]),
-        lambda: storage.release("1", ["run/a"]),
-        lambda: HttpStorage(storage.http, storage.site._replace(tape_api="auto")).has_tape(),
-        lambda: storage.entries("run"),
-        lambda: storage.checksum("run/a"),
-        lambda: b"".join(map(bytes, storage.read("run/a", 0, 5, 10).chunks)),
+        lambda: place.locate(["run/a", "run/b"]),
+        lambda: place.find_tape().stage(["run/a", "run/b"], 1),
+        lambda: place.find_tape().stagings("1", ["run/a", "run/b"]),
+        lambda: place.find_tape().release("1", ["run/a"]),
+        lambda: opened(place.lister.site._replace(tape_api="auto")).has_tape(),
+        lambda: place.lister.folder("run"),
+        lambda: place.reader.checksum(At("run/a", 0)),
+        lambda: b"".join(map(bytes, place.reader.read(At("run/a", 10), 0, 5).chunks)),
     ]
 
 
@@ -273,7 +272,7 @@ BODIES = st.one_of(
 def test_any_answer_of_a_tape_service_is_understood_or_a_sentence(odd, verb, body):
     odd[0].reply = Reply(200, body)
     with contextlib.suppress(GridError):
-        verbs(storage_at(odd[1]))[verb]()
+        verbs(place_at(odd[1]))[verb]()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +280,7 @@ def test_any_answer_of_a_tape_service_is_understood_or_a_sentence(odd, verb, bod
 )
 def test_a_document_without_sense_is_a_sentence(odd, body):
     odd[0].reply = Reply(200, body)
-    for verb in verbs(storage_at(odd[1]))[:3]:
+    for verb in verbs(place_at(odd[1]))[:3]:
         with pytest.raises(GridError):
             verb()
 
@@ -290,32 +289,32 @@ def test_a_document_without_sense_is_a_sentence(odd, body):
 def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
     odd[0].reply = Reply(200, b'{"requestId": %s}' % name.encode())
     with pytest.raises(DoorError, match="is not a valid name for a request"):
-        storage_at(odd[1]).stage(["run/a"], 1)
+        place_at(odd[1]).find_tape().stage(["run/a"], 1)
     odd[0].reply = Reply(200, b'{"requestId": 17}')
-    assert storage_at(odd[1]).stage(["run/a"], 1) == "17"
+    assert place_at(odd[1]).find_tape().stage(["run/a"], 1) == "17"
 
 
 @pytest.mark.parametrize("url", ["https://localhost:99999/", "https://[::1", "https://", "https://a..b/", "ftp://a/"])
 def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
     odd[0].reply = Reply(200, json.dumps({"endpoints": [{"uri": url, "version": "v1"}]}).encode())
-    storage = storage_at(odd[1])
+    place = place_at(odd[1])
     with pytest.raises(DoorError, match=r"set TAPE_API in Grid.conf to another service, or to none"):
-        HttpStorage(storage.http, storage.site._replace(tape_api="auto")).has_tape()
+        opened(place.lister.site._replace(tape_api="auto")).has_tape()
 
 
 @pytest.mark.parametrize("verb", range(2))
 def test_a_tape_service_that_is_none_is_no_missing_file(odd, verb):
     odd[0].reply = Reply(404)
     with pytest.raises(DoorError, match=r"set TAPE_API in Grid.conf to another service, or to none") as caught:
-        verbs(storage_at(odd[1]))[verb]()
+        verbs(place_at(odd[1]))[verb]()
     assert not caught.value.passing
 
 
 @pytest.mark.parametrize("status", [401, 403, 409, 413, 500])
 def test_a_tape_service_that_refuses_is_not_called_the_door(odd, status):
     odd[0].reply = Reply(status)
-    storage = storage_at(odd[1])
-    elsewhere = HttpStorage(storage.http, storage.site._replace(tape_api=odd[1].replace("localhost", "127.0.0.1")))
+    place = place_at(odd[1])
+    elsewhere = opened(place.lister.site._replace(tape_api=odd[1].replace("localhost", "127.0.0.1")))
     for verb in verbs(elsewhere)[:4]:
         with pytest.raises(GridError, match="tape service") as caught:
             verb()
@@ -334,7 +333,7 @@ LONG = b"x" * 3_000_000
 @pytest.mark.parametrize("status", [200, 403, 500])
 def test_no_sentence_is_longer_than_somebody_reads(odd, body, status):
     odd[0].reply = Reply(status, body)
-    for verb in verbs(storage_at(odd[1])):
+    for verb in verbs(place_at(odd[1])):
         try:
             found = verb()
         except GridError as error:
@@ -345,11 +344,11 @@ def test_no_sentence_is_longer_than_somebody_reads(odd, body, status):
 def test_a_long_reason_is_shown_in_part_and_so_is_a_long_redirect(odd):
     odd[0].reply = Reply(409, b"", reason="x" * 60_000)
     with pytest.raises(GridError, match=r"x\.\.\.\); if this continues") as caught:
-        storage_at(odd[1]).entries("run")
+        place_at(odd[1]).lister.folder("run")
     assert len(str(caught.value)) < 500
     odd[0].reply = Reply(302, b"", {"Location": "https://a" + "b" * 60_000 + "/"})
     with pytest.raises(GridError) as caught:
-        storage_at(odd[1]).checksum("run/a")
+        place_at(odd[1]).reader.checksum(At("run/a", 0))
     assert len(str(caught.value)) < 6000
 
 
@@ -368,7 +367,7 @@ HEADERS = st.fixed_dictionaries({
 def test_any_headers_are_understood_or_a_sentence(odd, verb, status, headers):
     odd[0].reply = Reply(status, b"0123456789", headers)
     try:
-        verbs(storage_at(odd[1]))[verb]()
+        verbs(place_at(odd[1]))[verb]()
     except GridError as error:
         assert error.pause <= 900
 
@@ -512,7 +511,7 @@ def test_an_honest_tree_of_folders_with_the_same_names_is_listed_whole():
             found += [Entry(f"{folder}/{digit}", True, 0, 1000) for digit in "01"]
         return found
 
-    walk = Walk(SimpleNamespace(entries=entries), Patience(0))
+    walk = Walk(SimpleNamespace(folder=entries), Patience(0))
     walk.run("run", lambda: None)
     assert not walk.failures and len(walk.entries) == 64
 

@@ -55,7 +55,7 @@ class Fetch:
         self.pauses = Pauses(self.clock)
         self.patience = Patience(retries, self.pauses, self.clock)
         settings = Settings(SITE, "", str(self.folder), "", "", 1, streams, "", 72, 7, retries)
-        self.copier = Copier(site, settings, self.patience, Wishes(**wishes), Catalog(str(folder)))
+        self.copier = Copier(site.place, settings, self.patience, Wishes(**wishes), Catalog(str(folder)))
 
     def work(self, row: Row, action: Action = Action.COPY, fresh: bool = True) -> Outcome | Arrived:
         """Copy a file, without its name."""

@@ -75,7 +75,7 @@ def test_a_file_is_all_that_there_is_below_itself():
 def test_each_folder_is_asked_for_once():
     site = Memory(TREE)
     walk(site, "")
-    assert sorted(folder for (folder,) in site.calls("entries")) == ["", "other", "run", "run/data", "run/data/deep"]
+    assert sorted(folder for (folder,) in site.calls("folder")) == ["", "other", "run", "run/data", "run/data/deep"]
 
 
 def test_folders_are_listed_at_once():
@@ -86,7 +86,7 @@ def test_folders_are_listed_at_once():
         return found
 
     for name in "abc":
-        site.order("entries", f"run/{name}", wait)
+        site.order("folder", f"run/{name}", wait)
     assert len(walk(site).entries) == 3
 
 
@@ -102,7 +102,7 @@ def test_the_screen_lives_on_meanwhile():
 @pytest.mark.parametrize("error", [Forbidden("no"), NotFound("gone"), FileError("odd"), DoorError("down")])
 def test_a_folder_that_can_not_be_listed_is_noted_and_the_others_are_listed(error):
     site = Memory(TREE)
-    site.order("entries", "run/data", error)
+    site.order("folder", "run/data", error)
     done = walk(site)
     assert paths(done) == ["run/a", "run/d"] and done.failures == {"run/data": error}
     assert "run/data" not in done.folders
@@ -111,7 +111,7 @@ def test_a_folder_that_can_not_be_listed_is_noted_and_the_others_are_listed(erro
 @pytest.mark.parametrize("error", [Forbidden("no"), NotFound("gone"), FileError("odd"), DoorError("down")])
 def test_the_top_must_be_listed(error):
     site = Memory(TREE)
-    site.order("entries", "run", error)
+    site.order("folder", "run", error)
     with pytest.raises(type(error)) as caught:
         walk(site)
     assert caught.value is error
@@ -120,14 +120,14 @@ def test_the_top_must_be_listed(error):
 @pytest.mark.parametrize("error", [CredentialError("expired"), UsageError("wrong"), ZeroDivisionError()])
 def test_what_concerns_all_folders_ends_the_walk(error):
     site = Memory(TREE)
-    site.order("entries", "run/data", error)
+    site.order("folder", "run/data", error)
     with pytest.raises(type(error)):
         walk(site)
 
 
 def test_what_may_pass_is_tried_again():
     site = Memory(TREE)
-    site.order("entries", "run/data", DoorError("busy", passing=True))
+    site.order("folder", "run/data", DoorError("busy", passing=True))
     assert len(walk(site, retries=1).entries) == 4
 
 
@@ -149,7 +149,7 @@ def test_a_door_that_fails_again_and_again_is_shut(one_by_one, failing, is_shut)
     for number, kind in enumerate(failing):
         site.put(f"run/{number:02d}/file")
         if kind != ".":
-            site.order("entries", f"run/{number:02d}", DoorError("down") if kind == "d" else Forbidden("no"))
+            site.order("folder", f"run/{number:02d}", DoorError("down") if kind == "d" else Forbidden("no"))
     if is_shut:
         with pytest.raises(DoorError, match="down"):
             walk(site)
@@ -162,7 +162,7 @@ def test_what_is_kept_of_a_failure_keeps_nothing_that_was_read():
         raise FileError("odd") from ValueError(found)
 
     site = Memory(TREE)
-    site.order("entries", "run/data", fail)
+    site.order("folder", "run/data", fail)
     error = walk(site).failures["run/data"]
     assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
 
@@ -177,7 +177,7 @@ def listed(site: Memory, folder: str, *entries: Entry) -> None:
         found.extend(entries)
         return found
 
-    site.order("entries", folder, more)
+    site.order("folder", folder, more)
 
 
 def test_a_file_that_is_still_written_is_left_for_later():
@@ -195,7 +195,7 @@ def test_what_can_not_be_right_is_noted():
         found.leave_out("run/odd", "run", "no")
         return found
 
-    site.order("entries", "run", odd)
+    site.order("folder", "run", odd)
     assert failures(walk(site)) == {"run/odd": "run: no; it is left out, ask the site"}
 
 
@@ -335,7 +335,7 @@ def test_the_topmost_folder_has_a_name_in_sentences():
 def test_a_name_that_a_door_lists_and_can_not_serve_is_a_matter_for_the_site(name, error, listing, is_name):
     site = Memory({name: b"x"} if "folder" not in name else {f"{name}/x": b""})
     if listing:
-        site.order("entries", name, listing)
+        site.order("folder", name, listing)
     found = judged(site, name, error)
     if is_name:
         assert isinstance(found, BadName)
@@ -346,7 +346,7 @@ def test_a_name_that_a_door_lists_and_can_not_serve_is_a_matter_for_the_site(nam
 
 def test_so_is_a_folder_of_such_a_name():
     site = Memory({"run/ä/file": b"x", "run/b": b"x"})
-    site.order("entries", "run/ä", BadRequest("what?"), BadRequest("what?"))
+    site.order("folder", "run/ä", BadRequest("what?"), BadRequest("what?"))
     done = walk(site)
     assert paths(done) == ["run/b"] and isinstance(done.failures["run/ä"], BadName)
 
@@ -373,7 +373,7 @@ IS_BASE_RIGHT = " is BASE_DIR_ON_GRID in Grid.conf right?"
 )
 def test_a_misspelt_folder_is_told_with_what_is_nearest(folder, kind, more):
     error = kind(f"{folder}: no")
-    found = misspelt(Memory(TREE).entries, "agata", "--ls_dir", folder, error)
+    found = misspelt(Memory(TREE).folder, "agata", "--ls_dir", folder, error)
     assert str(found) == f"{folder}: no{more}"
     assert isinstance(found, Forbidden) is (kind is Forbidden and not more)
 
@@ -381,8 +381,8 @@ def test_a_misspelt_folder_is_told_with_what_is_nearest(folder, kind, more):
 @pytest.mark.parametrize(("kind", "joined"), [(NotFound, f";{IS_BASE_RIGHT}"), (Forbidden, f" And{IS_BASE_RIGHT}")])
 def test_where_nothing_can_be_listed_the_base_may_be_wrong(kind, joined):
     site = Memory(TREE)
-    site.order("entries", "", NotFound("no"))
-    found = misspelt(site.entries, "agata", "--ls_dir", "run", kind("run: no."))
+    site.order("folder", "", NotFound("no"))
+    found = misspelt(site.folder, "agata", "--ls_dir", "run", kind("run: no."))
     assert type(found) is kind and str(found) == f"run: no.{joined}"
 
 
@@ -397,7 +397,7 @@ def test_where_nothing_can_be_listed_the_base_may_be_wrong(kind, joined):
 )
 def test_who_gives_the_base_too_is_told_so(folder, remedy):
     site = Memory({**TREE, "it's/a": b""})
-    found = misspelt(site.entries, "agata", "--input_dir", folder, NotFound(f"{folder}: no"))
+    found = misspelt(site.folder, "agata", "--input_dir", folder, NotFound(f"{folder}: no"))
     said = f"there is no {folder} below BASE_DIR_ON_GRID agata/; paths begin below it: {remedy}"
     assert isinstance(found, NotFound) and str(found) == said
 
@@ -406,11 +406,11 @@ def test_who_gives_the_base_too_is_told_so(folder, remedy):
     ("folder", "kind"), [("agata/zzz", NotFound), ("agatas/run", NotFound), ("agata/run", Forbidden)]
 )
 def test_but_not_if_it_is_something_else(folder, kind):
-    found = misspelt(Memory(TREE).entries, "agata", "--input_dir", folder, kind(f"{folder}: no"))
+    found = misspelt(Memory(TREE).folder, "agata", "--input_dir", folder, kind(f"{folder}: no"))
     assert str(found) == f"{folder}: no"
 
 
 def test_a_hint_never_fails():
     site = Memory(TREE)
-    site.order("entries", "run", GridError("down"))
-    assert str(misspelt(site.entries, "", "--ls_dir", "run/dat", NotFound("run/dat: no"))) == "run/dat: no"
+    site.order("folder", "run", GridError("down"))
+    assert str(misspelt(site.folder, "", "--ls_dir", "run/dat", NotFound("run/dat: no"))) == "run/dat: no"

@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.disk import is_open
-from gridsync_parts.doors import Storage
 from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.keys import open_secret
 from gridsync_parts.settings import Config
 from tests.grid import Grid
 from tests.grid.pki import PASSPHRASE
 from tests.support.constants import replace
-from tests.support.places import site_of, storage_at
+from tests.support.places import place_at, site_of
 from tests.support.user import User, wait_until, write_secret
 
 STRANGER = 65534
@@ -83,19 +82,19 @@ def test_a_proxy_that_is_not_the_users_alone_is_refused_and_shown_to_nobody(user
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_proxy_that_is_put_there_in_mid_run_is_judged_too(grid: Grid, proxy: Path, folder, engine, kind):
     spoil, says = SPOILED[kind]
-    storage: Storage = storage_at(grid, site_of(grid, f"{engine} dcache"), path=str(proxy))
-    storage.entries(folder)
+    place = place_at(grid, site_of(grid, f"{engine} dcache"), path=str(proxy))
+    place.lister.folder(folder)
     spoil(proxy)
     grid.door.log.clear()
     with pytest.raises(CredentialError) as caught:
-        storage.entries(folder)
+        place.lister.folder(folder)
     assert says.format(proxy) in str(caught.value)
     assert grid.door.log.count() == 0
 
 
 def test_what_was_judged_is_what_is_shown(grid: Grid, proxy: Path, folder, monkeypatch):
     """Between the look and the handshake somebody puts another proxy there."""
-    storage = storage_at(grid, site_of(grid, "http dcache"), path=str(proxy))
+    place = place_at(grid, site_of(grid, "http dcache"), path=str(proxy))
     look = open_secret
 
     def replaced(path, *arguments):
@@ -104,7 +103,7 @@ def test_what_was_judged_is_what_is_shown(grid: Grid, proxy: Path, folder, monke
         return file
 
     replace(monkeypatch, "open_secret", replaced)
-    assert storage.entries(folder) == []  # the door takes no other VO
+    assert place.lister.folder(folder) == []  # the door takes no other VO
 
 
 def test_a_new_proxy_takes_the_place_of_a_link_and_not_of_where_it_leads(user: User, tmp_path: Path):
@@ -396,13 +395,13 @@ def test_a_useless_proxy_is_refused_and_nobody_is_asked_for_a_pass_phrase(user: 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_proxy_that_becomes_useless_in_mid_run_is_told_as_such(grid: Grid, proxy: Path, folder, engine, kind):
     spoil, says = USELESS[kind]
-    storage: Storage = storage_at(grid, site_of(grid, f"{engine} dcache"), path=str(proxy))
-    storage.entries(folder)
+    place = place_at(grid, site_of(grid, f"{engine} dcache"), path=str(proxy))
+    place.lister.folder(folder)
     spoil(proxy)
     grid.door.log.clear()
     for _ in range(2):
         with pytest.raises(CredentialError) as caught:
-            storage.entries(folder)
+            place.lister.folder(folder)
         assert says.format(proxy) in str(caught.value)
     assert grid.door.log.count() == 0
 

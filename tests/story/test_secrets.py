@@ -20,8 +20,9 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from gridsync_parts.doors import At
 from gridsync_parts.doors.refused import gfal_error
-from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.webdav import WebDavDoor
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import GridError
 from gridsync_parts.keys.token import Token
@@ -31,6 +32,7 @@ from gridsync_parts.table import Site
 from tests.grid.door import Switches
 from tests.grid.pki import PASSPHRASE
 from tests.grid.web import Log, Reply, Server
+from tests.support.places import opened
 from tests.support.user import CLIENTS, User, wait_until, write_secret
 
 MB = 1 << 20
@@ -193,12 +195,14 @@ def test_no_verb_takes_a_token_along_to_where_it_is_sent(grid, elsewhere, tmp_pa
     server, log, _ = elsewhere
     site = Site("X", server.url, "agata", "http", f"{server.url}/tape", "", "", "env:MY_TOKEN", 5, 5)
     token = Token(site.token, Config(str(tmp_path)))
-    storage = HttpStorage(Http(site, "", token, grid.env["X509_CERT_DIR"]), site)
-    discovering = HttpStorage(storage.http, site._replace(tape_api="auto"))
+    place = opened(site, token=token, ca=grid.env["X509_CERT_DIR"])
+    tape, auto = place.find_tape(), site._replace(tape_api="auto")
+    discovering = opened(auto, token=token, ca=grid.env["X509_CERT_DIR"])
     for verb in (
-        lambda: storage.entries("a"), lambda: storage.checksum("a"), lambda: list(storage.read("a", 0, 1, 2).chunks),
-        lambda: storage.localities(["a"]), lambda: storage.stage(["a"], 1), lambda: storage.stagings("1", ["a"]),
-        lambda: storage.release("1", ["a"]), discovering.has_tape,
+        lambda: place.lister.folder("a"), lambda: place.reader.checksum(At("a", 1)),
+        lambda: list(place.reader.read(At("a", 2), 0, 1).chunks), lambda: tape.localities(["a"]),
+        lambda: tape.stage(["a"], 1), lambda: tape.stagings("1", ["a"]), lambda: tape.release("1", ["a"]),
+        discovering.find_tape,
     ):  # fmt: skip
         try:
             verb()
@@ -281,9 +285,9 @@ def test_a_token_never_goes_over_a_line_that_is_not_encrypted(tmp_path, monkeypa
     server.start()
     url = server.url.replace("http", scheme, 1)
     site = Site("X", url, "agata", "http", url, "", "", "env:MY_TOKEN", 5, 5)
-    storage = HttpStorage(Http(site, "", Token(site.token, Config(str(tmp_path))), None), site)
+    door = WebDavDoor(Http(site, "", Token(site.token, Config(str(tmp_path))), None), site)
     try:
-        for verb in (lambda: storage.entries("a"), lambda: storage.localities(["a"])):
+        for verb in (lambda: door.folder("a"), lambda: door.tape.localities(["a"])):
             with pytest.raises(GridError, match=r"the TOKEN is not sent to .*, which is not encrypted"):
                 verb()
     finally:

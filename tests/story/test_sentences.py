@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gridsync_parts.doors.webdav import HttpStorage
+from gridsync_parts.doors.webdav import WebDavDoor
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError
 from gridsync_parts.table import Site
@@ -66,7 +66,7 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
         site = Site("X", f"https://localhost:{port}", "", "http", "none", "", "", "", 1, 1)
         http = Http(site, str(grid.pki.proxy("good")), None, grid.env["X509_CERT_DIR"])
         with pytest.raises(DoorError, match=f"localhost:{port} does not answer: .* firewall"):
-            HttpStorage(http, site).entries("")
+            WebDavDoor(http, site).folder("")
         for line in full:
             line.close()
 

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
-from gridsync_parts.doors import Body, Listing, resized
+from gridsync_parts.doors import At, Body, Listing, Place, resized
 from gridsync_parts.errors import Changed, NotFound
+from gridsync_parts.kinds import Can
 from gridsync_parts.values import Entry, Locality, Row, Staging, check_tag
 
 SOON = 5  # seconds after which what should happen at once never will
@@ -38,8 +39,6 @@ class File:
 
 class Memory:
     """The site; every verb of it can be told to fail."""
-
-    holds_lock = True
 
     def __init__(self, files: Mapping[str, bytes] | None = None):
         self.files: dict[str, File] = {}
@@ -109,12 +108,14 @@ class Memory:
 
     # The verbs of every door.
 
-    def expires(self) -> float:
-        return 0.0
+    @property
+    def place(self) -> Place:
+        """It as a Place."""
+        return Place(Can(("adler32",), tape=True, holds_lock=True), self, self, lambda: self)
 
-    def entries(self, folder: str) -> Listing:
-        self.asked.append(("entries", folder))
-        return self.answer("entries", folder, lambda: self.listing(folder))
+    def folder(self, path: str) -> Listing:
+        self.asked.append(("folder", path))
+        return self.answer("folder", path, lambda: self.listing(path))
 
     def listing(self, asked: str) -> Listing:
         """What is in a folder, which may be in itself; for a file, the file itself."""
@@ -139,12 +140,13 @@ class Memory:
         checksum = adler32(file.data) if self.knows_checksums else ""
         return Entry(name, False, len(file.data), file.mtime, checksum, file.locality)
 
-    def read(self, path: str, start: int, stop: int, size: int, tag: str = "") -> Body:
-        self.asked.append(("read", path, start, stop))
-        return self.answer("read", path, lambda: self.body(path, start, stop, size, tag))
+    def read(self, at: At, start: int, stop: int) -> Body:
+        self.asked.append(("read", at.path, start, stop))
+        return self.answer("read", at.path, lambda: self.body(at, start, stop))
 
-    def body(self, path: str, start: int, stop: int, size: int, tag: str) -> Body:
+    def body(self, at: At, start: int, stop: int) -> Body:
         """The bytes of a file from a start up to a stop, or all of them if there are no ranges."""
+        path, size, tag = at
         file = self.file(path)
         if len(file.data) != size:
             raise resized(path, len(file.data), size)
@@ -152,18 +154,16 @@ class Memory:
         check_tag(path, own, tag)
         start, stop = (start, stop) if self.has_ranges else (0, size)
         checksum = adler32(file.data) if self.knows_checksums and self.sends_checksums else ""
-        pieces = (file.data[at : min(at + self.piece, stop)] for at in range(start, stop, self.piece))
+        pieces = (file.data[begin : min(begin + self.piece, stop)] for begin in range(start, stop, self.piece))
         return Body(pieces, start, checksum, own)
 
-    def checksum(self, path: str) -> str:
+    def checksum(self, at: At) -> str:
+        path = at.path
         self.asked.append(("checksum", path))
         known = adler32(self.file(path).data) if self.knows_checksums else ""
         return str(self.answer("checksum", path, lambda: known))
 
     # Its tape.
-
-    def has_tape(self) -> bool:
-        return True
 
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         self.asked.append(("localities", *paths))

@@ -1,14 +1,34 @@
-"""The grid's doors, each by an engine, as a site of the user's."""
+"""The sites of the test grid as Places: each engine at each door."""
 
 from __future__ import annotations
 
-from gridsync_parts.doors import Storage
-from gridsync_parts.doors.gfal import Gfal2Storage
-from gridsync_parts.doors.webdav import HttpStorage
-from gridsync_parts.doors.wire import Http
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from gridsync_parts.doors import At, Place
+from gridsync_parts.keys.token import Token
+from gridsync_parts.kinds import kind_of
 from gridsync_parts.table import Site
 from tests.grid import CHOSEN, Grid
-from tests.grid.door import Door
+from tests.grid.door import PROFILES, Door
+
+# Of doors, the grid's two; the other profiles are left to the long tests.
+OTHERS = [pytest.param(profile, marks=pytest.mark.long) for profile in PROFILES if profile not in CHOSEN.values()]
+DCACHES = ["dcache", *(other for other in OTHERS if str(other.values[0]).startswith("dcache"))]
+
+
+def with_engines(*doors: Any) -> list[Any]:
+    """Each door with both engines."""
+    params = [pytest.param(door) if isinstance(door, str) else door for door in doors]
+    return [pytest.param(f"{e} {p.values[0]}", marks=p.marks) for p in params for e in ("http", "gfal2")]
+
+
+WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
+WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", "gfal2 file", "gfal2 sftp"]
+PLACES = WITH_TAPE + WITHOUT_TAPE
+WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
 def door_of(grid: Grid, pair: str) -> Door:
@@ -31,8 +51,23 @@ def site_of(grid: Grid, pair: str) -> Site:
     return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
 
 
-def storage_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Storage:
-    path, ca = path or str(grid.pki.proxy(proxy)), ca or grid.env["X509_CERT_DIR"]
-    if site.engine == "gfal2":
-        return Gfal2Storage(site, path, ca)
-    return HttpStorage(Http(site, path, None, ca), site)
+def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | None = None) -> Place:
+    """A site that is shown just these."""
+    kind = kind_of(site)
+    place: Place = import_module(f"gridsync_parts.doors.{kind.module}").open_place(site, kind.can, proxy, token, ca)
+    return place
+
+
+def place_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Place:
+    """A site that is shown one of the grid's proxies, or the one at a path."""
+    return opened(site, path or str(grid.pki.proxy(proxy)), ca=ca or grid.env["X509_CERT_DIR"])
+
+
+def received(place: Place, path: str, start: int, stop: int, size: int | None = None) -> bytes:
+    """Bytes of a file."""
+    body = place.reader.read(At(path, stop if size is None else size), start, stop)
+    try:
+        assert body.start == start
+        return b"".join(map(bytes, body.chunks))
+    finally:
+        body.close()

@@ -41,7 +41,7 @@ test-all:  ## all tests, also those for size, interruption and all faults; a qua
 test-doors:  ## contract, faults, --sync and overnight at every version of dCache and StoRM; an hour
 	@tools/need $(TEST)
 	for doors in "dcache-9.2 storm-1.6" dcache-11.2 dcache-12.0; do GRID_PROFILE="$$doors" $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
-	  tests/contract/test_storage.py tests/night/test_faults.py tests/story/test_sync.py tests/night/test_overnight.py || exit; done
+	  tests/contract/test_places.py tests/night/test_faults.py tests/story/test_sync.py tests/night/test_overnight.py || exit; done
 
 fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.night.fuzz -max_total_time=$(FUZZ_SECONDS)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
-from gridsync_parts.screen import LiveLine, Progress, Rate, fitted, percent_text
+from gridsync_parts.log import log
+from gridsync_parts.screen import (
+    Colour,
+    LiveLine,
+    Progress,
+    Rate,
+    coloured,
+    fitted,
+    percent_text,
+    staging_text,
+    stuck_text,
+    walk_text,
+)
 from gridsync_parts.values import Locality, Outcome, Row, Tally
 from tests.support.clock import Clock
 
@@ -172,6 +186,57 @@ def test_who_wants_quiet_gets_no_line(capsys):
         live.show("a word")
         live.close("the last word")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_log_has_the_lines_after_a_second_and_then_each_half_minute(monkeypatch, quiet):
+    logged: list[str] = []
+    monkeypatch.setattr(log, "info", lambda form, text: logged.append(form % text))
+    clock = Clock()
+    live = LiveLine(is_terminal=False, quiet=quiet, clock=clock)
+    for second in range(70):
+        live.show(f"after {second} s")
+        clock.wait(1)
+    assert logged == ["after 1 s", "after 31 s", "after 61 s"]
+
+
+class Stream(io.StringIO):
+    """A terminal, or none."""
+
+    def __init__(self, is_terminal: bool):
+        super().__init__()
+        self.isatty = lambda: is_terminal
+
+
+@pytest.mark.parametrize(
+    ("colour", "env", "is_terminal", "is_coloured"),
+    [
+        (Colour.RED, {"TERM": "xterm"}, True, True),
+        (Colour.NONE, {"TERM": "xterm"}, True, False),
+        (Colour.RED, {"TERM": "xterm"}, False, False),
+        (Colour.RED, {"TERM": "dumb"}, True, False),
+        (Colour.RED, {}, True, False),
+        (Colour.RED, {"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        (Colour.RED, {"TERM": "xterm", "NO_COLOR": ""}, True, False),
+    ],
+)
+def test_who_sees_colours(monkeypatch, colour, env, is_terminal, is_coloured):
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    told = "\033[31mCopied\033[m: 9, failed: 1" if is_coloured else "Copied: 9, failed: 1"
+    assert coloured("Copied: 9, failed: 1", colour, Stream(is_terminal)) == told
+
+
+def test_the_other_lines():
+    assert walk_text(12, 345, 6 * MB) == "Listing: 12 folders, 345 files, 6.0 MB"
+    assert [staging_text(turn, 3, 9) for turn in (0, 5)] == [
+        " [|] ... 3 files ONLINE over 9, 6 remaining ...",
+        " [/] ... 3 files ONLINE over 9, 6 remaining ...",
+    ]
+    assert stuck_text([row("one")], 0).startswith("run/one: stuck on the way from tape since ")
+    assert stuck_text([row("one"), row("two"), row("three")], 0).startswith("run/one and 2 more: stuck on the way from")
 
 
 COPYING = "Copied files: 6/9, current: 40.4 MB, total: 173.9 MB/2.9 GB, rate=27.4 MB/s, ETA=1m42s (6%)"

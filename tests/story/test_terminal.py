@@ -290,13 +290,13 @@ def test_without_tqdm_a_terminal_gets_plain_lines(screen, user, nine):
 
 @pytest.fixture
 def large(user: User, folder: str) -> Iterator[str]:
-    """A folder of six files of 3 MB, which take two seconds each, and forty small ones."""
+    """A folder of six files of 3 MB, which take long, and forty small ones."""
     for number in range(6):
         user.grid.tree.add(f"agata/{folder}/run_0003/Conf/03A/event_mezzdata.cdat.000{number}", 3 * MB)
     for number in range(40):
         user.grid.tree.add(f"agata/{folder}/small/{number:02d}", 1000)
     assert user(f"--input_dir {folder} --build_list").status == 0
-    user.grid.door.switches.bandwidth = 1.5 * MB
+    user.grid.door.switches.bandwidth = 0.4 * MB
     yield folder
     user.grid.door.switches.bandwidth = 0
 
@@ -326,12 +326,14 @@ def wait_for_bars(screen: Screen, count: int, columns: int = WIDTH) -> None:
 
 
 @pytest.mark.parametrize("action", ["--start", "--sync"])
-def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, large, action):
+def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, user, large, action):
+    user.grid.door.switches.bandwidth = MB
     screen.type(f"gridsync.py {action} --verbose")
     wait_for_bars(screen, 4)
     assert len({line.split()[0] for line in bars(screen)}) == 4
     wait_until(lambda: any(re.search(r"cdat.* \(verified", line) for line in screen.lines("-J")))
     wait_for_bars(screen, 2)  # those of the next files
+    user.grid.door.switches.bandwidth = 0
     wait_until(lambda: screen.lines()[-1] == "$", 60)
     told = [line.rstrip() for line in screen.lines("-J", "-S", "-")]
     assert bars(screen) == [] and sum("Copied files" in line for line in told) == 1
@@ -340,17 +342,18 @@ def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, large, actio
     assert re.match(r"Copied files: 46/46, .* \(100%\)", told[-3])
 
 
-def test_bars_follow_the_window(screen, large):
+def test_bars_follow_the_window(screen, user, large):
     screen.resize(120)
     screen.type("gridsync.py --start --verbose")
     for columns in (120, 40, 80):
         screen.resize(columns)
         wait_for_bars(screen, 4, columns)
+    user.grid.door.switches.bandwidth = 0
     wait_until(lambda: screen.lines()[-1] == "$", 60)
     assert bars(screen) == []
 
 
-def test_a_low_window_has_as_many_bars_as_fit(screen, large):
+def test_a_low_window_has_as_many_bars_as_fit(screen, user, large):
     screen.resize(80, 4)
     screen.type("gridsync.py --start --verbose")
     wait_for_bars(screen, 2)
@@ -359,6 +362,7 @@ def test_a_low_window_has_as_many_bars_as_fit(screen, large):
     wait_for_bars(screen, 4)
     screen.resize(80, 4)
     wait_until(lambda: len([line for line in screen.lines() if "%|" in line]) == 2)
+    user.grid.door.switches.bandwidth = 0
     wait_until(lambda: screen.lines()[-1] == "$", 60)
     assert "%|" not in "".join(screen.lines())
 
@@ -380,6 +384,7 @@ def test_what_is_said_above_bars_is_whole(screen, user, large):
     user.grid.tree.remove(f"agata/{large}/run_0003/Conf/03A/event_mezzdata.cdat.0005")
     screen.type("gridsync.py --start --verbose --debug")
     wait_for_bars(screen, 4)
+    user.grid.door.switches.bandwidth = 0
     wait_until(lambda: any(line.startswith("Copied: 45") for line in screen.lines()), 60)
     wait_until(lambda: screen.lines()[-1] == "$")
     assert bars(screen) == []
@@ -389,7 +394,8 @@ def test_what_is_said_above_bars_is_whole(screen, user, large):
 @pytest.mark.parametrize(
     "line", ["--start", "--start --verbose --quiet", "--start --verbose --json", "--start --verbose 2>&1 | cat"]
 )
-def test_there_are_no_bars(screen, large, line):
+def test_there_are_no_bars(screen, user, large, line):
+    user.grid.door.switches.bandwidth = 3 * MB  # a second for each
     screen.type(f"gridsync.py {line}; echo 'that was all'")
     wait_until(lambda: "that was all" in screen.lines(), 60)
     assert b"%|" not in screen.raw.read_bytes()
@@ -397,6 +403,7 @@ def test_there_are_no_bars(screen, large, line):
 
 @pytest.mark.parametrize("setting", ["TERM=dumb", "PYTHONPATH=."])
 def test_a_terminal_without_cursor_or_tqdm_has_no_bars(screen, user, large, setting):
+    user.grid.door.switches.bandwidth = 3 * MB
     (user.folder / "tqdm.py").write_text("raise ImportError('not here')")
     screen.type(f"{setting} gridsync.py --start --verbose; echo 'that was all'")
     wait_until(lambda: "that was all" in screen.lines(), 60)

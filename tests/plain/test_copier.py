@@ -16,6 +16,7 @@ from gridsync_parts.catalog import Catalog
 from gridsync_parts.copier import REFUSED, TAPE_RETRIES, Arrived, Copier
 from gridsync_parts.crew import Patience
 from gridsync_parts.disk import MARK
+from gridsync_parts.doors import BITE
 from gridsync_parts.errors import (
     BadName,
     CredentialError,
@@ -353,7 +354,7 @@ def test_what_becomes_of_a_file_that_does_not_come(fetch, site, error, done, loc
 
 @pytest.mark.parametrize("error", [CredentialError("expired"), DiskError("full"), MemoryError(), KeyboardInterrupt()])
 def test_what_concerns_all_files_ends_the_run(fetch, site, error):
-    site.order("read", "run/a", error)
+    site.order("read", "run/a", broken_off(3000, error))
     run = fetch()
     with pytest.raises(type(error)):
         run("run/a")
@@ -413,6 +414,22 @@ def test_a_door_that_refuses_file_after_file_is_shut(fetch, site, errors, given,
     assert run("run/last").done == last
 
 
+def test_a_door_that_gives_something_meanwhile_is_open(fetch, site):
+    run = fetch()
+
+    def refuse(body: Any) -> Any:
+        for number in range(REFUSED):
+            site.put(f"run/{number}", DATA)
+            site.order("read", f"run/{number}", Forbidden("no"))
+            assert run(f"run/{number}").done == "failed"
+        return body
+
+    site.order("read", "run/a", refuse)
+    assert run("run/a").done == "copied"
+    site.put("run/last", DATA)
+    assert run("run/last").done == "copied"
+
+
 def test_one_file_that_is_refused_again_and_again_is_no_shut_door(fetch, site):
     run = fetch()
     site.order("read", "run/a", *[Forbidden("no")] * 2 * REFUSED)
@@ -466,6 +483,20 @@ def test_how_far_it_is_is_seen_meanwhile(fetch, site):
     assert run.copier.flying == run.copier.received == {} and not run.copier.bodies
 
 
+@pytest.mark.parametrize(
+    ("size", "holds_lock", "is_shared"), [(BITE, True, True), (BITE + 1, True, False), (BITE, False, False)]
+)
+def test_threads_of_small_files_share_a_processor(fetch, site, monkeypatch, size, holds_lock, is_shared):
+    chosen: list[set[int]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda which: {3, 4, 5})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda which, processors: chosen.append(set(processors)))
+    site.holds_lock = holds_lock
+    site.put("run/a", bytes(size))
+    assert fetch()("run/a").done == "copied"
+    (processors,) = chosen
+    assert processors < {3, 4, 5} and len(processors) == 1 if is_shared else processors == {3, 4, 5}
+
+
 # What is here already.
 
 
@@ -517,6 +548,7 @@ def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
     path = put_here(run, data, mtime)
     outcome = run(site.row("run/a", listed), Action.ADOPT)
     assert site.calls("read") == [] and run.files() == {"run/a": data} and outcome.received == 0
+    assert len(site.calls("checksum")) == (listed == "" and len(data) > 0)
     if verified:
         assert (outcome.done, outcome.row.downloaded, outcome.row.verified) == ("skipped", True, verified)
         assert int(path.stat().st_mtime) == 1000
@@ -584,12 +616,42 @@ def test_no_name_leads_elsewhere_or_is_one_of_ours(fetch, site, path, reason):
     assert site.calls("read") == []
 
 
-def test_an_outputdir_that_has_gone_ends_the_run(fetch, site):
+@pytest.mark.parametrize("when", ["before", "meanwhile", "after"])
+def test_an_outputdir_that_has_gone_ends_the_run(fetch, site, when):
+    def go(body: Any = None) -> Any:
+        run.folder.rename(run.folder.with_name("gone"))
+        run.folder.mkdir()
+        return body
+
     run = fetch()
-    run.folder.rename(run.folder.with_name("gone"))
-    run.folder.mkdir()
+    if when == "before":
+        go()
+    if when == "meanwhile":
+        site.order("read", "run/a", lambda body: broken_off(100)(go(body)))
     with pytest.raises(DiskError, match=r"the disk of .*data is gone"):
-        run("run/a")
+        work = run.work(site.row("run/a"))
+        assert when == "after"
+        go()
+        run.copier.settle([work])
+    assert len(site.asked) == (when != "before")
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(errno.EIO, True), (errno.ENOMEM, True), (errno.EBADMSG, False), (errno.EACCES, False)]
+)
+def test_a_disk_that_gives_no_bytes_back_ends_the_run_and_one_file_does_not(fetch, site, monkeypatch, number, ends):
+    def fail(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    run = fetch()
+    put_here(run, DATA)
+    monkeypatch.setattr(os, "pread", fail)
+    if ends:
+        with pytest.raises(DiskError):
+            run("run/a", Action.ADOPT)
+    else:
+        assert "run/a cannot be used: " in run("run/a", Action.ADOPT).row.error
+    assert run.copier.flying == run.copier.received == {}
 
 
 def test_what_another_run_is_copying_is_left_to_it(fetch, site):
@@ -644,6 +706,23 @@ def test_bytes_are_durable_before_names_and_names_before_they_are_told(fetch, si
     assert calls[:4] == ["file", "file", "name", "name"] and set(calls[4:]) == {"folder"}
 
 
+@pytest.mark.parametrize(
+    ("size", "action", "synced"),
+    [(999, Action.COPY, 1), (1000, Action.COPY, 1), (1001, Action.COPY, 0), (1001, Action.ADOPT, 1)],
+)
+def test_a_large_file_that_has_come_is_durable_already(fetch, site, monkeypatch, size, action, synced):
+    replace(monkeypatch, "LARGE", 1000)
+    site.put("run/a", DATA[:size])
+    run = fetch()
+    if action is Action.ADOPT:
+        put_here(run, DATA[:size])
+    work = run.work(site.row("run/a"), action)
+    calls: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append(os.path.isdir(f"/proc/self/fd/{fd}")))
+    run.copier.settle([work])
+    assert calls.count(False) == synced
+
+
 def test_a_folder_that_is_moved_away_meanwhile_costs_the_files_in_it(fetch, site):
     site.put("run/sub/b", DATA)
     run = fetch()
@@ -652,7 +731,7 @@ def test_a_folder_that_is_moved_away_meanwhile_costs_the_files_in_it(fetch, site
     found = {outcome.row.path: outcome for outcome in run.copier.settle(work)}
     assert found["run/a"].done == "copied" and found["run/sub/b"].done == "failed"
     assert "its folder was moved during the copy" in found["run/sub/b"].row.error
-    assert not found["run/sub/b"].row.downloaded
+    assert not found["run/sub/b"].row.downloaded and found["run/sub/b"].fault.passing
 
 
 def test_a_file_that_is_moved_away_while_it_is_compared_is_not_here(fetch, site):
@@ -662,11 +741,13 @@ def test_a_file_that_is_moved_away_while_it_is_compared_is_not_here(fetch, site)
     path.rename(path.with_name("b"))
     (outcome,) = run.copier.settle([work])
     assert outcome.done == "failed" and "was moved away while it was being compared" in outcome.row.error
+    assert outcome.fault.passing
 
 
 def test_a_disk_that_loses_bytes_is_not_trusted(fetch, site, monkeypatch):
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+    def fail(fd: int) -> None:
+        if not os.path.isdir(f"/proc/self/fd/{fd}"):
+            raise OSError(errno.EIO, "Input/output error")
 
     run = fetch()
     work = arrived(run, "run/a")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 import re
 import stat
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +30,9 @@ from gridsync_parts.disk import (
     locked,
     missing_of,
     opened,
+    part_name,
     replacing,
+    set_aside,
     target_of,
 )
 from gridsync_parts.errors import DiskError, FileError
@@ -70,11 +75,29 @@ def of_another(found: os.stat_result) -> os.stat_result:
 
 
 @pytest.mark.parametrize(
-    ("mode", "uid", "others"), [(0o644, 0, False), (0o666, 0, True), (0o664, 0, True), (0o602, 0, True),
-                                (0o664, 999_999, True), (0o644, 999_999, False)]
-)  # fmt: skip
-def test_who_else_can_write_a_file(mode, uid, others):
-    assert is_open(os.stat_result((stat.S_IFREG | mode, 1, 1, 1, uid, 0, 0, 0, 0, 0))) is others
+    ("mode", "uid", "group", "members", "others"),
+    [
+        (0o644, 1000, "users", [], False),
+        (0o664, 1000, "users", [], True),
+        (0o666, 1000, "me", [], True),
+        (0o602, 1000, "me", [], True),
+        (0o664, 1000, "me", [], False),  # a group that is the user's alone, as umask 002 goes with
+        (0o664, 1000, "me", ["me"], False),
+        (0o664, 1000, "me", ["me", "you"], True),
+        (0o664, 1000, None, [], True),  # nobody knows
+        (0o664, 0, "me", [], True),
+        (0o644, 0, "me", [], False),
+    ],
+)
+def test_who_else_can_write_a_file(monkeypatch, mode, uid, group, members, others):
+    def group_of(number: int) -> SimpleNamespace:
+        if group is None:
+            raise KeyError(number)
+        return SimpleNamespace(gr_name=group, gr_mem=members)
+
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: SimpleNamespace(pw_name="me"))
+    monkeypatch.setattr(grp, "getgrgid", group_of)
+    assert is_open(os.stat_result((stat.S_IFREG | mode, 1, 1, 1, uid, uid, 0, 0, 0, 0))) is others
 
 
 def test_a_file_of_the_work_folder_is_where_links_of_the_users_lead(owned):
@@ -245,6 +268,32 @@ def test_a_lock_is_waited_for_but_not_for_ever(tmp_path, monkeypatch):
     replace(monkeypatch, "LOCK_LIMIT", 5)
     threading.Timer(0.02, first.close).start()
     locked(str(tmp_path / "lock")).close()
+
+
+def test_another_programs_file_is_moved_out_of_the_way_and_no_other_one_for_it(tmp_path):
+    for number, name in enumerate(("a.old", "a.old2", "a.old3")):
+        (tmp_path / "a").write_text(str(number))
+        assert set_aside(str(tmp_path / "a")) == str(tmp_path / name)
+        assert (tmp_path / name).read_text() == str(number) and not (tmp_path / "a").exists()
+    with pytest.raises(DiskError, match="a cannot be set aside: No such file or directory"):
+        set_aside(str(tmp_path / "a"))
+
+
+ROOM = 255 - len(MARK)  # bytes of a name that can be a part file's as it is
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("a" * ROOM, ROOM), ("a" * (ROOM + 1), ROOM - 17), ("ä" * 127, (ROOM - 17) // 2), ("\udcff" * 255, 0)],
+)
+def test_a_name_that_is_too_long_for_a_part_file_is_cut(name, kept):
+    found = part_name(name)
+    assert found.endswith(MARK) and len(os.fsencode(found)) <= 255
+    if len(os.fsencode(name)) <= ROOM:
+        assert found == name + MARK
+    else:
+        assert found[:kept] == name[:kept] and re.fullmatch(rf"~[0-9a-f]{{16}}{re.escape(MARK)}", found[kept:])
+        assert part_name(name[:-1] + "b") != found
 
 
 # What is here, and what there is room for.

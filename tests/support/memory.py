@@ -52,6 +52,7 @@ class Memory:
         self.knows_checksums = True
         self.sends_checksums = True  # with the bytes
         self.has_tags = True
+        self.holds_lock = True
         self.is_robot_held = False
         for path, data in (files or {}).items():
             self.put(path, data)
@@ -111,7 +112,7 @@ class Memory:
     @property
     def place(self) -> Place:
         """It as a Place."""
-        return Place(Can(("adler32",), tape=True, holds_lock=True), self, self, lambda: self)
+        return Place(Can(("adler32",), tape=True, holds_lock=self.holds_lock), self, self, lambda: self)
 
     def folder(self, path: str) -> Listing:
         self.asked.append(("folder", path))

@@ -30,6 +30,7 @@ from tests.support.places import (
     WITH_TAPE,
     WITHOUT_TAPE,
     door_of,
+    memory_of,
     opened,
     place_at,
     received,
@@ -39,6 +40,8 @@ from tests.support.places import (
 
 RUN = f"e680_1to64/{agata.RUN}"
 FILE = f"{RUN}/Data/03A/{agata.SMALL}"
+
+
 @pytest.fixture(autouse=True)
 def home(grid: Grid, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where gfal2 finds the key of the sftp server."""
@@ -49,8 +52,10 @@ def home(grid: Grid, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch
         monkeypatch.setenv("HOME", str(tmp_path))
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[*PLACES, "memory"])
 def place(grid: Grid, request: pytest.FixtureRequest) -> Place:
+    if request.param == "memory":  # plain tests rely on it
+        return memory_of(grid, RUN).place
     return place_at(grid, site_of(grid, request.param))
 
 

@@ -13,6 +13,7 @@ from gridsync_parts.kinds import kind_of
 from gridsync_parts.table import Site
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import PROFILES, Door
+from tests.support.memory import Memory
 
 # Of doors, the grid's two; the other profiles are left to the long tests.
 OTHERS = [pytest.param(profile, marks=pytest.mark.long) for profile in PROFILES if profile not in CHOSEN.values()]
@@ -71,3 +72,11 @@ def received(place: Place, path: str, start: int, stop: int, size: int | None = 
         return b"".join(map(bytes, body.chunks))
     finally:
         body.close()
+
+
+def memory_of(grid: Grid, folder: str) -> Memory:
+    """The files of a folder at a site in memory."""
+    site = Memory()
+    for path in grid.tree.files(f"agata/{folder}"):
+        site.put(path[len("agata/") :], grid.tree.expected(path), mtime=int(grid.tree.file(path).mtime))
+    return site

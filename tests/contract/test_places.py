@@ -21,7 +21,6 @@ from tests.grid import Grid, agata
 from tests.grid.door import Door
 from tests.grid.pool import OTHER_FILE
 from tests.grid.words import FORBIDDEN, composed, gives
-from tests.support.client import wait_until
 from tests.support.places import (
     DCACHES,
     OTHERS,
@@ -37,6 +36,7 @@ from tests.support.places import (
     site_of,
     with_engines,
 )
+from tests.support.user import wait_until
 
 RUN = f"e680_1to64/{agata.RUN}"
 FILE = f"{RUN}/Data/03A/{agata.SMALL}"

@@ -11,7 +11,8 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.tree import checksum
-from tests.support.client import SIZE, Client, wait_until
+from tests.support.client import SIZE, Client
+from tests.support.user import wait_until
 
 D, S = "dcache-10.2", "storm-1.9"
 SUCCESS = b"success: Created\n"

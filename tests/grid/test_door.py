@@ -33,8 +33,8 @@ from tests.support.client import (
     seen,
     staged,
     times,
-    wait_until,
 )
+from tests.support.user import wait_until
 
 # == Switches ===========================================================================================
 

@@ -31,8 +31,8 @@ from tests.support.client import (
     seen,
     staged,
     times,
-    wait_until,
 )
+from tests.support.user import wait_until
 
 
 def challenge(answer: Answer) -> tuple[int, str, str]:

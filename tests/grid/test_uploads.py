@@ -9,7 +9,8 @@ import zlib
 import pytest
 
 from tests.grid.tree import TAPE, Folder
-from tests.support.client import NAMES, Client, seen, wait_until
+from tests.support.client import NAMES, Client, seen
+from tests.support.user import wait_until
 
 D, S = "dcache-10.2", "storm-1.9"
 MINE = b"mine" * 5000

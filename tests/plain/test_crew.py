@@ -30,6 +30,7 @@ from gridsync_parts.errors import (
 )
 from tests.support.clock import Clock, Pauses
 from tests.support.constants import replace
+from tests.support.user import wait_until
 
 SOON = 5  # seconds after which what should happen at once never will
 
@@ -240,12 +241,10 @@ def test_what_comes_while_others_are_settled_is_settled_together(monkeypatch):
 
     with Crew(lambda number: number, 1, Patience(0), settle) as crew:
         crew.add(0)
-        while not groups:
-            pass
+        wait_until(lambda: groups)
         for number in range(1, 10):
             crew.add(number)
-        while crew.arrived.qsize() < 9:
-            pass
+        wait_until(lambda: crew.arrived.qsize() >= 9)
         go.set()
         assert all_of(crew) == [str(number) for number in range(10)]
     assert groups == [1, 9]
@@ -268,8 +267,7 @@ def test_no_more_wait_to_be_settled_than_may(unsettled):
     with Crew(work, 1, Patience(0), settle, unsettled) as crew:
         for number in range(10):
             crew.add(number)
-        while len(worked) <= unsettled:
-            pass
+        wait_until(lambda: len(worked) > unsettled)
         crew.rest(0.01)
         assert len(worked) == unsettled + 1  # the last one waits for its place
         go.set()
@@ -340,12 +338,10 @@ def test_what_may_come_soon_is_waited_for(monkeypatch, unsettled, others, gather
     with Crew(work, 2, Patience(0), lambda some: some, unsettled) as crew:
         for kind in others:
             crew.add(kind)
-        while crew.done.qsize() < others.count("failed"):
-            pass
+        wait_until(lambda: crew.done.qsize() >= others.count("failed"))
         crew.add("quick")
-        while crew.done.qsize() <= others.count("failed"):
-            pass
-        assert slept == [GATHERING] * gathers
+        wait_until(lambda: crew.done.qsize() > others.count("failed"))
+        assert slept.count(GATHERING) == gathers
         go.set()
 
 
@@ -363,8 +359,7 @@ def test_the_end_may_come_with_the_last_items():
         crew.add(1)
         assert begun.wait(SOON)
         crew.add(2)
-        while not crew.arrived.qsize():
-            pass
+        wait_until(lambda: crew.arrived.qsize())
         threading.Timer(0.02, go.set).start()
     assert settled == [1, 2]
     assert not any(thread.is_alive() for thread in crew.settler)
@@ -612,8 +607,7 @@ def test_who_says_twice_that_it_is_enough_is_not_heard_while_a_call_settles(asid
         raise KeyboardInterrupt
 
     def call() -> None:
-        while signal.getsignal(number) is heard:
-            pass
+        wait_until(lambda: signal.getsignal(number) is not heard)
         os.kill(os.getpid(), number)
 
     before = signal.signal(number, heard)

@@ -142,13 +142,6 @@ def seen(call: Callable[[], Answer]) -> Any:
         return "silence"
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 # == What a door says of ===============================================================================
 
 

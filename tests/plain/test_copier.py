@@ -155,6 +155,19 @@ def test_what_a_file_is_verified_by(fetch, site, listed, knows, sends, unwanted,
     assert outcome.row.checksum == kept and len(site.calls("checksum")) == asks
 
 
+@pytest.mark.parametrize("listed", [adler32(DATA), MD5, ""])
+def test_a_checksum_grows_with_the_bytes_and_they_are_not_read_again(fetch, site, monkeypatch, listed):
+    read: list[int] = []
+
+    def pread(fd: int, count: int, at: int, real=os.pread) -> bytes:
+        read.append(len(data := real(fd, count, at)))
+        return data
+
+    monkeypatch.setattr(os, "pread", pread)
+    run = fetch()
+    assert run(site.row("run/a", listed)).done == "copied" and sum(read) < 100
+
+
 WRONG = [adler32(OTHER), MD5.replace("md5:", "md5:00")[: len(MD5)], "sha256:00"]
 
 
@@ -558,6 +571,20 @@ def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
         assert int(path.stat().st_mtime) == mtime
 
 
+def test_how_far_it_is_compared_is_seen_meanwhile(fetch, site, monkeypatch):
+    seen: list[int] = []
+
+    def read(fd: int, count: int, at: int, real=os.pread) -> bytes:
+        seen.append(run.copier.flying.get("run/a", 0))
+        return real(fd, min(count, 4000), at)
+
+    run = fetch()
+    put_here(run, DATA)
+    monkeypatch.setattr(os, "pread", read)
+    assert run("run/a", Action.ADOPT).done == "skipped"
+    assert seen == [0, 4000, 8000] and run.copier.flying == {}
+
+
 def test_a_file_that_was_copied_once_and_is_another_one_now_counts_as_none(fetch, site):
     run = fetch()
     put_here(run, OTHER)
@@ -670,6 +697,13 @@ def test_an_earlier_versions_part_of_which_nothing_is_known_is_named(fetch, site
     assert run.copier.strange == {str(run.folder / "run/a.part")}
 
 
+def test_unless_it_is_a_file_of_the_site(fetch, site):
+    run = fetch()
+    put_here(run, DATA).rename(run.folder / "run/a.part")
+    run.copier.catalog.hold(site.row("run/a")._replace(path="run/a.part"))
+    assert run("run/a").done == "copied" and not run.copier.strange
+
+
 # Several files that get their names together.
 
 
@@ -759,7 +793,7 @@ def test_a_disk_that_loses_bytes_is_not_trusted(fetch, site, monkeypatch):
     assert run.copier.flying == run.copier.received == {}
 
 
-def test_nothing_stays_open_whatever_happens(fetch, site, short):
+def test_nothing_stays_open_whatever_happens(fetch, site, short, monkeypatch):
     run = fetch(1, 2)
     for path in ("run/b", "run/c", "run/d"):
         site.put(path, DATA)
@@ -771,5 +805,8 @@ def test_nothing_stays_open_whatever_happens(fetch, site, short):
         run(work)
     put_here(run, OTHER)
     run("run/a", Action.ADOPT)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(os, "pread", lambda *_: 1 / 0)
+        run("run/a", Action.ADOPT)
     run.copier.home.held.clear()
     assert open_files() == before

@@ -55,11 +55,20 @@ def test_what_there_is_too_little_of(error, says):
     assert (str(found) if found else "") == says
 
 
-@pytest.mark.parametrize("has_memory", [True, False])
-def test_a_certificate_is_not_refused_for_want_of_memory(monkeypatch, has_memory):
-    replace(monkeypatch, "has_memory", lambda: has_memory)
+def test_whether_there_is_memory_is_seen_by_taking_some(monkeypatch):
+    def none(size: int) -> bytes:
+        raise MemoryError
+
+    assert has_memory()
+    monkeypatch.setattr("builtins.bytearray", none)
+    assert not has_memory()
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_a_certificate_is_not_refused_for_want_of_memory(monkeypatch, is_left):
+    replace(monkeypatch, "has_memory", lambda: is_left)
     found = scarcity(REFUSED)
-    assert (found is None) is has_memory and scarcity(ValueError("other")) is None
+    assert (found is None) is is_left and scarcity(ValueError("other")) is None
 
 
 @pytest.mark.parametrize(

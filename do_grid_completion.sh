@@ -8,12 +8,16 @@ case ${ZSH_VERSION-${BASH_VERSION-0}} in
     ;;
 esac
 
-# Nobody waits for Python at a TAB, so the options stand here once more, and a test compares. A value follows on =; the one
-# of --ls_dir may be left out.
+# Nobody waits for Python at a TAB, so options and sites stand here once more; tools/pages.py writes them. A value follows
+# on =; the one of --ls_dir may be left out.
 _gridsync_options=(
-  --help --new_proxy --proxy_status --from_LYON --from_CNAF --show_conf --ls_dir --input_dir= --output_dir= --exc= --inc=
-  --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --release --threads=
-  --streams= --from= --doctor --sync --verify --repair --dry_run --json --workdir= --quiet --log_file= --debug --version
+  --help --new_proxy --proxy_status --from_LYON --from_CNAF --show_conf --ls_dir --input_dir= --output_dir= --exc=
+  --inc= --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --release
+  --threads= --streams= --from= --doctor --sync --verify --repair --dry_run --json --workdir= --quiet --log_file=
+  --debug --version
+)
+_gridsync_sites=(
+  list LYON CNAF CTA CTA_DCACHE DIAMOND DESY CERN_OPENDATA ZENODO NRP
 )
 
 # Names on the Grid are a stranger's: on the line, in a list and on the way there they must be no more than names.
@@ -69,9 +73,8 @@ _gridsync_read() { # BEFORE AFTER: what the line says before and after the curso
     esac
   done
   if [[ $folder == \~/* ]]; then folder=$HOME/${folder:2}; fi
-  if [[ ! -f $folder/Grid.conf || ! -r $folder/Grid.conf ]]; then
-    sites=(LYON CNAF)
-  else
+  sites=("${_gridsync_sites[@]}")
+  if [[ -f $folder/Grid.conf && -r $folder/Grid.conf ]]; then
     while IFS= read -r line || [[ -n $line ]]; do
       line=${line%$'\r'}
       if [[ $line == \[*\]* ]]; then

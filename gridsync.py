@@ -35,7 +35,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, TextIO
 
 if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
@@ -86,7 +86,6 @@ from gridsync_parts.errors import (
     NotFound,
     OnTape,
     UsageError,
-    brief,
 )
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import Proxy, asked_pass_phrase, new_proxy, proxy_file, read_proxy, valid_proxy
@@ -124,14 +123,15 @@ from gridsync_parts.screen import (
     walk_text,
 )
 from gridsync_parts.secrets import printable, secrets
-from gridsync_parts.settings import MOST_UNKNOWN, NUMBER, Config, scope_of, settings_of
-from gridsync_parts.table import Settings
+from gridsync_parts.settings import MOST_UNKNOWN, Config, scope_of, settings_of
+from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import (
     FORGOTTEN,
     TICK,
     UNFINISHED,
     WAITING,
     Action,
+    Choice,
     Entry,
     Finding,
     Locality,
@@ -315,6 +315,13 @@ class Report:
         label, colour = VERDICTS[finding.ok]
         say = self.data if finding.ok is False else self.line
         say(f"{label:<6}{finding.name:<14}{finding.text}", colour)
+
+    def sites(self, choices: list[Choice]) -> None:
+        """The sites there are, and whether what they want to be shown is at hand."""
+        self.put(sites=[choice._asdict() for choice in choices])
+        width = max(len(choice.name) for choice in choices) + 2
+        for choice in choices:
+            self.data(f"{choice.name:<{width}}{choice.kind:<10}{choice.text}", VERDICTS[choice.at_hand][1])
 
     def listing(self, url: str, entries: list[Entry]) -> None:
         """The content of a folder: files first, then folders, oldest first."""
@@ -1336,7 +1343,7 @@ def do_proxy_status(run: Run) -> int:
     return 0
 
 
-def examined(folder: str, given: dict[str, str], report: Report) -> int:
+def examined(folder: str, given: Mapping[str, str], report: Report) -> int:
     """Say what the doctor finds; 1 if there is something to do."""
     from gridsync_parts.doctor import findings
     from gridsync_parts.patient import Patient
@@ -1358,7 +1365,7 @@ def examined(folder: str, given: dict[str, str], report: Report) -> int:
 
 def do_doctor(run: Run) -> int:
     """look at everything a run needs, a line each: ok, or what to do"""
-    return examined(run.folder, {key: run.config.general(key, "") for key in run.config.given}, run.report)
+    return examined(run.folder, run.config.given, run.report)
 
 
 def do_show_conf(run: Run) -> int:
@@ -1754,22 +1761,17 @@ class Option(NamedTuple):
 
 
 DESCRIPTION = "Browse and download AGATA data from the Grid"
-PATTERNS = 'separated by ":"; %s these patterns (use none to reset)'
-REGEX_HINT = "(check https://regexone.com/references/python for Python regex format)"
 CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
+LIST = "list"  # in place of a site
 OPTIONS = (
-    Option("new_proxy", do=do_new_proxy),
-    Option("proxy_status", do=do_proxy_status),
     Option("from_LYON", "download data from CC Lyon (default)", key="SITE", value="LYON"),
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
-    Option("from", "download data from any site of Grid.conf", "SITE", key="SITE"),
+    *(Option(key.option, key.meaning, key.metavar, key=key.name) for key in GENERAL_KEYS.values() if key.option),
+    Option("new_proxy", do=do_new_proxy),
+    Option("proxy_status", do=do_proxy_status),
     Option("doctor", do=do_doctor),
     Option("show_conf", do=do_show_conf),
     Option("ls_dir", metavar="[folder]", do=do_ls_dir, by=("SITE",)),
-    Option("input_dir", "copy grid data from distant path", "path", key="INPUTDIR"),
-    Option("output_dir", "copy grid data into local path", "path", key="OUTPUTDIR"),
-    Option("exc", f"exclude patterns {PATTERNS % 'skip files containing'}", "patt", key="EXCLUDE"),
-    Option("inc", f"include patterns {PATTERNS % 'only include files matching'}\n{REGEX_HINT}", "patt", key="INCLUDE"),
     Option("build_list", do=do_build_list, by=CHOICE),
     Option("bring_online", do=do_bring_online, by=(*CHOICE, "OUTPUTDIR")),
     Option("check_status", do=do_check_status, by=(*CHOICE, "OUTPUTDIR")),
@@ -1782,8 +1784,6 @@ OPTIONS = (
     Option("verify", do=do_verify, by=(*CHOICE, "OUTPUTDIR", "THREADS")),
     Option("repair", do=do_repair, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("release", do=do_release, by=("SITE",)),
-    Option("threads", "number of threads to use for parallel downloads (default: 4)", "N", key="THREADS"),
-    Option("streams", "number of simultaneous streams per file (default: 1)", "N", key="STREAMS"),
     Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),
@@ -1796,7 +1796,8 @@ IN_MANUAL = (
     "new_proxy proxy_status from_LYON from_CNAF show_conf ls_dir input_dir output_dir exc inc build_list bring_online"
     " check_status verbose start force nochecksum overwrite release threads streams"
 ).split()
-HELP = sorted(OPTIONS, key=lambda option: option.name not in IN_MANUAL)  # AGATA's manual's first, in its order
+# AGATA's manual's first, in its order.
+HELP = sorted(OPTIONS, key=lambda option: [*IN_MANUAL, option.name].index(option.name))
 
 
 class Formatter(optparse.IndentedHelpFormatter):
@@ -1868,44 +1869,25 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for option in OPTIONS:
         value = getattr(options, option.name)
-        if option.key and value == "":
-            raise UsageError(f"--{option.name} is empty; give it a value, / for all folders or none for no pattern")
-        if option.key and value:
+        if option.key and value not in (None, False):
+            value = option.value or GENERAL_KEYS[option.key].kept(value, folder)
             if option.key in given:
-                raise UsageError(f"the command line names two sites: {given[option.key]} and {option.value or value}")
-            given[option.key] = option.value or value
-    for key in ("INCLUDE", "EXCLUDE"):
-        if given.get(key) == "none":
-            given[key] = ""
-    for option in OPTIONS:
-        value = given.get(option.key, "1")
-        if option.metavar == "N" and not (NUMBER.fullmatch(value) and int(value)):
-            raise UsageError(f"--{option.name} is {brief(repr(value))}; expected a whole number, 1 or more")
-    if "INPUTDIR" in given:
-        given["INPUTDIR"] = grid_path(given["INPUTDIR"]) or "/"
-    if "OUTPUTDIR" in given:
-        given["OUTPUTDIR"] = os.path.expanduser(given["OUTPUTDIR"])
-        if not os.path.samefile(folder, os.curdir):
-            slash = "/" * given["OUTPUTDIR"].endswith("/")
-            given["OUTPUTDIR"] = os.path.abspath(given["OUTPUTDIR"]).rstrip("/") + slash
-    for key, value in given.items():
-        if not value.isprintable():
-            raise UsageError(f"{value!r} cannot be a value of {key}: it contains a control character")
-        if value != value.strip():
-            raise UsageError(f"{value!r} cannot be a value of {key}: Grid.conf keeps no blanks around it; remove them")
+                raise UsageError(f"the command line names two sites: {given[option.key]} and {value}")
+            given[option.key] = value
     return given
 
 
-def take_urls(options: optparse.Values, config: Config) -> Iterator[str]:
+def take_urls(options: optparse.Values, given: dict[str, str], config: Config) -> Iterator[str]:
     """Take a URL of the site for the path that it means; a line for each."""
-    choices = [option for option in OPTIONS if option.key == "SITE" and getattr(options, option.name)]
-    chosen = [option.value or getattr(options, option.name) for option in choices]
-    site = (chosen or [config.general("SITE", "LYON")])[0]
-    for name in ("input_dir", "ls_dir"):
-        text = getattr(options, name) or ""
-        path = config.path_of(text, site)
-        if path != text:
-            setattr(options, name, path)
+    site = given.get("SITE") or config.general("SITE", "LYON")
+    texts = {"input_dir": given.get("INPUTDIR", ""), "ls_dir": options.ls_dir or ""}
+    paths = {name: config.path_of(text, site) for name, text in texts.items()}
+    if texts["input_dir"]:
+        given["INPUTDIR"] = paths["input_dir"]
+    if texts["ls_dir"]:
+        options.ls_dir = paths["ls_dir"]
+    for name, path in paths.items():
+        if path != texts[name]:
             yield f"--{name} is taken as {path}, below BASE_DIR_ON_GRID of {site}"
 
 
@@ -1913,10 +1895,10 @@ def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:
     """Save those of the given settings in Grid.conf, and say so; not what is looked at only."""
     settings = {key: given[key] for key in by if key in given}
     if settings and not run.wishes.dry_run:
-        changed = run.config.save(settings)
-        for line in changed:
-            run.report.note(f"remembered: {line}")
-        wider = any(re.match(r"(INCLUDE|EXCLUDE) = .* \(was ", line) for line in changed)
+        changes = run.config.save(settings)
+        for change in changes:
+            run.report.note(f"remembered: {change}")
+        wider = any(change.key in ("INCLUDE", "EXCLUDE") and change.before for change in changes)
         if wider and not run.will_list and run.has_list():
             run.report.note("the list may lack files that these patterns keep; --build_list builds it anew")
         for key in settings:
@@ -1961,6 +1943,16 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
     return status
 
 
+def list_sites(config: Config, actions: list[Option], report: Report) -> int:
+    """Print the sites there are, and whether what they want to be shown is at hand."""
+    from gridsync_parts.choices import choices_of
+
+    if actions:
+        raise UsageError(f"--from={LIST} only prints the sites; leave out --{actions[0].name}, or name a site")
+    report.sites(list(choices_of(config, time.time())))
+    return 0
+
+
 def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for; the highest status."""
     folder = work_folder(options)
@@ -1972,8 +1964,10 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         if is_look:
             return examined(folder, given_settings(options, folder), report)
         raise
-    remarks = list(take_urls(options, config))
     given = given_settings(options, folder)
+    if given.get("SITE") == LIST:
+        return list_sites(config, actions, report)
+    remarks = list(take_urls(options, given, config))
     if is_look:
         return examined(folder, given, report)
     config.change(given)

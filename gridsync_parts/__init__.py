@@ -6,7 +6,8 @@ Parts, each using only those above it; none of them knows the script:
   secrets        what nobody may see, and text without it
   log            what is logged, and where
   words          sizes, times and names as text
-  table          the settings of a site and of all
+  table          the keys of Grid.conf, and their values
+  sites          those that gridsync knows by itself
   values         what all hand to each other
   kinds          the kinds of sites: a row each
   machine        what this machine has too little of
@@ -21,6 +22,7 @@ Parts, each using only those above it; none of them knows the script:
   vomses         the VOMS servers that come with the tool
   keys/proxy     the user's proxy, and a new one
   keys/token     bearer tokens
+  choices        the sites, and whether what they want to be shown is at hand
   doors          the seam: the verbs behind which doors differ
   doors/pace     what a door takes, and how fast
   doors/urls     URLs that may be shown, and where they lead

@@ -4,73 +4,38 @@ from __future__ import annotations
 
 import io
 import re
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterable
 
 from gridsync_parts.errors import UsageError
+from gridsync_parts.sites import KNOWN, SHOWN
+from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS
 
-DEFAULT_CONF = """\
+ABOVE = """\
 # Settings of gridsync. Those given on the command line are remembered here;
 # comments and unknown keys are kept.
-
-[gridsync]
-# The site to read from: the name of a section below.
-SITE = LYON
-# The folder to fetch, below the site's BASE_DIR_ON_GRID; / means everything.
-INPUTDIR =
-# Where the files go.
-OUTPUTDIR = {output_dir}
-# Python regular expressions separated by ":", tried on each path.
-INCLUDE =
-EXCLUDE =
-# Files copied at once.
-THREADS = 4
-# Parallel streams for each large file.
-STREAMS = 1
-# Your virtual organisation, and how many hours a new proxy lasts.
-VO = vo.agata.org
-PROXY_HOURS = 72
-# Days that staged files stay on disk at the site.
-PIN_DAYS = 7
-# Further attempts after a temporary failure.
-RETRIES = 4
-
-[LYON]
-SERVER = https://ccdavegee.in2p3.fr:2880/
-BASE_DIR_ON_GRID = agata/
-
-[CNAF]
-# A guess: AGATA's manual gives no address for Bologna. Ask your experiment.
-SERVER = https://xfer-archive.cr.cnaf.infn.it:8443/
-BASE_DIR_ON_GRID = agata/
-
-# A site can also have:
-#   ENGINE = gfal2         how gridsync talks to it: auto (http for https doors,
-#                          gfal2 for root, sftp, ...), http or gfal2. gfal2
-#                          follows redirects on its own and shows your proxy to
-#                          every host they lead to
-#   TOKEN = env:NAME       a bearer token instead of a proxy: env:NAME, file:PATH
-#                          or cmd:COMMAND tells where to get it
-#   TAPE_API = none        the site has no tape; or the URL of its Tape REST API,
-#                          if /.well-known/wlcg-tape-rest-api is wrong
-#   TAPE_BASE = /pnfs      prefix of paths at the tape service, if its root is
-#                          not that of the door
-#   CA_DIR = folder        certificates of the CAs (else X509_CERT_DIR, then
-#                          /etc/grid-security/certificates, then the system's)
-#   FIRST_BYTE = 300       seconds to wait for the first byte of an answer
-#   SILENCE = 120          seconds to wait between bytes
-#   MIN_RATE = 100         give up an answer that brings fewer bytes a second,
-#                          over a minute or SILENCE; 0: never give up
 """
+WIDTH = 79  # of a comment,
+BESIDE = 27  # and where it begins that stands beside a key
 
-GENERAL = "gridsync"  # the section that is no site
-GENERAL_KEYS: tuple[str, ...] = (
-    "SITE", "INPUTDIR", "OUTPUTDIR", "INCLUDE", "EXCLUDE", "THREADS", "STREAMS", "VO", "PROXY_HOURS", "PIN_DAYS",
-    "RETRIES",
-)  # fmt: skip
-SITE_KEYS: tuple[str, ...] = (
-    "SERVER", "BASE_DIR_ON_GRID", "ENGINE", "TOKEN", "TAPE_API", "TAPE_BASE", "CA_DIR", "FIRST_BYTE", "SILENCE",
-    "MIN_RATE",
-)  # fmt: skip
+
+def default_conf(output_dir: str, sites: Iterable[str] = SHOWN) -> str:
+    """A new Grid.conf: every general key, the sections of some sites, and what else a site can have."""
+    import textwrap
+
+    lines = [*ABOVE.splitlines(), "", f"[{GENERAL}]"]
+    for key in GENERAL_KEYS.values():
+        value = output_dir if key.name == "OUTPUTDIR" else key.default
+        lines += [f"# {key.help}", f"{key.name} = {value}".rstrip()]
+    for name in sites:
+        lines += ["", *KNOWN[name].lines(name)]
+    lines += ["", "# --from=list prints the sites that gridsync knows. A site can also have:"]
+    for key in SITE_KEYS.values():
+        if key.example:
+            row = f"#   {key.name} = {key.example}".ljust(BESIDE) + key.help
+            lines += textwrap.wrap(row, WIDTH, subsequent_indent="#".ljust(BESIDE))
+    return "\n".join([*lines, ""])
+
+
 # What GridDataSync has in its Grid.conf is not known for certain: its manual shows these four, and there may be more.
 MANUALS = ("SERVER", "BASE_DIR_ON_GRID", "INPUTDIR", "OUTPUTDIR")
 # The keys that no other program has.
@@ -103,6 +68,12 @@ def with_setting(text: str, section: str, key: str, value: str) -> str:
     if not kept[after - 1].endswith("\n"):
         kept[after - 1] += end
     return "".join([*kept[:after], setting, *kept[after:]])
+
+
+def with_section(text: str, lines: Iterable[str]) -> str:
+    """The text of an INI file with one more section."""
+    end = "\r\n" if "\r\n" in text else "\n"
+    return end.join([text.rstrip(), "", *lines, ""])
 
 
 def text_of(path: str, data: bytes) -> str:
@@ -140,6 +111,8 @@ def is_foreign(text: str) -> bool:
 
 def place_of(url: str) -> tuple[str, list[str]]:
     """Host with port, and the folders, of a URL; ValueError for what is none."""
+    from urllib.parse import unquote, urlsplit
+
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     path = unquote(parts.path, errors="surrogateescape")
@@ -149,14 +122,3 @@ def place_of(url: str) -> tuple[str, list[str]]:
 def bare(url: str) -> str:
     """A URL without what may be a secret in it."""
     return re.split("[?#]", re.sub("//.*@", "//", url))[0]
-
-
-def is_url(text: str) -> bool:
-    """Whether this is a URL of a host that there may be."""
-    try:
-        parts = urlsplit(text)
-        host = (parts.hostname or "").encode("idna").decode()
-        has_host = re.fullmatch(r"[\w.:%-]+", host) or parts.scheme == "file"
-        return bool(parts.scheme and has_host and parts.port != 0)
-    except ValueError:
-        return False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from gridsync_parts.errors import UsageError
+from gridsync_parts.sites import blank_of
 from gridsync_parts.table import Site
+from gridsync_parts.words import scheme_of
 
 
 class Credential(enum.Enum):
@@ -15,7 +16,9 @@ class Credential(enum.Enum):
 
     ANY = "proxy, or TOKEN"
     PROXY = "proxy"
+    TOKEN = "TOKEN"
     KEYS = "keys of ssh"
+    PASSWORD = "user name and password"
     NONE = "nothing"
 
 
@@ -64,7 +67,10 @@ KINDS = (
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
-COMING = ("hub", "ftps", "opendata", "invenio")  # engines, or schemes, of sites that no door is there for yet
+# The engines, or schemes, of sites that no door is there for yet.
+COMING = {
+    "hub": Credential.TOKEN, "ftps": Credential.PASSWORD, "opendata": Credential.NONE, "invenio": Credential.TOKEN
+}  # fmt: skip
 
 
 def find_kind(engine: str, scheme: str) -> Kind | None:
@@ -74,7 +80,12 @@ def find_kind(engine: str, scheme: str) -> Kind | None:
 
 def kind_of(site: Site) -> Kind:
     """The kind of a site that is to be spoken to."""
-    kind = find_kind(site.engine, urlsplit(site.server).scheme)
+    kind = find_kind(site.engine, scheme_of(site.server))
+    if blank := blank_of(site):
+        raise UsageError(
+            f"SERVER of the site {site.name} is not complete; write {blank} in its section of Grid.conf, which "
+            f"--from={site.name} without an action makes"
+        )
     if not kind:
         raise UsageError(
             f"the site {site.name} is of the kind {site.engine}, which this version of gridsync cannot speak to yet; "
@@ -85,4 +96,4 @@ def kind_of(site: Site) -> Kind:
 
 def needs_proxy(site: Site) -> bool:
     """Whether a site is shown a proxy."""
-    return not site.token and kind_of(site).credential in (Credential.ANY, Credential.PROXY)
+    return kind_of(site).credential in (Credential.ANY, Credential.PROXY) and not site.token

@@ -7,10 +7,9 @@ import functools
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gridsync_parts.catalog import Catalog
-from gridsync_parts.conf import GENERAL_KEYS
 from gridsync_parts.doors import MAX_PATHS, Listing, Place
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.opening import place_shown
@@ -22,7 +21,7 @@ from gridsync_parts.keys.proxy import user_files, valid_proxy
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import kind_of, needs_proxy
 from gridsync_parts.settings import Config, scope_of, settings_of
-from gridsync_parts.table import Settings
+from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import Entry, Finding, Locality, Row, Scope
 
 LOOK_LIMIT = 30  # seconds that a server has for its answer
@@ -38,7 +37,7 @@ class Unseen(Exception):
 class Patient:
     """What is looked at: a work folder, and the site that its settings name."""
 
-    def __init__(self, folder: str, given: dict[str, str]):
+    def __init__(self, folder: str, given: Mapping[str, str]):
         self.folder = folder
         self.name = ""  # of what is looked at just now
         self.greeted = 0.0  # when the door has answered

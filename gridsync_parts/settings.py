@@ -5,37 +5,24 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gridsync_parts.conf import (
-    DEFAULT_CONF,
-    GENERAL,
-    GENERAL_KEYS,
-    MANUALS,
-    SITE_KEYS,
-    bare,
-    is_foreign,
-    is_url,
-    place_of,
-    text_of,
-    with_setting,
-)
+from gridsync_parts.conf import MANUALS, bare, default_conf, is_foreign, place_of, text_of, with_section, with_setting
 from gridsync_parts.disk import doubt_of, locked, opened, replacing, set_aside, target_of
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import COMING, ENGINES, SCHEMES, WEB, find_kind
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.table import Settings, Site
+from gridsync_parts.sites import KNOWN
+from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
-from gridsync_parts.words import grid_path, nearest
+from gridsync_parts.words import grid_path, is_url, nearest, scheme_of
 
 if TYPE_CHECKING:
     import configparser
 
 MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 MOST_UNKNOWN = 10  # keys that are named
-NUMBER = re.compile("[0-9]{1,6}")  # that a setting may have
 
 
 class UnknownKey(NamedTuple):
@@ -45,8 +32,20 @@ class UnknownKey(NamedTuple):
     is_slip: bool  # a known key is near, so it hardly is another program's
 
 
+class Change(NamedTuple):
+    """A setting that was another one before."""
+
+    key: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        before = bare(self.before) if "://" in self.before else self.before
+        return f"{self.key} = {self.now or 'none'}" + (f" (was {before})" if before else "")
+
+
 class Config:
-    """Grid.conf: its text, and the values in it."""
+    """Grid.conf: its text and the values in it, and those of the command line, which win."""
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -71,13 +70,13 @@ class Config:
         if is_foreign(self.text):
             self.foreign = self.text
             self.begin()
-        self.given: Iterable[str] = ()  # what the command line itself says
+        self.given: Mapping[str, str] = {}  # by the command line
         self.values = self.parsed()
 
     def begin(self) -> None:
         """Have the defaults, of which nothing is saved yet."""
         output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
-        self.text, self.saved = DEFAULT_CONF.format(output_dir=output_dir), ""
+        self.text, self.saved = default_conf(output_dir), ""
 
     def told_foreign(self) -> str:
         """What has become of another program's file."""
@@ -162,85 +161,92 @@ class Config:
         where = f"{self.path}, line {self.line_of(section, key)}"
         return UnknownKey(f"{where}: unknown key {brief(key)} in [{brief(section)}] is ignored{hint}", bool(hint))
 
-    def change(self, settings: dict[str, str]) -> None:
-        """Change values of the general section; they are to be saved once they are known to make sense."""
-        self.given = settings.keys()
-        for key, value in settings.items():
-            self.text = with_setting(self.text, GENERAL, key, value)
-        self.values = self.parsed()
+    def change(self, given: Mapping[str, str]) -> None:
+        """Have other values of the general section; they are to be saved once they are known to make sense."""
+        self.given = given
 
-    def save(self, settings: dict[str, str]) -> list[str]:
-        """Change these values in the file as it is by now, as others may be new in it; a line for each change."""
+    def save(self, settings: Mapping[str, str]) -> list[Change]:
+        """Change these values in the file as it is by now, as others may be new in it; what has changed."""
         with locked(f"{target_of(self.path)}.lock"):  # beside, as the file itself is replaced
             now = Config(self.folder)
             now.check_saving()
             if now.foreign:
                 self.foreign, self.kept, self.doubt = now.foreign, set_aside(self.path), ""
-            before = {key: now.general(key, "") for key in settings}
+            changes = [Change(key, now.general(key), value) for key, value in settings.items()]
             now.change(settings)
             now.settings()
-            if now.text != now.saved:
+            text = now.text
+            for change in changes:
+                text = with_setting(text, GENERAL, change.key, change.now)
+            name = now.name_of(settings.get("SITE", ""))
+            if name in KNOWN and name not in now.values:
+                text = with_section(text, KNOWN[name].lines(name))
+                changes.append(Change(f"SERVER of [{name}]", "", KNOWN[name].keys["SERVER"]))
+            if text != now.saved:
                 with replacing(self.path) as file:
-                    file.write(now.text)
-        shown = {key: bare(value) if "://" in value else value for key, value in before.items()}
-        was = {key: f" (was {value})" if value else "" for key, value in shown.items()}
-        return [f"{key} = {value or 'none'}{was[key]}" for key, value in settings.items() if value != before[key]]
+                    file.write(text)
+        return [change for change in changes if change.now != change.before]
 
-    def sites(self) -> list[str]:
-        """The names of all sites."""
+    def own_sites(self) -> list[str]:
+        """The names of the sites that have a section."""
         return [name for name in self.values.sections() if name != GENERAL]
 
-    def general(self, key: str, default: str) -> str:
-        """A value of the general section."""
-        value = self.values.get(GENERAL, key, fallback="") or default
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" and key not in self.given:
-            raise UsageError(f"{self.path}, line {self.line_of(GENERAL, key)}: {key} is in quotes; remove them")
-        return value
+    def sites(self) -> list[str]:
+        """The names of all sites, those that gridsync knows by itself last."""
+        own = self.own_sites()
+        return own + [name for name in KNOWN if name.lower() not in map(str.lower, own)]
 
-    def number(self, section: str, key: str, default: int, least: int = 1) -> int:
-        """A whole number, of at most six digits."""
-        text = self.values.get(section, key, fallback="") or str(default)
-        if not NUMBER.fullmatch(text) or int(text) < least:
-            raise UsageError(f"{self.path}: {key} in [{section}] is {text!r}; expected a whole number, {least} or more")
-        return int(text)
+    def name_of(self, site: str) -> str:
+        """The name of a site as it is written."""
+        return next((name for name in self.sites() if name.lower() == site.lower()), site)
+
+    def section(self, name: str) -> Mapping[str, str]:
+        """The texts of a section, by their keys."""
+        if name in self.values:
+            return self.values[name]
+        return KNOWN[name].keys if name in KNOWN else {}
+
+    def general(self, key: str, default: str = "") -> str:
+        """The text of a key of the general section."""
+        if key in self.given:
+            return self.given[key] or default
+        text = self.section(GENERAL).get(key, "") or default
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            raise UsageError(f"{self.path}, line {self.line_of(GENERAL, key)}: {key} is in quotes; remove them")
+        return text
+
+    def value(self, section: str, key: Key) -> Any:
+        """The value of a key."""
+        text = self.general(key.name) if section == GENERAL else self.section(section).get(key.name, "")
+        try:
+            return key.read(text)
+        except ValueError as error:
+            where = "in" if isinstance(key.default, int) else "of"
+            raise UsageError(f"{self.path}: {key.name} {where} [{section}] {error}") from error
 
     def site(self, name: str) -> Site:
         """A site by its name."""
-        name = next((site for site in self.sites() if site.lower() == name.lower()), name)
+        name = self.name_of(name)
         if name not in self.sites():
-            there = ", ".join(self.sites()) or "none"
+            there = ", ".join(self.own_sites()) or "none"
             raise UsageError(f"there is no site {name} in {self.path}; it has {there}{nearest(name, self.sites())}")
-        keys = self.values[name]
-        server, tape_api = keys.get("SERVER", "").rstrip("/"), keys.get("TAPE_API", "auto") or "auto"
-        self.check_url(name, "SERVER", server)
-        if tape_api not in ("auto", "none"):
-            self.check_url(name, "TAPE_API", tape_api)
-            scheme = urlsplit(tape_api).scheme
+        site = Site(name, *[self.value(name, key) for key in SITE_KEYS.values()])
+        self.check_scheme(name, "SERVER", site.server)
+        if site.tape_api not in ("auto", "none"):
+            scheme = self.check_scheme(name, "TAPE_API", site.tape_api)
             if scheme not in WEB:
-                raise UsageError(f"{self.path}: TAPE_API of [{name}] is {tape_api!r}; it must be an https URL")
-            if scheme in ("http", "dav") and keys.get("TOKEN"):
+                raise UsageError(f"{self.path}: TAPE_API of [{name}] is {site.tape_api!r}; it must be an https URL")
+            if scheme in ("http", "dav") and site.token:
                 raise UsageError(
                     f"{self.path}: the TOKEN would go to [{name}] unencrypted; TAPE_API must be an https URL"
                 )
-        parts = urlsplit(server)
-        return Site(
-            name=name,
-            server=server,
-            base=grid_path(keys.get("BASE_DIR_ON_GRID", "")),
-            engine=self.engine(name, parts.scheme),
-            tape_api=tape_api,
-            tape_base=keys.get("TAPE_BASE", "").rstrip("/"),
-            ca_dir=os.path.expanduser(keys.get("CA_DIR", "")),
-            token=keys.get("TOKEN", ""),
-            first_byte=self.number(name, "FIRST_BYTE", 300),
-            silence=self.number(name, "SILENCE", 120),
-            min_rate=self.number(name, "MIN_RATE", 100, least=0),
-        )
+        return site._replace(engine=self.engine(site))
 
     def places(self) -> dict[str, tuple[str, list[str]]]:
         """Host with port, and the folders down to BASE_DIR_ON_GRID, of each site that has a server."""
-        servers = {name: self.values.get(name, "SERVER", fallback="") for name in self.sites()}
-        bases = {name: self.values.get(name, "BASE_DIR_ON_GRID", fallback="") for name in servers}
+        sections = {name: self.section(name) for name in self.sites()}
+        servers = {name: section.get("SERVER", "") for name, section in sections.items()}
+        bases = {name: section.get("BASE_DIR_ON_GRID", "") for name, section in sections.items()}
         return {name: place_of(f"{url}/{bases[name]}") for name, url in servers.items() if is_url(url)}
 
     def path_of(self, text: str, chosen: str) -> str:
@@ -251,7 +257,7 @@ class Config:
         if not is_url(text):
             raise UsageError(f"{shown} is neither a URL nor a path below BASE_DIR_ON_GRID")
         (host, folders), places = place_of(text), self.places()
-        chosen = next((name for name in places if name.lower() == chosen.lower()), chosen)
+        chosen = self.name_of(chosen)
         if chosen not in places:
             self.site(chosen)  # which says what is wrong with it
         for name in sorted(places, key=lambda name: name != chosen):
@@ -262,25 +268,20 @@ class Config:
                 return "/".join(folders[len(top) :]) or "/"
         if chosen in places and places[chosen][0] == host:
             raise UsageError(f"{shown} is not below BASE_DIR_ON_GRID of {chosen}; give a path below it")
-        there = ", ".join(f"{name} ({at})" for name, (at, _) in places.items())
+        there = ", ".join(f"{name} ({places[name][0]})" for name in self.own_sites() if name in places)
         raise UsageError(f"{shown} belongs to no site in Grid.conf, which has {there or 'none'}")
 
-    def check_url(self, name: str, key: str, url: str) -> None:
-        """Refuse what is no URL, and one that holds a password, or another name than the credential's."""
-        if re.search(r"//[^/]*:[^/]*@|^(https?|davs?)://[^/]*@", url, re.IGNORECASE):
-            raise UsageError(f"{self.path}: {key} of [{name}] contains a user name or password; remove it")
-        if not is_url(url):
-            raise UsageError(
-                f"{self.path}: {key} of [{name}] is {url!r}; expected a URL like https://door.example.org:2880/"
-            )
-        scheme = urlsplit(url).scheme
+    def check_scheme(self, name: str, key: str, url: str) -> str:
+        """The scheme of a URL, which must be one that there is."""
+        scheme = scheme_of(url)
         if scheme not in (*SCHEMES, *COMING):
             hint = nearest(scheme, SCHEMES)
             raise UsageError(f"{self.path}: {key} of [{name}] is {url!r}; {scheme}:// is not known{hint}")
+        return scheme
 
-    def engine(self, name: str, scheme: str) -> str:
+    def engine(self, site: Site) -> str:
         """The engine of a site: that of its SERVER's kind, unless ENGINE says another."""
-        engine = self.values.get(name, "ENGINE", fallback="") or "auto"
+        engine, scheme, name = site.engine, scheme_of(site.server), site.name
         if engine not in ("auto", *ENGINES, *COMING):
             known = ", ".join(("auto", *ENGINES[:-1]))
             raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected {known} or {ENGINES[-1]}")
@@ -289,34 +290,24 @@ class Config:
             raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; set it to auto")
         if engine == "auto":
             engine = kind.engine if kind else scheme
-        if self.values[name].get("TOKEN") and scheme in ("http", "dav"):
+        if site.token and scheme in ("http", "dav"):
             raise UsageError(f"{self.path}: the TOKEN would go to [{name}] unencrypted; SERVER must be an https door")
-        if engine == "gfal2" and self.values[name].get("TOKEN"):
+        if site.token and engine == "gfal2":
             raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; set ENGINE = auto")
         return engine
 
     def settings(self) -> Settings:
         """All of it, checked."""
-        threads, streams = self.number(GENERAL, "THREADS", 4), self.number(GENERAL, "STREAMS", 1)
+        values = {name: self.value(GENERAL, key) for name, key in GENERAL_KEYS.items()}
+        threads, streams = values["THREADS"], values["STREAMS"]
         if threads * streams > CONNECTIONS:
             raise UsageError(
                 f"{threads} threads with {streams} streams each are too many for one site; "
                 f"at most {CONNECTIONS} connections: lower --threads or --streams"
             )
-        site = self.site(self.general("SITE", "LYON"))
-        return Settings(
-            site=site,
-            input_dir=self.path_of(self.general("INPUTDIR", ""), site.name),
-            output_dir=self.general("OUTPUTDIR", "./data/"),
-            include=self.general("INCLUDE", ""),
-            exclude=self.general("EXCLUDE", ""),
-            threads=threads,
-            streams=streams,
-            vo=self.general("VO", "vo.agata.org"),
-            proxy_hours=self.number(GENERAL, "PROXY_HOURS", 72),
-            pin_days=self.number(GENERAL, "PIN_DAYS", 7),
-            retries=self.number(GENERAL, "RETRIES", 4, least=0),
-        )
+        site = self.site(values["SITE"])
+        input_dir = self.path_of(values["INPUTDIR"], site.name)
+        return Settings(*values.values())._replace(site=site, input_dir=input_dir)
 
 
 def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:

@@ -137,6 +137,16 @@ class Outcome(NamedTuple):
         return self.done in ("copied", "skipped", "verified")
 
 
+class Choice(NamedTuple):
+    """A site that can be chosen."""
+
+    name: str
+    kind: str  # as SERVER or ENGINE calls it
+    server: str
+    at_hand: bool | None  # what it wants to be shown; None: only the site can tell
+    text: str
+
+
 class Finding(NamedTuple):
     """What became of one look at what a run needs."""
 

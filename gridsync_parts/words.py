@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 
@@ -104,3 +105,23 @@ def nearest(word: str, words: Iterable[str], before: str = "") -> str:
     found = [name for name in known if name.lower() == word.lower()] or [n for n in known if n.startswith(word)]
     found = found or difflib.get_close_matches(word, known, n=1, cutoff=0.7 if word.startswith("--") else 0.6)
     return f"; did you mean {shlex.quote(before + found[0])}" if found else ""  # it may be a stranger's, and is pasted
+
+
+def scheme_of(url: str) -> str:
+    """What stands before :// of a URL."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).scheme
+
+
+def is_url(text: str) -> bool:
+    """Whether this is a URL of a host that there may be."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna").decode()
+        has_host = re.fullmatch(r"[\w.:%-]+", host) or parts.scheme == "file"
+        return bool(parts.scheme and has_host and parts.port != 0)
+    except ValueError:
+        return False

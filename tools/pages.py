@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Make from the option table what tells users of it, gridsync.1 and the tables in docs/, and the files in voms/.
+"""Make from the tables of options, settings and sites what tells of them: gridsync.1, Grid.conf.example, the tables in
+docs/ and what do_grid_completion.sh completes; and the files in voms/.
 
     tools/pages.py          # write all of them anew; a test compares them with what this would write
 """
@@ -13,12 +14,17 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 
-from gridsync import HELP, OPTIONS, Option  # noqa: E402 - it stands in the folder above
+from gridsync import HELP, LIST, OPTIONS, Option  # noqa: E402 - it stands in the folder above
+from gridsync_parts.conf import default_conf  # noqa: E402
+from gridsync_parts.sites import KNOWN  # noqa: E402
+from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key  # noqa: E402
 from gridsync_parts.vomses import VOMS_SERVERS  # noqa: E402
 
 DOCS = TOP / "docs"
 VOMS = TOP / "voms"
 MAN = TOP / "gridsync.1"
+EXAMPLE = TOP / "Grid.conf.example"
+COMPLETION = TOP / "do_grid_completion.sh"
 
 STATUSES = (  # with what a script does next
     (0, "all that was asked is done", "go on"),
@@ -45,6 +51,9 @@ checksum, goes on where it was interrupted, and gives the disk space at the site
 line are remembered once the command was accepted. Several actions on one line run in this order: ACTIONS; after status
 1 the next one still runs, after 2 and above none.
 .SH OPTIONS
+"""
+SETTINGS = r""".SH SETTINGS
+Keys of Grid.conf, by its sections.
 """
 BELOW = r""".SH FILES
 .TP
@@ -88,6 +97,14 @@ def meaning(option: Option) -> str:
     return (option.help or (option.do.__doc__ or "" if option.do else "")).replace("\n", " ")
 
 
+SECTIONS = {f"[{GENERAL}]": GENERAL_KEYS, "a site": SITE_KEYS}
+
+
+def meaning_of(key: Key) -> str:
+    """What a key is for, and what stands for it where it is not set."""
+    return key.help.rstrip(".") + (f" (default: {key.default})" if key.default != "" else "")
+
+
 def roff(text: str) -> str:
     """Text that roff shows as it is."""
     return text.replace("\\", r"\\").replace("-", r"\-")
@@ -98,7 +115,11 @@ def man() -> str:
     options = "".join(f".TP\n.B {roff(spelling(option))}\n{roff(meaning(option))}\n" for option in HELP)
     statuses = "".join(f".TP\n.B {status}\n{text}\n" for status, text, _ in STATUSES)
     actions = ", ".join(option.name for option in OPTIONS if option.do)
-    return ABOVE.replace("ACTIONS", actions) + options + BELOW + statuses
+    keys = "".join(
+        f".SS {roff(section)}\n" + "".join(f".TP\n.B {key.name}\n{roff(meaning_of(key))}\n" for key in keys.values())
+        for section, keys in SECTIONS.items()
+    )
+    return ABOVE.replace("ACTIONS", actions) + options + SETTINGS + keys + BELOW + statuses
 
 
 def table(*rows: tuple[object, ...]) -> str:
@@ -122,14 +143,36 @@ def voms() -> dict[Path, str]:
     return lines | signers
 
 
+def completion() -> str:
+    """The completion script with the options and sites of now."""
+    import textwrap
+
+    text = COMPLETION.read_text(encoding="utf-8")
+    options = ["--help", *(f"--{option.name}{'=' * (option.metavar[:1] not in '[')}" for option in HELP)]
+    for name, words in (("options", options), ("sites", [LIST, *KNOWN])):
+        lines = textwrap.fill(" ".join(words), 120, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        text = re.sub(rf"(?<=_gridsync_{name}=\(\n).*?(?=^\))", lines + "\n", text, flags=re.DOTALL | re.MULTILINE)
+    return text
+
+
 def pages() -> dict[Path, str]:
     """All that is made here."""
     options = table(("option", "meaning"), *((f"`{spelling(option)}`", meaning(option)) for option in HELP))
     order = ", ".join(f"`--{option.name}`" for option in OPTIONS if option.do) + "\n"
+    keys = table(
+        ("section", "key", "what it is", "value", "option"),
+        *(
+            (section, f"`{key.name}`", meaning_of(key), key.form.said, f"`--{key.option}`" if key.option else "")
+            for section, keys in SECTIONS.items()
+            for key in keys.values()
+        ),
+    )
     statuses = table(("status", "meaning", "for a script"), *STATUSES)
     return {
         MAN: man(),
-        DOCS / "options.md": filled("options.md", options=options, order=order),
+        EXAMPLE: default_conf("./data/", KNOWN),
+        COMPLETION: completion(),
+        DOCS / "options.md": filled("options.md", options=options, order=order, keys=keys),
         DOCS / "exit-status.md": filled("exit-status.md", statuses=statuses),
         **voms(),
     }

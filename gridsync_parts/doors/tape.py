@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from gridsync_parts.conf import is_url
 from gridsync_parts.doors import MAX_QUERY, is_request
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.refused import refusal
@@ -16,6 +15,7 @@ from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, Unreached, brief
 from gridsync_parts.table import Site
 from gridsync_parts.values import LOCALITIES, Locality, Staging, batches
+from gridsync_parts.words import is_url
 
 STAGED = ("COMPLETED",)
 GIVEN_UP = ("FAILED", "CANCELLED", "CANCELED")

@@ -20,7 +20,7 @@ import atheris
 with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.catalog import CHECKSUM, Catalog, cells_of, row_of
     from gridsync_parts.checksums import Checksum
-    from gridsync_parts.conf import DEFAULT_CONF, GENERAL
+    from gridsync_parts.conf import default_conf, with_setting
     from gridsync_parts.disk import NAME_MAX, part_name
     from gridsync_parts.doors import ODDITIES, At
     from gridsync_parts.doors.answers import Answer, Line
@@ -46,7 +46,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.plans import new_row, plan_staged
     from gridsync_parts.secrets import printable
     from gridsync_parts.settings import Config, scope_of
-    from gridsync_parts.table import Site
+    from gridsync_parts.table import GENERAL, Site
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
     from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
     from tests.support.raw import Raw
@@ -221,9 +221,11 @@ def conf(data: bytes) -> None:
     Path(FOLDER, "Grid.conf").write_bytes(data)
     read = Config(FOLDER)
     before = {(name, key): value for name in read.values.sections() for key, value in read.values[name].items()}
-    read.change({"INPUTDIR": "run"})
-    after = {(name, key): value for name in read.values.sections() for key, value in read.values[name].items()}
+    Path(FOLDER, "Grid.conf").write_bytes(with_setting(read.text, GENERAL, "INPUTDIR", "run").encode())
+    now = Config(FOLDER)
+    after = {(name, key): value for name in now.values.sections() for key, value in now.values[name].items()}
     assert after == {**before, (GENERAL, "INPUTDIR"): "run"}
+    read.change({"INPUTDIR": "run"})
     scope_of(read.settings())
 
 
@@ -296,7 +298,7 @@ SEEDS = {
         "2015-06-09T08:22:00Z,,NEARLINE,yes,size,r1 r2,LYON,why\n",
     ),
     conf: (
-        DEFAULT_CONF.format(output_dir="./data/"),
+        default_conf("./data/"),
         "[gridsync]\nSITE = A\n  INPUTDIR = x\n\n[A]\nSERVER = https://a:1/\nBASE_DIR_ON_GRID = b\n",
     ),
     names: ("run/a", "../a", "/etc//passwd", "a/./b\x1b[2J"),

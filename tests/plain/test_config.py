@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.conf import DEFAULT_CONF, GENERAL_KEYS, SITE_KEYS, with_setting
+from gridsync_parts.conf import default_conf, with_setting
 from gridsync_parts.errors import UsageError
 from gridsync_parts.settings import Config, patterns_of
+from gridsync_parts.sites import KNOWN, SHOWN
+from gridsync_parts.table import GENERAL_KEYS, SITE_KEYS
 from gridsync_parts.words import grid_path
-from tests.support import TOP
-
-EXAMPLE = TOP / "Grid.conf.example"
 
 
 def config(folder: Path, text: str) -> Config:
@@ -21,10 +20,17 @@ def config(folder: Path, text: str) -> Config:
     return Config(str(folder))
 
 
-def test_the_example_is_what_the_first_run_writes():
-    comment = "# Where the files go."
-    known = f"{comment} The first run writes /data/ here,\n# if it can write there."
-    assert EXAMPLE.read_text() == DEFAULT_CONF.format(output_dir="./data/").replace(comment, known)
+def test_a_new_grid_conf_has_every_general_key_and_tells_of_the_others():
+    general, sites = default_conf("./data/").split("\n[LYON]\n")
+    assert re.findall(r"(?m)^([A-Z_]+) =", general) == list(GENERAL_KEYS)
+    assert list(dict.fromkeys(re.findall(r"(?m)^(?:#   )?([A-Z_]+) =", sites))) == list(SITE_KEYS)
+
+
+def test_a_new_grid_conf_means_the_defaults_and_has_no_long_line(tmp_path):
+    new, empty = Config(str(tmp_path)), config(tmp_path, "[gridsync]\n")
+    assert new.settings()._replace(output_dir="") == empty.settings()._replace(output_dir="")
+    assert new.own_sites() == list(SHOWN)
+    assert [line for line in default_conf("./data/", KNOWN).splitlines() if len(line) > 79] == []
 
 
 def test_the_defaults_make_sense(tmp_path):
@@ -137,12 +143,6 @@ def test_a_path_never_climbs():
         grid_path("a/../../b")
 
 
-def test_the_keys_that_are_known_are_those_of_the_example():
-    general, sites = DEFAULT_CONF.split("\n[LYON]\n")
-    assert re.findall(r"(?m)^([A-Z_]+) =", general) == list(GENERAL_KEYS)
-    assert list(dict.fromkeys(re.findall(r"(?m)^(?:#   )?([A-Z_]+) =", sites))) == list(SITE_KEYS)
-
-
 UNKNOWN = [
     ("[gridsync]\n# mine\nTHREAD = 8\n", "line 3: unknown key THREAD in [gridsync] is ignored; did you mean THREADS"),
     (
@@ -154,7 +154,7 @@ UNKNOWN = [
     ("[DEFAULT]\nVO = a\nSILENCE = 1\nMOOD=\n[A]\nENGINE = http\n", "line 4: unknown key MOOD in [DEFAULT] is ignored"),
     ("[gridsync]\n;THREADS = 5\n", ""),
     ("[gridsync]\n[my plots]\nMOOD = fine\n", ""),  # another program's section
-    (DEFAULT_CONF, ""),
+    (default_conf("./data/", KNOWN), ""),
 ]
 
 

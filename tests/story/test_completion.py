@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gridsync import HELP
+from gridsync_parts.sites import KNOWN
 from tests.support.shell import SCRIPT, SHELLS, Shell
 
 FOLDERS = """\
@@ -96,7 +97,10 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--start --sta", "--start --sta"),
         ("--fro", "--from"),
         ("--from", "--from"),
-        ("--from C", "--from CNAF "),
+        ("--from C", "--from C"),
+        ("--from CN", "--from CNAF "),
+        ("--from CTA_", "--from CTA_DCACHE "),
+        ("--from=l", "--from=list "),
         ("--from=L", "--from=LYON "),
         ("--inc n", "--inc none "),
         ("--exc=", "--exc=none "),
@@ -367,7 +371,8 @@ def test_what_a_terminal_would_obey_or_hide_is_not_offered(what: str, name: str 
     (tmp_path / "grid_folders.txt").write_bytes(b"LYON\t" + raw + b"/x\nLYON\tfine\n")
     (tmp_path / "Grid.conf").write_bytes(b"[" + raw + b"]\n[fine]\n")
     offer = f"_gridsync_read 'gridsync.py --workdir {tmp_path} --from=LYON {what} ' ''; _gridsync_offers '' ''"
-    assert sourced("bash", offer).stdout.strip("/\n") == "fine"
+    offered = sourced("bash", offer).stdout.split("\n")
+    assert {name.rstrip("/") for name in offered if name} - {"list", *KNOWN} == {"fine"}
 
 
 def test_a_list_shows_names_and_not_paths(tmp_path: Path):

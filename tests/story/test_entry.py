@@ -434,9 +434,8 @@ def test_json_says_that_it_was_set_aside(user: User):
 
 def test_the_password_in_an_old_input_dir_is_not_repeated(tmp_path):
     (tmp_path / "Grid.conf").write_text(SITES.format("https://me:secret@a.example.org/agata/e680"))
-    assert Config(str(tmp_path)).save({"INPUTDIR": "e681"}) == [
-        "INPUTDIR = e681 (was https://a.example.org/agata/e680)"
-    ]
+    (change,) = Config(str(tmp_path)).save({"INPUTDIR": "e681"})
+    assert str(change) == "INPUTDIR = e681 (was https://a.example.org/agata/e680)"
 
 
 @pytest.mark.parametrize("text", ["[LYON]\nSERVER = https://a/\n", "# mine\n[LYON]\nserver=https://a/\nSILENCE = 9\n"])

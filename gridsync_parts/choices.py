@@ -1,0 +1,66 @@
+"""The sites that can be chosen, and whether what they want to be shown is at hand."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+
+from gridsync_parts.errors import CredentialError, GridError, UsageError
+from gridsync_parts.keys.proxy import valid_proxy
+from gridsync_parts.keys.token import Token, token_left
+from gridsync_parts.kinds import COMING, ENGINES, Credential, find_kind
+from gridsync_parts.settings import Config
+from gridsync_parts.sites import blank_of
+from gridsync_parts.table import GENERAL, GENERAL_KEYS, Site
+from gridsync_parts.values import Choice
+from gridsync_parts.words import left_text, scheme_of
+
+
+def look_for_token(source: str, config: Config, now: float) -> str:
+    """What is known of a token without running a command; CredentialError or UsageError if it is not there."""
+    import shlex
+    import shutil
+
+    token = Token(source, config)
+    if token.kind != "cmd":
+        token.value()
+        return f"token from {source}, {token_left(token, now)}"
+    program = [*shlex.split(token.place), ""][0]
+    if not shutil.which(program):
+        raise CredentialError(f"the program {program} of TOKEN is not installed")
+    return f"token, {program} is asked for it"
+
+
+def look_for(site: Site, credential: Credential, config: Config, now: float) -> tuple[bool | None, str]:
+    """Whether what a site wants to be shown is at hand, and which that is or why not."""
+    try:
+        if site.token:
+            return True, look_for_token(site.token, config, now)
+        if credential in (Credential.ANY, Credential.PROXY):
+            proxy = valid_proxy(config.value(GENERAL, GENERAL_KEYS["VO"]), now)
+            return True, f"proxy, {left_text(min(proxy.ends, proxy.attribute_ends), now)}"
+    except GridError as error:
+        return False, str(error)
+    if credential is Credential.KEYS:
+        has_key = os.environ.get("SSH_AUTH_SOCK") or glob.glob(os.path.expanduser("~/.ssh/id_*"))
+        return (True, credential.value) if has_key else (None, f"{credential.value}; none was found here")
+    return (True, credential.value) if credential is Credential.NONE else (None, f"{credential.value}, asked for then")
+
+
+def choices_of(config: Config, now: float) -> Iterator[Choice]:
+    """Each site of Grid.conf, then those that gridsync knows."""
+    for name in config.sites():
+        try:
+            site = config.site(name)
+        except UsageError as error:
+            yield Choice(name, "?", config.section(name).get("SERVER", ""), False, str(error))
+            continue
+        scheme = scheme_of(site.server)
+        kind = find_kind(site.engine, scheme)
+        at_hand, text = look_for(site, kind.credential if kind else COMING[site.engine], config, now)
+        if blank := blank_of(site):
+            at_hand, text = False, f"write {blank} in SERVER"
+        if not kind:
+            text += "; this version of gridsync cannot speak to it yet"
+        yield Choice(name, scheme if site.engine in ENGINES else site.engine, f"{site.server}/", at_hand, text)

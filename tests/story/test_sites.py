@@ -1,0 +1,98 @@
+"""Sites that gridsync knows by itself: how one is chosen, and what --from=list says of all."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gridsync_parts.sites import KNOWN
+from tests.support.user import User
+
+NOT_YET = "; this version of gridsync cannot speak to it yet"
+
+
+def test_a_site_is_chosen_by_its_name_and_its_section_is_written(user: User):
+    before = (user.folder / "Grid.conf").read_text()
+    server = KNOWN["CTA"].keys["SERVER"]
+    status, out, err = user("--from=CTA")
+    assert status == 0 and f"SERVER              : {server}\n" in out
+    assert err == f"remembered: SITE = CTA (was LYON)\nremembered: SERVER of [CTA] = {server}\n"
+    section = "\n".join(["", "", *KNOWN["CTA"].lines("CTA"), ""])
+    assert (user.folder / "Grid.conf").read_text() == before.replace("SITE = LYON", "SITE = CTA").rstrip() + section
+    assert user("--from=CTA").err == ""
+    assert user("--from=LYON --ls_dir").status == 0
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if name not in ("LYON", "CNAF", "CTA_DCACHE")])
+@pytest.mark.parametrize("action", ["--ls_dir", "--input_dir a --build_list", "--input_dir a --sync"])
+def test_what_no_door_is_there_for_ends_with_one_sentence_and_is_not_remembered(user: User, name, action):
+    before = (user.folder / "Grid.conf").read_bytes()
+    status, _, err = user(f"--from={name} {action}")
+    assert status == 2 and err.count("\n") == 1
+    says = f"SERVER of the site {name} is not complete" if KNOWN[name].blank else f"the site {name} is of the kind "
+    assert err.startswith(f"gridsync.py: {says}")
+    assert (user.folder / "Grid.conf").read_bytes() == before
+    assert user(f"--from={name}").status == 0 and user(action).err == err
+
+
+def test_the_list_says_what_is_at_hand_and_remembers_nothing(user: User):
+    user.set("TOKEN", "env:MY_TOKEN", "CNAF")
+    before = {path.name: path.read_bytes() for path in user.folder.iterdir() if path.is_file()}
+    status, out, err = user("--from=list", MY_TOKEN="abc", HOME=str(user.folder), SSH_AUTH_SOCK="")
+    said = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (status, err) == (0, "") and said.keys() >= KNOWN.keys()
+    assert re.fullmatch(r"https +proxy, \d+h\d\dm left, until .*", said["LYON"])
+    assert said["CNAF"] == "https     token from env:MY_TOKEN, does not say when it ends"
+    assert said["CTA"].startswith("hub       env:JUPYTERHUB_API_TOKEN gives no usable token")
+    assert said["CTA_DCACHE"] == "davs      the program oidc-token of TOKEN is not installed"
+    assert said["DIAMOND"] == "sftp      write your user name for USER in SERVER"
+    assert said["DESY"] == f"ftps      user name and password, asked for then{NOT_YET}"
+    assert said["CERN_OPENDATA"] == f"opendata  nothing{NOT_YET}"
+    assert {path.name: path.read_bytes() for path in user.folder.iterdir() if path.is_file()} == before
+
+
+def test_the_list_is_there_before_grid_conf_and_makes_none(user: User, tmp_path: Path):
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    expired = str(user.grid.pki.proxy("expired"))
+    status, out, err = user("--from=list", GRIDSYNC_DIR=str(fresh), X509_USER_PROXY=expired)
+    assert (status, err) == (0, "") and re.search(r"(?m)^LYON +https +your proxy .* expired", out)
+    assert list(fresh.iterdir()) == []
+
+
+def test_keys_of_ssh_are_looked_for(user: User):
+    user.set("SERVER", "sftp://me@ssh.diamond.ac.uk/", "DIAMOND")
+    lines = {"none": "keys of ssh; none was found here", "agent": "keys of ssh", "file": "keys of ssh"}
+    env = {"HOME": str(user.folder), "SSH_AUTH_SOCK": ""}
+    assert f"DIAMOND        sftp      {lines['none']}\n" in user("--from=list", **env).out
+    assert f"DIAMOND        sftp      {lines['agent']}\n" in user("--from=list", **{**env, "SSH_AUTH_SOCK": "/x"}).out
+    (user.folder / ".ssh").mkdir()
+    (user.folder / ".ssh/id_ed25519").touch()
+    assert f"DIAMOND        sftp      {lines['file']}\n" in user("--from=list", **env).out
+
+
+def test_the_list_as_json(user: User):
+    user.set("SERVER", "nonsense", "CNAF")
+    status, out, err = user("--from=list --json", HOME=str(user.folder))
+    document = json.loads(out)
+    assert (status, err, document["status"]) == (0, "", 0)
+    sites = {site["name"]: site for site in document["sites"]}
+    assert sites.keys() >= KNOWN.keys()
+    assert sites["LYON"]["at_hand"] is True and sites["LYON"]["server"] == f"{user.grid.door.url}/"
+    assert sites["CNAF"]["at_hand"] is False and "SERVER of [CNAF] is 'nonsense'" in sites["CNAF"]["text"]
+    assert sites["DESY"]["at_hand"] is None and sites["DESY"]["kind"] == "ftps"
+
+
+def test_the_list_runs_no_command_of_a_token(user: User, tmp_path: Path):
+    user.set("TOKEN", f"cmd:touch {tmp_path}/trace", "CNAF")
+    assert "CNAF           https     token, touch is asked for it\n" in user("--from=list").out
+    assert not (tmp_path / "trace").exists()
+
+
+def test_the_list_goes_with_no_action(user: User):
+    status, out, err = user("--from=list --start")
+    assert (status, out) == (2, "")
+    assert err == "gridsync.py: --from=list only prints the sites; leave out --start, or name a site\n"

@@ -15,6 +15,7 @@ from gridsync_parts.machine import (
     UNSETTLED,
     fault_text,
     files_to_spare,
+    has_memory,
     scarcity,
     unforeseen,
 )

@@ -238,7 +238,7 @@ def verbs(place: Place) -> list[Callable[[], object]]:
         lambda: place.find_tape().stage(["run/a", "run/b"], 1),
         lambda: place.find_tape().stagings("1", ["run/a", "run/b"]),
         lambda: place.find_tape().release("1", ["run/a"]),
-        lambda: opened(place.lister.site._replace(tape_api="auto")).has_tape(),
+        lambda: opened(place.lister.site._replace(tape_api="auto")).find_tape(),
         lambda: place.lister.folder("run"),
         lambda: place.reader.checksum(At("run/a", 0)),
         lambda: b"".join(map(bytes, place.reader.read(At("run/a", 10), 0, 5).chunks)),
@@ -299,7 +299,7 @@ def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
     odd[0].reply = Reply(200, json.dumps({"endpoints": [{"uri": url, "version": "v1"}]}).encode())
     place = place_at(odd[1])
     with pytest.raises(DoorError, match=r"set TAPE_API in Grid.conf to another service, or to none"):
-        opened(place.lister.site._replace(tape_api="auto")).has_tape()
+        opened(place.lister.site._replace(tape_api="auto")).find_tape()
 
 
 @pytest.mark.parametrize("verb", range(2))

@@ -903,7 +903,6 @@ class Copying:
         self.run.tick = nothing
         if broken[0]:
             self.run.patience.stopping.set()
-            self.copier.hang_up()
         self.crew.__exit__(*broken)
         self.progress.close(broken[0])
         self.note(self.crew.landed())

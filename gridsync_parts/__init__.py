@@ -39,7 +39,8 @@ Parts, each using only those above it; none of them knows the script:
   waits          when to ask a request, or the site, again
   crew           threads, and patience with what may pass
   walk           all files below a folder
-  copier         one file, from the first byte until it is verified
+  copy           one file, from its first byte until it has its name
+  copier         the files of a run: what they have in common
   rereader       files that are here, read again
   bars           a bar for each file on its way
   screen         lines that are redrawn, and colours

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Callable, Generic, TypeVar
 
+from gridsync_parts.doors import Body
 from gridsync_parts.doors.pace import HELD
 from gridsync_parts.errors import CredentialError, GridError, PoolError, TooFast
 from gridsync_parts.log import log, nothing
@@ -27,14 +28,27 @@ WORTH = 64 << 10  # bytes that have to come for a failure not to count
 FAREWELL = 2.0  # seconds that threads have to end
 
 
+class Stop(threading.Event):
+    """Tells threads to end, and wakes those that wait for bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: set[Body] = set()  # that arrive just now
+
+    def set(self) -> None:
+        super().set()
+        for body in list(self.bodies):
+            body.hang_up()
+
+
 class Patience:
     """Calls again, after growing pauses, what failed in a way that may pass."""
 
     def __init__(
-        self, retries: int, stopping: threading.Event | None = None, clock: Callable[[], float] = time.monotonic
+        self, retries: int, stopping: Stop | None = None, clock: Callable[[], float] = time.monotonic
     ):
         self.retries = retries
-        self.stopping = stopping or threading.Event()
+        self.stopping = stopping or Stop()
         self.clock = clock
         self.awaited = 0.0, ""  # until when there is a pause, and after what
         self.due = 0.0  # when the next one may be told

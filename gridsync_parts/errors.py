@@ -78,6 +78,10 @@ class Changed(FileError):
     """It has changed at the site while it was copied."""
 
 
+class NoRanges(FileError):
+    """The door sends all of it, whatever part is asked for."""
+
+
 class OnTape(FileError):
     """It has no copy on disk, or no longer one."""
 

@@ -49,7 +49,7 @@ DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 class PartFile:
     """A file while it is copied."""
 
-    def __init__(self, home: Home, row: Row, kind: str, is_other: Callable[[str], bool] = lambda path: False):
+    def __init__(self, home: Home, row: Row, kind: str, has_twin: bool = False):
         self.home = home
         self.place, self.name = home.place(row.path)
         self.final = home.full(row.path)
@@ -58,7 +58,7 @@ class PartFile:
         self.mtime = row.mtime
         self.kind = kind if row.size else "size"
         self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
-        self.is_other = is_other  # whether a path is that of another file of the catalog
+        self.has_twin = has_twin  # NAME.part is the name of another file of the catalog
         self.segments: list[Segment] = []
         self.has_table = False  # behind its bytes, just now
         self.tag = ""  # what the door calls this version of the file, if it does
@@ -125,7 +125,7 @@ class PartFile:
             found = os.stat(old, dir_fd=folder, follow_symlinks=False)
         except OSError:
             return
-        if self.is_other(f"{self.row.path}.part"):
+        if self.has_twin:
             return
         end = b""
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.size + OLD_END.size:

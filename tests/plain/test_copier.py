@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from gridsync_parts.catalog import Catalog
-from gridsync_parts.copier import REFUSED, TAPE_RETRIES, Arrived, Copier
+from gridsync_parts.copier import REFUSED, TAPE_RETRIES, Copier
+from gridsync_parts.copy import Arrived
 from gridsync_parts.crew import Patience
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import BITE
@@ -476,7 +477,6 @@ def test_who_waits_for_bytes_is_woken(fetch, site):
     def stop() -> None:
         assert is_silent.wait(5)
         run.pauses.set()
-        run.copier.hang_up()
 
     threading.Thread(target=stop, daemon=True).start()
     assert run("run/a").done == "interrupted"
@@ -493,7 +493,7 @@ def test_how_far_it_is_is_seen_meanwhile(fetch, site):
     site.order("read", "run/a", first, second)
     check_copied(run, run("run/a"))
     assert seen == [(1000, 1000), (7000, 7000)]
-    assert run.copier.flying == run.copier.received == {} and not run.copier.bodies
+    assert run.copier.flying == run.copier.received == {} and not run.pauses.bodies
 
 
 @pytest.mark.parametrize(

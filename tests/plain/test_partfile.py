@@ -294,7 +294,7 @@ def test_what_may_be_the_users_is_left_alone_and_named(tmp_path, spoil):
 
 def test_a_file_of_the_catalog_is_no_earlier_versions(tmp_path):
     path = old_part(tmp_path, b"old")
-    part = PartFile(Home(str(tmp_path)), row_of(6), "size", is_other=lambda name: name == "a.part")
+    part = PartFile(Home(str(tmp_path)), row_of(6), "size", has_twin=True)
     with part:
         part.resume(1)
         assert (part.received(), part.strange) == (0, "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from gridsync_parts.crew import Stop
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
         self.now += seconds
 
 
-class Pauses(threading.Event):
+class Pauses(Stop):
     """Ends pauses, which pass at once and are written down."""
 
     def __init__(self, clock: Clock, stops_in: int = 0):

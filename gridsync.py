@@ -36,7 +36,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Callable, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TextIO
 
 if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
     # 3.8 comes here; what is older shows the line above, as it does not know the sign in it.
@@ -57,8 +57,7 @@ except ImportError:
 
 from gridsync_parts.bars import FileBars
 from gridsync_parts.catalog import CATALOG, Catalog, Folders, Lock
-from gridsync_parts.copier import REFUSED, Copier
-from gridsync_parts.crew import Aside, Crew, Patience
+from gridsync_parts.crew import DOORS_SHUT, Aside, Crew, Patience
 from gridsync_parts.disk import (
     LocalFile,
     check_copies,
@@ -109,7 +108,6 @@ from gridsync_parts.plans import (
     totals_of,
     without_request,
 )
-from gridsync_parts.rereader import Rereader
 from gridsync_parts.screen import (
     Colour,
     LiveLine,
@@ -148,7 +146,6 @@ from gridsync_parts.values import (
     with_error,
 )
 from gridsync_parts.waits import POLL, Chore, Later, Polls
-from gridsync_parts.walk import DOORS_SHUT, Walk, misspelt
 from gridsync_parts.words import (
     day_text,
     duration_text,
@@ -159,6 +156,9 @@ from gridsync_parts.words import (
     size_text,
     time_text,
 )
+
+if TYPE_CHECKING:
+    from gridsync_parts.walk import Walk
 
 # == Report ===================================================================
 # The only section that prints; what is redrawn is in screen. Data goes to stdout, progress and errors to stderr.
@@ -766,6 +766,8 @@ def check_folder(run: Run) -> str:
 
 def listed(run: Run) -> Walk:
     """Bring the catalog up to date with what the site has in the folder."""
+    from gridsync_parts.walk import Walk, misspelt
+
     if not run.settings.input_dir:
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
     catalog, lister = run.catalog(), run.place().lister
@@ -812,6 +814,8 @@ class Copying:
     """Files on their way here: each is noted in the catalog as it lands, and its pin given back."""
 
     def __init__(self, run: Run, tally: Tally, landed: Callable[[Outcome], None], enough: float = math.inf):
+        from gridsync_parts.copier import Copier
+
         self.run = run
         self.tally = tally
         self.landed = landed  # is told of each file
@@ -887,7 +891,7 @@ class Copying:
         if len(self.failures) >= self.enough:
             raise self.failures[-1]
         if self.copier.is_shut():
-            raise DoorError(f"the door refused the first {REFUSED} files and delivered none: {self.held[0].fault}")
+            raise self.copier.shut_error(self.held[0].fault)
 
     def release(self, least: int) -> None:
         """Give back the pins of what is here, when there are so many; what fails is for another try."""
@@ -1374,6 +1378,8 @@ def do_show_conf(run: Run) -> int:
 
 def do_ls_dir(run: Run) -> int:
     """list the content of the given folder"""
+    from gridsync_parts.walk import misspelt
+
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
     try:
@@ -1668,6 +1674,8 @@ def do_sync(run: Run) -> int:
 
 def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], None]) -> None:
     """Read local files again and note what they are; failed is told of those that are not as they came."""
+    from gridsync_parts.rereader import Rereader
+
     rereader = Rereader(run.settings.output_dir, run.patience.stopping)
     live = run.report.follow(FileBars(rereader.flying, run.size_of))
     progress = Progress(live, tally, rereader.flying, rereader.flying, "Verified")

@@ -11,7 +11,7 @@ from gridsync_parts.catalog import Catalog
 from gridsync_parts.copy import Arrived, Copy, Seen, bring, missed, settle
 from gridsync_parts.crew import Patience
 from gridsync_parts.doors import BITE, Place
-from gridsync_parts.errors import Forbidden, NoRanges
+from gridsync_parts.errors import DoorError, Forbidden, GridError, NoRanges
 from gridsync_parts.home import Home
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes
@@ -101,6 +101,10 @@ class Copier:
     def is_shut(self) -> bool:
         """Whether the door refuses everything, as it seems."""
         return not self.is_given and len(self.refused) >= REFUSED
+
+    def shut_error(self, fault: GridError | None) -> DoorError:
+        """What ends the run then."""
+        return DoorError(f"the door refused the first {REFUSED} files and delivered none: {fault}")
 
     def let_go(self, row: Row) -> int:
         """Take a file off the list of those on their way; how many bytes of it came over the line."""

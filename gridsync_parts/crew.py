@@ -21,6 +21,7 @@ from gridsync_parts.values import TICK, T
 from gridsync_parts.words import duration_text
 
 R = TypeVar("R")
+DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 GATHERING = 0.05  # seconds in which what has arrived gathers
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most

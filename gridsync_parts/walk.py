@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import Callable
 
-from gridsync_parts.crew import Crew, Patience
+from gridsync_parts.crew import DOORS_SHUT, Crew, Patience
 from gridsync_parts.doors import LISTINGS, Lister, Listing
 from gridsync_parts.errors import BadName, BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, UsageError
 from gridsync_parts.values import TICK, UNFINISHED, Entry, Row
 from gridsync_parts.words import nearest
 
-DOORS_SHUT = 8  # failures of the door, one after the other, that end a run
 # A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
 DEEPEST = 100  # folders in folders
 ROUND = 6  # folders, each in the one before, that all look the same: then they are one

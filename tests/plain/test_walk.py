@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from gridsync_parts.crew import Patience
+from gridsync_parts.crew import DOORS_SHUT, Patience
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import (
     BadName,
@@ -20,7 +20,7 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
-from gridsync_parts.walk import DOORS_SHUT, ROUND, Walk, judged, misspelt
+from gridsync_parts.walk import ROUND, Walk, judged, misspelt
 from tests.support.constants import replace
 from tests.support.memory import Memory
 

@@ -321,7 +321,8 @@ class Report:
         self.put(sites=[choice._asdict() for choice in choices])
         width = max(len(choice.name) for choice in choices) + 2
         for choice in choices:
-            self.data(f"{choice.name:<{width}}{choice.kind:<10}{choice.text}", VERDICTS[choice.at_hand][1])
+            colour = Colour.GREEN if choice.at_hand else Colour.NONE
+            self.data(f"{choice.name:<{width}}{choice.kind:<10}{choice.text}", colour)
 
     def listing(self, url: str, entries: list[Entry]) -> None:
         """The content of a folder: files first, then folders, oldest first."""
@@ -1752,7 +1753,7 @@ def do_release(run: Run) -> int:
 
 
 # == Command line =============================================================
-# Each option is written once, in the order in which actions run; the help has an order of its own.
+# Each option is written once, here or in the table of settings; actions run in this order, the help has its own.
 
 
 class Option(NamedTuple):

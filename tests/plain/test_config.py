@@ -47,6 +47,21 @@ def test_a_change_keeps_comments_and_unknown_keys(tmp_path):
     )
 
 
+def test_what_the_command_line_gives_is_a_value_at_once_and_text_when_it_is_saved(tmp_path):
+    text = "[gridsync]\nINCLUDE = a\nTHREADS = 4\n[LYON]\nSERVER = https://a/\nMOOD = fine\n"
+    mine = config(tmp_path, text)
+    given = {"INCLUDE": "", "THREADS": "3", "STREAMS": "2"}
+    mine.change(given)
+    settings = mine.settings()
+    assert (settings.include, settings.threads, settings.streams, mine.text) == ("", 3, 2, text)
+    assert "line 6: unknown key MOOD" in mine.unknown()[0].sentence  # in the file as it is
+    assert mine.save(given) == [("INCLUDE", "a", ""), ("THREADS", "4", "3"), ("STREAMS", "", "2")]
+    assert (tmp_path / "Grid.conf").read_text() == (
+        "[gridsync]\nINCLUDE =\nTHREADS = 3\nSTREAMS = 2\n[LYON]\nSERVER = https://a/\nMOOD = fine\n"
+    )
+    assert Config(str(tmp_path)).settings() == settings
+
+
 @pytest.mark.parametrize(
     ("text", "after"),
     [

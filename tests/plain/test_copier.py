@@ -56,7 +56,7 @@ class Fetch:
         self.clock = Clock()
         self.pauses = Pauses(self.clock)
         self.patience = Patience(retries, self.pauses, self.clock)
-        settings = Settings(SITE, "", str(self.folder), "", "", 1, streams, "", 72, 7, retries)
+        settings = Settings(SITE, output_dir=str(self.folder), threads=1, streams=streams, vo="", retries=retries)
         self.copier = Copier(site.place, settings, self.patience, Wishes(**wishes), Catalog(str(folder)))
 
     def work(self, row: Row, action: Action = Action.COPY, fresh: bool = True) -> Outcome | Arrived:

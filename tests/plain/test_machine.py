@@ -91,7 +91,7 @@ def test_what_no_part_has_foreseen_has_a_sentence(error, says, status):
 def settings_of(threads: int, streams: int) -> Settings:
     """Settings with so many threads."""
     site = Site("LYON", "https://a", "", "http", "auto", "", "", "", 30, 10)
-    return Settings(site, "", "", "", "", threads, streams, "", 72, 7, 4)
+    return Settings(site, output_dir="", threads=threads, streams=streams, vo="")
 
 
 NEEDED = 4 * (2 + 2) + 16

@@ -10,8 +10,6 @@ from typing import Any, Callable
 from gridsync_parts.secrets import printable
 
 LONG = 0.5  # seconds after which a file on its way gets a bar; those of small files would but flicker
-
-
 # What tqdm draws from so many columns on, and how many of them it needs besides the name.
 SHAPES = (
     (100, "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]", 60),
@@ -21,7 +19,7 @@ SHAPES = (
 )
 
 
-def shortened(name: str, width: int) -> str:
+def shorten(name: str, width: int) -> str:
     """The end of a name, which says more than its beginning."""
     return name if len(name) <= width else f"...{name[len(name) - max(width - 3, 1) :]}"
 
@@ -76,9 +74,9 @@ class FileBars:
         self.canvas = Canvas()
 
     def draw(self, above: int, lines: int, columns: int) -> str:
-        """What draws the bars, below so many lines and from the first of them, in a window; and clears those of before.
+        """What is to be written at the first of so many lines, to have the bars below them as they are now.
 
-        A line of the window is left to what is said above them all.
+        A line of the window is left for what is said above them all.
         """
         now, flying = self.clock(), dict(self.flying)
         self.since = {path: self.since.get(path, now) for path in flying}
@@ -90,13 +88,13 @@ class FileBars:
         free = sorted(places - {abs(bar.pos) for bar in self.bars.values()})
         for path, done in flying.items():
             if free and path not in self.bars and now - self.since[path] >= LONG:
-                self.bars[path] = self.bar(path, done, free.pop(0))
+                self.bars[path] = self.begin(path, done, free.pop(0))
         if len(self.bars) == len(flying):
             self.close_ranks(free)
         self.update(flying, columns)
         return self.canvas.take()
 
-    def bar(self, path: str, done: int, place: int) -> Any:
+    def begin(self, path: str, done: int, place: int) -> Any:
         """A new bar, so many lines below the cursor."""
         return bar_class()(
             total=self.size_of(path), initial=done, position=place,
@@ -114,7 +112,7 @@ class FileBars:
     def update(self, flying: dict[str, int], columns: int) -> None:
         """Have all bars drawn as they are now, their names in one column."""
         shape, others = next((shape, others) for least, shape, others in SHAPES if columns >= least)
-        names = {path: shortened(printable(path), columns - others) for path in self.bars}
+        names = {path: shorten(printable(path), columns - others) for path in self.bars}
         width = max(map(len, names.values()), default=0)
         for path, bar in self.bars.items():
             bar.desc, bar.bar_format = names[path].ljust(width), shape

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gridsync_parts.bars import LONG, FileBars, shortened
+from gridsync_parts.bars import LONG, FileBars, shorten
 from gridsync_parts.screen import REDRAW, LiveLine
 from tests.support.clock import Clock
 from tests.support.terminal import last_states
@@ -86,7 +86,7 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
     ],
 )
 def test_a_name_is_shortened_from_the_left(name, width, shown):
-    assert shortened(name, width) == shown
+    assert shorten(name, width) == shown
 
 
 @pytest.mark.parametrize("columns", [*range(12, 130, 7), 200])

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.doors import MAX_QUERY, At, Place
-from gridsync_parts.doors.listing import digest_of
 from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.table import Site
 from gridsync_parts.values import Locality
@@ -210,31 +209,6 @@ def test_a_wish_for_one_of_several_that_earns_a_500_is_one_for_adler32_alone(gri
     monkeypatch.setattr(grid.door.switches, "digest_list_fails", True)
     grid.tree.add(f"agata/{folder}/a", 1000)
     assert direct.reader.checksum(At(f"{folder}/a", 0)) == hashed(grid, f"{folder}/a", "adler32")
-
-
-ADLER, SHA = "adler=:A9oBlQ==:", f"sha-256=:{'A' * 43}=:"
-
-
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [
-        ("adler32=03da0195", "adler32:03da0195"),
-        ("adler32=3DA0195", "adler32:03da0195"),
-        (ADLER, "adler32:03da0195"),
-        (f"{ADLER};since=2, {SHA}", f"sha256:{'0' * 64}"),
-        (f"{SHA};x, md5=:{'A' * 22}==:", f"sha256:{'0' * 64}"),
-        (f"adler32=03da0195,,{SHA}", f"sha256:{'0' * 64}"),
-        (f"sha-256={'A' * 43}=,adler32=03da0195", f"sha256:{'0' * 64}"),
-        ("sha-256=:AAAA:, adler32=03da0195", "adler32:03da0195"),  # of two, one is none
-        ("sha-256=03da0195!,adler32=03da0195", "adler32:03da0195"),
-        ("crc32c=:AAAAAA==:, unixsum=30637", ""),
-        ("adler=:A9oB:", ""),
-        ("adler=:", ""),
-        ("sha-256=?1", ""),
-    ],
-)  # fmt: skip
-def test_what_a_digest_means(said, meant):
-    assert digest_of(said) == meant
 
 
 # Versions: bytes of two of them are never taken for one file.

@@ -58,6 +58,7 @@ def test_who_may_not_look_does_not_know_whether_a_file_is_here(monkeypatch, numb
     with pytest.raises(DiskError, match="cannot be used"):
         local_file("data/run/a")
 
+
 # Whose a file is.
 
 
@@ -332,8 +333,10 @@ def test_what_was_copied_is_gone_when_it_is_another_one(here, gone):
         (errno.ESTALE, DiskError, "/d/a cannot be used: no; check the disk, then start again"),
         (errno.EROFS, DiskError, "/d/a cannot be used: no; check the disk, then start again"),
         (errno.EMFILE, DiskError, "too many files are open; lower --threads, or raise the limit (ulimit -n)"),
-        *((number, FileError, "/d/a cannot be used: no")
-          for number in (errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)),
+        *(
+            (number, FileError, "/d/a cannot be used: no")
+            for number in (errno.EACCES, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
+        ),
     ],
 )
 def test_what_is_wrong_with_the_disk_ends_a_run_and_what_is_wrong_with_one_file_does_not(number, kind, says):

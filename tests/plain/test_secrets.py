@@ -98,7 +98,9 @@ def test_what_was_shown_at_a_door_is_not_shown_again(text, shown):
 
 def test_of_a_url_the_query_is_secret_and_the_place_is_not():
     secrets = Secrets()
-    secrets.note("https://pool.example.org:1/agata/run_0001_of_e680?uuid=0123456789abcdef&back=https://door.example.org/x")
+    secrets.note(
+        "https://pool.example.org:1/agata/run_0001_of_e680?uuid=0123456789abcdef&back=https://door.example.org/x"
+    )
     for text in ("pool.example.org:1/agata/run_0001_of_e680", "https://door.example.org/x", "uuid="):
         assert secrets.masked(text) == text
     assert secrets.masked("uuid is 0123456789abcdef") == "uuid is ..."

@@ -178,5 +178,3 @@ def test_what_is_a_name_in_a_folder(monkeypatch, name, is_one):
 )
 def test_what_is_nearest_to_a_misspelt_word(word, before, more):
     assert nearest(word, ["CNAF", "LYON", "run 001", "--json", "--xml-output"], before) == more
-
-

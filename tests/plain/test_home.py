@@ -104,9 +104,9 @@ def test_few_folders_are_held_open(tmp_path):
     assert len(home.held) == FOLDERS_HELD
     home.folder("more")
     assert len(home.held) == 1
-    before = open_files()
+    before = open_files(tmp_path)
     del first
-    assert len(open_files()) == len(before) - 1  # what is in use stays open until it is not
+    assert len(open_files(tmp_path)) == len(before) - 1  # what is in use stays open until it is not
 
 
 @pytest.mark.parametrize(

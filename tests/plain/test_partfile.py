@@ -354,13 +354,13 @@ def test_but_not_while_a_run_of_theirs_is_at_work_on_it(tmp_path, monkeypatch):
 
 def test_another_runs_may_be_free_soon_and_leaves_nothing_open(tmp_path):
     with part_of(tmp_path / "a", 10):
-        before = open_files()
+        before = open_files(tmp_path)
         second = part_file(tmp_path / "a", row_of(10))
         with pytest.raises(FileError, match="another run is copying it") as caught:
             second.__enter__()
         assert caught.value.passing
         del second, caught
-        assert open_files() == before
+        assert open_files(tmp_path) == before
 
 
 def test_others_may_read_it_as_the_umask_says(tmp_path):

@@ -121,12 +121,12 @@ def test_how_far_it_is_is_seen_meanwhile(rereader, here, monkeypatch):
     assert rereader.flying == {}
 
 
-def test_no_file_stays_open(rereader, here):
+def test_no_file_stays_open(rereader, here, tmp_path):
     rereader.reread(row_of(""))  # OUTPUTDIR is open from here on
-    before = open_files()
+    before = open_files(tmp_path)
     for checksum in (ADLER, MD5, "md5:no", ""):
         rereader.reread(row_of(checksum))
-    assert open_files() == before
+    assert open_files(tmp_path) == before
 
 
 def test_without_an_outputdir_there_is_nothing_to_read(tmp_path):

@@ -39,8 +39,14 @@ def part_of(final, size: int, kind: str = "adler32", streams: int = 1) -> Iterat
         yield part
 
 
-def open_files() -> list[str]:
-    """What this process has open."""
-    gc.collect()  # what has failed holds its frames, and they hold files
-    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-    return sorted(os.readlink(link) for link in links if os.path.lexists(link))
+def open_files(folder: Path) -> list[str]:
+    """What this process has open in a folder and below it."""
+
+    def look() -> list[str]:
+        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        names = [os.readlink(link) for link in links if os.path.lexists(link)]
+        return sorted(name for name in names if name.startswith(str(folder)))
+
+    if look():
+        gc.collect()  # what has failed holds its frames, and they hold files
+    return look()

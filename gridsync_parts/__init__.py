@@ -27,8 +27,9 @@ Parts, each using only those above it; none of them knows the script:
   doors/pace     what a door takes, and how fast
   doors/urls     URLs that may be shown, and where they lead
   doors/relay    the web proxy on the way to a door
-  doors/answers  connections, and answers that come over them
+  doors/answers  answers, and an end to each
   doors/refused  what answers mean that are errors
+  doors/guest    how servers are asked, whichever library carries it
   doors/wire     requests over http.client
   doors/listing  what a door says of a folder
   doors/tape     the Tape REST API of a site

@@ -1,4 +1,4 @@
-"""Connections that are kept, and the answers that come over them; each wait has an end, and so has each answer."""
+"""Answers, whichever library brings them: each wait has an end, and so has each answer."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import contextlib
 import functools
 import io
 import math
-import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from gridsync_parts.doors import BITE
 from gridsync_parts.doors.urls import masked, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, Saying, Unreached, meant
 from gridsync_parts.keys import CA_REMEDY
-from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
 from gridsync_parts.words import moment_text
 
 if TYPE_CHECKING:
-    import http.client
     import socket
 
 
@@ -62,56 +59,6 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     text = f"{type(error).__name__}: {error}".replace("_", " ")
     words = {"host": "{}:{}".format(*netloc_of(url)), "ca": ca or "the system", "error": type(error).__name__}
     return meant(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
-
-
-class Line(NamedTuple):
-    """A connection to a server, which is kept when an answer was read to its end."""
-
-    connection: http.client.HTTPConnection
-    place: object  # where it leads, and what was shown there
-
-    def is_dead(self) -> bool:
-        """Whether the server has ended it: nothing else is to be read before a request."""
-        import select
-
-        poll = select.poll()
-        poll.register(self.connection.sock, select.POLLIN)
-        return bool(poll.poll(0))
-
-
-class Idle:
-    """The connections that wait for a next request, the oldest first; where there are too many it is let go."""
-
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.lock = threading.Lock()
-
-    def take(self, place: object) -> Line | None:
-        """The one that was kept last of those that lead to a place, and still do."""
-        while True:
-            with self.lock:
-                line = next((line for line in reversed(self.lines) if line.place == place), None)
-                if line is None:
-                    return None
-                self.lines.remove(line)
-            if not line.is_dead():
-                return line
-            line.connection.close()
-
-    def keep(self, line: Line) -> None:
-        """Let one wait."""
-        with self.lock:
-            self.lines.append(line)
-            oldest = self.lines.pop(0) if len(self.lines) > CONNECTIONS else None
-        if oldest:
-            oldest.connection.close()
-
-    def close(self) -> None:
-        """Let go of all."""
-        with self.lock:
-            lines, self.lines = self.lines, []
-        for line in lines:
-            line.connection.close()
 
 
 class Watch:
@@ -167,25 +114,29 @@ def response_class() -> Any:
 
 
 class Answer:
-    """A response whose errors are GridErrors."""
+    """A response whose errors are GridErrors; each library has its own kind."""
 
-    def __init__(self, line: Line, idle: Idle, url: str, site: Site):
-        self.line: Line | None = line
-        self.idle = idle
-        self.socket = line.connection.sock  # of an answer that is the connection's last, http.client would forget it
-        self.watch = watch = Watch(self.socket, site)
-        line.connection.response_class = lambda _, method: response_class()(watch, method=method)  # type: ignore
-        self.response = line.connection.getresponse()
+    def __init__(self, response: Any, status: int, watch: Watch, url: str):
+        self.response = response  # the library's
+        self.status = status
+        self.watch = watch
         watch.ends = math.inf
-        self.socket.settimeout(site.silence)
+        watch.socket.settimeout(watch.site.silence)
         self.url = url
-        self.status = self.response.status
         self.headers: dict[str, str] = {}  # those that came, in lower case
         self.beginning: bytes | None = None  # of a drained body
 
+    def read_into(self, buffer: memoryview) -> int:
+        """Bytes of the body, as many as fit; an error of Python's own if they do not come."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        raise NotImplementedError
+
     def header(self, name: str) -> str:
         """A header, or empty; of several of one name all."""
-        if not self.headers:  # one pass, as http.client looks through all of them each time
+        if not self.headers:  # one pass, as libraries look through all of them each time
             for key, value in self.response.headers.items():
                 key = key.lower()
                 self.headers[key] = f"{self.headers[key]}, {value}" if key in self.headers else value
@@ -194,7 +145,7 @@ class Answer:
     def bite(self, buffer: memoryview) -> int:
         """Bytes of the body, as many as fit; what is around them in chunks may take as many again."""
         self.watch.room = 2 * len(buffer) + MAX_HEAD
-        return self.response.readinto(buffer)
+        return self.read_into(buffer)
 
     def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[memoryview]:
         """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end.
@@ -208,7 +159,7 @@ class Answer:
             # In small bites: of what a dying connection has brought, only a bite that is full counts.
             while awaited > 0 and (count := self.bite(buffer[: min(BITE, awaited)])):
                 awaited -= count
-                if surplus and not (awaited or self.response.isclosed()) and self.bite(memoryview(bytearray(1))):
+                if surplus and not awaited and self.bite(memoryview(bytearray(1))):
                     raise surplus
                 yield buffer[:count]
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -247,7 +198,8 @@ class Answer:
         import socket
 
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # TLS's own would pull the rug from the reader
+            # TLS's own would pull the rug from the reader.
+            socket.socket.shutdown(self.watch.socket, socket.SHUT_RDWR)
 
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
@@ -255,15 +207,3 @@ class Answer:
             self.beginning = bytes(next(self.chunks(BITE), b""))
             self.close()
         return self.beginning
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        line, self.line = self.line, None
-        if line is None:
-            return
-        # No socket is left where the server has ended it with the answer; behind an interim one comes another.
-        if self.response.isclosed() and line.connection.sock and self.status >= 200:
-            self.idle.keep(line)
-        else:
-            self.response.close()
-            line.connection.close()

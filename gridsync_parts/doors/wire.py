@@ -1,164 +1,131 @@
-"""Requests to a door over http.client.
+"""Requests over http.client: it speaks to one server, and which connections are kept is decided here.
 
-It speaks to one server; who sees a credential, where a redirect leads and which connections are kept is decided here.
-requests, which would decide it all by itself, was most of a small file's time.
+requests, which would decide it by itself, was most of a small file's time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
 import re
-import time
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from gridsync_parts import __version__
-from gridsync_parts.doors.answers import Answer, Idle, Line, connection_error
-from gridsync_parts.doors.pace import HELD, Pace, Welcome
-from gridsync_parts.doors.refused import pause_of, redirected, refusal
-from gridsync_parts.doors.relay import CONNECT, relay_named
+from gridsync_parts.doors.answers import Answer, Watch, response_class
+from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Guest
+from gridsync_parts.doors.refused import redirected
 from gridsync_parts.doors.urls import masked, netloc_of
-from gridsync_parts.errors import CredentialError, DoorError, FileError, PoolError, UsageError
-from gridsync_parts.keys import stamp_of
-from gridsync_parts.keys.proxy import load_proxy, proxy_error
+from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
-from gridsync_parts.log import log
-from gridsync_parts.machine import scarcity
-from gridsync_parts.secrets import secrets
+from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
 
 if TYPE_CHECKING:
-    import ssl
+    import http.client
 
 
-REDIRECTS = (301, 302, 303, 307, 308)
-MAX_HOPS = 5
-HOPS = f"{{}}: more than {MAX_HOPS} redirects in a row"
-WEAKNESS = 2  # seconds after which a proxy that was refused is shown once more
+class Line(NamedTuple):
+    """A connection to a server, which is kept when an answer was read to its end."""
+
+    connection: http.client.HTTPConnection
+    place: object  # where it leads, and what was shown there
+
+    def is_dead(self) -> bool:
+        """Whether the server has ended it: nothing else is to be read before a request."""
+        import select
+
+        poll = select.poll()
+        poll.register(self.connection.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
 
-class Http:
-    """Requests with the user's proxy or token, to the hosts that are meant to see it."""
+class Idle:
+    """The connections that wait for a next request, the oldest first; where there are too many it is let go."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.lock = threading.Lock()
+
+    def take(self, place: object) -> Line | None:
+        """The one that was kept last of those that lead to a place, and still do."""
+        while True:
+            with self.lock:
+                line = next((line for line in reversed(self.lines) if line.place == place), None)
+                if line is None:
+                    return None
+                self.lines.remove(line)
+            if not line.is_dead():
+                return line
+            line.connection.close()
+
+    def keep(self, line: Line) -> None:
+        """Let one wait."""
+        with self.lock:
+            self.lines.append(line)
+            oldest = self.lines.pop(0) if len(self.lines) > CONNECTIONS else None
+        if oldest:
+            oldest.connection.close()
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self.lock:
+            lines, self.lines = self.lines, []
+        for line in lines:
+            line.connection.close()
+
+
+class WireAnswer(Answer):
+    """A response of http.client."""
+
+    def __init__(self, line: Line, idle: Idle, url: str, site: Site):
+        # Of an answer that is the connection's last, http.client would forget the socket.
+        watch = Watch(line.connection.sock, site)
+        line.connection.response_class = lambda _, method: response_class()(watch, method=method)  # type: ignore
+        response = line.connection.getresponse()
+        super().__init__(response, response.status, watch, url)
+        self.line: Line | None = line
+        self.idle = idle
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Bytes of the body, as many as fit."""
+        return int(self.response.readinto(buffer))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        line, self.line = self.line, None
+        if line is None:
+            return
+        # No socket is left where the server has ended it with the answer; behind an interim one comes another.
+        if self.response.isclosed() and line.connection.sock and self.status >= 200:
+            self.idle.keep(line)
+        else:
+            self.response.close()
+            line.connection.close()
+
+
+class Http(Guest):
+    """A guest whose requests go over http.client."""
 
     def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
-        self.site = site
-        self.proxy = proxy
-        self.token = token
-        self.ca = ca
-        self.trusted = {netloc_of(site.server)}
-        self.welcomes: dict[object, Welcome] = {}  # of those
-        self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
+        super().__init__(site, proxy, token, ca)
         self.idle = Idle()
-        self.relay = relay_named()
-        self.paces: dict[tuple[str, int], Pace] = {}  # of servers
 
     def line(self, url: str) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
-        import http.client
-
-        netloc = netloc_of(url)
-        shown = stamp_of(self.proxy) if self.proxy and netloc in self.trusted else None
-        is_secure = urlsplit(url).scheme == "https"
+        netloc, is_secure = netloc_of(url), urlsplit(url).scheme == "https"
+        shown = self.shown_to(netloc)
         place = (netloc, is_secure, shown)
-        if line := self.idle.take(place):
-            return line
-        if is_secure:
-            context = self.contexts.get(shown) or self.contexts.setdefault(shown, self.context(shown is not None))
-            if self.relay and self.relay.is_for(*netloc):
-                connection = self.relay.connected(*netloc)
-                connection.sock = context.wrap_socket(connection.sock, server_hostname=netloc[0])
-                return Line(connection, place)
-            return Line(http.client.HTTPSConnection(*netloc, timeout=CONNECT, context=context), place)
-        return Line(http.client.HTTPConnection(*netloc, timeout=CONNECT), place)
+        return self.idle.take(place) or Line(self.connection(netloc, is_secure, shown), place)
 
-    def context(self, with_proxy: bool) -> ssl.SSLContext:
-        """What TLS trusts, and shows."""
-        import ssl
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.post_handshake_auth = True
-        if self.ca:
-            context.load_verify_locations(capath=self.ca)
-        else:
-            context.load_default_certs()
-        if with_proxy:
-            try:
-                load_proxy(self.proxy, context)
-            except (OSError, ValueError) as error:
-                raise scarcity(error) or proxy_error(self.proxy, error) from error
-        return context
-
-    def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
-        """One request; the answer's body is still to be read."""
-        place = netloc_of(url)
-        if place not in self.trusted or not (self.token or self.proxy):
-            return self.send_paced(method, url, headers or {}, data, "")
-        welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
-        while True:
-            token = self.token.value() if self.token else ""
-            shown = token or stamp_of(self.proxy)
-            if not welcome.is_turn(shown):
-                continue
-            try:
-                answer = self.verdict(self.send_paced(method, url, headers or {}, data, token), method, url, token)
-                if answer.status != 401:
-                    if answer.status < 500 and answer.status != 429:  # else it has not looked at what was shown
-                        welcome.take(shown)
-                    return answer
-                words = str(refusal(answer, url))
-                if welcome.refuse(shown, words) and self.token and not self.token.renewed(token):
-                    welcome.words, self.token.text = words, ""  # should anybody go on, it is asked for anew
-                    raise CredentialError(words)
-            finally:
-                welcome.leave()
-
-    def send_paced(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
-        """One request at the pace of its server; what this has not looked at goes again, unless too late."""
-        place, ends = netloc_of(url), time.monotonic() + HELD
-        pace = self.paces.get(place) or self.paces.setdefault(place, Pace())
-        while True:
-            began = pace.go()
-            answer = self.send_with(method, url, headers, data, token)
-            if answer.status != 429:
-                pace.take()
-                return answer
-            if not answer.header("Retry-After").isdecimal() or pace.slow(began, pause_of(answer)) > ends:
-                return answer
-            answer.drain()
-
-    def verdict(self, answer: Answer, method: str, url: str, token: str) -> Answer:
-        """The answer, or the 401 of a HEAD: to all else StoRM says 500 of a token that is none."""
-        if token and answer.status == 500 and method not in ("GET", "HEAD"):
-            with contextlib.suppress(DoorError):
-                other = self.send_with("HEAD", url, {}, b"", token)
-                if other.status == 401:
-                    answer, other = other, answer
-                other.close()
-        return answer
-
-    def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
-        """One request with a token, or else with the proxy if the host is meant to see it."""
-        import http.client
-
-        headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
-        if token:
-            if urlsplit(url).scheme != "https":
-                raise UsageError(f"the TOKEN is not sent to {masked(url)}, which is not encrypted; correct Grid.conf")
-            secrets.note(token)
-            headers["Authorization"] = f"Bearer {token}"
-        line = None
+    def carried(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+        """One request over a connection that was kept, or a new one."""
+        line = self.line(url)
         try:
-            line = self.line(url)
             target = urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
             line.connection.request(method, target, data or None, headers)
-            answer = Answer(line, self.idle, url, self.site)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            if line is not None:
-                line.connection.close()
-            raise scarcity(error) or connection_error(error, url, self.ca) from error
-        log.debug("%s %s -> %d", method, masked(url), answer.status)
-        return answer
+            return WireAnswer(line, self.idle, url, self.site)
+        except BaseException:
+            line.connection.close()
+            raise
 
     def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None) -> Answer:
         """One request to wherever the door sends it."""
@@ -174,23 +141,3 @@ class Http:
                 return answer
             url = redirected(answer, url)
         raise FileError(HOPS.format(masked(url)), passing=True)
-
-    def ask(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
-        """One request to the door or tape service, also where it sends it to itself."""
-        for _hop in range(MAX_HOPS):
-            answer = self.send(method, url, headers=headers, data=data)
-            # Of 301 and 302 browsers make a GET, which would ask something else; 303 says that all is done already.
-            if answer.status not in REDIRECTS or (answer.status == 303 and method != "GET"):
-                return answer
-            try:
-                target = redirected(answer, url)
-                is_ours = netloc_of(target) in self.trusted
-            except FileError as error:  # it concerns all files
-                raise DoorError(str(error)) from error
-            if not is_ours:
-                raise DoorError(
-                    f"{masked(url)} redirects to another server, {masked(target)}; your credentials are not sent "
-                    "there, ask the site"
-                )
-            url = target
-        raise DoorError(HOPS.format(masked(url)), passing=True)

@@ -1,0 +1,176 @@
+"""How servers are asked, whichever library carries a request.
+
+Who sees a credential, where a redirect leads, how fast one may ask and what is said of a request that fails is decided
+here; a library is told where to connect and what to show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gridsync_parts import __version__
+from gridsync_parts.doors.answers import Answer, connection_error
+from gridsync_parts.doors.pace import HELD, Pace, Welcome
+from gridsync_parts.doors.refused import pause_of, redirected, refusal
+from gridsync_parts.doors.relay import CONNECT, relay_named
+from gridsync_parts.doors.urls import masked, netloc_of
+from gridsync_parts.errors import CredentialError, DoorError, FileError, UsageError
+from gridsync_parts.keys import stamp_of
+from gridsync_parts.keys.proxy import load_proxy, proxy_error
+from gridsync_parts.keys.token import Token
+from gridsync_parts.log import log
+from gridsync_parts.machine import scarcity
+from gridsync_parts.secrets import secrets
+from gridsync_parts.table import Site
+
+if TYPE_CHECKING:
+    import http.client
+    import ssl
+
+
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_HOPS = 5
+HOPS = f"{{}}: more than {MAX_HOPS} redirects in a row"
+WEAKNESS = 2  # seconds after which a proxy that was refused is shown once more
+
+
+class Guest:
+    """Requests with the user's proxy or token, to the servers that are meant to see it."""
+
+    def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
+        self.site = site
+        self.proxy = proxy
+        self.token = token
+        self.ca = ca
+        self.trusted = {netloc_of(site.server)}
+        self.welcomes: dict[object, Welcome] = {}  # of those
+        self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
+        self.relay = relay_named()
+        self.paces: dict[tuple[str, int], Pace] = {}  # of servers
+
+    def carried(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+        """One request, as the library carries it; an error of Python's own if there is no answer."""
+        raise NotImplementedError
+
+    def shown_to(self, netloc: tuple[str, int]) -> object:
+        """What TLS shows to a server: None, or the proxy as it is now."""
+        return stamp_of(self.proxy) if self.proxy and netloc in self.trusted else None
+
+    def connection(self, netloc: tuple[str, int], is_secure: bool, shown: object) -> http.client.HTTPConnection:
+        """A new connection to a server, which is made by the first request, or through the web proxy at once."""
+        import http.client
+
+        if not is_secure:
+            return http.client.HTTPConnection(*netloc, timeout=CONNECT)
+        context = self.contexts.get(shown) or self.contexts.setdefault(shown, self.context(shown is not None))
+        if not (self.relay and self.relay.is_for(*netloc)):
+            return http.client.HTTPSConnection(*netloc, timeout=CONNECT, context=context)
+        connection = self.relay.connected(*netloc)
+        connection.sock = context.wrap_socket(connection.sock, server_hostname=netloc[0])
+        return connection
+
+    def context(self, with_proxy: bool) -> ssl.SSLContext:
+        """What TLS trusts, and shows."""
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.post_handshake_auth = True
+        if self.ca:
+            context.load_verify_locations(capath=self.ca)
+        else:
+            context.load_default_certs()
+        if with_proxy:
+            try:
+                load_proxy(self.proxy, context)
+            except (OSError, ValueError) as error:
+                raise scarcity(error) or proxy_error(self.proxy, error) from error
+        return context
+
+    def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
+        """One request; the answer's body is still to be read."""
+        place = netloc_of(url)
+        if place not in self.trusted or not (self.token or self.proxy):
+            return self.send_paced(method, url, headers or {}, data, "")
+        welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
+        while True:
+            token = self.token.value() if self.token else ""
+            shown = token or stamp_of(self.proxy)
+            if not welcome.is_turn(shown):
+                continue
+            try:
+                answer = self.verdict(self.send_paced(method, url, headers or {}, data, token), method, url, token)
+                if answer.status != 401:
+                    if answer.status < 500 and answer.status != 429:  # else it has not looked at what was shown
+                        welcome.take(shown)
+                    return answer
+                words = str(refusal(answer, url))
+                if welcome.refuse(shown, words) and self.token and not self.token.renewed(token):
+                    welcome.words, self.token.text = words, ""  # should anybody go on, it is asked for anew
+                    raise CredentialError(words)
+            finally:
+                welcome.leave()
+
+    def send_paced(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
+        """One request at the pace of its server; what this has not looked at goes again, unless too late."""
+        place, ends = netloc_of(url), time.monotonic() + HELD
+        pace = self.paces.get(place) or self.paces.setdefault(place, Pace())
+        while True:
+            began = pace.go()
+            answer = self.send_with(method, url, headers, data, token)
+            if answer.status != 429:
+                pace.take()
+                return answer
+            if not answer.header("Retry-After").isdecimal() or pace.slow(began, pause_of(answer)) > ends:
+                return answer
+            answer.drain()
+
+    def verdict(self, answer: Answer, method: str, url: str, token: str) -> Answer:
+        """The answer, or the 401 of a HEAD: to all else StoRM says 500 of a token that is none."""
+        if token and answer.status == 500 and method not in ("GET", "HEAD"):
+            with contextlib.suppress(DoorError):
+                other = self.send_with("HEAD", url, {}, b"", token)
+                if other.status == 401:
+                    answer, other = other, answer
+                other.close()
+        return answer
+
+    def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
+        """One request with a token, or else with the proxy if the host is meant to see it."""
+        import http.client
+
+        headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
+        if token:
+            if urlsplit(url).scheme != "https":
+                raise UsageError(f"the TOKEN is not sent to {masked(url)}, which is not encrypted; correct Grid.conf")
+            secrets.note(token)
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            answer = self.carried(method, url, headers, data)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise scarcity(error) or connection_error(error, url, self.ca) from error
+        log.debug("%s %s -> %d", method, masked(url), answer.status)
+        return answer
+
+    def ask(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
+        """One request to the door or tape service, also where it sends it to itself."""
+        for _hop in range(MAX_HOPS):
+            answer = self.send(method, url, headers=headers, data=data)
+            # Of 301 and 302 browsers make a GET, which would ask something else; 303 says that all is done already.
+            if answer.status not in REDIRECTS or (answer.status == 303 and method != "GET"):
+                return answer
+            try:
+                target = redirected(answer, url)
+                is_ours = netloc_of(target) in self.trusted
+            except FileError as error:  # it concerns all files
+                raise DoorError(str(error)) from error
+            if not is_ours:
+                raise DoorError(
+                    f"{masked(url)} redirects to another server, {masked(target)}; your credentials are not sent "
+                    "there, ask the site"
+                )
+            url = target
+        raise DoorError(HOPS.format(masked(url)), passing=True)

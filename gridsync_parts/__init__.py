@@ -31,6 +31,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/refused  what answers mean that are errors
   doors/guest    how servers are asked, whichever library carries it
   doors/wire     requests over http.client
+  doors/rest     requests over requests, for REST services
   doors/listing  what a door says of a folder
   doors/tape     the Tape REST API of a site
   doors/webdav   a WebDAV door

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from gridsync_parts.doors import MAX_QUERY, is_request
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.refused import refusal
+from gridsync_parts.doors.rest import Rest
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, Unreached, brief
@@ -39,7 +40,8 @@ class TapeRest:
     """The tape service of a site, which its door names."""
 
     def __init__(self, http: Http, site: Site, door: str):
-        self.http = http
+        self.http = http  # for the door, which says where the service is; so nobody loads requests where there is none
+        self.rest = Rest.beside(http)
         self.site = site
         self.door = door  # its URL
         self.root = f"{site.tape_base}/{site.base}".rstrip("/")
@@ -82,7 +84,7 @@ class TapeRest:
         url = f"{self.url()}/{verb}"
         data = b"" if body is None else json.dumps(body).encode()
         try:
-            answer = self.http.ask(method, url, headers={"Content-Type": "application/json"}, data=data)
+            answer = self.rest.ask(method, url, headers={"Content-Type": "application/json"}, data=data)
         except DoorError as error:
             sentence = f"the tape service cannot be reached: {error}; to do without it set TAPE_API = none in Grid.conf"
             raise type(error)(sentence, error.passing, error.pause) from error

@@ -6,7 +6,6 @@ would take from the environment by itself: web proxy, CAs, .netrc, redirects, co
 
 from __future__ import annotations
 
-import functools
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -16,6 +15,7 @@ from gridsync_parts.doors.guest import Guest
 from gridsync_parts.doors.relay import CONNECT
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.table import Site
 
 if TYPE_CHECKING:
     import requests
@@ -27,18 +27,17 @@ KEPT_IDLE = 8  # connections to one service at the most
 REMEDY = "on Debian: apt install python3-requests"
 
 
-@functools.cache
-def load_requests() -> Any:
+def load_requests(site: Site) -> Any:
     """The library, or the sentence that it is missing."""
     try:
-        with LOADING, warnings.catch_warnings():  # it judges the versions of what it uses, which nobody here can help
+        with LOADING, warnings.catch_warnings():  # it judges the versions of what it uses, which no user can help
             warnings.simplefilter("ignore")
             import requests
-            import requests.adapters
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed, which the tape service is asked with; {REMEDY}") from error
+            import requests.adapters  # a folder that is left of it can be imported, too
     except ImportError as error:
-        raise UsageError(f"requests cannot be loaded ({brief(str(error))}); {REMEDY}") from error
+        is_there = getattr(error, "name", "") != "requests"
+        why = f"cannot be loaded ({brief(str(error))})" if is_there else "is not installed"
+        raise UsageError(f"the site {site.name} needs requests, which {why}; {REMEDY}") from error
     return requests
 
 
@@ -96,7 +95,7 @@ def session_of(guest: Guest, shown: object) -> requests.Session:
     """A session that may be used by all threads, as it remembers nothing but connections."""
     from http.cookiejar import DefaultCookiePolicy
 
-    requests = load_requests()
+    requests = load_requests(guest.site)
     import urllib3
     from urllib3 import connection
 

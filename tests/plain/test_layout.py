@@ -147,12 +147,15 @@ def test_only_report_the_command_line_and_the_screen_print():
         expect_none(module.place(call) for call in told if room(module, call) not in MAY_PRINT)
 
 
-def test_gfal2_and_optparse_stay_in_their_places():
+LIBRARIES = {"gfal2": "doors/gfal", "requests": "doors/rest", "urllib3": "doors/rest"}
+
+
+def test_libraries_and_optparse_stay_in_their_places():
     for module in modules:
         expect_none(
             module.place(node)
             for node in module.nodes
-            if "gfal2" in tops(node) and room(module, node) != "doors/gfal"
+            if any(name in tops(node) and room(module, node) != place for name, place in LIBRARIES.items())
         )
         parsing = [node for node in module.nodes if isinstance(node, ast.Name) and node.id == "optparse"]
         parsing += [node for node in module.nodes if isinstance(node, ast.ImportFrom) and node.module == "optparse"]

@@ -2,7 +2,8 @@
 PYTHON := /usr/bin/python3
 
 # Debian packages: what gridsync.py calls; what the test grid adds; what the tests add; what lint takes instead.
-TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-tqdm libdeflate0 voms-clients
+TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-requests python3-tqdm libdeflate0 \
+	voms-clients
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \

@@ -28,6 +28,7 @@ from gridsync_parts.looks import (
     look_at_program,
     look_at_proxy,
     look_at_relay,
+    look_at_requests,
     look_at_tape,
     look_at_token,
     look_at_tqdm,
@@ -53,9 +54,15 @@ def has_proxy(site: Site | None) -> bool:
     return not site or needs_proxy(site)
 
 
+def has_tape(site: Site | None) -> bool:
+    """Whether there may be a tape service that is not gfal2's to ask."""
+    return not site or (site.engine == "http" and site.tape_api != "none")
+
+
 ASKED = ("gfal2", "proxy", "token", "door")
 EXAMINATION = (
     Look("gridsync", look_at_program),
+    Look("requests", look_at_requests, of=has_tape),
     Look("tqdm", look_at_tqdm),
     Look("libdeflate", look_at_libdeflate),
     Look("gfal2", look_at_gfal2, of=lambda site: site and site.engine == "gfal2"),
@@ -72,7 +79,7 @@ EXAMINATION = (
     Look("work folder", look_at_folder),
     Look("OUTPUTDIR", look_at_output),
     Look("door", look_at_door, ("web proxy",)),
-    Look("tape service", look_at_tape, ASKED),
+    Look("tape service", look_at_tape, (*ASKED, "requests")),
     Look("pools", look_at_pools, (*ASKED, "tape service")),
 )
 

@@ -20,6 +20,7 @@ from gridsync_parts.doors.gfal import quiet_gfal2
 from gridsync_parts.doors.listing import time_of
 from gridsync_parts.doors.opening import check_packages
 from gridsync_parts.doors.relay import CONNECT, relay_named
+from gridsync_parts.doors.rest import load_requests
 from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.errors import (
@@ -73,6 +74,10 @@ def look_at_program(patient: Patient) -> str:
         if name := re.search('PRETTY_NAME="?([^"\n]+)', file.read()):
             system = f"{name[1]}, {platform.machine()}"
     return f"{__version__}, Python {platform.python_version()} with {ssl.OPENSSL_VERSION}, {system}"
+
+
+def look_at_requests(patient: Patient) -> str:
+    return str(load_requests(patient.settings.site).__version__)
 
 
 def look_at_tqdm(patient: Patient) -> str:

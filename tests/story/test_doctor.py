@@ -27,8 +27,8 @@ from tests.support.terminal import on_terminal
 from tests.support.user import Result, User, write_secret
 
 ALWAYS = (
-    "gridsync", "tqdm", "libdeflate", "VOMS client", "CA folder", "clock", "VOMS server", "certificate", "key", "proxy",
-    "Grid.conf", "work folder", "OUTPUTDIR", "door", "tape service", "pools",
+    "gridsync", "requests", "tqdm", "libdeflate", "VOMS client", "CA folder", "clock", "VOMS server", "certificate",
+    "key", "proxy", "Grid.conf", "work folder", "OUTPUTDIR", "door", "tape service", "pools",
 )  # fmt: skip
 OF_PROXIES = ("VOMS client", "VOMS server", "certificate", "key", "proxy")
 Plant = Callable[[User], Optional[dict[str, str]]]
@@ -243,6 +243,7 @@ NO_LOCK = "cannot be locked: it is a link or not a regular file; choose another 
 CASES: list[tuple[str, Plant, str]] = [
     ("tqdm", program("tqdm"), "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
     ("tqdm", empty_tqdm, "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
+    ("requests", program("requests"), "the site LYON needs requests, which cannot be loaded .not here.; on Debian: .*"),
     ("gfal2", no_gfal2, "the site LYON needs gfal2, which is not installed; on Debian: apt install python3-gfal2 .*"),
     ("VOMS client", env(PATH="/nonexistent"), "voms-proxy-init is not installed; on Debian: apt install voms-clients"),
     ("CA folder", conf("CA_DIR", "/nonexistent"), "the folder of CA certificates /nonexistent does not exist; .*"),
@@ -314,10 +315,11 @@ def test_what_is_broken_says_what_to_do_and_the_others_go_on(well, name, plant, 
     found = rows(result)
     assert result.status == 1 and found[name][0] == "FAIL" and re.fullmatch(says, found[name][1]), result.out
     assert {row for row, (label, _) in found.items() if label == "FAIL"} <= {name} | TOO.get(name, set()), result.out
-    hidden = set(OF_PROXIES) if "TOKEN" in (well.folder / "Grid.conf").read_text() else set()
+    conf = (well.folder / "Grid.conf").read_text()
+    hidden = set(OF_PROXIES if "TOKEN" in conf else ()) | set(["requests"] if "ENGINE = gfal2" in conf else ())
     assert found.keys() >= set(ALWAYS) - hidden
     assert "hush" not in result.out and "Traceback" not in result.err
-    if name not in ("tqdm", "gfal2"):  # Python writes what it has compiled
+    if name not in ("requests", "tqdm", "gfal2"):  # Python writes what it has compiled
         assert tree(well.folder) == before
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.grid import Grid
+from tests.grid import Grid, agata
 from tests.support import SCRIPT
 from tests.support.shell import SHELLS, Shell
 from tests.support.start_up import HEAVY, loaded, times_bare
@@ -53,6 +53,22 @@ def test_the_commands_work_under_their_names(venv: Path, grid: Grid, tmp_path: P
     done = subprocess.run([venv / "bin" / name, "--ls_dir", "e680"], **run)
     assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
     assert subprocess.run([venv / "bin" / name, "--star"], **run).stderr.startswith(f"{name}: no such option")
+
+
+def test_it_brings_what_it_needs_and_gfal2_if_that_is_wished(venv: Path):
+    code = "from importlib.metadata import requires; print(*sorted(requires('gridsync')), sep='\\n')"
+    told = subprocess.run([venv / "bin" / "python3", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert re.sub("['\" ]", "", told).splitlines() == ["gfal2-python;extra==gfal2", "requests", "tqdm"]
+
+
+def test_a_tape_service_is_asked_with_the_requests_of_pip(venv: Path, grid: Grid, tmp_path: Path):
+    (tmp_path / "Grid.conf").write_text(grid.conf("data"))
+    grid.door.log.clear()
+    words = ["--input_dir", f"e680_1to64/{agata.RUN}/Conf", "--build_list", "--check_status"]
+    command = [venv / "bin" / "gridsync", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=grid.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and grid.door.log.count(role="tape", method="POST"), done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_help_loads_nothing_heavy_and_is_there_at_once(venv: Path):

@@ -170,6 +170,11 @@ class Rest(Guest):
                 self.sessions.pop(old, None)  # not closed, as other threads may be using it
         return session
 
+    def close(self) -> None:
+        """Let go of the connections that wait."""
+        while self.sessions:
+            self.sessions.popitem()[1].close()
+
     def carried(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
         """One request in a session."""
         session = self.session(url)

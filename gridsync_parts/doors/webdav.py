@@ -50,6 +50,11 @@ class WebDavDoor:
         """When the token that it is shown ends."""
         return self.http.token.ends if self.http.token else 0.0
 
+    def close(self) -> None:
+        """Let go of the connections, and of those to the tape service."""
+        self.http.idle.close()
+        self.tape.rest.close()
+
     def url(self, path: str) -> str:
         """Where a path is at the door."""
         return self.server + quote(f"{self.root}/{path}", safe="/", errors="surrogateescape")
@@ -182,7 +187,7 @@ class WebDavDoor:
 
 def place_at(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
-    return Place(can, door, door, door.find_tape, door.expires, door.http.idle.close)
+    return Place(can, door, door, door.find_tape, door.expires, door.close)
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

@@ -25,9 +25,9 @@ from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.daemon import free_port
 from tests.grid.pki import dn
-from tests.support.places import site_of, storage_at
+from tests.support.places import place_at, site_of
 from tests.support.raw import Raw
-from tests.support.user import User, write_secret
+from tests.support.user import User, wait_until, write_secret
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
@@ -92,9 +92,9 @@ def test_https_takes_nothing_from_elsewhere_either(grid: Grid, folder, tmp_path,
         monkeypatch.setenv(name, value)
     write_secret(tmp_path / ".netrc", "machine localhost login me password hush")
     grid.tree.add(f"agata/{folder}/a", 10)
-    storage = storage_at(grid, site_of(grid, "http dcache"))
+    tape = place_at(grid, site_of(grid, "http dcache")).find_tape()
     grid.door.log.clear()
-    assert list(storage.localities([f"{folder}/a"])) == [f"{folder}/a"]
+    assert list(tape.localities([f"{folder}/a"])) == [f"{folder}/a"]
     (record,) = grid.door.log.matching(role="tape")
     assert record.client == dn("alice") and not record.token
 
@@ -114,6 +114,16 @@ def test_threads_share_a_few_connections(raw):
         thread.join(20)
     assert server.connections <= 8 and server.heard.count(b"GET /") == 160
     assert len(rest.sessions) == 1
+
+
+def test_what_is_closed_has_no_connections_left(raw):
+    server = raw(lambda: [EMPTY])
+    rest = guests(server.url)[1]
+    rest.ask("GET", f"{server.url}/").drain()
+    assert len(server.open) == 1
+    rest.close()
+    wait_until(lambda: not server.open)
+    assert rest.ask("GET", f"{server.url}/").status == 200  # it can go on
 
 
 def test_what_has_not_come_to_its_end_is_not_used_again(raw):
@@ -142,17 +152,17 @@ def test_a_new_proxy_is_shown_as_soon_as_it_is_there(grid: Grid, folder, tmp_pat
     proxy = tmp_path / "proxy"
     shutil.copy(grid.pki.proxy("good"), proxy)
     grid.tree.add(f"agata/{folder}/a", 10)
-    storage = storage_at(grid, site_of(grid, "http dcache"), path=str(proxy))
+    tape = place_at(grid, site_of(grid, "http dcache"), path=str(proxy)).find_tape()
     for _ in range(2):
-        storage.localities([f"{folder}/a"])
+        tape.localities([f"{folder}/a"])
     os.replace(shutil.copy(grid.pki.proxy("forged"), tmp_path / "new"), proxy)
     grid.door.log.clear()
     for _ in range(2):
         with contextlib.suppress(GridError):
-            storage.localities([f"{folder}/a"])
+            tape.localities([f"{folder}/a"])
     clients = [record.client for record in grid.door.log.matching(role="tape")]
     assert clients and dn("alice") not in clients
-    assert len(storage.tape.rest.sessions) == 1
+    assert len(tape.rest.sessions) == 1
 
 
 # == What fails =========================================================================================
@@ -272,11 +282,10 @@ def at_once(call: Callable[[], object], count: int = 16) -> list[str]:
 
 
 def test_a_service_that_takes_no_proxy_is_asked_twice_however_many_threads_there_are(grid: Grid, folder):
-    storage = storage_at(grid, site_of(grid, "http dcache"))
-    assert storage.has_tape()
+    tape = place_at(grid, site_of(grid, "http dcache")).find_tape()
     fault = grid.door.faults.add("*", 401, role="tape")
     try:
-        told = at_once(lambda: storage.localities([f"{folder}/a"]))
+        told = at_once(lambda: tape.localities([f"{folder}/a"]))
     finally:
         grid.door.faults.clear()
     assert all("the tape service does not accept your proxy" in text for text in told), told

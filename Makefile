@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo quick test test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz
+.PHONY: help demo quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -39,10 +39,15 @@ test-all:  ## all tests, also those for size, interruption and all faults; a qua
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
+contract:  ## what every site promises, tried at one of your Grid.conf's, by looking alone: SITE=NAME
+	@tools/need $(TOOL) python3-pytest
+	@CONTRACT_SITE="$(or $(SITE),$(error SITE=NAME is missing))" $(PYTHON) -m pytest -rsfE tests/contract/test_contract.py
+
 test-doors:  ## contract, faults, --sync and overnight at every version of dCache and StoRM; an hour
 	@tools/need $(TEST)
 	for doors in "dcache-9.2 storm-1.6" dcache-11.2 dcache-12.0; do GRID_PROFILE="$$doors" $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
-	  tests/contract/test_places.py tests/night/test_faults.py tests/story/test_sync.py tests/night/test_overnight.py || exit; done
+	  tests/contract/test_contract.py tests/contract/test_places.py tests/night/test_faults.py tests/night/test_overnight.py \
+	  tests/story/test_sync.py || exit; done
 
 fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.night.fuzz -max_total_time=$(FUZZ_SECONDS)

@@ -15,8 +15,8 @@ from tests.grid.pki import WEB_PROXIES
 from tests.support.client import Client
 from tests.support.user import User
 
-for name in [name for name in os.environ if name.lower() in WEB_PROXIES]:  # the grid is on this machine
-    del os.environ[name]
+for name in [name for name in os.environ if name.lower() in WEB_PROXIES and "CONTRACT_SITE" not in os.environ]:
+    del os.environ[name]  # the grid is on this machine
 
 # Jobs in a shell's background ignore Ctrl-C, and so would what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

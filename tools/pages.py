@@ -16,9 +16,11 @@ sys.path.insert(0, str(TOP))
 
 from gridsync import HELP, LIST, OPTIONS, Option  # noqa: E402 - it stands in the folder above
 from gridsync_parts.conf import default_conf  # noqa: E402
+from gridsync_parts.kinds import KINDS  # noqa: E402
 from gridsync_parts.sites import KNOWN  # noqa: E402
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key  # noqa: E402
 from gridsync_parts.vomses import VOMS_SERVERS  # noqa: E402
+from tests.contract.deviations import DEVIATIONS  # noqa: E402
 
 DOCS = TOP / "docs"
 VOMS = TOP / "voms"
@@ -136,6 +138,27 @@ def filled(page: str, **parts: str) -> str:
     return text
 
 
+def doors() -> str:
+    """The kinds of doors, and what each can."""
+    rows = [
+        (
+            ", ".join(f"`{scheme}://`" for scheme in kind.schemes),
+            f"`{kind.engine}`",
+            kind.what,
+            kind.credential.value,
+            ", ".join(kind.can.checksums) or "none, so the size is compared",
+            "if the door names it" if kind.can.tape else "no",
+        )
+        for kind in KINDS
+    ]
+    return table(("SERVER", "ENGINE", "what it is", "is shown", "checksums", "tape"), *rows)
+
+
+def deviations() -> str:
+    """What doors are known not to keep of what all promise."""
+    return "".join(f"- {deviation.who} {deviation.reason}.\n" for deviation in DEVIATIONS)
+
+
 def voms() -> dict[Path, str]:
     """The VOMS servers that gridsync knows, for other programs: as in /etc/vomses and /etc/grid-security/vomsdir."""
     lines = {VOMS / "vomses" / f"{vo}-{server.host}": server.line(vo) for vo, server in VOMS_SERVERS.items()}
@@ -173,6 +196,7 @@ def pages() -> dict[Path, str]:
         EXAMPLE: default_conf("./data/", KNOWN),
         COMPLETION: completion(),
         DOCS / "options.md": filled("options.md", options=options, order=order, keys=keys),
+        DOCS / "doors.md": filled("doors.md", doors=doors(), deviations=deviations()),
         DOCS / "exit-status.md": filled("exit-status.md", statuses=statuses),
         **voms(),
     }

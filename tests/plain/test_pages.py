@@ -28,6 +28,8 @@ def test_the_pages_of_docs_have_what_is_made_for_them():
     assert "| `--sync` |" in made[pages.DOCS / "options.md"]
     assert "`--build_list`, `--bring_online`" in made[pages.DOCS / "options.md"]
     assert "| 130 | interrupted |" in made[pages.DOCS / "exit-status.md"]
+    assert "| `sftp://` | `gfal2` |" in made[pages.DOCS / "doors.md"]
+    assert "\n- StoRM accepts a release and keeps the pin" in made[pages.DOCS / "doors.md"]
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="without groff-base, which make test installs")

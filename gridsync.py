@@ -1891,7 +1891,7 @@ def take_urls(options: optparse.Values, given: dict[str, str], config: Config) -
     texts = {"input_dir": given.get("INPUTDIR", ""), "ls_dir": options.ls_dir or ""}
     paths = {name: config.path_of(text, site) for name, text in texts.items()}
     if texts["input_dir"]:
-        given["INPUTDIR"] = paths["input_dir"]
+        given["INPUTDIR"] = GENERAL_KEYS["INPUTDIR"].kept(paths["input_dir"], config.folder)
     if texts["ls_dir"]:
         options.ls_dir = paths["ls_dir"]
     for name, path in paths.items():

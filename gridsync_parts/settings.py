@@ -16,7 +16,7 @@ from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
-from gridsync_parts.words import grid_path, is_url, nearest, scheme_of
+from gridsync_parts.words import grid_path, has_scheme, is_url, nearest, scheme_of
 
 if TYPE_CHECKING:
     import configparser
@@ -163,7 +163,7 @@ class Config:
 
     def change(self, given: Mapping[str, str]) -> None:
         """Have other values of the general section; they are to be saved once they are known to make sense."""
-        self.given = given
+        self.given = dict(given)
 
     def save(self, settings: Mapping[str, str]) -> list[Change]:
         """Change these values in the file as it is by now, as others may be new in it; what has changed."""
@@ -251,7 +251,7 @@ class Config:
 
     def path_of(self, text: str, chosen: str) -> str:
         """The path below BASE_DIR_ON_GRID of the chosen site that a URL means; what is no URL is a path already."""
-        if not re.match(r"[A-Za-z][\w+.-]*://", text):
+        if not has_scheme(text):
             return text
         shown = bare(text)
         if not is_url(text):

@@ -114,6 +114,11 @@ def scheme_of(url: str) -> str:
     return urlsplit(url).scheme
 
 
+def has_scheme(text: str) -> bool:
+    """Whether a text begins as a URL does, and is no path."""
+    return bool(re.match(r"[A-Za-z][\w+.-]*://", text))
+
+
 def is_url(text: str) -> bool:
     """Whether this is a URL of a host that there may be."""
     from urllib.parse import urlsplit

@@ -56,6 +56,17 @@ def test_a_url_of_the_site_is_taken_for_its_path(one: User, folder, kind):
 BASE = "BASE_DIR_ON_GRID of LYON"
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("a%0AVO%20=%20x", "contains a control character"), ("a%20", "keeps no blanks around"), ("..", "is not a path")],
+)
+def test_what_a_url_means_is_checked_as_a_path_is(user: User, name, says):
+    before = (user.folder / "Grid.conf").read_bytes()
+    status, _, err = user(f"--input_dir '{user.grid.door.url}/agata/{name}'")
+    assert status == 2 and says in err and err.count("\n") == 1
+    assert (user.folder / "Grid.conf").read_bytes() == before
+
+
 def test_the_url_of_base_dir_is_all_of_it(user: User):
     assert " e680\n" in user(f"--ls_dir {user.grid.door.url}/agata").out
     assert "INPUTDIR            : /\n" in user(f"--input_dir {user.grid.door.url}/agata/").out

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# do_grid_completion.sh: lets TAB complete the options of gridsync.py, the sites of Grid.conf and the remote folders that
+# do_grid_completion.sh: lets TAB complete the options of gridsync.py, sites and the remote folders that
 # listings have shown. Source it in ~/.bashrc, or in ~/.zshrc (below compinit, if that is called there).
 case ${ZSH_VERSION-${BASH_VERSION-0}} in
   [0-3] | [0-3].*)

@@ -150,6 +150,7 @@ from gridsync_parts.words import (
     day_text,
     duration_text,
     grid_path,
+    has_scheme,
     left_text,
     moment_text,
     nearest,
@@ -1888,15 +1889,11 @@ def given_settings(options: optparse.Values, folder: str) -> dict[str, str]:
 def take_urls(options: optparse.Values, given: dict[str, str], config: Config) -> Iterator[str]:
     """Take a URL of the site for the path that it means; a line for each."""
     site = given.get("SITE") or config.general("SITE", "LYON")
-    texts = {"input_dir": given.get("INPUTDIR", ""), "ls_dir": options.ls_dir or ""}
-    paths = {name: config.path_of(text, site) for name, text in texts.items()}
-    if texts["input_dir"]:
-        given["INPUTDIR"] = GENERAL_KEYS["INPUTDIR"].kept(paths["input_dir"], config.folder)
-    if texts["ls_dir"]:
-        options.ls_dir = paths["ls_dir"]
-    for name, path in paths.items():
-        if path != texts[name]:
-            yield f"--{name} is taken as {path}, below BASE_DIR_ON_GRID of {site}"
+    for option, texts, key in (("input_dir", given, "INPUTDIR"), ("ls_dir", vars(options), "ls_dir")):
+        if has_scheme(texts.get(key) or ""):
+            path = config.path_of(texts[key], site)
+            texts[key] = GENERAL_KEYS[key].kept(path, config.folder) if texts is given else path
+            yield f"--{option} is taken as {path}, below BASE_DIR_ON_GRID of {site}"
 
 
 def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:

@@ -169,15 +169,19 @@ def mixed(site: Site, folder: Path) -> str:
 
 
 def gfal2(site: Site, folder: Path) -> str:
-    """small (1/20 of it) and large through ENGINE = gfal2, and gfal-copy with as many processes"""
+    """small (1/20 of it) and large through ENGINE = gfal2, without it, and gfal-copy with as many processes"""
     text, all_goals = "", []
     for files, job in (
         (4, Job(site, "small", site.xrootd.url, 4, part=PART, engine="gfal2")),
         (1, Job(site, "large", site.xrootd.url, 1, engine="gfal2")),
     ):
-        done = side_by_side(sides(job, "gfal-copy"), folder / job.name, warm=False)
+        without = copying("gridsync", job._replace(engine="http"), "ENGINE = http")
+        done = side_by_side([*sides(job, "gfal-copy"), without], folder / job.name, warm=False)
         text += f"\n{job.name}, {files} at once:\n\n" + table(done, short(site))
-        all_goals.append(Goal(f"{job.name}: times as fast as gfal-copy", times(done), 1.0))
+        all_goals += [
+            Goal(f"{job.name}: times as fast as gfal-copy", times(done, "gfal-copy"), 1.0),
+            Goal(f"{job.name}: times as fast without gfal2", 1 / times(done, "ENGINE = http"), 1.0),
+        ]
     return text + goals(*all_goals)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import chores, copies
+from bench import chores, copies, services
 from bench.site import Site
 
 
@@ -25,6 +25,7 @@ ROWS = {
     "walk": Row(chores.walk, ("many",)),
     "status": Row(chores.status),
     "stage": Row(chores.stage),
+    "rest": Row(services.rest),
     "start-up": Row(chores.start_up),
     "memory": Row(copies.memory, ("many",)),
     "nothing-to-do": Row(chores.nothing_to_do),  # the last: its million files slow down whoever makes files next

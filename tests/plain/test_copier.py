@@ -25,7 +25,6 @@ from gridsync_parts.errors import (
     DoorError,
     FileError,
     Forbidden,
-    GridError,
     Mismatch,
     NotFound,
     OnTape,
@@ -37,7 +36,7 @@ from gridsync_parts.table import Settings, Site
 from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes
 from tests.support.clock import Clock, Pauses
 from tests.support.constants import replace
-from tests.support.memory import Memory, adler32, broken_off, changed_after, longer, silent
+from tests.support.memory import Memory, adler32, break_off, call_after, fall_silent, go_on
 from tests.support.parts import open_files
 
 DATA = bytes(range(256)) * 40  # 10,240 bytes, in eleven pieces
@@ -81,7 +80,9 @@ class Fetch:
 
 @pytest.fixture
 def site():
-    return Memory({"run/a": DATA})
+    site = Memory({"run/a": DATA})
+    yield site
+    assert site.open == 0
 
 
 @pytest.fixture
@@ -92,6 +93,11 @@ def fetch(tmp_path, site):
         return Fetch(tmp_path, site, retries, streams, **wishes)
 
     return make
+
+
+def raise_it(error: Exception) -> None:
+    """For expressions."""
+    raise error
 
 
 @pytest.fixture
@@ -200,7 +206,7 @@ def test_bytes_that_were_wrong_are_fetched_again(fetch, site):
 
 @pytest.mark.parametrize("error", [None, FileError("cut", passing=True), DoorError("cut", passing=True)])
 def test_what_broke_off_goes_on_where_it_was(fetch, site, error):
-    site.order("read", "run/a", broken_off(3500, error))
+    site.order("read", "run/a", break_off(3500, error))
     run = fetch(1)
     outcome = run("run/a")
     check_copied(run, outcome)
@@ -208,7 +214,7 @@ def test_what_broke_off_goes_on_where_it_was(fetch, site, error):
 
 
 def test_another_run_goes_on_where_one_has_ended(fetch, site):
-    site.order("read", "run/a", broken_off(3500))
+    site.order("read", "run/a", break_off(3500))
     first = fetch()
     outcome = first("run/a")
     assert (outcome.done, outcome.received) == ("failed", 3500)
@@ -223,7 +229,7 @@ def test_another_run_goes_on_where_one_has_ended(fetch, site):
 
 def test_what_was_left_of_another_version_is_not_gone_on_from(fetch, site):
     site.knows_checksums = False
-    site.order("read", "run/a", broken_off(3500))
+    site.order("read", "run/a", break_off(3500))
     fetch()(site.row("run/a", ""))
     site.put("run/a", OTHER)  # as large and as old
     run = fetch(1)
@@ -234,7 +240,7 @@ def test_what_was_left_of_another_version_is_not_gone_on_from(fetch, site):
 @pytest.mark.parametrize("knows", [True, False])
 def test_bytes_of_two_versions_are_never_one_file(fetch, site, knows):
     site.knows_checksums = knows
-    site.order("read", "run/a", lambda body: broken_off(3500)(changed_after(3000, change)(body)))
+    site.order("read", "run/a", lambda body: break_off(3500)(call_after(3000, change)(body)))
 
     def change() -> None:
         site.put("run/a", OTHER)
@@ -254,7 +260,13 @@ def test_a_file_of_another_size_is_a_matter_of_the_list(fetch, site):
 
 
 def test_what_comes_beyond_its_end_is_not_taken(fetch, site):
-    site.order("read", "run/a", longer(b"more"))
+    site.order("read", "run/a", go_on(b"more"))
+    run = fetch()
+    check_copied(run, run("run/a"))
+
+
+def test_nor_is_anything_waited_for_there(fetch, site):
+    site.order("read", "run/a", break_off(len(DATA), AssertionError("it was asked for more")))
     run = fetch()
     check_copied(run, run("run/a"))
 
@@ -270,7 +282,7 @@ def test_nor_what_comes_beyond_the_end_in_one_piece(fetch, site):
 
 def test_a_door_without_ranges_sends_all_of_it_again(fetch, site):
     site.has_ranges = False
-    site.order("read", "run/a", broken_off(3500))
+    site.order("read", "run/a", break_off(3500))
     run = fetch(2)
     outcome = run("run/a")
     check_copied(run, outcome)
@@ -282,7 +294,7 @@ def test_a_door_without_ranges_sends_all_of_it_again(fetch, site):
 
 def test_segments_come_at_once(fetch, site, short):
     together = threading.Barrier(2, timeout=5)
-    site.order("read", "run/a", *[lambda body: changed_after(1000, together.wait)(body)] * 2)
+    site.order("read", "run/a", *[lambda body: call_after(1000, together.wait)(body)] * 2)
     run = fetch(streams=2)
     outcome = run("run/a")
     check_copied(run, outcome)
@@ -301,7 +313,7 @@ def test_no_segment_is_shorter_than_is_worth_it(fetch, short, streams, count):
 def test_the_others_go_on_from_where_they_were_when_one_fails(fetch, site, short, failing):
     site.piece = 100
     faults = [lambda body: body, lambda body: body]
-    faults[failing] = broken_off(300, FileError("cut", passing=True))
+    faults[failing] = break_off(300, FileError("cut", passing=True))
     site.order("read", "run/a", *faults)
     run = fetch(3, 2)
     outcome = run("run/a")
@@ -334,13 +346,19 @@ def test_a_door_without_ranges_has_one_stream(fetch, site, short):
 
 
 def test_a_machine_without_another_thread_fetches_one_after_the_other(fetch, site, short, monkeypatch):
-    def none(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", none)
-    run = fetch(streams=2)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: raise_it(RuntimeError("no more threads")))
+    site.order("read", "run/a", lambda body: body, break_off(300))
+    run = fetch(1, 2)
     check_copied(run, run("run/a"))
-    assert run.reads() == [(0, 5120), (5120, 10240)]
+    assert run.reads() == [(0, 5120), (5120, 10240), (5420, 10240)]  # what is whole is not asked for again
+
+
+def test_when_one_fails_the_others_end_with_what_they_have_just_got(fetch, site, short, monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: raise_it(RuntimeError("no more threads")))
+    site.order("read", "run/a", break_off(300))
+    run = fetch(streams=2)
+    outcome = run("run/a")
+    assert (outcome.done, outcome.received) == ("failed", 300 + site.piece)
 
 
 # What goes wrong at the door.
@@ -368,7 +386,7 @@ def test_what_becomes_of_a_file_that_does_not_come(fetch, site, error, done, loc
 
 @pytest.mark.parametrize("error", [CredentialError("expired"), DiskError("full"), MemoryError(), KeyboardInterrupt()])
 def test_what_concerns_all_files_ends_the_run(fetch, site, error):
-    site.order("read", "run/a", broken_off(3000, error))
+    site.order("read", "run/a", break_off(3000, error))
     run = fetch()
     with pytest.raises(type(error)):
         run("run/a")
@@ -462,7 +480,7 @@ def test_what_may_be_on_tape_again_is_not_begun(fetch, site):
 
 def test_it_stops_in_mid_file_and_goes_on_next_time(fetch, site):
     run = fetch(3)
-    site.order("read", "run/a", changed_after(3000, run.pauses.set))
+    site.order("read", "run/a", call_after(3000, run.pauses.set))
     outcome = run("run/a")
     assert (outcome.done, outcome.row, outcome.received) == ("interrupted", site.row("run/a"), 4000)
     assert run.files() == {f"run/a{MARK}": DATA[:4000]} and len(run.reads()) == 1
@@ -473,7 +491,7 @@ def test_it_stops_in_mid_file_and_goes_on_next_time(fetch, site):
 
 def test_who_waits_for_bytes_is_woken(fetch, site):
     run, is_silent = fetch(3), threading.Event()
-    site.order("read", "run/a", silent(2000, is_silent))
+    site.order("read", "run/a", fall_silent(2000, is_silent))
 
     def stop() -> None:
         assert is_silent.wait(5)
@@ -490,7 +508,7 @@ def test_how_far_it_is_is_seen_meanwhile(fetch, site):
     def look() -> None:
         seen.append((run.copier.flying["run/a"], run.copier.received["run/a"]))
 
-    first, second = lambda body: broken_off(3000)(changed_after(1000, look)(body)), changed_after(4000, look)
+    first, second = lambda body: break_off(3000)(call_after(1000, look)(body)), call_after(4000, look)
     site.order("read", "run/a", first, second)
     check_copied(run, run("run/a"))
     assert seen == [(1000, 1000), (7000, 7000)]
@@ -609,10 +627,6 @@ def test_a_door_that_can_not_tell_the_checksum_of_a_file_that_is_here(fetch, sit
     assert run(site.row("run/a", ""), Action.ADOPT).fault is error
 
 
-def raise_it(error: GridError) -> None:
-    raise error
-
-
 # The disk.
 
 
@@ -655,7 +669,7 @@ def test_an_outputdir_that_has_gone_ends_the_run(fetch, site, when):
     if when == "before":
         go()
     if when == "meanwhile":
-        site.order("read", "run/a", lambda body: broken_off(100)(go(body)))
+        site.order("read", "run/a", lambda body: break_off(100)(go(body)))
     with pytest.raises(DiskError, match=r"the disk of .*data is gone"):
         work = run.work(site.row("run/a"))
         assert when == "after"
@@ -799,7 +813,7 @@ def test_nothing_stays_open_whatever_happens(fetch, site, short, monkeypatch, tm
     for path in ("run/b", "run/c", "run/d"):
         site.put(path, DATA)
     site.order("read", "run/b", *[FileError("odd")] * 2)
-    site.order("read", "run/c", *[broken_off(100)] * 9)
+    site.order("read", "run/c", *[break_off(100)] * 9)
     row = site.row("run/d", adler32(OTHER))
     before = open_files(tmp_path)
     for work in ("run/a", "run/b", "run/c", row):

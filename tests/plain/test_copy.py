@@ -14,7 +14,7 @@ from gridsync_parts.crew import Stop
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DoorError, FileError, Forbidden, Mismatch, OnTape
 from gridsync_parts.values import Locality, Outcome
-from tests.support.memory import Memory, broken_off
+from tests.support.memory import Memory, break_off
 
 DATA = bytes(range(256)) * 40
 ERRORS = [
@@ -55,7 +55,7 @@ def test_why_it_did_not_come_crosses_too(tmp_path, error):
 
 def test_a_copy_is_one_attempt_and_the_next_goes_on(tmp_path):
     site = Memory({"run/a": DATA})
-    site.order("read", "run/a", broken_off(3500))
+    site.order("read", "run/a", break_off(3500))
     told: list[int] = []
     assert copy(job_of(site, tmp_path), site.place, told.append, Stop()).done == "failed"
     assert copy(job_of(site, tmp_path), site.place, told.append, Stop()).done == "copied"

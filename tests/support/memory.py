@@ -47,6 +47,7 @@ class Memory:
         self.faults: dict[tuple[str, str], list[Fault]] = {}  # of the next calls of a verb on a path
         self.asked: list[tuple[Any, ...]] = []  # each call of a verb
         self.requests: dict[str, dict[str, int]] = {}  # what staging requests are for, and for how many days
+        self.open = 0  # bodies that nobody has let go
         self.piece = 1000  # bytes that come at once
         self.has_ranges = True
         self.knows_checksums = True
@@ -156,7 +157,12 @@ class Memory:
         start, stop = (start, stop) if self.has_ranges else (0, size)
         checksum = adler32(file.data) if self.knows_checksums and self.sends_checksums else ""
         pieces = (file.data[begin : min(begin + self.piece, stop)] for begin in range(start, stop, self.piece))
-        return Body(pieces, start, checksum, own)
+        self.open += 1
+        return Body(pieces, start, checksum, own, self.let_go)
+
+    def let_go(self) -> None:
+        """A body is not read any more."""
+        self.open -= 1
 
     def checksum(self, at: At) -> str:
         path = at.path
@@ -194,7 +200,7 @@ class Memory:
 # Faults of reading, for `order("read", path, ...)`.
 
 
-def broken_off(after: int, error: BaseException | None = None) -> Fault:
+def break_off(after: int, error: BaseException | None = None) -> Fault:
     """The bytes end after so many, or fail there."""
 
     def cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -210,7 +216,7 @@ def broken_off(after: int, error: BaseException | None = None) -> Fault:
     return lambda body: body._replace(chunks=cut(body.chunks))
 
 
-def longer(surplus: bytes) -> Fault:
+def go_on(surplus: bytes) -> Fault:
     """More bytes come than there are."""
 
     def more(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -220,7 +226,7 @@ def longer(surplus: bytes) -> Fault:
     return lambda body: body._replace(chunks=more(body.chunks))
 
 
-def changed_after(count: int, change: Callable[[], object]) -> Fault:
+def call_after(count: int, change: Callable[[], object]) -> Fault:
     """Something happens once so many bytes have come."""
 
     def seen(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -234,7 +240,7 @@ def changed_after(count: int, change: Callable[[], object]) -> Fault:
     return lambda body: body._replace(chunks=seen(body.chunks))
 
 
-def silent(after: int, is_silent: threading.Event) -> Fault:
+def fall_silent(after: int, is_silent: threading.Event) -> Fault:
     """Nothing comes any more after so many bytes, until somebody hangs up."""
     woken = threading.Event()
 

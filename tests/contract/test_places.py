@@ -171,15 +171,17 @@ def tag_of(place: Place, path: str, start: int = 0, tag: str = "") -> str:
 
 
 @pytest.mark.parametrize("pair", [*PROXYING, "gfal2 dcache", "gfal2 storm", "gfal2 file"])
-def test_a_file_that_has_changed_has_another_tag_and_is_not_read_on(grid, pair, folder, direct_reading):
-    place = place_at(grid, site_of(grid, pair))
+def test_a_file_that_has_changed_has_another_tag_and_is_not_read_on(grid, pair, folder, tmp_path, direct_reading):
+    site = site_of(grid, pair)
     if pair == "gfal2 file":
-        file = grid.xrootd.folder / "data/agata/changing"
+        file = tmp_path / "a"
         file.write_bytes(b"x" * 1000)
-        path, change = "changing", lambda: os.utime(file, (5000, 5000))
+        site = site._replace(server="file:///", base=str(tmp_path).strip("/"))
+        path, change = "a", lambda: os.utime(file, (5000, 5000))
     else:
         known = grid.tree.add(f"agata/{folder}/a", 1000)
         path, change = f"{folder}/a", lambda: setattr(known, "mtime", known.mtime + 5000)
+    place = place_at(grid, site)
     tag = tag_of(place, path)
     assert tag and tag_of(place, path, 10, tag) == tag == tag_of(place, path, 0, tag)
     change()

@@ -84,6 +84,44 @@ def test_all_that_there_is_to_say_of_a_key_is_said():
     assert [key.name for key in GENERAL_KEYS.values() if bool(key.option) != bool(key.metavar and key.meaning)] == []
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "kept"),
+    [
+        ("INPUTDIR", "/a//b/", "a/b"),
+        ("INPUTDIR", "//", "/"),
+        ("INPUTDIR", "https://a//b/", "https://a//b/"),  # which is taken for a path later
+        ("INPUTDIR", "1://b", "1:/b"),
+        ("INCLUDE", "none", ""),
+        ("EXCLUDE", "None", "None"),
+        ("THREADS", "007", "007"),
+        ("OUTPUTDIR", "data", "/here/data"),
+        ("OUTPUTDIR", "data//", "/here/data/"),
+        ("OUTPUTDIR", "~/data/", "/home/me/data/"),
+        ("SITE", "", "--from is empty; give it a value, / for all folders or none for no pattern"),
+        ("INPUTDIR", "a/../b", "'a/../b' is not a path on the grid; leave out '..'"),
+        ("THREADS", "0", "--threads is '0'; expected a whole number, 1 or more"),
+        ("STREAMS", "1000000", "--streams is '1000000'; expected a whole number, 1 or more"),
+        ("STREAMS", "\u0663", "--streams is '\u0663'; expected a whole number, 1 or more"),
+        ("INCLUDE", "a\n[x]", "'a\\n[x]' cannot be a value of INCLUDE: it contains a control character"),
+        ("SITE", "A ", "'A ' cannot be a value of SITE: Grid.conf keeps no blanks around it; remove them"),
+    ],
+)
+def test_what_grid_conf_is_to_have_of_a_text_of_the_command_line(tmp_path, monkeypatch, key, text, kept):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    try:
+        found = GENERAL_KEYS[key].kept(text, "elsewhere")
+    except UsageError as error:
+        found = str(error)
+    assert found == kept.replace("/here", str(tmp_path))
+
+
+def test_a_folder_that_is_given_in_the_work_folder_stays_as_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert GENERAL_KEYS["OUTPUTDIR"].kept("./data/", ".") == "./data/"
+
+
 def test_a_change_says_what_was_before():
     said = {
         ("THREADS", "", "3"): "THREADS = 3",

@@ -108,6 +108,6 @@ def test_tab_completes_without_a_line_in_the_users_own_files(venv: Path, tmp_pat
     here = Shell(shell, tmp_path, loading=loading[shell])
     try:
         assert here.line(f"{name} --rel\t").rstrip() == f"{name} --release"
-        assert here.line(f"{name} --from=C\t").rstrip() == f"{name} --from=CNAF"
+        assert here.line(f"{name} --from=CN\t").rstrip() == f"{name} --from=CNAF"
     finally:
         here.close()

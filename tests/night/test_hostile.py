@@ -383,7 +383,7 @@ def test_an_answer_without_end_does_not_fill_the_memory(user, odd, line, status)
     odd[0].reply = Reply(status, Stream(ENDLESS, (piece for _ in range(ENDLESS // len(piece)))))
     for key, value in {"SERVER": odd[1], "TAPE_API": f"{odd[1]}/tape"}.items():
         user.set(key, value)
-    result, most = user.measured(line)
+    result, most = user.measure(line)
     assert most < MEMORY and "Traceback" not in result.err and result.err.count("gridsync.py: ") <= 1, result.err
 
 
@@ -432,7 +432,7 @@ def test_listings_full_of_something_do_not_fill_the_memory(user, odd, monkeypatc
     door = Filled(filling)
     monkeypatch.setattr(Odd, "__call__", lambda self, request: door(request))
     user.set("SERVER", odd[1])
-    result, most = user.measured("--input_dir run --build_list")
+    result, most = user.measure("--input_dir run --build_list")
     assert most < MEMORY and "makes no sense" in result.err, (most, result.err[:2000])
 
 

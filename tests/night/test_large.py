@@ -39,7 +39,7 @@ STAGE = "/api/v1/tape/stage"
 def measured(user: User, line: str, memory: float = MEMORY) -> Result:
     """Run a command line; too much memory is a failure, and what it took is printed for pytest -rP."""
     began = time.monotonic()
-    result, most = user.measured(line)
+    result, most = user.measure(line)
     print(f"{line}: {time.monotonic() - began:.1f} s, {most:.0f} MB")
     assert most < memory
     return result

@@ -13,7 +13,7 @@ import gridsync
 from gridsync_parts.errors import DoorError
 from gridsync_parts.waits import Chore
 from tests.support.constants import replace
-from tests.support.user import User, ended, having, pinned, wait_until, wrong
+from tests.support.user import User, count_rows, find_pinned, find_wrong, wait_for, wait_until
 
 
 def from_tape(user: User) -> int:
@@ -51,30 +51,30 @@ def test_a_listing_whose_localities_fail_is_sorted_all_the_same(mixed, folder):
         storm.faults.add("*archiveinfo", 503, role="tape", count=2)
 
     with mixed.running("--sync --from CNAF", "HOUR = 5; AGAIN = 4") as process:
-        wait_until(lambda: having(mixed, "downloaded") == 4 and having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 4 and count_rows(mixed, "request") == 5)
         wait_until(lambda: mixed.catalog()[new]["error"])
         storm.faults.add(f"*/{folder}", "meanwhile", method="PROPFIND", count=1, happens=happens)
         wait_until(lambda: new not in mixed.catalog())
         mixed.grid.robot.go()
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     assert status == 0 and "a fault of gridsync" not in err
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_file_that_fails_again_and_again_does_not_keep_a_stuck_one_waiting_for_ever(mixed, folder):
     mixed.grid.robot.fail[f"agata/{folder}/tape/3"] = "tape is broken"
     mixed.grid.robot.stuck.add(f"agata/{folder}/tape/4")
     with mixed.running("--sync", "HOUR = 2; PATIENCE = 6; AGAIN = 0.5") as process:
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     assert status == 1 and "tape/4: stuck on the way from tape since" in err and "tape is broken" in err
-    assert wrong(mixed, folder) == [f"{folder}/tape/3", f"{folder}/tape/4"]
+    assert find_wrong(mixed, folder) == [f"{folder}/tape/3", f"{folder}/tape/4"]
 
 
 def test_a_request_that_can_never_be_asked_how_far_it_is_ends_after_a_day(mixed, folder):
     mixed.grid.door.faults.add("*/stage/*", 500, role="tape", method="GET")
     with mixed.running("--sync", "PATIENCE = 5; AGAIN = 0.5; POLL = 2") as process:
-        assert ended(process).status == 1
-    assert len(wrong(mixed, folder)) == 5
+        assert wait_for(process).status == 1
+    assert len(find_wrong(mixed, folder)) == 5
 
 
 def test_what_was_staged_comes_while_the_service_takes_no_requests(mixed, folder):
@@ -85,8 +85,8 @@ def test_what_was_staged_comes_while_the_service_takes_no_requests(mixed, folder
     with mixed.running("--sync", "AGAIN = 300"):
         wait_until(lambda: fault.hits)
         mixed.grid.robot.go()
-        wait_until(lambda: having(mixed, "downloaded") == 9)
-        assert not having(mixed, "error")
+        wait_until(lambda: count_rows(mixed, "downloaded") == 9)
+        assert not count_rows(mixed, "error")
 
 
 def test_a_hung_tape_holds_no_others_up_on_a_small_disk(mixed, folder):
@@ -107,7 +107,7 @@ def test_what_is_here_already_needs_no_room(mixed, folder):
     path.write_bytes(mixed.grid.tree.expected(f"agata/{folder}/disk/3"))
     assert mixed(f"--input_dir {folder}/disk --inc 3$").status == 0
     with mixed.running("--sync", "free_space = lambda folder: 1_000_000") as process:
-        assert ended(process).status == 0
+        assert wait_for(process).status == 0
 
 
 @pytest.mark.parametrize("grown", [0, 500_000])
@@ -115,7 +115,7 @@ def test_a_file_that_changes_while_it_is_copied_is_not_taken_for_the_new_one(mix
     door, path = mixed.grid.door, f"{folder}/disk/3"
     door.faults.add(f"*/{path}", "drip", role="pool", speed=800_000, count=1)
     with mixed.running("--sync", "HOUR = 1; AGAIN = 1") as process:
-        wait_until(lambda: having(mixed, "downloaded") == 8)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 8)
         old = mixed.grid.tree.file(f"agata/{path}")
         new = mixed.grid.tree.add(f"agata/{path}", old.size + grown, mtime=old.mtime + 5)
         new.start = old.start + 7
@@ -123,44 +123,44 @@ def test_a_file_that_changes_while_it_is_copied_is_not_taken_for_the_new_one(mix
         if grown:  # the old one can't come to its end any more
             door.down()
             door.up()
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     if grown:
-        assert status == 0 and wrong(mixed, folder) == []
+        assert status == 0 and find_wrong(mixed, folder) == []
     else:  # it is here under the name, and --overwrite was not said
         assert status == 1 and f"{path}: a different local file has this name" in err
-        assert mixed("--sync --overwrite").status == 0 and wrong(mixed, folder) == []
+        assert mixed("--sync --overwrite").status == 0 and find_wrong(mixed, folder) == []
 
 
 def test_a_folder_that_can_not_be_listed_for_a_moment_joins_in(mixed, folder):
     mixed.grid.door.faults.add(f"*/{folder}/disk*", 500, role="door", method="PROPFIND", count=2)
     with mixed.running("--sync", "HOUR = 1000; AGAIN = 1") as process:
-        assert ended(process).status == 0
-    assert wrong(mixed, folder) == []
+        assert wait_for(process).status == 0
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_poll_that_is_refused_once_costs_no_pin(mixed, folder):
     mixed.grid.robot.hold()
     with mixed.running("--sync", "AGAIN = 1") as process:
-        wait_until(lambda: having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "request") == 5)
         refusal = mixed.grid.door.faults.add("*/stage/*", 403, role="tape", method="GET", count=1)
         wait_until(lambda: refusal.hits)
         mixed.grid.robot.go()
-        assert ended(process).status == 0
-    assert (wrong(mixed, folder), pinned(mixed, folder)) == ([], [])
+        assert wait_for(process).status == 0
+    assert (find_wrong(mixed, folder), find_pinned(mixed, folder)) == ([], [])
 
 
 def test_a_request_of_which_the_site_tells_us_nothing_is_made_anew(mixed, folder):
     mixed.grid.door.faults.add("*/stage/*", 403, role="tape", method="GET", count=3)
     with mixed.running("--sync", "AGAIN = 0.5; POLL = 1") as process:
-        assert ended(process).status == 0
-    assert wrong(mixed, folder) == []
+        assert wait_for(process).status == 0
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_file_that_leaves_the_disk_twice_is_staged_twice(mixed, folder):
     mixed.grid.storm.faults.add(f"*/{folder}/tape/2", 415, method="GET", count=2)
     with mixed.running("--sync --from CNAF", "AGAIN = 1") as process:
-        assert ended(process).status == 0
-    assert wrong(mixed, folder) == []
+        assert wait_for(process).status == 0
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_file_that_was_well_for_long_has_a_new_day(mixed, folder):
@@ -177,9 +177,9 @@ def test_a_file_that_was_well_for_long_has_a_new_day(mixed, folder):
             wait_until(has_passed(2))
         second = door.faults.add(f"*/{path}", 503, count=2)
         robot.go()
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     assert (status, second.hits) == (0, 2), err
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path):
@@ -188,13 +188,13 @@ def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path)
     text = proxy.read_bytes()
     mixed.grid.robot.hold()
     with mixed.running("--sync", "CHECK = 0.1", X509_USER_PROXY=str(proxy)) as process:
-        wait_until(lambda: having(mixed, "downloaded") == 4)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 4)
         with open(proxy, "wb", buffering=0) as file:
             file.write(text[:500])
             wait_until(has_passed(0.4))
             file.write(text[500:])
         mixed.grid.robot.go()
-        assert ended(process).status == 0
+        assert wait_for(process).status == 0
 
 
 def test_a_pattern_that_later_pythons_may_read_otherwise_makes_no_noise(mixed):
@@ -206,10 +206,10 @@ def test_two_dead_files_keep_no_run_going(mixed, folder):
     mixed.grid.door.faults.add(f"*/{folder}/disk/2", 503)
     mixed.grid.door.faults.add(f"*/{folder}/disk/new", 503, method="GET")
     with mixed.running("--sync --quiet", "HOUR = 1; PATIENCE = 4; AGAIN = 0.3") as process:
-        wait_until(lambda: having(mixed, "downloaded") == 8)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 8)
         wait_until(has_passed(1))
         mixed.grid.tree.add(f"agata/{folder}/disk/new", 1000)
-        status, _, err = ended(process, 40)
+        status, _, err = wait_for(process, 40)
     assert status == 1, err
 
 
@@ -217,10 +217,10 @@ def test_neither_do_two_stuck_ones(mixed, folder):
     robot = mixed.grid.robot
     robot.stuck.update({f"agata/{folder}/tape/4", f"agata/{folder}/tape/new"})
     with mixed.running("--sync --quiet", "HOUR = 2; PATIENCE = 6; AGAIN = 0.3; GATHER = 0.1; POLL = 1") as process:
-        wait_until(lambda: having(mixed, "downloaded") == 8)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 8)
         wait_until(has_passed(3))
         mixed.grid.tree.add(f"agata/{folder}/tape/new", 1000, tape=True)
-        status, _, err = ended(process, 40)
+        status, _, err = wait_for(process, 40)
     assert status == 1, err
 
 
@@ -232,22 +232,22 @@ def test_two_bad_moments_of_the_tape_service_give_no_file_up(mixed, folder):
         storm.faults.add("*archiveinfo", 503, role="tape", count=2)
 
     with mixed.running("--sync --from CNAF", "HOUR = 3; AGAIN = 1") as process:
-        wait_until(lambda: having(mixed, "downloaded") == 4 and having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 4 and count_rows(mixed, "request") == 5)
         for _ in range(2):
             fault = storm.faults.add(f"*/{folder}", "meanwhile", method="PROPFIND", count=1, happens=happens)
             wait_until(lambda fault=fault: fault.hits)
             wait_until(has_passed(1))
         mixed.grid.robot.go()
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     assert status == 0, err
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 def test_three_refusals_in_a_week_lose_no_request(mixed, folder):
     door = mixed.grid.door
     mixed.grid.robot.hold()
     with mixed.running("--sync", "AGAIN = 0.5; POLL = 0.5") as process:
-        wait_until(lambda: having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "request") == 5)
         requests = {row["request"] for row in mixed.catalog().values() if row["request"]}
         for _ in range(3):
             refusal = door.faults.add("*/stage/*", 403, role="tape", method="GET", count=1)
@@ -255,8 +255,8 @@ def test_three_refusals_in_a_week_lose_no_request(mixed, folder):
             wait_until(has_passed(3))
         now = {row["request"] for row in mixed.catalog().values() if row["request"]}
         mixed.grid.robot.go()
-        assert ended(process).status == 0
-    assert pinned(mixed, folder) == []
+        assert wait_for(process).status == 0
+    assert find_pinned(mixed, folder) == []
     assert requests == now
 
 
@@ -269,9 +269,9 @@ def test_a_folder_that_can_not_be_listed_holds_up_no_other_where_there_is_no_tap
     door.switches.bandwidth = 1_000_000
     try:
         with user.running(f"--input_dir {folder} --sync", "DEPTH = 0; FRESH = 0.5; AGAIN = 100"):
-            wait_until(lambda: having(user, "downloaded") >= 1)
+            wait_until(lambda: count_rows(user, "downloaded") >= 1)
             door.faults.add(f"*/{folder}/5", 500, role="door", method="PROPFIND")
-            wait_until(lambda: having(user, "downloaded") >= 5)
+            wait_until(lambda: count_rows(user, "downloaded") >= 5)
     finally:
         door.switches.bandwidth = 0
 
@@ -280,13 +280,13 @@ def test_a_refused_request_is_forgotten_in_the_catalog_too(mixed, folder):
     door = mixed.grid.door
     mixed.grid.robot.hold()
     with mixed.running("--sync --quiet", "AGAIN = 0.5; POLL = 1") as process:
-        wait_until(lambda: having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "request") == 5)
         old = next(row["request"] for row in mixed.catalog().values() if row["request"])
         door.faults.add("*/stage", 500, role="tape", method="POST", count=2)  # one time, with its repetition
         door.faults.add(f"*/stage/{old}", 403, role="tape", method="GET")
         wait_until(has_passed(15))
         mixed.grid.robot.go()
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     assert status == 0, err
 
 
@@ -294,13 +294,13 @@ def test_a_folder_that_can_not_be_listed_later_on_is_listed_again_soon(mixed, fo
     door = mixed.grid.door
     mixed.grid.robot.hold()
     with mixed.running("--sync", "HOUR = 12; AGAIN = 1") as process:
-        wait_until(lambda: having(mixed, "downloaded") == 4)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 4)
         fault = door.faults.add(f"*/{folder}/disk*", 500, role="door", method="PROPFIND", count=2)
         wait_until(lambda: fault.hits == 2)
         mixed.grid.robot.go()
-        wait_until(lambda: having(mixed, "downloaded") == 9)
+        wait_until(lambda: count_rows(mixed, "downloaded") == 9)
         began = time.monotonic()
-        status, _, err = ended(process)
+        status, _, err = wait_for(process)
     assert time.monotonic() - began < 6
     assert status == 0, err
 
@@ -309,10 +309,10 @@ def test_a_request_that_can_not_be_asked_keeps_no_others_waiting(mixed, folder):
     mixed.grid.robot.hold()
     door = mixed.grid.door
     with mixed.running("--sync", "MAX_PATHS = 1; AGAIN = 6; TICK = 0.1"):
-        wait_until(lambda: having(mixed, "request") >= 1)
+        wait_until(lambda: count_rows(mixed, "request") >= 1)
         first = next(row["request"] for row in mixed.catalog().values() if row["request"])
         fault = door.faults.add(f"*/stage/{first}", 500, role="tape", method="GET")
-        wait_until(lambda: having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "request") == 5)
         mixed.grid.robot.go()
         wait_until(lambda: fault.hits)
         wait_until(lambda: from_tape(mixed) == 4, 20)
@@ -323,11 +323,11 @@ def test_a_release_that_has_failed_is_tried_again(mixed, folder):
     mixed.grid.robot.hold()
     fault = door.faults.add("*/release/*", 503, role="tape", method="POST", count=2)
     with mixed.running("--sync", "AGAIN = 1"):
-        wait_until(lambda: having(mixed, "request") == 5)
+        wait_until(lambda: count_rows(mixed, "request") == 5)
         mixed.grid.robot.go(4)
         wait_until(lambda: from_tape(mixed) == 4)
         wait_until(lambda: fault.hits == 2)
-        wait_until(lambda: having(mixed, "request") == 1, 20)
+        wait_until(lambda: count_rows(mixed, "request") == 1, 20)
 
 
 def test_nor_two_that_arrive_damaged(mixed, folder):
@@ -339,7 +339,7 @@ def test_nor_two_that_arrive_damaged(mixed, folder):
         with mixed.running("--sync --quiet", "HOUR = 1") as process:
             wait_until(has_passed(3))
             tree.add(f"agata/{folder}/disk/new", 3_000_000)
-            status = ended(process).status
+            status = wait_for(process).status
     finally:
         door.switches.bandwidth = 0
     assert status == 1

@@ -271,6 +271,6 @@ def test_a_flood_takes_no_memory(three, name):
         fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(1 << 30)
         three.limit = 20
-        (status, _, _), memory = three.measured("--start")
+        (status, _, _), memory = three.measure("--start")
     assert status == {"grid_summary.csv": 2, "grid_summary.csv.lock": 6, "Grid.conf": 2}[name]
     assert memory < 300

@@ -28,7 +28,7 @@ from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.support import SCRIPT
 from tests.support.terminal import on_terminal
-from tests.support.user import BIG, User, flip, here, to_tape, wait_until, wait_until_online
+from tests.support.user import BIG, User, flip, move_to_tape, read_copy, wait_until, wait_until_online
 
 
 def test_start_copies_verifies_and_keeps_times(three, folder):
@@ -38,7 +38,7 @@ def test_start_copies_verifies_and_keeps_times(three, folder):
     totals = "Copied: 3, skipped: 0, failed: 0, waiting on tape: 0; 3.0 MB at "
     assert totals in out and "verified by checksum: 2, by size only: 1\n" in out
     for path, row in three.catalog().items():
-        assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
+        assert read_copy(three, path) == three.grid.tree.expected(f"agata/{path}")
         assert int((three.data / path).stat().st_mtime) == seconds_of(row["mtime"])
         assert (row["downloaded"], row["verified"]) == ("yes", "adler32" if int(row["size"]) else "size")
     assert three.files() == sorted(three.catalog())
@@ -106,7 +106,7 @@ def test_verify_finds_a_flipped_byte_and_repair_mends_that_file_alone(three, fol
     assert status == 0 and "Copied: 1, skipped: 0, failed: 0" in out
     assert {entry.path for entry in log.matching(method="GET") if folder in entry.path} == {f"/agata/{path}"}
     assert three("--verify --quiet") == (0, "", "")
-    assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
+    assert read_copy(three, path) == three.grid.tree.expected(f"agata/{path}")
     assert "Copied: 3, skipped: 0" in three("--start --overwrite").out
 
 
@@ -186,7 +186,7 @@ def test_an_interrupted_copy_goes_on_where_it_was(three, folder):
     part.write_bytes(three.grid.tree.expected(f"agata/{path}")[:1_000_000])
     three.grid.door.log.clear()
     assert three("--start").status == 0
-    assert here(three, path) == three.grid.tree.expected(f"agata/{path}")
+    assert read_copy(three, path) == three.grid.tree.expected(f"agata/{path}")
     asked = [record.range for record in three.grid.door.log.matching(role="pool") if record.path.endswith("big")]
     assert asked == [f"bytes=1000000-{BIG - 1}"]
 
@@ -196,7 +196,7 @@ def test_a_part_file_of_other_content_does_not_end_up_in_the_file(three, folder)
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 1_000_000)
     assert three("--start").status == 0
-    assert here(three, f"{folder}/sub/big") == three.grid.tree.expected(f"agata/{folder}/sub/big")
+    assert read_copy(three, f"{folder}/sub/big") == three.grid.tree.expected(f"agata/{folder}/sub/big")
 
 
 def test_wrong_bytes_never_get_the_real_name(three, folder):
@@ -245,7 +245,7 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
     user.grid.door.log.clear()
     status, out, _ = user("--start")
     assert status == 0 and "verified by checksum: 1" in out
-    assert here(user, f"{folder}/large") == content
+    assert read_copy(user, f"{folder}/large") == content
     assert sum(record.sent for record in user.grid.door.log.matching(role="pool")) < LARGE - 17_000_000
     if engine == "http":
         asked = [record.range for record in user.grid.door.log.matching(role="pool")]
@@ -266,7 +266,7 @@ def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, o
         part.add(part.segments[0], content[:9_000_000])
     with faulty(user, "*", "ignore_range"):
         assert user(f"--start {options}").status == 0
-    assert here(user, f"{folder}/large") == content
+    assert read_copy(user, f"{folder}/large") == content
 
 
 def test_a_file_without_checksum_at_the_door_is_counted_by_size(user, folder):
@@ -378,7 +378,7 @@ ASKED = ("bring_online", "bring_online")
 def test_a_file_whose_pin_has_ended_is_asked_for_again(user, folder):
     (path,) = staged(user, folder, "a")
     before = user.catalog()[path]["request"]
-    to_tape(user, path)
+    move_to_tape(user, path)
     out = user("--bring_online").out
     assert " ** Staging launched for 1 file(s) **" in out
     assert user.catalog()[path]["request"] not in ("", before)
@@ -386,7 +386,7 @@ def test_a_file_whose_pin_has_ended_is_asked_for_again(user, folder):
 
 def test_a_request_that_the_site_has_forgotten_is_made_again(user, folder):
     (path,) = staged(user, folder, "a")
-    to_tape(user, path)
+    move_to_tape(user, path)
     user.grid.door.staging.requests.clear()
     status, out, err = user("--bring_online")
     assert (status, err) == (0, "") and " ** Staging launched for 1 file(s) **" in out
@@ -442,7 +442,7 @@ def test_a_file_that_storm_has_sent_back_to_tape_has_left_the_disk_again(user, f
     user.grid.tree.add(f"agata/{path}", 10, tape=True)
     user(f"--from CNAF --input_dir {folder} --build_list --bring_online")
     wait_until_online(user)
-    to_tape(user, path)
+    move_to_tape(user, path)
     for _ in range(2):
         said = f"gridsync.py: {path}: has left the disk again; --bring_online asks for it again\n"
         assert user("--check_status")[::2] == (1, said)
@@ -480,7 +480,7 @@ def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, f
 def test_what_went_back_to_tape_after_the_copy_is_not_fetched_from_there(user, folder, line):
     (path,) = staged(user, folder, "a")
     user("--start")
-    to_tape(user, path)
+    move_to_tape(user, path)
     if "--overwrite" not in line:
         (user.data / path).unlink()
         assert "downloaded: 0, remaining: 1" in user("--check_status").out
@@ -681,7 +681,7 @@ def test_a_file_and_one_with_part_behind_its_name_do_not_meet(user, folder):
     for _ in range(2):
         assert user("--start --threads 2").status == 0
     for name in ("x", "x.part"):
-        assert here(user, f"{folder}/{name}") == user.grid.tree.expected(f"agata/{folder}/{name}")
+        assert read_copy(user, f"{folder}/{name}") == user.grid.tree.expected(f"agata/{folder}/{name}")
 
 
 def test_a_line_that_breaks_again_and_again_still_brings_the_file(user, folder):

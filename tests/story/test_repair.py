@@ -12,7 +12,17 @@ import pytest
 
 from gridsync_parts.disk import MARK
 from tests.grid.tree import TAPE
-from tests.support.user import User, ended, flip, having, here, to_tape, wait_until, wait_until_online, wrong
+from tests.support.user import (
+    User,
+    count_rows,
+    find_wrong,
+    flip,
+    move_to_tape,
+    read_copy,
+    wait_for,
+    wait_until,
+    wait_until_online,
+)
 
 DAMAGED = "--repair fetches it again"
 
@@ -39,8 +49,8 @@ def test_repair_fetches_what_verify_has_found_and_nothing_else(damaged, folder):
     status, out, err = damaged("--repair")
     assert (status, err.count("gridsync.py:")) == (0, 0) and "Copied: 1, skipped: 0, failed: 0" in out
     assert asked_for(damaged, folder) == ["small"]
-    assert here(damaged, f"{folder}/small") == damaged.grid.tree.expected(f"agata/{folder}/small")
-    assert here(damaged, f"{folder}/empty") == b"mine"
+    assert read_copy(damaged, f"{folder}/small") == damaged.grid.tree.expected(f"agata/{folder}/small")
+    assert read_copy(damaged, f"{folder}/empty") == b"mine"
     row = damaged.catalog()[f"{folder}/small"]
     assert (row["downloaded"], row["verified"], row["error"]) == ("yes", "adler32", "")
 
@@ -52,7 +62,7 @@ def test_what_is_gone_or_shorter_is_fetched_too(three, folder):
     status, _, err = three("--verify")
     assert status == 1 and err.count(f"is no longer here, or has another size; {DAMAGED}") == 2
     assert "Copied: 2, skipped: 0, failed: 0" in three("--repair").out
-    assert wrong(three, folder) == []
+    assert find_wrong(three, folder) == []
 
 
 def test_what_is_damaged_is_named_until_it_is_repaired(damaged, folder):
@@ -74,13 +84,13 @@ def test_what_a_look_has_found_gone_is_known_to_verify_and_repair(three, folder)
 
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_no_other_command_replaces_a_damaged_file_and_each_says_what_does(damaged, folder, line):
-    before = here(damaged, f"{folder}/small")
+    before = read_copy(damaged, f"{folder}/small")
     status, _, err = damaged(line)
     assert status == 1 and f"{folder}/small: is damaged, as --verify found; {DAMAGED}\n" in err
-    assert here(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []
+    assert read_copy(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []
     assert damaged("--build_list --repair").status == 0
     assert damaged("--verify").status == 0
-    assert wrong(damaged, folder) == []
+    assert find_wrong(damaged, folder) == []
 
 
 def test_one_line_verifies_and_repairs(three, folder):
@@ -104,7 +114,7 @@ def test_a_file_of_somebody_else_in_the_way_of_a_copy_is_not_replaced(three, fol
     (three.data / folder / "small").write_bytes(b"mine")
     assert three("--start").status == 1
     assert three("--verify --repair").status == 0
-    assert here(three, f"{folder}/small") == b"mine"
+    assert read_copy(three, f"{folder}/small") == b"mine"
 
 
 def test_a_folder_in_the_place_of_a_file_is_left_alone(damaged, folder):
@@ -138,12 +148,12 @@ def test_where_nothing_is_damaged_the_site_is_not_asked(three):
 
 def test_a_dry_repair_says_what_would_be_fetched_and_changes_nothing(damaged, folder):
     catalog, files = (damaged.folder / "grid_summary.csv").read_bytes(), damaged.files()
-    before = here(damaged, f"{folder}/small")
+    before = read_copy(damaged, f"{folder}/small")
     status, out, _ = damaged("--repair --dry_run")
     assert status == 0 and "(DRY RUN) would copy 1 files, 19.5 kB; already here: 0, " in out
     assert json.loads(damaged("--repair --dry_run --json").out)["dry_run"]["copy"] == 1
     assert (damaged.folder / "grid_summary.csv").read_bytes() == catalog and damaged.files() == files
-    assert here(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []
+    assert read_copy(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []
 
 
 def test_json_has_what_both_have_found_and_done(three, folder):
@@ -154,7 +164,7 @@ def test_json_has_what_both_have_found_and_done(three, folder):
 
 
 def test_a_damaged_file_that_is_on_tape_waits_for_it(damaged, folder):
-    to_tape(damaged, f"{folder}/small")
+    move_to_tape(damaged, f"{folder}/small")
     status, out, err = damaged("--repair")
     assert status == 1 and "Copied: 0, skipped: 0, failed: 0, waiting on tape: 1" in out
     assert "1 file(s) are on tape: --bring_online asks for them" in err and asked_for(damaged, folder) == []
@@ -167,13 +177,13 @@ def test_a_damaged_file_that_is_on_tape_waits_for_it(damaged, folder):
     assert status == 1 and "1 file(s) are on their way from tape" in err
     wait_until_online(damaged)
     status, out, _ = damaged("--repair")
-    assert status == 0 and "Copied: 1, skipped: 0, failed: 0" in out and wrong(damaged, folder) == []
+    assert status == 0 and "Copied: 1, skipped: 0, failed: 0" in out and find_wrong(damaged, folder) == []
     assert damaged.grid.door.staging.pins(f"agata/{folder}/small") == []
 
 
 def test_force_takes_it_from_there(damaged, folder):
-    to_tape(damaged, f"{folder}/small")
-    assert damaged("--repair --force").status == 0 and wrong(damaged, folder) == []
+    move_to_tape(damaged, f"{folder}/small")
+    assert damaged("--repair --force").status == 0 and find_wrong(damaged, folder) == []
 
 
 def test_the_mark_outlives_a_path_of_any_length_and_another_error(user, folder):
@@ -187,7 +197,7 @@ def test_the_mark_outlives_a_path_of_any_length_and_another_error(user, folder):
         assert user("--repair").status == 4
     finally:
         user.grid.door.faults.clear()
-    assert user("--repair").status == 0 and wrong(user, folder) == []
+    assert user("--repair").status == 0 and find_wrong(user, folder) == []
 
 
 def test_a_mark_is_no_excuse_for_start_to_overwrite(damaged, folder):
@@ -214,7 +224,7 @@ def test_overwrite_concerns_all_also_where_a_file_is_in_the_way(three, folder, l
     assert three("--build_list --start").status == 1
     three.grid.door.log.clear()
     status, out, _ = three(f"{line} --overwrite")
-    assert status == 0 and "Copied: 3, skipped: 0, failed: 0" in out and wrong(three, folder) == []
+    assert status == 0 and "Copied: 3, skipped: 0, failed: 0" in out and find_wrong(three, folder) == []
     assert asked_for(three, folder) == ["big", "small"]  # the empty one is made
 
 
@@ -222,27 +232,27 @@ def test_a_sync_that_overwrites_does_so_once_a_run(mixed, folder):
     path = f"{folder}/disk/2"
     assert mixed("--sync").status == 0
     for number in range(5):
-        to_tape(mixed, f"{folder}/tape/{number}")
+        move_to_tape(mixed, f"{folder}/tape/{number}")
     mixed.grid.robot.hold()
     mixed.grid.door.log.clear()
     broken = mixed.grid.door.faults.add("*/disk/3", 503, method="GET", count=3)
     try:
         with mixed.running("--sync --overwrite", "HOUR = 1; AGAIN = 0.5") as process:
-            wait_until(lambda: having(mixed, "downloaded") == 4)
+            wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             assert broken.hits == 3  # and it was tried again
             new = mixed.grid.tree.add(f"agata/{path}", 200_000, mtime=1_500_000_000)
             new.start += 1
             wait_until(lambda: mixed.catalog()[path]["mtime"].startswith("2017"))
             time.sleep(1)
             mixed.grid.robot.go()
-            status, out, err = ended(process)
+            status, out, err = wait_for(process)
     finally:
         mixed.grid.robot.go()
         mixed.grid.door.faults.clear()
     assert asked_for(mixed, folder).count("2") == 2, "one of disk/, one of tape/"
     assert status == 1 and f"{path}: a different local file has this name; --overwrite replaces it" in err
-    assert "Copied: 9, " in out and wrong(mixed, folder) == [path]
-    assert "Copied: 9, " in mixed("--sync --overwrite").out and wrong(mixed, folder) == []
+    assert "Copied: 9, " in out and find_wrong(mixed, folder) == [path]
+    assert "Copied: 9, " in mixed("--sync --overwrite").out and find_wrong(mixed, folder) == []
 
 
 def test_an_interrupted_overwrite_begins_again(mixed, folder):
@@ -250,12 +260,12 @@ def test_an_interrupted_overwrite_begins_again(mixed, folder):
     mixed.grid.door.faults.add("*/disk/3", "stall", role="pool", count=1)
     try:
         with mixed.running("--sync --overwrite") as process:
-            wait_until(lambda: mixed.grid.door.log.count(role="pool") and having(mixed, "downloaded") == 8)
+            wait_until(lambda: mixed.grid.door.log.count(role="pool") and count_rows(mixed, "downloaded") == 8)
             process.send_signal(signal.SIGINT)
-            assert ended(process).err.endswith("what is done is kept, and the same command begins again\n")
+            assert wait_for(process).err.endswith("what is done is kept, and the same command begins again\n")
     finally:
         mixed.grid.door.faults.clear()
-    assert "Copied: 9, skipped: 0, failed: 0" in mixed("--sync --overwrite").out and wrong(mixed, folder) == []
+    assert "Copied: 9, skipped: 0, failed: 0" in mixed("--sync --overwrite").out and find_wrong(mixed, folder) == []
 
 
 # == A file that leaves the disk while it waits =========================================================
@@ -292,21 +302,21 @@ def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, fol
         wait_until(part(waiting, folder).exists)
         for number in range(5):
             evict(waiting, f"agata/{folder}/small/{number}")
-        status, out, err = ended(process)
+        status, out, err = wait_for(process)
     assert status == 1 and "Copied: 1, skipped: 0, failed: 0, waiting on tape: 5" in out and "gridsync.py:" not in err
     assert asked_for(waiting, folder) == ["large"]
     rows = waiting.catalog()
     assert {rows[f"{folder}/small/{number}"]["locality"] for number in range(5)} == {"NEARLINE"}
     assert waiting("--bring_online").status == 0
     wait_until_online(waiting)
-    assert waiting("--start").status == 0 and wrong(waiting, folder) == []
+    assert waiting("--start").status == 0 and find_wrong(waiting, folder) == []
 
 
 def test_one_that_is_there_still_is_copied_after_any_number_of_looks(waiting, folder):
     waiting.grid.door.log.clear()
     with waiting.running("--start", "FRESH = 0.2; MAX_QUERY = 2") as process:
-        assert "Copied: 6, skipped: 0, failed: 0" in ended(process).out
-    assert wrong(waiting, folder) == []
+        assert "Copied: 6, skipped: 0, failed: 0" in wait_for(process).out
+    assert find_wrong(waiting, folder) == []
     asked = waiting.grid.door.log.count(role="tape", path="/api/v1/tape/archiveinfo")
     assert asked == 3 + 3  # of six files before, and of five again
 
@@ -317,9 +327,9 @@ def test_force_asks_for_it_and_a_short_run_looks_once(waiting, folder):
     assert waiting("--start").status == 0
     assert waiting.grid.door.log.count(role="tape", path="/api/v1/tape/archiveinfo") == 1
     for number in range(5):
-        to_tape(waiting, f"{folder}/small/{number}")
+        move_to_tape(waiting, f"{folder}/small/{number}")
     with waiting.running("--start --force --overwrite", "FRESH = 0") as process:
-        assert "Copied: 6, skipped: 0, failed: 0" in ended(process).out
+        assert "Copied: 6, skipped: 0, failed: 0" in wait_for(process).out
 
 
 def test_one_that_waits_in_front_of_the_crew_of_sync_is_looked_at_again_too(waiting, folder):
@@ -330,11 +340,11 @@ def test_one_that_waits_in_front_of_the_crew_of_sync_is_looked_at_again_too(wait
         waiting.grid.robot.hold()
         for number in range(5):
             evict(waiting, f"agata/{folder}/small/{number}")
-        wait_until(lambda: having(waiting, "downloaded") == 1)
+        wait_until(lambda: count_rows(waiting, "downloaded") == 1)
         assert asked_for(waiting, folder) == ["large"]
         waiting.grid.robot.go()
-        assert ended(process).status == 0
-    assert wrong(waiting, folder) == []
+        assert wait_for(process).status == 0
+    assert find_wrong(waiting, folder) == []
 
 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])

@@ -18,7 +18,7 @@ from gridsync_parts.words import moment_text
 from tests.grid import Grid
 from tests.grid.tree import TAPE
 from tests.support.terminal import on_terminal
-from tests.support.user import User, ended, having, pinned, wait_until, write_secret, wrong
+from tests.support.user import User, count_rows, find_pinned, find_wrong, wait_for, wait_until, write_secret
 
 ENGINES_AND_SITES = [(engine, site) for engine in ("http", "gfal2") for site in ("LYON", "CNAF")]
 
@@ -30,7 +30,7 @@ def test_sync_lists_stages_copies_verifies_and_releases(mixed, folder, engine, s
     assert (status, err.count("gridsync.py:")) == (0, 0)
     assert "Copied: 9, skipped: 0, failed: 0, waiting on tape: 0; 3.5 MB at " in out
     assert "verified by checksum: 8, by size only: 1\n" in out
-    assert (wrong(mixed, folder), pinned(mixed, folder)) == ([], [])
+    assert (find_wrong(mixed, folder), find_pinned(mixed, folder)) == ([], [])
     assert all(row["downloaded"] == "yes" and not row["request"] for row in mixed.catalog().values())
     door = mixed.grid.door if site == "LYON" else mixed.grid.storm
     door.log.clear()
@@ -52,10 +52,10 @@ def test_a_second_sync_leaves_without_a_word_while_one_is_at_work(mixed, folder)
             status, _, err = mixed("--sync")
             assert status == 6 and f"another gridsync (process {first.pid}, since " in err
             mixed.grid.robot.go()
-            assert ended(first) == (0, "", "")
+            assert wait_for(first) == (0, "", "")
     finally:
         mixed.grid.robot.go()
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 def test_what_is_on_disk_is_copied_while_the_rest_is_staged(mixed, folder):
@@ -63,14 +63,14 @@ def test_what_is_on_disk_is_copied_while_the_rest_is_staged(mixed, folder):
     try:
         with mixed.running("--sync") as process:
             wait_until(lambda: len([path for path in mixed.files() if not path.endswith(MARK)]) == 4)
-            wait_until(lambda: having(mixed, "request") == 5)
+            wait_until(lambda: count_rows(mixed, "request") == 5)
             mixed.grid.robot.go(2)
             wait_until(lambda: len(mixed.files()) == 6)
             mixed.grid.robot.go()
-            assert ended(process).status == 0
+            assert wait_for(process).status == 0
     finally:
         mixed.grid.robot.go()
-    assert (wrong(mixed, folder), pinned(mixed, folder)) == ([], [])
+    assert (find_wrong(mixed, folder), find_pinned(mixed, folder)) == ([], [])
 
 
 @pytest.mark.parametrize("site", ["LYON", pytest.param("CNAF", marks=pytest.mark.long)])
@@ -83,39 +83,39 @@ def test_a_file_that_can_not_be_staged_is_named_and_the_others_come(mixed, folde
         del mixed.grid.robot.fail[bad]
     assert status == 1 and "Copied: 8, skipped: 0, failed: 1, " in out
     assert err.count("gridsync.py:") == 1 and f"{folder}/tape/3: could not be brought online: " in err
-    assert wrong(mixed, folder) == [f"{folder}/tape/3"]
+    assert find_wrong(mixed, folder) == [f"{folder}/tape/3"]
     assert "tape is broken" in mixed.catalog()[f"{folder}/tape/3"]["error"] or site == "CNAF"
-    assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
+    assert mixed("--sync").status == 0 and find_wrong(mixed, folder) == []
 
 
 def test_a_forgotten_request_is_made_again(mixed, folder):
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync") as process:
-            wait_until(lambda: having(mixed, "request") == 5)
+            wait_until(lambda: count_rows(mixed, "request") == 5)
             mixed.grid.door.staging.requests.clear()
             mixed.grid.robot.go()
-            assert ended(process).status == 0
+            assert wait_for(process).status == 0
     finally:
         mixed.grid.robot.go()
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_door_that_restarts_holds_nothing_up_for_good(mixed, folder):
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync", "AGAIN = 1") as process:
-            wait_until(lambda: having(mixed, "request") == 5)
+            wait_until(lambda: count_rows(mixed, "request") == 5)
             mixed.grid.door.down()
             mixed.grid.robot.go()
             time.sleep(2)
             mixed.grid.door.up()
-            result = ended(process)
+            result = wait_for(process)
             assert result.status == 0, result.err
     finally:
         mixed.grid.robot.go()
         mixed.grid.door.up()
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 def test_a_local_file_in_the_way_is_named_and_overwritten_only_if_so_wished(mixed, folder):
@@ -124,9 +124,9 @@ def test_a_local_file_in_the_way_is_named_and_overwritten_only_if_so_wished(mixe
     path.write_bytes(b"mine")
     status, _, err = mixed("--sync")
     assert status == 1 and f"{folder}/disk/2: a different local file has this name; --overwrite replaces it" in err
-    assert wrong(mixed, folder) == [f"{folder}/disk/2"] and path.read_bytes() == b"mine"
+    assert find_wrong(mixed, folder) == [f"{folder}/disk/2"] and path.read_bytes() == b"mine"
     status, out, _ = mixed("--sync --overwrite")
-    assert status == 0 and "Copied: 9, skipped: 0" in out and wrong(mixed, folder) == []
+    assert status == 0 and "Copied: 9, skipped: 0" in out and find_wrong(mixed, folder) == []
 
 
 def test_a_forbidden_folder_is_named_and_the_others_come(mixed, folder, monkeypatch):
@@ -149,8 +149,8 @@ def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, 
             for request in list(mixed.grid.door.staging.pins(path)):
                 mixed.grid.door.staging.release(request, [path])
             tree.file(path).locality = TAPE
-        assert "Copied: 9, skipped: 0, failed: 0" in ended(process).out
-    assert wrong(mixed, folder) == []
+        assert "Copied: 9, skipped: 0, failed: 0" in wait_for(process).out
+    assert find_wrong(mixed, folder) == []
 
 
 @pytest.mark.parametrize(
@@ -165,16 +165,16 @@ def test_a_signal_ends_it_soon_with_everything_saved(mixed, folder, engine, numb
     mixed.grid.door.faults.add(f"*/{folder}/disk/3", "stall", role="pool")
     try:
         with mixed.running("--sync") as process:
-            wait_until(lambda: having(mixed, "downloaded") == 8)
+            wait_until(lambda: count_rows(mixed, "downloaded") == 8)
             began = time.monotonic()
             process.send_signal(number)
-            status, out, err = ended(process)
+            status, out, err = wait_for(process)
             assert time.monotonic() - began < 5
     finally:
         mixed.grid.door.faults.clear()
     assert status == 130 and "Copied: 8, " in out
     assert err.endswith("gridsync.py: interrupted; what is done is kept, and the same command goes on from here\n")
-    assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
+    assert mixed("--sync").status == 0 and find_wrong(mixed, folder) == []
 
 
 def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp_path):
@@ -184,13 +184,13 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync", "CHECK = 0.2", X509_USER_PROXY=str(proxy)) as process:
-            wait_until(lambda: having(mixed, "downloaded") == 4)
+            wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             os.replace(shutil.copy(mixed.grid.pki.proxy("expired"), tmp_path / "new"), proxy)
-            status, _, err = ended(process)
+            status, _, err = wait_for(process)
     finally:
         mixed.grid.robot.go()
     assert status == 3 and err.count("gridsync.py:") == 1 and f"your proxy {proxy} expired " in err
-    assert mixed("--sync").status == 0 and wrong(mixed, folder) == []
+    assert mixed("--sync").status == 0 and find_wrong(mixed, folder) == []
 
 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
@@ -203,14 +203,14 @@ def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, en
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync", X509_USER_PROXY=str(proxy)) as process:
-            wait_until(lambda: having(mixed, "downloaded") == 4)
+            wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             os.replace(shutil.copy(mixed.grid.pki.proxy(kind), tmp_path / "new"), proxy)
             mixed.grid.robot.go()
-            status, _, err = ended(process)
+            status, _, err = wait_for(process)
     finally:
         mixed.grid.robot.go()
     assert status == expected, err
-    assert (wrong(mixed, folder) == []) is (kind == "good")
+    assert (find_wrong(mixed, folder) == []) is (kind == "good")
 
 
 @pytest.mark.parametrize("line", ["--sync", "--build_list --bring_online", "--build_list --start"])
@@ -232,12 +232,12 @@ def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, t
     mixed.grid.robot.hold()
     try:
         with mixed.running("--sync") as process:
-            wait_until(lambda: having(mixed, "downloaded") == 4)
+            wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             if is_renewed:
                 token.write_text(mixed.grid.door.token(600))
                 time.sleep(4)
                 mixed.grid.robot.go()
-            status, _, err = ended(process)
+            status, _, err = wait_for(process)
     finally:
         mixed.grid.robot.go()
     assert "Your token is valid until " in err
@@ -269,14 +269,14 @@ def test_a_name_that_appears_at_the_site_joins_in(mixed, folder):
     late = threading.Timer(2, lambda: mixed.grid.robot.go())
     try:
         with mixed.running("--sync", "HOUR = 1") as process:
-            wait_until(lambda: having(mixed, "downloaded") == 4)
+            wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             mixed.grid.tree.add(f"agata/{folder}/new", 1000)
             wait_until(lambda: f"{folder}/new" in mixed.files())
             late.start()
-            assert "Copied: 10, " in ended(process).out
+            assert "Copied: 10, " in wait_for(process).out
     finally:
         mixed.grid.robot.go()
-    assert wrong(mixed, folder) == []
+    assert find_wrong(mixed, folder) == []
 
 
 @pytest.fixture

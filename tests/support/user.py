@@ -64,7 +64,7 @@ class User:
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def measured(self, line: str) -> tuple[Result, float]:
+    def measure(self, line: str) -> tuple[Result, float]:
         """Run it, and the MB of memory that it took at the most."""
         note = self.folder / "memory"
         self.before = ("/usr/bin/python3", "-c", MEASURED, str(note))
@@ -118,7 +118,8 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.005)
 
 
-def here(user: User, path: str) -> bytes:
+def read_copy(user: User, path: str) -> bytes:
+    """A file as it is here."""
     return (user.data / path).read_bytes()
 
 
@@ -131,18 +132,19 @@ def flip(path: Path, at: int) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def to_tape(user: User, path: str) -> None:
-    """What a door does with a file whose pin has ended."""
+def move_to_tape(user: User, path: str) -> None:
+    """Do what a door does with a file whose pin has ended."""
     user.grid.tree.file(f"agata/{path}").locality = "NEARLINE"
 
 
 def wait_until_online(user: User, seconds: float = 20) -> None:
+    """Ask until nothing is on tape alone any more."""
     ends = time.monotonic() + seconds
     while "NEARLINE=0" not in user("--check_status").out:
         assert time.monotonic() < ends
 
 
-def wrong(user: User, folder: str) -> list[str]:
+def find_wrong(user: User, folder: str) -> list[str]:
     """Files of the folder that are not here, or not right; and files that are too many."""
     wanted = {path[len("agata/") :] for path in user.grid.tree.files(f"agata/{folder}")}
     found = set(user.files())
@@ -153,17 +155,18 @@ def wrong(user: User, folder: str) -> list[str]:
     )
 
 
-def pinned(user: User, folder: str) -> list[str]:
+def find_pinned(user: User, folder: str) -> list[str]:
     """Files of the folder that still are pinned at LYON; StoRM takes a release and does nothing."""
     return [path for path in user.grid.tree.files(f"agata/{folder}") if user.grid.door.staging.pins(path)]
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> Result:
+def wait_for(process: subprocess.Popen[str], seconds: float = 60) -> Result:
+    """What a run gives, once it has ended."""
     out, err = process.communicate(timeout=seconds)
     return Result(process.returncode, out, err)
 
 
-def having(user: User, column: str) -> int:
+def count_rows(user: User, column: str) -> int:
     """How many rows of the catalog say yes, or anything at all, in a column."""
     try:
         return sum(row[column] not in ("", "no") for row in user.catalog().values())

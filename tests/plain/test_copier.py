@@ -272,8 +272,7 @@ def test_nor_is_anything_waited_for_there(fetch, site):
 
 
 def test_nor_what_comes_beyond_the_end_in_one_piece(fetch, site):
-    site.piece = 4 * len(DATA)
-    site.order("read", "run/a", lambda body: body._replace(chunks=iter([DATA + b"more"])))
+    site.order("read", "run/a", lambda body: body._replace(chunks=iter([DATA[:3000], DATA[3000:] + b"more"])))
     run = fetch()
     outcome = run("run/a")
     check_copied(run, outcome)

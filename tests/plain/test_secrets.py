@@ -85,6 +85,9 @@ SECRET = "0123456789-abcdefGHIJ"
         (f"{SECRET} and {SECRET}", "... and ..."),
         (base64.b64encode(SECRET.encode()).decode(), "..."),
         (base64.b64encode(b"me:" + SECRET.encode()).decode()[4:], "..."),
+        ("it is 0123456789%E9abcdefGHIJ.", "it is ...."),
+        ("89abcdefGHIJ", "..."),
+        ("9abcdefGHIJ", "9abcdefGHIJ"),
         ("nothing of it", "nothing of it"),
         ("", ""),
     ],
@@ -103,7 +106,11 @@ def test_of_a_url_the_query_is_secret_and_the_place_is_not():
     )
     for text in ("pool.example.org:1/agata/run_0001_of_e680", "https://door.example.org/x", "uuid="):
         assert secrets.masked(text) == text
-    assert secrets.masked("uuid is 0123456789abcdef") == "uuid is ..."
+    for text in ("uuid is {}", "uuid={}"):
+        assert secrets.masked(text.format("0123456789abcdef")) == text.format("...")
+    secrets.note("https://pool.example.org:1/agata?abcdef0123456789")
+    assert secrets.masked("(abcdef0123456789)") == "(...)"
+    assert not Secrets().are_in("nobody has shown anything")
 
 
 def test_a_token_that_is_known_is_not_taken_apart_again():
@@ -122,6 +129,7 @@ def test_older_secrets_stay_known_for_a_while(monkeypatch):
         secrets.note(token)
         assert secrets.are_in(token)
     assert [secrets.are_in(token) for token in tokens] == [False] * 6 + [True] * 2
+    assert [secrets.masked(token) == "..." for token in tokens] == [False] * 6 + [True] * 2
 
 
 @pytest.mark.parametrize(

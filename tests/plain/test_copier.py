@@ -288,6 +288,14 @@ def test_a_door_without_ranges_sends_all_of_it_again(fetch, site):
     assert run.reads() == [(0, len(DATA)), (3500, len(DATA)), (0, len(DATA))]
 
 
+def test_and_from_then_on_is_not_asked_for_ranges(fetch, site):
+    site.has_ranges = False
+    site.order("read", "run/a", break_off(3500), lambda body: body, break_off(3500))
+    run = fetch(3)
+    check_copied(run, run("run/a"))
+    assert [start for start, _ in run.reads()] == [0, 3500, 0, 0]
+
+
 # Several streams.
 
 
@@ -566,7 +574,9 @@ def test_a_file_that_has_appeared_is_left_alone_unless_it_is_to_be_overwritten(f
         (DATA, 997, "", False, False, ""),
         (OTHER, 5000, None, True, True, "size"),  # nobody wants to know: it has to be no older
         (OTHER, 997, None, True, True, ""),
+        (OTHER, 5000, "", True, True, "size"),  # so nobody is asked
         (b"", 5000, None, False, False, "size"),
+        (b"", 5000, "", True, False, "size"),
     ],
 )
 def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
@@ -579,7 +589,7 @@ def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
     path = put_here(run, data, mtime)
     outcome = run(site.row("run/a", listed), Action.ADOPT)
     assert site.calls("read") == [] and run.files() == {"run/a": data} and outcome.received == 0
-    assert len(site.calls("checksum")) == (listed == "" and len(data) > 0)
+    assert len(site.calls("checksum")) == (listed == "" and len(data) > 0 and not unwanted)
     if verified:
         assert (outcome.done, outcome.row.downloaded, outcome.row.verified) == ("skipped", True, verified)
         assert int(path.stat().st_mtime) == 1000

@@ -90,3 +90,9 @@ def test_who_is_told_to_stop_leaves_what_has_come(tmp_path):
     outcome = copy(job_of(site, tmp_path), site.place, lambda count: stop.set() if count >= 3000 else None, stop)
     assert (outcome.done, outcome.row) == ("interrupted", site.row("run/a"))
     assert (tmp_path / f"run/a{MARK}").read_bytes() == DATA[:3000] and not stop.bodies
+
+
+def test_what_is_not_said_of_a_copy_is_what_is_usual(tmp_path):
+    row = Memory({"run/a": DATA}).row("run/a")
+    usual = {"streams": 1, "checked": True, "overwrite": False, "has_ranges": True, "is_here": False, "has_twin": False}
+    assert Copy(row, "/d")._asdict() == {"row": row, "folder": "/d", **usual}

@@ -181,7 +181,17 @@ def test_a_constant_that_nothing_has_can_not_be_given_another_value():
         change("NOWHERE = 1")
 
 
+def imports_of(path: Path, pattern: str) -> list[str]:
+    """The import lines of a file that are of such modules."""
+    lines = re.findall(rf"(?m)^ *(?:from|import) (?:{pattern})\b.*", path.read_text(encoding="utf-8"))
+    return [f"{path}: {line}" for line in lines]
+
+
 def test_no_test_needs_another():
     for path in (TOP / "tests").rglob("*.py"):
-        found = re.findall(r"(?m)^ *(?:from|import) tests\.(?:\w+\.)*test_.*", path.read_text(encoding="utf-8"))
-        expect_none(f"{path}: {line}" for line in found)
+        expect_none(imports_of(path, r"tests\.(?:\w+\.)*test_\w+"))
+
+
+def test_plain_tests_speak_to_nobody():
+    for path in (TOP / "tests/plain").glob("*.py"):
+        expect_none(imports_of(path, r"tests\.grid|socket|http|requests|urllib\.request"))

@@ -599,6 +599,15 @@ def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
         assert int(path.stat().st_mtime) == mtime
 
 
+def test_only_reading_waits_for_the_tape(fetch, site):
+    site.files["run/a"].locality = Locality.NEARLINE
+    site.order("checksum", "run/a", *[DoorError("busy", passing=True)] * 9)
+    run = fetch(2)
+    put_here(run, DATA)
+    assert run(site.row("run/a", ""), Action.ADOPT).done == "failed"
+    assert len(site.calls("checksum")) == 3
+
+
 def test_how_far_it_is_compared_is_seen_meanwhile(fetch, site, monkeypatch):
     seen: list[int] = []
 
@@ -792,11 +801,14 @@ def test_a_folder_that_is_moved_away_meanwhile_costs_the_files_in_it(fetch, site
     assert not found["run/sub/b"].row.downloaded and found["run/sub/b"].fault.passing
 
 
-def test_a_file_that_is_moved_away_while_it_is_compared_is_not_here(fetch, site):
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_file_that_is_moved_away_while_it_is_compared_is_not_here(fetch, site, is_linked):
     run = fetch()
     path = put_here(run, DATA)
     work = run.work(site.row("run/a"), Action.ADOPT)
     path.rename(path.with_name("b"))
+    if is_linked:
+        path.symlink_to("b")
     (outcome,) = run.copier.settle([work])
     assert outcome.done == "failed" and "was moved away while it was being compared" in outcome.row.error
     assert outcome.fault.passing

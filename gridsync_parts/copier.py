@@ -72,31 +72,26 @@ class Copier:
     def attempt(self, row: Row, is_here: bool) -> Outcome | Arrived:
         """One attempt at it."""
         path, has_ranges = row.path, row.path not in self.whole
-        has_twin = any(f"{path}.part" in rows for rows in list(self.catalog.rows.values()))
+        twin = path + ".part"
+        has_twin = bool([True for rows in list(self.catalog.rows.values()) if twin in rows])
         job = Copy(row, self.home.path, self.streams, self.checked, self.overwrite, has_ranges, is_here, has_twin)
         try:
-            return bring(job, self.place, self.watch(path, is_here), self.patience.stopping, self.home)
+            return bring(job, self.place, self.watch(path), self.patience.stopping, self.home)
         except NoRanges:
             self.whole.add(path)
             raise
 
-    def watch(self, path: str, is_here: bool) -> Seen:
-        """What is told how many bytes of a file are here: at first those from an earlier time."""
-        before, begun = self.received.get(path, 0), -1
+    def watch(self, path: str) -> Seen:
+        """What is told how far a file is, in an attempt that comes after others."""
+        before = self.received.get(path, 0)
 
-        def receive(count: int) -> None:
-            nonlocal begun
-            if begun < 0:
-                begun = count
-                return
-            self.is_given = True
-            self.flying[path] = count
-            self.received[path] = before + count - begun
+        def seen(here: int, came: int) -> None:
+            self.flying[path] = here
+            if came:
+                self.is_given = True
+                self.received[path] = before + came
 
-        def read(count: int) -> None:
-            self.flying[path] = count
-
-        return read if is_here else receive
+        return seen
 
     def is_shut(self) -> bool:
         """Whether the door refuses everything, as it seems."""
@@ -118,10 +113,10 @@ class Copier:
         if not arrived:
             return outcomes
         try:
-            ended = settle(arrived, self.home)
+            ended = settle(arrived, self.home, self.let_go)
         except BaseException:
             for item in arrived:
                 self.let_go(item.row)
             raise
         self.strange.update(item.part.strange for item in arrived if item.part and item.part.strange)
-        return outcomes + [Outcome(end.row, end.done, self.let_go(end.row), end.fault) for end in ended]
+        return outcomes + ended

@@ -30,7 +30,7 @@ from gridsync_parts.partfile import LARGE, PartFile, Segment
 from gridsync_parts.values import Action, Locality, Outcome, Row, about, placed, why_left, with_error
 from gridsync_parts.walk import judged
 
-Seen = Callable[[int], None]  # is told how many bytes are here, at first those from an earlier time
+Seen = Callable[[int, int], None]  # is told how many bytes of a file are here, and how many of them came just now
 
 
 class Copy(NamedTuple):
@@ -78,7 +78,8 @@ def receive(
             raise NoRanges(f"{row.path}: the door sends the whole file instead of a range", passing=True)
         for data in body.chunks:
             part.add(segment, data[: segment.stop - segment.at()])
-            seen(part.received())
+            here = part.received()
+            seen(here, here - part.earlier)
             if failures or segment.at() == segment.stop:
                 break
             if stop.is_set():
@@ -139,7 +140,6 @@ def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
     row = job.row
     with PartFile(home, row, checksum_kind(row.checksum or "adler32:", job.checked), job.has_twin) as part:
         part.resume(job.streams if job.has_ranges else 1)
-        seen(part.received())
         said = receive_all(job, place, part, seen, stop) if part.received() < row.size else ""
         expected = ""
         if part.kind != "size":
@@ -159,7 +159,7 @@ def is_same(job: Copy, fd: int, kind: str, expected: str, seen: Seen) -> bool:
     """Whether a file that is here is that of the catalog; by its size alone only if it is not an older one."""
     row = job.row
     if kind != "size":
-        return checksum_of(fd, kind, row.size, lambda remaining: seen(row.size - remaining)) == expected
+        return checksum_of(fd, kind, row.size, lambda remaining: seen(row.size - remaining, 0)) == expected
     later = int(os.fstat(fd).st_mtime) - row.mtime
     return not row.size or abs(later) <= COARSE or (later > 0 and not job.checked)
 
@@ -274,8 +274,11 @@ def keep(arrived: list[Arrived], home: Home) -> None:
         raise
 
 
-def settle(items: list[Arrived], home: Home) -> list[Outcome]:
-    """Make what has arrived durable together: the files, then their names, then the folders that these are in."""
+def settle(items: list[Arrived], home: Home, count: Callable[[Row], int] = lambda row: 0) -> list[Outcome]:
+    """Make what has arrived durable together: the files, then their names, then the folders that these are in.
+
+    It is counted how many bytes have come of each.
+    """
     places: dict[str, list[Arrived]] = {}
     for item in items:
         places.setdefault(item.place, []).append(item)
@@ -288,7 +291,9 @@ def settle(items: list[Arrived], home: Home) -> list[Outcome]:
         for item in items:
             os.close(item.fd)
     paths = {outcome.row.path for outcome in lost}
-    return lost + [Outcome(item.row, item.done) for item in items if item.row.path not in paths]
+    return [outcome._replace(received=count(outcome.row)) for outcome in lost] + [
+        Outcome(item.row, item.done, count(item.row)) for item in items if item.row.path not in paths
+    ]
 
 
 def copy(job: Copy, place: Place, seen: Seen, stop: Stop) -> Outcome:

@@ -60,6 +60,7 @@ class PartFile:
         self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
         self.has_twin = has_twin  # NAME.part is the name of another file of the catalog
         self.segments: list[Segment] = []
+        self.earlier = 0  # bytes that were here before
         self.has_table = False  # behind its bytes, just now
         self.tag = ""  # what the door calls this version of the file, if it does
         self.telling = threading.Lock()  # as one stream learns it from the other
@@ -203,6 +204,7 @@ class PartFile:
             return
         for segment in self.segments:
             self.reread(segment)
+        self.earlier = self.received()
         if not self.has_table:
             self.lay_table()
 

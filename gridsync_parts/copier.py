@@ -8,7 +8,7 @@ import random
 import time
 
 from gridsync_parts.catalog import Catalog
-from gridsync_parts.copy import Arrived, Copy, Seen, bring, missed, settle
+from gridsync_parts.copy import Arrived, Copy, Seen, bring, give_up, settle
 from gridsync_parts.crew import Patience
 from gridsync_parts.doors import BITE, Place
 from gridsync_parts.errors import DoorError, Forbidden, GridError, NoRanges
@@ -59,7 +59,7 @@ class Copier:
             try:
                 item = patience.call(self.attempt, row, is_here, progress=lambda: self.flying.get(row.path, 0))
             except Exception as error:
-                item = missed(row, self.place, error, self.patience.stopping, self.home)
+                item = give_up(row, self.place, error, self.patience.stopping, self.home)
         except BaseException:  # which ends the run
             self.let_go(row)
             raise

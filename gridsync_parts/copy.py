@@ -164,8 +164,8 @@ def is_same(job: Copy, fd: int, kind: str, expected: str, seen: Seen) -> bool:
     return not row.size or abs(later) <= COARSE or (later > 0 and not job.checked)
 
 
-def another(row: Row) -> Outcome:
-    """The outcome for a file that is here and another one: what the catalog has said of it counts no more."""
+def leave_alone(row: Row) -> Outcome:
+    """Leave what is here and another file: what the catalog has said of it counts no more."""
     old = row._replace(downloaded=False, verified="") if row.downloaded else row
     return Outcome(with_error(old, why_left(row, Action.KEEP, overwrite=False)), "failed")
 
@@ -190,7 +190,7 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
     try:
         if not is_same(job, fd, kind, expected, seen):
             os.close(fd)
-            return another(row)
+            return leave_alone(row)
         with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
             os.utime(fd, (row.mtime, row.mtime))
         clear(row, home)
@@ -211,13 +211,13 @@ def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
     return fetch(job, place, seen, stop, home)
 
 
-def failed(row: Row, error: GridError) -> Outcome:
-    """The outcome for a file that did not come."""
+def fail(row: Row, error: GridError) -> Outcome:
+    """Call a file failed."""
     return Outcome(with_error(row, about(row, error)), "failed", fault=error)
 
 
-def missed(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> Outcome:
-    """The outcome when bringing a file has failed for good; what concerns all files is raised."""
+def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> Outcome:
+    """Say what became of a file that could not be brought; what concerns all files is raised."""
     if isinstance(error, (FileError, DoorError)):
         if stop.is_set():
             return Outcome(row, "interrupted")
@@ -225,13 +225,13 @@ def missed(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> 
         if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
             return Outcome(placed(row, Locality.NEARLINE), "waiting", fault=error)
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-        return failed(row, judged(place.lister, row.path, error))._replace(done=done)
+        return fail(row, judged(place.lister, row.path, error))._replace(done=done)
     if isinstance(error, ValueError):  # a name, say, that the locale can't write
-        return failed(row, FileError(str(error)))
+        return fail(row, FileError(str(error)))
     if isinstance(error, OSError):
         found = disk_error(home.full(row.path), error)
         if isinstance(found, FileError):
-            return failed(row, found)
+            return fail(row, found)
         raise found from error
     raise error
 
@@ -250,7 +250,7 @@ def name_all(place: str, arrived: list[Arrived], home: Home) -> Iterator[Outcome
         folder = home.opened(place)
     except (OSError, FileError) as error:
         lost = FileError(f"its folder was moved during the copy ({error}); find out where it is now", passing=True)
-        yield from (failed(item.job.row, lost) for item in arrived)
+        yield from (fail(item.job.row, lost) for item in arrived)
         return
     for item in arrived:
         try:
@@ -259,7 +259,7 @@ def name_all(place: str, arrived: list[Arrived], home: Home) -> Iterator[Outcome
             elif not is_there(item, folder):
                 raise FileError("was moved away while it was being compared", passing=True)
         except FileError as error:
-            yield failed(item.job.row, error)
+            yield fail(item.job.row, error)
 
 
 def keep(arrived: list[Arrived], home: Home) -> None:
@@ -275,10 +275,7 @@ def keep(arrived: list[Arrived], home: Home) -> None:
 
 
 def settle(items: list[Arrived], home: Home, count: Callable[[Row], int] = lambda row: 0) -> list[Outcome]:
-    """Make what has arrived durable together: the files, then their names, then the folders that these are in.
-
-    It is counted how many bytes have come of each.
-    """
+    """Make what has arrived durable together: the files, then their names, then the folders that these are in."""
     places: dict[str, list[Arrived]] = {}
     for item in items:
         places.setdefault(item.place, []).append(item)
@@ -302,5 +299,5 @@ def copy(job: Copy, place: Place, seen: Seen, stop: Stop) -> Outcome:
     try:
         item = bring(job, place, seen, stop, home)
     except Exception as error:
-        return missed(job.row, place, error, stop, home)
+        return give_up(job.row, place, error, stop, home)
     return item if isinstance(item, Outcome) else settle([item], home)[0]

@@ -16,7 +16,7 @@ from gridsync_parts.catalog import Lock
 from gridsync_parts.checksums import adler_maker
 from gridsync_parts.disk import check_copies, check_free, check_writable, disk_error, free_space, missing_of
 from gridsync_parts.doors import At
-from gridsync_parts.doors.gfal import quiet_gfal2
+from gridsync_parts.doors.gfal import load_gfal2
 from gridsync_parts.doors.listing import time_of
 from gridsync_parts.doors.opening import check_packages
 from gridsync_parts.doors.relay import CONNECT, relay_named
@@ -95,7 +95,7 @@ def look_at_libdeflate(patient: Patient) -> str:
 
 def look_at_gfal2(patient: Patient) -> str:
     check_packages(patient.settings.site)
-    return str(quiet_gfal2().get_version())
+    return str(load_gfal2().get_version())
 
 
 def end_of_list(path: str) -> float:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.doors import MAX_PATHS, Listing, Place
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.opening import place_shown
-from gridsync_parts.doors.webdav import WebDavDoor, place_at
+from gridsync_parts.doors.opening import open_shown
+from gridsync_parts.doors.webdav import WebDavDoor, make_place
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys import ca_folder
@@ -116,7 +116,7 @@ class Patient:
     def place(self) -> Place:
         """The site by its kind."""
         site = self.settings.site
-        return place_at(self.door, kind_of(site).can) if site.engine == "http" else place_shown(site, self.proxy, None)
+        return make_place(self.door, kind_of(site).can) if site.engine == "http" else open_shown(site, self.proxy, None)
 
     @functools.cached_property
     def listing(self) -> Listing:

@@ -47,7 +47,7 @@ NOT_YET = 11  # EAGAIN, of a file that is still on tape
 POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
 
 
-def quiet_gfal2() -> Any:
+def load_gfal2() -> Any:
     """The module, which says nothing by itself."""
     import logging
 
@@ -120,7 +120,7 @@ class Gfal2Door:
         # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
         os.environ["SSL_CERT_FILE"] = os.devnull
         os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
-        self.gfal2 = quiet_gfal2()
+        self.gfal2 = load_gfal2()
         self.proxy = proxy
         self.timeout = site.first_byte
         self.welcome = Welcome(WINDOW)

@@ -27,7 +27,7 @@ def check_packages(site: Site) -> None:
             ) from error
 
 
-def place_shown(site: Site, proxy: str, token: Token | None) -> Place:
+def open_shown(site: Site, proxy: str, token: Token | None) -> Place:
     """A site that is shown these, as far as there are any."""
     check_packages(site)
     kind = kind_of(site)
@@ -42,4 +42,4 @@ def open_place(site: Site, vo: str, conf: Config) -> Place:
     token = Token(site.token, conf) if site.token else None
     if token:
         token.value()
-    return place_shown(site, proxy, token)
+    return open_shown(site, proxy, token)

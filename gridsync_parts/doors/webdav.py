@@ -185,11 +185,11 @@ class WebDavDoor:
         return LOCALITIES.get(answer.header("Locality"), Locality.NEARLINE)
 
 
-def place_at(door: WebDavDoor, can: Can) -> Place:
+def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
     return Place(can, door, door, door.find_tape, door.expires, door.close)
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
     """A site that is shown a proxy or a token."""
-    return place_at(WebDavDoor(Http(site, proxy, token, ca), site), can)
+    return make_place(WebDavDoor(Http(site, proxy, token, ca), site), can)

@@ -28,7 +28,9 @@ REMEDY = "on Debian: apt install python3-requests"
 
 
 def load_requests(site: Site) -> Any:
-    """The library, or the sentence that it is missing."""
+    """The library, which says nothing by itself, or the sentence that it is missing."""
+    import logging
+
     try:
         with LOADING, warnings.catch_warnings():  # it judges the versions of what it uses, which no user can help
             warnings.simplefilter("ignore")
@@ -38,6 +40,7 @@ def load_requests(site: Site) -> Any:
         is_there = getattr(error, "name", "") != "requests"
         why = f"cannot be loaded ({brief(str(error))})" if is_there else "is not installed"
         raise UsageError(f"the site {site.name} needs requests, which {why}; {REMEDY}") from error
+    logging.getLogger("urllib3").propagate = False  # it warns of odd headers, with the whole URL
     return requests
 
 

@@ -15,6 +15,7 @@ from gridsync_parts.doors.guest import Guest
 from gridsync_parts.doors.relay import CONNECT
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.keys.token import Token
 from gridsync_parts.table import Site
 
 if TYPE_CHECKING:
@@ -150,18 +151,17 @@ class RestAnswer(Answer):
 class Rest(Guest):
     """A guest whose requests go over requests."""
 
+    def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
+        super().__init__(site, proxy, token, ca)
+        self.sessions: dict[object, requests.Session] = {}  # the last one in which a proxy was shown, and one without
+
     @classmethod
     def beside(cls, other: Guest) -> Rest:
         """One who knows of servers what another guest knows, and tells it."""
         rest = cls(other.site, other.proxy, other.token, other.ca)
-        rest.trusted, rest.welcomes, rest.paces, rest.contexts = (
-            other.trusted, other.welcomes, other.paces, other.contexts
-        )  # fmt: skip
+        rest.trusted, rest.welcomes = other.trusted, other.welcomes
+        rest.contexts, rest.paces = other.contexts, other.paces
         return rest
-
-    def __init__(self, *known: Any):
-        super().__init__(*known)
-        self.sessions: dict[object, requests.Session] = {}  # the last one in which a proxy was shown, and one without
 
     def session(self, url: str) -> requests.Session:
         """The session for a server, which sees the proxy if it is meant to; a new one for a new proxy."""

@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.conf import default_conf, with_setting
     from gridsync_parts.disk import NAME_MAX, part_name
     from gridsync_parts.doors import ODDITIES, At
-    from gridsync_parts.doors.answers import Answer, Line
+    from gridsync_parts.doors.answers import Answer
     from gridsync_parts.doors.listing import (
         ADLER_PROPERTY,
         CHECKSUMS_PROPERTY,
@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.doors.refused import refusal
     from gridsync_parts.doors.urls import netloc_of
     from gridsync_parts.doors.webdav import WebDavDoor
-    from gridsync_parts.doors.wire import Http
+    from gridsync_parts.doors.wire import Http, Line
     from gridsync_parts.errors import FileError, GridError
     from gridsync_parts.home import Home
     from gridsync_parts.keys.proxy import attribute_of, end_of, read_proxy, subject_of
@@ -90,15 +90,17 @@ class Told(Http):
     """A site that answers everything with these bytes."""
 
     def __init__(self, data: bytes) -> None:
+        super().__init__(SITE, "", None, None)
         self.data = data
-        self.trusted = set()
 
     def send(self, method: str, url: str, **_: object) -> Answer:
         return Said(self.data)
 
 
 def door(data: bytes, site: Site = SITE) -> WebDavDoor:
-    return WebDavDoor(Told(data), site)
+    found = WebDavDoor(Told(data), site)
+    found.tape.rest = found.http  # type: ignore[assignment]
+    return found
 
 
 def kept(entry: Entry) -> None:
@@ -162,8 +164,7 @@ def wire(data: bytes) -> None:
         with contextlib.suppress(GridError):
             verb()
     assert len(http.idle.lines) <= CONNECTIONS
-    for line in http.idle.lines:
-        line.connection.close()
+    found.close()
 
 
 def properties(data: bytes) -> None:

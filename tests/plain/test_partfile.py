@@ -289,7 +289,8 @@ def test_what_may_be_the_users_is_left_alone_and_named(tmp_path, spoil):
     before = path.lstat()
     with part_of(tmp_path / "a", 6, "size") as part:
         assert (part.received(), part.strange) == (0, str(path))
-    assert os.path.samestat(path.lstat(), before)
+    del part
+    assert os.path.samestat(path.lstat(), before) and open_files(tmp_path) == []
 
 
 def test_a_file_of_the_catalog_is_no_earlier_versions(tmp_path):
@@ -340,6 +341,8 @@ def test_what_belongs_to_somebody_else_is_begun_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with open(tmp_path / f"a{MARK}", "rb") as theirs, part_of(tmp_path / "a", 10, "size") as part:
         assert part.received() == 0 and not os.path.sameopenfile(part.fd, theirs.fileno())
+    del part
+    assert open_files(tmp_path) == []
 
 
 def test_but_not_while_a_run_of_theirs_is_at_work_on_it(tmp_path, monkeypatch):
@@ -407,7 +410,15 @@ def test_without_locks_what_another_run_has_begun_anew_is_not_written_to(tmp_pat
             with pytest.raises(FileError, match="another run is copying it") as caught:
                 part.check_ours()
             assert caught.value.passing
+            (tmp_path / f"a{MARK}").unlink(missing_ok=True)
             (tmp_path / f"a{MARK}").write_bytes(b"another one")
+
+
+def test_nor_is_it_by_a_link_in_its_place(tmp_path):
+    with part_of(tmp_path / "a", 10, "size") as part:
+        (tmp_path / f"a{MARK}").rename(tmp_path / "b")
+        (tmp_path / f"a{MARK}").symlink_to("b")
+        assert part.folder and not part.is_in(part.folder)
 
 
 # Tables: what a part file says of itself.
@@ -457,6 +468,22 @@ def test_a_table_counts_if_it_is_of_this_file_and_makes_sense(tmp_path, kind, ta
         if sum(done) == SIZE:
             expected = f"adler32:{zlib.adler32(b'x' * SIZE):08x}"
             assert kind == "size" or part.checksum("adler32") == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        MAGIC,
+        OLD_MAGIC,
+        b"x" + OLD_MAGIC,
+        OLD_END.pack(SIZE, 1000, 0, OLD_MAGIC),
+        TABLE_END.pack(SIZE, 1000, 0, 0, MAGIC),
+    ],
+)
+def test_what_only_looks_like_the_end_of_a_table_is_none(tmp_path, data):
+    (tmp_path / f"a{MARK}").write_bytes(data)
+    with part_of(tmp_path / "a", SIZE, "size") as part:
+        assert part.received() == 0 and not part.has_table
 
 
 def test_what_was_of_another_file_is_gone(tmp_path):

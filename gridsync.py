@@ -68,7 +68,7 @@ from gridsync_parts.disk import (
     local_file,
     missing_of,
     set_aside,
-    unfit,
+    unfit_error,
 )
 from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Place, Tape
 from gridsync_parts.doors.opening import open_place
@@ -87,20 +87,20 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import ca_folder
-from gridsync_parts.keys.proxy import Proxy, asked_pass_phrase, new_proxy, proxy_file, read_proxy, valid_proxy
+from gridsync_parts.keys.proxy import Proxy, ask_pass_phrase, new_proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import can_redraw, log, nothing, start_logging
-from gridsync_parts.machine import files_to_spare, unforeseen
+from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
     NOT_ASKED,
     copy_action,
     is_refused,
     is_same_file,
     is_tape_slower,
+    plan_calls,
     plan_catalog,
     plan_copies,
-    plan_release,
     plan_staged,
     plan_staging,
     plan_vanished,
@@ -113,14 +113,14 @@ from gridsync_parts.screen import (
     LiveLine,
     Progress,
     Rate,
-    coloured,
+    colour_word,
     flush,
     silence,
     staging_text,
     stuck_text,
     walk_text,
 )
-from gridsync_parts.secrets import printable, secrets
+from gridsync_parts.secrets import make_printable, secrets
 from gridsync_parts.settings import MOST_UNKNOWN, Config, scope_of, settings_of
 from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import (
@@ -141,7 +141,7 @@ from gridsync_parts.values import (
     Tally,
     Wishes,
     batches,
-    placed,
+    place_row,
     why_left,
     with_error,
 )
@@ -174,7 +174,7 @@ def plain(record: Entry | Row) -> dict[str, Any]:
     return {**record._asdict(), "mtime": time_text(record.mtime), "locality": record.locality.value}
 
 
-def called() -> str:
+def program_name() -> str:
     """The name that gridsync was called by."""
     name = os.path.basename(sys.argv[0])
     return "gridsync.py" if name in ("", "-", "-c") else name
@@ -238,11 +238,11 @@ class Report:
         if self.document is not None:
             self.document.setdefault("errors", []).append(secrets.masked(str(error)))
         stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
-        self.say(stream, f"{called()}: {error}", Colour.RED)
+        self.say(stream, f"{program_name()}: {error}", Colour.RED)
 
     def say(self, stream: TextIO | None, text: str, colour: Colour = Colour.NONE) -> None:
         """Print, unless to no stream, and log; when nobody reads any more, the work goes on without words."""
-        text = printable(text)
+        text = make_printable(text)
         log.info("%s", text)
         if stream is None:
             return
@@ -251,7 +251,7 @@ class Report:
         if stream is sys.stderr:
             flush()
         try:
-            print(coloured(text, colour, stream), file=stream, flush=stream is sys.stderr)
+            print(colour_word(text, colour, stream), file=stream, flush=stream is sys.stderr)
         except OSError:
             silence(stream)
 
@@ -310,7 +310,7 @@ class Report:
 
     def finding(self, finding: Finding) -> None:
         """What the doctor has found; with --quiet only what is to be done."""
-        finding = finding._replace(text=printable(finding.text))
+        finding = finding._replace(text=make_printable(finding.text))
         if self.document is not None:
             self.document.setdefault("doctor", []).append(finding._asdict())
         label, colour = VERDICTS[finding.ok]
@@ -383,7 +383,7 @@ class Report:
             f"and {settings.streams} streams per file..."
         )
 
-    def landed(self, outcome: Outcome) -> None:
+    def tell_landed(self, outcome: Outcome) -> None:
         """A file that is here now."""
         if self.verbose:
             row = outcome.row
@@ -572,22 +572,22 @@ class Run:
         return rows
 
 
-def here(run: Run, row: Row) -> LocalFile | None:
+def find_local(run: Run, row: Row) -> LocalFile | None:
     """What is here under a file's name."""
     folder = run.settings.output_dir
     return local_file(folder + "/" * (not folder.endswith("/")) + row.path)  # os.path.join takes half of lstat's time
 
 
-def copied(run: Run, rows: list[Row]) -> list[Row]:
+def find_copies(run: Run, rows: list[Row]) -> list[Row]:
     """Those of the rows that were copied, which are looked for."""
     if not run.wishes.overwrite:
         check_copies(run.settings.output_dir, rows)
     return [row for row in rows if row.downloaded]
 
 
-def reconciled(run: Run, rows: list[Row]) -> list[Row]:
+def reconcile(run: Run, rows: list[Row]) -> list[Row]:
     """The rows as they are now; those whose local file is gone, or another one, are to be copied again."""
-    found = ((row, here(run, row)) for row in copied(run, rows))
+    found = ((row, find_local(run, row)) for row in find_copies(run, rows))
     gone = [(row, local) for row, local in found if is_gone(row, local)]
     # One that is not here at all stays known to --verify and --repair; another one may be the user's own.
     run.catalog().put(row._replace(downloaded=False, verified="" if local else row.verified) for row, local in gone)
@@ -596,12 +596,12 @@ def reconciled(run: Run, rows: list[Row]) -> list[Row]:
 
 def forget_copies(run: Run, rows: list[Row]) -> None:
     """Call what is here and is to be overwritten still to come, or its pins would be given back before."""
-    plan = plan_copies(rows, functools.partial(here, run), True, run.wishes.force)
+    plan = plan_copies(rows, functools.partial(find_local, run), True, run.wishes.force)
     again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
     run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
 
 
-def located(run: Run, rows: list[Row]) -> list[Row]:
+def locate(run: Run, rows: list[Row]) -> list[Row]:
     """The rows where their files are now; noted in the catalog."""
     found: dict[str, Locality] = {}
     is_asked = bool(rows) and run.call(run.place().find_tape)
@@ -609,12 +609,12 @@ def located(run: Run, rows: list[Row]) -> list[Row]:
         on_tape = {row.path for row in some if row.locality is Locality.NEARLINE}
         found.update(run.call(run.place().locate, [row.path for row in some], on_tape))
     rows = [run.catalog().row(row) for row in rows]  # some may have landed meanwhile
-    moved = [placed(row, found.get(row.path, row.locality)) for row in rows]
+    moved = [place_row(row, found.get(row.path, row.locality)) for row in rows]
     run.catalog().put(new for old, new in zip(rows, moved) if new != old)
     return moved
 
 
-def asked_for(run: Run, rows: list[Row]) -> list[Row]:
+def request_staging(run: Run, rows: list[Row]) -> list[Row]:
     """One staging request, noted as soon as it is made."""
     made: list[str] = []
 
@@ -643,7 +643,7 @@ def asked_for(run: Run, rows: list[Row]) -> list[Row]:
     return pinned()
 
 
-def ask(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+def stage(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """Have files brought to disk, each request on our disk before the next; the files asked for, and those refused."""
     asked: list[Row] = []
     refused: list[Row] = []
@@ -651,7 +651,7 @@ def ask(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
     while todo:
         some = todo.pop(0)
         try:
-            asked += asked_for(run, some)
+            asked += request_staging(run, some)
         except FileError as error:  # they are too many (dCache before 10.2.25 says 403 then), or one of them is wrong
             if error.passing:
                 raise
@@ -665,12 +665,12 @@ def ask(run: Run, rows: list[Row]) -> tuple[list[Row], list[Row]]:
     return asked, refused
 
 
-def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
+def release_pins(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
     """Give back all pins on some files; how many files, and what went wrong; that is for another try."""
     catalog = run.catalog()
     released: set[str] = set()
     failures: list[GridError] = []
-    todo = plan_release(rows)
+    todo = plan_calls(rows)
     while todo:
         request, some = todo.pop(0)
         paths = [row.path for row in some]
@@ -695,7 +695,7 @@ def release(run: Run, rows: list[Row]) -> tuple[int, list[GridError]]:
 def poll(run: Run, rows: list[Row]) -> Polled:
     """Ask the requests that hold these rows how far they are."""
     answers: dict[str, Staging] = {}
-    for request, held in plan_release(rows):
+    for request, held in plan_calls(rows):
         paths = [row.path for row in held]
         try:
             found = run.call(run.tape().stagings, request, paths)
@@ -705,26 +705,26 @@ def poll(run: Run, rows: list[Row]) -> Polled:
         answers.update({path: new for path, new in found.items() if path not in answers or new.is_waiting()})
     ended = [row for row in rows if not answers.get(row.path, WAITING).is_waiting()]
     still = [row for row in rows if answers.get(row.path, WAITING).is_waiting()]
-    there = located(run, ended)
+    there = locate(run, ended)
     planned = [plan_staged(row, answers[row.path]) for row in there]
     # What a request has brought and is not there may still be pinned by it: it is released before it is forgotten.
     lapsed = [row for row, new in zip(there, planned) if answers[row.path].done and not new.request]
-    release(run, [row for row in lapsed if answers[row.path] is not FORGOTTEN])
+    release_pins(run, [row for row in lapsed if answers[row.path] is not FORGOTTEN])
     run.catalog().put(planned)
     stuck = [row for row in still if 0 < answers.get(row.path, WAITING).since < time.time() - STUCK]
     return Polled(still, planned, stuck_text(stuck, answers[stuck[0].path].since) if stuck else "")
 
 
-def told(run: Run, failed: list[Row]) -> int:
+def tell_failures(run: Run, failed: list[Row]) -> int:
     """Say which files could not be staged; how many."""
     for row in failed:
         run.report.error(row.error)
     return len(failed)
 
 
-def told_polled(run: Run, polled: Polled) -> int:
+def tell_polled(run: Run, polled: Polled) -> int:
     """The same after a poll, and that some files take too long."""
-    count = told(run, [row for row in polled.ended if row.error and not row.request])
+    count = tell_failures(run, [row for row in polled.ended if row.error and not row.request])
     if polled.stuck:
         run.report.error(polled.stuck)
     return count
@@ -733,18 +733,18 @@ def told_polled(run: Run, polled: Polled) -> int:
 def release_copied(run: Run) -> list[GridError]:
     """Give back all pins on what is here; what went wrong was said."""
     pinned = (row for row in run.catalog().of(run.scope.site) if row.downloaded and row.request)
-    _, failures = release(run, [row for row in pinned if run.scope.holds(row.path)])
+    _, failures = release_pins(run, [row for row in pinned if run.scope.holds(row.path)])
     for failure in failures:
         run.report.error(f"a pin remains, and --release will try again: {failure}")
     return failures
 
 
-def looked_after(run: Run) -> int:
+def refresh(run: Run) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged, or hang."""
-    rows = located(run, [row for row in reconciled(run, run.rows()) if not row.downloaded])
+    rows = locate(run, [row for row in reconcile(run, run.rows()) if not row.downloaded])
     polled = poll(run, [row for row in rows if row.is_staging()])
-    count = told(run, [row for row in rows if is_refused(row)])  # as long as it is so
-    return count + told_polled(run, polled) + bool(polled.stuck)
+    count = tell_failures(run, [row for row in rows if is_refused(row)])  # as long as it is so
+    return count + tell_polled(run, polled) + bool(polled.stuck)
 
 
 def kept_of(run: Run, rows: Iterable[Row]) -> list[int]:
@@ -761,14 +761,14 @@ def check_folder(run: Run) -> str:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise unfit(folder, "made", error.strerror or type(error).__name__) from error
+        raise unfit_error(folder, "made", error.strerror or type(error).__name__) from error
     check_writable(folder)
     return folder
 
 
-def listed(run: Run) -> Walk:
+def update_list(run: Run) -> Walk:
     """Bring the catalog up to date with what the site has in the folder."""
-    from gridsync_parts.walk import Walk, misspelt
+    from gridsync_parts.walk import Walk, misspelt_error
 
     if not run.settings.input_dir:
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
@@ -785,7 +785,7 @@ def listed(run: Run) -> Walk:
     try:
         walk.run(run.scope.folder, tick)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run.list_folder, run.settings.site.base, "--input_dir", run.scope.folder, error) from error
+        raise misspelt_error(run.list_folder, run.settings.site.base, "--input_dir", run.scope.folder, error) from error
     finally:
         if live:
             live.close()
@@ -796,7 +796,7 @@ def listed(run: Run) -> Walk:
     walk.note_emptied(rows)
     if not run.wishes.dry_run:
         run.folders().remember(walk.folders, walk.folders)
-        release(run, plan_vanished(rows, walk.entries, walk.failures))
+        release_pins(run, plan_vanished(rows, walk.entries, walk.failures))
     catalog.replace(plan_catalog(catalog.all(), walk.entries, run.scope, walk.failures))
     run.is_listed = True
     return walk
@@ -807,7 +807,7 @@ def locate_unknown(run: Run) -> None:
     unknown = [row for row in run.catalog().matching(run.scope) if row.locality is Locality.UNKNOWN]
     unknown = [row for row in unknown if run.wishes.overwrite or not row.downloaded]
     if run.call(run.place().find_tape):
-        located(run, unknown)
+        locate(run, unknown)
     else:
         run.catalog().put(row._replace(locality=Locality.ONLINE) for row in unknown)
 
@@ -835,7 +835,7 @@ class Copying:
     def tick(self, timeout: float = 0) -> None:
         """Note what has landed, and redraw the line."""
         self.crew.rest(timeout)
-        self.note(self.crew.landed())
+        self.note(self.crew.collect())
         if self.copier.is_given or not self.crew.pending:
             self.tell()
         self.run.patience.tell(self.run.report.note)
@@ -860,7 +860,7 @@ class Copying:
         outcomes = [self.current(outcome) for outcome in outcomes]
         for outcome in outcomes:  # first, as Ctrl-C may come while the disk takes its time
             self.tally.count(outcome)
-            self.progress.landed(outcome)
+            self.progress.count(outcome)
         rows = [outcome.row for outcome in outcomes if outcome.done != "stale"]
         self.run.catalog().put(rows, durable=True)  # before their pins go
         while self.copier.strange:
@@ -868,7 +868,7 @@ class Copying:
             self.run.report.note(f"{path} may come from an earlier gridsync or be yours; it is left alone")
         for outcome in outcomes:
             if outcome.is_here():
-                self.run.report.landed(outcome)
+                self.run.report.tell_landed(outcome)
                 self.pinned += [outcome.row] if outcome.row.request else []
             elif isinstance(outcome.fault, Forbidden):
                 self.check_at = 0  # perhaps it is the credential
@@ -895,11 +895,11 @@ class Copying:
         if self.copier.is_shut():
             raise self.copier.shut_error(self.held[0].fault)
 
-    def release(self, least: int) -> None:
+    def release_landed(self, least: int) -> None:
         """Give back the pins of what is here, when there are so many; what fails is for another try."""
         if len(self.pinned) >= least:
             some, self.pinned = self.pinned, []
-            release(self.run, some)
+            release_pins(self.run, some)
 
     def __enter__(self) -> Copying:
         self.run.tick = self.tick
@@ -911,7 +911,7 @@ class Copying:
             self.run.patience.stopping.set()
         self.crew.__exit__(*broken)
         self.progress.close(broken[0])
-        self.note(self.crew.landed())
+        self.note(self.crew.collect())
         self.tell()
 
 
@@ -958,10 +958,10 @@ class Sync:
         self.moved_at = self.asked_at = time.monotonic()  # when a file has come from tape, or was asked for, last
         self.listing = Chore(self.relist, HOUR)
         often = [Chore(call, 0.5) for call in (self.wake, self.look_again, self.poll)]
-        self.releasing = Chore(self.release, 5)
+        self.releasing = Chore(self.release_due, 5)
         self.chores = [self.listing, *often, self.releasing, Chore(self.ask, 5), Chore(self.weigh, 1)]
         self.noted: set[str] = set()  # what of their failures the user knows
-        self.copying = Copying(run, self.tally, self.landed)
+        self.copying = Copying(run, self.tally, self.take_landed)
 
     def run_to_end(self) -> None:
         """Go round until nothing is left that waiting would bring."""
@@ -1027,7 +1027,7 @@ class Sync:
 
     def relist(self, _now: float) -> bool:
         """List the folder again, so that new files join in."""
-        walk = listed(self.run)
+        walk = update_list(self.run)
         try:
             locate_unknown(self.run)
         except (DoorError, FileError):
@@ -1054,7 +1054,7 @@ class Sync:
         self.note_unread(walk)
         rows = run.catalog().matching(run.scope)
         if is_first and rows:  # and only then: whoever takes files away meanwhile wants to have them elsewhere
-            rows = reconciled(run, rows)
+            rows = reconcile(run, rows)
         if is_first and run.wishes.overwrite:
             forget_copies(run, rows)
             rows = run.catalog().matching(run.scope)
@@ -1076,7 +1076,7 @@ class Sync:
 
     def action(self, row: Row) -> Action:
         """What to do with a file."""
-        return copy_action(row, here(self.run, row), self.overwrites(row), self.run.wishes.force)
+        return copy_action(row, find_local(self.run, row), self.overwrites(row), self.run.wishes.force)
 
     def place(self, row: Row, is_first: bool = False, is_told: bool = True) -> None:
         """Put a file where it belongs now."""
@@ -1158,7 +1158,7 @@ class Sync:
             self.flying[path] = row
             self.copying.crew.add((row, action, self.seen[path] + FRESH if action is Action.COPY else math.inf))
 
-    def landed(self, outcome: Outcome) -> None:
+    def take_landed(self, outcome: Outcome) -> None:
         """What became of a file that the crew had."""
         row, fault = outcome.row, outcome.fault
         self.flying.pop(row.path, None)
@@ -1188,7 +1188,7 @@ class Sync:
         """Take up again what has failed a while ago."""
         rows = self.run.catalog().by_path(self.run.scope.site)
         awake = [rows[path] for path, due in self.late.items() if now >= due]
-        for row in located(self.run, awake):
+        for row in locate(self.run, awake):
             del self.late[row.path]
             self.place(row)
         return bool(awake)
@@ -1198,17 +1198,17 @@ class Sync:
         if not self.ready or self.copying.crew.pending >= self.run.settings.threads + DEPTH:
             return False
         stale = [row for row in itertools.islice(self.ready.values(), MAX_QUERY) if now - self.seen[row.path] > FRESH]
-        for row in reversed(located(self.run, stale)):
+        for row in reversed(locate(self.run, stale)):
             del self.ready[row.path]
             self.place(row)
             if row.path in self.ready:
                 self.ready.move_to_end(row.path, last=False)  # else all others would be asked for before its turn
         return bool(stale)
 
-    def release(self, _now: float) -> bool:
+    def release_due(self, _now: float) -> bool:
         """Give back the pins of what is here; what can't be given back is for a later try."""
         some = self.copying.pinned
-        self.copying.release(1)
+        self.copying.release_landed(1)
         kept = [row for row in map(self.run.catalog().row, some) if row.request]
         self.copying.pinned += kept
         self.releasing.pause = min(2 * self.releasing.pause, 600) if kept else 5
@@ -1242,7 +1242,7 @@ class Sync:
                 )
         refused: list[Row] = []
         try:
-            _, refused = ask(self.run, wave)
+            _, refused = stage(self.run, wave)
         except FileError as error:  # the service takes no request of ours
             if error.passing:
                 raise
@@ -1323,7 +1323,7 @@ GRACE = 600  # seconds that a lifetime may fall short of what was asked
 def do_new_proxy(run: Run) -> int:
     """create a new proxy"""
     settings, now = run.settings, time.time()
-    proxy, server = new_proxy(settings.vo, settings.proxy_hours, asked_pass_phrase, ca_folder(settings.site), now)
+    proxy, server = new_proxy(settings.vo, settings.proxy_hours, ask_pass_phrase, ca_folder(settings.site), now)
     run.report.new_proxy(proxy, server)
     wanted = now + settings.proxy_hours * 3600 - GRACE
     if proxy.ends < wanted:
@@ -1348,7 +1348,7 @@ def do_proxy_status(run: Run) -> int:
     return 0
 
 
-def examined(folder: str, given: Mapping[str, str], report: Report) -> int:
+def examine(folder: str, given: Mapping[str, str], report: Report) -> int:
     """Say what the doctor finds; 1 if there is something to do."""
     from gridsync_parts.doctor import findings
     from gridsync_parts.patient import Patient
@@ -1370,7 +1370,7 @@ def examined(folder: str, given: Mapping[str, str], report: Report) -> int:
 
 def do_doctor(run: Run) -> int:
     """look at everything a run needs, a line each: ok, or what to do"""
-    return examined(run.folder, run.config.given, run.report)
+    return examine(run.folder, run.config.given, run.report)
 
 
 def do_show_conf(run: Run) -> int:
@@ -1380,14 +1380,14 @@ def do_show_conf(run: Run) -> int:
 
 def do_ls_dir(run: Run) -> int:
     """list the content of the given folder"""
-    from gridsync_parts.walk import misspelt
+    from gridsync_parts.walk import misspelt_error
 
     site = run.settings.site
     folder = grid_path(run.wishes.ls_dir)
     try:
         entries = run.list_folder(folder)
     except (NotFound, Forbidden) as error:
-        raise misspelt(run.list_folder, site.base, "--ls_dir", folder, error) from error
+        raise misspelt_error(run.list_folder, site.base, "--ls_dir", folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
     base = f"{site.server}/{site.base}"
@@ -1413,7 +1413,7 @@ def refuse_nothing(run: Run, walk: Walk) -> None:
 
 def do_build_list(run: Run) -> int:
     """build the list of files to be downloaded (mandatory before start)"""
-    walk = listed(run)
+    walk = update_list(run)
     locate_unknown(run)
     rows = run.catalog().matching(run.scope)
     run.report.adding(rows)
@@ -1441,12 +1441,12 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
             show()
             if time.monotonic() >= due:
                 polled = poll(run, waiting)
-                failed += told_polled(run, polled)
+                failed += tell_polled(run, polled)
                 pause = min(pause * 1.5, POLL) if len(polled.still) == len(waiting) else 0.5
                 lapsed = [row for row in plan_staging(polled.ended) if not row.error and row.path not in asked_again]
                 asked_again.update(row.path for row in lapsed)
-                asked, refused = ask(run, lapsed)
-                failed += told(run, refused)
+                asked, refused = stage(run, lapsed)
+                failed += tell_failures(run, refused)
                 waiting = polled.still + asked
                 due = time.monotonic() + pause * random.uniform(0.8, 1.2)
             time.sleep(TICK)
@@ -1472,10 +1472,10 @@ def do_bring_online(run: Run) -> int:
     run.announce_end()
     if run.wishes.overwrite:
         forget_copies(run, run.rows())
-    failed = looked_after(run)
+    failed = refresh(run)
     # What --start would adopt, or leave alone for good, needs no place on disk at the site.
     rows = [row for row in run.rows() if not row.downloaded and row.size]
-    rows = [row for row in rows if run.wishes.overwrite or row.is_damaged() or not here(run, row)]
+    rows = [row for row in rows if run.wishes.overwrite or row.is_damaged() or not find_local(run, row)]
     run.accepted()
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
@@ -1484,8 +1484,8 @@ def do_bring_online(run: Run) -> int:
         wanted = plan_staging(rows)
         run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return 1 if failed else 0
-    asked, refused = ask(run, rows)
-    failed += told(run, refused)
+    asked, refused = stage(run, rows)
+    failed += tell_failures(run, refused)
     run.report.line(f" ** Staging launched for {len(asked)} file(s) **")
     if run.report.is_terminal and not (run.wishes.start or run.wishes.sync or run.wishes.repair):
         failed += wait_for_tape(run, [run.catalog().row(row) for row in rows])
@@ -1509,11 +1509,11 @@ def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
     try:
         run.catalog()
-        failed = looked_after(run)
+        failed = refresh(run)
         rows = run.rows()
     except LockedError as error:
         rows = rows_beside(run, error)
-        failed = told(run, [row for row in rows if is_refused(row)])
+        failed = tell_failures(run, [row for row in rows if is_refused(row)])
     if run.wishes.verbose:
         run.report.statuses(rows)
     run.report.catalog("Files status", rows)
@@ -1527,10 +1527,10 @@ def fresh_until(run: Run) -> float:
 
 def plan_for(run: Run, rows: Iterable[Row]) -> dict[Action, list[Row]]:
     """What to do with each file, as the command line wants it."""
-    return plan_copies(rows, functools.partial(here, run), run.wishes.overwrite, run.wishes.force)
+    return plan_copies(rows, functools.partial(find_local, run), run.wishes.overwrite, run.wishes.force)
 
 
-def unfetched(run: Run, plan: dict[Action, list[Row]]) -> Iterator[Outcome]:
+def outcomes_without_copy(run: Run, plan: dict[Action, list[Row]]) -> Iterator[Outcome]:
     """What becomes of the files that a plan neither copies nor compares."""
     for action, rows in plan.items():
         for row in rows if action not in (Action.COPY, Action.ADOPT) else ():
@@ -1559,7 +1559,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
             run.report.error(outcome.row.error)
 
     def look_again() -> None:
-        take_up(located(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))]), fresh_until(run))
+        take_up(locate(run, [stale.popleft() for _ in range(min(MAX_QUERY, len(stale)))]), fresh_until(run))
 
     def try_again() -> None:
         is_given_up = not later.rounds
@@ -1571,7 +1571,7 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
 
     def take_up(rows: list[Row], until: float) -> None:
         plan = plan_for(run, rows)
-        copying.note(list(unfetched(run, plan)))
+        copying.note(list(outcomes_without_copy(run, plan)))
         give(((row, action) for action in (Action.ADOPT, Action.COPY) for row in plan[action]), until)
 
     def give(work: Iterable[tuple[Row, Action]], until: float) -> None:
@@ -1589,19 +1589,19 @@ def copy_all(run: Run, work: list[tuple[Row, Action]], tally: Tally, waiting: li
                 try_again()
             if stale and copying.crew.pending <= run.settings.threads:
                 look_again()
-            copying.release(MAX_PATHS)
+            copying.release_landed(MAX_PATHS)
             copying.tick(TICK)
 
 
-def planned(run: Run) -> dict[Action, list[Row]]:
+def plan_start(run: Run) -> dict[Action, list[Row]]:
     """What to do with each file; the site is asked only of those that are not here as they should be."""
     rows = run.rows()
-    if copied(run, rows) and not run.wishes.dry_run:
+    if find_copies(run, rows) and not run.wishes.dry_run:
         check_folder(run)  # before any of them is looked for in vain
     plan = plan_for(run, rows)
     done = plan.pop(Action.SKIP)
-    todo = reconciled(run, sorted(itertools.chain(*plan.values())))
-    located(run, [row for row in todo if run.wishes.overwrite or not row.downloaded])
+    todo = reconcile(run, sorted(itertools.chain(*plan.values())))
+    locate(run, [row for row in todo if run.wishes.overwrite or not row.downloaded])
     plan = plan_for(run, map(run.catalog().row, todo))
     plan[Action.SKIP] += done
     return plan
@@ -1614,7 +1614,7 @@ def fetch(run: Run, plan: dict[Action, list[Row]], tally: Tally, until: float) -
         check_free(check_folder(run), sum(row.size for row in plan[Action.COPY]) - sum(kept))
     run.accepted()
     run.report.going_on(kept)
-    for outcome in unfetched(run, plan):
+    for outcome in outcomes_without_copy(run, plan):
         tally.count(outcome)
         if outcome.done == "failed":
             run.report.error(outcome.row.error)
@@ -1636,7 +1636,7 @@ def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
     run.announce_end()
     until = fresh_until(run)
-    plan = planned(run)
+    plan = plan_start(run)
     if run.wishes.dry_run:
         run.report.going_on(kept_of(run, plan[Action.COPY]))
         run.report.would_copy(plan, free_space(run.settings.output_dir))
@@ -1654,9 +1654,9 @@ def do_sync(run: Run) -> int:
         run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
         return max(status, do_start(run))
     run.announce_end()
-    copied(run, run.catalog().matching(run.scope))  # whose disk must be there
+    find_copies(run, run.catalog().matching(run.scope))  # whose disk must be there
     check_folder(run)
-    walk = listed(run)
+    walk = update_list(run)
     locate_unknown(run)
     refuse_nothing(run, walk)
     run.accepted()
@@ -1688,11 +1688,11 @@ def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], 
                 progress.expect(row)
                 crew.add(row)
             while crew.pending:
-                outcomes = crew.landed(TICK)
+                outcomes = crew.collect(TICK)
                 run.catalog().put(new.row for new in outcomes if new.row != run.catalog().row(new.row))
                 for outcome in outcomes:
                     tally.count(outcome)
-                    progress.landed(outcome)
+                    progress.count(outcome)
                     if outcome.done == "failed":
                         failed(outcome)
                 progress.show()
@@ -1704,7 +1704,7 @@ def reread(run: Run, rows: list[Row], tally: Tally, failed: Callable[[Outcome], 
 def do_verify(run: Run) -> int:
     """read the local files again and compare them with the catalog"""
     rows, tally = run.rows(), Tally()
-    copied(run, rows)  # whose disk must be there
+    find_copies(run, rows)  # whose disk must be there
     run.accepted()
     rows = [row for row in rows if row.downloaded or row.is_damaged()]
     try:
@@ -1717,7 +1717,7 @@ def do_verify(run: Run) -> int:
 def do_repair(run: Run) -> int:
     """fetch again only the files that --verify found damaged"""
     rows = run.rows()
-    copied(run, rows)  # whose disk must be there
+    find_copies(run, rows)  # whose disk must be there
     run.accepted()
     damaged = [row for row in rows if row.is_damaged()]
     if not damaged:
@@ -1728,7 +1728,7 @@ def do_repair(run: Run) -> int:
     reread(run, damaged, Tally(), failed.append)
     run.wishes = run.wishes._replace(overwrite=True)  # but of these files alone
     until, tally = fresh_until(run), Tally()
-    plan = plan_for(run, located(run, [outcome.row for outcome in failed if not outcome.fault]))
+    plan = plan_for(run, locate(run, [outcome.row for outcome in failed if not outcome.fault]))
     plan[Action.SKIP] += [row for row in map(run.catalog().row, damaged) if row.downloaded]
     if run.wishes.dry_run:
         run.report.would_copy(plan, free_space(run.settings.output_dir))
@@ -1744,9 +1744,9 @@ def do_release(run: Run) -> int:
     """release all files from disk"""
     pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
     if run.wishes.dry_run:
-        run.report.would("release", pinned, len(plan_release(pinned)))
+        run.report.would("release", pinned, len(plan_calls(pinned)))
         return 0
-    count, failures = release(run, pinned) if pinned else (0, [])
+    count, failures = release_pins(run, pinned) if pinned else (0, [])
     run.report.line(f" ** Release accepted for {count} file(s) **" if pinned else " No file is pinned")
     for failure in failures:
         run.report.error(failure)
@@ -1830,7 +1830,7 @@ class Parser(optparse.OptionParser):
     """optparse with whole names only, and errors as sentences."""
 
     def __init__(self) -> None:
-        super().__init__("%prog [options]", prog=called(), description=DESCRIPTION, formatter=Formatter())
+        super().__init__("%prog [options]", prog=program_name(), description=DESCRIPTION, formatter=Formatter())
         for option in HELP:
             text = option.help or (option.do.__doc__ or "" if option.do else "")
             if option.metavar:
@@ -1855,7 +1855,7 @@ class Parser(optparse.OptionParser):
         raise UsageError(msg)
 
 
-def spelled(arguments: list[str]) -> list[str]:
+def spell_out(arguments: list[str]) -> list[str]:
     """Arguments as the parser wants them: `_` for `-` in names, values behind `=`; without it no option is a value."""
     words: list[str] = []
     valued = {f"--{option.name}" for option in OPTIONS if option.metavar}
@@ -1967,14 +1967,14 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         config = Config(folder)
     except UsageError:
         if is_look:
-            return examined(folder, given_settings(options, folder), report)
+            return examine(folder, given_settings(options, folder), report)
         raise
     given = given_settings(options, folder)
     if given.get("SITE") == LIST:
         return list_sites(config, actions, report)
     remarks = list(take_urls(options, given, config))
     if is_look:
-        return examined(folder, given, report)
+        return examine(folder, given, report)
     config.change(given)
     name_unknown_keys(config, report)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
@@ -2009,7 +2009,7 @@ def main(arguments: list[str] | None = None) -> int:
     report = Report(as_json="--json" in arguments)
     try:
         parser = Parser()
-        options, others = parser.parse_args(spelled(arguments))
+        options, others = parser.parse_args(spell_out(arguments))
         if not arguments:
             parser.print_help()
             return 0
@@ -2036,7 +2036,7 @@ def main(arguments: list[str] | None = None) -> int:
         status = 130
     except Exception as error:
         log.debug("", exc_info=True)
-        sentence, status = unforeseen(error)
+        sentence, status = unforeseen_error(error)
         report.error(sentence)
     report.finish(status)
     return status

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Callable
 
-from gridsync_parts.secrets import printable
+from gridsync_parts.secrets import make_printable
 
 LONG = 0.5  # seconds after which a file on its way gets a bar; those of small files would but flicker
 # What tqdm draws from so many columns on, and how many of them it needs besides the name.
@@ -112,7 +112,7 @@ class FileBars:
     def update(self, flying: dict[str, int], columns: int) -> None:
         """Have all bars drawn as they are now, their names in one column."""
         shape, others = next((shape, others) for least, shape, others in SHAPES if columns >= least)
-        names = {path: shorten(printable(path), columns - others) for path in self.bars}
+        names = {path: shorten(make_printable(path), columns - others) for path in self.bars}
         width = max(map(len, names.values()), default=0)
         for path, bar in self.bars.items():
             bar.desc, bar.bar_format = names[path].ljust(width), shape

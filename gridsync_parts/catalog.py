@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Callable, TextIO
 
-from gridsync_parts.disk import MARK, doubt_of, opened, replacing, target_of
+from gridsync_parts.disk import MARK, doubt_of, open_regular, replacing, target_of
 from gridsync_parts.errors import DiskError, LockedError
 from gridsync_parts.values import Locality, Row, Scope
 from gridsync_parts.words import is_path, seconds_of, time_text
@@ -110,7 +110,7 @@ class Catalog:
     def read(self) -> None:
         """Take in the file, but for a last line that a crash has cut."""
         csv.field_size_limit(LONGEST_LINE)
-        with open(opened(self.path), "rb") as whole_file:
+        with open(open_regular(self.path), "rb") as whole_file:
             raw: BinaryIO = whole_file
             found = os.fstat(raw.fileno())
             self.doubt = doubt_of(self.path, found)
@@ -228,7 +228,7 @@ class Folders:
         self.site = site
         self.lines: set[str] = set()  # each a site, a tab and a folder
         with contextlib.suppress(OSError, ValueError), open(
-            opened(self.path), encoding="utf-8", errors="surrogateescape"
+            open_regular(self.path), encoding="utf-8", errors="surrogateescape"
         ) as file:
             self.lines.update(filter(re.compile("[^\t]+\t[^\t]+").fullmatch, file.read(1 << 28).split("\n")[:-1]))
 

@@ -27,8 +27,8 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.home import Folder, Home
 from gridsync_parts.partfile import LARGE, PartFile, Segment
-from gridsync_parts.values import Action, Locality, Outcome, Row, about, placed, why_left, with_error
-from gridsync_parts.walk import judged
+from gridsync_parts.values import Action, Locality, Outcome, Row, place_row, sentence_about, why_left, with_error
+from gridsync_parts.walk import judge
 
 Seen = Callable[[int, int], None]  # is told how many bytes of a file are here, and how many of them came just now
 
@@ -213,7 +213,7 @@ def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
 
 def fail(row: Row, error: GridError) -> Outcome:
     """Call a file failed."""
-    return Outcome(with_error(row, about(row, error)), "failed", fault=error)
+    return Outcome(with_error(row, sentence_about(row, error)), "failed", fault=error)
 
 
 def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> Outcome:
@@ -223,9 +223,9 @@ def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) ->
             return Outcome(row, "interrupted")
         home.check()
         if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
-            return Outcome(placed(row, Locality.NEARLINE), "waiting", fault=error)
+            return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=error)
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-        return fail(row, judged(place.lister, row.path, error))._replace(done=done)
+        return fail(row, judge(place.lister, row.path, error))._replace(done=done)
     if isinstance(error, ValueError):  # a name, say, that the locale can't write
         return fail(row, FileError(str(error)))
     if isinstance(error, OSError):

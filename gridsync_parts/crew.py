@@ -116,7 +116,7 @@ class Aside:
         return future.result()
 
 
-def started(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
+def start_threads(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
     """Those of the threads that this machine can start, at least one."""
     running: list[threading.Thread] = []
     for thread in threads:
@@ -148,8 +148,8 @@ class Crew(Generic[T, R]):
         self.todo: queue.SimpleQueue[T | None] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[list[R]] = queue.SimpleQueue()  # a list an item, empty when it has failed
         self.at_rest = threading.Event()  # nothing is pending, or so it seemed to the thread that was last
-        self.threads = started(threading.Thread(target=self.labour, daemon=True) for _ in range(threads))
-        self.settler = started([threading.Thread(target=self.settle_on, daemon=True)]) if settle else []
+        self.threads = start_threads(threading.Thread(target=self.labour, daemon=True) for _ in range(threads))
+        self.settler = start_threads([threading.Thread(target=self.settle_on, daemon=True)]) if settle else []
 
     def labour(self) -> None:
         """What each thread does."""
@@ -204,7 +204,7 @@ class Crew(Generic[T, R]):
         self.at_rest.wait(seconds)
         self.at_rest.clear()
 
-    def landed(self, timeout: float = 0) -> list[R]:
+    def collect(self, timeout: float = 0) -> list[R]:
         """The results that have come; the first is waited for so long."""
         came: list[R] = []
         with contextlib.suppress(queue.Empty):

@@ -20,7 +20,7 @@ LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
 
 
-def made_durable(folder: str) -> None:
+def sync_names(folder: str) -> None:
     """See to it that the names in a folder outlive a power failure; some filesystems can't be told."""
     fd = os.open(folder or os.curdir, os.O_RDONLY)
     try:
@@ -30,7 +30,7 @@ def made_durable(folder: str) -> None:
         os.close(fd)
 
 
-def opened_anew(path: str) -> int:
+def create_anew(path: str) -> int:
     """The descriptor of a new file; what a killed run has left under its name goes, and no link is followed."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
@@ -74,14 +74,14 @@ def replacing(path: str) -> Iterator[TextIO]:
     path = target_of(path)
     beside = f"{path}.{os.getpid()}{MARK}"
     try:
-        with open(opened_anew(beside), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open(create_anew(beside), "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             with contextlib.suppress(FileNotFoundError):  # it stays as private as it was
                 os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-        made_durable(os.path.dirname(path))
+        sync_names(os.path.dirname(path))
     except OSError as error:
         raise DiskError(f"{path} cannot be written: {error.strerror}") from error
     finally:  # after Ctrl-C too: what stays would take the room of a whole catalog
@@ -89,7 +89,7 @@ def replacing(path: str) -> Iterator[TextIO]:
             os.unlink(beside)
 
 
-def opened(path: str, flags: int = 0) -> int:
+def open_regular(path: str, flags: int = 0) -> int:
     """A descriptor to read a file by; ValueError for all that is none, and no FIFO holds it up."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -98,7 +98,7 @@ def opened(path: str, flags: int = 0) -> int:
     return descriptor
 
 
-def locked(path: str) -> BinaryIO:
+def wait_for_lock(path: str) -> BinaryIO:
     """A lock that is waited for, and held until the file is closed."""
     import fcntl
 
@@ -214,7 +214,7 @@ def free_space(folder: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def unfit(folder: str, done: str, reason: str) -> DiskError:
+def unfit_error(folder: str, done: str, reason: str) -> DiskError:
     """The sentence for an OUTPUTDIR that can't be used."""
     return DiskError(f"OUTPUTDIR {folder} cannot be {done}: {reason}; choose another --output_dir")
 
@@ -224,11 +224,11 @@ def check_writable(folder: str) -> None:
     above = folder
     while not os.path.isdir(above):
         if os.path.lexists(above):
-            raise unfit(folder, "made", os.strerror(errno.ENOTDIR))
+            raise unfit_error(folder, "made", os.strerror(errno.ENOTDIR))
         above = os.path.dirname(above.rstrip("/")) or os.curdir
     if not os.access(above, os.W_OK | os.X_OK):
         reason = os.strerror(errno.EROFS if os.statvfs(above).f_flag & os.ST_RDONLY else errno.EACCES)
-        raise unfit(folder, "written" if above == folder else "made", reason)
+        raise unfit_error(folder, "written" if above == folder else "made", reason)
 
 
 def check_free(folder: str, needed: int) -> None:

@@ -84,7 +84,7 @@ EXAMINATION = (
 )
 
 
-def taken(look: Look, patient: Patient) -> str:
+def take(look: Look, patient: Patient) -> str:
     """What a look gives; one through gfal2, which knows no limit but for the web, is left behind in the end."""
     site, limit = patient.known and patient.known[0].site, 2 * LOOK_LIMIT
     if not site or site.engine != "gfal2":
@@ -121,7 +121,7 @@ def found_by(look: Look, patient: Patient) -> Finding:
         for name in look.needs:
             if not patient.is_well(name):
                 raise Unseen(f"needs the {name}")
-        return Finding(look.name, True, taken(look, patient))
+        return Finding(look.name, True, take(look, patient))
     except Unseen as reason:
         return Finding(look.name, None, f"not looked at: {reason}")
     except GridError as error:

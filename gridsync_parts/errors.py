@@ -111,7 +111,7 @@ class Saying(NamedTuple):
     passing: bool = False
 
 
-def meant(sayings: Iterable[Saying], said: str, /, **words: str) -> GridError:
+def error_for(sayings: Iterable[Saying], said: str, /, **words: str) -> GridError:
     """The error that the first fitting saying stands for; the last one fits all."""
     saying = next(saying for saying in sayings if re.search(saying.pattern, said, re.IGNORECASE))
     return saying.kind(saying.sentence.format(**words), saying.passing)

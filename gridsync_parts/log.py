@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, TextIO
 
 from gridsync_parts.errors import DiskError
-from gridsync_parts.secrets import printable, secrets
+from gridsync_parts.secrets import make_printable, secrets
 
 if TYPE_CHECKING:
     import logging
@@ -44,7 +44,7 @@ def start_logging(debug: bool, log_file: str | None) -> None:
         """Lines with nothing in them that a terminal would obey."""
 
         def format(self, record: logging.LogRecord) -> str:
-            return "\n".join(map(printable, secrets.masked(super().format(record)).split("\n")))
+            return "\n".join(map(make_printable, secrets.masked(super().format(record)).split("\n")))
 
     logging.raiseExceptions = False  # a log that can't be written holds up no work
     logger = logging.getLogger("gridsync")

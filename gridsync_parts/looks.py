@@ -54,7 +54,7 @@ from gridsync_parts.machine import files_to_spare
 from gridsync_parts.patient import SAMPLE, Patient, Unseen
 from gridsync_parts.values import Locality
 from gridsync_parts.vomses import VOMS_SERVERS, VOMSES_LINE, vomses_of
-from gridsync_parts.walk import misspelt
+from gridsync_parts.walk import misspelt_error
 from gridsync_parts.words import day_text, duration_text, left_text, size_text
 
 CLOCK_OFF = 300  # seconds that a clock may be off; VOMS servers stand no more
@@ -299,7 +299,7 @@ def look_at_door(patient: Patient) -> str:
     try:
         return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
     except (NotFound, Forbidden) as error:
-        raise misspelt(patient.place.lister.folder, site.base, "--input_dir", scope.folder, error) from error
+        raise misspelt_error(patient.place.lister.folder, site.base, "--input_dir", scope.folder, error) from error
 
 
 def look_at_tape(patient: Patient) -> str:

@@ -38,7 +38,7 @@ def fault_text(error: Exception) -> str:
     return f"a fault of gridsync, please report it with what --debug shows: {type(error).__name__}: {error}"
 
 
-def unforeseen(error: Exception) -> tuple[str, int]:
+def unforeseen_error(error: Exception) -> tuple[str, int]:
     """Sentence and exit status for what no part of the program has caught."""
     if scarce := scarcity(error):
         return str(scarce), scarce.status

@@ -271,7 +271,7 @@ class PartFile:
         # Of the first bytes name_it will tell; small files have no others.
         is_one = segment.done and not self.has_table and len(self.segments) == 1
         if is_one and os.fstat(self.fd).st_size != segment.at():
-            raise self.meddled()
+            raise self.meddled_error()
         self.write(data, segment.at())
         segment.checksum.update(data)
         segment.done += len(data)
@@ -291,9 +291,9 @@ class PartFile:
         """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
         self.check_ours()
         if self.received():
-            self.synchronised(DATA_SYNC)
+            self.synchronise(DATA_SYNC)
 
-    def synchronised(self, call: Callable[[int], None]) -> None:
+    def synchronise(self, call: Callable[[int], None]) -> None:
         """Make the file durable; what the disk has not taken is not trusted any more."""
         try:
             try:
@@ -306,7 +306,7 @@ class PartFile:
             self.distrust()
             raise fatal_error(self.final, error) from error
 
-    def meddled(self) -> FileError:
+    def meddled_error(self) -> FileError:
         """The error for a part file that somebody else has changed; nothing of it is trusted."""
         self.distrust()
         return FileError(f"{self.final}: its {MARK} was changed by someone else; the copy starts again", passing=True)
@@ -346,7 +346,7 @@ class PartFile:
             length = os.fstat(self.fd).st_size
             end = os.pread(self.fd, len(MAGIC), max(0, length - len(MAGIC))) if self.has_table else MAGIC
             if length < self.size or end != MAGIC:
-                raise self.meddled()
+                raise self.meddled_error()
             if length > self.size:
                 os.ftruncate(self.fd, self.size)
             os.utime(self.fd, (self.mtime, self.mtime))
@@ -354,7 +354,7 @@ class PartFile:
             raise disk_error(self.final, error) from error
         self.folder = None  # which is opened again for the name: others wait for theirs, too
         if self.size > LARGE:
-            self.synchronised(os.fsync)
+            self.synchronise(os.fsync)
         self.is_arrived = True
 
     def name_it(self, folder: Folder, overwrite: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple
 from gridsync_parts.checksums import checksum_kind
 from gridsync_parts.disk import COARSE, LocalFile
 from gridsync_parts.doors import MAX_PATHS
-from gridsync_parts.values import LEFT, Action, Entry, Locality, Row, Scope, Staging, batches, placed, with_error
+from gridsync_parts.values import LEFT, Action, Entry, Locality, Row, Scope, Staging, batches, place_row, with_error
 
 # What to do with one that is not on disk at the site.
 ELSEWHERE = {Locality.OFFLINE: Action.LOST, Locality.NEARLINE: Action.WAIT, Locality.UNKNOWN: Action.UNSURE}
@@ -43,7 +43,7 @@ NOT_BROUGHT = "could not be brought online"
 NOT_ASKED = "cannot be requested"
 
 
-def relisted(row: Row, entry: Entry) -> Row:
+def relist_row(row: Row, entry: Entry) -> Row:
     """The row of a file that is listed again."""
     if row.checksum and checksum_kind(row.checksum, True) == checksum_kind(entry.checksum, True):
         is_same = (row.size, row.checksum) == (entry.size, entry.checksum)
@@ -51,7 +51,7 @@ def relisted(row: Row, entry: Entry) -> Row:
         is_same = (row.size, row.mtime) == (entry.size, entry.mtime)
     if not is_same:
         return new_row(entry, row.site)._replace(request=row.request)
-    return placed(row, entry.locality)._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum)
+    return place_row(row, entry.locality)._replace(mtime=entry.mtime, checksum=entry.checksum or row.checksum)
 
 
 def is_same_file(row: Row, other: Row) -> bool:
@@ -73,7 +73,7 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
         is_of_site = row.site == scope.site
         entry = listed.pop(row.path, None) if is_of_site else None
         if entry:
-            kept.append(relisted(row, entry))
+            kept.append(relist_row(row, entry))
         elif row.downloaded or row.request or (is_of_site and f"{row.path}/".startswith(unread)):
             kept.append(row)
         elif row.is_damaged():
@@ -128,7 +128,7 @@ def is_tape_slower(tape: int, staged: int, seconds: float, left: int, rate: floa
     return tape > 0 and (not staged or rate < 1 or tape * seconds / staged > left / rate)
 
 
-def plan_release(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+def plan_calls(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     """Which pins to give back: for each request, the files of one call."""
     held: dict[str, list[Row]] = {}
     for row in rows:

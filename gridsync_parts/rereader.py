@@ -11,7 +11,7 @@ from gridsync_parts.checksums import checksum_kind, checksum_of
 from gridsync_parts.disk import disk_error, is_gone, local_file
 from gridsync_parts.errors import FileError
 from gridsync_parts.home import Home
-from gridsync_parts.values import REPAIR, Outcome, Row, about, with_error
+from gridsync_parts.values import REPAIR, Outcome, Row, sentence_about, with_error
 
 
 class Rereader:
@@ -38,13 +38,14 @@ class Rereader:
 
         try:
             if is_gone(row, local_file(self.home.full(row.path))):
-                return self.damaged(row, "is no longer here, or has another size")
+                return self.damaged_outcome(row, "is no longer here, or has another size")
             if expected and self.checksum(row, expected, seen) != expected:
-                return self.damaged(row, f"is damaged: its checksum is not {expected}")
+                return self.damaged_outcome(row, f"is damaged: its checksum is not {expected}")
         except FileError as error:  # perhaps it is as it was
             if self.stopping.is_set():
                 return Outcome(row, "interrupted")
-            return Outcome(with_error(row._replace(downloaded=False), about(row, error)), "failed", fault=error)
+            doubtful = row._replace(downloaded=False)
+            return Outcome(with_error(doubtful, sentence_about(row, error)), "failed", fault=error)
         finally:
             self.flying.pop(row.path, None)
         verified = checksum_kind(expected, True)
@@ -60,6 +61,6 @@ class Rereader:
         finally:
             os.close(fd)
 
-    def damaged(self, row: Row, reason: str) -> Outcome:
+    def damaged_outcome(self, row: Row, reason: str) -> Outcome:
         """A file that is to be fetched again."""
         return Outcome(with_error(row._replace(downloaded=False), f"{row.path}: {reason}; {REPAIR}"), "failed")

@@ -46,7 +46,7 @@ class Colour(enum.IntEnum):
     BLUE = 34
 
 
-def coloured(text: str, colour: Colour, stream: TextIO) -> str:
+def colour_word(text: str, colour: Colour, stream: TextIO) -> str:
     """The first word of a line in a colour, for a terminal whose user has nothing against it."""
     if not colour or "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty():
         return text
@@ -58,7 +58,7 @@ def silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def fitted(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
     """A line of progress for a terminal of some width."""
     for spare in SPARE:
         if len(text) > width:
@@ -92,7 +92,7 @@ def lines_class() -> Any:
             before, now = self.size, self.format_dict
             self.size = columns, rows = now["ncols"] or 80, now["nrows"] or 24
             wipe = "\033[J" if msg == "" or self.size != before else ""
-            lines = [] if msg == "" else [f"{fitted(line, columns - 1)}\033[K" for line in self.lines]
+            lines = [] if msg == "" else [f"{fit(line, columns - 1)}\033[K" for line in self.lines]
             back = "\033[A" * (len(lines) - 1)
             below = self.files.draw(len(lines), rows, columns) if self.files and lines else ""
             below += "\r" if below else ""
@@ -245,7 +245,7 @@ class Progress:
         self.size += row.size
         self.whole += row.size
 
-    def landed(self, outcome: Outcome) -> None:
+    def count(self, outcome: Outcome) -> None:
         """One file more is here, or given up."""
         if outcome.done in ("failed", "waiting"):
             self.size -= outcome.row.size

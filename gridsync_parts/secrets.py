@@ -109,7 +109,7 @@ class Secrets:
 secrets = Secrets()
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """Text with nothing in it that a terminal would obey or that nobody may see."""
     text = secrets.masked(text)
     if text.isprintable():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gridsync_parts.conf import MANUALS, bare, default_conf, is_foreign, place_of, text_of, with_section, with_setting
-from gridsync_parts.disk import doubt_of, locked, opened, replacing, set_aside, target_of
+from gridsync_parts.disk import doubt_of, open_regular, replacing, set_aside, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import COMING, ENGINES, SCHEMES, WEB, find_kind
 from gridsync_parts.machine import CONNECTIONS
@@ -56,7 +56,7 @@ class Config:
         self.foreign = ""  # the text of another program's file
         self.kept = ""  # where that was set aside
         try:
-            with open(opened(self.path), "rb") as file:
+            with open(open_regular(self.path), "rb") as file:
                 found = os.fstat(file.fileno())
                 self.is_own, self.doubt = found.st_uid == os.getuid(), doubt_of(self.path, found)
                 if found.st_size > MOST_SETTINGS:
@@ -167,7 +167,7 @@ class Config:
 
     def save(self, settings: Mapping[str, str]) -> list[Change]:
         """Change these values in the file as it is by now, as others may be new in it; what has changed."""
-        with locked(f"{target_of(self.path)}.lock"):  # beside, as the file itself is replaced
+        with wait_for_lock(f"{target_of(self.path)}.lock"):  # beside, as the file itself is replaced
             now = Config(self.folder)
             now.check_saving()
             if now.foreign:

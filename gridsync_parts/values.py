@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from gridsync_parts.errors import Changed, GridError
-from gridsync_parts.secrets import printable
+from gridsync_parts.secrets import make_printable
 
 T = TypeVar("T")
 
@@ -217,13 +217,13 @@ def why_left(row: Row, action: Action, overwrite: bool) -> str:
 
 def with_error(row: Row, error: str) -> Row:
     """The row with the reason of its last failure, which must not swell the catalog."""
-    return row._replace(error=printable(error[:5000])[:500])
+    return row._replace(error=make_printable(error[:5000])[:500])
 
 
 LEFT = "has left the disk again; --bring_online asks for it again"
 
 
-def placed(row: Row, locality: Locality) -> Row:
+def place_row(row: Row, locality: Locality) -> Row:
     """The row with where its file is now; StoRM would call it a failed staging that one has left the disk again."""
     was_here = row.request and not row.downloaded and row.locality is Locality.ONLINE
     row = row._replace(locality=locality)
@@ -233,6 +233,6 @@ def placed(row: Row, locality: Locality) -> Row:
 TICK = 0.1  # seconds between looks at the screen
 
 
-def about(row: Row, error: GridError) -> str:
+def sentence_about(row: Row, error: GridError) -> str:
     """The sentence of an error, with the file that it is about."""
     return str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"

@@ -18,7 +18,7 @@ MOST_FOLDERS = 1_000_000  # of one listing; experiments have some hundred thousa
 MOST_FILES = 10_000_000  # the same
 
 
-def judged(lister: Lister, path: str, error: GridError) -> GridError:
+def judge(lister: Lister, path: str, error: GridError) -> GridError:
     """The error of what a listing has named, or that the door can't serve such names: it still lists it, or can't."""
     from urllib.parse import quote
 
@@ -52,7 +52,7 @@ class Walk:
         try:
             return folder, self.patience.call(self.lister.folder, folder)
         except (FileError, DoorError) as failure:
-            error = judged(self.lister, folder, failure)
+            error = judge(self.lister, folder, failure)
             error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
             return folder, error.with_traceback(None)
 
@@ -64,7 +64,7 @@ class Walk:
             crew.add(top)
             while crew.pending:
                 tick()
-                for folder, found in crew.landed(TICK):
+                for folder, found in crew.collect(TICK):
                     if isinstance(found, GridError):
                         doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
                         if folder == top or doors_shut >= DOORS_SHUT:
@@ -131,7 +131,7 @@ class Walk:
             )
 
 
-def misspelt(
+def misspelt_error(
     list_folder: Callable[[str], Listing], base: str, option: str, folder: str, error: NotFound | Forbidden
 ) -> GridError:
     """The error for a folder that is not given, with what is nearest to it where the path goes astray."""

@@ -120,7 +120,7 @@ NO_TAPE = "on tape, but the site names no tape service; ask the site, or see TAP
 BITE = 128 << 10  # bytes of one read from the line
 
 
-def resized(place: str, found: object, size: int) -> FileError:
+def resized_error(place: str, found: object, size: int) -> FileError:
     """The sentence for a file that is not the one of the catalog any more."""
     return FileError(f"{place}: has {found} bytes now, but {size} in the catalog; run --build_list again")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from gridsync_parts.doors import BITE
-from gridsync_parts.doors.urls import masked, netloc_of
-from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, Saying, Unreached, meant
+from gridsync_parts.doors.urls import mask_url, netloc_of
+from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, Saying, Unreached, error_for
 from gridsync_parts.keys import CA_REMEDY
 from gridsync_parts.table import Site
 from gridsync_parts.words import moment_text
@@ -58,7 +58,7 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     """The sentence for a request that got no answer."""
     text = f"{type(error).__name__}: {error}".replace("_", " ")
     words = {"host": "{}:{}".format(*netloc_of(url)), "ca": ca or "the system", "error": type(error).__name__}
-    return meant(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
+    return error_for(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
 
 
 class Watch:
@@ -178,7 +178,7 @@ class Answer:
             for chunk in self.chunks(limit + 1):
                 limit -= len(chunk)
                 if limit < 0:
-                    raise DoorError(f"{masked(unquote(self.url))}: the answer is much too long; ask the site")
+                    raise DoorError(f"{mask_url(unquote(self.url))}: the answer is much too long; ask the site")
                 yield chunk
         finally:
             self.close()

@@ -18,7 +18,18 @@ from collections.abc import Collection, Iterator
 from typing import Any, Callable
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, Tape, is_request, resized
+from gridsync_parts.doors import (
+    MISNAMED,
+    MISSIZED,
+    TOO_LARGE,
+    At,
+    Body,
+    Listing,
+    Place,
+    Tape,
+    is_request,
+    resized_error,
+)
 from gridsync_parts.doors.pace import WINDOW, Pace, Welcome
 from gridsync_parts.doors.refused import UNREACHABLE, gfal_error
 from gridsync_parts.errors import (
@@ -263,7 +274,7 @@ class Gfal2Door:
         with self.errors(url):
             here = self.context().stat(url)
         if here.st_size != size:
-            raise resized(unquote(url), here.st_size, size)
+            raise resized_error(unquote(url), here.st_size, size)
         mtime = sane_time(here.st_mtime)
         found = email.utils.formatdate(mtime, usegmt=True) if mtime else ""  # as http says it
         check_tag(unquote(url), found, tag)

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from gridsync_parts import __version__
 from gridsync_parts.doors.answers import Answer, connection_error
 from gridsync_parts.doors.pace import HELD, Pace, Welcome
-from gridsync_parts.doors.refused import pause_of, redirected, refusal
+from gridsync_parts.doors.refused import pause_of, redirect_target, refusal
 from gridsync_parts.doors.relay import CONNECT, relay_named
-from gridsync_parts.doors.urls import masked, netloc_of
+from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, UsageError
 from gridsync_parts.keys import stamp_of
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
@@ -69,7 +69,7 @@ class Guest:
         context = self.contexts.get(shown) or self.contexts.setdefault(shown, self.context(shown is not None))
         if not (self.relay and self.relay.is_for(*netloc)):
             return http.client.HTTPSConnection(*netloc, timeout=CONNECT, context=context)
-        connection = self.relay.connected(*netloc)
+        connection = self.relay.connect(*netloc)
         connection.sock = context.wrap_socket(connection.sock, server_hostname=netloc[0])
         return connection
 
@@ -108,7 +108,7 @@ class Guest:
                         welcome.take(shown)
                     return answer
                 words = str(refusal(answer, url))
-                if welcome.refuse(shown, words) and self.token and not self.token.renewed(token):
+                if welcome.refuse(shown, words) and self.token and not self.token.renew(token):
                     welcome.words, self.token.text = words, ""  # should anybody go on, it is asked for anew
                     raise CredentialError(words)
             finally:
@@ -145,14 +145,14 @@ class Guest:
         headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
         if token:
             if urlsplit(url).scheme != "https":
-                raise UsageError(f"the TOKEN is not sent to {masked(url)}, which is not encrypted; correct Grid.conf")
+                raise UsageError(f"the TOKEN is not sent to {mask_url(url)}, which is not encrypted; correct Grid.conf")
             secrets.note(token)
             headers["Authorization"] = f"Bearer {token}"
         try:
             answer = self.carried(method, url, headers, data)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise scarcity(error) or connection_error(error, url, self.ca) from error
-        log.debug("%s %s -> %d", method, masked(url), answer.status)
+        log.debug("%s %s -> %d", method, mask_url(url), answer.status)
         return answer
 
     def ask(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
@@ -163,14 +163,14 @@ class Guest:
             if answer.status not in REDIRECTS or (answer.status == 303 and method != "GET"):
                 return answer
             try:
-                target = redirected(answer, url)
+                target = redirect_target(answer, url)
                 is_ours = netloc_of(target) in self.trusted
             except FileError as error:  # it concerns all files
                 raise DoorError(str(error)) from error
             if not is_ours:
                 raise DoorError(
-                    f"{masked(url)} redirects to another server, {masked(target)}; your credentials are not sent "
+                    f"{mask_url(url)} redirects to another server, {mask_url(target)}; your credentials are not sent "
                     "there, ask the site"
                 )
             url = target
-        raise DoorError(HOPS.format(masked(url)), passing=True)
+        raise DoorError(HOPS.format(mask_url(url)), passing=True)

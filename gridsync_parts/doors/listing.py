@@ -9,7 +9,7 @@ from typing import Callable
 from urllib.parse import unquote, urlsplit
 
 from gridsync_parts.doors import MISNAMED, MISSIZED, Listing
-from gridsync_parts.doors.urls import masked
+from gridsync_parts.doors.urls import mask_url
 from gridsync_parts.errors import DoorError
 from gridsync_parts.log import nothing
 from gridsync_parts.values import LOCALITIES, UNFINISHED, Entry, Locality
@@ -169,7 +169,7 @@ def listing_of(xml: Iterable[bytes | memoryview], root: str, folder: str, url: s
     from xml.parsers import expat
 
     asked = f"{root}/{folder}".rstrip("/")
-    entries, is_there, place = Listing(), False, masked(unquote(url))
+    entries, is_there, place = Listing(), False, mask_url(unquote(url))
 
     def take(href: str, properties: dict[str, str]) -> int:
         nonlocal is_there

@@ -7,7 +7,7 @@ import re
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.urls import KEPT, composed, masked, netloc_of, own_path
+from gridsync_parts.doors.urls import KEPT, compose, mask_url, netloc_of, own_path
 from gridsync_parts.errors import (
     SENTENCE,
     BadRequest,
@@ -23,7 +23,7 @@ from gridsync_parts.errors import (
     TooFast,
     TooMany,
     brief,
-    meant,
+    error_for,
 )
 from gridsync_parts.kinds import WEB
 from gridsync_parts.secrets import secrets
@@ -41,7 +41,7 @@ def refusal(answer: Answer, url: str) -> GridError:
     if not said or said.startswith("<"):
         said = answer.response.reason
     said = brief(said)
-    place = masked(unquote(url))
+    place = mask_url(unquote(url))
     who = "the door" if netloc_of(url) == netloc_of(answer.watch.site.server) else "the tape service"
     if answer.status == 401:
         return CredentialError(f"{place}: {who} does not accept your proxy or token ({said}); see --proxy_status")
@@ -60,16 +60,16 @@ def refusal(answer: Answer, url: str) -> GridError:
     return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
 
 
-def redirected(answer: Answer, url: str) -> str:
+def redirect_target(answer: Answer, url: str) -> str:
     """Where an answer sends a request; its body is read."""
     answer.drain()
     try:
         target = quote(urljoin(url, answer.header("Location")), KEPT, "latin-1", "replace")  # a header's bytes
         target = own_path(url, target)
     except ValueError as error:
-        raise FileError(f"{masked(url)} redirects to an invalid URL ({error}); ask the site") from error
+        raise FileError(f"{mask_url(url)} redirects to an invalid URL ({error}); ask the site") from error
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-        raise Forbidden(f"{masked(url)} redirects to {masked(target)}, which is not encrypted; ask the site")
+        raise Forbidden(f"{mask_url(url)} redirects to {mask_url(target)}, which is not encrypted; ask the site")
     secrets.note(target)
     return target
 
@@ -92,7 +92,7 @@ def read_refusal(answer: Answer, url: str) -> GridError:
     if answer.status != 500:
         return error
     said = answer.drain().decode("utf-8", "replace")
-    return meant(INTERNAL_PROBLEMS, said, place=masked(unquote(url)), sentence=str(error))
+    return error_for(INTERNAL_PROBLEMS, said, place=mask_url(unquote(url)), sentence=str(error))
 
 
 UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
@@ -135,6 +135,6 @@ def gfal_error(error: Exception, url: str) -> GridError:
     text = re.sub(r"\?\S+", "?...", str(error).strip())
     way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
     name = errno.errorcode.get(getattr(error, "code", 0), "")
-    if "HTTP 400" in text and composed(url) != unquote(url, errors="surrogateescape"):
+    if "HTTP 400" in text and compose(url) != unquote(url, errors="surrogateescape"):
         return FileError(f"{unquote(url)}: gfal2 cannot fetch names with separate accents; ENGINE = http can")
-    return meant(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)
+    return error_for(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)

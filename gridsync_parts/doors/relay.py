@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from gridsync_parts import __version__
-from gridsync_parts.errors import DoorError, Saying, Unreached, UsageError, meant
+from gridsync_parts.errors import DoorError, Saying, Unreached, UsageError, error_for
 from gridsync_parts.machine import scarcity
 from gridsync_parts.secrets import secrets
 
@@ -46,7 +46,7 @@ class Relay(NamedTuple):
         names = (host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         return not any(proxy_bypass_environment(name, self.settings) for name in names)
 
-    def connected(self, host: str, port: int) -> http.client.HTTPConnection:
+    def connect(self, host: str, port: int) -> http.client.HTTPConnection:
         """A connection that leads through it to a server, with which TLS is still to be begun."""
         import http.client
 
@@ -60,7 +60,7 @@ class Relay(NamedTuple):
             code = re.search("failed: ([0-9]{3})", str(error))  # the rest is the proxy's own words
             said = code[1] if code else getattr(error, "strerror", "") or type(error).__name__
             words = {"relay": f"{self.host}:{self.port}", "host": f"{host}:{port}", "error": said}
-            raise scarcity(error) or meant(RELAY_ERRORS, str(error), **words) from error
+            raise scarcity(error) or error_for(RELAY_ERRORS, str(error), **words) from error
         return connection
 
 

@@ -51,12 +51,12 @@ class TapeRest:
         """The URL of the tape service, or empty; asked of the door once."""
         if self.found is None:
             named = "" if self.site.tape_api == "none" else re.sub("(?i)^dav", "http", self.site.tape_api)
-            tape = (self.discovered() if named == "auto" else named).rstrip("/")
+            tape = (self.discover() if named == "auto" else named).rstrip("/")
             self.http.trusted.add(netloc_of(tape))
             self.found = tape
         return self.found
 
-    def discovered(self) -> str:
+    def discover(self) -> str:
         """What the door names as its tape service."""
         url = f"{self.door}/.well-known/wlcg-tape-rest-api"
         answer = self.http.ask("GET", url)

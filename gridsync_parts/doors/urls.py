@@ -9,7 +9,7 @@ from gridsync_parts.errors import FileError
 KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is not for a request line
 
 
-def masked(url: str) -> str:
+def mask_url(url: str) -> str:
     """A URL that may be shown: its query is a credential on pools."""
     return url.partition("?")[0] + ("?..." if "?" in url else "")
 
@@ -20,10 +20,10 @@ def netloc_of(url: str) -> tuple[str, int]:
         parts = urlsplit(url)
         return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     except ValueError as error:
-        raise FileError(f"{masked(url)} is not a URL: {error}") from error
+        raise FileError(f"{mask_url(url)} is not a URL: {error}") from error
 
 
-def composed(path: str) -> str:
+def compose(path: str) -> str:
     """A path with each letter and its accents as one character, as far as there is one."""
     import unicodedata
 
@@ -33,6 +33,6 @@ def composed(path: str) -> str:
 def own_path(url: str, target: str) -> str:
     """Where a redirect leads, but by the name that was asked for: dCache composes accents, its pools refuse that."""
     asked, named = urlsplit(url).path, urlsplit(target)
-    if asked == named.path or composed(asked) != composed(named.path):
+    if asked == named.path or compose(asked) != compose(named.path):
         return target
     return named._replace(path=asked).geturl()

@@ -6,12 +6,12 @@ import re
 from collections.abc import Collection
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Tape, resized
+from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Tape, resized_error
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.listing import PROPFIND, digest_of, listing_of, path_of
 from gridsync_parts.doors.refused import read_refusal, refusal
 from gridsync_parts.doors.tape import TapeRest
-from gridsync_parts.doors.urls import masked, netloc_of
+from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnTape, brief
 from gridsync_parts.keys.token import Token
@@ -66,7 +66,7 @@ class WebDavDoor:
         answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
         if answer.status == 200 and not f"{self.root}/{path}".strip("/"):  # StoRM's for what is above its areas
             answer.close()
-            raise NotFound(f"{masked(unquote(url))}: the door does not list it")
+            raise NotFound(f"{mask_url(unquote(url))}: the door does not list it")
         if answer.status != 207:
             raise refusal(answer, url)
         try:
@@ -83,7 +83,7 @@ class WebDavDoor:
             headers["Range"] = f"bytes={start}-{stop - 1}"
             headers.update({"If-Range": tag} if tag else {})
         url = self.url(path)
-        place = masked(unquote(url))
+        place = mask_url(unquote(url))
         answer = self.http.follow("GET", url, headers=headers)
         if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
             headers = {name: value for name, value in headers.items() if name not in WANTED}
@@ -99,31 +99,31 @@ class WebDavDoor:
                 raise FileError(f"{place}: {reason}")
             raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
         try:
-            begins, ends = self.checked(answer, place, start, size)
+            begins, ends = self.check_range(answer, place, start, size)
             found = self.tag_of(answer)
             check_tag(place, found, tag)
         except FileError:
             answer.close()
             raise
-        surplus = resized(place, "more", size) if ends <= stop else None  # else there is more than was asked for
+        surplus = resized_error(place, "more", size) if ends <= stop else None  # else there is more than was asked for
         chunks = answer.file_chunks(min(stop, ends) - begins, surplus)
         return Body(chunks, begins, digest_in(answer), found, answer.close, answer.hang_up)
 
-    def checked(self, answer: Answer, place: str, start: int, size: int) -> tuple[int, int]:
+    def check_range(self, answer: Answer, place: str, start: int, size: int) -> tuple[int, int]:
         """Where the bytes of an answer begin and end; they are those of the file that is in the catalog, as it is."""
         coding, length = answer.header("Content-Encoding").strip().lower(), answer.header("Content-Length")
         if coding not in ("", "identity"):
             raise FileError(f"{place}: the door sends it encoded as {coding[:20]}; ask the site")
         if answer.status == 200:
             if length and length != str(size):
-                raise resized(place, length, size)
+                raise resized_error(place, length, size)
             return 0, size
         found = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", answer.header("Content-Range"))
         count = int(found[2]) + 1 - start if found and found[1] == str(start) else 0
         if not found or count <= 0 or length not in ("", str(count)):
             raise FileError(f"{place}: the door sends a different range than requested", passing=True)
         if found[3] != str(size):
-            raise resized(place, found[3], size)
+            raise resized_error(place, found[3], size)
         return start, start + count
 
     def tag_of(self, answer: Answer) -> str:

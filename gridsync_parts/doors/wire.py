@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from gridsync_parts.doors.answers import Answer, Watch, response_class
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Guest
-from gridsync_parts.doors.refused import redirected
-from gridsync_parts.doors.urls import masked, netloc_of
+from gridsync_parts.doors.refused import redirect_target
+from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.machine import CONNECTIONS
@@ -139,5 +139,5 @@ class Http(Guest):
                 raise PoolError(f"its pool cannot be reached: {reason}", error.passing) from error
             if answer.status not in REDIRECTS:
                 return answer
-            url = redirected(answer, url)
-        raise FileError(HOPS.format(masked(url)), passing=True)
+            url = redirect_target(answer, url)
+        raise FileError(HOPS.format(mask_url(url)), passing=True)

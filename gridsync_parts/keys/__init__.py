@@ -7,7 +7,7 @@ import os
 import re
 from typing import TextIO
 
-from gridsync_parts.disk import opened
+from gridsync_parts.disk import open_regular
 from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.table import Site
 
@@ -25,7 +25,7 @@ def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
     import shlex
 
     try:
-        file = open(opened(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - whoever gets it closes it
+        file = open(open_regular(path, flags), encoding="utf-8-sig", errors="replace")  # noqa: SIM115 - whoever gets it closes it
         found = os.fstat(file.fileno())
         if found.st_uid != os.getuid():
             fault = f"{what} {path} belongs to another user; use one of your own"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable, NamedTuple, TextIO
 
-from gridsync_parts.errors import CredentialError, GridError, Saying, meant
+from gridsync_parts.errors import CredentialError, GridError, Saying, error_for
 from gridsync_parts.keys import CA_REMEDY, CLIENT_LIMIT, helper_env, open_secret
 from gridsync_parts.vomses import VOMS_SERVERS, voms_server
 from gridsync_parts.words import day_text, duration_text, seconds_of
@@ -259,7 +259,7 @@ def client_error(text: str, vo: str, ca: str) -> GridError:
     contact = known.contact if known else "the VO's administrators"
     named = {"server": server[1] if server else f"of {vo}", "reason": f" ({reason[1]})" if reason else ""}
     named["join"] = f"join at its INDIGO IAM page (help: {contact})" if known else f"ask {contact}"
-    return meant(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
+    return error_for(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
 
 
 def no_cas() -> CredentialError:
@@ -278,7 +278,7 @@ def voms_client() -> str:
     return client
 
 
-def asked_pass_phrase() -> str:
+def ask_pass_phrase() -> str:
     """The pass phrase of the user's key, typed without echo; from a pipe, its first line."""
     prompt = "Enter GRID pass phrase for this identity:"
     if sys.stdin.isatty():

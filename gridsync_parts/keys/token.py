@@ -83,7 +83,7 @@ class Token:
         """Ask the source; when it fails, or has nothing new though that is due, it is left alone for a while."""
         before = self.text
         try:
-            self.text, self.failure = self.fetched(), None
+            self.text, self.failure = self.fetch(), None
             self.ends = token_end(self.text)
         except CredentialError as error:
             self.failure = error
@@ -107,14 +107,14 @@ class Token:
             sentence = f"the token from {self.source} expired {ago} ago; renew it"
         raise CredentialError(sentence, passing=True, pause=max(0, self.rest - time.monotonic()))
 
-    def renewed(self, refused: str) -> str:
+    def renew(self, refused: str) -> str:
         """Another token that the source has by now, for a door that does not take this one; or nothing."""
         with self.lock:
             if refused == self.text and time.monotonic() >= self.rest:  # else another thread has just asked for it
                 self.ask(is_due=False)
             return self.text if self.text != refused and self.is_good() else ""
 
-    def fetched(self) -> str:
+    def fetch(self) -> str:
         """The token from its source."""
         import shlex
         import subprocess

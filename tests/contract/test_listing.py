@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridsync_parts.secrets import printable
+from gridsync_parts.secrets import make_printable
 from tests.grid.agata import seconds
 from tests.grid.corner import MANY, plant_many
 from tests.support.user import User
@@ -43,7 +43,7 @@ def test_ls_dir_shows_files_before_folders_and_of_one_day_the_oldest_first_whate
 def test_ls_dir_of_awkward_names_has_a_row_for_each_and_nothing_that_a_terminal_obeys(user, corner):
     files = sorted(path.rpartition("/")[2] for path in user.grid.tree.files(f"agata/{corner}") if path.count("/") == 2)
     rows = rows_of(user, corner)
-    assert sorted(row[23:] for row in rows if not row.startswith("Folder")) == sorted(map(printable, files))
+    assert sorted(row[23:] for row in rows if not row.startswith("Folder")) == sorted(map(make_printable, files))
     assert all(map(str.isprintable, rows))
 
 

@@ -44,7 +44,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.machine import CONNECTIONS
     from gridsync_parts.partfile import PartFile
     from gridsync_parts.plans import new_row, plan_staged
-    from gridsync_parts.secrets import printable
+    from gridsync_parts.secrets import make_printable
     from gridsync_parts.settings import Config, scope_of
     from gridsync_parts.table import GENERAL, Site
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
@@ -110,7 +110,7 @@ def kept(entry: Entry) -> None:
         assert row_of(cells_of(row)) == row
         assert size_text(row.size) and time_text(row.mtime) and day_text(row.mtime)
         placed(row.path)
-    assert printable(entry.path).isprintable()
+    assert make_printable(entry.path).isprintable()
 
 
 def placed(path: str) -> None:
@@ -232,7 +232,7 @@ def conf(data: bytes) -> None:
 
 def names(data: bytes) -> None:
     path = data.decode("utf-8", "surrogateescape")
-    assert printable(path).isprintable()
+    assert make_printable(path).isprintable()
     placed(path)
     found = grid_path(path)
     assert not found or is_path(found)

@@ -32,7 +32,7 @@ from gridsync_parts.home import Home
 from gridsync_parts.keys.token import token_end
 from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
 from gridsync_parts.plans import new_row, plan_catalog
-from gridsync_parts.secrets import printable
+from gridsync_parts.secrets import make_printable
 from gridsync_parts.settings import Config, scope_of
 from gridsync_parts.table import Site
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope
@@ -550,7 +550,7 @@ ROWS = st.builds(
     st.just("") | st.binary(min_size=4, max_size=4).map(lambda value: f"adler32:{value.hex()}"),
     st.sampled_from(Locality), st.booleans(), st.sampled_from(["", "size", "adler32", "md5"]),
     st.just("") | st.from_regex(r"\w[!-~]{0,20}", fullmatch=True), st.sampled_from(["LYON", "CNAF"]),
-    TEXT.map(lambda text: printable(text)[:500]),
+    TEXT.map(lambda text: make_printable(text)[:500]),
 )  # fmt: skip
 LINES = st.lists(ROWS, max_size=5, unique_by=lambda row: (row.site, row.path))
 
@@ -669,7 +669,7 @@ def test_a_path_of_the_grid_is_written_as_the_catalog_has_it(path):
 @PROPERTY
 @given(text=st.text())
 def test_what_is_printed_is_printable_and_says_the_same(text):
-    shown = printable(text)
+    shown = make_printable(text)
     assert shown.isprintable() and (shown == text) == text.isprintable()
 
 

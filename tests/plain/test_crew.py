@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gridsync_parts.crew import GATHERING, NEWS, WONDER, WORTH, Aside, Crew, Patience, started
+from gridsync_parts.crew import GATHERING, NEWS, WONDER, WORTH, Aside, Crew, Patience, start_threads
 from gridsync_parts.doors.pace import HELD
 from gridsync_parts.errors import (
     Changed,
@@ -42,7 +42,7 @@ def all_of(crew: Crew[Any, Any]) -> list[Any]:
     """What a crew brings of all that it was given."""
     brought: list[Any] = []
     while crew.pending:
-        came = crew.landed(SOON)
+        came = crew.collect(SOON)
         assert came or not crew.pending or crew.failure
         brought += came
     return brought
@@ -69,7 +69,7 @@ def test_a_crew_takes_more_while_it_works():
         crew.add(5)
         seen = []
         while crew.pending:
-            for number in crew.landed(SOON):
+            for number in crew.collect(SOON):
                 seen.append(number)
                 if number:
                     crew.add(number - 1)
@@ -182,7 +182,7 @@ def test_a_rest_lasts_until_all_is_done():
                 crew.add(event)
                 threading.Timer(0.01 * (number + 1), event.set).start()
             crew.rest(SOON)
-            assert crew.landed() == [True] * count
+            assert crew.collect() == [True] * count
     assert time.monotonic() - began < 0.5
 
 
@@ -191,7 +191,7 @@ def test_a_rest_ends_in_time_though_nothing_is_done():
     with Crew(lambda _: go.wait(SOON), 1, Patience(0)) as crew:
         crew.add(1)
         crew.rest(0.001)
-        assert crew.landed() == [] and crew.pending == 1
+        assert crew.collect() == [] and crew.pending == 1
         assert time.monotonic() - began < 0.5
         go.set()
 
@@ -220,10 +220,10 @@ class Unstartable(threading.Thread):
 
 def test_a_crew_does_with_the_threads_that_the_machine_has():
     good, more = threading.Thread(), threading.Thread()
-    assert started([good, Unstartable(), more]) == [good]
+    assert start_threads([good, Unstartable(), more]) == [good]
     assert not more.ident
     with pytest.raises(RuntimeError, match="new thread"):
-        started([Unstartable(), more])
+        start_threads([Unstartable(), more])
 
 
 # Its thread that settles.

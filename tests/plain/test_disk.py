@@ -27,13 +27,13 @@ from gridsync_parts.disk import (
     is_gone,
     is_open,
     local_file,
-    locked,
     missing_of,
-    opened,
+    open_regular,
     part_name,
     replacing,
     set_aside,
     target_of,
+    wait_for_lock,
 )
 from gridsync_parts.errors import DiskError, FileError
 from tests.support.constants import replace
@@ -258,17 +258,17 @@ def test_a_disk_that_does_not_take_it_is_named(tmp_path, monkeypatch):
 def test_what_is_no_file_is_not_read(tmp_path, make):
     make(tmp_path / "a")
     with pytest.raises(ValueError, match="a is not a regular file"):
-        opened(str(tmp_path / "a"))
+        open_regular(str(tmp_path / "a"))
 
 
 def test_a_lock_is_waited_for_but_not_for_ever(tmp_path, monkeypatch):
-    first = locked(str(tmp_path / "lock"))
+    first = wait_for_lock(str(tmp_path / "lock"))
     replace(monkeypatch, "LOCK_LIMIT", 0.03)
     with pytest.raises(DiskError, match=r"lock cannot be locked: .*; choose another --workdir"):
-        locked(str(tmp_path / "lock"))
+        wait_for_lock(str(tmp_path / "lock"))
     replace(monkeypatch, "LOCK_LIMIT", 5)
     threading.Timer(0.02, first.close).start()
-    locked(str(tmp_path / "lock")).close()
+    wait_for_lock(str(tmp_path / "lock")).close()
 
 
 def test_another_programs_file_is_moved_out_of_the_way_and_no_other_one_for_it(tmp_path):

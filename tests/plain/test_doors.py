@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridsync_parts.doors import ODDITIES, Listing, is_request, resized
+from gridsync_parts.doors import ODDITIES, Listing, is_request, resized_error
 from gridsync_parts.errors import DoorError, FileError
 
 
@@ -34,5 +34,6 @@ def test_what_may_be_the_name_of_a_request(name, is_one):
 
 
 def test_another_size_is_a_matter_of_the_list():
-    assert str(resized("run/a", "more", 3)) == "run/a: has more bytes now, but 3 in the catalog; run --build_list again"
-    assert not resized("run/a", 4, 3).passing
+    error = resized_error("run/a", "more", 3)
+    assert str(error) == "run/a: has more bytes now, but 3 in the catalog; run --build_list again"
+    assert not resized_error("run/a", 4, 3).passing

@@ -200,7 +200,7 @@ def test_a_token_that_a_door_has_refused_is_replaced_once_the_source_has_another
     write_secret(path, "first")
     token = token_of(path)
     refused = token.value()
-    assert token.renewed(refused) == ""
+    assert token.renew(refused) == ""
     write_secret(path, "second")
-    assert token.renewed(refused) == "second" == token.value()
-    assert token.renewed(refused) == "second"  # as another thread has asked for it
+    assert token.renew(refused) == "second" == token.value()
+    assert token.renew(refused) == "second"  # as another thread has asked for it

@@ -17,7 +17,7 @@ from gridsync_parts.machine import (
     files_to_spare,
     has_memory,
     scarcity,
-    unforeseen,
+    unforeseen_error,
 )
 from gridsync_parts.table import Settings, Site
 from tests.support.constants import replace
@@ -83,9 +83,9 @@ def test_a_certificate_is_not_refused_for_want_of_memory(monkeypatch, is_left):
     ],
 )
 def test_what_no_part_has_foreseen_has_a_sentence(error, says, status):
-    sentence, found = unforeseen(error)
+    sentence, found = unforeseen_error(error)
     assert sentence.startswith(says) and found == status
-    assert fault_text(KeyError("x")) == unforeseen(KeyError("x"))[0]
+    assert fault_text(KeyError("x")) == unforeseen_error(KeyError("x"))[0]
 
 
 def settings_of(threads: int, streams: int) -> Settings:

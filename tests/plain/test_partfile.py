@@ -670,7 +670,7 @@ def test_a_filesystem_that_knows_no_durability_is_trusted(tmp_path, number):
 
     with part_of(tmp_path / "a", 10) as part:
         part.add(part.segments[0], b"0123456789")
-        part.synchronised(refuse)
+        part.synchronise(refuse)
         assert part.received() == 10
 
 
@@ -681,7 +681,7 @@ def test_one_that_has_lost_bytes_is_not(tmp_path):
     with part_of(tmp_path / "a", 10) as part:
         part.add(part.segments[0], b"0123456789")
         with pytest.raises(DiskError, match="check the disk"):
-            part.synchronised(fail)
+            part.synchronise(fail)
         assert part.received() == 0 and os.fstat(part.fd).st_size == 0 and not part.has_table
 
 

@@ -18,14 +18,14 @@ from gridsync_parts.plans import (
     is_same_file,
     is_tape_slower,
     new_row,
+    plan_calls,
     plan_catalog,
     plan_copies,
-    plan_release,
     plan_staged,
     plan_staging,
     plan_vanished,
     plan_wave,
-    relisted,
+    relist_row,
     totals_of,
     without_request,
 )
@@ -127,7 +127,7 @@ HERE = ROW._replace(downloaded=True, verified="adler32", request="r1")
 )
 def test_a_new_listing_keeps_what_is_known_of_unchanged_files(known, listed, after):
     assert plan_catalog(known, [listed], SCOPE, []) == [after]
-    assert [relisted(row, listed) for row in known or [new_row(listed, "LYON")]] == [after]
+    assert [relist_row(row, listed) for row in known or [new_row(listed, "LYON")]] == [after]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_staging_asks_once_for_each_file_still_to_be_copied():
 
 def test_releases_go_by_request_and_at_most_200_files():
     rows = [ROW._replace(path=f"run/{number:03d}", request="r1 r2" if number == 7 else "r1") for number in range(201)]
-    planned = plan_release(rows)
+    planned = plan_calls(rows)
     assert [(request, len(some)) for request, some in planned] == [("r1", 200), ("r1", 1), ("r2", 1)]
 
 

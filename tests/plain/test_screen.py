@@ -12,8 +12,8 @@ from gridsync_parts.screen import (
     LiveLine,
     Progress,
     Rate,
-    coloured,
-    fitted,
+    colour_word,
+    fit,
     percent_text,
     staging_text,
     stuck_text,
@@ -53,7 +53,7 @@ class Copies:
         self.flying.pop(row.path, None)
         outcome = Outcome(row, done, self.received.pop(row.path, 0))
         self.tally.count(outcome)
-        self.progress.landed(outcome)
+        self.progress.count(outcome)
 
     def line(self) -> str:
         self.progress.show()
@@ -226,7 +226,7 @@ def test_who_sees_colours(monkeypatch, colour, env, is_terminal, is_coloured):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     told = "\033[31mCopied\033[m: 9, failed: 1" if is_coloured else "Copied: 9, failed: 1"
-    assert coloured("Copied: 9, failed: 1", colour, Stream(is_terminal)) == told
+    assert colour_word("Copied: 9, failed: 1", colour, Stream(is_terminal)) == told
 
 
 def test_the_other_lines():
@@ -275,7 +275,7 @@ LISTING = "Listing: 12345 folders, 123456 files, 34.5 TB"
     ],
 )
 def test_what_a_line_of_progress_keeps_in_a_width(text, width, shown):
-    assert fitted(text, width) == shown
+    assert fit(text, width) == shown
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from gridsync_parts.secrets import MANY_ROWS, Secrets, printable
+from gridsync_parts.secrets import MANY_ROWS, Secrets, make_printable
 from tests.support.constants import replace
 
 
@@ -138,4 +138,4 @@ def test_older_secrets_stay_known_for_a_while(monkeypatch):
      ("a\udcffb", "a\\udcffb"), (f"{TOKEN}\x07", "...\\x07")],
 )  # fmt: skip
 def test_what_a_terminal_would_obey_is_written_out(text, shown):
-    assert printable(text) == shown
+    assert make_printable(text) == shown

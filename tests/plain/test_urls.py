@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from gridsync_parts.doors.relay import Relay, relay_named
-from gridsync_parts.doors.urls import composed, masked, netloc_of, own_path
+from gridsync_parts.doors.urls import compose, mask_url, netloc_of, own_path
 from gridsync_parts.errors import FileError, UsageError
 
 
@@ -22,7 +22,7 @@ from gridsync_parts.errors import FileError, UsageError
     ],
 )
 def test_the_query_of_a_url_is_not_shown(url, shown):
-    assert masked(url) == shown
+    assert mask_url(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ APART, TOGETHER = "u%CC%88", "%C3%BC"  # both are an umlaut
 )
 def test_a_pool_is_asked_by_the_name_that_the_door_was_asked_by(target, followed):
     assert own_path(f"https://door/a/{APART}", target) == followed
-    assert composed(APART) == composed(TOGETHER) == "\u00fc"
+    assert compose(APART) == compose(TOGETHER) == "\u00fc"
 
 
 # The web proxy of the environment.

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gridsync_parts.errors import Changed, FileError, GridError, Saying, Unreached, UsageError, brief, meant
+from gridsync_parts.errors import Changed, FileError, GridError, Saying, Unreached, UsageError, brief, error_for
 from gridsync_parts.values import (
     FORGOTTEN,
     LEFT,
@@ -21,9 +21,9 @@ from gridsync_parts.values import (
     Staging,
     Tally,
     Wishes,
-    about,
     check_tag,
-    placed,
+    place_row,
+    sentence_about,
     why_left,
     with_error,
 )
@@ -163,7 +163,8 @@ def test_why_a_file_is_left_alone(row, action, overwrite, reason):
     ],
 )
 def test_a_file_that_has_left_the_disk_again_says_so(row, locality, has_left):
-    assert placed(row, locality) == row._replace(locality=locality, error=f"run/a: {LEFT}" if has_left else row.error)
+    error = f"run/a: {LEFT}" if has_left else row.error
+    assert place_row(row, locality) == row._replace(locality=locality, error=error)
 
 
 def test_the_reason_of_a_failure_is_short_and_has_no_odd_characters():
@@ -176,7 +177,7 @@ def test_the_reason_of_a_failure_is_short_and_has_no_odd_characters():
                                                 ("https://door/run/a: no", "https://door/run/a: no"),
                                                 ("run/a is gone", "run/a: run/a is gone")])  # fmt: skip
 def test_a_sentence_names_its_file_once(said, sentence):
-    assert about(ROW, FileError(said)) == sentence
+    assert sentence_about(ROW, FileError(said)) == sentence
 
 
 def test_every_word_for_where_a_file_is_means_one_of_four_places():
@@ -216,5 +217,5 @@ SAYINGS = (
     ],
 )
 def test_what_others_say_has_a_meaning(said, kind, sentence, passing):
-    error = meant(SAYINGS, said, host="door")
+    error = error_for(SAYINGS, said, host="door")
     assert (type(error), str(error), error.passing) == (kind, sentence, passing)

@@ -20,7 +20,7 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
-from gridsync_parts.walk import ROUND, Walk, judged, misspelt
+from gridsync_parts.walk import ROUND, Walk, judge, misspelt_error
 from tests.support.constants import replace
 from tests.support.memory import Memory
 
@@ -336,7 +336,7 @@ def test_a_name_that_a_door_lists_and_can_not_serve_is_a_matter_for_the_site(nam
     site = Memory({name: b"x"} if "folder" not in name else {f"{name}/x": b""})
     if listing:
         site.order("folder", name, listing)
-    found = judged(site, name, error)
+    found = judge(site, name, error)
     if is_name:
         assert isinstance(found, BadName)
         assert str(found) == f"{name}: the door lists this name but cannot serve it; ask the site to rename it"
@@ -373,7 +373,7 @@ IS_BASE_RIGHT = " is BASE_DIR_ON_GRID in Grid.conf right?"
 )
 def test_a_misspelt_folder_is_told_with_what_is_nearest(folder, kind, more):
     error = kind(f"{folder}: no")
-    found = misspelt(Memory(TREE).folder, "agata", "--ls_dir", folder, error)
+    found = misspelt_error(Memory(TREE).folder, "agata", "--ls_dir", folder, error)
     assert str(found) == f"{folder}: no{more}"
     assert isinstance(found, Forbidden) is (kind is Forbidden and not more)
 
@@ -382,7 +382,7 @@ def test_a_misspelt_folder_is_told_with_what_is_nearest(folder, kind, more):
 def test_where_nothing_can_be_listed_the_base_may_be_wrong(kind, joined):
     site = Memory(TREE)
     site.order("folder", "", NotFound("no"))
-    found = misspelt(site.folder, "agata", "--ls_dir", "run", kind("run: no."))
+    found = misspelt_error(site.folder, "agata", "--ls_dir", "run", kind("run: no."))
     assert type(found) is kind and str(found) == f"run: no.{joined}"
 
 
@@ -397,7 +397,7 @@ def test_where_nothing_can_be_listed_the_base_may_be_wrong(kind, joined):
 )
 def test_who_gives_the_base_too_is_told_so(folder, remedy):
     site = Memory({**TREE, "it's/a": b""})
-    found = misspelt(site.folder, "agata", "--input_dir", folder, NotFound(f"{folder}: no"))
+    found = misspelt_error(site.folder, "agata", "--input_dir", folder, NotFound(f"{folder}: no"))
     said = f"there is no {folder} below BASE_DIR_ON_GRID agata/; paths begin below it: {remedy}"
     assert isinstance(found, NotFound) and str(found) == said
 
@@ -406,11 +406,11 @@ def test_who_gives_the_base_too_is_told_so(folder, remedy):
     ("folder", "kind"), [("agata/zzz", NotFound), ("agatas/run", NotFound), ("agata/run", Forbidden)]
 )
 def test_but_not_if_it_is_something_else(folder, kind):
-    found = misspelt(Memory(TREE).folder, "agata", "--input_dir", folder, kind(f"{folder}: no"))
+    found = misspelt_error(Memory(TREE).folder, "agata", "--input_dir", folder, kind(f"{folder}: no"))
     assert str(found) == f"{folder}: no"
 
 
 def test_a_hint_never_fails():
     site = Memory(TREE)
     site.order("folder", "run", GridError("down"))
-    assert str(misspelt(site.folder, "", "--ls_dir", "run/dat", NotFound("run/dat: no"))) == "run/dat: no"
+    assert str(misspelt_error(site.folder, "", "--ls_dir", "run/dat", NotFound("run/dat: no"))) == "run/dat: no"

@@ -768,7 +768,7 @@ def test_a_fault_is_said_of_each_file_and_not_again_of_the_run(capsys):
     report = gridsync.Report()
     for error in ("a/b: the disk is full", "b: the disk is full", "the disk is full", "the disk is full"):
         report.error(error)
-    name = gridsync.called()
+    name = gridsync.program_name()
     assert capsys.readouterr().err == f"{name}: a/b: the disk is full\n{name}: b: the disk is full\n"
 
 

@@ -204,9 +204,9 @@ def test_a_refused_token_is_replaced_for_every_thread_that_was_refused(tmp_path)
     write_secret(tmp_path / "token", "old")
     token = Token(f"file:{tmp_path}/token", Config(str(tmp_path)))
     refused = token.value()
-    assert token.renewed(refused) == ""
+    assert token.renew(refused) == ""
     (tmp_path / "token").write_text("new")
-    assert [token.renewed(refused), token.renewed(refused)] == ["new", "new"]
+    assert [token.renew(refused), token.renew(refused)] == ["new", "new"]
 
 
 @pytest.mark.parametrize("source", ["eyJhbGciOi.the.token", "env:", "https://x", "cmd"])

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
-from gridsync_parts.doors import At, Body, Listing, Place, resized
+from gridsync_parts.doors import At, Body, Listing, Place, resized_error
 from gridsync_parts.errors import Changed, NotFound
 from gridsync_parts.kinds import Can
 from gridsync_parts.values import Entry, Locality, Row, Staging, check_tag
@@ -151,7 +151,7 @@ class Memory:
         path, size, tag = at
         file = self.file(path)
         if len(file.data) != size:
-            raise resized(path, len(file.data), size)
+            raise resized_error(path, len(file.data), size)
         own = file.tag if self.has_tags else ""
         check_tag(path, own, tag)
         start, stop = (start, stop) if self.has_ranges else (0, size)

@@ -27,7 +27,7 @@ def finish(part: PartFile, overwrite: bool = False) -> None:
     part.arrive()
     part.is_arrived = False  # so that it is closed here
     part.folder = part.home.opened(part.place)
-    part.synchronised(os.fsync)
+    part.synchronise(os.fsync)
     part.name_it(part.folder, overwrite)
     part.segments = []
 

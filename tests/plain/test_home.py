@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DiskError, FileError
-from gridsync_parts.home import MANY, Home, rename_new
+from gridsync_parts.home import MANY, Home, rename_new, whole_sync
 from gridsync_parts.machine import FOLDERS_HELD
 from tests.support.constants import replace
 from tests.support.parts import open_files
@@ -46,7 +49,8 @@ def test_a_folder_on_a_disk_that_has_gone_ends_the_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "place"),
     [("a", ("", "a")), ("run/sub/a", ("run/sub", "a")), ("x" * 255, ("", "x" * 255)), ("run/a.part", ("run", "a.part")),
-     ("Grid.conf/a", ("Grid.conf", "a"))],
+     ("Grid.conf/a", ("Grid.conf", "a")),
+     (f"a{MARK}.txt", ("", f"a{MARK}.txt"))],
 )  # fmt: skip
 def test_folder_and_name_of_a_file(tmp_path, path, place):
     assert Home(str(tmp_path)).place(path) == place
@@ -196,8 +200,61 @@ def test_many_folders_are_too(tmp_path, synced):
     paths = [str(number) for number in range(MANY)]
     for path in paths:
         home.folder(path)
-    home.keep_folders(paths)
-    assert len(calls) == 1 and synced == []
+    for some, count in ((paths, 1), (paths, 2), (paths[1:], 2)):
+        home.keep_folders(some)
+        assert len(calls) == count
+    assert sorted(synced) == paths[1:]  # one by one, as they were too few
+
+
+MOUNTS = "36 1 8:1 / / rw shared:1 - {} /dev/sda1 rw\n40 1 0:20 / /tmp rw - tmpfs tmpfs rw\n"
+
+
+@pytest.mark.parametrize(
+    ("platform", "release", "kind", "can_be"),
+    [
+        ("linux", "6.1.0-18-amd64", "ext4", True),
+        ("linux", "5.8.0", "xfs", True),
+        ("linux", "5.8", "ext3", True),
+        ("linux", "5.10.0", "ext4", True),
+        ("linux", "5.7.9", "ext4", False),  # it did not tell of failures yet
+        ("linux", "4.19.0", "ext4", False),
+        ("linux", "unknown", "ext4", False),
+        ("linux", "6.1.0", "nfs", False),
+        ("linux", "6.1.0", "overlay", False),
+        ("darwin", "23.1.0", "ext4", False),
+    ],
+)
+def test_a_whole_disk_is_made_durable_where_failures_are_told(monkeypatch, platform, release, kind, can_be):
+    def opened(*names: object, real=open, **more: object) -> object:
+        return io.StringIO(MOUNTS.format(kind)) if names[0] == "/proc/self/mountinfo" else real(*names, **more)
+
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
+    monkeypatch.setattr("builtins.open", opened)
+    assert bool(whole_sync.__wrapped__(os.makedev(8, 1))) is can_be
+    assert whole_sync.__wrapped__(os.makedev(0, 20)) is None  # another one, as /proc says
+
+
+def test_nor_is_it_where_nobody_knows_what_is_mounted(monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert whole_sync.__wrapped__(os.makedev(8, 1)) is None
+
+
+def test_an_outputdir_is_asked_what_its_disk_can(tmp_path, monkeypatch):
+    replace(monkeypatch, "whole_sync", lambda device: device)
+    assert Home(str(tmp_path)).sync_all == tmp_path.stat().st_dev
+
+
+def test_too_many_open_files_are_no_fault_of_outputdir(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DiskError, match="too many files are open; lower --threads"):
+        Home(str(tmp_path))
 
 
 @pytest.mark.parametrize(("number", "ends"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True),

@@ -49,6 +49,8 @@ Parts, each using only those above it; none of them knows the script:
   patient        what the doctor looks at
   looks          what a run needs, one by one
   doctor         what a run needs, looked at
+
+A file in doors/ that only a row of kinds names needs no line here; it uses what is above doors/opening.
 """
 
 __version__ = "0.1.0"

@@ -941,13 +941,13 @@ class Sync:
         self.flying: dict[str, Row] = {}  # with the crew
         self.late: dict[str, float] = {}  # has failed, and when it is tried again
         self.lost: set[str] = set()  # given up
-        self.told: dict[str, str] = {}  # why, as the user knows
+        self.reasons: dict[str, str] = {}  # why, as the user knows
         self.final: dict[str, Row] = {}  # given up until it changes at the site, else two would keep each other going
-        self.here: set[str] = set()  # ready files that are here already, and need only be compared
+        self.adoptable: set[str] = set()  # ready files that are here already, and need only be compared
         self.seen: dict[str, float] = {}  # when a ready file was last known to be on disk
         self.came: set[str] = set()  # files that this run has overwritten
         self.troubles: dict[str, tuple[float, int, float]] = {}  # since when, how often, and until when a file fails
-        self.asked: dict[str, int] = {}  # how often a file was asked for
+        self.times_asked: dict[str, int] = {}  # how often a file was asked for
         self.unread: dict[str, GridError] = {}  # folders that could not be listed
         self.blind_since = 0.0  # when one of them was the first that may be listed later
         self.polls = Polls()
@@ -1059,7 +1059,7 @@ class Sync:
             forget_copies(run, rows)
             rows = run.catalog().matching(run.scope)
         self.copying.pinned += [row for row in rows if is_first and row.downloaded and row.request]
-        self.tape, self.staging, self.ready, self.lost, self.here = {}, {}, OrderedDict(), set(), set()
+        self.tape, self.staging, self.ready, self.lost, self.adoptable = {}, {}, OrderedDict(), set(), set()
         paths = {row.path for row in rows}
         self.late = {path: due for path, due in self.late.items() if path in paths}
         for row in rows:
@@ -1083,19 +1083,19 @@ class Sync:
         action = self.action(row)
         final = self.final.get(row.path)
         if final and is_same_file(final, row) and final.locality is row.locality:
-            self.give_up(row, self.told[row.path])
+            self.give_up(row, self.reasons[row.path])
         elif action is Action.SKIP:
             if is_first:
                 self.tally.count(Outcome(row, "skipped"))
         elif action in (Action.ADOPT, Action.COPY):
             self.ready[row.path] = row
             self.seen[row.path] = time.monotonic()
-            self.here.discard(row.path)
+            self.adoptable.discard(row.path)
             if action is Action.ADOPT:
-                self.here.add(row.path)
+                self.adoptable.add(row.path)
         elif action is Action.UNSURE and not is_told:
             self.fail(row, f"{row.path}: {action.value}", is_passing=True)
-        elif action in (Action.LOST, Action.UNSURE) and row.path not in self.told:
+        elif action in (Action.LOST, Action.UNSURE) and row.path not in self.reasons:
             self.fail(row, f"{row.path}: {action.value}", is_passing=False)
         elif action is not Action.WAIT:
             self.give_up(row, why_left(row, action, self.overwrites(row)), is_final=False)
@@ -1103,7 +1103,7 @@ class Sync:
             self.staging.setdefault(row.request, {})[row.path] = row
         elif not self.has_tape:
             self.give_up(row, f"{row.path}: is {NO_TAPE}", is_final=False)
-        elif self.asked.get(row.path, 0) >= ENOUGH:
+        elif self.times_asked.get(row.path, 0) >= ENOUGH:
             self.give_up(row, f"{row.path}: was requested {ENOUGH} times and is on tape only again; ask the site")
         else:
             self.tape[row.path] = row
@@ -1113,9 +1113,9 @@ class Sync:
         self.run.check_credential()  # else it would be the reason
         if is_final:
             self.final[row.path] = row
-        if self.told.get(row.path) != reason:
+        if self.reasons.get(row.path) != reason:
             self.run.report.error(reason)
-        self.told[row.path] = reason
+        self.reasons[row.path] = reason
         self.lost.add(row.path)
         self.copying.progress.size -= row.size
         self.run.catalog().put([with_error(row, reason)])
@@ -1217,7 +1217,7 @@ class Sync:
     def room(self) -> tuple[int, int]:
         """What is free on the local disk, and what of it nothing that is on its way has a claim to."""
         free = free_space(self.run.settings.output_dir)
-        claimed = [row for path, row in self.ready.items() if path not in self.here and row.size <= free]
+        claimed = [row for path, row in self.ready.items() if path not in self.adoptable and row.size <= free]
         claimed += [*self.flying.values(), *(row for rows in self.staging.values() for row in rows.values())]
         return free, free - sum(row.size for row in claimed)
 
@@ -1232,7 +1232,7 @@ class Sync:
             return False
         if not wave and not is_busy:
             wave = plan_wave(self.tape.values(), free)
-            ready = [row for path, row in self.ready.items() if path not in self.here]
+            ready = [row for path, row in self.ready.items() if path not in self.adoptable]
             too_big = [row for row in ready if missing_of(self.run.settings.output_dir, row) > free]
             if not wave and not self.late and len(too_big) == len(self.ready):
                 needed = sum(row.size for row in [*self.tape.values(), *too_big])
@@ -1255,7 +1255,7 @@ class Sync:
                 if row.request:
                     del self.tape[row.path]
                     self.asked_at = now
-                    self.asked[row.path] = self.asked.get(row.path, 0) + 1
+                    self.times_asked[row.path] = self.times_asked.get(row.path, 0) + 1
                     self.staging.setdefault(row.request, {})[row.path] = row
         for row in refused:
             if self.tape.pop(row.path, None):
@@ -1308,7 +1308,7 @@ class Sync:
             if row.locality is Locality.ONLINE:
                 self.moved_at = time.monotonic()
                 self.staged += row.size
-            if row.error and not row.request and self.asked.get(row.path, 0) >= 2:
+            if row.error and not row.request and self.times_asked.get(row.path, 0) >= 2:
                 self.give_up(row, row.error)
             else:
                 self.place(row)
@@ -1987,7 +1987,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
         report.configuration(config.settings())
     if config.foreign:
-        report.warn(config.told_foreign())
+        report.warn(config.foreign_text())
     for remark in remarks:
         report.note(remark)
     if not actions:

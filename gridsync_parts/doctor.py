@@ -106,7 +106,7 @@ def take(look: Look, patient: Patient) -> str:
     return answer.result()
 
 
-def told_fault(error: Exception) -> str:
+def fault_sentence(error: Exception) -> str:
     """The sentence for what no look has foreseen."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be used: {error.strerror}; check it"
@@ -128,7 +128,7 @@ def found_by(look: Look, patient: Patient) -> Finding:
         return Finding(look.name, False, str(error))
     except Exception as error:  # the other looks go on
         log.debug("", exc_info=True)
-        return Finding(look.name, False, told_fault(error))
+        return Finding(look.name, False, fault_sentence(error))
 
 
 def findings(patient: Patient) -> Iterator[Finding]:

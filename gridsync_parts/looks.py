@@ -240,7 +240,7 @@ def look_at_conf(patient: Patient) -> str:
     if slips:
         raise UsageError(slips[0] + (f" (and {len(slips) - 1} more)" if slips[1:] else ""))
     files_to_spare(settings)
-    why = config.told_foreign() if config.foreign else f"there is no {config.path}"
+    why = config.foreign_text() if config.foreign else f"there is no {config.path}"
     place = config.path if config.saved else f"{why}, so the defaults"
     chosen = settings.input_dir or "not chosen yet (--input_dir)"
     text = f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {chosen}"

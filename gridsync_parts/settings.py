@@ -78,7 +78,7 @@ class Config:
         output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
         self.text, self.saved = default_conf(output_dir), ""
 
-    def told_foreign(self) -> str:
+    def foreign_text(self) -> str:
         """What has become of another program's file."""
         if not self.kept:
             return f"{self.path} was made by another program and is not used"

@@ -33,25 +33,25 @@ class Screen:
         env = {name: value for name, value in user.env.items() if name != "NO_COLOR"}
         env.update(PATH=f"{user.folder}:{env['PATH']}", LC_ALL="C.UTF-8")
         size = ["-x", str(WIDTH), "-y", "24"]
-        self.told("new-session", "-d", "-c", str(user.folder), *size, "PS1='$ ' exec bash --norc", env=env)
-        self.told("set-option", "status", "off")
-        self.told("pipe-pane", f"cat > '{self.raw}'")
+        self.ask("new-session", "-d", "-c", str(user.folder), *size, "PS1='$ ' exec bash --norc", env=env)
+        self.ask("set-option", "status", "off")
+        self.ask("pipe-pane", f"cat > '{self.raw}'")
         wait_until(lambda: self.lines() == ["$"])
 
-    def told(self, *words: str, env: dict[str, str] | None = None) -> str:
+    def ask(self, *words: str, env: dict[str, str] | None = None) -> str:
         done = subprocess.run([*self.tmux, *words], env=env, stdout=subprocess.PIPE, check=True, timeout=20)
         return done.stdout.decode()
 
     def type(self, line: str) -> None:
-        self.told("send-keys", "-l", line)
-        self.told("send-keys", "Enter")
+        self.ask("send-keys", "-l", line)
+        self.ask("send-keys", "Enter")
 
     def lines(self, *options: str) -> list[str]:
         """What stands on it, without the empty rest."""
-        return self.told("capture-pane", "-p", *options).rstrip("\n").split("\n")
+        return self.ask("capture-pane", "-p", *options).rstrip("\n").split("\n")
 
     def resize(self, columns: int, lines: int = 24) -> None:
-        self.told("resize-window", "-x", str(columns), "-y", str(lines))
+        self.ask("resize-window", "-x", str(columns), "-y", str(lines))
 
     def watched(self, line: str, *formats: str) -> Iterator[list[str]]:
         """What the last lines show while a command redraws them; they are as many, and as long, as they should be."""
@@ -78,7 +78,7 @@ class Screen:
 def screen(user: User) -> Iterator[Screen]:
     screen = Screen(user)
     yield screen
-    screen.told("kill-server")
+    screen.ask("kill-server")
 
 
 @pytest.fixture
@@ -144,9 +144,9 @@ def test_a_window_that_changes_its_width_keeps_no_leftovers(screen, nine, action
 def test_a_terminal_wraps_lines_again_when_progress_is_over_or_stands_still(screen, nine, key):
     screen.type("gridsync.py --start")
     wait_until(lambda: progress(screen))
-    screen.told("send-keys", key)
+    screen.ask("send-keys", key)
     wait_until(lambda: screen.lines()[-1] == "$")
-    assert screen.told("display-message", "-p", "#{wrap_flag}").strip() == "1"
+    assert screen.ask("display-message", "-p", "#{wrap_flag}").strip() == "1"
 
 
 @pytest.mark.parametrize(("columns", "copied"), [(20, r"\d/9, ETA=\S+ \(\d+%\)?"), (40, SHORT), (120, COPIED)])
@@ -207,7 +207,7 @@ def test_a_terminal_gets_the_first_files_of_a_long_list(screen, user, folder):
     ):
         screen.type("clear")
         wait_until(lambda: screen.lines() == ["$"])
-        screen.told("clear-history")
+        screen.ask("clear-history")
         screen.type(line)
         wait_until(lambda: any(line.startswith("[catalog] sizes") for line in screen.lines()))
         wait_until(lambda: screen.lines()[-1] == "$")
@@ -241,7 +241,7 @@ def test_both_flows_of_a_sync_have_a_line(screen, user, nine):
 
 def test_ctrl_c_says_what_goes_on_and_how_to_resume(screen, nine):
     for _ in screen.watched("gridsync.py --start", COPIED):
-        screen.told("send-keys", "C-c")
+        screen.ask("send-keys", "C-c")
         break
     *_, copied, totals, sentence = screen.left()
     assert re.fullmatch(COPIED, copied) and re.match("Copied: [0-8], ", totals)
@@ -266,7 +266,7 @@ def test_colours_are_for_terminals_whose_user_likes_them(screen, user, folder):
         "\x1b[34mFolder", "\x1b[32mONLINE", "\x1b[33mNEARLINE", "\x1b[33mCopied", "\x1b[31mgridsync",
     }  # fmt: skip
     for setting in ("NO_COLOR=1", "TERM=dumb"):
-        screen.told("clear-history")
+        screen.ask("clear-history")
         screen.type(f"clear; {setting} {line}; {setting} gridsync.py --ls_dir nowhere")
         wait_until(lambda: "gridsync.py: https" in "".join(screen.lines()) and screen.lines()[-1] == "$")
         assert colours(screen) == [] and "ONLINE" in "".join(screen.lines("-S", "-")), setting
@@ -374,9 +374,9 @@ def test_an_interrupted_run_takes_its_bars_away(screen, large, signal):
     if signal == "kill":
         screen.type("kill $PID; wait")
     else:
-        screen.told("send-keys", signal)
+        screen.ask("send-keys", signal)
     wait_until(lambda: "gridsync.py: interrupted; what is done" in "".join(screen.lines()))
-    assert bars(screen) == [] and screen.told("display-message", "-p", "#{wrap_flag}").strip() == "1"
+    assert bars(screen) == [] and screen.ask("display-message", "-p", "#{wrap_flag}").strip() == "1"
     assert sum("Copied files" in line for line in screen.lines("-S", "-")) == 1
 
 

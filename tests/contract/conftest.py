@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.deviations import DEVIATIONS
+from tests.support.raw import Raw
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,19 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / ".ssh/id_ed25519").symlink_to(sshd.key)
         (tmp_path / ".ssh/id_ed25519.pub").symlink_to(sshd.key.with_suffix(".pub"))
         monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
+    servers: list[Raw] = []
+
+    def serve(answer: Callable[[], Iterable[bytes]]) -> Raw:
+        servers.append(Raw(answer))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,19 +32,6 @@ SIZE = 1000
 SOON = 8  # seconds, several times of what each of these answers is allowed
 
 
-@pytest.fixture
-def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
-    servers: list[Raw] = []
-
-    def serve(answer: Callable[[], Iterable[bytes]]) -> Raw:
-        servers.append(Raw(answer))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.stop()
-
-
 def place_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 1) -> Place:
     site = Site("LYON", url, "agata", "http", url, "", "", "", first_byte, silence, min_rate)
     return opened(site)

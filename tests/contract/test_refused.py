@@ -13,16 +13,15 @@ import pytest
 
 from gridsync_parts.crew import Patience
 from gridsync_parts.doors import At, Place
-from gridsync_parts.errors import CredentialError, GridError
+from gridsync_parts.errors import CredentialError
 from gridsync_parts.keys.token import TOKEN_PAUSE, Token
 from gridsync_parts.settings import Config
 from tests.grid import Grid
 from tests.grid.faults import Fault
 from tests.support.constants import replace
 from tests.support.places import opened, place_at, site_of
+from tests.support.threads import THREADS, ask_at_once
 from tests.support.user import User, wait_until, write_secret
-
-THREADS = 16
 
 
 @pytest.fixture
@@ -32,27 +31,9 @@ def shut(grid: Grid) -> Iterator[Callable[..., Fault]]:
     grid.door.faults.clear()
 
 
-def at_once(place: Place, folder: str) -> list[str]:
+def list_at_once(place: Place, folder: str) -> list[str]:
     """What so many threads are told that list a folder at the same time, with the patience of a run."""
-    told: list[str] = []
-    start = threading.Barrier(THREADS)
-
-    def ask() -> None:
-        patience = Patience(4)
-        start.wait()
-        try:
-            patience.call(place.lister.folder, folder)
-            told.append("")
-        except GridError as error:
-            told.append(str(error))
-
-    threads = [threading.Thread(target=ask) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(told) == THREADS
-    return told
+    return ask_at_once(lambda: Patience(4).call(place.lister.folder, folder))
 
 
 def place_with(grid: Grid, token: Token) -> Place:
@@ -67,7 +48,7 @@ def place_with(grid: Grid, token: Token) -> Place:
 def test_a_door_that_takes_no_proxy_is_asked_twice_however_many_threads_there_are(grid: Grid, shut, folder, engine):
     place = place_at(grid, site_of(grid, f"{engine} dcache"))
     fault = shut()
-    told = at_once(place, folder)
+    told = list_at_once(place, folder)
     assert all("accept" in text and "proxy" in text for text in told), told
     assert fault.hits <= 2
 
@@ -101,7 +82,7 @@ def test_a_door_that_takes_no_token_is_asked_once_if_there_is_no_other(grid: Gri
     write_secret(tmp_path / "token", grid.door.token(600))
     place = place_with(grid, Token(f"file:{tmp_path / 'token'}", Config(str(tmp_path))))
     fault = shut()
-    assert all("does not accept your proxy or token" in text for text in at_once(place, folder))
+    assert all("does not accept your proxy or token" in text for text in list_at_once(place, folder))
     assert fault.hits == 1
 
 
@@ -126,7 +107,7 @@ def test_one_other_token_is_tried_and_no_third(grid: Grid, shut, folder, tmp_pat
     source = giving(tmp_path, [grid.door.token(600 + number) for number in range(9)])
     place = place_with(grid, Token(source, Config(str(tmp_path))))
     fault = shut()
-    assert all("does not accept your proxy or token" in text for text in at_once(place, folder))
+    assert all("does not accept your proxy or token" in text for text in list_at_once(place, folder))
     assert (fault.hits, runs(tmp_path)) == (2, 2)
 
 
@@ -135,7 +116,7 @@ def test_with_another_token_that_is_good_all_go_on(grid: Grid, folder, tmp_path)
     source = giving(tmp_path, [bad, grid.door.token(600)], seconds=0.5)
     place = place_with(grid, Token(source, Config(str(tmp_path))))
     grid.door.log.clear()
-    assert at_once(place, folder) == [""] * THREADS
+    assert list_at_once(place, folder) == [""] * THREADS
     assert sum(record.status == 401 for record in grid.door.log) == 1
     assert runs(tmp_path) == 2
 
@@ -144,7 +125,7 @@ def test_with_another_token_that_is_good_all_go_on(grid: Grid, folder, tmp_path)
 def test_after_a_moment_of_weakness_all_go_on(grid: Grid, shut, folder, engine):
     place = place_at(grid, site_of(grid, f"{engine} dcache"))
     fault = shut(count=1)
-    assert at_once(place, folder) == [""] * THREADS
+    assert list_at_once(place, folder) == [""] * THREADS
     assert fault.hits == 1
 
 
@@ -163,7 +144,7 @@ def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path
     shutil.copy(grid.pki.proxy("good"), proxy)
     place = place_at(grid, site_of(grid, "http dcache"), path=str(proxy))
     fault = shut(count=1)
-    thread = threading.Thread(target=at_once, args=(place, folder))
+    thread = threading.Thread(target=list_at_once, args=(place, folder))
     thread.start()
     wait_until(lambda: fault.hits)
     os.replace(shutil.copy(grid.pki.proxy("good"), tmp_path / "new"), proxy)
@@ -176,10 +157,10 @@ def test_refusals_in_mid_run_stop_those_that_are_still_to_be_sent(grid: Grid, sh
     place = place_at(grid, site_of(grid, "http dcache"))
     place.lister.folder(folder)
     fault = shut()
-    assert all("does not accept your proxy" in text for text in at_once(place, folder))
+    assert all("does not accept your proxy" in text for text in list_at_once(place, folder))
     before = fault.hits
     assert before <= THREADS + 1
-    assert all("does not accept your proxy" in text for text in at_once(place, folder))
+    assert all("does not accept your proxy" in text for text in list_at_once(place, folder))
     assert fault.hits == before
 
 
@@ -196,24 +177,6 @@ def test_no_command_is_refused_often_enough_to_be_locked_out(mixed: User, folder
 # == A source that fails ================================================================================
 
 
-def ask_all(token: Token, count: int) -> list[str]:
-    """What so many threads are told that want a token at the same time."""
-    told: list[str] = []
-
-    def ask() -> None:
-        try:
-            told.append(token.value())
-        except CredentialError as error:
-            told.append(str(error))
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return told
-
-
 @pytest.fixture
 def failing(tmp_path: Path) -> Token:
     program = tmp_path / "give"
@@ -224,7 +187,7 @@ def failing(tmp_path: Path) -> Token:
 
 def test_a_source_that_fails_is_asked_once_for_all_who_wait(failing: Token, tmp_path):
     began = time.monotonic()
-    told = ask_all(failing, 100)
+    told = ask_at_once(failing.value, 100)
     assert len(told) == 100 and all("no such account" in text for text in told)
     assert runs(tmp_path) == 1 and time.monotonic() - began < 5
     with pytest.raises(CredentialError) as caught:
@@ -235,7 +198,7 @@ def test_a_source_that_fails_is_asked_once_for_all_who_wait(failing: Token, tmp_
 
 def test_it_is_asked_again_after_a_pause(failing: Token, tmp_path, monkeypatch):
     replace(monkeypatch, "TOKEN_PAUSE", 0.5)
-    assert "no such account" in ask_all(failing, 1)[0]
+    assert "no such account" in ask_at_once(failing.value, 1)[0]
     (tmp_path / "give").write_text(f"#!/bin/sh\necho >>{tmp_path}/runs\necho token\n")
     assert Patience(4).call(failing.value) == "token"
     assert runs(tmp_path) == 2
@@ -246,7 +209,7 @@ def test_while_a_token_is_good_nobody_waits_for_the_next(tmp_path, grid: Grid):
     token = Token(source, Config(str(tmp_path)))
     first = token.value()
     began = time.monotonic()
-    told = ask_all(token, 20)
+    told = ask_at_once(token.value, 20)
     assert told.count(first) >= 19 and time.monotonic() - began < 3
     assert token.value() != first and runs(tmp_path) == 2
 

@@ -9,7 +9,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -30,24 +30,12 @@ from tests.grid.pki import dn
 from tests.support.places import place_at, site_of
 from tests.support.properties import OFTEN
 from tests.support.raw import Raw
+from tests.support.threads import ask_at_once
 from tests.support.user import User, wait_until, write_secret
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
 HEAVY = {"requests", "urllib3", "gfal2", "tqdm", "ssl"}
-
-
-@pytest.fixture
-def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
-    servers: list[Raw] = []
-
-    def serve(answer: Callable[[], Iterable[bytes]]) -> Raw:
-        servers.append(Raw(answer))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.stop()
 
 
 def guests(url: str, proxy: str = "", ca: str | None = None) -> tuple[Http, Rest]:
@@ -293,33 +281,11 @@ def test_too_few_open_files_are_a_matter_of_this_machine(raw):
 # == What a service takes ===============================================================================
 
 
-def at_once(call: Callable[[], object], count: int = 16) -> list[str]:
-    """What so many threads are told that call at the same time."""
-    told: list[str] = []
-    start = threading.Barrier(count)
-
-    def ask() -> None:
-        start.wait()
-        try:
-            call()
-            told.append("")
-        except GridError as error:
-            told.append(str(error))
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(told) == count
-    return told
-
-
 def test_a_service_that_takes_no_proxy_is_asked_twice_however_many_threads_there_are(grid: Grid, folder):
     tape = place_at(grid, site_of(grid, "http dcache")).find_tape()
     fault = grid.door.faults.add("*", 401, role="tape")
     try:
-        told = at_once(lambda: tape.localities([f"{folder}/a"]))
+        told = ask_at_once(lambda: tape.localities([f"{folder}/a"]))
     finally:
         grid.door.faults.clear()
     assert all("the tape service does not accept your proxy" in text for text in told), told

@@ -331,7 +331,7 @@ def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, user, large,
     screen.type(f"gridsync.py {action} --verbose")
     wait_for_bars(screen, 4)
     assert len({line.split()[0] for line in bars(screen)}) == 4
-    wait_until(lambda: any(re.search(r"cdat.* \(verified", line) for line in screen.lines("-J")))
+    wait_until(lambda: any(re.search(r"cdat.* \(verified", line) for line in screen.lines("-J", "-S", "-")))
     wait_for_bars(screen, 2)  # those of the next files
     user.grid.door.switches.bandwidth = 0
     wait_until(lambda: screen.lines()[-1] == "$", 60)

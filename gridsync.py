@@ -863,8 +863,8 @@ class Copying:
             self.progress.count(outcome)
         rows = [outcome.row for outcome in outcomes if outcome.done != "stale"]
         self.run.catalog().put(rows, durable=True)  # before their pins go
-        while self.copier.strange:
-            path = self.copier.strange.pop()
+        while self.copier.home.strange:
+            path = self.copier.home.strange.pop()
             self.run.report.note(f"{path} may come from an earlier gridsync or be yours; it is left alone")
         for outcome in outcomes:
             if outcome.is_here():
@@ -1948,12 +1948,12 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
     return status
 
 
-def list_sites(config: Config, actions: list[Option], report: Report) -> int:
+def list_sites(config: Config, others: list[str], report: Report) -> int:
     """Print the sites there are, and whether what they want to be shown is at hand."""
     from gridsync_parts.choices import choices_of
 
-    if actions:
-        raise UsageError(f"--from={LIST} only prints the sites; leave out --{actions[0].name}, or name a site")
+    if others:
+        raise UsageError(f"--from={LIST} only prints the sites; leave out --{others[0]}, or name a site")
     report.sites(list(choices_of(config, time.time())))
     return 0
 
@@ -1971,7 +1971,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         raise
     given = given_settings(options, folder)
     if given.get("SITE") == LIST:
-        return list_sites(config, actions, report)
+        others = [option.name for option in actions] + [GENERAL_KEYS[key].option for key in given if key != "SITE"]
+        return list_sites(config, others, report)
     remarks = list(take_urls(options, given, config))
     if is_look:
         return examine(folder, given, report)

@@ -27,7 +27,6 @@ class Copier:
         self.place = place
         self.home = Home(settings.output_dir)
         self.catalog = catalog
-        self.strange: set[str] = set()  # files of which it is not clear whose they are
         self.patience = patience
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
         self.tape_patience = Patience(TAPE_RETRIES, patience.stopping)
@@ -118,5 +117,4 @@ class Copier:
             for item in arrived:
                 self.let_go(item.row)
             raise
-        self.strange.update(item.part.strange for item in arrived if item.part and item.part.strange)
         return outcomes + ended

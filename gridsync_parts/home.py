@@ -69,6 +69,7 @@ class Home:
         self.stat = os.fstat(self.top.fd)
         self.devices: dict[str, int] = {}  # on which the folders are
         self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
+        self.strange: set[str] = set()  # files of which it is not clear whose they are
         self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
         self.sync_all = whole_sync(self.stat.st_dev)
         self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait

@@ -66,7 +66,6 @@ class PartFile:
         self.telling = threading.Lock()  # as one stream learns it from the other
         self.is_arrived = False  # whole and verified: it stays open until it has its name
         self.is_locked = True  # else another run may write to it, too
-        self.strange = ""  # a file that may be an earlier version's
 
     def __enter__(self) -> PartFile:
         try:
@@ -137,7 +136,7 @@ class PartFile:
             os.link(old, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.unlink(old, dir_fd=folder)
         else:
-            self.strange = f"{self.final}.part"
+            self.home.strange.add(f"{self.final}.part")
 
     def is_ours(self) -> bool:
         """Whether no other run, from another work folder, copies this file; from now on none does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from urllib.parse import unquote, urlsplit
 
 from gridsync_parts.errors import FileError
@@ -14,6 +15,7 @@ def mask_url(url: str) -> str:
     return url.partition("?")[0] + ("?..." if "?" in url else "")
 
 
+@functools.lru_cache(maxsize=256)  # it is asked for several times a request
 def netloc_of(url: str) -> tuple[str, int]:
     """Host and port of a URL."""
     try:

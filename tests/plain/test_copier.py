@@ -727,14 +727,22 @@ def test_an_earlier_versions_part_of_which_nothing_is_known_is_named(fetch, site
     run = fetch()
     put_here(run, DATA).rename(run.folder / "run/a.part")
     assert run("run/a").done == "copied"
-    assert run.copier.strange == {str(run.folder / "run/a.part")}
+    assert run.copier.home.strange == {str(run.folder / "run/a.part")}
+
+
+def test_it_is_named_even_if_the_file_does_not_come(fetch, site):
+    site.order("read", "run/a", Forbidden("no"))
+    run = fetch()
+    put_here(run, DATA).rename(run.folder / "run/a.part")
+    assert run("run/a").done == "failed"
+    assert run.copier.home.strange == {str(run.folder / "run/a.part")}
 
 
 def test_unless_it_is_a_file_of_the_site(fetch, site):
     run = fetch()
     put_here(run, DATA).rename(run.folder / "run/a.part")
     run.copier.catalog.hold(site.row("run/a")._replace(path="run/a.part"))
-    assert run("run/a").done == "copied" and not run.copier.strange
+    assert run("run/a").done == "copied" and not run.copier.home.strange
 
 
 # Several files that get their names together.

@@ -265,7 +265,7 @@ def old_part(folder: Path, data: bytes, size: int = 6, mtime: int = 1000, magic:
 def test_what_an_earlier_version_has_left_is_gone_on_from(tmp_path):
     old_part(tmp_path, b"old")
     with part_of(tmp_path / "a", 6, "size") as part:
-        assert (part.received(), part.strange) == (3, "")
+        assert (part.received(), part.home.strange) == (3, set())
         assert os.listdir(tmp_path) == [f"a{MARK}"]
         part.add(part.segments[0], b"new")
         finish(part)
@@ -288,7 +288,7 @@ def test_what_may_be_the_users_is_left_alone_and_named(tmp_path, spoil):
     spoil(path := old_part(tmp_path, b"old"))
     before = path.lstat()
     with part_of(tmp_path / "a", 6, "size") as part:
-        assert (part.received(), part.strange) == (0, str(path))
+        assert (part.received(), part.home.strange) == (0, {str(path)})
     del part
     assert os.path.samestat(path.lstat(), before) and open_files(tmp_path) == []
 
@@ -298,14 +298,14 @@ def test_a_file_of_the_catalog_is_no_earlier_versions(tmp_path):
     part = PartFile(Home(str(tmp_path)), row_of(6), "size", has_twin=True)
     with part:
         part.resume(1)
-        assert (part.received(), part.strange) == (0, "")
+        assert (part.received(), part.home.strange) == (0, set())
     assert path.exists()
 
 
 def test_a_table_without_rows_is_taken_and_begun_anew(tmp_path):
     (tmp_path / "a.part").write_bytes(b"123456" + OLD_END.pack(6, 1000, 0, OLD_MAGIC))
     with part_of(tmp_path / "a", 6, "size") as part:
-        assert (part.received(), part.strange) == (0, "") and os.listdir(tmp_path) == [f"a{MARK}"]
+        assert (part.received(), part.home.strange) == (0, set()) and os.listdir(tmp_path) == [f"a{MARK}"]
 
 
 @pytest.mark.parametrize("make", [

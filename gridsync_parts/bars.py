@@ -19,9 +19,22 @@ SHAPES = (
 )
 
 
+def cells(text: str) -> int:
+    """How many columns a text takes, as tqdm counts them."""
+    from tqdm.utils import disp_len
+
+    return int(disp_len(text))
+
+
 def shorten(name: str, width: int) -> str:
     """The end of a name, which says more than its beginning."""
-    return name if len(name) <= width else f"...{name[len(name) - max(width - 3, 1) :]}"
+    if cells(name) <= width:
+        return name
+    most = max(width - 3, 1)
+    end = name[-most:]
+    while cells(end) > most and len(end) > 1:
+        end = end[1:]
+    return f"...{end}"
 
 
 @functools.cache
@@ -99,6 +112,7 @@ class FileBars:
         return bar_class()(
             total=self.size_of(path), initial=done, position=place,
             file=self.canvas, leave=False, dynamic_ncols=True, disable=False, mininterval=0, miniters=0,
+            bar_format=" ",  # it is drawn at once, before it has a name
             unit="B", unit_scale=True, unit_divisor=1024,
         )  # fmt: skip
 
@@ -113,9 +127,10 @@ class FileBars:
         """Have all bars drawn as they are now, their names in one column."""
         shape, others = next((shape, others) for least, shape, others in SHAPES if columns >= least)
         names = {path: shorten(make_printable(path), columns - others) for path in self.bars}
-        width = max(map(len, names.values()), default=0)
+        width = max(map(cells, names.values()), default=0)
         for path, bar in self.bars.items():
-            bar.desc, bar.bar_format = names[path].ljust(width), shape
+            name = names[path]
+            bar.desc, bar.bar_format = name + " " * (width - cells(name)), shape
             bar.update(flying[path] - bar.n)
 
     def close(self) -> None:

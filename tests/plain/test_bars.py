@@ -83,6 +83,7 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
         (FILE, 24, "...nt_mezzdata.cdat.0000"),
         (FILE, 8, "....0000"),
         ("a", 8, "a"),
+        ("語" * 30, 20, "..." + "語" * 8),  # of two columns each
     ],
 )
 def test_a_name_is_shortened_from_the_left(name, width, shown):

@@ -14,7 +14,7 @@ from gridsync_parts.settings import Config
 from gridsync_parts.sites import blank_of
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, Site
 from gridsync_parts.values import Choice
-from gridsync_parts.words import left_text, scheme_of
+from gridsync_parts.words import bare, left_text, scheme_of
 
 
 def look_for_token(source: str, config: Config, now: float) -> str:
@@ -26,7 +26,10 @@ def look_for_token(source: str, config: Config, now: float) -> str:
     if token.kind != "cmd":
         token.value()
         return f"token from {source}, {token_left(token, now)}"
-    program = [*shlex.split(token.place), ""][0]
+    try:
+        program = [*shlex.split(token.place), ""][0]
+    except ValueError as error:
+        raise CredentialError(f"{source} is no command ({error}); correct TOKEN in Grid.conf") from error
     if not shutil.which(program):
         raise CredentialError(f"the program {program} of TOKEN is not installed")
     return f"token, {program} is asked for it"
@@ -54,7 +57,7 @@ def choices_of(config: Config, now: float) -> Iterator[Choice]:
         try:
             site = config.site(name)
         except UsageError as error:
-            yield Choice(name, "?", config.section(name).get("SERVER", ""), False, str(error))
+            yield Choice(name, "?", bare(config.section(name).get("SERVER", "")), False, str(error))
             continue
         scheme = scheme_of(site.server)
         kind = find_kind(site.engine, scheme)
@@ -63,4 +66,4 @@ def choices_of(config: Config, now: float) -> Iterator[Choice]:
             at_hand, text = False, f"write {blank} in SERVER"
         if not kind:
             text += "; this version of gridsync cannot speak to it yet"
-        yield Choice(name, scheme if site.engine in ENGINES else site.engine, f"{site.server}/", at_hand, text)
+        yield Choice(name, scheme if site.engine in ENGINES else site.engine, f"{bare(site.server)}/", at_hand, text)

@@ -117,8 +117,3 @@ def place_of(url: str) -> tuple[str, list[str]]:
     port = parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     path = unquote(parts.path, errors="surrogateescape")
     return f"{parts.hostname}:{port}", [part for part in path.split("/") if part not in ("", ".")]
-
-
-def bare(url: str) -> str:
-    """A URL without what may be a secret in it."""
-    return re.split("[?#]", re.sub("//.*@", "//", url))[0]

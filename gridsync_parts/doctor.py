@@ -79,7 +79,7 @@ EXAMINATION = (
     Look("work folder", look_at_folder),
     Look("OUTPUTDIR", look_at_output),
     Look("door", look_at_door, ("web proxy",)),
-    Look("tape service", look_at_tape, (*ASKED, "requests")),
+    Look("tape service", look_at_tape, ASKED),
     Look("pools", look_at_pools, (*ASKED, "tape service")),
 )
 

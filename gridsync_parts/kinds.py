@@ -67,10 +67,10 @@ KINDS = (
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
-# The engines, or schemes, of sites that no door is there for yet.
-COMING = {
-    "hub": Credential.TOKEN, "ftps": Credential.PASSWORD, "opendata": Credential.NONE, "invenio": Credential.TOKEN
-}  # fmt: skip
+# The engines and schemes of sites that no door is there for yet, and what such a site is shown.
+COMING_ENGINES = {"hub": Credential.TOKEN, "opendata": Credential.NONE, "invenio": Credential.TOKEN}
+COMING_SCHEMES = {"ftps": Credential.PASSWORD}
+COMING = {**COMING_ENGINES, **COMING_SCHEMES}
 
 
 def find_kind(engine: str, scheme: str) -> Kind | None:

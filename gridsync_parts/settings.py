@@ -8,15 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gridsync_parts.conf import MANUALS, bare, default_conf, is_foreign, place_of, text_of, with_section, with_setting
+from gridsync_parts.conf import MANUALS, default_conf, is_foreign, place_of, text_of, with_section, with_setting
 from gridsync_parts.disk import doubt_of, open_regular, replacing, set_aside, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.kinds import COMING, ENGINES, SCHEMES, WEB, find_kind
+from gridsync_parts.kinds import COMING_ENGINES, COMING_SCHEMES, ENGINES, SCHEMES, WEB, find_kind
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
-from gridsync_parts.words import grid_path, has_scheme, is_url, nearest, scheme_of
+from gridsync_parts.words import bare, grid_path, has_scheme, is_url, nearest, scheme_of
 
 if TYPE_CHECKING:
     import configparser
@@ -228,8 +228,7 @@ class Config:
         """A site by its name."""
         name = self.name_of(name)
         if name not in self.sites():
-            there = ", ".join(self.own_sites()) or "none"
-            raise UsageError(f"there is no site {name} in {self.path}; it has {there}{nearest(name, self.sites())}")
+            raise self.no_site(name)
         site = Site(name, *[self.value(name, key) for key in SITE_KEYS.values()])
         self.check_scheme(name, "SERVER", site.server)
         if site.tape_api not in ("auto", "none"):
@@ -242,6 +241,13 @@ class Config:
                 )
         return site._replace(engine=self.engine(site))
 
+    def no_site(self, name: str) -> UsageError:
+        """The sentence for a site that has no section, and is not chosen of those that gridsync knows."""
+        there = ", ".join(self.own_sites()) or "none"
+        others = self.own_sites() if name in KNOWN else self.sites()
+        hint = nearest(name, others) or (f"; --from={name} adds it" if name in KNOWN else "")
+        return UsageError(f"there is no site {bare(name)} in {self.path}; it has {there}{hint}")
+
     def places(self) -> dict[str, tuple[str, list[str]]]:
         """Host with port, and the folders down to BASE_DIR_ON_GRID, of each site that has a server."""
         sections = {name: self.section(name) for name in self.sites()}
@@ -253,6 +259,7 @@ class Config:
         """The path below BASE_DIR_ON_GRID of the chosen site that a URL means; what is no URL is a path already."""
         if not has_scheme(text):
             return text
+        text = text.strip()
         shown = bare(text)
         if not is_url(text):
             raise UsageError(f"{shown} is neither a URL nor a path below BASE_DIR_ON_GRID")
@@ -274,7 +281,7 @@ class Config:
     def check_scheme(self, name: str, key: str, url: str) -> str:
         """The scheme of a URL, which must be one that there is."""
         scheme = scheme_of(url)
-        if scheme not in (*SCHEMES, *COMING):
+        if scheme not in (*SCHEMES, *COMING_SCHEMES):
             hint = nearest(scheme, SCHEMES)
             raise UsageError(f"{self.path}: {key} of [{name}] is {url!r}; {scheme}:// is not known{hint}")
         return scheme
@@ -282,7 +289,7 @@ class Config:
     def engine(self, site: Site) -> str:
         """The engine of a site: that of its SERVER's kind, unless ENGINE says another."""
         engine, scheme, name = site.engine, scheme_of(site.server), site.name
-        if engine not in ("auto", *ENGINES, *COMING):
+        if engine not in ("auto", *ENGINES, *COMING_ENGINES):
             known = ", ".join(("auto", *ENGINES[:-1]))
             raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected {known} or {ENGINES[-1]}")
         kind = find_kind(engine, scheme)
@@ -305,7 +312,10 @@ class Config:
                 f"{threads} threads with {streams} streams each are too many for one site; "
                 f"at most {CONNECTIONS} connections: lower --threads or --streams"
             )
-        site = self.site(values["SITE"])
+        name = self.name_of(values["SITE"])
+        if name not in self.values and "SITE" not in self.given:  # a slip in its section must not lead elsewhere
+            raise self.no_site(name)
+        site = self.site(name)
         input_dir = self.path_of(values["INPUTDIR"], site.name)
         return Settings(*values.values())._replace(site=site, input_dir=input_dir)
 

@@ -9,7 +9,7 @@ import re
 from typing import Annotated, Any, Callable, NamedTuple
 
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.words import grid_path, has_scheme, is_url
+from gridsync_parts.words import bare, grid_path, has_scheme, is_url
 
 NUMBER = "[0-9]{1,6}"
 # A password, or a user name where the credential has the name.
@@ -66,7 +66,9 @@ URL = Form("a URL", url_in)
 TAPE_API = Form("auto, none or a URL", tape_url_in)
 SITE_PATH = Form("a path at the site", grid_path)
 # A URL of the site is taken for the path that it means, where the sites are known.
-INPUT_DIR = Form("a path at the site", kept=lambda text, folder: text if has_scheme(text) else grid_path(text) or "/")
+INPUT_DIR = Form(
+    "a path at the site", kept=lambda text, folder: text.strip() if has_scheme(text) else grid_path(text) or "/"
+)
 OUTPUT_DIR = Form("a folder", kept=output_dir_kept)
 CA_DIR = Form("a folder", os.path.expanduser)
 TAPE_BASE = Form("a path", lambda text: text.rstrip("/"))
@@ -107,7 +109,8 @@ class Key(NamedTuple):
         if value != value.strip():
             fault = fault or "Grid.conf keeps no blanks around it; remove them"
         if fault:
-            raise UsageError(f"{value!r} cannot be a value of {self.name}: {fault}")
+            shown = bare(value) if "://" in value else value
+            raise UsageError(f"{shown!r} cannot be a value of {self.name}: {fault}")
         return value
 
 

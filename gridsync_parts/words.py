@@ -116,7 +116,12 @@ def scheme_of(url: str) -> str:
 
 def has_scheme(text: str) -> bool:
     """Whether a text begins as a URL does, and is no path."""
-    return bool(re.match(r"[A-Za-z][\w+.-]*://", text))
+    return bool(re.match(r"\s*[A-Za-z][\w+.-]*://", text))
+
+
+def bare(url: str) -> str:
+    """A URL without what may be a secret in it."""
+    return re.split("[?#]", re.sub("//.*@", "//", url))[0]
 
 
 def is_url(text: str) -> bool:

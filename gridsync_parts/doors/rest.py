@@ -37,7 +37,7 @@ def load_requests(site: Site) -> Any:
             warnings.simplefilter("ignore")
             import requests
             import requests.adapters  # a folder that is left of it can be imported, too
-    except ImportError as error:
+    except Exception as error:  # of what it loads in turn, versions may not fit together
         is_there = getattr(error, "name", "") != "requests"
         why = f"cannot be loaded ({brief(str(error))})" if is_there else "is not installed"
         raise UsageError(f"the site {site.name} needs requests, which {why}; {REMEDY}") from error

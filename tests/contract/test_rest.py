@@ -352,6 +352,7 @@ def test_a_tape_service_is_asked_with_requests(mixed):
         ("raise ModuleNotFoundError('no', name='requests')", "is not installed"),
         ("", "cannot be loaded (No module named 'requests.adapters'; 'requests' is not a package)"),
         ("raise ImportError('not here')", "cannot be loaded (not here)"),
+        ("raise AttributeError('module X509_V_FLAG')", "cannot be loaded (module X509_V_FLAG)"),
     ],
 )
 def test_without_requests_a_sentence_says_how_to_get_it(mixed, tmp_path, text, why):

@@ -351,7 +351,7 @@ def test_nothing_runs_on_after_a_killed_grid() -> None:
         text = "".join(iter(process.stdout.readline, "# Ctrl-C ends the grid\n"))
         process.kill()
     shutil.rmtree(Path(re.findall("export GRIDSYNC_DIR=(.*)", text)[0]).parent)
-    ports = [int(port) for port in re.findall(r"\d+", re.findall("ports (.*) of", text)[0])]
+    ports = [int(port) for port in re.findall(r"\d+", re.findall("ports (.*)", text)[0])]
     end = time.monotonic() + 5
     while any(is_open(port) for port in ports) and time.monotonic() < end:
         time.sleep(0.02)

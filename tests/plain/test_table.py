@@ -16,6 +16,8 @@ from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL_KEYS, SITE_KEYS, Settings, Site
 from tests.support import TOP
 
+CONTROL = "it contains a control character"
+BLANKS = "Grid.conf keeps no blanks around it; remove them"
 ROWS = {
     "class Settings": """
     pause: Annotated[int, Key(
@@ -102,8 +104,11 @@ def test_all_that_there_is_to_say_of_a_key_is_said():
         ("THREADS", "0", "--threads is '0'; expected a whole number, 1 or more"),
         ("STREAMS", "1000000", "--streams is '1000000'; expected a whole number, 1 or more"),
         ("STREAMS", "\u0663", "--streams is '\u0663'; expected a whole number, 1 or more"),
-        ("INCLUDE", "a\n[x]", "'a\\n[x]' cannot be a value of INCLUDE: it contains a control character"),
-        ("SITE", "A ", "'A ' cannot be a value of SITE: Grid.conf keeps no blanks around it; remove them"),
+        ("INCLUDE", "a\n[x]", f"'a\\n[x]' cannot be a value of INCLUDE: {CONTROL}"),
+        ("INPUTDIR", " https://me:hush@a/b\t", "https://me:hush@a/b"),  # which is taken apart then
+        ("INPUTDIR", "https://me:hush@a/\x1b", f"'https://a/\\x1b' cannot be a value of INPUTDIR: {CONTROL}"),
+        ("SITE", "https://me:hush@a/ ", f"'https://a/ ' cannot be a value of SITE: {BLANKS}"),
+        ("SITE", "A ", f"'A ' cannot be a value of SITE: {BLANKS}"),
     ],
 )
 def test_what_grid_conf_is_to_have_of_a_text_of_the_command_line(tmp_path, monkeypatch, key, text, kept):
@@ -151,6 +156,29 @@ def test_a_section_of_ones_own_wins_entirely(tmp_path):
     assert config.site("CTA") == Site("cta", "https://a.example.org", engine="http")
     assert config.save({"SITE": "CTA"}) == [Change("SITE", "", "CTA")]
     assert "CTA" not in config.sites() and "ZENODO" in config.sites()
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("[gridsync]\nSITE = LYON\n[LYONN]\nSERVER = https://a/\n", "it has LYONN; did you mean LYONN"),
+    ("[gridsync]\nSITE = CTA\n[A]\nSERVER = https://a/\n", "it has A; --from=CTA adds it"),
+    ("", "it has none; --from=LYON adds it"),
+])
+def test_a_site_that_was_never_chosen_does_not_stand_in_for_a_section_that_is_gone(tmp_path, text, says):
+    (tmp_path / "Grid.conf").write_text(text)
+    config = Config(str(tmp_path))
+    with pytest.raises(UsageError, match=rf"there is no site \w+ in .*Grid\.conf; {says}$"):
+        config.settings()
+    config.change({"SITE": "LYON"})
+    assert config.settings().site.server == "https://ccdavegee.in2p3.fr:2880"
+
+
+@pytest.mark.parametrize(("server", "engine", "says"), [
+    ("hub://h/", "auto", "hub:// is not known"), ("https://h/", "ftps", "expected auto, http or gfal2"),
+])
+def test_what_is_to_come_as_an_engine_is_no_scheme_and_the_other_way_round(tmp_path, server, engine, says):
+    (tmp_path / "Grid.conf").write_text(f"[gridsync]\n[A]\nSERVER = {server}\nENGINE = {engine}\n")
+    with pytest.raises(UsageError, match=says):
+        Config(str(tmp_path)).site("A")
 
 
 def test_a_site_that_is_known_is_known_to_hints_and_urls(tmp_path):

@@ -243,7 +243,7 @@ NO_LOCK = "cannot be locked: it is a link or not a regular file; choose another 
 CASES: list[tuple[str, Plant, str]] = [
     ("tqdm", program("tqdm"), "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
     ("tqdm", empty_tqdm, "tqdm is not installed, which draws progress; on Debian: apt install python3-tqdm"),
-    ("requests", program("requests"), "the site LYON needs requests, which cannot be loaded .not here.; on Debian: .*"),
+    ("tape service", program("requests"), "the site LYON needs requests, which cannot be loaded .not here.; on .*"),
     ("gfal2", no_gfal2, "the site LYON needs gfal2, which is not installed; on Debian: apt install python3-gfal2 .*"),
     ("VOMS client", env(PATH="/nonexistent"), "voms-proxy-init is not installed; on Debian: apt install voms-clients"),
     ("CA folder", conf("CA_DIR", "/nonexistent"), "the folder of CA certificates /nonexistent does not exist; .*"),
@@ -319,8 +319,18 @@ def test_what_is_broken_says_what_to_do_and_the_others_go_on(well, name, plant, 
     hidden = set(OF_PROXIES if "TOKEN" in conf else ()) | set(["requests"] if "ENGINE = gfal2" in conf else ())
     assert found.keys() >= set(ALWAYS) - hidden
     assert "hush" not in result.out and "Traceback" not in result.err
-    if name not in ("requests", "tqdm", "gfal2"):  # Python writes what it has compiled
+    if name not in ("tqdm", "gfal2") and "PYTHONPATH" not in variables:  # Python writes what it has compiled
         assert tree(well.folder) == before
+
+
+def test_requests_is_needed_only_where_there_is_a_tape_service(well):
+    env = program("requests")(well)
+    well.set("SITE", "XROOTD", "gridsync")
+    well.set("INPUTDIR", "e680_1to64", "gridsync")
+    result = well("--doctor", **env)
+    label, text = rows(result)["requests"]
+    assert label == "ok" and text.startswith("not needed unless there is a tape service (the site XROOTD needs ")
+    assert result.status == 0 and rows(result)["tape service"][0] != "FAIL", result.out
 
 
 def test_what_was_not_looked_at_says_why_and_is_no_failure(well):

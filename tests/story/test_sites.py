@@ -76,6 +76,7 @@ def test_keys_of_ssh_are_looked_for(user: User):
 
 def test_the_list_as_json(user: User):
     user.set("SERVER", "nonsense", "CNAF")
+    user.set("SERVER", "https://me:hush@h/", "XROOTD")
     status, out, err = user("--from=list --json", HOME=str(user.folder))
     document = json.loads(out)
     assert (status, err, document["status"]) == (0, "", 0)
@@ -83,6 +84,7 @@ def test_the_list_as_json(user: User):
     assert sites.keys() >= KNOWN.keys()
     assert sites["LYON"]["at_hand"] is True and sites["LYON"]["server"] == f"{user.grid.door.url}/"
     assert sites["CNAF"]["at_hand"] is False and "SERVER of [CNAF] is 'nonsense'" in sites["CNAF"]["text"]
+    assert sites["XROOTD"]["server"] == "https://h/" and "hush" not in out
     assert sites["DESY"]["at_hand"] is None and sites["DESY"]["kind"] == "ftps"
 
 
@@ -92,7 +94,16 @@ def test_the_list_runs_no_command_of_a_token(user: User, tmp_path: Path):
     assert not (tmp_path / "trace").exists()
 
 
-def test_the_list_goes_with_no_action(user: User):
-    status, out, err = user("--from=list --start")
+@pytest.mark.parametrize("other", ["start", "threads=99", "inc=("])
+def test_the_list_goes_with_nothing_else(user: User, other):
+    status, out, err = user(f"--from=list '--{other}'")
     assert (status, out) == (2, "")
-    assert err == "gridsync.py: --from=list only prints the sites; leave out --start, or name a site\n"
+    name = other.partition("=")[0]
+    assert err == f"gridsync.py: --from=list only prints the sites; leave out --{name}, or name a site\n"
+
+
+def test_a_command_that_is_none_is_named_and_the_others_go_on(user: User):
+    user.set("TOKEN", "cmd:it's", "CNAF")
+    status, out, _ = user("--from=list")
+    assert status == 0 and "cmd:it's is no command (No closing quotation); correct TOKEN in Grid.conf\n" in out
+    assert "\nNRP " in out

@@ -24,6 +24,7 @@ from gridsync_parts.errors import (
     NotFound,
     OnTape,
     PoolError,
+    drop_frames,
 )
 from gridsync_parts.home import Folder, Home
 from gridsync_parts.partfile import LARGE, PartFile, Segment
@@ -213,7 +214,7 @@ def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
 
 def fail(row: Row, error: GridError) -> Outcome:
     """Call a file failed."""
-    return Outcome(with_error(row, sentence_about(row, error)), "failed", fault=error)
+    return Outcome(with_error(row, sentence_about(row, error)), "failed", fault=drop_frames(error))
 
 
 def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> Outcome:
@@ -223,7 +224,7 @@ def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) ->
             return Outcome(row, "interrupted")
         home.check()
         if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
-            return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=error)
+            return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=drop_frames(error))
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
         return fail(row, judge(place.lister, row.path, error))._replace(done=done)
     if isinstance(error, ValueError):  # a name, say, that the locale can't write

@@ -26,6 +26,12 @@ class GridError(Exception):
         self.pause = pause  # after so many seconds at least
 
 
+def drop_frames(error: GridError) -> GridError:
+    """An error that is to be kept, without what had led to it: it would hold files, folders and answers."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 class UsageError(GridError):
     status = 2
 

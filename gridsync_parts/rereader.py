@@ -9,7 +9,7 @@ from typing import Callable
 
 from gridsync_parts.checksums import checksum_kind, checksum_of
 from gridsync_parts.disk import disk_error, is_gone, local_file
-from gridsync_parts.errors import FileError
+from gridsync_parts.errors import FileError, drop_frames
 from gridsync_parts.home import Home
 from gridsync_parts.values import REPAIR, Outcome, Row, sentence_about, with_error
 
@@ -45,7 +45,7 @@ class Rereader:
             if self.stopping.is_set():
                 return Outcome(row, "interrupted")
             doubtful = row._replace(downloaded=False)
-            return Outcome(with_error(doubtful, sentence_about(row, error)), "failed", fault=error)
+            return Outcome(with_error(doubtful, sentence_about(row, error)), "failed", fault=drop_frames(error))
         finally:
             self.flying.pop(row.path, None)
         verified = checksum_kind(expected, True)

@@ -7,7 +7,17 @@ from typing import Callable
 
 from gridsync_parts.crew import DOORS_SHUT, Crew, Patience
 from gridsync_parts.doors import LISTINGS, Lister, Listing
-from gridsync_parts.errors import BadName, BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, UsageError
+from gridsync_parts.errors import (
+    BadName,
+    BadRequest,
+    DoorError,
+    FileError,
+    Forbidden,
+    GridError,
+    NotFound,
+    UsageError,
+    drop_frames,
+)
 from gridsync_parts.values import TICK, UNFINISHED, Entry, Row
 from gridsync_parts.words import nearest
 
@@ -53,8 +63,7 @@ class Walk:
             return folder, self.patience.call(self.lister.folder, folder)
         except (FileError, DoorError) as failure:
             error = judge(self.lister, folder, failure)
-            error.__cause__ = error.__context__ = None  # it is kept, and through them all that was read
-            return folder, error.with_traceback(None)
+            return folder, drop_frames(error)
 
     def run(self, top: str, tick: Callable[[], None]) -> None:
         """List everything; the top folder must be readable, others are noted when they are not."""

@@ -37,7 +37,7 @@ from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes
 from tests.support.clock import Clock, Pauses
 from tests.support.constants import replace
 from tests.support.memory import Memory, adler32, break_off, call_after, fall_silent, go_on
-from tests.support.parts import open_files
+from tests.support.parts import list_open, open_files
 
 DATA = bytes(range(256)) * 40  # 10,240 bytes, in eleven pieces
 OTHER = DATA[::-1]
@@ -366,6 +366,18 @@ def test_when_one_fails_the_others_end_with_what_they_have_just_got(fetch, site,
     run = fetch(streams=2)
     outcome = run("run/a")
     assert (outcome.done, outcome.received) == ("failed", 300 + site.piece)
+
+
+def test_failures_that_are_kept_hold_no_folders_open(fetch, site, tmp_path):
+    run = fetch()
+    kept = []
+    for number in range(20):
+        path = f"run/{number}/a"
+        site.put(path, DATA)
+        site.order("read", path, break_off(300))
+        kept.append(run(path))
+    run.copier.home.held.clear()  # what is held for the next file
+    assert {outcome.done for outcome in kept} == {"failed"} and list_open(tmp_path) == [str(run.folder)]
 
 
 # What goes wrong at the door.

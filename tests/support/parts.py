@@ -39,14 +39,15 @@ def part_of(final, size: int, kind: str = "adler32", streams: int = 1) -> Iterat
         yield part
 
 
+def list_open(folder: Path) -> list[str]:
+    """What this process has open in a folder and below it, just now."""
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    names = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return sorted(name for name in names if name.startswith(str(folder)))
+
+
 def open_files(folder: Path) -> list[str]:
-    """What this process has open in a folder and below it."""
-
-    def look() -> list[str]:
-        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-        names = [os.readlink(link) for link in links if os.path.lexists(link)]
-        return sorted(name for name in names if name.startswith(str(folder)))
-
-    if look():
+    """The same when all has come to its end."""
+    if list_open(folder):
         gc.collect()  # what has failed holds its frames, and they hold files
-    return look()
+    return list_open(folder)

@@ -72,7 +72,7 @@ class Copier:
         """One attempt at it."""
         path, has_ranges = row.path, row.path not in self.whole
         twin = path + ".part"
-        has_twin = bool([True for rows in list(self.catalog.rows.values()) if twin in rows])
+        has_twin = any(twin in rows for rows in list(self.catalog.rows.values()))
         job = Copy(row, self.home.path, self.streams, self.checked, self.overwrite, has_ranges, is_here, has_twin)
         try:
             return bring(job, self.place, self.watch(path), self.patience.stopping, self.home)

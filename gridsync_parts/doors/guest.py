@@ -52,7 +52,7 @@ class Guest:
         self.relay = relay_named()
         self.paces: dict[tuple[str, int], Pace] = {}  # of servers
 
-    def carried(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+    def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
         """One request, as the library carries it; an error of Python's own if there is no answer."""
         raise NotImplementedError
 
@@ -149,7 +149,7 @@ class Guest:
             secrets.note(token)
             headers["Authorization"] = f"Bearer {token}"
         try:
-            answer = self.carried(method, url, headers, data)
+            answer = self.carry(method, url, headers, data)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise scarcity(error) or connection_error(error, url, self.ca) from error
         log.debug("%s %s -> %d", method, mask_url(url), answer.status)

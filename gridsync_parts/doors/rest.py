@@ -45,7 +45,7 @@ def load_requests(site: Site) -> Any:
     return requests
 
 
-def bare(error: Exception) -> Exception:
+def unwrap(error: Exception) -> Exception:
     """The error of Python's own that the libraries have wrapped; where they keep it differs."""
     import http.client
 
@@ -62,7 +62,7 @@ def bare(error: Exception) -> Exception:
     return OSError(type(error).__name__)
 
 
-def bared(call: Callable[[], T]) -> T:
+def call_unwrapped(call: Callable[[], T]) -> T:
     """What a call to the libraries gives, or its bare error."""
     import requests
     import urllib3
@@ -70,7 +70,7 @@ def bared(call: Callable[[], T]) -> T:
     try:
         return call()
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        inner = bare(error)
+        inner = unwrap(error)
     raise inner  # not where the other one is caught, or each would be the reason of the other
 
 
@@ -141,7 +141,7 @@ class RestAnswer(Answer):
 
     def read_into(self, buffer: memoryview) -> int:
         """Bytes of the body, as many as fit."""
-        return int(bared(lambda: self.response.raw.readinto(buffer)))
+        return int(call_unwrapped(lambda: self.response.raw.readinto(buffer)))
 
     def close(self) -> None:
         """Let go of the connection, which can be used again if the body was read."""
@@ -178,11 +178,11 @@ class Rest(Guest):
         while self.sessions:
             self.sessions.popitem()[1].close()
 
-    def carried(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+    def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
         """One request in a session."""
         session = self.session(url)
         waits = (CONNECT, self.site.first_byte)
-        response = bared(
+        response = call_unwrapped(
             lambda: session.request(
                 method, url, headers=headers, data=data or None, stream=True, allow_redirects=False, timeout=waits
             )

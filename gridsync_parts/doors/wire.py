@@ -116,7 +116,7 @@ class Http(Guest):
         place = (netloc, is_secure, shown)
         return self.idle.take(place) or Line(self.connection(netloc, is_secure, shown), place)
 
-    def carried(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+    def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
         """One request over a connection that was kept, or a new one."""
         line = self.line(url)
         try:

@@ -2,53 +2,53 @@
 
 Parts, each using only those above it; none of them knows the script:
 
-  errors         what can go wrong, and its exit status
-  secrets        what nobody may see, and text without it
-  log            what is logged, and where
-  words          sizes, times and names as text
-  table          the keys of Grid.conf, and their values
-  sites          those that gridsync knows by itself
-  values         what all hand to each other
-  kinds          the kinds of sites: a row each
-  machine        what this machine has too little of
-  disk           local names and files; replacing one in one step
-  checksums      checksums that grow with the bytes
-  home           OUTPUTDIR and the folders below it
-  partfile       a file while it is copied
-  conf           the text of Grid.conf
-  settings       what Grid.conf says, checked
-  catalog        grid_summary.csv and the lock of the work folder
-  keys           what is shown at a door: files and helpers
-  vomses         the VOMS servers that come with the tool
-  keys/proxy     the user's proxy, and a new one
-  keys/token     bearer tokens
-  choices        the sites, and whether what they want to be shown is at hand
-  doors          the seam: the verbs behind which doors differ
-  doors/pace     what a door takes, and how fast
-  doors/urls     URLs that may be shown, and where they lead
-  doors/relay    the web proxy on the way to a door
-  doors/answers  answers, and an end to each
-  doors/refused  what answers mean that are errors
-  doors/guest    how servers are asked, whichever library carries it
-  doors/wire     requests over http.client
-  doors/rest     requests over requests, for REST services
-  doors/listing  what a door says of a folder
-  doors/tape     the Tape REST API of a site
-  doors/webdav   a WebDAV door
-  doors/gfal     the same verbs through gfal2
-  doors/opening  a site, opened by its kind
-  plans          what to do with rows, from facts alone
-  waits          when to ask a request, or the site, again
-  crew           threads, and patience with what may pass
-  walk           all files below a folder
-  copy           one file, from its first byte until it has its name
-  copier         the files of a run: what they have in common
-  rereader       files that are here, read again
-  bars           a bar for each file on its way
-  screen         lines that are redrawn, and colours
-  patient        what the doctor looks at
-  looks          what a run needs, one by one
-  doctor         what a run needs, looked at
+  errors          what can go wrong, and its exit status
+  secrets         what nobody may see, and text without it
+  log             what is logged, and where
+  words           sizes, times and names as text
+  table           the keys of Grid.conf, and their values
+  sites           those that gridsync knows by itself
+  values          what all hand to each other
+  kinds           the kinds of sites: a row each
+  machine         what this machine has too little of
+  disk            local names and files; replacing one in one step
+  checksums       checksums that grow with the bytes
+  home            OUTPUTDIR and the folders below it
+  partfile        a file while it is copied
+  conf            the text of Grid.conf
+  settings        what Grid.conf says, checked
+  catalog         grid_summary.csv and the lock of the work folder
+  keys            what is shown at a door: files and helpers
+  vomses          the VOMS servers that come with the tool
+  keys/proxy      the user's proxy, and a new one
+  keys/token      bearer tokens
+  choices         the sites, and whether what they want to be shown is at hand
+  doors           the seam: the verbs behind which doors differ
+  doors/throttle  what a door takes, and how fast
+  doors/urls      URLs that may be shown, and where they lead
+  doors/relay     the web proxy on the way to a door
+  doors/answers   answers, and an end to each
+  doors/refused   what answers mean that are errors
+  doors/guest     how servers are asked, whichever library carries it
+  doors/wire      requests over http.client
+  doors/rest      requests over requests, for REST services
+  doors/listing   what a door says of a folder
+  doors/tape      the Tape REST API of a site
+  doors/webdav    a WebDAV door
+  doors/gfal      the same verbs through gfal2
+  doors/opening   a site, opened by its kind
+  plans           what to do with rows, from facts alone
+  waits           when to ask a request, or the site, again
+  crew            threads, and patience with what may pass
+  walk            all files below a folder
+  copy            one file, from its first byte until it has its name
+  copier          the files of a run: what they have in common
+  rereader        files that are here, read again
+  bars            a bar for each file on its way
+  screen          lines that are redrawn, and colours
+  patient         what the doctor looks at
+  looks           what a run needs, one by one
+  doctor          what a run needs, looked at
 
 A file in doors/ that only a row of kinds names needs no line here; it uses what is above doors/opening.
 """

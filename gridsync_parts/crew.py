@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, Generic, TypeVar
 
 from gridsync_parts.doors import Body
-from gridsync_parts.doors.pace import HELD
+from gridsync_parts.doors.throttle import HELD
 from gridsync_parts.errors import CredentialError, GridError, PoolError, TooFast
 from gridsync_parts.log import log, nothing
 from gridsync_parts.machine import UNSETTLED

@@ -328,5 +328,5 @@ def look_at_pools(patient: Patient) -> str:
         raise PoolError(f"{file.path}: {error}; ask whoever runs your network to open it") from error
     text = f"{size_text(count)} of {file.path} came"
     http = patient.door.http
-    pools = ["{}:{}".format(*place) for place in http.paces if place not in http.trusted]
+    pools = ["{}:{}".format(*place) for place in http.throttles if place not in http.trusted]
     return f"{text} from {', '.join(pools)}" if pools else text

@@ -121,7 +121,7 @@ def is_refused(row: Row) -> bool:
 
 
 def is_tape_slower(tape: int, staged: int, seconds: float, left: int, rate: float) -> bool:
-    """Whether the tape decides when all is here: at its pace so far it takes longer than the line, or it has none yet.
+    """Whether the tape decides when all is here: at its speed so far it takes longer than the line, or it has none yet.
 
     So many bytes are still on tape, so many it has brought in so many seconds, so many are left to copy at that rate.
     """

@@ -30,8 +30,8 @@ from gridsync_parts.doors import (
     is_request,
     resized_error,
 )
-from gridsync_parts.doors.pace import WINDOW, Pace, Welcome
 from gridsync_parts.doors.refused import UNREACHABLE, gfal_error
+from gridsync_parts.doors.throttle import WINDOW, Throttle, Welcome
 from gridsync_parts.errors import (
     BadRequest,
     CredentialError,
@@ -135,7 +135,7 @@ class Gfal2Door:
         self.proxy = proxy
         self.timeout = site.first_byte
         self.welcome = Welcome(WINDOW)
-        self.pace = Pace()  # in verbs, each of which is some requests
+        self.throttle = Throttle()  # in verbs, each of which is some requests
         self.local = threading.local()
         self.scheme = urlsplit(site.server).scheme
         self.is_web = self.scheme in WEB
@@ -171,17 +171,17 @@ class Gfal2Door:
         """Every error of gfal2 as a GridError."""
         while not self.welcome.is_turn(shown := stamp_of(self.proxy)):
             pass
-        began = self.pace.go()
+        began = self.throttle.go()
         try:
             yield
             self.welcome.take(shown)
-            self.pace.take()
+            self.throttle.take()
         except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
             failure = gfal_error(error, url)
             if isinstance(failure, TooFast):
-                self.pace.slow(began, BREATH)
+                self.throttle.slow(began, BREATH)
             else:
-                self.pace.take()
+                self.throttle.take()
             was_taken = shown == self.welcome.taken
             if isinstance(failure, CredentialError) and self.welcome.refuse(shown, str(failure)) and not was_taken:
                 self.welcome.words = str(failure)  # at once, as davix itself has asked twice
@@ -344,17 +344,17 @@ class Gfal2Door:
         """Where files are, one look at a time; of some names the door can't be asked."""
         found: dict[str, Locality] = {}
         for path in paths:
-            began = self.pace.go()
+            began = self.throttle.go()
             try:
                 url = self.url(path)
                 found[path] = look(path, url)
-                self.pace.take()
+                self.throttle.take()
             except self.gfal2.GError as error:
                 failure = gfal_error(error, url)
                 if isinstance(failure, TooFast):
-                    self.pace.slow(began, BREATH)
+                    self.throttle.slow(began, BREATH)
                 else:
-                    self.pace.take()
+                    self.throttle.take()
                 # The others would be refused, too; or there may be nobody who answers.
                 is_all = isinstance(failure, (CredentialError, TooFast))
                 if is_all or (isinstance(failure, DoorError) and not found):

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from gridsync_parts import __version__
 from gridsync_parts.doors.answers import Answer, connection_error
-from gridsync_parts.doors.pace import HELD, Pace, Welcome
 from gridsync_parts.doors.refused import pause_of, redirect_target, refusal
 from gridsync_parts.doors.relay import CONNECT, relay_named
+from gridsync_parts.doors.throttle import HELD, Throttle, Welcome
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, UsageError
 from gridsync_parts.keys import stamp_of
@@ -50,7 +50,7 @@ class Guest:
         self.welcomes: dict[object, Welcome] = {}  # of those
         self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
         self.relay = relay_named()
-        self.paces: dict[tuple[str, int], Pace] = {}  # of servers
+        self.throttles: dict[tuple[str, int], Throttle] = {}  # of servers
 
     def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
         """One request, as the library carries it; an error of Python's own if there is no answer."""
@@ -94,7 +94,7 @@ class Guest:
         """One request; the answer's body is still to be read."""
         place = netloc_of(url)
         if place not in self.trusted or not (self.token or self.proxy):
-            return self.send_paced(method, url, headers or {}, data, "")
+            return self.send_throttled(method, url, headers or {}, data, "")
         welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
         while True:
             token = self.token.value() if self.token else ""
@@ -102,7 +102,7 @@ class Guest:
             if not welcome.is_turn(shown):
                 continue
             try:
-                answer = self.verdict(self.send_paced(method, url, headers or {}, data, token), method, url, token)
+                answer = self.verdict(self.send_throttled(method, url, headers or {}, data, token), method, url, token)
                 if answer.status != 401:
                     if answer.status < 500 and answer.status != 429:  # else it has not looked at what was shown
                         welcome.take(shown)
@@ -114,17 +114,17 @@ class Guest:
             finally:
                 welcome.leave()
 
-    def send_paced(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
-        """One request at the pace of its server; what this has not looked at goes again, unless too late."""
+    def send_throttled(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
+        """One request as fast as its server lets it go; what this has not looked at goes again, unless too late."""
         place, ends = netloc_of(url), time.monotonic() + HELD
-        pace = self.paces.get(place) or self.paces.setdefault(place, Pace())
+        throttle = self.throttles.get(place) or self.throttles.setdefault(place, Throttle())
         while True:
-            began = pace.go()
+            began = throttle.go()
             answer = self.send_with(method, url, headers, data, token)
             if answer.status != 429:
-                pace.take()
+                throttle.take()
                 return answer
-            if not answer.header("Retry-After").isdecimal() or pace.slow(began, pause_of(answer)) > ends:
+            if not answer.header("Retry-After").isdecimal() or throttle.slow(began, pause_of(answer)) > ends:
                 return answer
             answer.drain()
 

@@ -160,7 +160,7 @@ class Rest(Guest):
         """One who knows of servers what another guest knows, and tells it."""
         rest = cls(other.site, other.proxy, other.token, other.ca)
         rest.trusted, rest.welcomes = other.trusted, other.welcomes
-        rest.contexts, rest.paces = other.contexts, other.paces
+        rest.contexts, rest.throttles = other.contexts, other.throttles
         return rest
 
     def session(self, url: str) -> requests.Session:

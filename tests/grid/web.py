@@ -29,7 +29,7 @@ MAX_HEADERS = 100
 MAX_BODY = 64 << 20  # of what stands in memory at once; uploads may be longer
 SMALL = 64 * 1024  # up to here headers and body go out in one write
 CHUNK = 32 * 1024  # of a chunked body
-PACES = 50  # writes a second to a connection of limited bandwidth
+WRITES = 50  # writes a second to a connection of limited bandwidth
 BOUNDARY = "__AAAAAAAAAAAAAAAA__"
 
 Connection = Union[ssl.SSLSocket, socket.socket]
@@ -298,17 +298,17 @@ class Server:
             send(head + data)
             return record.sent == body.length
         send(head)
-        for piece in self._paced(reply.delivery(body) if reply.delivery else body.pieces):
+        for piece in self._throttled(reply.delivery(body) if reply.delivery else body.pieces):
             record.sent += len(piece)
             send(piece)
         return body.length in (None, record.sent)
 
-    def _paced(self, pieces: Pieces) -> Pieces:
+    def _throttled(self, pieces: Pieces) -> Pieces:
         """The pieces no faster than the bandwidth, which may be turned meanwhile."""
         for piece in pieces:
             at = 0
             while self._wire.bandwidth and at < len(piece):
-                share = max(int(self._wire.bandwidth / PACES), 1)
+                share = max(int(self._wire.bandwidth / WRITES), 1)
                 yield piece[at : at + share]
                 at += share
                 time.sleep(share / self._wire.bandwidth if self._wire.bandwidth else 0)

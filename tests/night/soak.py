@@ -20,7 +20,7 @@ from tests.grid import Grid
 from tests.support.user import User
 
 LATENCY = 0.05  # seconds of each answer
-PACE = 45  # files a second, more or less, that four threads get at this latency
+SPEED = 45  # files a second, more or less, that four threads get at this latency
 SIZE = 20_000
 FAULTS: tuple[tuple[str | int, dict[str, object]], ...] = (
     ("truncate", {"role": "pool"}),
@@ -48,7 +48,7 @@ def look(process: int) -> Look:
 
 def main(seconds: int) -> int:
     """Plant, sync, look on, and say how it went."""
-    names = [f"soak/{number // 100:05d}/{number % 100:02d}" for number in range(seconds * PACE)]
+    names = [f"soak/{number // 100:05d}/{number % 100:02d}" for number in range(seconds * SPEED)]
     with tempfile.TemporaryDirectory(prefix="gridsync-soak-") as folder, Grid() as grid:
         for number, name in enumerate(names):
             grid.tree.add(f"agata/{name}", SIZE + number % 1000)

@@ -29,7 +29,7 @@ KILLS = int(os.environ.get("KILLS", "30"))
 SEED = int(os.environ.get("SEED", "1"))
 MB = 1 << 20
 AGAIN = 16 * MB  # what may be fetched again for each stream after a kill
-PACE = 40 * MB  # bytes a second of each connection, so that there is a moment to hit
+SPEED = 40 * MB  # bytes a second of each connection, so that there is a moment to hit
 SMALL, LARGE = 100_000, 50 * MB + 17
 COPYING = ("--sync", "--build_list --bring_online --start", "--threads {} --build_list --start")
 SETTING = ("--threads {}", "--threads {} --build_list")
@@ -145,7 +145,7 @@ def at_hand(user: User, row: Row) -> int:
 @pytest.mark.long
 def test_kills_at_random_moments_lose_nothing_and_nothing_under_its_real_name_is_wrong(user, folder):
     dice = random.Random(SEED)
-    user.grid.door.switches.bandwidth = PACE
+    user.grid.door.switches.bandwidth = SPEED
     night = Night(user, folder, dice)
     rounds = 0
     try:

@@ -23,7 +23,7 @@ from tests.support.user import User, wait_until
 MB = 1 << 20
 AGAIN = 16 * MB  # what may be fetched again for each stream after an interruption
 SIZE = 200 * MB + 17
-PACE = 80 * MB  # bytes a second of all streams together, so that there is a moment to hit
+SPEED = 80 * MB  # bytes a second of all streams together, so that there is a moment to hit
 KINDS = ("Ctrl-C", "kill -9", "lost network")
 INTERRUPTED = "gridsync.py: interrupted; what is done is kept, and the same command goes on from here\n"
 
@@ -99,7 +99,7 @@ def copy(user: User, folder: str, request: pytest.FixtureRequest) -> Iterator[Co
     copy = Copy(user, f"{folder}/large", site, size)
     user.set("ENGINE", engine, site)
     assert user(f"--from {site} --input_dir {folder} --streams {streams} --build_list").status == 0
-    copy.door.switches.bandwidth = PACE / streams
+    copy.door.switches.bandwidth = SPEED / streams
     yield copy
     copy.door.switches.bandwidth = 0
     shutil.rmtree(user.data, ignore_errors=True)  # pytest would keep it

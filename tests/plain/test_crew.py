@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gridsync_parts.crew import GATHERING, NEWS, WONDER, WORTH, Aside, Crew, Patience, start_threads
-from gridsync_parts.doors.pace import HELD
+from gridsync_parts.doors.throttle import HELD
 from gridsync_parts.errors import (
     Changed,
     CredentialError,

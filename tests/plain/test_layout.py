@@ -140,7 +140,7 @@ def test_a_part_uses_parts_above_it_in_the_list_and_not_the_script():
 def test_what_a_site_may_not_need_is_loaded_late():
     code = "import gridsync, sys; print(*[name for name in sys.modules if name.startswith('gridsync_parts.doors.')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {f"gridsync_parts.doors.{name}" for name in ("opening", "pace")}
+    assert set(done.stdout.split()) <= {f"gridsync_parts.doors.{name}" for name in ("opening", "throttle")}
 
 
 def test_only_report_the_command_line_and_the_screen_print():

@@ -11,7 +11,7 @@ from gridsync_parts.errors import CredentialError
 
 WINDOW = 21  # seconds in which dCache 11.2 stands no third 401
 TURN = 11  # seconds after which one more may ask, if the one before has no answer yet
-PACES = 5000  # requests a second, of which a server takes no more
+FASTEST = 5000  # requests a second, of which a server takes no more
 PRUDENCE = 0.8  # of what a server has taken in a second until it was too much,
 LEAST = 10  # if that was more than so many,
 REMEMBERED = 600  # for so many seconds
@@ -82,7 +82,7 @@ class Welcome:
                 self.turn.notify_all()
 
 
-class Pace:
+class Throttle:
     """How fast a server may be asked, by all threads together: it says when that was too fast, and how long to wait.
 
     What it has taken in the last second before is what it takes in a second; a little less is asked from then on. After
@@ -90,7 +90,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self.taken: deque[float] = deque(maxlen=PACES)  # when
+        self.taken: deque[float] = deque(maxlen=FASTEST)  # when
         self.gap = 0.0  # seconds between two requests
         self.next = 0.0  # when one may go
         self.slowed = -math.inf  # when it has last said so
@@ -124,7 +124,7 @@ class Pace:
             now = time.monotonic()
             if began >= self.slowed:  # else it was on its way when another one was not taken
                 count = sum(when > now - 1 for when in list(self.taken))
-                if count > LEAST:  # else it is not for our pace
+                if count > LEAST:  # else it was not for our speed
                     self.gap = 1 / (PRUDENCE * count)
                 self.slowed, self.is_open = now, False
             self.next = max(self.next, now + pause)

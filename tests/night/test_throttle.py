@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gridsync_parts.doors.pace import Pace
+from gridsync_parts.doors.throttle import Throttle
 from tests.grid import Grid
 from tests.grid.door import PROFILES, Door, Switches
 from tests.grid.tape import Robot
@@ -90,18 +90,18 @@ def test_a_door_that_takes_nothing_for_ever_is_given_up(hasty, door, line):
 
 
 def test_a_wait_is_one_of_all_threads_and_one_request_goes_ahead():
-    pace, gone = Pace(), []
+    throttle, gone = Throttle(), []
     began = time.monotonic()
     for _ in range(100):
-        pace.take()
-    pace.slow(pace.go(), 0.5)
-    threads = [threading.Thread(target=lambda: gone.append(pace.go()), daemon=True) for _ in range(8)]
+        throttle.take()
+    throttle.slow(throttle.go(), 0.5)
+    threads = [threading.Thread(target=lambda: gone.append(throttle.go()), daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     threads[0].join(0.7)
     time.sleep(0.2)
     assert len(gone) == 1 and gone[0] - began >= 0.5
-    pace.take()
+    throttle.take()
     for thread in threads:
         thread.join(5)
     gaps = [later - earlier for earlier, later in zip(sorted(gone)[1:], sorted(gone)[2:])]

@@ -27,7 +27,8 @@ from gridsync_parts.errors import (
     drop_frames,
 )
 from gridsync_parts.home import Folder, Home
-from gridsync_parts.partfile import LARGE, PartFile, Segment
+from gridsync_parts.partfile import LARGE, PartFile
+from gridsync_parts.segments import Segment
 from gridsync_parts.values import Action, Locality, Outcome, Row, place_row, sentence_about, why_left, with_error
 from gridsync_parts.walk import judge
 

@@ -5,43 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import struct
 import threading
 from typing import Callable
 
-from gridsync_parts.checksums import Checksum, checksum_of
+from gridsync_parts.checksums import checksum_of
 from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error, part_name
 from gridsync_parts.errors import FileError, GridError
 from gridsync_parts.home import Folder, Home, rename_new
+from gridsync_parts.segments import (
+    MAGIC,
+    OLD_END,
+    TABLE_ROW,
+    Segment,
+    is_old_table,
+    pack_table,
+    read_table,
+    split,
+    whole_checksum,
+)
 from gridsync_parts.values import Row, check_tag
 
-
-class Segment:
-    """A stretch of a file that arrives from its first byte to its last."""
-
-    def __init__(self, start: int, stop: int, done: int, kind: str):
-        self.start = start
-        self.stop = stop
-        self.done = done
-        self.noted = done  # what the part file says is done
-        self.checksum = Checksum(kind)
-
-    def at(self) -> int:
-        """Where the next byte goes."""
-        return self.start + self.done
-
-
-# A file that comes in one segment grows at its end. Behind the bytes of one that comes in several, or that has no
-# checksum to tell in the end whether it is one file, stand rows, each with a segment's start, its stop and how much of
-# it is here, and what the door calls this version of the file, its tag; then, at the very end, size and time of the
-# remote file, the number of rows, the length of the tag and a magic word.
-TABLE_ROW = struct.Struct("<QQQ")
-TABLE_END = struct.Struct("<QQQQ8s")
-MAGIC = b"gridsyn2"
-OLD_END = struct.Struct("<QQQ8s")  # of a .part, as versions before 0.2 had it
-OLD_MAGIC = b"gridsync"
 NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
-SHORTEST = 16 << 20  # bytes of a segment, at least
 LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
 DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -132,7 +116,7 @@ class PartFile:
             fd = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             end = os.pread(fd, OLD_END.size, found.st_size - OLD_END.size)
             os.close(fd)
-        if end.endswith(OLD_MAGIC) and OLD_END.unpack(end)[:2] == (self.size, self.mtime):
+        if is_old_table(end, self.row):
             os.link(old, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.unlink(old, dir_fd=folder)
         else:
@@ -189,13 +173,9 @@ class PartFile:
         if not length:
             self.begin(streams)
             return
-        end = os.pread(self.fd, TABLE_END.size, max(0, length - TABLE_END.size))
-        if len(end) == TABLE_END.size and end.endswith(MAGIC):
-            self.segments = self.table(length - TABLE_END.size, *TABLE_END.unpack(end)[:4])
-        elif end.endswith(OLD_MAGIC) and len(end) >= OLD_END.size:
-            size, mtime, count, _ = OLD_END.unpack(end[-OLD_END.size :])
-            self.segments = self.table(length - OLD_END.size, size, mtime, count, 0)
-            self.has_table = False  # it is written anew, as it is now
+        if table := read_table(self.fd, length, self.row, self.kind):
+            self.segments, self.tag = table.segments, table.tag
+            self.has_table = bool(table.segments) and not table.is_old  # else it is written anew, as it is now
         elif length <= self.size and self.is_told:
             self.segments = [Segment(0, self.size, length, self.kind)]
         if not self.segments:
@@ -206,18 +186,6 @@ class PartFile:
         self.earlier = self.received()
         if not self.has_table:
             self.lay_table()
-
-    def table(self, length: int, size: int, mtime: int, count: int, tag: int) -> list[Segment]:
-        """The segments that the table names; none if it is not of this file."""
-        if (size, mtime) != (self.size, self.mtime) or length != size + count * TABLE_ROW.size + tag:
-            return []
-        rows = TABLE_ROW.iter_unpack(os.pread(self.fd, count * TABLE_ROW.size, size))
-        segments = [Segment(start, stop, done, self.kind) for start, stop, done in rows]
-        starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
-        is_whole = [0, *stops] == [*starts, size] and all(segment.at() <= segment.stop for segment in segments)
-        self.has_table = is_whole
-        self.tag = os.pread(self.fd, tag, length - tag).decode("latin-1") if is_whole else ""
-        return segments if is_whole else []
 
     def reread(self, segment: Segment) -> None:
         """Take the bytes that are here into the checksum."""
@@ -238,9 +206,7 @@ class PartFile:
 
     def begin(self, streams: int) -> None:
         """Begin, in as many segments as are worth it."""
-        count = max(1, min(streams, self.size // SHORTEST))
-        borders = [self.size * number // count for number in range(count + 1)]
-        self.segments = [Segment(start, stop, 0, self.kind) for start, stop in zip(borders, borders[1:])]
+        self.segments = split(self.size, streams, self.kind)
         self.has_table = False
         if self.size > NOTE:  # that of a smaller file is only written if the file is left half done
             self.lay_table()
@@ -258,11 +224,9 @@ class PartFile:
         """Write the table, if one is needed."""
         if len(self.segments) == 1 and self.is_told:
             return
-        rows = [TABLE_ROW.pack(segment.start, segment.stop, segment.done) for segment in self.segments]
-        tag = self.tag.encode("latin-1", "replace")
-        end = TABLE_END.pack(self.size, self.mtime, len(rows), len(tag), MAGIC)
+        table = pack_table(self.row, self.segments, self.tag)  # first, as other segments may grow meanwhile
         self.keep_bytes()
-        self.write(b"".join([*rows, tag, end]), self.size)
+        self.write(table, self.size)
         self.has_table = True
 
     def add(self, segment: Segment, data: bytes | memoryview) -> None:
@@ -280,9 +244,8 @@ class PartFile:
     def note(self, segment: Segment) -> None:
         """Bring a segment's row of the table up to date."""
         if self.has_table and segment.noted != segment.done:
-            done = segment.done
+            done, row = segment.done, segment.row()
             self.keep_bytes()
-            row = TABLE_ROW.pack(segment.start, segment.stop, done)
             self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
             segment.noted = done
 
@@ -332,10 +295,7 @@ class PartFile:
                 return checksum_of(self.fd, kind, self.size)
             except OSError as error:
                 raise disk_error(self.final, error) from error
-        whole = self.segments[0].checksum
-        for segment in self.segments[1:]:
-            whole.append(segment.checksum, segment.stop - segment.start)
-        return whole.text()
+        return whole_checksum(self.segments)
 
     def arrive(self) -> None:
         """It is whole and verified: give it the remote time; a large one is made durable at once."""

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from gridsync_parts.disk import MARK, disk_usage
-from gridsync_parts.partfile import SHORTEST
+from gridsync_parts.segments import SHORTEST
 from tests.support.user import User, wait_until
 
 MB = 1 << 20

@@ -13,7 +13,8 @@ import pytest
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK, disk_usage
 from gridsync_parts.home import Home
-from gridsync_parts.partfile import SHORTEST, PartFile
+from gridsync_parts.partfile import PartFile
+from gridsync_parts.segments import SHORTEST
 from tests.support.disk import MB, Image
 from tests.support.user import User, wait_until
 

@@ -30,9 +30,10 @@ from gridsync_parts.doors.listing import digest_of, listing_of
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
 from gridsync_parts.home import Home
 from gridsync_parts.keys.token import token_end
-from gridsync_parts.partfile import MAGIC, TABLE_END, TABLE_ROW, PartFile
+from gridsync_parts.partfile import PartFile
 from gridsync_parts.plans import new_row, plan_catalog
 from gridsync_parts.secrets import make_printable
+from gridsync_parts.segments import MAGIC, TABLE_END, TABLE_ROW
 from gridsync_parts.settings import Config, scope_of
 from gridsync_parts.table import Site
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope

@@ -13,7 +13,8 @@ import pytest
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
 from gridsync_parts.home import Home
-from gridsync_parts.partfile import SHORTEST, PartFile
+from gridsync_parts.partfile import PartFile
+from gridsync_parts.segments import SHORTEST
 from gridsync_parts.settings import Config
 from tests.grid.door import Door
 from tests.support import SCRIPT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.partfile import SHORTEST
+from gridsync_parts.segments import SHORTEST
 from tests.support import SCRIPT
 from tests.support.user import User
 

@@ -10,7 +10,7 @@ import pytest
 
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
-from gridsync_parts.partfile import OLD_END, OLD_MAGIC, TABLE_ROW
+from gridsync_parts.segments import OLD_END, OLD_MAGIC, TABLE_ROW
 from tests.grid.tree import TAPE
 from tests.support.user import User, wait_until, wait_until_online
 

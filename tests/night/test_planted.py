@@ -10,7 +10,7 @@ import pytest
 
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
-from gridsync_parts.partfile import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW
+from gridsync_parts.segments import OLD_END, OLD_MAGIC, SHORTEST, TABLE_ROW
 from tests.support.user import User, wait_until
 
 MB = 1 << 20

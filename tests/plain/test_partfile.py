@@ -15,7 +15,8 @@ import pytest
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.errors import Changed, DiskError, FileError
 from gridsync_parts.home import Home, rename_new
-from gridsync_parts.partfile import MAGIC, OLD_END, OLD_MAGIC, TABLE_END, TABLE_ROW, PartFile, Segment
+from gridsync_parts.partfile import PartFile
+from gridsync_parts.segments import MAGIC, OLD_END, OLD_MAGIC, TABLE_END, TABLE_ROW, Segment
 from tests.support.constants import replace
 from tests.support.parts import finish, open_files, part_file, part_of, row_of
 

@@ -23,7 +23,8 @@ from gridsync_parts.catalog import Catalog, Lock
 from gridsync_parts.crew import DOORS_SHUT
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
-from gridsync_parts.partfile import SHORTEST, PartFile
+from gridsync_parts.partfile import PartFile
+from gridsync_parts.segments import SHORTEST
 from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.support import SCRIPT

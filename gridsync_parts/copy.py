@@ -151,7 +151,7 @@ def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
         part.arrive()
     verified = checksum_kind(expected, True)
     new = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
-    return Arrived(job, new, "copied", part.fd, part.place, part)
+    return Arrived(job, new, "copied", part.file.fd, part.file.place, part)
 
 
 # Adopting.
@@ -257,7 +257,7 @@ def name_all(place: str, arrived: list[Arrived], home: Home) -> Iterator[Outcome
     for item in arrived:
         try:
             if item.part:
-                item.part.name_it(folder, item.job.overwrite)
+                item.part.file.name_it(folder, item.job.overwrite)
             elif not is_there(item, folder):
                 raise FileError("was moved away while it was being compared", passing=True)
         except FileError as error:

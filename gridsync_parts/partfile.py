@@ -30,30 +30,27 @@ LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones 
 DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
-class PartFile:
-    """A file while it is copied."""
+class OwnFile:
+    """A file that only this run writes to, under a name that ends in MARK until it takes its own."""
 
-    def __init__(self, home: Home, row: Row, kind: str, has_twin: bool = False):
+    def __init__(self, home: Home, row: Row, has_twin: bool):
         self.home = home
-        self.place, self.name = home.place(row.path)
-        self.final = home.full(row.path)
         self.row = row
-        self.size = row.size
-        self.mtime = row.mtime
-        self.kind = kind if row.size else "size"
-        self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
+        self.place, self.name = home.place(row.path)
         self.has_twin = has_twin  # NAME.part is the name of another file of the catalog
-        self.segments: list[Segment] = []
-        self.earlier = 0  # bytes that were here before
-        self.has_table = False  # behind its bytes, just now
-        self.tag = ""  # what the door calls this version of the file, if it does
-        self.telling = threading.Lock()  # as one stream learns it from the other
-        self.is_arrived = False  # whole and verified: it stays open until it has its name
+        self.folder: Folder | None = None
+        self.fd = -1
         self.is_locked = True  # else another run may write to it, too
 
-    def __enter__(self) -> PartFile:
+    @property
+    def final(self) -> str:
+        """The whole name that it is to have, for sentences."""
+        return self.home.full(self.row.path)
+
+    def open(self) -> None:
+        """Have it open, made if it is not there, and locked."""
         try:
-            self.folder: Folder | None = self.home.folder(self.place)
+            self.folder = self.home.folder(self.place)
             try:
                 self.fd = self.opened(self.folder.fd)
             except FileNotFoundError:  # the folder is not there any more
@@ -65,7 +62,6 @@ class PartFile:
         if not self.is_ours():
             os.close(self.fd)
             raise FileError(f"{self.final}: another run is copying it", passing=True)
-        return self
 
     def opened(self, folder: int) -> int:
         """The descriptor of the file, which is no link and no device."""
@@ -112,7 +108,7 @@ class PartFile:
         if self.has_twin:
             return
         end = b""
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.size + OLD_END.size:
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.row.size + OLD_END.size:
             fd = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             end = os.pread(fd, OLD_END.size, found.st_size - OLD_END.size)
             os.close(fd)
@@ -146,6 +142,60 @@ class PartFile:
         if not (self.is_locked or (self.folder and self.is_in(self.folder))):
             raise FileError(f"{self.final}: another run is copying it", passing=True)
 
+    def remove(self) -> None:
+        """Take it away, unless its name is that of another file by now."""
+        if self.folder and self.is_in(self.folder):
+            with contextlib.suppress(OSError):
+                os.unlink(part_name(self.name), dir_fd=self.folder.fd)
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        """Write bytes where they belong."""
+        try:
+            while data:
+                count = os.pwrite(self.fd, data, at)
+                data, at = data[count:], at + count
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+
+    def name_it(self, folder: Folder, overwrite: bool) -> None:
+        """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
+        name = part_name(self.name)
+        try:
+            there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
+            if not os.path.samestat(there, mine) or mine.st_size != self.row.size:
+                raise FileError(f"{self.final}: someone else moved its folder or changed its {MARK}", passing=True)
+            if overwrite:
+                os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+            else:
+                rename_new(folder.fd, name, self.name)
+        except FileNotFoundError as error:
+            raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
+        except FileExistsError as error:
+            sentence = f"{self.final} appeared in the meantime and is left alone; --overwrite replaces it"
+            raise FileError(sentence) from error
+        except OSError as error:
+            raise disk_error(self.final, error) from error
+
+
+class PartFile:
+    """A file while it is copied: what of it is here, and whether it is right."""
+
+    def __init__(self, home: Home, row: Row, kind: str, has_twin: bool = False):
+        self.file = OwnFile(home, row, has_twin)
+        self.row = row
+        self.kind = kind if row.size else "size"
+        self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
+        self.segments: list[Segment] = []
+        self.earlier = 0  # bytes that were here before
+        self.has_table = False  # behind its bytes, just now
+        self.tag = ""  # what the door calls this version of the file, if it does
+        self.telling = threading.Lock()  # as one stream learns it from the other
+        self.is_arrived = False  # whole and verified: it stays open until it has its name
+
+    def __enter__(self) -> PartFile:
+        self.file.open()
+        return self
+
     def __exit__(self, *_: object) -> None:
         if not self.is_arrived:
             self.leave()
@@ -158,10 +208,9 @@ class PartFile:
             for segment in self.segments:
                 self.note(segment)
         # Under its lock, else it may be another run's by now.
-        if self.segments and not self.received() and self.folder and self.is_in(self.folder):
-            with contextlib.suppress(OSError):
-                os.unlink(part_name(self.name), dir_fd=self.folder.fd)
-        os.close(self.fd)
+        if self.segments and not self.received():
+            self.file.remove()
+        os.close(self.file.fd)
 
     def received(self) -> int:
         """How many bytes are here."""
@@ -169,15 +218,15 @@ class PartFile:
 
     def resume(self, streams: int) -> None:
         """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
-        length = os.fstat(self.fd).st_size
+        length = os.fstat(self.file.fd).st_size
         if not length:
             self.begin(streams)
             return
-        if table := read_table(self.fd, length, self.row, self.kind):
+        if table := read_table(self.file.fd, length, self.row, self.kind):
             self.segments, self.tag = table.segments, table.tag
             self.has_table = bool(table.segments) and not table.is_old  # else it is written anew, as it is now
-        elif length <= self.size and self.is_told:
-            self.segments = [Segment(0, self.size, length, self.kind)]
+        elif length <= self.row.size and self.is_told:
+            self.segments = [Segment(0, self.row.size, length, self.kind)]
         if not self.segments:
             self.restart(streams)
             return
@@ -191,7 +240,7 @@ class PartFile:
         """Take the bytes that are here into the checksum."""
         at = segment.start
         while at < segment.at() and self.kind != "size":
-            data = os.pread(self.fd, min(CHUNK, segment.at() - at), at)
+            data = os.pread(self.file.fd, min(CHUNK, segment.at() - at), at)
             if not data:
                 segment.done = at - segment.start  # the table has promised more than the disk has kept
             segment.checksum.update(data)
@@ -199,16 +248,16 @@ class PartFile:
 
     def restart(self, streams: int) -> None:
         """Begin anew, without the bytes that are here."""
-        self.check_ours()
-        os.ftruncate(self.fd, 0)
+        self.file.check_ours()
+        os.ftruncate(self.file.fd, 0)
         self.tag = ""
         self.begin(streams)
 
     def begin(self, streams: int) -> None:
         """Begin, in as many segments as are worth it."""
-        self.segments = split(self.size, streams, self.kind)
+        self.segments = split(self.row.size, streams, self.kind)
         self.has_table = False
-        if self.size > NOTE:  # that of a smaller file is only written if the file is left half done
+        if self.row.size > NOTE:  # that of a smaller file is only written if the file is left half done
             self.lay_table()
 
     def tell(self, tag: str) -> None:
@@ -226,16 +275,16 @@ class PartFile:
             return
         table = pack_table(self.row, self.segments, self.tag)  # first, as other segments may grow meanwhile
         self.keep_bytes()
-        self.write(table, self.size)
+        self.file.write(table, self.row.size)
         self.has_table = True
 
     def add(self, segment: Segment, data: bytes | memoryview) -> None:
         """Append bytes to a segment."""
         # Of the first bytes name_it will tell; small files have no others.
         is_one = segment.done and not self.has_table and len(self.segments) == 1
-        if is_one and os.fstat(self.fd).st_size != segment.at():
+        if is_one and os.fstat(self.file.fd).st_size != segment.at():
             raise self.meddled_error()
-        self.write(data, segment.at())
+        self.file.write(data, segment.at())
         segment.checksum.update(data)
         segment.done += len(data)
         if segment.done - segment.noted >= NOTE:
@@ -246,12 +295,12 @@ class PartFile:
         if self.has_table and segment.noted != segment.done:
             done, row = segment.done, segment.row()
             self.keep_bytes()
-            self.write(row, self.size + self.segments.index(segment) * TABLE_ROW.size)
+            self.file.write(row, self.row.size + self.segments.index(segment) * TABLE_ROW.size)
             segment.noted = done
 
     def keep_bytes(self) -> None:
         """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
-        self.check_ours()
+        self.file.check_ours()
         if self.received():
             self.synchronise(DATA_SYNC)
 
@@ -259,78 +308,51 @@ class PartFile:
         """Make the file durable; what the disk has not taken is not trusted any more."""
         try:
             try:
-                call(self.fd)
+                call(self.file.fd)
             except OSError as error:
                 if error.errno not in NO_SYNC:
                     raise
-            os.close(os.dup(self.fd))  # some filesystems speak of a failure only then
+            os.close(os.dup(self.file.fd))  # some filesystems speak of a failure only then
         except OSError as error:
             self.distrust()
-            raise fatal_error(self.final, error) from error
+            raise fatal_error(self.file.final, error) from error
 
     def meddled_error(self) -> FileError:
         """The error for a part file that somebody else has changed; nothing of it is trusted."""
         self.distrust()
-        return FileError(f"{self.final}: its {MARK} was changed by someone else; the copy starts again", passing=True)
+        sentence = f"{self.file.final}: its {MARK} was changed by someone else; the copy starts again"
+        return FileError(sentence, passing=True)
 
     def distrust(self) -> None:
         """Leave nothing of it: what a disk has lost, memory may still show, once."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self.fd, 0)
-        self.segments, self.has_table = [Segment(0, self.size, 0, self.kind)], False
-
-    def write(self, data: bytes | memoryview, at: int) -> None:
-        """Write bytes where they belong."""
-        try:
-            while data:
-                count = os.pwrite(self.fd, data, at)
-                data, at = data[count:], at + count
-        except OSError as error:
-            raise disk_error(self.final, error) from error
+            os.ftruncate(self.file.fd, 0)
+        self.segments, self.has_table = [Segment(0, self.row.size, 0, self.kind)], False
 
     def checksum(self, kind: str) -> str:
         """The checksum of the whole, which is read for it only if it did not grow with the bytes."""
         if kind != self.kind or (len(self.segments) > 1 and kind != "adler32"):
             try:
-                return checksum_of(self.fd, kind, self.size)
+                return checksum_of(self.file.fd, kind, self.row.size)
             except OSError as error:
-                raise disk_error(self.final, error) from error
+                raise disk_error(self.file.final, error) from error
         return whole_checksum(self.segments)
 
     def arrive(self) -> None:
         """It is whole and verified: give it the remote time; a large one is made durable at once."""
-        if self.received() != self.size:
-            raise FileError(f"{self.final}: {self.received()} of {self.size} bytes are here")
+        if self.received() != self.row.size:
+            raise FileError(f"{self.file.final}: {self.received()} of {self.row.size} bytes are here")
         try:
-            length = os.fstat(self.fd).st_size
-            end = os.pread(self.fd, len(MAGIC), max(0, length - len(MAGIC))) if self.has_table else MAGIC
-            if length < self.size or end != MAGIC:
+            length = os.fstat(self.file.fd).st_size
+            end = os.pread(self.file.fd, len(MAGIC), max(0, length - len(MAGIC))) if self.has_table else MAGIC
+            if length < self.row.size or end != MAGIC:
                 raise self.meddled_error()
-            if length > self.size:
-                os.ftruncate(self.fd, self.size)
-            os.utime(self.fd, (self.mtime, self.mtime))
+            if length > self.row.size:
+                os.ftruncate(self.file.fd, self.row.size)
+            os.utime(self.file.fd, (self.row.mtime, self.row.mtime))
         except OSError as error:
-            raise disk_error(self.final, error) from error
-        self.folder = None  # which is opened again for the name: others wait for theirs, too
-        if self.size > LARGE:
+            raise disk_error(self.file.final, error) from error
+        self.file.folder = None  # which is opened again for the name: others wait for theirs, too
+        if self.row.size > LARGE:
             self.synchronise(os.fsync)
         self.is_arrived = True
-
-    def name_it(self, folder: Folder, overwrite: bool) -> None:
-        """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
-        name = part_name(self.name)
-        try:
-            there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
-            if not os.path.samestat(there, mine) or mine.st_size != self.size:
-                raise FileError(f"{self.final}: someone else moved its folder or changed its {MARK}", passing=True)
-            if overwrite:
-                os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-            else:
-                rename_new(folder.fd, name, self.name)
-        except FileNotFoundError as error:
-            raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
-        except FileExistsError as error:
-            sentence = f"{self.final} appeared in the meantime and is left alone; --overwrite replaces it"
-            raise FileError(sentence) from error
-        except OSError as error:
-            raise disk_error(self.final, error) from error

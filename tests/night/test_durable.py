@@ -64,7 +64,7 @@ def resumable(user: User, folder: str, found: Path) -> int:
     with PartFile(Home(str(found / "data")), row, "size") as part:
         part.resume(2)
         for segment in part.segments:
-            here = os.pread(part.fd, segment.done, segment.start)
+            here = os.pread(part.file.fd, segment.done, segment.start)
             assert here == content[segment.start : segment.at()], "the table has promised too much"
         return part.received()
 

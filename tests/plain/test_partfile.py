@@ -55,7 +55,7 @@ def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
     assert len(part.segments) == 3
     for segment, share in zip(part.segments, (SHORTEST, 0, NOTE + 77)):
         part.add(segment, data[segment.start : segment.start + share])
-    os.close(part.fd)  # and nothing else, as after kill -9
+    os.close(part.file.fd)  # and nothing else, as after kill -9
     with part_of(tmp_path / "a", len(data), kind, 2) as part:
         assert [segment.done for segment in part.segments] == [SHORTEST, 0, NOTE + 77]
         for segment in reversed(part.segments):
@@ -266,7 +266,7 @@ def old_part(folder: Path, data: bytes, size: int = 6, mtime: int = 1000, magic:
 def test_what_an_earlier_version_has_left_is_gone_on_from(tmp_path):
     old_part(tmp_path, b"old")
     with part_of(tmp_path / "a", 6, "size") as part:
-        assert (part.received(), part.home.strange) == (3, set())
+        assert (part.received(), part.file.home.strange) == (3, set())
         assert os.listdir(tmp_path) == [f"a{MARK}"]
         part.add(part.segments[0], b"new")
         finish(part)
@@ -289,7 +289,7 @@ def test_what_may_be_the_users_is_left_alone_and_named(tmp_path, spoil):
     spoil(path := old_part(tmp_path, b"old"))
     before = path.lstat()
     with part_of(tmp_path / "a", 6, "size") as part:
-        assert (part.received(), part.home.strange) == (0, {str(path)})
+        assert (part.received(), part.file.home.strange) == (0, {str(path)})
     del part
     assert os.path.samestat(path.lstat(), before) and open_files(tmp_path) == []
 
@@ -299,14 +299,14 @@ def test_a_file_of_the_catalog_is_no_earlier_versions(tmp_path):
     part = PartFile(Home(str(tmp_path)), row_of(6), "size", has_twin=True)
     with part:
         part.resume(1)
-        assert (part.received(), part.home.strange) == (0, set())
+        assert (part.received(), part.file.home.strange) == (0, set())
     assert path.exists()
 
 
 def test_a_table_without_rows_is_taken_and_begun_anew(tmp_path):
     (tmp_path / "a.part").write_bytes(b"123456" + OLD_END.pack(6, 1000, 0, OLD_MAGIC))
     with part_of(tmp_path / "a", 6, "size") as part:
-        assert (part.received(), part.home.strange) == (0, set()) and os.listdir(tmp_path) == [f"a{MARK}"]
+        assert (part.received(), part.file.home.strange) == (0, set()) and os.listdir(tmp_path) == [f"a{MARK}"]
 
 
 @pytest.mark.parametrize("make", [
@@ -341,7 +341,7 @@ def test_what_belongs_to_somebody_else_is_begun_anew(tmp_path, monkeypatch):
     user = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with open(tmp_path / f"a{MARK}", "rb") as theirs, part_of(tmp_path / "a", 10, "size") as part:
-        assert part.received() == 0 and not os.path.sameopenfile(part.fd, theirs.fileno())
+        assert part.received() == 0 and not os.path.sameopenfile(part.file.fd, theirs.fileno())
     del part
     assert open_files(tmp_path) == []
 
@@ -353,7 +353,7 @@ def test_but_not_while_a_run_of_theirs_is_at_work_on_it(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: user)
         with pytest.raises(FileError, match="remove it"):
             part_file(tmp_path / "a", row_of(10)).__enter__()
-        assert part.is_in(part.folder)
+        assert part.file.is_in(part.file.folder)
 
 
 def test_another_runs_may_be_free_soon_and_leaves_nothing_open(tmp_path):
@@ -405,11 +405,11 @@ def test_without_locks_what_another_run_has_begun_anew_is_not_written_to(tmp_pat
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with part_of(tmp_path / "a", 10, "size") as part:
-        part.check_ours()
+        part.file.check_ours()
         (tmp_path / f"a{MARK}").unlink()
         for _ in range(2):
             with pytest.raises(FileError, match="another run is copying it") as caught:
-                part.check_ours()
+                part.file.check_ours()
             assert caught.value.passing
             (tmp_path / f"a{MARK}").unlink(missing_ok=True)
             (tmp_path / f"a{MARK}").write_bytes(b"another one")
@@ -419,7 +419,7 @@ def test_nor_is_it_by_a_link_in_its_place(tmp_path):
     with part_of(tmp_path / "a", 10, "size") as part:
         (tmp_path / f"a{MARK}").rename(tmp_path / "b")
         (tmp_path / f"a{MARK}").symlink_to("b")
-        assert part.folder and not part.is_in(part.folder)
+        assert part.file.folder and not part.file.is_in(part.file.folder)
 
 
 # Tables: what a part file says of itself.
@@ -490,7 +490,7 @@ def test_what_only_looks_like_the_end_of_a_table_is_none(tmp_path, data):
 def test_what_was_of_another_file_is_gone(tmp_path):
     lay(tmp_path, HALF, mtime=2000, tag=b"old")
     with part_of(tmp_path / "a", SIZE, "size") as part:
-        assert os.fstat(part.fd).st_size == 0 and part.tag == "" and not part.has_table
+        assert os.fstat(part.file.fd).st_size == 0 and part.tag == "" and not part.has_table
 
 
 def test_an_older_table_is_written_anew_at_once(tmp_path):
@@ -509,7 +509,7 @@ def test_bytes_without_a_table_count_if_a_checksum_will_tell(tmp_path, length, d
 @pytest.mark.parametrize(("kind", "done"), [("adler32", 3), ("size", 8)])
 def test_a_disk_that_has_kept_less_than_the_table_says_is_believed_if_it_is_read(tmp_path, kind, done):
     with part_of(tmp_path / "a", 10, kind) as part:
-        os.pwrite(part.fd, b"abc", 2)
+        os.pwrite(part.file.fd, b"abc", 2)
         part.segments = [Segment(2, 10, 8, kind)]
         part.reread(part.segments[0])
         assert part.segments[0].done == done
@@ -520,7 +520,7 @@ def test_to_begin_anew_is_to_forget_everything(tmp_path):
     lay(tmp_path, HALF, tag=b"tag")
     with part_of(tmp_path / "a", SIZE, "size") as part:
         part.restart(1)
-        assert (part.tag, part.has_table, part.received(), os.fstat(part.fd).st_size) == ("", False, 0, 0)
+        assert (part.tag, part.has_table, part.received(), os.fstat(part.file.fd).st_size) == ("", False, 0, 0)
         part.add(part.segments[0], b"y")
 
 
@@ -589,7 +589,7 @@ def test_a_table_is_brought_up_to_date_now_and_then(tmp_path):
     part.resume(1)
     for _ in range(5):
         part.add(part.segments[0], b"x" * (NOTE // 2))
-    os.close(part.fd)  # as a kill leaves it
+    os.close(part.file.fd)  # as a kill leaves it
     with part_of(tmp_path / "a", size, "size") as again:
         assert again.received() == 2 * NOTE  # what has come since is not known
 
@@ -609,7 +609,7 @@ def test_a_part_file_that_grows_behind_our_back_is_begun_again(tmp_path):
             file.write(b"x")
         with pytest.raises(FileError, match="was changed by someone else; the copy starts again") as caught:
             part.add(part.segments[0], b"4567")
-        assert caught.value.passing and part.received() == 0 and os.fstat(part.fd).st_size == 0
+        assert caught.value.passing and part.received() == 0 and os.fstat(part.file.fd).st_size == 0
 
 
 # Checksums.
@@ -658,10 +658,10 @@ def test_a_large_file_is_durable_when_it_arrives(tmp_path, monkeypatch, size, is
     with part_of(tmp_path / "a", size, "size") as part:
         part.add(part.segments[0], b"x" * size)
         part.arrive()
-        assert len(synced) == is_large and os.fstat(part.fd).st_size == size
-        assert part.is_arrived and int(os.fstat(part.fd).st_mtime) == 1000
-    os.fstat(part.fd)  # it stays open until it has its name
-    os.close(part.fd)
+        assert len(synced) == is_large and os.fstat(part.file.fd).st_size == size
+        assert part.is_arrived and int(os.fstat(part.file.fd).st_mtime) == 1000
+    os.fstat(part.file.fd)  # it stays open until it has its name
+    os.close(part.file.fd)
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
@@ -683,7 +683,7 @@ def test_one_that_has_lost_bytes_is_not(tmp_path):
         part.add(part.segments[0], b"0123456789")
         with pytest.raises(DiskError, match="check the disk"):
             part.synchronise(fail)
-        assert part.received() == 0 and os.fstat(part.fd).st_size == 0 and not part.has_table
+        assert part.received() == 0 and os.fstat(part.file.fd).st_size == 0 and not part.has_table
 
 
 @pytest.mark.parametrize("spoil", [
@@ -697,12 +697,12 @@ def test_what_was_moved_or_changed_in_the_last_moment_gets_no_name(tmp_path, spo
     with PartFile(Home(str(tmp_path)), row_of(10, path="sub/a"), "size") as part:
         part.resume(1)
         part.add(part.segments[0], b"0123456789")
-        folder = part.home.opened("sub")
+        folder = part.file.home.opened("sub")
         spoil(path)
         if path.parent.exists():
             with pytest.raises(FileError, match=r"someone else moved its folder or (changed )?its") as caught:
-                part.name_it(folder, overwrite=True)
+                part.file.name_it(folder, overwrite=True)
             assert caught.value.passing and not (tmp_path / "sub/a").exists()
         else:  # wherever the folder is by now
-            part.name_it(folder, overwrite=True)
+            part.file.name_it(folder, overwrite=True)
             assert (tmp_path / "elsewhere/a").exists()

@@ -26,9 +26,9 @@ def finish(part: PartFile, overwrite: bool = False) -> None:
     """Give a part file its name, as a crew does with several."""
     part.arrive()
     part.is_arrived = False  # so that it is closed here
-    part.folder = part.home.opened(part.place)
+    part.file.folder = part.file.home.opened(part.file.place)
     part.synchronise(os.fsync)
-    part.name_it(part.folder, overwrite)
+    part.file.name_it(part.file.folder, overwrite)
     part.segments = []
 
 

@@ -1982,13 +1982,13 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     run = Run(folder, config, wishes, report)
     run.will_list = any(option.do in (do_build_list, do_sync) for option in actions)
     if given and not wishes.dry_run:
-        config.check_saving()
-    if not config.saved and not wishes.dry_run:
+        config.file.check_saving()
+    if not config.file.saved and not wishes.dry_run:
         config.save({})
     if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
         report.configuration(config.settings())
-    if config.foreign:
-        report.warn(config.foreign_text())
+    if config.file.foreign:
+        report.warn(config.file.foreign_text())
     for remark in remarks:
         report.note(remark)
     if not actions:

@@ -16,7 +16,7 @@ Parts, each using only those above it; none of them knows the script:
   home            OUTPUTDIR and the folders below it
   segments        what of a file is here, and the table that says so
   partfile        a file while it is copied
-  conf            the text of Grid.conf
+  conf            the text of Grid.conf, and whose it is
   settings        what Grid.conf says, checked
   catalog         grid_summary.csv and the lock of the work folder
   keys            what is shown at a door: files and helpers

@@ -1,15 +1,22 @@
-"""The text of Grid.conf: it is edited line by line, so that comments and unknown keys outlive every change."""
+"""Grid.conf as a text: it is edited line by line, so that comments and unknown keys outlive every change."""
 
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from gridsync_parts.disk import doubt_of, open_regular, set_aside, target_of
 from gridsync_parts.errors import UsageError
 from gridsync_parts.sites import KNOWN, SHOWN
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS
 
+if TYPE_CHECKING:
+    import configparser
+
+MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 ABOVE = """\
 # Settings of gridsync. Those given on the command line are remembered here;
 # comments and unknown keys are kept.
@@ -117,3 +124,94 @@ def place_of(url: str) -> tuple[str, list[str]]:
     port = parts.port or (443 if parts.scheme in ("https", "davs") else 80)
     path = unquote(parts.path, errors="surrogateescape")
     return f"{parts.hostname}:{port}", [part for part in path.split("/") if part not in ("", ".")]
+
+
+class GridConf:
+    """Grid.conf as a file: its text, and whose it is."""
+
+    def __init__(self, folder: str):
+        self.path = os.path.join(folder, "Grid.conf")
+        self.text = ""
+        self.saved = ""  # the text as the file has it
+        self.is_own = True  # else it may be a stranger's,
+        self.doubt = ""  # or a stranger may have written it: why, and what to do
+        self.foreign = ""  # the text of another program's file
+        self.kept = ""  # where that was set aside
+        try:
+            with open(open_regular(self.path), "rb") as file:
+                found = os.fstat(file.fileno())
+                self.is_own, self.doubt = found.st_uid == os.getuid(), doubt_of(self.path, found)
+                if found.st_size > MOST_SETTINGS:
+                    raise ValueError("it is too large")
+                self.text = self.saved = text_of(self.path, file.read())
+        except FileNotFoundError:
+            self.begin()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{self.path} cannot be read: {reason}") from error
+        if is_foreign(self.text):
+            self.foreign = self.text
+            self.begin()
+
+    def begin(self) -> None:
+        """Have the defaults, of which nothing is saved yet."""
+        output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
+        self.text, self.saved = default_conf(output_dir), ""
+
+    def foreign_text(self) -> str:
+        """What has become of another program's file."""
+        if not self.kept:
+            return f"{self.path} was made by another program and is not used"
+        values = [name for name in MANUALS if re.search(rf"(?i)\b{name}\b", self.foreign)]
+        left = f", and its values were not taken over: {', '.join(values)}" if values else ""
+        return f"{self.path} was made by another program; it is now {self.kept}{left}"
+
+    def check_own(self, what: str) -> None:
+        """Refuse what only a Grid.conf may ask for that nobody but the user has written."""
+        if self.doubt:
+            raise UsageError(f"{what} is not used because {self.doubt}")
+
+    def check_saving(self) -> None:
+        """Refuse to make a stranger's file the user's by the way."""
+        if not self.is_own:
+            raise UsageError(f"settings are not remembered because {self.doubt}")
+        target_of(self.path)
+
+    def set_aside(self, text: str) -> None:
+        """Put away another program's file of this text; what comes in its place is the user's."""
+        self.foreign, self.kept, self.doubt = text, set_aside(self.path), ""
+
+    def parsed(self) -> configparser.ConfigParser:
+        """The values of the text."""
+        import configparser
+
+        parser = configparser.ConfigParser(interpolation=None, delimiters="=", comment_prefixes="#")
+        parser.optionxform = str.upper  # type: ignore[assignment,method-assign]
+        try:
+            parser.read_string(self.text, self.path)
+        except configparser.MissingSectionHeaderError as error:
+            raise UsageError(f"{self.path}, line {error.lineno}: expected a [section] before any setting") from error
+        except configparser.ParsingError as error:
+            raise UsageError(f"{self.path}, line {error.errors[0][0]}: expected KEY = value") from error
+        except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
+            twice = getattr(error, "option", None) or f"[{error.section}]"
+            raise UsageError(f"{self.path}, line {error.lineno}: {twice} is given twice; remove one") from error
+        if not parser.has_section(GENERAL):
+            import difflib
+
+            names = {name.lower(): name for name in parser.sections()}
+            if near := difflib.get_close_matches(GENERAL, names, n=1, cutoff=0.85):
+                section = f"[{names[near[0]]}]"
+                line = self.text[: self.text.index(section)].count("\n") + 1
+                raise UsageError(f"{self.path}, line {line}: {section} must be [{GENERAL}]")
+        return parser
+
+    def line_of(self, section: str, key: str) -> int:
+        """The line in which a key is set."""
+        here = ""
+        for number, line in enumerate(io.StringIO(self.text), 1):
+            header = re.match(r"\s*\[(.+)\]", line)
+            here = header[1] if header else here
+            if here == section and line.partition("=")[0].strip().upper() == key:
+                return number
+        return 0

@@ -236,15 +236,15 @@ def look_at_conf(patient: Patient) -> str:
         raise patient.fault
     config, settings = patient.config, patient.settings
     assert config
-    if config.doubt:
-        raise UsageError(config.doubt)
+    if config.file.doubt:
+        raise UsageError(config.file.doubt)
     unknown = config.unknown()
     slips = [key.sentence for key in unknown if key.is_slip]
     if slips:
         raise UsageError(slips[0] + (f" (and {len(slips) - 1} more)" if slips[1:] else ""))
     files_to_spare(settings)
-    why = config.foreign_text() if config.foreign else f"there is no {config.path}"
-    place = config.path if config.saved else f"{why}, so the defaults"
+    why = config.file.foreign_text() if config.file.foreign else f"there is no {config.path}"
+    place = config.path if config.file.saved else f"{why}, so the defaults"
     chosen = settings.input_dir or "not chosen yet (--input_dir)"
     text = f"{place}: site {settings.site.name}, VO {settings.vo}, INPUTDIR {chosen}"
     return text + (f"; {len(unknown)} key(s) are unknown to gridsync" if unknown else "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from gridsync_parts.conf import MANUALS, default_conf, is_foreign, place_of, text_of, with_section, with_setting
-from gridsync_parts.disk import doubt_of, open_regular, replacing, set_aside, target_of, wait_for_lock
+from gridsync_parts.conf import GridConf, place_of, with_section, with_setting
+from gridsync_parts.disk import replacing, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import COMING_ENGINES, COMING_SCHEMES, ENGINES, SCHEMES, WEB, find_kind
 from gridsync_parts.machine import CONNECTIONS
@@ -18,10 +17,6 @@ from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings
 from gridsync_parts.values import Scope
 from gridsync_parts.words import bare, grid_path, has_scheme, is_url, nearest, scheme_of
 
-if TYPE_CHECKING:
-    import configparser
-
-MOST_SETTINGS = 1 << 20  # bytes of Grid.conf
 MOST_UNKNOWN = 10  # keys that are named
 
 
@@ -45,99 +40,22 @@ class Change(NamedTuple):
 
 
 class Config:
-    """Grid.conf: its text and the values in it, and those of the command line, which win."""
+    """The values in Grid.conf, and those of the command line, which win."""
 
     def __init__(self, folder: str):
         self.folder = folder
-        self.path = os.path.join(folder, "Grid.conf")
-        self.saved = ""  # the text as the file has it
-        self.is_own = True  # else it may be a stranger's,
-        self.doubt = ""  # or a stranger may have written it: why, and what to do
-        self.foreign = ""  # the text of another program's file
-        self.kept = ""  # where that was set aside
-        try:
-            with open(open_regular(self.path), "rb") as file:
-                found = os.fstat(file.fileno())
-                self.is_own, self.doubt = found.st_uid == os.getuid(), doubt_of(self.path, found)
-                if found.st_size > MOST_SETTINGS:
-                    raise ValueError("it is too large")
-                self.text = self.saved = text_of(self.path, file.read())
-        except FileNotFoundError:
-            self.begin()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"{self.path} cannot be read: {reason}") from error
-        if is_foreign(self.text):
-            self.foreign = self.text
-            self.begin()
+        self.file = GridConf(folder)
+        self.path = self.file.path
         self.given: Mapping[str, str] = {}  # by the command line
-        self.values = self.parsed()
-
-    def begin(self) -> None:
-        """Have the defaults, of which nothing is saved yet."""
-        output_dir = "/data/" if os.access("/data", os.W_OK) else "./data/"
-        self.text, self.saved = default_conf(output_dir), ""
-
-    def foreign_text(self) -> str:
-        """What has become of another program's file."""
-        if not self.kept:
-            return f"{self.path} was made by another program and is not used"
-        values = [name for name in MANUALS if re.search(rf"(?i)\b{name}\b", self.foreign)]
-        left = f", and its values were not taken over: {', '.join(values)}" if values else ""
-        return f"{self.path} was made by another program; it is now {self.kept}{left}"
-
-    def check_own(self, what: str) -> None:
-        """Refuse what only a Grid.conf may ask for that nobody but the user has written."""
-        if self.doubt:
-            raise UsageError(f"{what} is not used because {self.doubt}")
+        self.values = self.file.parsed()
 
     def check_output_dir(self, path: str) -> None:
         """Refuse to write where a Grid.conf leads that others may have written, but to its own folder."""
         top = os.path.realpath(self.folder)
-        if self.doubt and "OUTPUTDIR" not in self.given and os.path.commonpath([top, os.path.realpath(path)]) != top:
-            way = ", or give it with --output_dir" if self.is_own else ""
-            raise UsageError(f"OUTPUTDIR {path} is not used because {self.doubt}{way}")
-
-    def check_saving(self) -> None:
-        """Refuse to make a stranger's file the user's by the way."""
-        if not self.is_own:
-            raise UsageError(f"settings are not remembered because {self.doubt}")
-        target_of(self.path)
-
-    def parsed(self) -> configparser.ConfigParser:
-        """The values of the text."""
-        import configparser
-
-        parser = configparser.ConfigParser(interpolation=None, delimiters="=", comment_prefixes="#")
-        parser.optionxform = str.upper  # type: ignore[assignment,method-assign]
-        try:
-            parser.read_string(self.text, self.path)
-        except configparser.MissingSectionHeaderError as error:
-            raise UsageError(f"{self.path}, line {error.lineno}: expected a [section] before any setting") from error
-        except configparser.ParsingError as error:
-            raise UsageError(f"{self.path}, line {error.errors[0][0]}: expected KEY = value") from error
-        except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
-            twice = getattr(error, "option", None) or f"[{error.section}]"
-            raise UsageError(f"{self.path}, line {error.lineno}: {twice} is given twice; remove one") from error
-        if not parser.has_section(GENERAL):
-            import difflib
-
-            names = {name.lower(): name for name in parser.sections()}
-            if near := difflib.get_close_matches(GENERAL, names, n=1, cutoff=0.85):
-                section = f"[{names[near[0]]}]"
-                line = self.text[: self.text.index(section)].count("\n") + 1
-                raise UsageError(f"{self.path}, line {line}: {section} must be [{GENERAL}]")
-        return parser
-
-    def line_of(self, section: str, key: str) -> int:
-        """The line in which a key is set."""
-        here = ""
-        for number, line in enumerate(io.StringIO(self.text), 1):
-            header = re.match(r"\s*\[(.+)\]", line)
-            here = header[1] if header else here
-            if here == section and line.partition("=")[0].strip().upper() == key:
-                return number
-        return 0
+        doubt = "" if "OUTPUTDIR" in self.given else self.file.doubt
+        if doubt and os.path.commonpath([top, os.path.realpath(path)]) != top:
+            way = ", or give it with --output_dir" if self.file.is_own else ""
+            raise UsageError(f"OUTPUTDIR {path} is not used because {doubt}{way}")
 
     def unknown(self) -> list[UnknownKey]:
         """The keys that gridsync does not know; a section without any that it knows is another program's."""
@@ -158,7 +76,7 @@ class Config:
             hint = "; it belongs in the section of a site"
         else:
             hint = nearest(brief(key), GENERAL_KEYS if section == GENERAL else SITE_KEYS)
-        where = f"{self.path}, line {self.line_of(section, key)}"
+        where = f"{self.path}, line {self.file.line_of(section, key)}"
         return UnknownKey(f"{where}: unknown key {brief(key)} in [{brief(section)}] is ignored{hint}", bool(hint))
 
     def change(self, given: Mapping[str, str]) -> None:
@@ -169,20 +87,20 @@ class Config:
         """Change these values in the file as it is by now, as others may be new in it; what has changed."""
         with wait_for_lock(f"{target_of(self.path)}.lock"):  # beside, as the file itself is replaced
             now = Config(self.folder)
-            now.check_saving()
-            if now.foreign:
-                self.foreign, self.kept, self.doubt = now.foreign, set_aside(self.path), ""
+            now.file.check_saving()
+            if now.file.foreign:
+                self.file.set_aside(now.file.foreign)
             changes = [Change(key, now.general(key), value) for key, value in settings.items()]
             now.change(settings)
             now.settings()
-            text = now.text
+            text = now.file.text
             for change in changes:
                 text = with_setting(text, GENERAL, change.key, change.now)
             name = now.name_of(settings.get("SITE", ""))
             if name in KNOWN and name not in now.values:
                 text = with_section(text, KNOWN[name].lines(name))
                 changes.append(Change(f"SERVER of [{name}]", "", KNOWN[name].keys["SERVER"]))
-            if text != now.saved:
+            if text != now.file.saved:
                 with replacing(self.path) as file:
                     file.write(text)
         return [change for change in changes if change.now != change.before]
@@ -212,7 +130,7 @@ class Config:
             return self.given[key] or default
         text = self.section(GENERAL).get(key, "") or default
         if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-            raise UsageError(f"{self.path}, line {self.line_of(GENERAL, key)}: {key} is in quotes; remove them")
+            raise UsageError(f"{self.path}, line {self.file.line_of(GENERAL, key)}: {key} is in quotes; remove them")
         return text
 
     def value(self, section: str, key: Key) -> Any:

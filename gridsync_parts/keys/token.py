@@ -68,7 +68,7 @@ class Token:
         self.kind, _, self.place = source.partition(":")
         if self.kind not in ("env", "file", "cmd") or not self.place:
             raise UsageError(f"{conf.path}: TOKEN must name the token's source: env:NAME, file:PATH or cmd:COMMAND")
-        conf.check_own("TOKEN")
+        conf.file.check_own("TOKEN")
         self.lock = threading.Lock()
         self.text = ""
         self.ends = 0.0  # 0 for a token that does not say

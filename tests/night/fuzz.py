@@ -222,7 +222,7 @@ def conf(data: bytes) -> None:
     Path(FOLDER, "Grid.conf").write_bytes(data)
     read = Config(FOLDER)
     before = {(name, key): value for name in read.values.sections() for key, value in read.values[name].items()}
-    Path(FOLDER, "Grid.conf").write_bytes(with_setting(read.text, GENERAL, "INPUTDIR", "run").encode())
+    Path(FOLDER, "Grid.conf").write_bytes(with_setting(read.file.text, GENERAL, "INPUTDIR", "run").encode())
     now = Config(FOLDER)
     after = {(name, key): value for name in now.values.sections() for key, value in now.values[name].items()}
     assert after == {**before, (GENERAL, "INPUTDIR"): "run"}

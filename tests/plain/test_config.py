@@ -54,7 +54,7 @@ def test_what_the_command_line_gives_is_a_value_at_once_and_text_when_it_is_save
     given = {"INCLUDE": "", "THREADS": "3", "STREAMS": "2"}
     mine.change(given)
     settings = mine.settings()
-    assert (settings.include, settings.threads, settings.streams, mine.text) == ("", 3, 2, text)
+    assert (settings.include, settings.threads, settings.streams, mine.file.text) == ("", 3, 2, text)
     assert "line 6: unknown key MOOD" in mine.unknown()[0].sentence  # in the file as it is
     assert mine.save(given) == [("INCLUDE", "a", ""), ("THREADS", "4", "3"), ("STREAMS", "", "2")]
     assert (tmp_path / "Grid.conf").read_text() == (

@@ -36,7 +36,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 if (python := sys.version_info) < (3, 9):  # gridsync needs Python 3.9 or later
     # 3.8 comes here; what is older shows the line above, as it does not know the sign in it.
@@ -90,7 +90,7 @@ from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import Proxy, ask_pass_phrase, new_proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.kinds import needs_proxy
-from gridsync_parts.log import can_redraw, log, nothing, start_logging
+from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
     NOT_ASKED,
@@ -110,17 +110,15 @@ from gridsync_parts.plans import (
 )
 from gridsync_parts.screen import (
     Colour,
-    LiveLine,
+    Output,
     Progress,
     Rate,
-    colour_word,
-    flush,
-    silence,
+    program_name,
     staging_text,
     stuck_text,
     walk_text,
 )
-from gridsync_parts.secrets import make_printable, secrets
+from gridsync_parts.secrets import make_printable
 from gridsync_parts.settings import MOST_UNKNOWN, Config, scope_of, settings_of
 from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import (
@@ -162,7 +160,7 @@ if TYPE_CHECKING:
     from gridsync_parts.walk import Walk
 
 # == Report ===================================================================
-# The only section that prints; what is redrawn is in screen. Data goes to stdout, progress and errors to stderr.
+# What is said, in the words of the manual. Data goes to stdout, progress and errors to stderr, as Output has it.
 
 FIRST = 20  # files of a new list that a terminal shows
 COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
@@ -174,86 +172,8 @@ def plain(record: Entry | Row) -> dict[str, Any]:
     return {**record._asdict(), "mtime": time_text(record.mtime), "locality": record.locality.value}
 
 
-def program_name() -> str:
-    """The name that gridsync was called by."""
-    name = os.path.basename(sys.argv[0])
-    return "gridsync.py" if name in ("", "-", "-c") else name
-
-
-class Report:
-    """Says what happens, as the manual words it, or puts it together to one JSON document."""
-
-    def __init__(self, quiet: bool = False, verbose: bool = False, as_json: bool = False):
-        self.quiet = quiet or as_json
-        self.verbose = verbose
-        self.document: dict[str, Any] | None = {} if as_json else None
-        self.is_terminal = sys.stderr.isatty()
-        self.last_error = ""
-        self.live: LiveLine | None = None
-
-    def put(self, **parts: object) -> None:
-        """Parts of the document."""
-        if self.document is not None:
-            self.document.update(parts)
-
-    def put_dry(self, **parts: object) -> None:
-        """Parts of what would be done."""
-        if self.document is not None:
-            self.document.setdefault("dry_run", {}).update(parts)
-
-    def finish(self, status: int) -> None:
-        """Print the document."""
-        import json
-
-        try:
-            if self.document is not None:
-                print(json.dumps({**self.document, "status": status}, indent=1, default=list))
-            sys.stdout.flush()
-        except OSError:
-            silence(sys.stdout)
-
-    def data(self, text: str, colour: Colour = Colour.NONE) -> None:
-        """A line that was asked for."""
-        self.say(None if self.document is not None else sys.stdout, text, colour)
-
-    def line(self, text: str = "", colour: Colour = Colour.NONE) -> None:
-        """A line that goes along."""
-        self.say(None if self.quiet else sys.stdout, text, colour)
-
-    def note(self, text: str) -> None:
-        """Something good to know, which is no data."""
-        self.say(None if self.quiet else sys.stderr, text)
-
-    def warn(self, text: str) -> None:
-        """Something that nobody may miss, also with --quiet."""
-        if self.document is not None:
-            self.document.setdefault("warnings", []).append(secrets.masked(text))
-        self.say(sys.stderr, text)
-
-    def error(self, error: object) -> None:
-        """A sentence about what went wrong, but once; that another run is at work cron need not hear of."""
-        if f": {self.last_error}".endswith(f": {error}"):  # first of a file, and then of the run
-            return
-        self.last_error = str(error)
-        if self.document is not None:
-            self.document.setdefault("errors", []).append(secrets.masked(str(error)))
-        stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
-        self.say(stream, f"{program_name()}: {error}", Colour.RED)
-
-    def say(self, stream: TextIO | None, text: str, colour: Colour = Colour.NONE) -> None:
-        """Print, unless to no stream, and log; when nobody reads any more, the work goes on without words."""
-        text = make_printable(text)
-        log.info("%s", text)
-        if stream is None:
-            return
-        if self.live:
-            self.live.clear()
-        if stream is sys.stderr:
-            flush()
-        try:
-            print(colour_word(text, colour, stream), file=stream, flush=stream is sys.stderr)
-        except OSError:
-            silence(stream)
+class Report(Output):
+    """Says what happens, as the manual words it."""
 
     def configuration(self, settings: Settings) -> None:
         """The banner and the block below it."""
@@ -437,11 +357,6 @@ class Report:
             f"verified by checksum: {tally.checked}, by size only: {tally.sized}",
             Colour.RED if tally.failed else Colour.GREEN,
         )
-
-    def follow(self, files: FileBars | None = None) -> LiveLine:
-        """A line for progress, which others may be printed above; with --verbose also the bars of files, below it."""
-        self.live = LiveLine(can_redraw(sys.stderr), self.quiet, files if self.verbose else None)
-        return self.live
 
 
 # == Steps ====================================================================

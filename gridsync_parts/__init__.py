@@ -46,7 +46,7 @@ Parts, each using only those above it; none of them knows the script:
   copier          the files of a run: what they have in common
   rereader        files that are here, read again
   bars            a bar for each file on its way
-  screen          lines that are redrawn, and colours
+  screen          lines that are printed or redrawn, and colours
   patient         what the doctor looks at
   looks           what a run needs, one by one
   doctor          what a run needs, looked at

@@ -1,4 +1,4 @@
-"""What is drawn on a terminal: lines that are redrawn, and the words that have a colour."""
+"""What is printed: lines that stay, lines that are redrawn, and the words that have a colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from collections import deque
 from typing import Any, Callable, TextIO
 
 from gridsync_parts.bars import FileBars, bar_class
-from gridsync_parts.log import has_bars, log
+from gridsync_parts.errors import LockedError
+from gridsync_parts.log import can_redraw, has_bars, log
+from gridsync_parts.secrets import make_printable, secrets
 from gridsync_parts.values import Outcome, Row, Tally
 from gridsync_parts.words import duration_text, moment_text, size_text
 
@@ -172,6 +174,93 @@ class LiveLine:
             if self.bar is not None:
                 self.bar.close()
         self.bar = None
+
+
+def program_name() -> str:
+    """The name that gridsync was called by."""
+    name = os.path.basename(sys.argv[0])
+    return "gridsync.py" if name in ("", "-", "-c") else name
+
+
+class Output:
+    """What is said: lines on stdout and stderr and in the log, or one JSON document."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False, as_json: bool = False):
+        self.quiet = quiet or as_json
+        self.verbose = verbose
+        self.document: dict[str, Any] | None = {} if as_json else None
+        self.is_terminal = sys.stderr.isatty()
+        self.last_error = ""
+        self.live: LiveLine | None = None
+
+    def put(self, **parts: object) -> None:
+        """Parts of the document."""
+        if self.document is not None:
+            self.document.update(parts)
+
+    def put_dry(self, **parts: object) -> None:
+        """Parts of what would be done."""
+        if self.document is not None:
+            self.document.setdefault("dry_run", {}).update(parts)
+
+    def finish(self, status: int) -> None:
+        """Print the document."""
+        import json
+
+        try:
+            if self.document is not None:
+                print(json.dumps({**self.document, "status": status}, indent=1, default=list))
+            sys.stdout.flush()
+        except OSError:
+            silence(sys.stdout)
+
+    def data(self, text: str, colour: Colour = Colour.NONE) -> None:
+        """A line that was asked for."""
+        self.say(None if self.document is not None else sys.stdout, text, colour)
+
+    def line(self, text: str = "", colour: Colour = Colour.NONE) -> None:
+        """A line that goes along."""
+        self.say(None if self.quiet else sys.stdout, text, colour)
+
+    def note(self, text: str) -> None:
+        """Something good to know, which is no data."""
+        self.say(None if self.quiet else sys.stderr, text)
+
+    def warn(self, text: str) -> None:
+        """Something that nobody may miss, also with --quiet."""
+        if self.document is not None:
+            self.document.setdefault("warnings", []).append(secrets.masked(text))
+        self.say(sys.stderr, text)
+
+    def error(self, error: object) -> None:
+        """A sentence about what went wrong, but once; that another run is at work cron need not hear of."""
+        if f": {self.last_error}".endswith(f": {error}"):  # first of a file, and then of the run
+            return
+        self.last_error = str(error)
+        if self.document is not None:
+            self.document.setdefault("errors", []).append(secrets.masked(str(error)))
+        stream = None if self.quiet and isinstance(error, LockedError) else sys.stderr
+        self.say(stream, f"{program_name()}: {error}", Colour.RED)
+
+    def say(self, stream: TextIO | None, text: str, colour: Colour = Colour.NONE) -> None:
+        """Print, unless to no stream, and log; when nobody reads any more, the work goes on without words."""
+        text = make_printable(text)
+        log.info("%s", text)
+        if stream is None:
+            return
+        if self.live:
+            self.live.clear()
+        if stream is sys.stderr:
+            flush()
+        try:
+            print(colour_word(text, colour, stream), file=stream, flush=stream is sys.stderr)
+        except OSError:
+            silence(stream)
+
+    def follow(self, files: FileBars | None = None) -> LiveLine:
+        """A line for progress, which others may be printed above; with --verbose also the bars of files, below it."""
+        self.live = LiveLine(can_redraw(sys.stderr), self.quiet, files if self.verbose else None)
+        return self.live
 
 
 def stuck_text(rows: list[Row], since: float) -> str:

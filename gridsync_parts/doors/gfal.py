@@ -70,58 +70,10 @@ def load_gfal2() -> Any:
     return gfal2
 
 
-class Gfal2Tape:
-    """The tape service that such a door names."""
+class Contexts:
+    """The contexts of gfal2, one for each thread; the rest of what it is told is the whole process's."""
 
-    def __init__(self, door: Gfal2Door):
-        self.door = door
-
-    def localities(self, paths: list[str]) -> dict[str, Locality]:
-        """Where files are."""
-
-        def look(_path: str, url: str) -> Locality:
-            word = self.door.context().getxattr(url, "user.status").strip()
-            return LOCALITIES.get(word, Locality.UNKNOWN)
-
-        return self.door.locate(paths, look)
-
-    def stage(self, paths: list[str], days: int) -> str:
-        """Ask for files to be brought to disk; the request's id."""
-        urls, seconds = [self.door.url(path) for path in paths], days * 86400
-        with self.door.errors(urls[0]):
-            errors, request = self.door.context().bring_online(urls, seconds, seconds, True)
-        if not request:
-            raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
-        if not is_request(str(request)):
-            raise DoorError(f"{urls[0]}: {brief(repr(request))} is not a valid name for a request; ask the site")
-        return str(request)
-
-    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
-        """How far a request is with these files."""
-        urls = [self.door.url(path) for path in paths]
-        with self.door.errors(urls[0]):
-            errors = self.door.context().bring_online_poll(urls, request)
-        found = {}
-        for path, error in zip(paths, errors):
-            if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
-                raise gfal_error(error, urls[0])
-            waits = error is not None and error.code == NOT_YET
-            found[path] = Staging(error is None, "" if error is None or waits else brief(error.message.strip()))
-        return found
-
-    def release(self, request: str, paths: list[str]) -> None:
-        """Give back the pins of a request."""
-        urls = [self.door.url(path) for path in paths]
-        with self.door.errors(urls[0]):
-            errors = [error for error in self.door.context().release(urls, request) if error is not None]
-        if errors:
-            raise gfal_error(errors[0], urls[0])
-
-
-class Gfal2Door:
-    """A site through gfal2."""
-
-    def __init__(self, site: Site, can: Can, proxy: str, ca: str | None):
+    def __init__(self, site: Site, proxy: str, ca: str | None):
         os.environ["X509_USER_PROXY"] = proxy
         if ca:
             os.environ["X509_CERT_DIR"] = ca
@@ -134,21 +86,12 @@ class Gfal2Door:
         self.gfal2 = load_gfal2()
         self.proxy = proxy
         self.timeout = site.first_byte
-        self.welcome = Welcome(WINDOW)
-        self.throttle = Throttle()  # in verbs, each of which is some requests
-        self.local = threading.local()
-        self.scheme = urlsplit(site.server).scheme
-        self.is_web = self.scheme in WEB
-        is_denied = site.tape_api == "none" or self.scheme in ("http", "dav")
-        self.has_tape = False if is_denied or not can.tape else None  # None while it is not known
         keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
         # gfal2 itself, where its configuration names no key, looks for the first of them alone.
         self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
-        slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
-        self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
-        self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
+        self.local = threading.local()
 
-    def context(self) -> Any:
+    def get(self) -> Any:
         """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
         stamp = stamp_of(self.proxy)
         if getattr(self.local, "stamp", None) != stamp:
@@ -166,10 +109,75 @@ class Gfal2Door:
             self.local.context = context
         return self.local.context
 
+
+class Gfal2Tape:
+    """The tape service that such a door names."""
+
+    def __init__(self, door: Gfal2Door):
+        self.door = door
+
+    def localities(self, paths: list[str]) -> dict[str, Locality]:
+        """Where files are."""
+
+        def look(_path: str, url: str) -> Locality:
+            word = self.door.contexts.get().getxattr(url, "user.status").strip()
+            return LOCALITIES.get(word, Locality.UNKNOWN)
+
+        return self.door.locate(paths, look)
+
+    def stage(self, paths: list[str], days: int) -> str:
+        """Ask for files to be brought to disk; the request's id."""
+        urls, seconds = [self.door.url(path) for path in paths], days * 86400
+        with self.door.errors(urls[0]):
+            errors, request = self.door.contexts.get().bring_online(urls, seconds, seconds, True)
+        if not request:
+            raise gfal_error(next(filter(None, errors), RuntimeError("no id for a staging request")), urls[0])
+        if not is_request(str(request)):
+            raise DoorError(f"{urls[0]}: {brief(repr(request))} is not a valid name for a request; ask the site")
+        return str(request)
+
+    def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
+        """How far a request is with these files."""
+        urls = [self.door.url(path) for path in paths]
+        with self.door.errors(urls[0]):
+            errors = self.door.contexts.get().bring_online_poll(urls, request)
+        found = {}
+        for path, error in zip(paths, errors):
+            if error is not None and (error.code in UNREACHABLE or re.search(POLL_FAILED, error.message)):
+                raise gfal_error(error, urls[0])
+            waits = error is not None and error.code == NOT_YET
+            found[path] = Staging(error is None, "" if error is None or waits else brief(error.message.strip()))
+        return found
+
+    def release(self, request: str, paths: list[str]) -> None:
+        """Give back the pins of a request."""
+        urls = [self.door.url(path) for path in paths]
+        with self.door.errors(urls[0]):
+            errors = [error for error in self.door.contexts.get().release(urls, request) if error is not None]
+        if errors:
+            raise gfal_error(errors[0], urls[0])
+
+
+class Gfal2Door:
+    """A site through gfal2."""
+
+    def __init__(self, site: Site, can: Can, proxy: str, ca: str | None):
+        self.contexts = Contexts(site, proxy, ca)
+        self.gfal2 = self.contexts.gfal2
+        self.welcome = Welcome(WINDOW)
+        self.throttle = Throttle()  # in verbs, each of which is some requests
+        self.scheme = urlsplit(site.server).scheme
+        self.is_web = self.scheme in WEB
+        is_denied = site.tape_api == "none" or self.scheme in ("http", "dav")
+        self.has_tape = False if is_denied or not can.tape else None  # None while it is not known
+        slash = "//" if self.scheme in ("root", "xroot", "roots") else "/"
+        self.server = f"{self.scheme}://{urlsplit(site.server).netloc}{slash}"
+        self.root = f"{urlsplit(site.server).path}/{site.base}".strip("/")
+
     @contextlib.contextmanager
     def errors(self, url: str) -> Iterator[None]:
         """Every error of gfal2 as a GridError."""
-        while not self.welcome.is_turn(shown := stamp_of(self.proxy)):
+        while not self.welcome.is_turn(shown := stamp_of(self.contexts.proxy)):
             pass
         began = self.throttle.go()
         try:
@@ -202,11 +210,11 @@ class Gfal2Door:
         """What is in a folder; for a file, the file itself."""
         url, entries = self.url(path), Listing()
         with self.errors(url):
-            here = self.context().stat(url)
+            here = self.contexts.get().stat(url)
             if not stat.S_ISDIR(here.st_mode) and not self.is_folder(url):
                 self.take(entries, path, here, url)
                 return entries
-            directory = self.context().opendir(url)
+            directory = self.contexts.get().opendir(url)
             while True:
                 found, facts = directory.readpp()
                 if found is None:
@@ -239,7 +247,7 @@ class Gfal2Door:
         if not self.is_web:
             return False
         try:
-            self.context().opendir(url)
+            self.contexts.get().opendir(url)
         except self.gfal2.GError as error:
             if error.code == errno.ENOTDIR:
                 return False
@@ -253,7 +261,7 @@ class Gfal2Door:
         if not self.is_web or "%" not in name:
             return name
         try:
-            self.context().stat(self.url(f"{folder}/{name}"))
+            self.contexts.get().stat(self.url(f"{folder}/{name}"))
         except self.gfal2.GError as error:
             if error.code == errno.ENOENT:
                 return unquote(name, errors="surrogateescape")
@@ -272,7 +280,7 @@ class Gfal2Door:
         import email.utils
 
         with self.errors(url):
-            here = self.context().stat(url)
+            here = self.contexts.get().stat(url)
         if here.st_size != size:
             raise resized_error(unquote(url), here.st_size, size)
         mtime = sane_time(here.st_mtime)
@@ -285,8 +293,8 @@ class Gfal2Door:
         file, opened, reads = None, 0.0, 0
         while at < stop:
             with self.errors(url):
-                if file is None or time.monotonic() - opened > self.timeout / 2:
-                    file, opened = self.context().open(url, "r"), time.monotonic()
+                if file is None or time.monotonic() - opened > self.contexts.timeout / 2:
+                    file, opened = self.contexts.get().open(url, "r"), time.monotonic()
                     piece = STREAMED if self.is_web and not at else PIECE
                     if at:
                         file.lseek(at, os.SEEK_SET)
@@ -304,7 +312,7 @@ class Gfal2Door:
         for kind, digits in (("ADLER32", 8), ("MD5", 32)):
             try:
                 with self.errors(url):
-                    found = self.context().checksum(url, kind).lower().rjust(8, "0")
+                    found = self.contexts.get().checksum(url, kind).lower().rjust(8, "0")
                 if re.fullmatch(f"[0-9a-f]{{{digits}}}", found):
                     return f"{kind.lower()}:{found}"
             except GridError as failure:
@@ -323,7 +331,7 @@ class Gfal2Door:
     def names_tape(self) -> bool:
         """Whether an https door names a tape service."""
         try:
-            return bool(self.context().getxattr(self.url(""), "taperestapi.uri"))
+            return bool(self.contexts.get().getxattr(self.url(""), "taperestapi.uri"))
         except self.gfal2.GError as error:
             if re.search(r"\b40[0345]\b", str(error)):  # the same
                 return False
@@ -333,7 +341,7 @@ class Gfal2Door:
         """Where files are: on disk, if they were not known to be on tape; of others it is not told."""
 
         def look(path: str, url: str) -> Locality:
-            self.context().stat(url)
+            self.contexts.get().stat(url)
             return Locality.NEARLINE if path in on_tape else Locality.ONLINE
 
         return self.locate(paths, look, Locality.ONLINE)

@@ -1911,10 +1911,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     return run_actions(run, actions, given)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; its exit status."""
-    if arguments is None:  # names on the grid are in UTF-8, whatever the locale is
-        arguments = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
+def mend_streams() -> None:
+    """Have streams that take whatever is said, also where there are none."""
     sys.stdin, sys.stdout, sys.stderr = (  # whoever closed one of them does not want to hear of it
         stream or open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
         for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
@@ -1922,6 +1920,13 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; its exit status."""
+    if arguments is None:  # names on the grid are in UTF-8, whatever the locale is
+        arguments = [os.fsencode(word).decode("utf-8", "surrogateescape") for word in sys.argv[1:]]
+    mend_streams()
     report = Report(as_json="--json" in arguments)
     try:
         parser = Parser()

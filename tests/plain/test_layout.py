@@ -27,8 +27,7 @@ FULL_CLASSES = {  # above 10 attributes
 }  # fmt: skip
 LONG_FUNCTIONS = {  # above 40 lines, each for a reason
     "copy_all": 49,  # the loop of --start
-    "main": 45,  # all ways in which a run can end
-    "take_responses": 54,  # what three callbacks of one parser share
+    "take_responses": 54,  # three callbacks share what one parser has read; as methods they took 5 % more time a file
 }
 SCRIPT_LIMIT = 2100  # lines of the script; it rises for a named feature alone, and never above 2,800
 

@@ -44,7 +44,8 @@ class Clock:
 def row_of(job: Job) -> Row:
     """A file as the catalog has it."""
     checksum = "adler32:00000001"
-    return Row(job.path, job.size, 1000, checksum, job.locality, job.downloaded, job.verified, job.request, "LYON", "")
+    state = job.downloaded, job.verified, job.request, "LYON", job.error
+    return Row(job.path, job.size, 1000, checksum, job.locality, *state)
 
 
 def outcome_of(how: str, row: Row) -> Outcome:
@@ -95,7 +96,7 @@ class Site:
 
     def staging(self, words: deque[str]) -> Staging:
         word = words.popleft()
-        failure, since = "tape is broken" * (word == "broken"), (word == "stuck") * (time.time() - 13 * 3600)
+        failure, since = "tape is broken" * (word == "broken"), (word == "stuck") * (rules.TODAY - 13 * 3600)
         return Staging(word == "brought", failure, since)
 
     def release(self, request: str, paths: list[str]) -> None:
@@ -141,9 +142,9 @@ class World:
         self.clock, self.said, self.seen = Clock(), [], {}
         self.site = Site(self.jobs)
         self.run = self.make_run()
-        for name, value in (("monotonic", self.clock), ("sleep", self.clock.wait)):
+        for name, value in (("monotonic", self.clock), ("time", lambda: rules.TODAY), ("sleep", self.clock.wait)):
             patch.setattr(time, name, value)
-        patch.setattr(random, "uniform", lambda low, high: high)
+        patch.setattr(random, "uniform", lambda low, high: low if self.facts.is_short else high)
         for name, value in (
             ("find_local", lambda run, row: self.jobs[row.path].here),
             ("free_space", lambda folder: self.facts.free),
@@ -158,10 +159,13 @@ class World:
         self.copying = self.sync.copying
         for job in self.jobs.values():
             self.put(job)
-        self.sync.moved_at = self.sync.asked_at = self.clock() - self.facts.moved
+        facts, now = self.facts, self.clock()
+        self.sync.moved_at = now - facts.moved
+        self.sync.asked_at = now - (facts.moved if facts.asked is None else facts.asked)
         requests = {job.request for job in self.jobs.values() if job.place == STAGING}
-        self.sync.polls.began = {request: self.clock() - self.facts.ages.get(request, 0) for request in requests}
-        self.sync.polls.refusals = dict(self.facts.denials)
+        self.sync.polls.began = {request: now - facts.ages.get(request, 0) for request in requests}
+        self.sync.polls.dues = {request: now + due for request, due in facts.dues.items()}
+        self.sync.polls.refusals = dict(facts.denials)
         self.size = self.copying.progress.size
 
     def make_run(self) -> gridsync.Run:
@@ -252,12 +256,13 @@ class World:
         self.seen["came"] = "".join(self.sync.came)
 
     def woken(self, event: rules.Woken) -> None:
+        replace(self.patch, "MAX_QUERY", event.most)
         self.site.fault = event.fault
-        self.sync.wake(self.clock())
+        self.seen["did"] = self.sync.wake(self.clock())
 
     def looked(self, event: rules.Looked) -> None:
         replace(self.patch, "MAX_QUERY", event.most)
-        self.sync.look_again(self.clock())
+        self.seen["did"] = self.sync.look_again(self.clock())
 
     def fed(self, event: rules.Fed) -> None:
         self.sync.feed()
@@ -268,20 +273,21 @@ class World:
         replace(self.patch, "MAX_PATHS", event.most)
         self.site.faults = event.faults
         try:
-            self.sync.ask(self.clock())
+            self.seen["did"] = self.sync.ask(self.clock())
         except GridError as error:
             self.seen["passing"] = error.passing
             raise
         finally:
-            self.seen["times"] = self.sync.times_asked.get("a", 0)
+            self.seen.update(times=self.sync.times_asked.get("a", 0), asked_ago=self.clock() - self.sync.asked_at)
 
     def polled(self, event: rules.Polled) -> None:
         self.site.answers = {request: deque([word] * 9) for request, word in event.answers.items()}
         try:
-            self.sync.poll(self.clock())
+            self.seen["did"] = self.sync.poll(self.clock())
         finally:
-            self.seen["moved"] = self.clock() - self.sync.moved_at
-            self.seen["denials"] = self.sync.polls.refusals.get("r1", 0)
+            polls, now = self.sync.polls, self.clock()
+            self.seen.update(moved=now - self.sync.moved_at, denials=polls.refusals.get("r1", 0))
+            self.seen["next"] = polls.dues.get("r1", now) - now
 
     def timed(self, event: rules.Timed) -> None:
         polls, now = self.sync.polls, self.clock()
@@ -298,7 +304,8 @@ class World:
         if event.is_first:
             self.sync.sort(walk, is_first=True)
         else:
-            self.sync.relist(self.clock())
+            self.seen["did"] = self.sync.relist(self.clock())
+        self.seen.update(due=self.sync.listing.due - self.clock(), skipped=self.sync.tally.skipped)
         self.size = self.copying.progress.size  # is counted anew
 
     def called(self, event: rules.Called) -> None:
@@ -311,12 +318,13 @@ class World:
         self.sync.noted = set(event.noted)
         self.sync.do(chore)
         self.seen.update(pause=chore.due - now, failures=chore.failures, noted=len(self.sync.noted))
+        self.seen["until"] = chore.until - now
 
     def released(self, event: rules.Released) -> None:
         self.site.fault = event.fault
         self.sync.releasing.pause = event.pause
         self.copying.pinned = [row_of(job) for job in self.jobs.values()]
-        self.sync.release_due(self.clock())
+        self.seen["did"] = self.sync.release_due(self.clock())
         self.seen["pause"] = self.sync.releasing.pause
 
     def goes(self, event: rules.Goes) -> None:
@@ -326,13 +334,16 @@ class World:
         def tick(timeout: float = 0) -> None:
             raise Going
 
-        self.sync.chores, self.sync.tick = [], tick
+        chore = gridsync.Chore(lambda now: bool(done.append(now)), 1)
+        chore.due, done = self.clock() + event.due, []
+        self.sync.chores, self.sync.tick = [chore], tick
         self.sync.blind_since = self.clock() - event.blind if event.blind else 0.0
         try:
             self.sync.run_to_end()
             self.seen["goes"] = False
         except Going:
             self.seen["goes"] = True
+        self.seen["chores"] = len(done)
 
     def started(self, event: rules.Started) -> None:
         self.run.settings.retries = event.retries
@@ -388,6 +399,15 @@ class World:
         found[GONE] = [path for path in nowhere if path not in found[DONE]]
         return {place: "".join(paths) for place, paths in found.items() if paths}
 
+    def check(self) -> None:
+        """See to what holds whatever happens."""
+        sync, rows = self.sync, self.run.loaded.by_path("LYON")
+        held = [path for paths in sync.staging.values() for path in paths]
+        paths = [*sync.ready, *sync.flying, *sync.tape, *held, *sync.late, *sync.lost]
+        assert len(paths) == len({*paths}), "a file is in two places"
+        for path in sync.lost - {path for path, job in self.jobs.items() if job.place == LEFT}:
+            assert rows[path].error == sync.reasons[path], "a file is given up for no reason"
+
     def seen_now(self) -> dict[str, Any]:
         """All else that is seen."""
         sync, now = self.sync, self.clock()
@@ -397,10 +417,12 @@ class World:
             "requested": self.site.requested,
             "polled": self.site.polled,
             "released": self.site.released,
+            "held": "".join(row.path for row in self.run.loaded.all() if row.request),
             "final": "".join(sorted(sync.final)),
             "pinned": "".join(row.path for row in self.copying.pinned),
             "given": "".join(row.path for row, _, _ in self.copying.crew.given),
             "files": self.copying.progress.files,
+            "bytes": self.copying.progress.size,
             "pause": sync.listing.pause,
             "blind": now - sync.blind_since if sync.blind_since else None,
             **self.seen,
@@ -452,6 +474,8 @@ def test_rule(case, monkeypatch):
     except GridError as error:
         raised = type(error).__name__
     assert raised == case.raised
+    if not isinstance(case.event, rules.Started):
+        world.check()
     said = (case.said,) if isinstance(case.said, str) else case.said
     assert len(world.said) == len(said) and all(map(str.startswith, world.said, said)), world.said
     if isinstance(case.then, Then):

@@ -235,7 +235,7 @@ def tape(letters: str) -> tuple[Job, ...]:
     return many(letters, TAPE, NEARLINE)
 
 
-ON_TAPE = Job(locality=NEARLINE)
+COPIED, ON_TAPE = Job(here=SAME, downloaded=True), Job(locality=NEARLINE)
 LOST = "a: the site cannot deliver it: its pool is down, or it is lost; ask the site"
 UNSURE = "a: the site does not say whether it is on disk; --check_status asks again, --force fetches it"
 KEPT = "a: a different local file has this name; --overwrite replaces it"
@@ -246,9 +246,9 @@ FIRST, OVER, FORCE, UNTOLD = Placed(is_first=True), Facts(overwrite=True), Facts
 
 PLACING = [
     # What is here.
-    Case("a file that is here and unchanged needs nothing", Job(here=SAME, downloaded=True), Placed(), Then(DONE)),
-    Case("it counts as skipped the first time", Job(here=SAME, downloaded=True), FIRST, {DONE: "a", "skipped": 1}),
-    Case("it does not count again later", Job(here=SAME, downloaded=True), Placed(), {DONE: "a", "skipped": 0}),
+    Case("a file that is here and unchanged needs nothing", COPIED, Placed(), Then(DONE)),
+    Case("it counts as skipped the first time", COPIED, FIRST, {DONE: "a", "skipped": 1}),
+    Case("it does not count again later", COPIED, Placed(), {DONE: "a", "skipped": 0}),
     Case("a local file of that size is compared", Job(here=SAME), Placed(), Then(READY, adopt=True)),
     Case("it is compared though the site has it on tape", ON_TAPE._replace(here=SAME), Placed(),
          Then(READY, adopt=True)),
@@ -266,7 +266,7 @@ PLACING = [
          OVER),
     Case("a file that changes after it was overwritten is kept", Job(here=OTHER, came=True), Placed(), Then(LEFT), OVER,
          said=KEPT, doubt="the sentence advises --overwrite, which was given; only a new run overwrites"),
-    Case("--overwrite leaves what it has copied", Job(here=SAME, downloaded=True), Placed(), Then(DONE), OVER),
+    Case("--overwrite leaves what it has copied", COPIED, Placed(), Then(DONE), OVER),
     Case("--overwrite replaces no folder", Job(here=FOLDER), Placed(), Then(LEFT), OVER,
          said="a: what has this name here is not a regular file; move it away"),
     # Where it is at the site.
@@ -281,19 +281,19 @@ PLACING = [
     Case("--force does not fetch what is lost", Job(locality=OFFLINE), Placed(), SOON, FORCE),
     Case("a lost file is looked for once more, as the site may have moved it", Job(locality=OFFLINE), Placed(), SOON),
     Case("a request does not help a lost file", Job(locality=OFFLINE, request="r1"), Placed(), SOON),
-    Case("a file that is lost twice is given up for good", Job(locality=OFFLINE, failures=1, until=1), Placed(),
+    Case("a file that is lost twice is given up for good", Job(locality=OFFLINE, failures=1), Placed(),
          GIVEN_UP, said=LOST),
     Case("a lost file of which the user knows is left, and not looked for", Job(locality=OFFLINE, reason=LOST),
          Placed(), Then(LEFT)),
     Case("so is one that was left for any other reason", Job(locality=OFFLINE, reason=KEPT), Placed(), Then(LEFT),
          said=LOST, doubt="it has no second try, as any earlier reason counts for this one"),
     Case("a site that does not say where a file is, is asked once more", Job(locality=UNKNOWN), Placed(), SOON),
-    Case("it is given up when the site says it twice", Job(locality=UNKNOWN, failures=1, until=1), Placed(), GIVEN_UP,
+    Case("it is given up when the site says it twice", Job(locality=UNKNOWN, failures=1), Placed(), GIVEN_UP,
          said=UNSURE),
-    Case("a site that could not be asked is asked again later, for a day", Job(locality=UNKNOWN, failures=1, until=1),
+    Case("a site that could not be asked is asked again later, for a day", Job(locality=UNKNOWN, failures=1),
          UNTOLD, Then(LATE, 60, failures=2)),
     Case("so it is though the user knows a reason", Job(locality=UNKNOWN, reason=UNSURE), UNTOLD, SOON),
-    Case("it is given up after a day", Job(locality=UNKNOWN, failures=9, since=DAY + 1, until=1), UNTOLD, GIVEN_UP,
+    Case("it is given up after a day", Job(locality=UNKNOWN, failures=9, since=DAY + 1), UNTOLD, GIVEN_UP,
          said=UNSURE),
     Case("that it could not be asked does not count where it is known", ON_TAPE, UNTOLD, Then(TAPE)),
     # Tape.
@@ -536,6 +536,8 @@ ASKING = [
     Case("after three of many it is the service", tape("abcdefgh"), Asked(dict.fromkeys("abcdefgh", "failing")),
          {LEFT: "abcdefgh", "requested": ["abcdefgh", "abcd", "ab", "a", "b", "cd", "c"]},
          said=tuple(f"{letter}: a: fails for good" for letter in "abcdefgh")),
+    Case("unless it has taken one", tape("abcdefgh"), Asked(dict.fromkeys("bcdefgh", "failing")),
+         {STAGING: "a", LEFT: "bcdefgh"}, said=tuple(f"{letter}: cannot be requested: a: " for letter in "bcdefgh")),
     Case("a refusal that may pass is for another try", tape("ab"), Asked({"a": "passing"}), {TAPE: "ab", "times": 0},
          raised="FileError"),
     Case("a failure of the door is for another try, whatever it is", tape("ab"), Asked({"a": "shut"}),
@@ -647,11 +649,11 @@ LISTING = [
     Case("--overwrite begins with all that was copied",
          (Job("a", here=SAME, downloaded=True), Job("b", locality=NEARLINE, here=SAME, downloaded=True)),
          Listed(is_first=True), {READY: "a", TAPE: "b"}, OVER),
-    Case("it does not fetch it again later", Job(here=SAME, downloaded=True), Listed(), Then(DONE), OVER),
+    Case("it does not fetch it again later", COPIED, Listed(), Then(DONE), OVER),
     Case("pins of what is here are given back from the first, and it counts as skipped",
-         (*many("ab", here=SAME, downloaded=True, request="r1"), Job("c", here=SAME, downloaded=True),
-          Job("d", request="r1")), Listed(is_first=True), {DONE: "abc", READY: "d", "pinned": "ab", "skipped": 3, "files": 1}),
-    Case("no more than once", Job(here=SAME, downloaded=True, request="r1"), Listed(), {"pinned": ""}),
+         (COPIED._replace(request="r1"), COPIED._replace(path="b"), Job("c", request="r1")), Listed(is_first=True),
+         {DONE: "ab", READY: "c", "pinned": "a", "skipped": 2, "files": 1}),
+    Case("no more than once", COPIED._replace(request="r1"), Listed(), {"pinned": ""}),
     Case("where files are is asked when the listing does not say it", Job(locality=UNKNOWN, now=NEARLINE), Listed(),
          Then(TAPE)),
     Case("when it can not be asked, the listing counts all the same", (Job("a", locality=UNKNOWN), Job("b")),
@@ -712,7 +714,7 @@ CHORES = [
          {"pause": 5, "pinned": "", "released": ["r1 a"], "did": True}),
     Case("after twice as long when that fails", Job(downloaded=True, request="r1"), Released(5, "door"),
          {"pause": 10, "pinned": "a"}),
-    Case("after ten minutes at the most", Job(downloaded=True, request="r1"), Released(400, "passing"),
+    Case("then after ten minutes at the most", Job(downloaded=True, request="r1"), Released(400, "passing"),
          {"pause": 600, "pinned": "a"}),
     Case("as often as before when it works again", Job(downloaded=True, request="r1"), Released(600),
          {"pause": 5, "pinned": ""}),
@@ -748,7 +750,7 @@ STARTING = [
          Started({"a": "pool copied", "b": "pool copied", "c": "copied"}), {DONE: "abc", "given": "abcab", "took": 8},
          said=POOL.format(2)),
     Case("the next times after twice as long, a minute at the most, as often as RETRIES says; then they have failed",
-         Job(), Started({"a": "pool " * 6}), {LEFT: "a", "given": "aaaaaa", "took": 176.5},
+         Job(), Started({"a": "pool " * 6}), {LEFT: "a", "given": "aaaaaa", "took": 176},
          said=(POOL.format(1),) * 5 + ("a: its pool fails",)),
     Case("or by chance sooner", Job(), Started({"a": "pool copied"}), {DONE: "a", "took": 4}, Facts(is_short=True),
          said=POOL.format(1)),

@@ -83,12 +83,13 @@ class Site:
 
     def staging(self, words: deque[str]) -> Staging:
         word = words.popleft()
-        failure, since = "tape is broken" * (word == "broken"), (word == "stuck") * (rules.TODAY - 13 * 3600)
-        return Staging(word == "brought", failure, since)
+        hours = {"slow": 11, "stuck": 13}.get(word)
+        since = rules.TODAY - hours * 3600 if hours else 0
+        return Staging(word == "brought", "tape is broken" * (word == "broken"), since)
 
     def release(self, request: str, paths: list[str]) -> None:
-        self.fail(self.fault)
         self.released.append(f"{request} {''.join(paths)}")
+        self.fail(self.fault)
 
 
 class Team:

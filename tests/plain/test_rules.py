@@ -463,8 +463,8 @@ def test_rule(case, monkeypatch):
     try:
         getattr(world, type(case.event).__name__.lower())(case.event)
     except GridError as error:
-        raised = type(error).__name__
-    assert raised == case.raised
+        raised = f"{type(error).__name__}: {error}"
+    assert raised.startswith(case.raised) and bool(raised) == bool(case.raised), raised
     if not isinstance(case.event, rules.Started):
         world.check()
     said = (case.said,) if isinstance(case.said, str) else case.said

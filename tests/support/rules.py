@@ -221,7 +221,7 @@ class Case(NamedTuple):
     then: Then | Mapping[str, Any]  # of several files: by place, their letters; in small letters, what else is seen
     facts: Facts = Facts()
     said: str | tuple[str, ...] = ()  # begins of what the user is told
-    raised: str = ""  # the class of what ends the run, or for a while the chore
+    raised: str = ""  # what ends the run, or for a while the chore: its class, and how its sentence begins
     doubt: str = ""  # why the rule may be wrong
 
 
@@ -399,7 +399,8 @@ LANDING = [
     Case("the file that was refused twice is given up", FLYING._replace(failures=1), Landed("refused"), GIVEN_UP,
          said="a: is forbidden"),
     Case("a door that refuses 16 files before it gives any ends the run", FLYING, Landed("refused"), {},
-         Facts(is_given=False, refused=15, pending=1), raised="DoorError"),
+         Facts(is_given=False, refused=15, pending=1),
+         raised="DoorError: the door refused the first 16 files and delivered none: a: is forbidden"),
     Case("it does not once it has given something", FLYING, Landed("refused"), SOON, Facts(refused=15, pending=1)),
     Case("after a refusal the credential is looked at, and its end ends the run", FLYING, Landed("refused"), {},
          Facts(has_proxy=False), raised="CredentialError"),
@@ -485,6 +486,8 @@ ASKING = [
     Case("files that are copied or ready or asked for have a claim to the room",
          (Job("x", COPYING), Job("y", READY), Job("z", STAGING, NEARLINE, request="r1"), *tape("ab")), Asked(),
          {STAGING: "az", TAPE: "b", COPYING: "x", READY: "y"}, Facts(free=400, moved=600)),
+    Case("they claim all of their size, whatever is here of it", (Job("x", COPYING, size=150, kept=100), *tape("a")),
+         Asked(), {TAPE: "a", COPYING: "x"}, Facts(free=200, moved=600), doubt="what is here takes its room twice"),
     Case("one that is to be compared has none",
          (Job("w", COPYING), Job("x", READY, adopt=True, here=SAME), *tape("a")), Asked(),
          {STAGING: "a", COPYING: "w", READY: "x"}, Facts(free=200, moved=600)),
@@ -512,7 +515,8 @@ ASKING = [
          {STAGING: "ab", TAPE: "c", COPYING: "x"}, Facts(free=300)),
     Case("nor do a few when nothing is under way", tape("ab"), Asked(), {STAGING: "a", TAPE: "b"}, Facts(free=100)),
     Case("when nothing fits and nothing is under way the run ends and says what is needed",
-         (Job("x", READY, size=300), Job("a", TAPE, NEARLINE, 300)), Asked(), {}, Facts(free=200), raised="DiskError"),
+         (Job("x", READY, size=300), Job("a", TAPE, NEARLINE, 300)), Asked(), {}, Facts(free=200),
+         raised="DiskError: /data has 200.0 B free, but 600.0 B are still needed; make room, and the same command"),
     Case("so it does when only ready files are left", Job(place=READY, size=300), Asked(), {}, Facts(free=200),
          raised="DiskError"),
     Case("it waits for those that are tried again", (Job("x", LATE, due=9), Job("a", TAPE, NEARLINE, 300)), Asked(),

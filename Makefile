@@ -43,10 +43,10 @@ contract:  ## what every site promises, tried at one of your Grid.conf's, by loo
 	@tools/need $(TOOL) python3-pytest
 	@CONTRACT_SITE="$(or $(SITE),$(error SITE=NAME is missing))" $(PYTHON) -m pytest -rsfE tests/contract/test_contract.py
 
-test-doors:  ## contract, faults, --sync and overnight at every version of dCache and StoRM; an hour
+test-doors:  ## contract, faults and --sync at every version of dCache and StoRM; an hour
 	@tools/need $(TEST)
 	for doors in "dcache-9.2 storm-1.6" dcache-11.2 dcache-12.0; do GRID_PROFILE="$$doors" $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
-	  tests/contract/test_contract.py tests/contract/test_places.py tests/night/test_faults.py tests/night/test_overnight.py \
+	  tests/contract/test_contract.py tests/contract/test_places.py tests/night/test_faults.py \
 	  tests/story/test_sync.py || exit; done
 
 fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find

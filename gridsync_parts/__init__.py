@@ -39,14 +39,27 @@ Parts, each using only those above it; none of them knows the script:
   doors/gfal      the same verbs through gfal2
   doors/opening   a site, opened by its kind
   plans           what to do with rows, from facts alone
-  waits           when to ask a request, or the site, again
-  crew            threads, and patience with what may pass
+  pace            every waiting time, and the one law of failures
+  pool            threads
+  loop            calls to the site, tried again, and the only wait
   walk            all files below a folder
+  jobs            files still to come: where each is, and what is next
+  fetching        what events mean for them, and which come next
+  orders          calls to the site about them
+  chores          what is done with a site again and again, and what is told when it fails
+  polls           staging requests, asked how far they are
+  waves           files on tape that are asked for together
+  service         what is asked of a site about files, one call after the other
   copy            one file, from its first byte until it has its name
   copier          the files of a run: what they have in common
   rereader        files that are here, read again
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours
+  runs            what a command line is about, as far as its flow needs it
+  survey          a folder, listed while other things go on
+  endings         what ends a run before it is done
+  bringing        what brings files here, and how that is shown
+  flow            one loop for all that takes long
   patient         what the doctor looks at
   looks           what a run needs, one by one
   doctor          what a run needs, looked at

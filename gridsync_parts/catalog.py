@@ -96,6 +96,7 @@ class Catalog:
         self.is_foreign = False  # another tool's catalog
         self.is_stale = False  # the file differs from the rows, or says some of them twice
         self.is_new = False  # no list was built yet; no file stands for one
+        self.is_listed = False  # a list was built just now
         self.doubt = ""  # somebody else may have written it: why, and what to do
         self.tail: TextIO | None = None
         try:
@@ -202,7 +203,7 @@ class Catalog:
         for row in rows:
             new.setdefault(row.site, {})[row.path] = row
         self.rows, self.is_stale = new, True  # at once, as Ctrl-C would leave half of them to be saved
-        self.is_new = False
+        self.is_new, self.is_listed = False, True
         self.save()
 
     def save(self) -> None:

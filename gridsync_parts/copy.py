@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
 from gridsync_parts.checksums import checksum_kind, checksum_of
-from gridsync_parts.crew import Stop
 from gridsync_parts.disk import COARSE, disk_error, part_name
 from gridsync_parts.doors import At, Place
 from gridsync_parts.errors import (
@@ -28,6 +27,7 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.home import Folder, Home
 from gridsync_parts.partfile import LARGE, PartFile
+from gridsync_parts.pool import Stop
 from gridsync_parts.segments import Segment
 from gridsync_parts.values import Action, Locality, Outcome, Row, place_row, sentence_about, why_left, with_error
 from gridsync_parts.walk import judge

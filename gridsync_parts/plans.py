@@ -45,6 +45,10 @@ NOT_ASKED = "cannot be requested"
 
 def relist_row(row: Row, entry: Entry) -> Row:
     """The row of a file that is listed again."""
+    if (row.size, row.mtime, row.locality) == (entry.size, entry.mtime, entry.locality) and (
+        row.checksum == entry.checksum or not entry.checksum
+    ):
+        return row  # nothing is new, as of most files each hour
     if row.checksum and checksum_kind(row.checksum, True) == checksum_kind(entry.checksum, True):
         is_same = (row.size, row.checksum) == (entry.size, entry.checksum)
     else:

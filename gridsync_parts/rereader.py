@@ -10,6 +10,7 @@ from typing import Callable
 from gridsync_parts.checksums import checksum_kind, checksum_of
 from gridsync_parts.disk import disk_error, is_gone, local_file
 from gridsync_parts.errors import FileError, drop_frames
+from gridsync_parts.fetching import Work
 from gridsync_parts.home import Home
 from gridsync_parts.values import REPAIR, Outcome, Row, sentence_about, with_error
 
@@ -17,23 +18,25 @@ from gridsync_parts.values import REPAIR, Outcome, Row, sentence_about, with_err
 class Rereader:
     """Reads files that are here again, and compares them with the catalog."""
 
-    def __init__(self, output_dir: str, stopping: threading.Event):
+    def __init__(self, output_dir: str, stop: threading.Event):
         self.output_dir = output_dir
-        self.stopping = stopping
+        self.stop = stop
         self.flying: dict[str, int] = {}  # bytes so far of the files being read
+        self.received = self.flying
 
     @functools.cached_property
     def home(self) -> Home:
         """Where the files are."""
         return Home(self.output_dir)
 
-    def reread(self, row: Row) -> Outcome:
+    def bring(self, work: Work) -> Outcome:
         """Whether a file still is what it was when it came."""
+        row = work.row
         expected = row.checksum if row.size else ""
 
         def seen(remaining: int) -> None:
             self.flying[row.path] = row.size - remaining
-            if self.stopping.is_set():
+            if self.stop.is_set():
                 raise FileError("interrupted")
 
         try:
@@ -42,7 +45,7 @@ class Rereader:
             if expected and self.checksum(row, expected, seen) != expected:
                 return self.damaged_outcome(row, f"is damaged: its checksum is not {expected}")
         except FileError as error:  # perhaps it is as it was
-            if self.stopping.is_set():
+            if self.stop.is_set():
                 return Outcome(row, "interrupted")
             doubtful = row._replace(downloaded=False)
             return Outcome(with_error(doubtful, sentence_about(row, error)), "failed", fault=drop_frames(error))

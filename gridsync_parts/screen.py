@@ -10,14 +10,14 @@ import re
 import sys
 import time
 from collections import deque
-from typing import Any, Callable, TextIO
+from typing import Any, Callable, NamedTuple, Protocol, TextIO
 
 from gridsync_parts.bars import FileBars, bar_class
 from gridsync_parts.errors import LockedError
 from gridsync_parts.log import can_redraw, has_bars, log
 from gridsync_parts.secrets import make_printable, secrets
-from gridsync_parts.values import Outcome, Row, Tally
-from gridsync_parts.words import duration_text, moment_text, size_text
+from gridsync_parts.values import Outcome, Tally
+from gridsync_parts.words import duration_text, size_text
 
 REDRAW = 0.1  # seconds, on a terminal
 REPEAT = 30.0  # seconds, elsewhere
@@ -257,19 +257,16 @@ class Output:
         except OSError:
             silence(stream)
 
+    def tell_landed(self, outcome: Outcome) -> None:
+        """A file that is here now."""
+        if self.verbose:
+            row = outcome.row
+            self.line(f"=> {outcome.done}: {size_text(row.size)} {row.path} (verified by {row.verified})")
+
     def follow(self, files: FileBars | None = None) -> LiveLine:
         """A line for progress, which others may be printed above; with --verbose also the bars of files, below it."""
         self.live = LiveLine(can_redraw(sys.stderr), self.quiet, files if self.verbose else None)
         return self.live
-
-
-def stuck_text(rows: list[Row], since: float) -> str:
-    """The sentence for files that are on their way from tape for much too long."""
-    others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return (
-        f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
-        "pools may be full: free files you do not need with --release, or ask the site"
-    )
 
 
 class Rate:
@@ -278,6 +275,7 @@ class Rate:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.clock = clock
         self.seen: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self.last = 0.0  # as it was asked for last
 
     def at(self, total: int) -> float:
         """The rate now that so many bytes have come."""
@@ -287,7 +285,8 @@ class Rate:
         while len(self.seen) > 2 and now - self.seen[1][0] > RATE_SPAN:
             self.seen.popleft()
         then, before = self.seen[0]
-        return max(total - before, 0) / max(now - then, 0.001)
+        self.last = max(total - before, 0) / max(now - then, 0.001)
+        return self.last
 
 
 def percent_text(part: int, whole: int, is_all: bool) -> str:
@@ -296,80 +295,76 @@ def percent_text(part: int, whole: int, is_all: bool) -> str:
     return f"{percent}%"
 
 
+class Todo(NamedTuple):
+    """What a run still has to do, as its progress tells."""
+
+    files: int = 0
+    size: int = 0  # bytes of them
+    lost_files: int = 0  # that were given up
+    lost: int = 0  # bytes of those
+    tape: int = 0  # files on tape, if they decide when all is here
+    above: str = ""  # a line above that of the progress
+
+
+class Bringing(Protocol):
+    """What brings files, or reads them, and keeps these up to date."""
+
+    flying: dict[str, int]  # bytes so far of each file on its way,
+    received: dict[str, int]  # and those of them that came in this run
+
+
 class Progress:
     """The manual's line while files are copied."""
 
     def __init__(
-        self,
-        live: LiveLine,
-        tally: Tally,
-        flying: dict[str, int],
-        received: dict[str, int],
-        verb: str = "Copied",
+        self, live: LiveLine, tally: Tally, bringing: Bringing, verb: str = "Copied",
         clock: Callable[[], float] = time.monotonic,
-    ):
+    ):  # fmt: skip
         self.live = live
         self.verb = verb
-        self.files = 0
-        self.size = 0  # bytes of those that are here or may still come
-        self.whole = 0  # and of those that were given up, too
-        self.flying = flying  # bytes so far of each file on its way,
-        self.received = received  # and those of them that came in this run; others keep both up to date
         self.tally = tally
-        self.done = 0
-        self.bytes = 0
-        self.clock = clock
+        self.bringing = bringing
         self.rate = Rate(clock)
-        self.speed = 0.0  # as it was last,
-        self.left = 0  # and the bytes to come
-        self.tape = 0  # files on tape, if they decide when all is here
-        self.total = 0  # bytes that were here
-        self.moved_at = clock()  # when it last grew
-        self.above = ""  # a line above it
-        self.text = ""
-
-    def expect(self, row: Row) -> None:
-        """One file more is to come."""
-        self.files += 1
-        self.size += row.size
-        self.whole += row.size
+        self.done = 0  # files that are here,
+        self.bytes = 0  # and bytes of them
+        self.moved = 0, clock()  # bytes that were here, and when they last grew
+        self.texts: tuple[str, ...] = ()
 
     def count(self, outcome: Outcome) -> None:
-        """One file more is here, or given up."""
-        if outcome.done in ("failed", "waiting"):
-            self.size -= outcome.row.size
-        elif outcome.is_here():
+        """One file more is here."""
+        if outcome.is_here():
             self.done += 1
             self.bytes += outcome.row.size
 
-    def show(self) -> None:
+    def show(self, todo: Todo) -> None:
         """Redraw the line."""
-        current = sum(list(self.flying.values()))
-        total = self.bytes + current
-        self.speed = self.rate.at(self.tally.received + sum(list(self.received.values())))
-        self.left = max(0, self.size - total)
-        if self.total != total or not self.flying:
-            self.total, self.moved_at = total, self.clock()
-        silent = self.clock() - self.moved_at
-        is_known = not self.tape and (self.speed >= 1 or not self.left)
-        eta, why = duration_text(self.left / max(self.speed, 1)) if is_known else "?", ""
+        flying, now = self.bringing.flying, self.rate.clock()
+        current = sum(list(flying.values()))
+        total, size = self.bytes + current, self.bytes + todo.size
+        speed = self.rate.at(self.tally.received + sum(list(self.bringing.received.values())))
+        left = max(0, size - total)
+        if self.moved[0] != total or not flying:
+            self.moved = total, now
+        silent = now - self.moved[1]
+        is_known = not todo.tape and (speed >= 1 or not left)
+        eta, why = duration_text(left / max(speed, 1)) if is_known else "?", ""
         if silent > RATE_SPAN:
             eta, why = "?", f", nothing has come for {duration_text(silent)}"
-        elif self.tape:
-            why = f", {self.tape} still on tape"
-        percent = percent_text(total, self.whole, self.done >= self.files)
-        self.text = (
-            f"{self.verb} files: {self.done}/{self.files}, current: {size_text(current)}, "
-            f"total: {size_text(total)}/{size_text(self.size)}, rate={size_text(self.speed)}/s, "
+        elif todo.tape:
+            why = f", {todo.tape} still on tape"
+        files = self.done + todo.files + todo.lost_files
+        percent = percent_text(total, size + todo.lost, self.done >= files)
+        text = (
+            f"{self.verb} files: {self.done}/{files}, current: {size_text(current)}, "
+            f"total: {size_text(total)}/{size_text(size)}, rate={size_text(speed)}/s, "
             f"ETA={eta} ({percent}{why})"
         )
-        self.live.show(*filter(None, (self.above, self.text)))
+        self.texts = tuple(filter(None, (todo.above, text)))
+        self.live.show(*self.texts)
 
-    def close(self, broken: object) -> None:
-        """Leave the line as it was last seen, if something broke; else as it is now."""
-        if not broken:
-            self.show()
-        self.live.close(self.above, self.text)
+    def close(self) -> None:
+        """Leave the line as it was last seen."""
+        self.live.close(*self.texts)
 
 
 def walk_text(folders: int, files: int, size: int) -> str:

@@ -77,6 +77,7 @@ class Wishes(NamedTuple):
     overwrite: bool = False
     force: bool = False
     dry_run: bool = False
+    build_list: bool = False
     start: bool = False
     sync: bool = False
     repair: bool = False
@@ -109,14 +110,6 @@ class Staging(NamedTuple):
     def is_waiting(self) -> bool:
         """Whether the request is still at work on it."""
         return not self.done and not self.failure
-
-
-class Polled(NamedTuple):
-    """What staging requests have brought since they were last asked."""
-
-    still: list[Row]  # they wait
-    ended: list[Row]
-    stuck: str  # the sentence for those that have waited for much too long
 
 
 WAITING = Staging(False)
@@ -228,9 +221,6 @@ def place_row(row: Row, locality: Locality) -> Row:
     was_here = row.request and not row.downloaded and row.locality is Locality.ONLINE
     row = row._replace(locality=locality)
     return with_error(row, f"{row.path}: {LEFT}") if was_here and locality is Locality.NEARLINE else row
-
-
-TICK = 0.1  # seconds between looks at the screen
 
 
 def sentence_about(row: Row, error: GridError) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from typing import Callable
 
-from gridsync_parts.crew import DOORS_SHUT, Crew, Patience
-from gridsync_parts.doors import LISTINGS, Lister, Listing
+from gridsync_parts.doors import Lister, Listing
 from gridsync_parts.errors import (
     BadName,
     BadRequest,
@@ -18,9 +18,10 @@ from gridsync_parts.errors import (
     UsageError,
     drop_frames,
 )
-from gridsync_parts.values import TICK, UNFINISHED, Entry, Row
+from gridsync_parts.values import UNFINISHED, Entry, Row
 from gridsync_parts.words import nearest
 
+DOORS_SHUT = 8  # failures of the door, one after the other, that end a listing, or a run
 # A door that lists a folder in itself would have no end, and with two such links no machine would see 100 folders down.
 DEEPEST = 100  # folders in folders
 ROUND = 6  # folders, each in the one before, that all look the same: then they are one
@@ -42,57 +43,46 @@ def judge(lister: Lister, path: str, error: GridError) -> GridError:
     return BadName(sentence) if is_listed else error
 
 
-class Walk:
-    """All files below a folder, listed folder by folder, several at once."""
+def list_folder(lister: Lister, folder: str) -> Listing:
+    """What is in a folder."""
+    try:
+        return lister.folder(folder)
+    except (NotFound, BadRequest) as error:
+        raise judge(lister, folder, error) from None
 
-    def __init__(self, lister: Lister, patience: Patience):
-        self.lister = lister
-        self.patience = patience
+
+class Walk:
+    """All files below a folder, listed folder by folder: which are to be listed next, and what was found."""
+
+    def __init__(self, top: str):
+        self.top = top
+        self.todo = deque([top])  # folders that are to be listed
         self.entries: list[Entry] = []
         self.size = 0  # of all files so far
         self.folders: set[str] = set()  # those that were listed
-        self.seen = 1  # how many are known
         self.looks: dict[str, int] = {}  # of folders with folders in them: a number that two have if they list the same
         self.rounds: set[int] = set()  # the looks of those that are in themselves
         self.failures: dict[str, GridError] = {}
+        self.doors_shut = 0  # failures of the door, one after the other
         self.empty: list[str] = []
 
-    def list_folder(self, folder: str) -> tuple[str, Listing | GridError]:
-        """One folder, or why it can't be listed."""
-        try:
-            return folder, self.patience.call(self.lister.folder, folder)
-        except (FileError, DoorError) as failure:
-            error = judge(self.lister, folder, failure)
-            return folder, drop_frames(error)
+    def fail(self, folder: str, error: GridError) -> None:
+        """A folder can't be listed, which is noted; the top folder must be, and some must be if it is the door."""
+        self.doors_shut = self.doors_shut + 1 if isinstance(error, DoorError) else 0
+        is_one = isinstance(error, (FileError, DoorError))
+        if folder == self.top or self.doors_shut >= DOORS_SHUT or not is_one:
+            raise error
+        self.failures[folder] = drop_frames(error)
 
-    def run(self, top: str, tick: Callable[[], None]) -> None:
-        """List everything; the top folder must be readable, others are noted when they are not."""
-        doors_shut = 0
-        crew: Crew[str, tuple[str, Listing | GridError]] = Crew(self.list_folder, LISTINGS, self.patience)
-        with crew:
-            crew.add(top)
-            while crew.pending:
-                tick()
-                for folder, found in crew.collect(TICK):
-                    if isinstance(found, GridError):
-                        doors_shut = doors_shut + 1 if isinstance(found, DoorError) else 0
-                        if folder == top or doors_shut >= DOORS_SHUT:
-                            raise found
-                        self.failures[folder] = found
-                    else:
-                        doors_shut = 0
-                        for below in self.take(folder, found):
-                            crew.add(below)
-                crew.check()
-
-    def take(self, folder: str, found: Listing) -> list[str]:
-        """Keep what is in a folder; the folders in it, which are to be listed too."""
+    def take(self, folder: str, found: Listing) -> None:
+        """Keep what is in a folder; the folders in it are to be listed too."""
+        self.doors_shut = 0
         self.folders.add(folder)
         self.failures.update(found.odd)
         self.empty += [] if found else [folder]
         below: list[str] = []
         if self.goes_round(folder, found):
-            return below
+            return
         for entry in found:
             if not entry.path:
                 raise UsageError("BASE_DIR_ON_GRID is a file at the site; correct it in Grid.conf")
@@ -106,13 +96,12 @@ class Walk:
             else:
                 self.entries.append(entry)
                 self.size += entry.size
-        self.seen += len(below)
-        if self.seen > MOST_FOLDERS or len(self.entries) > MOST_FILES:
+        self.todo += below
+        if len(self.folders) + len(self.todo) > MOST_FOLDERS or len(self.entries) > MOST_FILES:
             raise DoorError(
                 f"{folder or '/'}: there are more than {MOST_FOLDERS:,} folders or {MOST_FILES:,} files so far; "
                 "choose a smaller folder with --input_dir, or ask the site whether links form a loop there"
             )
-        return below
 
     def goes_round(self, folder: str, found: list[Entry]) -> bool:
         """Whether a folder is one of those above it once more, again and again; said once of each."""
@@ -132,7 +121,7 @@ class Walk:
 
     def note_emptied(self, rows: list[Row]) -> None:
         """Count folders of files still to come as failures: dCache lists as empty what it can't read."""
-        awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded}
+        awaited = {row.path.rpartition("/")[0] for row in rows if not row.downloaded} if self.empty else set()
         for folder in awaited.intersection(self.empty):
             self.failures[folder] = FileError(
                 f"{folder or '/'}: is empty now; the catalog keeps its earlier files, "

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.crew import Patience
 from gridsync_parts.doors import At, Place
 from gridsync_parts.errors import CredentialError
 from gridsync_parts.keys.token import TOKEN_PAUSE, Token
 from gridsync_parts.settings import Config
 from tests.grid import Grid
 from tests.grid.faults import Fault
+from tests.support.calls import call
 from tests.support.constants import replace
 from tests.support.places import opened, place_at, site_of
 from tests.support.threads import THREADS, ask_at_once
@@ -32,8 +32,8 @@ def shut(grid: Grid) -> Iterator[Callable[..., Fault]]:
 
 
 def list_at_once(place: Place, folder: str) -> list[str]:
-    """What so many threads are told that list a folder at the same time, with the patience of a run."""
-    return ask_at_once(lambda: Patience(4).call(place.lister.folder, folder))
+    """What so many threads are told that list a folder at the same time, as a run calls."""
+    return ask_at_once(lambda: call(place.lister.folder, folder))
 
 
 def place_with(grid: Grid, token: Token) -> Place:
@@ -134,7 +134,7 @@ def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shu
     place = place_at(grid, site_of(grid, "gfal2 dcache"))
     place.lister.folder(folder)
     fault = shut(count=2)  # davix itself asks twice
-    assert Patience(4).call(place.lister.folder, folder) == []
+    assert call(place.lister.folder, folder) == []
     assert fault.hits == 2
 
 
@@ -200,7 +200,7 @@ def test_it_is_asked_again_after_a_pause(failing: Token, tmp_path, monkeypatch):
     replace(monkeypatch, "TOKEN_PAUSE", 0.5)
     assert "no such account" in ask_at_once(failing.value, 1)[0]
     (tmp_path / "give").write_text(f"#!/bin/sh\necho >>{tmp_path}/runs\necho token\n")
-    assert Patience(4).call(failing.value) == "token"
+    assert call(failing.value) == "token"
     assert runs(tmp_path) == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gridsync_parts.disk import MARK, disk_usage
 from gridsync_parts.segments import SHORTEST
-from tests.support.user import User, wait_until
+from tests.support.user import User, count_rows, find_wrong, wait_for, wait_until
 
 MB = 1 << 20
 SIZE = 2 * SHORTEST + 5
@@ -87,3 +87,21 @@ def test_a_file_of_another_time_is_adopted_by_its_size_only_if_it_is_wished_so(b
     there.write_bytes(bare.grid.tree.expected(f"agata/{folder}/x"))
     assert bare("--start").status == 1
     assert bare("--start --nochecksum").status == 0 and os.stat(there).st_mtime == 86400
+
+
+def test_a_file_that_changes_while_sync_copies_it_is_not_taken_for_the_new_one(mixed, folder):
+    door, path = mixed.grid.door, f"{folder}/disk/3"
+    fault = door.faults.add(f"*/{path}", "drip", role="pool", speed=800_000, count=1)
+    try:
+        with mixed.running("--sync", "list = 1; file = Backoff(1, 1, 60)") as process:
+            wait_until(lambda: fault.hits and count_rows(mixed, "downloaded") == 8)
+            old = mixed.grid.tree.file(f"agata/{path}")
+            new = mixed.grid.tree.add(f"agata/{path}", old.size + 500_000, mtime=old.mtime + 5)
+            new.start = old.start + 7
+            wait_until(lambda: mixed.catalog()[path]["mtime"].endswith("05Z"))
+            door.down()  # the old one can't come to its end any more
+            door.up()
+            status, _, err = wait_for(process)
+    finally:
+        door.faults.clear()
+    assert status == 0 and find_wrong(mixed, folder) == [], err

@@ -34,8 +34,9 @@ PROFILE = {"dCache": CHOSEN["dcache"], "StoRM": CHOSEN["storm"]}
 SIZES = {"empty": 0, "small": 20_000, "medium": 1_000_003, "large": 5_000_011}
 TAPES = {f"tape/{number}": 300_000 + number for number in range(4)}
 LIMIT = 120  # seconds of a command line; none takes nearly as long, unless it hangs
-# 5 MB are enough for three streams then, and a dead address is given up soon, and a pool that fails.
-CHANGED = "SHORTEST = 1 << 20; CONNECT = 1; RATED = 1; AWAY = 1"
+# 5 MB are enough for three streams then, and a dead address is given up soon, and what fails is tried again soon.
+CHANGED = "SHORTEST = 1 << 20; CONNECT = 1; RATED = 1; pool = Backoff(1, 60)"
+DAY = "file = Backoff(3, 60, 10); chore = Backoff(2, 60, 10); idle = 10"  # of ten seconds
 LATE = 8  # seconds of a stall; the user's Grid.conf waits for
 PATIENT = 3
 
@@ -418,7 +419,7 @@ def survives(grid: Grid, folder: str, work: Path, way: str, seed: int) -> None:
                 plant(campaign, dice.randint(1, 3))
             else:
                 plant(campaign, None, rate=dice.choice([0.02, 0.1, 0.2]), seed=seed)
-        ending(campaign, campaign.run("--sync", f"{CHANGED}; PATIENCE = 10"))  # instead of a day
+        ending(campaign, campaign.run("--sync", f"{CHANGED}; {DAY}"))
         completes(campaign)
 
 

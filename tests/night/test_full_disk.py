@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import MARK
 from tests.support.disk import MB, Disk
-from tests.support.user import User, wait_until
+from tests.support.user import User, find_pinned, wait_until
 
 LARGE = 40 * MB + 17
 
@@ -141,6 +143,36 @@ def test_a_full_disk_is_a_sentence_for_every_command_that_writes(there, disk, fo
     disk.make_room()
     assert there("--build_list --start").status == 0
     assert_right(there, folder, "small")
+
+
+@pytest.mark.parametrize("there", ["work"], indirect=True)
+@pytest.mark.parametrize("line", ["--bring_online", pytest.param("--sync", marks=pytest.mark.long)])
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_a_request_that_can_not_be_noted_does_not_stay(there, disk, folder, line, is_ended):
+    door = there.grid.door
+    for number in range(200):  # their rows take more than the rest of a block
+        there.grid.tree.add(f"agata/{folder}/{number}", 1000, tape=True)
+    assert there(f"--input_dir {folder} --build_list").status == 0
+    door.log.clear()
+
+    def happens() -> None:
+        disk.fill()
+        if is_ended:
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+
+    with there.running(line) as run:
+        door.faults.add("*/stage", "meanwhile", role="tape", method="POST", happens=happens)
+        try:
+            _, err = run.communicate(timeout=30)
+        finally:
+            door.faults.clear()
+    assert run.returncode == 5 and "cannot be written: No space left on device" in err and "Traceback" not in err, err
+    assert ("A staging request is under way" in err) == is_ended
+    assert len([record for record in door.log if "/release/" in record.path]) == 1
+    assert find_pinned(there, folder) == []
+    disk.make_room()
+    assert there("--sync").status == 0 and len(there.files()) == 200 and find_pinned(there, folder) == []
 
 
 @pytest.mark.parametrize("there", ["all", "work", DATA], indirect=True)

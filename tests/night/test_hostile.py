@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from gridsync_parts.catalog import Catalog, cells_of, row_of
 from gridsync_parts.conf import with_setting
-from gridsync_parts.crew import Patience
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import ODDITIES, At, Listing, Place
 from gridsync_parts.doors.listing import digest_of, listing_of
@@ -37,10 +36,10 @@ from gridsync_parts.segments import MAGIC, TABLE_END, TABLE_ROW
 from gridsync_parts.settings import Config, scope_of
 from gridsync_parts.table import Site
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row, Scope
-from gridsync_parts.walk import Walk
 from gridsync_parts.words import day_text, grid_path, is_name, is_path, size_text
 from tests.grid.door import Switches
 from tests.grid.web import Log, Reply, Request, Server, Stream
+from tests.support.calls import walk_all
 from tests.support.places import opened
 from tests.support.properties import OFTEN, PROPERTY
 
@@ -512,8 +511,7 @@ def test_an_honest_tree_of_folders_with_the_same_names_is_listed_whole():
             found += [Entry(f"{folder}/{digit}", True, 0, 1000) for digit in "01"]
         return found
 
-    walk = Walk(SimpleNamespace(folder=entries), Patience(0))
-    walk.run("run", lambda: None)
+    walk = walk_all(SimpleNamespace(folder=entries))
     assert not walk.failures and len(walk.entries) == 64
 
 

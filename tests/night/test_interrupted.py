@@ -19,7 +19,7 @@ from gridsync_parts.settings import Config
 from tests.grid.door import Door
 from tests.support import SCRIPT
 from tests.support.terminal import ctrl_c
-from tests.support.user import User, wait_until
+from tests.support.user import User, find_pinned, find_wrong, wait_until
 
 MB = 1 << 20
 AGAIN = 16 * MB  # what may be fetched again for each stream after an interruption
@@ -233,6 +233,70 @@ def test_files_that_were_whole_before_an_interruption_are_not_fetched_again(user
     assert status == 0 and f"Copied: {60 - len(whole)}, skipped: {len(whole)}, failed: 0" in out
     assert not [record for record in door.log if record.path.removeprefix("/agata/") in whole]
     assert len(user.files()) == 60 and {row["verified"] for row in user.catalog().values()} == {"adler32"}
+
+
+# == Wherever a run is ==================================================================================
+
+TOLD = {
+    "Ctrl-C twice": (signal.SIGINT, signal.SIGINT),
+    "Ctrl-C": (signal.SIGINT,),
+    "SIGTERM twice": (signal.SIGTERM, signal.SIGTERM),
+    "a terminal that is closed": (signal.SIGHUP, signal.SIGHUP),
+}
+# The command line, and what is slow or fails while it is told to end; RETRIES is 9.
+STALL = {"what": "stall", "seconds": 20}
+PHASES = {
+    "listing": ("--build_list", {**STALL, "path": "*/{}*", "method": "PROPFIND"}),
+    "locating": ("--build_list --check_status", {**STALL, "path": "*archiveinfo"}),
+    "asking for files": ("--sync", {**STALL, "path": "*/stage", "method": "POST", "seconds": 2}),
+    "copying": ("--build_list --start", {"what": "drip", "path": "*/{}/disk/*", "role": "pool", "speed": 100_000}),
+    "between two attempts": ("--build_list --start", {"what": 503, "path": "*/{}/disk/2", "method": "GET"}),
+    "waiting for tape": ("--sync", {**STALL, "path": "*/stage/*", "method": "GET"}),
+    "releasing": ("--sync", {**STALL, "path": "*/release/*"}),
+}
+
+
+LONG = [pytest.param(how, marks=[pytest.mark.long] * (how != "Ctrl-C twice")) for how in TOLD]
+
+
+@pytest.mark.parametrize("told", LONG)
+@pytest.mark.parametrize("phase", PHASES)
+def test_wherever_a_run_is_told_to_end_it_does_and_forgets_nothing(mixed, folder, phase, told):
+    line, options = PHASES[phase]
+    mixed.set("RETRIES", "9", "gridsync")
+    door = mixed.grid.door
+    fault = door.faults.add(**{**options, "path": options["path"].format(folder)})
+    try:
+        with mixed.running(line) as run:
+            wait_until(lambda: fault.hits)
+            time.sleep(0.2)
+            began = time.monotonic()
+            for number in TOLD[told]:
+                run.send_signal(number)
+                time.sleep(0.1)
+            _, err = run.communicate(timeout=30)
+    finally:
+        door.faults.clear()
+    assert run.returncode == 130 and time.monotonic() - began < 4 and err.endswith(INTERRUPTED), err
+    rows = mixed.catalog() if (mixed.folder / "grid_summary.csv").exists() else {}
+    here, pinned = mixed.files(), [path.removeprefix("agata/") for path in find_pinned(mixed, folder)]
+    assert all(rows[path]["downloaded"] == "yes" for path in rows if path in here)
+    assert all(rows[path]["request"] for path in pinned)
+    assert mixed("--sync").status == 0 and find_wrong(mixed, folder) == find_pinned(mixed, folder) == []
+
+
+def test_what_has_landed_when_a_run_is_told_to_end_is_noted(user, folder):
+    for number in range(300):
+        user.grid.tree.add(f"agata/{folder}/{number:03}", 3000)
+    with user.running(f"--input_dir {folder} --threads 2 --build_list --start") as run:
+        wait_until(lambda: len(user.files()) > 30)
+        for _ in range(2):
+            run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=30)
+    assert run.returncode == 130 and err.endswith(INTERRUPTED), err
+    here = {path for path in user.files() if not path.endswith(MARK)}
+    assert {path for path, row in user.catalog().items() if row["verified"] == "adler32"} == here
+    assert f"Copied: {len(here)}, skipped: 0, failed: 0" in out
 
 
 # == Two runs ===========================================================================================

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import math
 import os
 import threading
 import time
@@ -13,9 +15,8 @@ from typing import Any
 import pytest
 
 from gridsync_parts.catalog import Catalog
-from gridsync_parts.copier import REFUSED, Copier
+from gridsync_parts.copier import Copier
 from gridsync_parts.copy import Arrived
-from gridsync_parts.crew import Patience
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import BITE
 from gridsync_parts.errors import (
@@ -31,10 +32,13 @@ from gridsync_parts.errors import (
     PoolError,
     Unreached,
 )
+from gridsync_parts.fetching import Work
 from gridsync_parts.home import rename_new
+from gridsync_parts.loop import Again
+from gridsync_parts.pace import PACE, WORTH, Tries
+from gridsync_parts.pool import Stop
 from gridsync_parts.table import Settings, Site
-from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes
-from tests.support.clock import Clock, Pauses
+from gridsync_parts.values import Locality, Outcome, Row, Wishes
 from tests.support.constants import replace
 from tests.support.memory import Memory, adler32, break_off, call_after, fall_silent, go_on
 from tests.support.parts import list_open, open_files
@@ -45,6 +49,18 @@ SITE = Site("LYON", "memory:", "", "http", "none", "", "", "", 30, 10)
 SEGMENT = 4096  # of several streams, here
 
 
+class Moments(Stop):
+    """What a thread waits for in vain passes at once, and is written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0)
+        return self.is_set()
+
+
 class Fetch:
     """A run that copies from a site, and what there is here afterwards."""
 
@@ -52,20 +68,24 @@ class Fetch:
         self.folder = folder / "data"
         self.folder.mkdir(exist_ok=True)
         self.site = site
-        self.clock = Clock()
-        self.pauses = Pauses(self.clock)
-        self.patience = Patience(retries, self.pauses, self.clock)
+        self.retries = retries
+        self.stop = Moments()
+        self.pauses: list[float] = []  # between two attempts, which pass at once
         settings = Settings(SITE, output_dir=str(self.folder), threads=1, streams=streams, vo="", retries=retries)
-        self.copier = Copier(site.place, settings, self.patience, Wishes(**wishes), Catalog(str(folder)))
+        self.copier = Copier(site.place, settings, Wishes(**wishes), Catalog(str(folder)), self.stop, PACE)
 
-    def work(self, row: Row, action: Action = Action.COPY, fresh: bool = True) -> Outcome | Arrived:
-        """Copy a file, without its name."""
-        return self.copier.copy((row, action, time.monotonic() + (60 if fresh else -1)))
+    def bring(self, row: Row, is_here: bool = False, fresh: bool = True) -> Outcome | Arrived:
+        """Copy a file, without its name, as often as it takes."""
+        work = Work(row, is_here, time.monotonic() + (60 if fresh else -1), Tries(time.monotonic()), self.retries)
+        while isinstance(item := self.copier.bring(work), Again):
+            self.pauses.append(item.pause)
+            work = work._replace(tries=item.tries)
+        return item
 
-    def __call__(self, row: Row | str, action: Action = Action.COPY, fresh: bool = True) -> Outcome:
+    def __call__(self, row: Row | str, is_here: bool = False, fresh: bool = True) -> Outcome:
         """Copy a file, up to its name."""
         row = self.site.row(row) if isinstance(row, str) else row
-        (outcome,) = self.copier.settle([self.work(row, action, fresh)])
+        (outcome,) = self.copier.settle([self.bring(row, is_here, fresh)])
         return outcome
 
     def files(self) -> dict[str, bytes]:
@@ -422,7 +442,7 @@ def test_a_file_that_is_missing_for_a_moment_is_asked_for_twice(fetch, site):
     site.order("read", "run/a", NotFound("no"))
     run = fetch()
     check_copied(run, run("run/a"))
-    assert run.pauses.seconds == [1]
+    assert run.stop.seconds == [1] and not run.pauses
     site.order("read", "run/a", NotFound("no"), NotFound("no"))
     assert isinstance(fetch(overwrite=True)("run/a").fault, NotFound)
 
@@ -445,48 +465,78 @@ def test_one_on_tape_that_is_still_there_is_a_failure_and_no_news(fetch, site):
     assert fetch()("run/a").done == "failed"
 
 
+# When there is another attempt.
+
+
 @pytest.mark.parametrize(
-    ("errors", "given", "last"),
+    ("error", "retries", "is_again"),
     [
-        ([Forbidden("no")] * REFUSED, False, "interrupted"),
-        ([Forbidden("no")] * (REFUSED - 1), False, "copied"),
-        ([Forbidden("no")] * REFUSED, True, "copied"),  # it has given something before
-        ([FileError("odd")] * REFUSED, False, "copied"),
+        (FileError("odd", passing=True), 1, True),
+        (FileError("odd", passing=True), 0, False),
+        (FileError("odd"), 9, False),
+        (Mismatch("differs", passing=True), 1, True),
+        (PoolError("restarts", passing=True), 9, True),
+        (OnTape("run/a: is on tape"), 9, False),
+        (DiskError("full"), 9, False),
+        (ValueError("ours"), 9, False),
+        (MemoryError(), 9, False),
     ],
 )
-def test_a_door_that_refuses_file_after_file_is_shut(fetch, site, errors, given, last):
+def test_what_may_pass_is_for_another_attempt_and_the_thread_waits_for_none(fetch, site, error, retries, is_again):
+    site.order("read", "run/a", break_off(3000, error))
     run = fetch()
-    if given:
-        run("run/a")
-    for number, error in enumerate(errors):
-        site.put(f"run/{number}", DATA)
-        site.order("read", f"run/{number}", error)
-        assert run(f"run/{number}").done == "failed"
-    site.put("run/last", DATA)
-    assert run("run/last").done == last
+    work = Work(site.row("run/a"), False, math.inf, Tries(time.monotonic()), retries)
+    if not is_again:
+        with pytest.raises(type(error)) if isinstance(error, (DiskError, MemoryError)) else contextlib.nullcontext():
+            assert str(run.copier.bring(work).fault) == str(error)
+        assert run.copier.flying == run.copier.received == {}
+        return
+    again = run.copier.bring(work)
+    assert again == Again(work.row, Tries(work.tries.began, 1, 0), 0, error) and error.__traceback__ is None
+    assert run.copier.flying == run.copier.received == {"run/a": 3000}  # as the next one goes on from there
 
 
-def test_a_door_that_gives_something_meanwhile_is_open(fetch, site):
-    run = fetch()
-
-    def refuse(body: Any) -> Any:
-        for number in range(REFUSED):
-            site.put(f"run/{number}", DATA)
-            site.order("read", f"run/{number}", Forbidden("no"))
-            assert run(f"run/{number}").done == "failed"
-        return body
-
-    site.order("read", "run/a", refuse)
-    assert run("run/a").done == "copied"
-    site.put("run/last", DATA)
-    assert run("run/last").done == "copied"
+def test_pauses_grow_from_attempt_to_attempt(fetch, site, monkeypatch):
+    monkeypatch.setattr("random.uniform", max)
+    site.order("read", "run/a", *[FileError("odd", passing=True)] * 3, DoorError("busy", passing=True, pause=60))
+    run = fetch(4)
+    check_copied(run, run("run/a"))
+    assert run.pauses == [0, 2, 4, 60] and run.stop.seconds == []
 
 
-def test_one_file_that_is_refused_again_and_again_is_no_shut_door(fetch, site):
-    run = fetch()
-    site.order("read", "run/a", *[Forbidden("no")] * 2 * REFUSED)
-    for _ in range(2 * REFUSED):
-        assert run("run/a").done == "failed"
+def test_a_file_that_fails_too_often_is_given_up(fetch, site):
+    site.order("read", "run/a", *[FileError("odd", passing=True)] * 3)
+    run = fetch(2)
+    assert run("run/a").done == "failed" and len(run.reads()) == 3 and len(run.pauses) == 2
+
+
+@pytest.mark.parametrize(("step", "reads"), [(WORTH, 10), (WORTH - 1000, 3), (1000, 2)])
+def test_failures_do_not_count_while_enough_comes(fetch, site, step, reads):
+    site.put("run/a", bytes(9 * WORTH + 500))
+    site.order("read", "run/a", *[break_off(step)] * 9)
+    run = fetch(1)
+    assert run("run/a").done == ("copied" if reads == 10 else "failed")
+    assert len(run.reads()) == reads
+
+
+def test_what_was_here_before_is_no_progress_a_second_time(fetch, site):
+    site.put("run/a", bytes(3 * WORTH))
+    site.order("read", "run/a", break_off(2 * WORTH), *[break_off(0)] * 9)
+    run = fetch(1)
+    assert run("run/a").done == "failed"
+    assert [start for start, _ in run.reads()] == [0, 2 * WORTH]
+
+
+def test_once_told_to_stop_there_is_no_other_attempt(fetch, site):
+    run = fetch(9)
+
+    def stop(body: Any) -> None:
+        body.close()
+        run.stop.set()
+        raise FileError("odd", passing=True)
+
+    site.order("read", "run/a", stop)
+    assert run("run/a").done == "interrupted" and len(run.reads()) == 1
 
 
 # When it is time to stop.
@@ -497,9 +547,19 @@ def test_what_may_be_on_tape_again_is_not_begun(fetch, site):
     assert run("run/a", fresh=False).done == "stale" and site.asked == [] and run.files() == {}
 
 
+def test_nor_is_another_attempt_and_what_has_come_counts(fetch, site):
+    site.order("read", "run/a", break_off(3000))
+    run = fetch(1)
+    work = Work(site.row("run/a"), False, math.inf, Tries(time.monotonic()), 1)
+    again = run.copier.bring(work)
+    outcome = run.copier.bring(work._replace(tries=again.tries, until=-math.inf))
+    assert (outcome.done, outcome.received) == ("stale", 3000) and len(run.reads()) == 1
+    assert run.copier.flying == run.copier.received == {}
+
+
 def test_it_stops_in_mid_file_and_goes_on_next_time(fetch, site):
     run = fetch(3)
-    site.order("read", "run/a", call_after(3000, run.pauses.set))
+    site.order("read", "run/a", call_after(3000, run.stop.set))
     outcome = run("run/a")
     assert (outcome.done, outcome.row, outcome.received) == ("interrupted", site.row("run/a"), 4000)
     assert run.files() == {f"run/a{MARK}": DATA[:4000]} and len(run.reads()) == 1
@@ -514,7 +574,7 @@ def test_who_waits_for_bytes_is_woken(fetch, site):
 
     def stop() -> None:
         assert is_silent.wait(5)
-        run.pauses.set()
+        run.stop.set()
 
     threading.Thread(target=stop, daemon=True).start()
     assert run("run/a").done == "interrupted"
@@ -531,7 +591,7 @@ def test_how_far_it_is_is_seen_meanwhile(fetch, site):
     site.order("read", "run/a", first, second)
     check_copied(run, run("run/a"))
     assert seen == [(1000, 1000), (7000, 7000)]
-    assert run.copier.flying == run.copier.received == {} and not run.pauses.bodies
+    assert run.copier.flying == run.copier.received == {} and not run.stop.bodies
 
 
 @pytest.mark.parametrize(
@@ -599,7 +659,7 @@ def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
         site.put("run/a", b"")
     run = fetch(nochecksum=unwanted)
     path = put_here(run, data, mtime)
-    outcome = run(site.row("run/a", listed), Action.ADOPT)
+    outcome = run(site.row("run/a", listed), is_here=True)
     assert site.calls("read") == [] and run.files() == {"run/a": data} and outcome.received == 0
     assert len(site.calls("checksum")) == (listed == "" and len(data) > 0 and not unwanted)
     if verified:
@@ -616,7 +676,7 @@ def test_only_reading_waits_for_the_tape(fetch, site):
     site.order("checksum", "run/a", *[DoorError("busy", passing=True)] * 9)
     run = fetch(2)
     put_here(run, DATA)
-    assert run(site.row("run/a", ""), Action.ADOPT).done == "failed"
+    assert run(site.row("run/a", ""), is_here=True).done == "failed"
     assert len(site.calls("checksum")) == 3
 
 
@@ -630,7 +690,7 @@ def test_how_far_it_is_compared_is_seen_meanwhile(fetch, site, monkeypatch):
     run = fetch()
     put_here(run, DATA)
     monkeypatch.setattr(os, "pread", read)
-    assert run("run/a", Action.ADOPT).done == "skipped"
+    assert run("run/a", is_here=True).done == "skipped"
     assert seen == [0, 4000, 8000] and run.copier.flying == {}
 
 
@@ -638,14 +698,14 @@ def test_a_file_that_was_copied_once_and_is_another_one_now_counts_as_none(fetch
     run = fetch()
     put_here(run, OTHER)
     row = site.row("run/a")._replace(downloaded=True, verified="adler32")
-    assert run(row, Action.ADOPT).row[5:7] == (False, "")
+    assert run(row, is_here=True).row[5:7] == (False, "")
 
 
 def test_what_is_left_of_a_file_that_is_here_is_removed(fetch, site):
     run = fetch()
     put_here(run, DATA)
     (run.folder / f"run/a{MARK}").write_bytes(b"half")
-    assert run("run/a", Action.ADOPT).done == "skipped"
+    assert run("run/a", is_here=True).done == "skipped"
     assert run.files() == {"run/a": DATA}
 
 
@@ -654,7 +714,7 @@ def test_a_door_that_can_not_tell_the_checksum_of_a_file_that_is_here(fetch, sit
     site.order("checksum", "run/a", lambda _: raise_it(error))
     run = fetch()
     put_here(run, DATA)
-    assert run(site.row("run/a", ""), Action.ADOPT).fault is error
+    assert run(site.row("run/a", ""), is_here=True).fault is error
 
 
 # The disk.
@@ -701,7 +761,7 @@ def test_an_outputdir_that_has_gone_ends_the_run(fetch, site, when):
     if when == "meanwhile":
         site.order("read", "run/a", lambda body: break_off(100)(go(body)))
     with pytest.raises(DiskError, match=r"the disk of .*data is gone"):
-        work = run.work(site.row("run/a"))
+        work = run.bring(site.row("run/a"))
         assert when == "after"
         go()
         run.copier.settle([work])
@@ -720,15 +780,15 @@ def test_a_disk_that_gives_no_bytes_back_ends_the_run_and_one_file_does_not(fetc
     monkeypatch.setattr(os, "pread", fail)
     if ends:
         with pytest.raises(DiskError):
-            run("run/a", Action.ADOPT)
+            run("run/a", is_here=True)
     else:
-        assert "run/a cannot be used: " in run("run/a", Action.ADOPT).row.error
+        assert "run/a cannot be used: " in run("run/a", is_here=True).row.error
     assert run.copier.flying == run.copier.received == {}
 
 
 def test_what_another_run_is_copying_is_left_to_it(fetch, site):
     run = fetch()
-    work = run.work(site.row("run/a"))  # it has no name yet
+    work = run.bring(site.row("run/a"))  # it has no name yet
     outcome = fetch()("run/a")
     assert outcome.done == "failed" and outcome.row.error.endswith("another run is copying it")
     run.copier.settle([work])
@@ -762,7 +822,7 @@ def test_unless_it_is_a_file_of_the_site(fetch, site):
 
 def arrived(run: Fetch, *paths: str) -> list[Outcome | Arrived]:
     """Files that are here and have no names yet."""
-    return [run.work(run.site.row(path)) for path in paths]
+    return [run.bring(run.site.row(path)) for path in paths]
 
 
 def test_files_get_their_names_together_and_those_that_failed_are_passed_on(fetch, site):
@@ -794,16 +854,15 @@ def test_bytes_are_durable_before_names_and_names_before_they_are_told(fetch, si
 
 
 @pytest.mark.parametrize(
-    ("size", "action", "synced"),
-    [(999, Action.COPY, 1), (1000, Action.COPY, 1), (1001, Action.COPY, 0), (1001, Action.ADOPT, 1)],
+    ("size", "is_here", "synced"), [(999, False, 1), (1000, False, 1), (1001, False, 0), (1001, True, 1)]
 )
-def test_a_large_file_that_has_come_is_durable_already(fetch, site, monkeypatch, size, action, synced):
+def test_a_large_file_that_has_come_is_durable_already(fetch, site, monkeypatch, size, is_here, synced):
     replace(monkeypatch, "LARGE", 1000)
     site.put("run/a", DATA[:size])
     run = fetch()
-    if action is Action.ADOPT:
+    if is_here:
         put_here(run, DATA[:size])
-    work = run.work(site.row("run/a"), action)
+    work = run.bring(site.row("run/a"), is_here)
     calls: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda fd: calls.append(os.path.isdir(f"/proc/self/fd/{fd}")))
     run.copier.settle([work])
@@ -825,7 +884,7 @@ def test_a_folder_that_is_moved_away_meanwhile_costs_the_files_in_it(fetch, site
 def test_a_file_that_is_moved_away_while_it_is_compared_is_not_here(fetch, site, is_linked):
     run = fetch()
     path = put_here(run, DATA)
-    work = run.work(site.row("run/a"), Action.ADOPT)
+    work = run.bring(site.row("run/a"), is_here=True)
     path.rename(path.with_name("b"))
     if is_linked:
         path.symlink_to("b")
@@ -860,9 +919,9 @@ def test_nothing_stays_open_whatever_happens(fetch, site, short, monkeypatch, tm
     for work in ("run/a", "run/b", "run/c", row):
         run(work)
     put_here(run, OTHER)
-    run("run/a", Action.ADOPT)
+    run("run/a", is_here=True)
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(os, "pread", lambda *_: 1 / 0)
-        run("run/a", Action.ADOPT)
+        run("run/a", is_here=True)
     run.copier.home.held.clear()
     assert open_files(tmp_path) == before

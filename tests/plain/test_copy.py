@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.copy import Copy, copy
-from gridsync_parts.crew import Stop
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DoorError, FileError, Forbidden, Mismatch, OnTape
+from gridsync_parts.pool import Stop
 from gridsync_parts.values import Locality, Outcome
 from tests.support.memory import Memory, break_off
 

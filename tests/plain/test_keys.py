@@ -132,7 +132,7 @@ def test_when_a_token_ends(token, ends):
 
 def token_of(path: Path, source: str = "") -> Token:
     """A token that comes from a file."""
-    conf = SimpleNamespace(path="Grid.conf", check_own=lambda key: None)
+    conf = SimpleNamespace(path="Grid.conf", file=SimpleNamespace(check_own=lambda key: None))
     return Token(source or f"file:{path}", conf)
 
 

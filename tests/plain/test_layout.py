@@ -21,15 +21,12 @@ MAY_PRINT = ("Header", "Report", "Command line", "screen")  # the first of them 
 LIMIT = 400  # lines of a part
 # What is above a limit all the same, with its number of today, which may only fall: whoever makes one of them smaller
 # takes its number down with it.
-LONG_CLASSES = {"Sync": 383}  # above 250 lines
-FULL_CLASSES = {  # above 10 attributes
-    "Copier": 15, "Copying": 11, "Crew": 13, "Progress": 19, "Run": 15, "Sync": 29,
-}  # fmt: skip
+LONG_CLASSES: dict[str, int] = {}  # above 250 lines
+FULL_CLASSES: dict[str, int] = {}  # above 10 attributes
 LONG_FUNCTIONS = {  # above 40 lines, each for a reason
-    "copy_all": 49,  # the loop of --start
     "take_responses": 54,  # three callbacks share what one parser has read; as methods they took 5 % more time a file
 }
-SCRIPT_LIMIT = 2100  # lines of the script; it rises for a named feature alone, and never above 2,800
+SCRIPT_LIMIT = 1300  # lines of the script; it rises for a named feature alone, and never above 2,800
 
 
 class Module:

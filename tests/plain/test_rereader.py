@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import threading
 import zlib
@@ -12,8 +13,10 @@ import pytest
 
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DiskError, FileError
+from gridsync_parts.fetching import Work
+from gridsync_parts.pace import Tries
 from gridsync_parts.rereader import Rereader
-from gridsync_parts.values import REPAIR, Locality, Row
+from gridsync_parts.values import REPAIR, Locality, Outcome, Row
 from tests.support.parts import open_files
 
 DATA = b"0123456789" * 1000
@@ -34,6 +37,11 @@ def here(tmp_path):
     return tmp_path / "run/a"
 
 
+def reread(rereader: Rereader, row: Row) -> Outcome:
+    """What it says of a file that it is given."""
+    return rereader.bring(Work(row, True, math.inf, Tries(0.0), 0))
+
+
 @pytest.fixture
 def rereader(tmp_path):
     return Rereader(str(tmp_path), threading.Event())
@@ -47,7 +55,7 @@ def rereader(tmp_path):
 def test_a_file_that_is_as_it_came_is_verified(rereader, here, data, checksum, verified):
     here.write_bytes(data)
     row = row_of(checksum, len(data))._replace(downloaded=False, verified="")
-    outcome = rereader.reread(row)
+    outcome = reread(rereader, row)
     assert (outcome.done, outcome.received, outcome.fault) == ("verified", len(data), None)
     assert outcome.row == row._replace(downloaded=True, verified=verified, error="")
 
@@ -66,7 +74,7 @@ def test_a_file_that_is_as_it_came_is_verified(rereader, here, data, checksum, v
 )
 def test_one_that_is_not_is_damaged_and_keeps_its_row_for_the_repair(rereader, here, spoil, reason):
     spoil(here)
-    outcome = rereader.reread(row_of())
+    outcome = reread(rereader, row_of())
     assert (outcome.done, outcome.received) == ("failed", 0)
     assert outcome.row == row_of()._replace(downloaded=False, error=f"run/a: {reason}; {REPAIR}")
     assert outcome.row.is_damaged()
@@ -74,12 +82,12 @@ def test_one_that_is_not_is_damaged_and_keeps_its_row_for_the_repair(rereader, h
 
 def test_without_a_checksum_only_the_size_tells(rereader, here):
     here.write_bytes(b"x" * len(DATA))
-    assert rereader.reread(row_of("")).done == "verified"
+    assert reread(rereader, row_of("")).done == "verified"
 
 
 def test_one_that_can_not_be_read_may_be_as_it_was(rereader, here, tmp_path):
     (tmp_path / f"a{MARK}").write_bytes(DATA)
-    outcome = rereader.reread(row_of(path=f"a{MARK}"))
+    outcome = reread(rereader, row_of(path=f"a{MARK}"))
     assert outcome.done == "failed" and isinstance(outcome.fault, FileError)
     assert outcome.row.error == str(outcome.fault) and f"a{MARK}: the name ends like" in outcome.row.error
     assert not outcome.row.downloaded
@@ -95,15 +103,15 @@ def test_a_disk_that_fails_ends_the_run_and_one_file_does_not(rereader, here, mo
     monkeypatch.setattr(os, "pread", fail)
     if ends:
         with pytest.raises(DiskError, match="run/a cannot be used"):
-            rereader.reread(row_of())
+            reread(rereader, row_of())
     else:
-        outcome = rereader.reread(row_of())
+        outcome = reread(rereader, row_of())
         assert outcome.done == "failed" and "run/a cannot be used" in outcome.row.error
 
 
 def test_it_stops_in_mid_file_and_nothing_is_said_of_it(rereader, here):
-    rereader.stopping.set()
-    outcome = rereader.reread(row_of())
+    rereader.stop.set()
+    outcome = reread(rereader, row_of())
     assert (outcome.done, outcome.row) == ("interrupted", row_of())
     assert rereader.flying == {}
 
@@ -112,24 +120,25 @@ def test_how_far_it_is_is_seen_meanwhile(rereader, here, monkeypatch):
     seen: list[dict[str, int]] = []
 
     def read(fd: int, count: int, at: int, real=os.pread) -> bytes:
+        assert rereader.received == rereader.flying  # what is read counts as it comes
         seen.append(dict(rereader.flying))
         return real(fd, min(count, 4000), at)
 
     monkeypatch.setattr(os, "pread", read)
-    assert rereader.reread(row_of()).done == "verified"
+    assert reread(rereader, row_of()).done == "verified"
     assert seen == [{}, {"run/a": 4000}, {"run/a": 8000}]
     assert rereader.flying == {}
 
 
 def test_no_file_stays_open(rereader, here, tmp_path):
-    rereader.reread(row_of(""))  # OUTPUTDIR is open from here on
+    reread(rereader, row_of(""))  # OUTPUTDIR is open from here on
     before = open_files(tmp_path)
     for checksum in (ADLER, MD5, "md5:no", ""):
-        rereader.reread(row_of(checksum))
+        reread(rereader, row_of(checksum))
     assert open_files(tmp_path) == before
 
 
 def test_without_an_outputdir_there_is_nothing_to_read(tmp_path):
     rereader = Rereader(str(tmp_path / "nowhere"), threading.Event())
     with pytest.raises(DiskError, match="nowhere cannot be used"):
-        rereader.reread(row_of())
+        reread(rereader, row_of())

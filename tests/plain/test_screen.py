@@ -6,17 +6,18 @@ import io
 
 import pytest
 
+from gridsync_parts.chores import stuck_text
 from gridsync_parts.log import log
 from gridsync_parts.screen import (
     Colour,
     LiveLine,
     Progress,
     Rate,
+    Todo,
     colour_word,
     fit,
     percent_text,
     staging_text,
-    stuck_text,
     walk_text,
 )
 from gridsync_parts.values import Locality, Outcome, Row, Tally
@@ -37,10 +38,11 @@ class Copies:
         self.tally = Tally()
         self.flying: dict[str, int] = {}
         self.received: dict[str, int] = {}
+        self.coming = {row.path: row for row in rows}
+        self.lost: list[Row] = []  # that were given up
+        self.more = Todo()  # whatever else is to be told
         live = LiveLine(is_terminal=False, quiet=True, clock=self.clock)
-        self.progress = Progress(live, self.tally, self.flying, self.received, verb, self.clock)
-        for row in rows:
-            self.progress.expect(row)
+        self.progress = Progress(live, self.tally, self, verb, self.clock)
 
     def receive(self, row: Row, size: int, seconds: float = 1) -> None:
         """Some seconds later so many bytes more of a file are here."""
@@ -52,12 +54,20 @@ class Copies:
         """What became of a file."""
         self.flying.pop(row.path, None)
         outcome = Outcome(row, done, self.received.pop(row.path, 0))
+        if done not in ("late", "interrupted"):
+            del self.coming[row.path]
+            self.lost += [] if outcome.is_here() else [row]
         self.tally.count(outcome)
         self.progress.count(outcome)
 
+    def todo(self) -> Todo:
+        """What is still to come."""
+        size, lost = (sum(row.size for row in rows) for rows in (self.coming.values(), self.lost))
+        return self.more._replace(files=len(self.coming), size=size, lost_files=len(self.lost), lost=lost)
+
     def line(self) -> str:
-        self.progress.show()
-        return self.progress.text
+        self.progress.show(self.todo())
+        return self.progress.texts[-1]
 
 
 def test_the_line_of_the_manual():
@@ -126,21 +136,70 @@ def test_while_no_file_is_on_its_way_nobody_speaks_of_silence():
 def test_while_the_tape_decides_nothing_is_foretold():
     one = row("one")
     copies = Copies(one)
-    copies.progress.tape = 3
+    copies.more = Todo(tape=3)
     copies.receive(one, 5 * MB)
     assert copies.line().endswith(", rate=5.0 MB/s, ETA=? (50%, 3 still on tape)")
 
 
-def test_when_something_broke_the_line_stays_as_it_was():
-    one = row("one")
+def test_a_line_may_stand_above_it():
+    copies = Copies(row("one"))
+    below = copies.line()
+    copies.more = Todo(above="Tape: 1 waiting")
+    assert copies.line() == below and copies.progress.texts == ("Tape: 1 waiting", below)
+
+
+@pytest.mark.parametrize(
+    ("todo", "said"),
+    [
+        (Todo(), "0/0, current: 0.0 B, total: 0.0 B/0.0 B, rate=0.0 B/s, ETA=0m00s (100%)"),
+        (Todo(2, 20 * MB), "0/2, current: 0.0 B, total: 0.0 B/20.0 MB, rate=0.0 B/s, ETA=? (0%)"),
+        (Todo(1, 0), "0/1, current: 0.0 B, total: 0.0 B/0.0 B, rate=0.0 B/s, ETA=0m00s (0%)"),  # an empty one
+        (Todo(2, 20 * MB, 1, 9 * MB), "0/3, current: 0.0 B, total: 0.0 B/20.0 MB, rate=0.0 B/s, ETA=? (0%)"),
+        (Todo(0, 0, 1, 9 * MB), "0/1, current: 0.0 B, total: 0.0 B/0.0 B, rate=0.0 B/s, ETA=0m00s (0%)"),
+        (Todo(1, MB, tape=1), "0/1, current: 0.0 B, total: 0.0 B/1.0 MB, rate=0.0 B/s, ETA=? (0%, 1 still on tape)"),
+    ],
+)
+def test_what_is_still_to_come_is_told_as_it_is_now(todo, said):
+    copies = Copies()
+    copies.todo = lambda: todo
+    assert copies.line() == f"Copied files: {said}"
+
+
+def test_a_file_that_came_is_counted_also_if_nobody_knew_that_it_would():
+    copies, one = Copies(), row("one")
+    copies.progress.count(Outcome(one, "skipped"))
+    copies.progress.count(Outcome(one, "verified"))
+    copies.progress.count(Outcome(one, "failed"))
+    assert (copies.progress.done, copies.progress.bytes) == (2, 20 * MB)
+    assert copies.line().startswith("Copied files: 2/2, current: 0.0 B, total: 20.0 MB/20.0 MB, ")
+
+
+def test_new_files_join_in():
+    one, two = row("one"), row("two")
     copies = Copies(one)
+    copies.receive(one, 10 * MB)
+    copies.land(one)
+    assert copies.line().endswith("(100%)")
+    copies.coming[two.path] = two
+    assert copies.line().startswith("Copied files: 1/2, ") and copies.line().endswith("(50%)")
+
+
+def test_a_line_that_is_closed_stays_as_it_was_last_seen(monkeypatch):
+    one, closed = row("one"), []
+    copies = Copies(one)
+    copies.more = Todo(above="Tape: 1 waiting")
     copies.receive(one, 5 * MB)
     before = copies.line()
     copies.land(one, "interrupted")
-    copies.progress.close(KeyboardInterrupt)
-    assert copies.progress.text == before
-    copies.progress.close(None)
-    assert copies.progress.text != before
+    monkeypatch.setattr(copies.progress.live, "close", lambda *texts: closed.append(texts))
+    copies.progress.close()
+    assert closed == [("Tape: 1 waiting", before)]
+
+
+def test_one_that_was_never_seen_leaves_nothing():
+    copies = Copies(row("one"))
+    copies.progress.close()
+    assert copies.progress.texts == ()
 
 
 def test_a_rate_is_that_of_the_last_half_minute():

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
-from gridsync_parts.crew import DOORS_SHUT, Patience
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import (
     BadName,
@@ -20,22 +17,12 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
-from gridsync_parts.walk import ROUND, Walk, judge, misspelt_error
+from gridsync_parts.walk import DOORS_SHUT, ROUND, Walk, judge, misspelt_error
+from tests.support.calls import walk_all
 from tests.support.constants import replace
 from tests.support.memory import Memory
 
 TREE = {"run/a": b"a", "run/data/b": b"bb", "run/data/deep/c": b"ccc", "run/d": b"", "other/e": b"eeeee"}
-
-
-def ignore() -> None:
-    """What there is to do meanwhile."""
-
-
-def walk(site: Memory, top: str = "run", retries: int = 0) -> Walk:
-    """All that there is below a folder."""
-    done = Walk(site, Patience(retries))
-    done.run(top, ignore)
-    return done
 
 
 def paths(done: Walk) -> list[str]:
@@ -48,52 +35,40 @@ def failures(done: Walk) -> dict[str, str]:
     return {path: str(error) for path, error in done.failures.items()}
 
 
-@pytest.fixture
-def one_by_one(monkeypatch):
-    """One folder after the other."""
-    replace(monkeypatch, "LISTINGS", 1)
-
-
 def test_a_walk_finds_all_files_below_a_folder():
     site = Memory(TREE)
     site.make("run/nothing")
-    done = walk(site)
+    done = walk_all(site)
     assert paths(done) == ["run/a", "run/d", "run/data/b", "run/data/deep/c"]
     assert sorted(done.entries) == sorted(site.entry(path, path) for path in paths(done))
     assert done.folders == {"run", "run/data", "run/data/deep", "run/nothing"}
-    assert (done.size, done.seen, done.failures, done.empty) == (6, 4, {}, ["run/nothing"])
+    assert (done.size, done.failures, done.empty) == (6, {}, ["run/nothing"])
 
 
 def test_everything_is_below_the_topmost_folder():
-    assert paths(walk(Memory(TREE), "")) == sorted(TREE)
+    assert paths(walk_all(Memory(TREE), "")) == sorted(TREE)
 
 
 def test_a_file_is_all_that_there_is_below_itself():
-    assert paths(walk(Memory(TREE), "run/a")) == ["run/a"]
+    assert paths(walk_all(Memory(TREE), "run/a")) == ["run/a"]
 
 
 def test_each_folder_is_asked_for_once():
     site = Memory(TREE)
-    walk(site, "")
+    walk_all(site, "")
     assert sorted(folder for (folder,) in site.calls("folder")) == ["", "other", "run", "run/data", "run/data/deep"]
 
 
-def test_folders_are_listed_at_once():
-    site, together = Memory({f"run/{name}/file": b"" for name in "abc"}), threading.Barrier(3, timeout=5)
-
-    def wait(found: Listing) -> Listing:
-        together.wait()
-        return found
-
-    for name in "abc":
-        site.order("folder", f"run/{name}", wait)
-    assert len(walk(site).entries) == 3
-
-
-def test_the_screen_lives_on_meanwhile():
-    ticks = []
-    Walk(Memory(TREE), Patience(0)).run("run", lambda: ticks.append(1))
-    assert ticks
+def test_what_is_to_be_listed_is_known_as_soon_as_it_can_be():
+    """Whoever lists may list several folders at once."""
+    site, done = Memory(TREE), Walk("")
+    assert list(done.todo) == [""]
+    done.take(done.todo.popleft(), site.folder(""))
+    assert list(done.todo) == ["other", "run"]
+    for folder in ("run", "other"):  # their answers come as they come
+        done.todo.remove(folder)
+        done.take(folder, site.folder(folder))
+    assert list(done.todo) == ["run/data"]
 
 
 # What can't be listed.
@@ -103,7 +78,7 @@ def test_the_screen_lives_on_meanwhile():
 def test_a_folder_that_can_not_be_listed_is_noted_and_the_others_are_listed(error):
     site = Memory(TREE)
     site.order("folder", "run/data", error)
-    done = walk(site)
+    done = walk_all(site)
     assert paths(done) == ["run/a", "run/d"] and done.failures == {"run/data": error}
     assert "run/data" not in done.folders
 
@@ -113,22 +88,16 @@ def test_the_top_must_be_listed(error):
     site = Memory(TREE)
     site.order("folder", "run", error)
     with pytest.raises(type(error)) as caught:
-        walk(site)
+        walk_all(site)
     assert caught.value is error
 
 
-@pytest.mark.parametrize("error", [CredentialError("expired"), UsageError("wrong"), ZeroDivisionError()])
+@pytest.mark.parametrize("error", [CredentialError("expired"), UsageError("wrong")])
 def test_what_concerns_all_folders_ends_the_walk(error):
     site = Memory(TREE)
     site.order("folder", "run/data", error)
     with pytest.raises(type(error)):
-        walk(site)
-
-
-def test_what_may_pass_is_tried_again():
-    site = Memory(TREE)
-    site.order("folder", "run/data", DoorError("busy", passing=True))
-    assert len(walk(site, retries=1).entries) == 4
+        walk_all(site)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +113,7 @@ def test_what_may_pass_is_tried_again():
         ("f." + "d" * DOORS_SHUT, True),
     ],
 )
-def test_a_door_that_fails_again_and_again_is_shut(one_by_one, failing, is_shut):
+def test_a_door_that_fails_again_and_again_is_shut(failing, is_shut):
     site = Memory()
     for number, kind in enumerate(failing):
         site.put(f"run/{number:02d}/file")
@@ -152,9 +121,9 @@ def test_a_door_that_fails_again_and_again_is_shut(one_by_one, failing, is_shut)
             site.order("folder", f"run/{number:02d}", DoorError("down") if kind == "d" else Forbidden("no"))
     if is_shut:
         with pytest.raises(DoorError, match="down"):
-            walk(site)
+            walk_all(site)
     else:
-        assert len(walk(site).failures) == len(failing) - failing.count(".")
+        assert len(walk_all(site).failures) == len(failing) - failing.count(".")
 
 
 def test_what_is_kept_of_a_failure_keeps_nothing_that_was_read():
@@ -163,7 +132,7 @@ def test_what_is_kept_of_a_failure_keeps_nothing_that_was_read():
 
     site = Memory(TREE)
     site.order("folder", "run/data", fail)
-    error = walk(site).failures["run/data"]
+    error = walk_all(site).failures["run/data"]
     assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
 
 
@@ -183,7 +152,7 @@ def listed(site: Memory, folder: str, *entries: Entry) -> None:
 def test_a_file_that_is_still_written_is_left_for_later():
     site = Memory(TREE)
     listed(site, "run", Entry("run/new", False, UNFINISHED, 1000))
-    done = walk(site)
+    done = walk_all(site)
     assert failures(done) == {"run/new": "run/new: is still being written; list it later"}
     assert len(done.entries) == 4 and done.size == 6
 
@@ -196,21 +165,21 @@ def test_what_can_not_be_right_is_noted():
         return found
 
     site.order("folder", "run", odd)
-    assert failures(walk(site)) == {"run/odd": "run: no; it is left out, ask the site"}
+    assert failures(walk_all(site)) == {"run/odd": "run: no; it is left out, ask the site"}
 
 
 def test_a_base_folder_that_is_a_file_is_a_matter_of_the_settings():
     site = Memory()
     site.put("", b"x")
     with pytest.raises(UsageError, match="BASE_DIR_ON_GRID is a file"):
-        walk(site, "")
+        walk_all(site, "")
 
 
 @pytest.mark.parametrize(("depth", "found"), [(3, True), (4, False)])
 def test_folders_have_a_depth(monkeypatch, depth, found):
     replace(monkeypatch, "DEEPEST", 4)
     site = Memory({"/".join(["d"] * depth + ["file"]): b""})
-    done = walk(site, "d")
+    done = walk_all(site, "d")
     assert bool(done.entries) is found
     too_deep = {"d/d/d/d/file": "d/d/d/d/file...: is more than 4 folders deep; ask the site"}
     assert failures(done) == ({} if found else too_deep)
@@ -223,16 +192,16 @@ def test_folders_have_a_depth(monkeypatch, depth, found):
 def test_a_listing_without_end_is_ended(monkeypatch, limit, most, ends):
     replace(monkeypatch, limit, most)
     if not ends:
-        assert len(walk(Memory(TREE)).entries) == 4
+        assert len(walk_all(Memory(TREE)).entries) == 4
         return
     with pytest.raises(DoorError, match=r"^run\S*: there are more than .* so far; choose a smaller folder"):
-        walk(Memory(TREE))
+        walk_all(Memory(TREE))
 
 
 def test_nor_has_the_topmost_one(monkeypatch):
     replace(monkeypatch, "MOST_FOLDERS", 1)
     with pytest.raises(DoorError, match=r"^/: there are more than 1 folders"):
-        walk(Memory(TREE), "")
+        walk_all(Memory(TREE), "")
 
 
 # Folders that are in themselves.
@@ -246,7 +215,7 @@ def test_a_folder_in_itself_is_named_once_and_its_files_are_found(loops, most):
     site = Memory(TREE)
     for loop in loops:
         site.link(loop, "run")
-    done = walk(site)
+    done = walk_all(site)
     assert set(paths(done)) >= {"run/a", "run/d", "run/data/b", "run/data/deep/c"}
     (said,) = failures(done).values()
     assert said.endswith(": contains itself through a link; its files are already listed")
@@ -257,7 +226,7 @@ def test_it_is_named_where_it_is_too_much():
     site = Memory({"run/a": b"a"})
     site.link("run/loop", "run")
     where = "run" + "/loop" * ROUND
-    assert list(walk(site).failures) == [where]
+    assert list(walk_all(site).failures) == [where]
 
 
 @pytest.mark.parametrize(("count", "is_one"), [(ROUND, False), (ROUND + 1, True)])
@@ -266,7 +235,7 @@ def test_folders_that_look_the_same_one_in_the_other_are_one_if_they_are_many(co
     for depth in range(1, count + 1):
         site.put("/".join(["d"] * depth + ["file"]), b"x")
     site.make("/".join(["d"] * (count + 1)))  # the last one has a folder in it, too
-    assert bool(walk(site, "d").failures) is is_one
+    assert bool(walk_all(site, "d").failures) is is_one
 
 
 @pytest.mark.parametrize("other", [
@@ -282,12 +251,12 @@ def test_those_that_differ_are_not(other):
         site.put(f"{folder}/file", b"x")
         if depth % 2:
             other(site, folder)
-    assert not walk(site, "d").failures
+    assert not walk_all(site, "d").failures
 
 
 def test_folders_that_look_the_same_side_by_side_are_many():
     site = Memory({f"run/{number}/sub/file": b"x" for number in range(2 * ROUND)})
-    done = walk(site)
+    done = walk_all(site)
     assert len(done.entries) == 2 * ROUND and not done.failures
 
 
@@ -301,14 +270,14 @@ def test_folders_that_look_the_same_side_by_side_are_many():
 def test_a_folder_that_is_empty_now_keeps_the_files_that_are_to_come(path, downloaded, is_noted):
     site = Memory(TREE)
     site.make("run/gone")
-    done = walk(site)
+    done = walk_all(site)
     done.note_emptied([Row(path, 1, 0, "", Locality.ONLINE, downloaded, "", "", "LYON", "")])
     reason = "run/gone: is empty now; the catalog keeps its earlier files, see --ls_dir or ask the site"
     assert failures(done) == ({"run/gone": reason} if is_noted else {})
 
 
 def test_the_topmost_folder_has_a_name_in_sentences():
-    done = walk(Memory(), "")
+    done = walk_all(Memory(), "")
     done.note_emptied([Row("a", 1, 0, "", Locality.ONLINE, False, "", "", "LYON", "")])
     assert failures(done)[""].startswith("/: is empty now;")
 
@@ -347,7 +316,7 @@ def test_a_name_that_a_door_lists_and_can_not_serve_is_a_matter_for_the_site(nam
 def test_so_is_a_folder_of_such_a_name():
     site = Memory({"run/ä/file": b"x", "run/b": b"x"})
     site.order("folder", "run/ä", BadRequest("what?"), BadRequest("what?"))
-    done = walk(site)
+    done = walk_all(site)
     assert paths(done) == ["run/b"] and isinstance(done.failures["run/ä"], BadName)
 
 

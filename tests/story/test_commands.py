@@ -20,11 +20,11 @@ import pytest
 import gridsync
 from gridsync_parts import __version__
 from gridsync_parts.catalog import Catalog, Lock
-from gridsync_parts.crew import DOORS_SHUT
 from gridsync_parts.disk import MARK, part_name
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import PartFile
 from gridsync_parts.segments import SHORTEST
+from gridsync_parts.walk import DOORS_SHUT
 from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.support import SCRIPT
@@ -469,7 +469,7 @@ def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, f
     monkeypatch.setitem(robot.fail, f"agata/{path}", "tape 007 is torn")
     user("--bring_online")
     for line in ("--check_status", "--bring_online"):
-        with user.running(line, "STUCK = 0") as run:
+        with user.running(line, "stuck = 0") as run:
             err = run.communicate(timeout=60)[1]
         assert run.returncode == 1 and f"{path}: stuck on the way from tape since" in err
     robot.fail.clear()
@@ -603,7 +603,7 @@ def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, fold
     assert len(json.loads(three(f"--ls_dir {folder} --json").out)["errors"]) == 2
 
 
-SOON = "AWAY = 0.5"
+SOON = "pool = Backoff(0.5, 60)"
 DOWN = "the pool of this file is down"
 
 
@@ -857,7 +857,7 @@ def test_a_long_pause_is_told_with_its_reason(three, folder, line, status):
 
 def test_a_server_that_does_not_answer_is_told(three, folder):
     with faulty(three, "*", "stall", role="door", seconds=30):
-        said = heard(three, f"--ls_dir {folder}", "SLOW = 0.5")
+        said = heard(three, f"--ls_dir {folder}", "slow = 0.5")
     assert said == f"No answer yet from {three.grid.door.url}/ (Ctrl-C ends the wait)\n"
 
 
@@ -1030,3 +1030,7 @@ def test_a_run_says_from_where_it_goes_on(mixed, folder, action):
         sizes = [int(row["size"]) for row in mixed.catalog().values() if row["downloaded"] == "yes"]
         assert f"; {size_text(sum(sizes) - 1_050_000)} at " in out
         assert "unfinished" not in mixed(action).err
+
+
+def test_a_pattern_that_later_pythons_may_read_otherwise_makes_no_noise(user):
+    assert user("--inc [[a] --quiet").err == ""

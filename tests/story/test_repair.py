@@ -237,7 +237,7 @@ def test_a_sync_that_overwrites_does_so_once_a_run(mixed, folder):
     mixed.grid.door.log.clear()
     broken = mixed.grid.door.faults.add("*/disk/3", 503, method="GET", count=3)
     try:
-        with mixed.running("--sync --overwrite", "HOUR = 1; AGAIN = 0.5") as process:
+        with mixed.running("--sync --overwrite", "list = 1; file = Backoff(0.5, 1)") as process:
             wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             assert broken.hits == 3  # and it was tried again
             new = mixed.grid.tree.add(f"agata/{path}", 200_000, mtime=1_500_000_000)
@@ -298,7 +298,7 @@ def part(user: User, folder: str) -> Path:
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])
 def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, folder, line):
     waiting.grid.door.log.clear()
-    with waiting.running(line, "FRESH = 1") as process:
+    with waiting.running(line, "fresh = 1") as process:
         wait_until(part(waiting, folder).exists)
         for number in range(5):
             evict(waiting, f"agata/{folder}/small/{number}")
@@ -314,11 +314,11 @@ def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, fol
 
 def test_one_that_is_there_still_is_copied_after_any_number_of_looks(waiting, folder):
     waiting.grid.door.log.clear()
-    with waiting.running("--start", "FRESH = 0.2; MAX_QUERY = 2") as process:
+    with waiting.running("--start", "fresh = 0.2; MAX_QUERY = 2") as process:
         assert "Copied: 6, skipped: 0, failed: 0" in wait_for(process).out
     assert find_wrong(waiting, folder) == []
     asked = waiting.grid.door.log.count(role="tape", path="/api/v1/tape/archiveinfo")
-    assert asked == 3 + 3  # of six files before, and of five again
+    assert 3 + 3 <= asked <= 3 + 5  # of six files before, and of five again, in pairs or one by one
 
 
 def test_force_asks_for_it_and_a_short_run_looks_once(waiting, folder):
@@ -328,13 +328,13 @@ def test_force_asks_for_it_and_a_short_run_looks_once(waiting, folder):
     assert waiting.grid.door.log.count(role="tape", path="/api/v1/tape/archiveinfo") == 1
     for number in range(5):
         move_to_tape(waiting, f"{folder}/small/{number}")
-    with waiting.running("--start --force --overwrite", "FRESH = 0") as process:
+    with waiting.running("--start --force --overwrite", "fresh = 0") as process:
         assert "Copied: 6, skipped: 0, failed: 0" in wait_for(process).out
 
 
-def test_one_that_waits_in_front_of_the_crew_of_sync_is_looked_at_again_too(waiting, folder):
+def test_one_that_waits_in_front_of_the_threads_of_sync_is_looked_at_again_too(waiting, folder):
     waiting.grid.door.log.clear()
-    with waiting.running("--sync", "FRESH = 1") as process:
+    with waiting.running("--sync", "fresh = 1") as process:
         wait_until(part(waiting, folder).exists)
         time.sleep(1)  # by then it has been given all of them
         waiting.grid.robot.hold()

@@ -104,7 +104,7 @@ def test_a_forgotten_request_is_made_again(mixed, folder):
 def test_a_door_that_restarts_holds_nothing_up_for_good(mixed, folder):
     mixed.grid.robot.hold()
     try:
-        with mixed.running("--sync", "AGAIN = 1") as process:
+        with mixed.running("--sync", "chore = Backoff(0.5, 1)") as process:
             wait_until(lambda: count_rows(mixed, "request") == 5)
             mixed.grid.door.down()
             mixed.grid.robot.go()
@@ -136,13 +136,57 @@ def test_a_forbidden_folder_is_named_and_the_others_come(mixed, folder, monkeypa
     assert status == 1 and "Copied: 4, " in out and f"agata/{folder}/tape: the door refuses" in err
 
 
+def test_a_folder_that_can_not_be_listed_for_a_moment_joins_in(mixed, folder):
+    mixed.grid.door.faults.add(f"*/{folder}/disk*", 500, role="door", method="PROPFIND", count=2)
+    with mixed.running("--sync", "list = 1000; blind = Backoff(1, 1000, 1000)") as process:
+        assert wait_for(process).status == 0
+    assert find_wrong(mixed, folder) == []
+
+
+def test_a_folder_that_can_not_be_listed_holds_up_no_other_where_there_is_no_tape_service(user, folder):
+    tree, door = user.grid.tree, user.grid.door
+    user.set("TAPE_API", "none")
+    user.set("THREADS", "1", "gridsync")
+    for number in range(6):
+        tree.add(f"agata/{folder}/{number}/file", 300_000)
+    door.switches.bandwidth = 1_000_000
+    try:
+        with user.running(f"--input_dir {folder} --sync", "chore = Backoff(50, 600); fresh = 0.2; DEPTH = 0"):
+            wait_until(lambda: count_rows(user, "downloaded") >= 1)
+            door.faults.add(f"*/{folder}/5", 500, role="door", method="PROPFIND")
+            wait_until(lambda: count_rows(user, "downloaded") >= 5)
+    finally:
+        door.switches.bandwidth = 0
+        door.faults.clear()
+
+
+def test_a_poll_that_is_refused_once_costs_no_pin(mixed, folder):
+    mixed.grid.robot.hold()
+    with mixed.running("--sync", "chore = Backoff(0.5, 600)") as process:
+        wait_until(lambda: count_rows(mixed, "request") == 5)
+        refusal = mixed.grid.door.faults.add("*/stage/*", 403, role="tape", method="GET", count=1)
+        wait_until(lambda: refusal.hits)
+        mixed.grid.robot.go()
+        assert wait_for(process).status == 0
+    assert (find_wrong(mixed, folder), find_pinned(mixed, folder)) == ([], [])
+
+
+def test_what_is_here_already_needs_no_room(mixed, folder):
+    path = mixed.data / folder / "disk" / "3"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(mixed.grid.tree.expected(f"agata/{folder}/disk/3"))
+    assert mixed(f"--input_dir {folder}/disk --inc 3$").status == 0
+    with mixed.running("--sync", "free_space = lambda folder: 1_000_000") as process:
+        assert wait_for(process).status == 0
+
+
 def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, monkeypatch):
     # Files wait for the crew while one that takes long is copied; by then their pins have ended.
     mixed.set("THREADS", "1", "gridsync")
     mixed.set("ENGINE", "http")
     monkeypatch.setattr(mixed.grid.door.switches, "bandwidth", 1_000_000)
     tree = mixed.grid.tree
-    with mixed.running("--sync", "DEPTH = 0; FRESH = 0.5") as process:
+    with mixed.running("--sync", "DEPTH = 0; fresh = 0.5") as process:
         staged = [f"agata/{folder}/tape/{number}" for number in range(5)]
         wait_until(lambda: all(tree.file(path).locality != TAPE for path in staged))
         for path in staged[2:]:
@@ -183,7 +227,7 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
     proxy.chmod(0o600)
     mixed.grid.robot.hold()
     try:
-        with mixed.running("--sync", "CHECK = 0.2", X509_USER_PROXY=str(proxy)) as process:
+        with mixed.running("--sync", "check = 0.2", X509_USER_PROXY=str(proxy)) as process:
             wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             os.replace(shutil.copy(mixed.grid.pki.proxy("expired"), tmp_path / "new"), proxy)
             status, _, err = wait_for(process)
@@ -191,6 +235,21 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
         mixed.grid.robot.go()
     assert status == 3 and err.count("gridsync.py:") == 1 and f"your proxy {proxy} expired " in err
     assert mixed("--sync").status == 0 and find_wrong(mixed, folder) == []
+
+
+def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path):
+    proxy = tmp_path / "proxy"
+    shutil.copy(mixed.grid.pki.proxy("good"), proxy)
+    text = proxy.read_bytes()
+    mixed.grid.robot.hold()
+    with mixed.running("--sync", "check = 0.1", X509_USER_PROXY=str(proxy)) as process:
+        wait_until(lambda: count_rows(mixed, "downloaded") == 4)
+        with open(proxy, "wb", buffering=0) as file:
+            file.write(text[:500])
+            time.sleep(0.4)
+            file.write(text[500:])
+        mixed.grid.robot.go()
+        assert wait_for(process).status == 0
 
 
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
@@ -268,7 +327,7 @@ def test_a_name_that_appears_at_the_site_joins_in(mixed, folder):
     mixed.grid.robot.hold()
     late = threading.Timer(2, lambda: mixed.grid.robot.go())
     try:
-        with mixed.running("--sync", "HOUR = 1") as process:
+        with mixed.running("--sync", "list = 1") as process:
             wait_until(lambda: count_rows(mixed, "downloaded") == 4)
             mixed.grid.tree.add(f"agata/{folder}/new", 1000)
             wait_until(lambda: f"{folder}/new" in mixed.files())

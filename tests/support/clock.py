@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gridsync_parts.crew import Stop
+from collections import deque
+from typing import Any, Callable
 
 
 class Clock:
@@ -18,18 +19,31 @@ class Clock:
         self.now += seconds
 
 
-class Pauses(Stop):
-    """Ends pauses, which pass at once and are written down."""
+class Hands:
+    """A pool without threads: all work is done when it is asked for, and a wait passes on the clock."""
 
-    def __init__(self, clock: Clock, stops_in: int = 0):
-        super().__init__()
+    def __init__(self, clock: Clock):
         self.clock = clock
-        self.seconds: list[float] = []
-        self.stops_in = stops_in  # the pause, from 1, in which it is set
+        self.lanes: dict[str, Callable[[Any], Any]] = {}
+        self.widths: dict[str, int] = {}
+        self.todo: deque[tuple[str, Any]] = deque()
+        self.held: set[str] = set()  # lanes that get nothing done
 
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout or 0)
-        self.clock.wait(timeout or 0)
-        if len(self.seconds) == self.stops_in:
-            self.set()
-        return self.is_set()
+    def open(self, lane: str, work: Callable[[Any], Any], threads: int) -> None:
+        self.lanes[lane], self.widths[lane] = work, threads
+
+    def add(self, lane: str, item: Any) -> None:
+        self.todo.append((lane, item))
+
+    def pending(self, lane: str) -> int:
+        return sum(lane == other for other, _ in self.todo)
+
+    def collect(self, seconds: float) -> list[tuple[str, list[Any]]]:
+        now = [(lane, item) for lane, item in self.todo if lane not in self.held]
+        if not now:
+            self.clock.wait(seconds)
+        self.todo = deque((lane, item) for lane, item in self.todo if lane in self.held)
+        return [(lane, [self.lanes[lane](item)]) for lane, item in now]
+
+    def check(self) -> None:
+        """Nothing is kept for later."""

@@ -7,6 +7,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from gridsync_parts.pace import Pace
 from tests.support import TOP
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ def replace(patch: pytest.MonkeyPatch, name: str, value: object) -> None:
 
 
 def change(text: str) -> None:
-    """Give some other values to the rest of a process: "CHECK = 0.2; HOUR = CHECK"."""
+    """Give some other values to the rest of a process: "CHUNK = 5; LARGE = CHUNK"; those of Pace by their names."""
     values = Values()
     exec(text, {}, values)
+    paces = {name: values.pop(name) for name in list(values) if name in Pace._fields}
+    if paces:
+        values["PACE"] = values["PACE"]._replace(**paces)
     for name, value in values.items():
         for module in holders(name):
             setattr(module, name, value)

@@ -23,7 +23,7 @@ def part_file(final: Path, row: Row, kind: str = "adler32") -> PartFile:
 
 
 def finish(part: PartFile, overwrite: bool = False) -> None:
-    """Give a part file its name, as a crew does with several."""
+    """Give a part file its name, as Copier.settle does with several."""
     part.arrive()
     part.is_arrived = False  # so that it is closed here
     part.file.folder = part.file.home.opened(part.file.place)

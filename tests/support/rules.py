@@ -17,6 +17,7 @@ from gridsync_parts.words import moment_text
 
 # Where a file is. LEFT is given up, DONE needs nothing more, GONE is of no place any more.
 EACH = COPYING, READY, TAPE, STAGING, LATE, LEFT = "COPYING READY TAPE STAGING LATE LEFT".split()
+PAUSED, LOOKING, ORDERED = "PAUSED LOOKING ORDERED".split()  # those of which an answer or another attempt is near
 DONE, GONE = "DONE", "GONE"
 HOUR, DAY, GIB = 3600, 24 * 3600, 1 << 30
 TODAY = 1_700_000_000  # seconds since the epoch
@@ -37,6 +38,8 @@ FAULTS: dict[str, GridError] = {
     "unknown": errors.NotFound("there is no such request"),
     "full": DiskError("the disk is full"),
     "expired": errors.CredentialError("the proxy has ended"),
+    "renewed": errors.CredentialError("the proxy is being written", passing=True),
+    "held": errors.TooFast("the door takes no more just now", passing=True),
 }
 
 
@@ -59,7 +62,8 @@ class Job(NamedTuple):
     due: float = 0  # LATE: in so many seconds
     since: float = 0  # it fails since then,
     failures: int = 0  # so often,
-    until: float = 0  # and was tried again after the last one
+    until: float = 0  # and was tried again after the last one,
+    might_pass: bool = False  # which was of the kind that may pass
     asked: int = 0  # times it was asked for
     reason: str = ""  # that the user was told
     final: Mapping[str, Any] | None = None  # it was given up for good, when it was like this
@@ -76,7 +80,7 @@ class Facts(NamedTuple):
     has_proxy: bool = True  # that is valid
     free: int = 1 << 50  # bytes on the local disk
     threads: int = 2
-    pending: int = 0  # files that the crew has besides those of the case
+    pending: int = 0  # files that the threads have besides those of the case
     moved: float = 0  # a file came from tape last,
     asked: float | None = None  # or was asked for; None: then, too
     ages: Mapping[str, float] = {}  # of requests
@@ -94,7 +98,6 @@ class Placed(NamedTuple):
     """A file is found by a listing, or taken up again."""
 
     is_first: bool = False
-    is_told: bool = True  # where it is
 
 
 class Failed(NamedTuple):
@@ -104,9 +107,9 @@ class Failed(NamedTuple):
 
 
 class Landed(NamedTuple):
-    """The crew is done with all the files that are copied."""
+    """The threads are done with all the files that are copied."""
 
-    how: str  # copied, skipped, stale, interrupted, kept (another local file has the name), or a fault
+    how: str  # copied, skipped, stale, interrupted, again, kept (another local file has the name), or a fault
     version: int = 1000  # the time that the catalog has of it by then; 0: a listing no longer has it
 
 
@@ -124,7 +127,9 @@ class Looked(NamedTuple):
 
 
 class Fed(NamedTuple):
-    """The crew is given what is ready."""
+    """The threads are given what is ready."""
+
+    depth: int = 50  # files that may wait in front of them
 
 
 class Asked(NamedTuple):
@@ -138,6 +143,7 @@ class Polled(NamedTuple):
     """It is time to ask requests: what each says of its files (waiting, brought, broken) or its fault."""
 
     answers: Mapping[str, str]
+    times: int = 1
 
 
 class Timed(NamedTuple):
@@ -152,7 +158,8 @@ class Listed(NamedTuple):
 
     unread: Mapping[str, str] = {}
     before: Mapping[str, str] = {}  # those of the listing before
-    blind: float = 0  # the first of them
+    blind: float = 0  # the first of them,
+    blinds: int = 0  # and how often it was so
     is_first: bool = False
     fault: str = ""
 
@@ -165,13 +172,14 @@ class Called(NamedTuple):
     since: float = 0
     until: float = 0
     noted: tuple[str, ...] = ()
+    others: int = 0  # failures of another chore
 
 
 class Released(NamedTuple):
-    """Pins of what is here are given back, after a pause."""
+    """Pins of what is here are given back; it has failed so often."""
 
-    pause: float = 5
     fault: str = ""
+    failures: int = 0
 
 
 class Goes(NamedTuple):
@@ -179,6 +187,17 @@ class Goes(NamedTuple):
 
     blind: float = 0
     due: float = 0  # the chore
+
+
+class Tried(NamedTuple):
+    """A call has failed: when is it made again?"""
+
+    how: str
+    failures: int = 0  # before
+    age: float = 0  # of the first attempt
+    had: int = 0  # bytes that were here at the last failure,
+    here: int = 0  # and now
+    retries: int = 5
 
 
 class Started(NamedTuple):
@@ -195,7 +214,8 @@ class Watched(NamedTuple):
 
 
 Event = Union[
-    Placed, Failed, Landed, Woken, Looked, Fed, Asked, Polled, Timed, Listed, Called, Released, Goes, Started, Watched
+    Placed, Failed, Landed, Woken, Looked, Fed, Asked, Polled, Timed, Listed, Called, Released, Goes, Tried,
+    Started, Watched,
 ]
 
 
@@ -242,7 +262,7 @@ KEPT = "a: a different local file has this name; --overwrite replaces it"
 NO_TAPE = "a: is on tape, but the site names no tape service; ask the site, or see TAPE_API"
 TEN_TIMES = "a: was requested 10 times and is on tape only again; ask the site"
 SOON, GIVEN_UP = Then(LATE, 30, failures=1), Then(LEFT, is_final=True)
-FIRST, OVER, FORCE, UNTOLD = Placed(is_first=True), Facts(overwrite=True), Facts(force=True), Placed(is_told=False)
+FIRST, OVER, FORCE = Placed(is_first=True), Facts(overwrite=True), Facts(force=True)
 
 PLACING = [
     # What is here.
@@ -285,47 +305,18 @@ PLACING = [
          GIVEN_UP, said=LOST),
     Case("a lost file of which the user knows is left, and not looked for", Job(locality=OFFLINE, reason=LOST),
          Placed(), Then(LEFT)),
-    Case("so is one that was left for any other reason", Job(locality=OFFLINE, reason=KEPT), Placed(), Then(LEFT),
-         said=LOST, doubt="it has no second try, as any earlier reason counts for this one"),
+    Case("one that was left for another reason is", Job(locality=OFFLINE, reason=KEPT), Placed(), SOON),
     Case("a site that does not say where a file is, is asked once more", Job(locality=UNKNOWN), Placed(), SOON),
     Case("it is given up when the site says it twice", Job(locality=UNKNOWN, failures=1), Placed(), GIVEN_UP,
          said=UNSURE),
-    Case("a site that could not be asked is asked again later, for a day", Job(locality=UNKNOWN, failures=1),
-         UNTOLD, Then(LATE, 60, failures=2)),
-    Case("so it is though the user knows a reason", Job(locality=UNKNOWN, reason=UNSURE), UNTOLD, SOON),
-    Case("it is given up after a day", Job(locality=UNKNOWN, failures=9, since=DAY + 1), UNTOLD, GIVEN_UP,
-         said=UNSURE),
-    Case("that it could not be asked does not count where it is known", ON_TAPE, UNTOLD, Then(TAPE)),
     # Tape.
     Case("without a tape service a file on tape is left for now", ON_TAPE, Placed(), Then(LEFT), Facts(has_tape=False),
          said=NO_TAPE),
     Case("a request is waited for even where no tape service is named", ON_TAPE._replace(request="r1"), Placed(),
          Then(STAGING), Facts(has_tape=False), doubt="to ask the request then ends the run with exit status 4"),
-    Case("a file may be asked for ten times", ON_TAPE._replace(asked=9), Placed(), Then(TAPE)),
-    Case("then it is given up for good", ON_TAPE._replace(asked=10), Placed(), GIVEN_UP, said=TEN_TIMES),
-    Case("the tenth request is waited for", ON_TAPE._replace(asked=10, request="r1"), Placed(), Then(STAGING)),
-    Case("the missing tape service counts before ten requests", ON_TAPE._replace(asked=10), Placed(), Then(LEFT),
-         Facts(has_tape=False), said=NO_TAPE),
-    # Given up before.
-    Case("a file that was given up for good stays so, without a word", Job(final={}, reason="a: bad"), Placed(),
-         GIVEN_UP),
-    Case("it comes back with another time", Job(final={"mtime": 999}, reason="a: bad"), Placed(), Then(READY)),
-    Case("it comes back with another size", Job(final={"size": 99}, reason="a: bad"), Placed(), Then(READY)),
-    Case("it comes back with another checksum", Job(final={"checksum": "adler32:00000002"}, reason="a: bad"), Placed(),
-         Then(READY)),
-    Case("one checksum more does not bring it back", Job(final={"checksum": ""}, reason="a: bad"), Placed(), GIVEN_UP),
-    Case("it comes back when it is elsewhere at the site",
-         Job(locality=NEARLINE, final={"locality": ONLINE}, reason="a: bad"), Placed(), Then(TAPE)),
-    Case("it stays given up though it is here by now", Job(here=SAME, final={}, reason="a: bad"), Placed(), GIVEN_UP,
-         doubt="what the user has brought meanwhile could be compared"),
-    Case("a file that was left for now has another chance", Job(reason=KEPT), Placed(), Then(READY)),
-    Case("the same reason is told once", Job(here=OTHER, reason=KEPT), Placed(), Then(LEFT)),
-    Case("another reason is told", Job(here=OTHER, reason=LOST), Placed(), Then(LEFT), said=KEPT),
-    Case("nothing is given up when it may be for a proxy that has ended: that ends the run", Job(here=OTHER), Placed(),
-         {}, Facts(has_proxy=False), raised="CredentialError"),
 ]
 
-FAILING = [
+GIVING_UP = [
     Case("what fails the first time is tried again after half a minute", Job(), Failed(), SOON),
     Case("the second time after a minute", Job(failures=1), Failed(), Then(LATE, 60, failures=2)),
     Case("and so on", Job(failures=6), Failed(), Then(LATE, 1920, failures=7)),
@@ -341,11 +332,28 @@ FAILING = [
          Facts(is_short=True)),
     Case("a failure that will not pass has one more try", Job(), Failed(False), SOON),
     Case("then it is given up for good", Job(failures=1), Failed(False), GIVEN_UP, said="a: fails"),
-    Case("so it is after a failure that might have passed", Job(failures=5), Failed(False), GIVEN_UP, said="a: fails",
-         doubt="that one was of another kind, so that the one more try is not given"),
+    Case("not after one that might have passed", Job(failures=5, might_pass=True), Failed(False),
+         Then(LATE, 960, failures=6)),
     Case("even if it was well for long in between", Job(failures=1, since=DAY - 1, until=2 * HOUR), Failed(False),
          GIVEN_UP, said="a: fails", doubt="only what may pass begins anew"),
     Case("what is given up for good is told once", Job(failures=1, reason="a: fails"), Failed(False), GIVEN_UP),
+    # What was given up before.
+    Case("a file that was given up for good stays so, without a word", Job(final={}, reason="a: bad"), Placed(),
+         GIVEN_UP),
+    Case("it comes back with another time", Job(final={"mtime": 999}, reason="a: bad"), Placed(), Then(READY)),
+    Case("it comes back with another size", Job(final={"size": 99}, reason="a: bad"), Placed(), Then(READY)),
+    Case("it comes back with another checksum", Job(final={"checksum": "adler32:00000002"}, reason="a: bad"), Placed(),
+         Then(READY)),
+    Case("one checksum more does not bring it back", Job(final={"checksum": ""}, reason="a: bad"), Placed(), GIVEN_UP),
+    Case("it comes back when it is elsewhere at the site",
+         Job(locality=NEARLINE, final={"locality": ONLINE}, reason="a: bad"), Placed(), Then(TAPE)),
+    Case("it stays given up though it is here by now", Job(here=SAME, final={}, reason="a: bad"), Placed(), GIVEN_UP,
+         doubt="it could be compared; but one that is another file would be read again each hour"),
+    Case("a file that was left for now has another chance", Job(reason=KEPT), Placed(), Then(READY)),
+    Case("the same reason is told once", Job(here=OTHER, reason=KEPT), Placed(), Then(LEFT)),
+    Case("another reason is told", Job(here=OTHER, reason=LOST), Placed(), Then(LEFT), said=KEPT),
+    Case("nothing is given up when it may be for a proxy that has ended: that ends the run", Job(here=OTHER), Placed(),
+         {}, Facts(has_proxy=False), raised="CredentialError"),
 ]
 
 FLYING = Job(place=COPYING)
@@ -362,6 +370,8 @@ LANDING = [
     Case("unless a listing has it no more", FLYING, Landed("stale", version=0), Then(GONE)),
     Case("the pin of what is here is to be given back", FLYING._replace(request="r1"), Landed("copied"),
          {DONE: "a", "pinned": "a"}),
+    Case("a file that is tried again pauses", SOME_FAILURES, Landed("again"), Then(PAUSED, 2)),
+    Case("it does though a listing has it no more", FLYING, Landed("again", version=0), Then(PAUSED, 2)),
     Case("an interrupted file is to be taken up at once", FLYING, Landed("interrupted"), Then(LATE, 0)),
     Case("a failure that may pass is tried again", FLYING, Landed("passing"), SOON),
     Case("it is tried again less and less often", SOME_FAILURES, Landed("passing"), Then(LATE, 240, failures=4)),
@@ -369,20 +379,11 @@ LANDING = [
     Case("then it is given up", SOME_FAILURES, Landed("failing"), GIVEN_UP, said="a: fails for good"),
     Case("a failure of the door is one of the file", FLYING, Landed("door"), SOON),
     Case("so is one of the door that will not pass", FLYING, Landed("shut"), SOON),
-    Case("a pool that fails is tried again as any other", FLYING, Landed("pool"), Then(LATE, 30, failures=1, size=100),
-         doubt="its bytes are counted as still to come once more, each time, until the next listing"),
+    Case("a pool that fails is tried again as any other", FLYING, Landed("pool"), Then(LATE, 30, failures=1)),
     Case("damaged bytes are not fetched again", FLYING, Landed("damaged"), GIVEN_UP, said="a: arrived damaged"),
     Case("nor is a name that the door can not serve", FLYING, Landed("misnamed"), GIVEN_UP, said="a: has a bad name"),
     Case("nor one that has another local file meanwhile", FLYING, Landed("kept"), GIVEN_UP, said=KEPT,
-         doubt="a listing finds the same and leaves the file for now only"),
-    Case("a file that has left the disk is looked for at once the first time", FLYING, Landed("evicted"),
-         Then(LATE, 0, failures=1)),
-    Case("later it is looked for with a pause", FLYING._replace(failures=1), Landed("evicted"),
-         Then(LATE, 60, failures=2)),
-    Case("at once, if it was well for more than an hour", FLYING._replace(failures=3, since=DAY, until=HOUR + 1),
-         Landed("evicted"), Then(LATE, 0, failures=1, since=0)),
-    Case("a file that leaves the disk for a day is given up", FLYING._replace(failures=1, since=DAY + 1),
-         Landed("evicted"), GIVEN_UP, said="a: is on tape"),
+         doubt="one of another size could be left for now, but one of that size would be read each hour"),
     Case("a file that has changed at the site meanwhile has failed for a while", FLYING, Landed("copied", version=2000),
          SOON),
     Case("one that failed has too, for that reason", FLYING._replace(failures=1), Landed("failing", version=2000),
@@ -426,33 +427,55 @@ WAKING = [
          Woken(), GIVEN_UP, said=LOST),
     Case("one that is here by now is compared", Job(place=LATE, here=SAME), Woken(), Then(READY, adopt=True)),
     Case("its failures are remembered", Job(place=LATE, failures=3), Woken(), Then(READY)),
+    Case("one that nobody could be asked of is looked for once more", Job(place=LATE, locality=UNKNOWN), Woken(), SOON),
+    Case("nothing is asked twice at a time", (Job("a", LOOKING, seen=601), Job("b", PAUSED, seen=601)), Woken(),
+         {LOOKING: "a", PAUSED: "b", "located": [], "did": False}),
     Case("when the site can not be asked all stay where they are", many("ab", LATE), Woken("door"), {LATE: "ab"},
          raised="DoorError"),
-    # Ready files.
+]
+
+STALE = [
     Case("a file that was on disk ten minutes ago is not looked for", Job(place=READY, seen=600), Looked(),
          {READY: "a", "located": [], "seen": {"a": 600}, "did": False}),
     Case("a little later it is", Job(place=READY, seen=601), Looked(),
          {READY: "a", "located": ["a"], "seen": {"a": 0}, "did": True}),
     Case("files keep their turn when they are looked for", (*many("ab", READY, seen=601), Job("c", READY)), Looked(),
          {READY: "abc", "located": ["ab"]}),
+    Case("only those whose turn is near are looked for", many("abc", READY, seen=601), Looked(most=2),
+         {READY: "abc", "located": ["ab"]}),
+    Case("nothing is looked for while the threads have enough", Job(place=READY, seen=601), Looked(),
+         {READY: "a", "located": [], "did": False}, Facts(pending=27)),
+    Case("it is once half of that is begun", Job(place=READY, seen=601), Looked(), {READY: "a", "located": ["a"]},
+         Facts(pending=26)),
+    Case("a few in front of the threads are enough, as they may wait there for long", Job(place=READY, seen=601),
+         Looked(), {READY: "a", "located": []}, Facts(pending=4)),
+    Case("fewer files than threads are not", Job(place=READY, seen=601), Looked(), {READY: "a", "located": ["a"]},
+         Facts(pending=1)),
+]
+
+EVICTION = [
+    Case("a file that has left the disk is looked for at once the first time", FLYING, Landed("evicted"),
+         Then(LATE, 0, failures=1)),
+    Case("later it is looked for with a pause", FLYING._replace(failures=1), Landed("evicted"),
+         Then(LATE, 60, failures=2)),
+    Case("at once, if it was well for more than an hour", FLYING._replace(failures=3, since=DAY, until=HOUR + 1),
+         Landed("evicted"), Then(LATE, 0, failures=1, since=0)),
+    Case("a file that leaves the disk for a day is given up", FLYING._replace(failures=1, since=DAY + 1),
+         Landed("evicted"), GIVEN_UP, said="a: is on tape"),
     Case("a file that has left the disk is to be asked for again",
          (Job("a", READY, seen=601, now=NEARLINE), Job("b", READY)), Looked(), {READY: "b", TAPE: "a"}),
     Case("it is waited for if it has a request", Job(place=READY, seen=601, now=NEARLINE, request="r1"), Looked(),
          Then(STAGING)),
-    Case("only those whose turn is near are looked for", many("abc", READY, seen=601), Looked(most=2),
-         {READY: "abc", "located": ["ab"]}),
-    Case("nothing is looked for while the crew has enough", Job(place=READY, seen=601), Looked(),
-         {READY: "a", "located": [], "did": False}, Facts(pending=52)),
 ]
 
 FEEDING = [
-    Case("the crew is given all that is ready, in its order", many("bac", READY), Fed(), {COPYING: "bac"}),
-    Case("50 files wait in front of the crew besides one a thread", many("abc", READY), Fed(),
+    Case("the threads are given all that is ready, in its order", many("bac", READY), Fed(), {COPYING: "bac"}),
+    Case("50 files wait in front of the threads", many("abc", READY), Fed(),
          {COPYING: "ab", READY: "c"}, Facts(pending=50)),
-    Case("or 1 GiB and two files a thread", many("abc", READY, size=GIB), Fed(), {COPYING: "ab", READY: "c"},
+    Case("or 1 GiB and one file a thread", many("abc", READY, size=GIB), Fed(), {COPYING: "ab", READY: "c"},
          Facts(pending=3)),
     Case("though fewer files a thread are more than that", many("abcd", READY, size=GIB + 1), Fed(),
-         {COPYING: "abc", READY: "d"}, Facts(pending=1)),
+         {COPYING: "ab", READY: "cd"}, Facts(pending=0)),
     Case("what the local disk can not hold waits behind the others", (Job("a", READY, size=300), *many("bc", READY)),
          Fed(), {COPYING: "bc", READY: "a"}, Facts(free=200)),
     Case("what is under way takes room", (Job("a", COPYING, size=150), *many("bc", READY)), Fed(),
@@ -463,21 +486,35 @@ FEEDING = [
          Facts(free=100)),
     Case("what is to be compared needs none", Job(place=READY, here=SAME, adopt=True), Fed(), Then(COPYING),
          Facts(free=0)),
+    Case("a file that pauses has its next attempt when it is due", (Job("a", PAUSED), Job("b", PAUSED, due=1)), Fed(),
+         {COPYING: "a", PAUSED: "b", "tries": [1]}),
+    Case("it has it before all others, and however many wait", (Job("a", READY), Job("b", PAUSED)), Fed(),
+         {COPYING: "b", READY: "a"}, Facts(pending=99)),
+    Case("until then it takes a place", (Job("a", PAUSED, due=9), *many("bc", READY)), Fed(depth=2),
+         {COPYING: "b", READY: "c", PAUSED: "a"}),
+    Case("and room", (Job("a", PAUSED, due=9, size=150), *many("bc", READY)), Fed(),
+         {COPYING: "b", READY: "c", PAUSED: "a"}, Facts(free=250)),
     Case("a file that was not looked for lately holds up all behind it", (Job("a", READY, seen=601), Job("b", READY)),
          Fed(), {READY: "ab"}),
-    Case("so does one that is only to be compared",
-         (Job("a", READY, seen=601, here=SAME, adopt=True), Job("b", READY)), Fed(), {READY: "ab"},
-         doubt="it would be compared wherever it is"),
-    Case("a file that has another local one meanwhile is left", (Job("a", READY, here=OTHER), Job("b", READY)), Fed(),
-         {COPYING: "b", LEFT: "a"}, said=KEPT),
-    Case("one that came meanwhile is compared", Job(place=READY, here=SAME), Fed(), {COPYING: "a", "fresh": [None]}),
-    Case("after ten minutes exactly it is given, and the crew looks", Job(place=READY, seen=600), Fed(),
+    Case("one that is only to be compared does not, wherever it is",
+         (Job("a", READY, seen=601, here=SAME, adopt=True), Job("b", READY)), Fed(),
+         {COPYING: "ab", "fresh": [None, 600]}),
+    Case("a file that has another local one meanwhile is left", (Job("a", READY, here=OTHER, seen=61), Job("b", READY)),
+         Fed(), {COPYING: "b", LEFT: "a"}, said=KEPT),
+    Case("one that came meanwhile is compared", Job(place=READY, here=SAME, seen=61), Fed(),
+         {COPYING: "a", "fresh": [None]}),
+    Case("that is looked for once a minute", Job(place=READY, here=SAME, seen=60), Fed(),
+         {COPYING: "a", "fresh": [540]}),
+    Case("after ten minutes exactly it is given, and the thread looks", Job(place=READY, seen=600), Fed(),
          {COPYING: "a", "fresh": [0]}),
     Case("a file is not begun ten minutes after it was known to be on disk", Job(place=READY, seen=100), Fed(),
          {COPYING: "a", "fresh": [500]}),
 ]
 
-ASKING = [
+WAVES = [
+    Case("each request is counted", Job("a", TAPE, NEARLINE, asked=4), Asked(), Then(STAGING, asked=5)),
+    Case("its time is noted", ON_TAPE._replace(place=TAPE), Asked(), {STAGING: "a", "asked_ago": 0, "did": True},
+         Facts(moved=DAY)),
     Case("all files that fit are asked for together", tape("abc"), Asked(),
          {STAGING: "abc", "requested": ["abc"], "times": 1}),
     Case("in as many requests as it takes", tape("abc"), Asked(most=2), {STAGING: "abc", "requested": ["ab", "c"]}),
@@ -486,8 +523,13 @@ ASKING = [
     Case("files that are copied or ready or asked for have a claim to the room",
          (Job("x", COPYING), Job("y", READY), Job("z", STAGING, NEARLINE, request="r1"), *tape("ab")), Asked(),
          {STAGING: "az", TAPE: "b", COPYING: "x", READY: "y"}, Facts(free=400, moved=600)),
-    Case("they claim all of their size, whatever is here of it", (Job("x", COPYING, size=150, kept=100), *tape("a")),
-         Asked(), {TAPE: "a", COPYING: "x"}, Facts(free=200, moved=600), doubt="what is here takes its room twice"),
+    Case("a file that pauses has a claim", (Job("x", PAUSED), *tape("ab")), Asked(),
+         {STAGING: "a", TAPE: "b", PAUSED: "x"}, Facts(free=200, moved=600)),
+    Case("what is here of a file that is copied has its room already",
+         (Job("x", COPYING, size=150, kept=50), *tape("a")), Asked(), {STAGING: "a", COPYING: "x"},
+         Facts(free=200, moved=600)),
+    Case("and no more than that", (Job("x", COPYING, size=150, kept=49), *tape("a")), Asked(),
+         {TAPE: "a", COPYING: "x"}, Facts(free=200, moved=600)),
     Case("one that is to be compared has none",
          (Job("w", COPYING), Job("x", READY, adopt=True, here=SAME), *tape("a")), Asked(),
          {STAGING: "a", COPYING: "w", READY: "x"}, Facts(free=200, moved=600)),
@@ -499,21 +541,6 @@ ASKING = [
          Asked(), {STAGING: "a", TAPE: "b", READY: "x"}, Facts(free=200)),
     Case("claims of ready files do not count when nothing else fits and nothing is under way",
          (Job("x", READY), Job("a", TAPE, NEARLINE)), Asked(), {STAGING: "a", READY: "x"}, Facts(free=100)),
-    Case("a few of many wait for more while something is under way", (Job("x", COPYING), *tape("ab")), Asked(),
-         {TAPE: "ab", COPYING: "x"}, Facts(free=200, moved=599)),
-    Case("for ten minutes at the most", (Job("x", COPYING), *tape("ab")), Asked(),
-         {STAGING: "a", TAPE: "b", COPYING: "x"}, Facts(free=200, moved=600)),
-    Case("since something moved or was asked for", (Job("x", COPYING), *tape("ab")), Asked(),
-         {TAPE: "ab", COPYING: "x", "did": False}, Facts(free=200, moved=DAY, asked=1)),
-    Case("since the later of the two", (Job("x", COPYING), *tape("ab")), Asked(), {TAPE: "ab", COPYING: "x"},
-         Facts(free=200, moved=1, asked=DAY)),
-    Case("all there are do not wait", (Job("x", COPYING), *tape("ab")), Asked(), {STAGING: "ab", COPYING: "x"}),
-    Case("one that can never fit makes those that do wait",
-         (Job("x", COPYING), Job("a", TAPE, NEARLINE, 999), *tape("b")), Asked(), {TAPE: "ab", COPYING: "x"},
-         Facts(free=500), doubt="all that can be asked for now is no part of more"),
-    Case("nor does as much as fills a request", (Job("x", COPYING), *tape("abc")), Asked(most=2),
-         {STAGING: "ab", TAPE: "c", COPYING: "x"}, Facts(free=300)),
-    Case("nor do a few when nothing is under way", tape("ab"), Asked(), {STAGING: "a", TAPE: "b"}, Facts(free=100)),
     Case("when nothing fits and nothing is under way the run ends and says what is needed",
          (Job("x", READY, size=300), Job("a", TAPE, NEARLINE, 300)), Asked(), {}, Facts(free=200),
          raised="DiskError: /data has 200.0 B free, but 600.0 B are still needed; make room, and the same command"),
@@ -521,6 +548,8 @@ ASKING = [
          raised="DiskError"),
     Case("it waits for those that are tried again", (Job("x", LATE, due=9), Job("a", TAPE, NEARLINE, 300)), Asked(),
          {TAPE: "a", LATE: "x"}, Facts(free=200)),
+    Case("and for those that are looked for", (Job("x", LOOKING), Job("a", TAPE, NEARLINE, 300)), Asked(),
+         {TAPE: "a", LOOKING: "x"}, Facts(free=200)),
     Case("it waits for a ready file that fits", (Job("x", READY, size=200), Job("a", TAPE, NEARLINE, 300)), Asked(),
          {TAPE: "a", READY: "x"}, Facts(free=200)),
     Case("it waits for one that is to be compared",
@@ -532,27 +561,23 @@ ASKING = [
          Asked(), {TAPE: "a", STAGING: "x"}, Facts(free=200, moved=DAY)),
     Case("nothing is asked, and nothing amiss, when nothing is on tape or ready", (), Asked(),
          {"requested": [], "did": False}, Facts(free=0)),
-    Case("each request is counted", Job("a", TAPE, NEARLINE, asked=4), Asked(), Then(STAGING, asked=5)),
-    Case("its time is noted", ON_TAPE._replace(place=TAPE), Asked(), {STAGING: "a", "asked_ago": 0, "did": True},
-         Facts(moved=DAY)),
-    # What the service refuses.
-    Case("a request that is refused is tried with half of the files, and the one it is for is left for now",
-         tape("abcd"), Asked({"c": "failing"}),
-         {STAGING: "abd", LEFT: "c", "requested": ["abcd", "ab", "cd", "c", "d"], "final": ""},
-         said="c: cannot be requested: a: fails"),
-    Case("a service that refuses all files has them left for now", tape("ab"), Asked({"a": "failing", "b": "failing"}),
-         {LEFT: "ab", "final": ""}, said=("a: a: fails for good", "b: a: fails for good")),
-    Case("after three of many it is the service", tape("abcdefgh"), Asked(dict.fromkeys("abcdefgh", "failing")),
-         {LEFT: "abcdefgh", "requested": ["abcdefgh", "abcd", "ab", "a", "b", "cd", "c"]},
-         said=tuple(f"{letter}: a: fails for good" for letter in "abcdefgh")),
-    Case("unless it has taken one", tape("abcdefgh"), Asked(dict.fromkeys("bcdefgh", "failing")),
-         {STAGING: "a", LEFT: "bcdefgh"}, said=tuple(f"{letter}: cannot be requested: a: " for letter in "bcdefgh")),
-    Case("a refusal that may pass is for another try", tape("ab"), Asked({"a": "passing"}), {TAPE: "ab", "times": 0},
-         raised="FileError"),
-    Case("a failure of the door is for another try, whatever it is", tape("ab"), Asked({"a": "shut"}),
-         {TAPE: "ab", "passing": True}, raised="DoorError"),
-    Case("what was asked for before the failure is waited for", tape("abc"), Asked({"c": "door"}, most=2),
-         {STAGING: "ab", TAPE: "c"}, raised="DoorError"),
+]
+
+GATHERING = [
+    Case("a few of many wait for more while something is under way", (Job("x", COPYING), *tape("ab")), Asked(),
+         {TAPE: "ab", COPYING: "x"}, Facts(free=200, moved=599)),
+    Case("for ten minutes at the most", (Job("x", COPYING), *tape("ab")), Asked(),
+         {STAGING: "a", TAPE: "b", COPYING: "x"}, Facts(free=200, moved=600)),
+    Case("since something moved or was asked for", (Job("x", COPYING), *tape("ab")), Asked(),
+         {TAPE: "ab", COPYING: "x", "did": False}, Facts(free=200, moved=DAY, asked=1)),
+    Case("since the later of the two", (Job("x", COPYING), *tape("ab")), Asked(), {TAPE: "ab", COPYING: "x"},
+         Facts(free=200, moved=1, asked=DAY)),
+    Case("all there are do not wait", (Job("x", COPYING), *tape("ab")), Asked(), {STAGING: "ab", COPYING: "x"}),
+    Case("one that can never fit makes none wait", (Job("x", COPYING), Job("a", TAPE, NEARLINE, 999), *tape("b")),
+         Asked(), {TAPE: "a", STAGING: "b", COPYING: "x"}, Facts(free=500)),
+    Case("nor does as much as fills a request", (Job("x", COPYING), *tape("abc")), Asked(most=2),
+         {STAGING: "ab", TAPE: "c", COPYING: "x"}, Facts(free=300)),
+    Case("nor do a few when nothing is under way", tape("ab"), Asked(), {STAGING: "a", TAPE: "b"}, Facts(free=100)),
 ]
 
 WAITS = Job(place=STAGING, locality=NEARLINE, request="r1", asked=1)
@@ -572,6 +597,28 @@ POLLING = [
          Facts(moved=HOUR)),
     Case("a file that is on disk is ready, whatever the request says", WAITS._replace(now=ONLINE),
          Polled({"r1": "broken"}), Then(READY)),
+    Case("of several requests that hold a file the one that is at work counts", WAITS._replace(request="r1 r2"),
+         Polled({"r1": "brought", "r2": "waiting"}), {STAGING: "a", "polled": ["r1", "r2"]}),
+    Case("each request is asked that is due", (WAITS, WAITS._replace(path="b", request="r2")),
+         Polled({"r1": "waiting", "r2": "waiting"}), {STAGING: "ab", "polled": ["r1", "r2"], "did": True}),
+    Case("those that are due for longest are asked first", (WAITS, WAITS._replace(path="b", request="r2")),
+         Polled({"r1": "waiting", "r2": "waiting"}), {STAGING: "ab", "polled": ["r2", "r1"]},
+         Facts(dues={"r1": 0, "r2": -1})),
+    # How often: a fifth more by chance.
+    Case("a new request is asked every second", (), Timed(0), {"pause": 1.2}),
+    Case("or by chance sooner", (), Timed(0), {"pause": 0.8}, Facts(is_short=True)),
+    Case("an older one after a twentieth of its age", (), Timed(100), {"pause": 6}),
+    Case("every five minutes at the least", (), Timed(DAY), {"pause": 360}),
+    Case("many requests are asked ten times a second together", (), Timed(0, of=100), {"pause": 12}),
+    Case("however many there are", (), Timed(0, of=100_000), {"pause": 12_000}),
+]
+
+RE_ASKING = [
+    Case("a file may be asked for ten times", ON_TAPE._replace(asked=9), Placed(), Then(TAPE)),
+    Case("then it is given up for good", ON_TAPE._replace(asked=10), Placed(), GIVEN_UP, said=TEN_TIMES),
+    Case("the tenth request is waited for", ON_TAPE._replace(asked=10, request="r1"), Placed(), Then(STAGING)),
+    Case("the missing tape service counts before ten requests", ON_TAPE._replace(asked=10), Placed(), Then(LEFT),
+         Facts(has_tape=False), said=NO_TAPE),
     Case("a file that could not be brought is asked for again, without a word", WAITS, Polled({"r1": "broken"}),
          Then(TAPE)),
     Case("it has no pin to be given back", WAITS, Polled({"r1": "broken"}), {TAPE: "a", "held": "", "released": []}),
@@ -589,13 +636,29 @@ POLLING = [
          Polled({"r1": "brought"}), SOON),
     Case("so it is however often it was asked for, and failed before",
          WAITS._replace(now=OFFLINE, asked=2, error="a: failed"), Polled({"r1": "brought"}), SOON),
-    Case("of several requests that hold a file the one that is at work counts", WAITS._replace(request="r1 r2"),
-         Polled({"r1": "brought", "r2": "waiting"}), {STAGING: "a", "polled": ["r1", "r2"]}),
-    Case("each request is asked that is due", (WAITS, WAITS._replace(path="b", request="r2")),
-         Polled({"r1": "waiting", "r2": "waiting"}), {STAGING: "ab", "polled": ["r1", "r2"], "did": True}),
-    Case("those that are due for longest are asked first", (WAITS, WAITS._replace(path="b", request="r2")),
-         Polled({"r1": "waiting", "r2": "waiting"}), {STAGING: "ab", "polled": ["r2", "r1"]},
-         Facts(dues={"r1": 0, "r2": -1})),
+]
+
+REFUSED = [
+    # What the service refuses.
+    Case("a request that is refused is tried with half of the files, and the one it is for is left for now",
+         tape("abcd"), Asked({"c": "failing"}),
+         {STAGING: "abd", LEFT: "c", "requested": ["abcd", "ab", "cd", "c", "d"], "final": ""},
+         said="c: cannot be requested: a: fails"),
+    Case("a service that refuses all files has them left for now", tape("ab"), Asked({"a": "failing", "b": "failing"}),
+         {LEFT: "ab", "final": ""}, said=("a: a: fails for good", "b: a: fails for good")),
+    Case("after three of many it is the service", tape("abcdefgh"), Asked(dict.fromkeys("abcdefgh", "failing")),
+         {LEFT: "abcdefgh", "requested": ["abcdefgh", "abcd", "ab", "a", "b", "cd", "c"]},
+         said=tuple(f"{letter}: a: fails for good" for letter in "abcdefgh")),
+    Case("unless it has taken one", tape("abcdefgh"), Asked(dict.fromkeys("bcdefgh", "failing")),
+         {STAGING: "a", LEFT: "bcdefgh"}, said=tuple(f"{letter}: cannot be requested: a: " for letter in "bcdefgh")),
+    Case("a refusal that may pass is for another try", tape("ab"), Asked({"a": "passing"}), {TAPE: "ab", "times": 0},
+         raised="FileError"),
+    Case("a failure of the door is for another try, whatever it is", tape("ab"), Asked({"a": "shut"}),
+         {TAPE: "ab", "passing": True}, raised="DoorError"),
+    Case("they keep their turn", (*tape("a"), Job("b", TAPE, NEARLINE, 999), *tape("c")), Asked({"a": "door"}),
+         {TAPE: "acb"}, Facts(free=250), raised="DoorError"),
+    Case("what was asked for before the failure is waited for", tape("abc"), Asked({"c": "door"}, most=2),
+         {STAGING: "ab", TAPE: "c"}, raised="DoorError"),
     # A site that does not tell.
     Case("a refusal to tell is the first of three", WAITS, Polled({"r1": "failing"}), Then(STAGING),
          raised="FileError"),
@@ -603,8 +666,8 @@ POLLING = [
          raised="FileError"),
     Case("after the third in a row the request is forgotten", WAITS, Polled({"r1": "failing"}), Then(TAPE),
          Facts(denials={"r1": 2})),
-    Case("its pins are not given back", WAITS, Polled({"r1": "failing"}), {TAPE: "a", "released": []},
-         Facts(denials={"r1": 2}), doubt="the site may hold the file until the pin ends by itself"),
+    Case("its pins are given back, as far as the site lets us", WAITS, Polled({"r1": "failing"}),
+         {TAPE: "a", "released": ["r1 a"]}, Facts(denials={"r1": 2})),
     Case("in the catalog too", WAITS, Polled({"r1": "failing"}), {TAPE: "a", "held": ""}, Facts(denials={"r1": 2})),
     Case("a file that was asked for twice is given up then", WAITS._replace(asked=2), Polled({"r1": "failing"}),
          GIVEN_UP, Facts(denials={"r1": 2}), said="a: a: fails for good"),
@@ -614,15 +677,20 @@ POLLING = [
          Facts(denials={"r1": 2}), raised="FileError"),
     Case("nor is one of the door", WAITS, Polled({"r1": "shut"}), {STAGING: "a", "denials": 2},
          Facts(denials={"r1": 2}), raised="DoorError"),
-    Case("after a failure of one the others are asked, and then it is none",
+    Case("after a failure of one the others are asked, as it is this request's alone",
          (WAITS, WAITS._replace(path="b", request="r2")), Polled({"r1": "passing", "r2": "waiting"}),
-         {STAGING: "ab", "polled": ["r1", "r2"]}),
+         {STAGING: "ab", "polled": ["r1", "r2"], "next": 15}, raised="FileError"),
     Case("after a failure of the door they are not", (WAITS, WAITS._replace(path="b", request="r2")),
          Polled({"r1": "door", "r2": "waiting"}), {STAGING: "ab", "polled": ["r1"]}, raised="DoorError"),
-    Case("it is no failure of the door, if another one was told before",
+    Case("it is one of the door, though another request was told before",
          (WAITS, WAITS._replace(path="b", request="r2")), Polled({"r1": "waiting", "r2": "door"}),
-         {STAGING: "ab", "polled": ["r1", "r2"]}),
-    # Stuck.
+         {STAGING: "ab", "polled": ["r1", "r2"]}, raised="DoorError"),
+    Case("what the user knows of it is not told again for that", (WAITS, WAITS._replace(path="b", request="r2")),
+         Polled({"r1": "waiting", "r2": "door"}, times=3),
+         {STAGING: "ab", "polled": ["r1", "r2"] * 3, "notes": 1}, Facts(dues={"r1": -1}), raised="DoorError"),
+]
+
+STUCK_TAPE = [
     Case("what has not moved for a day is given up for good", WAITS, Polled({"r1": "waiting"}), GIVEN_UP,
          Facts(moved=DAY + 1, ages={"r1": DAY + 1}), said=STUCK.format(moment_text(TODAY - DAY - 1))),
     Case("not after a day exactly", WAITS, Polled({"r1": "waiting"}), Then(STAGING),
@@ -635,13 +703,6 @@ POLLING = [
          (WAITS._replace(now=ONLINE), WAITS._replace(path="b", request="r2")),
          Polled({"r1": "brought", "r2": "waiting"}), {READY: "a", STAGING: "b"},
          Facts(moved=DAY + 1, ages={"r1": DAY + 1, "r2": DAY + 1})),
-    # How often: a fifth more by chance.
-    Case("a new request is asked every second", (), Timed(0), {"pause": 1.2}),
-    Case("or by chance sooner", (), Timed(0), {"pause": 0.8}, Facts(is_short=True)),
-    Case("an older one after a twentieth of its age", (), Timed(100), {"pause": 6}),
-    Case("every five minutes at the least", (), Timed(DAY), {"pause": 360}),
-    Case("many requests are asked ten times a second together", (), Timed(0, of=100), {"pause": 12}),
-    Case("however many, each is asked every five minutes", (), Timed(0, of=100_000), {"pause": 360}),
 ]
 
 LISTING = [
@@ -650,9 +711,14 @@ LISTING = [
           Job("f", STAGING, NEARLINE, request="r1"), Job("g", STAGING, request="r1"), Job("h", LEFT, reason=KEPT),
           Job("i", LEFT, final={}, reason="i: bad"), Job("j")), Listed(),
          {COPYING: "a", LATE: "b", READY: "cghj", TAPE: "de", STAGING: "f", LEFT: "i", "files": 9, "bytes": 900}),
+    Case("what has come here meanwhile is compared, wherever the site has it", (*many("a", TAPE, NEARLINE, here=SAME),
+         Job("b", STAGING, NEARLINE, request="r1", here=SAME)), Listed(), {READY: "ab"}),
     Case("what is no more at the site is of no place, but what is under way comes to its end",
          tuple(Job(letter, place, is_listed=False) for letter, place in zip("abcdef", EACH)),
          Listed(), {COPYING: "a", GONE: "bcdef"}),
+    Case("so does what pauses, or the site is being asked about",
+         tuple(Job(letter, place, is_listed=False) for letter, place in zip("abc", (PAUSED, LOOKING, ORDERED))),
+         Listed(), {PAUSED: "a", LOOKING: "b", ORDERED: "c"}),
     Case("a copy that was taken away in the first place is fetched again", Job(downloaded=True), Listed(is_first=True),
          {READY: "a", "files": 1}),
     Case("one that is taken away later is not", Job(downloaded=True), Listed(), Then(DONE)),
@@ -673,21 +739,25 @@ LISTING = [
          raised="DoorError"),
     Case("without a tape service what is not said is on disk", Job(locality=UNKNOWN), Listed(), Then(READY),
          Facts(has_tape=False)),
-    # Folders that can not be listed.
-    Case("the next listing is in an hour", (), Listed(), {"did": True, "pause": HOUR, "due": HOUR, "blind": None}),
+]
+
+BLIND = [
+    Case("the next listing is in an hour", (), Listed(), {"pause": HOUR, "blind": None}),
     Case("after half a minute, if a folder could not be listed for a while", (), Listed({"f": "passing"}),
          {"pause": 30, "blind": 0}, said="a: fails"),
-    Case("then after as long as it is so already", (), Listed({"f": "passing"}, {"f": "passing"}, 300),
-         {"pause": 300, "blind": 300}),
-    Case("for an hour, then as all others", (), Listed({"f": "passing"}, {"f": "passing"}, HOUR),
-         {"pause": HOUR, "blind": HOUR}),
+    Case("then less and less often", (), Listed({"f": "passing"}, {"f": "passing"}, 300, 3),
+         {"pause": 240, "blind": 300}),
+    Case("for an hour, then as all others", (), Listed({"f": "passing"}, {"f": "passing"}, HOUR + 1, 9),
+         {"pause": HOUR, "blind": HOUR + 1}),
     Case("a folder that will not be listed is told, and not waited for", (), Listed({"f": "failing"}),
          {"pause": HOUR, "blind": None}, said="a: fails for good"),
     Case("one that may be listed is enough to list again", (), Listed({"f": "failing", "g": "passing"}),
          {"pause": 30, "blind": 0}, said=("a: fails for good", "a: fails")),
     Case("another reason is told", (), Listed({"f": "passing"}, {"f": "failing"}), {"pause": 30}, said="a: fails"),
-    Case("when all can be listed again, the next time begins anew", (), Listed({}, {"f": "passing"}, 300),
+    Case("when all can be listed again, the next time begins anew", (), Listed({}, {"f": "passing"}, 300, 3),
          {"pause": HOUR, "blind": None}),
+    Case("the run goes on while a folder may be listed soon", (), Goes(blind=HOUR - 1), {"goes": True}),
+    Case("for an hour", (), Goes(blind=HOUR + 1), {"goes": False}),
 ]
 
 CHORES = [
@@ -706,11 +776,10 @@ CHORES = [
          Called("done", 3, 99, 0, ("the door fails",)), {"pause": 1, "failures": 0, "noted": 0}),
     Case("that there was nothing to do does not", (), Called("idle", 3, 99, 0, ("the door fails",)),
          {"pause": 1, "failures": 3, "noted": 1}),
-    Case("a chore that did not fail makes no others do so", (), Called("done", noted=("another chore fails",)),
-         {"noted": 1}),
-    Case("that one chore works again makes others tell their failures again", (),
-         Called("done", 1, 9, 0, ("another chore fails",)), {"noted": 0},
-         doubt="the sentences of all chores are kept together"),
+    Case("a chore that did not fail makes no others do so", (),
+         Called("done", noted=("another chore fails",), others=1), {"noted": 1}),
+    Case("that one chore works again does not make others tell their failures again", (),
+         Called("done", 1, 9, 0, ("another chore fails",), others=1), {"noted": 1}),
     Case("a refusal is waited for as a failure of the door is", (), Called("failing"), {"pause": 15, "failures": 1},
          said="a: fails for good; next try"),
     Case("a door that will not come back ends the run", (), Called("shut"), {}, raised="DoorError"),
@@ -725,92 +794,54 @@ CHORES = [
     # Pins.
     Case("pins of what is here are given back every five seconds", Job(downloaded=True, request="r1"), Released(),
          {"pause": 5, "pinned": "", "released": ["r1 a"], "did": True}),
-    Case("after twice as long when that fails", Job(downloaded=True, request="r1"), Released(5, "door"),
+    Case("after twice as long when that fails", Job(downloaded=True, request="r1"), Released("door"),
          {"pause": 10, "pinned": "a"}),
-    Case("then after ten minutes at the most", Job(downloaded=True, request="r1"), Released(400, "passing"),
+    Case("then after ten minutes at the most", Job(downloaded=True, request="r1"), Released("passing", 6),
          {"pause": 600, "pinned": "a"}),
     Case("pins that are refused are tried in halves, and then held for none", many("ab", downloaded=True, request="r1"),
-         Released(5, "failing"), {"pause": 5, "pinned": "", "released": ["r1 ab", "r1 a", "r1 b"]}),
-    Case("what fails for a while is not", many("ab", downloaded=True, request="r1"), Released(5, "passing"),
+         Released("failing"), {"pause": 5, "pinned": "", "released": ["r1 ab", "r1 a", "r1 b"]}),
+    Case("what fails for a while is not", many("ab", downloaded=True, request="r1"), Released("passing"),
          {"pause": 10, "pinned": "ab", "released": ["r1 ab"]}),
-    Case("as often as before when it works again", Job(downloaded=True, request="r1"), Released(600),
+    Case("as often as before when it works again", Job(downloaded=True, request="r1"), Released(failures=6),
          {"pause": 5, "pinned": ""}),
-    Case("a request that has ended holds no pin", Job(downloaded=True, request="r1"), Released(5, "unknown"),
+    Case("a file that is still to come is held no more, too", Job(place=LATE, request="r1"), Released(),
+         {LATE: "a", "released": ["r1 a"], "held": "", "requests": [""]}),
+    Case("a request that has ended holds no pin", Job(downloaded=True, request="r1"), Released("unknown"),
          {"pause": 5, "pinned": ""}),
-    Case("nor does one that knows nothing of the file", Job(downloaded=True, request="r1"), Released(5, "failing"),
+    Case("nor does one that knows nothing of the file", Job(downloaded=True, request="r1"), Released("failing"),
          {"pause": 5, "pinned": ""}),
     Case("one that may be forbidden for a while is tried again", Job(downloaded=True, request="r1"),
-         Released(5, "refused"), {"pause": 10, "pinned": "a"}),
+         Released("refused"), {"pause": 10, "pinned": "a"}),
     # The end.
     *(Case(f"the run goes on while a file is {place}", Job(place=place, request="r1"), Goes(), {"goes": True})
-      for place in (READY, COPYING, TAPE, STAGING, LATE)),
+      for place in (READY, COPYING, PAUSED, LOOKING, TAPE, ORDERED, STAGING, LATE)),
+    Case("the line says how many files are where", tuple(Job(place[:2], place, request="r1") for place in
+         (READY, COPYING, PAUSED, LOOKING, TAPE, ORDERED, STAGING, LATE, LEFT)), Goes(),
+         {"line": "Tape: 2 waiting, 1 staging at 0.0 B/s; disk: 2 to copy, 2 copying, 1 to try again"}),
     Case("it does a chore that is due", Job(place=LATE), Goes(), {"chores": 1}),
     Case("not one that is due later", Job(place=LATE), Goes(due=1), {"chores": 0}),
     Case("it ends when all others are given up", Job(place=LEFT), Goes(), {"goes": False}),
-    Case("it goes on while a folder may be listed soon", (), Goes(blind=HOUR - 1), {"goes": True}),
-    Case("for an hour", (), Goes(blind=HOUR), {"goes": False}),
 ]
 
-POOL = "{} file(s) will be tried again soon: a: its pool fails"
-STARTING = [
-    Case("--start compares what is here, then copies", (Job("a"), Job("b", here=SAME)),
-         Started({"a": "copied", "b": "skipped"}), {DONE: "ab", "given": "ba"}),
-    Case("it fails what fails, and says so", Job(), Started({"a": "passing"}), {LEFT: "a", "given": "a"},
-         said="a: fails"),
-    Case("it asks where a file is that waited for too long", Job(), Started({"a": "stale copied"}),
-         {DONE: "a", "given": "aa", "located": ["a"]}),
-    Case("it leaves to tape what is there by then", Job(now=NEARLINE), Started({"a": "stale"}),
-         {TAPE: "a", "given": "a"}),
-    Case("it fails what is lost by then", Job(now=OFFLINE), Started({"a": "stale"}), {LEFT: "a"}, said=LOST),
-    Case("it leaves to tape what leaves the disk", Job(), Started({"a": "evicted"}), {TAPE: "a", "given": "a"}),
-    Case("files whose pools fail are tried again together when all others are done", many("abc"),
-         Started({"a": "pool copied", "b": "pool copied", "c": "copied"}), {DONE: "abc", "given": "abcab", "took": 8},
-         said=POOL.format(2)),
-    Case("the next times after twice as long, a minute at the most, as often as RETRIES says; then they have failed",
-         Job(), Started({"a": "pool " * 6}), {LEFT: "a", "given": "aaaaaa", "took": 176},
-         said=(POOL.format(1),) * 5 + ("a: its pool fails",)),
-    Case("or by chance sooner", Job(), Started({"a": "pool copied"}), {DONE: "a", "took": 4}, Facts(is_short=True),
-         said=POOL.format(1)),
-    Case("with RETRIES 0 they have failed at once", Job(), Started({"a": "pool"}, retries=0),
-         {LEFT: "a", "given": "a", "took": 0}, said="a: its pool fails"),
-    Case("eight failures of the door in a row end it", many("abcdefghi"), Started(dict.fromkeys("abcdefghi", "door")),
-         {}, said=("the door fails",) * 9, raised="DoorError"),
-    Case("a file that comes in between begins anew", many("abcdefghi"),
-         Started({**dict.fromkeys("abcdfghi", "door"), "e": "copied"}), {LEFT: "abcdfghi", DONE: "e"},
-         said=("the door fails",) * 8),
-    Case("one that has waited for too long does not", many("abcdefghi"),
-         Started({**dict.fromkeys("abcdfghi", "door"), "e": "stale copied"}), {}, said=("the door fails",) * 8,
-         raised="DoorError"),
-    Case("so does one that fails by itself", many("abcdefghi"),
-         Started({**dict.fromkeys("abcdfghi", "door"), "e": "passing"}), {LEFT: "abcdefghi"},
-         said=("the door fails",) * 4 + ("a: fails",) + ("the door fails",) * 4),
-    Case("of fewer files all have to fail", many("ab"), Started({"a": "door", "b": "door"}), {},
-         said=("the door fails",) * 2, raised="DoorError"),
-    Case("a door that refuses the first 16 files ends it, and none of them is told", many("abcdefghijklmnop"),
-         Started(dict.fromkeys("abcdefghijklmnop", "refused")), {}, Facts(is_given=False), raised="DoorError"),
-    Case("fewer files are told as refused", many("ab"), Started({"a": "refused", "b": "refused"}), {LEFT: "ab"},
-         Facts(is_given=False), said=("a: is forbidden",) * 2),
-]
-
-COMES = WAITS._replace(now=ONLINE)
-WATCHING = [
-    Case("--bring_online asks less and less often while nothing moves", COMES,
-         Watched({"a": "waiting " * 5 + "brought"}), {"pauses": [0.9, 1.35, 2.03, 3.04, 4.56], "failed": 0}),
-    Case("every five minutes at the least", COMES, Watched({"a": "waiting " * 18 + "brought"}),
-         {"longest": 360, "failed": 0}),
-    Case("often again once something has moved", (COMES, COMES._replace(path="b")),
-         Watched({"a": "waiting " * 4 + "brought", "b": "waiting " * 5 + "brought"}),
-         {"pauses": [0.9, 1.35, 2.03, 3.04, 0.6], "failed": 0}),
-    Case("what was brought and is not there is asked for once more", WAITS, Watched({"a": "brought brought"}),
-         {"requested": ["a"], "failed": 0}),
-    Case("what could not be brought has failed, and is not asked for again", WAITS, Watched({"a": "broken"}),
-         {"requested": [], "failed": 1}, said=BROKEN),
-    Case("what takes less than half a day is not told", COMES, Watched({"a": "slow brought"}), {"failed": 0}),
-    Case("what takes half a day is told at each look, and has not failed", COMES, Watched({"a": "stuck stuck brought"}),
-         {"failed": 0}, said=(STUCK.format(moment_text(TODAY - 13 * HOUR)),) * 2),
+TRYING = [
+    Case("a call that fails is made again at once, as a kept connection may just have died", (), Tried("passing"),
+         {"pause": 0, "failures": 1}),
+    Case("then after two seconds", (), Tried("passing", 1), {"pause": 2, "failures": 2}),
+    Case("after a minute at the most", (), Tried("door", 9, retries=10), {"pause": 60}),
+    Case("as often as RETRIES says", (), Tried("passing", 5), {"pause": None}),
+    Case("what will not pass is not tried again", (), Tried("failing"), {"pause": None}),
+    Case("failures do not count when enough has come since", (), Tried("passing", 5, had=9, here=9 + (64 << 10)),
+         {"pause": 0, "failures": 1}),
+    Case("a proxy that may just be renewed is waited for once", (), Tried("renewed"), {"pause": 0}),
+    Case("and no more", (), Tried("renewed", 1), {"pause": None}),
+    Case("so is a pool, for which all of its files wait together", (), Tried("pool", 1), {"pause": None}),
+    Case("whom the door holds back has not failed", (), Tried("held", 5), {"pause": 0, "failures": 5}),
+    Case("for two minutes", (), Tried("held", 5, age=120), {"pause": None}),
 ]
 
 TABLES = {
-    "placing": PLACING, "failing": FAILING, "landing": LANDING, "waking": WAKING, "feeding": FEEDING, "asking": ASKING,
-    "polling": POLLING, "listing": LISTING, "chores": CHORES, "--start": STARTING, "--bring_online": WATCHING,
+    "placing": PLACING, "giving up for good and for now": GIVING_UP, "landing": LANDING, "eviction": EVICTION,
+    "waking": WAKING, "stale localities": STALE, "feeding": FEEDING, "waves that fit the room": WAVES,
+    "gathering": GATHERING, "polling": POLLING, "re-asking": RE_ASKING, "refused requests": REFUSED,
+    "stuck tape": STUCK_TAPE, "listing": LISTING, "blind folders": BLIND, "chores": CHORES, "trying": TRYING,
 }  # fmt: skip

@@ -328,7 +328,7 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"another disk is mounted at data": lambda stage: stage.disk.mount(),
     r"another run is at work": be_at_work,
     r"the other run ends": lambda stage: stage.closing.close(),
-    r"a day goes by": lambda stage: stage.install("STUCK = 0"),
+    r"a day goes by": lambda stage: stage.install("stuck = 0"),
 }
 
 

@@ -76,7 +76,7 @@ class User:
     def running(self, line: str, changed: str = "", **env: str) -> Iterator[subprocess.Popen[str]]:
         """gridsync.py while it runs, and is killed in the end if it still does.
 
-        `changed` gives other values to constants that no user can set: "CHECK = 0.2".
+        `changed` gives other values to constants that no user can set: "check = 0.2".
         """
         command = self.command(line)
         if changed:

@@ -1,0 +1,121 @@
+"""What brings files here, and how that is shown."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gridsync_parts.copier import Copier
+from gridsync_parts.endings import Door
+from gridsync_parts.fetching import DEPTH, Fetch
+from gridsync_parts.jobs import Fed, Where
+from gridsync_parts.loop import Again
+from gridsync_parts.plans import is_tape_slower
+from gridsync_parts.pool import Lane
+from gridsync_parts.rereader import Rereader
+from gridsync_parts.screen import LiveLine, Progress, Rate, Todo, staging_text
+from gridsync_parts.service import Service
+from gridsync_parts.values import Outcome
+from gridsync_parts.words import size_text
+
+
+class Bringing:
+    """What brings files here, or reads them: what it is given, what comes of it, and the line about it."""
+
+    def __init__(self, fetch: Fetch, worker: Copier | Rereader, lane: Lane, threads: int, progress: Progress):
+        self.fetch = fetch
+        self.worker = worker
+        self.lane = lane
+        self.threads = threads
+        self.depth = threads  # files that may wait in front of them
+        self.progress = progress
+        self.door = Door()
+        self.lost = 0, 0  # files that were given up before, and bytes
+        self.tape = Rate()  # of what comes from tape
+
+    def feed(self, now: float) -> None:
+        """Give the threads files, as many as they can soon take."""
+        fetch, lane, door = self.fetch, self.lane, self.door
+        here = sum(list(self.worker.flying.values()))
+        door.see(self.worker.received)
+        fetch.jobs.fed = Fed(lane.pending, lane.ahead(), here, self.threads, door.depth(self.depth, lane.pending))
+        for item in fetch.feed(now):
+            lane.add(item)
+        lane.low = lane.ahead() // 2 if fetch.jobs.places[Where.READY] else 0
+        is_last = not lane.pending and not fetch.jobs.count(Where.READY, Where.PAUSED)
+        for outcome in door.tell(is_last):
+            fetch.land(outcome, now)
+
+    def land(self, results: list[Outcome | Again], now: float) -> None:
+        """Take in what became of files."""
+        came = 0
+        self.door.see(self.worker.received)
+        self.name_strange()
+        for result in results:
+            if isinstance(result, Again):
+                self.fetch.pause(result, now)
+                continue
+            came += result.is_here()
+            for outcome in self.door.judge(result):
+                self.fetch.land(outcome, now)
+        self.depth = min(DEPTH, self.threads + 2 * came)  # as many as will soon be done
+
+    def name_strange(self) -> None:
+        """Have the user told of files that nobody can tell the owner of."""
+        while self.fetch.aim.copies and self.worker.home.strange:
+            path = self.worker.home.strange.pop()
+            self.fetch.ledger.notes.append(f"{path} may come from an earlier gridsync or be yours; it is left alone")
+
+    def end(self, results: list[Outcome | Again], now: float) -> None:
+        """Take in what came last."""
+        self.land([result for result in results if isinstance(result, Outcome)], now)
+        for outcome in self.door.tell(is_last=True):
+            self.fetch.land(outcome, now)
+        self.progress.tally.received += sum(list(self.worker.received.values()))  # of files between two attempts, say
+        self.worker.received.clear()
+
+
+class Wheel(NamedTuple):
+    """What turns while files come from tape."""
+
+    live: LiveLine
+    files: int
+
+    def show(self, waiting: int, turn: int) -> None:
+        """Redraw it."""
+        self.live.show(staging_text(turn, self.files - waiting, self.files))
+
+
+def lost_of(fetch: Fetch) -> tuple[int, int]:
+    """How many files are given up, or left on tape, and their bytes."""
+    places = (Where.LEFT,) if fetch.aim.stages else (Where.LEFT, Where.TAPE, Where.STAGING)
+    return fetch.jobs.count(*places), fetch.jobs.size(*places)
+
+
+def flow_text(fetch: Fetch, service: Service, bringing: Bringing) -> str:
+    """The line above the progress: how many files are where."""
+    jobs, staging = fetch.jobs, fetch.jobs.count(Where.STAGING)
+    flying = jobs.count(Where.COPYING, Where.PAUSED)
+    copying = min(flying, bringing.threads)  # the others wait in front of the threads
+    rate, late = bringing.tape.at(service.polls.staged), jobs.count(Where.LATE)
+    return (
+        f"Tape: {jobs.count(Where.TAPE, Where.ORDERED)} waiting, "
+        f"{staging} staging{f' at {size_text(rate)}/s' if staging else ''}; "
+        f"disk: {jobs.count(Where.READY, Where.LOOKING) + flying - copying} to copy, {copying} copying"
+        f"{f', {late} to try again' if late else ''}"
+    )
+
+
+def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> Todo:
+    """What is still to come, for the line of progress."""
+    jobs, (files, size) = fetch.jobs, lost_of(fetch)
+    coming = len(jobs.by_path) - files
+    left = jobs.size(*Where) - size
+    lost = files - bringing.lost[0], size - bringing.lost[1]
+    if not fetch.aim.stages:
+        return Todo(coming, left, *lost)
+    tape = (Where.TAPE, Where.ORDERED, Where.STAGING)
+    seconds = now - service.began
+    here = sum(list(bringing.worker.flying.values()))
+    speed = bringing.progress.rate.last
+    is_slower = is_tape_slower(jobs.size(*tape), service.polls.staged, seconds, left - here, speed)
+    return Todo(coming, left, *lost, jobs.count(*tape) if is_slower else 0, flow_text(fetch, service, bringing))

@@ -1,0 +1,55 @@
+"""What is done with a site again and again: when it is due, and what is told when it fails."""
+
+from __future__ import annotations
+
+from gridsync_parts.errors import DoorError, GridError
+from gridsync_parts.fetching import Fetch
+from gridsync_parts.pace import Trouble
+from gridsync_parts.values import Row
+from gridsync_parts.words import duration_text, moment_text
+
+
+def stuck_text(rows: list[Row], since: float) -> str:
+    """The sentence for files that are on their way from tape for much too long."""
+    others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return (
+        f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
+        "pools may be full: free files you do not need with --release, or ask the site"
+    )
+
+
+class Chore:
+    """What is to be done with the site again and again; when it fails it is left alone for a while."""
+
+    def __init__(self, pause: float):
+        self.pause = pause  # seconds until it is due again
+        self.due = 0.0
+        self.trouble = Trouble()
+
+
+class Told:
+    """What went wrong at the site, as far as the user is told of it."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self.fetch = fetch
+        self.noted: set[str] = set()  # the failures that the user knows
+        self.failures: list[GridError] = []  # pins that could not be given back
+        self.stuck: list[tuple[Row, float]] = []  # files on their way from tape for too long, and since when
+
+    def stuck_text(self) -> str:
+        """The sentence for those, once."""
+        stuck, self.stuck = self.stuck, []
+        return stuck_text([row for row, _ in stuck], stuck[0][1]) if stuck else ""
+
+    def rest(self, trouble: Trouble, error: GridError, now: float) -> Trouble:
+        """Leave alone what has failed; for a day that is only noted."""
+        pace = self.fetch.pace
+        trouble = trouble.after(pace.chore, now, pace.well)
+        is_over = trouble.is_over(pace.chore, now) or (isinstance(error, DoorError) and not error.passing)
+        if is_over or not self.fetch.aim.is_patient:
+            raise error
+        if str(error) not in self.noted:
+            self.noted.add(str(error))
+            pause = duration_text(trouble.until - now)
+            self.fetch.ledger.notes.append(f"{error}; next try in {pause}, then less often")
+        return trouble

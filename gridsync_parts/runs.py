@@ -1,0 +1,54 @@
+"""What a command line is about, as far as its flow needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, Protocol
+
+from gridsync_parts.catalog import Catalog, Folders
+from gridsync_parts.copier import Copier
+from gridsync_parts.disk import Target
+from gridsync_parts.doors import Place
+from gridsync_parts.loop import Loop
+from gridsync_parts.pool import Settling
+from gridsync_parts.screen import Output
+from gridsync_parts.table import Settings
+from gridsync_parts.values import Locality, Row, Scope, Wishes
+
+
+class Runs(Protocol):
+    """A run."""
+
+    wishes: Wishes
+    settings: Settings
+    scope: Scope
+    opened: Place | None
+
+    @property
+    def report(self) -> Output: ...
+
+    @property
+    def loop(self) -> Loop: ...
+
+    def call(self, verb: Callable[..., Any], *arguments: Any) -> Any: ...
+
+    def note_slow(self) -> None: ...
+
+    def place(self) -> Place: ...
+
+    def has_tape(self) -> bool: ...
+
+    def catalog(self) -> Catalog: ...
+
+    def folders(self) -> Folders: ...
+
+    def target(self) -> Target: ...
+
+    def copier(self, wishes: Wishes) -> tuple[Copier, Settling]: ...
+
+
+def online_rows(run: Runs, rows: Iterable[Row]) -> list[Row]:
+    """The rows of a site without tape, where nobody can be asked: all its files are on disk."""
+    rows = list(rows)
+    run.catalog().put(row._replace(locality=Locality.ONLINE) for row in rows if row.locality is Locality.UNKNOWN)
+    return [run.catalog().row(row) for row in rows]

@@ -1,0 +1,106 @@
+"""--sync in virtual time: worlds with faults of all kinds, and after each turn what must always hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridsync_parts.pace import DAY, HOUR, MINUTE, PACE
+from tests.support.properties import PROPERTY
+from tests.support.simulation import GIB, Change, Fault, Simulation, World
+
+HOURS = st.integers(0, 48 * 60).map(lambda minutes: minutes * 60.0)  # no fault begins later
+KINDS = ("door", "tape", "stage", "release", "pool", "offline", "forget", "credential")
+NUMBERS = st.integers(0, 39)
+SOME = st.frozensets(NUMBERS, max_size=3)
+FAULT = st.builds(
+    Fault,
+    kind=st.sampled_from(KINDS),
+    start=HOURS,
+    seconds=st.sampled_from([1.0, MINUTE, HOUR, 6 * HOUR, 18 * HOUR]),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    passing=st.booleans(),
+)
+CHANGE = st.builds(
+    Change,
+    kind=st.sampled_from(("change", "vanish", "appear", "evict")),
+    at=HOURS,
+    number=NUMBERS,
+)
+WORLD = st.builds(
+    World,
+    files=st.integers(1, 40),
+    on_tape=st.sampled_from([0.0, 0.3, 1.0]),
+    folders=st.integers(1, 4),
+    size=st.just(GIB),
+    tape_rate=st.just(300e6),
+    has_tape=st.sampled_from([True, True, True, False]),
+    is_told=st.booleans(),
+    drives=st.integers(1, 4),
+    tape_seconds=st.sampled_from([1.0, 60.0, 2 * HOUR]),
+    order=st.sampled_from(["fifo", "lifo", "random"]),
+    call_seconds=st.just(0.2),
+    linger=st.sampled_from([0.0, HOUR, DAY]),
+    pin_days=st.integers(1, 3),
+    rate=st.sampled_from([1e6, 1e8]),
+    threads=st.integers(1, 4),
+    room=st.sampled_from([5 * GIB, 100 * GIB]),
+    faults=st.lists(FAULT, max_size=4).map(tuple),
+    changes=st.lists(CHANGE, max_size=4).map(tuple),
+    broken=SOME, damaged=SOME, unstaged=SOME, denied=SOME,
+    seed=st.integers(0, 3),
+)  # fmt: skip
+
+
+def play(folder: Path, world: World, days: float = 12) -> Simulation:
+    """A run in a world, and what must hold after it; whoever is told that it ended for a passing reason runs again."""
+    sim = Simulation(folder, world)
+    for _ in range(6):
+        status = sim.sync(days)
+        sim.check_end(status)
+        if status in (0, 1):
+            break
+        sim.clock.now += 4 * HOUR
+    return sim
+
+
+@settings(PROPERTY, max_examples=25)
+@given(WORLD)
+def test_whatever_fails_each_file_is_in_one_place_and_comes_or_has_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, world: World
+) -> None:
+    play(tmp_path_factory.getbasetemp(), world)
+
+
+@pytest.mark.long
+@settings(PROPERTY, max_examples=1000)
+@given(WORLD)
+def test_whatever_fails_in_many_more_worlds(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
+    play(tmp_path_factory.getbasetemp(), world)
+
+
+def test_ten_thousand_files_come_in_spite_of_outages(tmp_path: Path) -> None:
+    faults = Fault("door", 2 * HOUR, HOUR), Fault("tape", 5 * HOUR, HOUR), Fault("release", 1000, HOUR)
+    world = World(10_000, 0.7, 20, drives=40, tape_seconds=30, threads=8, faults=faults)
+    sim = Simulation(tmp_path, world, PACE._replace(tick=30), every=3 * HOUR)
+    status = sim.sync(3)
+    sim.check_end(status)
+    assert (status, len(sim.disk.files)) == (0, 10_000)
+
+
+def test_a_file_that_arrives_damaged_is_given_up_however_long_it_takes(tmp_path: Path) -> None:
+    """The site is asked again where it is between two attempts, which must not make the next one the first."""
+    sim = play(tmp_path, World(2, 0.0, rate=1e6, damaged=frozenset({1})), days=1)
+    assert [row.error for row in sim.catalog.all()] == ["", "agata/1/0000001: arrived damaged"]
+
+
+def test_pins_go_while_there_is_always_a_request_to_ask_for(tmp_path: Path) -> None:
+    """As with thousands of requests, or a slow service: what is due the longest has its turn."""
+    pace = PACE._replace(poll_most=10.0)
+    sim = Simulation(tmp_path, World(10, 1.0, drives=1, tape_seconds=HOUR, call_seconds=20.0), pace)
+    status = sim.sync(2)
+    sim.check_end(status)
+    assert status == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from gridsync_parts.disk import Target
 from gridsync_parts.errors import FileError, Forbidden
@@ -236,6 +236,3 @@ class Fetch:
             if pinned := self.pins.pop(row.path, None):
                 pinned = without_request(pinned, request)
                 self.pins.update({row.path: pinned} if pinned.request else {})
-
-
-Came = Union[Outcome, Again]

@@ -603,7 +603,7 @@ def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, fold
     assert len(json.loads(three(f"--ls_dir {folder} --json").out)["errors"]) == 2
 
 
-SOON = "pool = Backoff(0.5, 60)"
+SOON = "pool = Backoff(0.5, 1)"
 DOWN = "the pool of this file is down"
 
 

@@ -181,7 +181,7 @@ def test_what_is_here_already_needs_no_room(mixed, folder):
 
 
 def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, monkeypatch):
-    # Files wait for the crew while one that takes long is copied; by then their pins have ended.
+    # Files wait in front of the threads while one that takes long is copied; by then their pins have ended.
     mixed.set("THREADS", "1", "gridsync")
     mixed.set("ENGINE", "http")
     monkeypatch.setattr(mixed.grid.door.switches, "bandwidth", 1_000_000)

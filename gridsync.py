@@ -360,7 +360,7 @@ class Run:
         from gridsync_parts.copy import Arrived
         from gridsync_parts.pool import Settling, Stop
 
-        copier = Copier(self.place(), self.settings, wishes, self.catalog(), Stop(), self.loop.pace)
+        copier = Copier(self.place(), self.settings, wishes, self.catalog(), Stop())
         return copier, Settling(copier.settle, files_to_spare(self.settings), Arrived)
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:

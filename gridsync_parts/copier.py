@@ -15,7 +15,6 @@ from gridsync_parts.errors import GridError, NoRanges, drop_frames
 from gridsync_parts.fetching import Work
 from gridsync_parts.home import Home
 from gridsync_parts.loop import Again
-from gridsync_parts.pace import Pace
 from gridsync_parts.pool import Stop
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Locality, Outcome, Row, Wishes
@@ -26,34 +25,38 @@ TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 class Copier:
     """Brings files, an attempt at a time, and gives them their names together once they are verified and durable."""
 
-    def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Catalog, stop: Stop, pace: Pace):
+    def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Catalog, stop: Stop):
         self.place = place
         self.home = Home(settings.output_dir)
         self.catalog = catalog
         self.how = (self.home.path, settings.streams, not wishes.nochecksum, wishes.overwrite)  # all are copied
         self.stop = stop
-        self.pace = pace
         processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
         # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
         self.processors = {random.choice(sorted(processors))} if place.can.holds_lock else processors, processors
         self.flying: dict[str, int] = {}  # bytes so far of the files being copied
         self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
+        self.paused: set[str] = set()  # files between two attempts
 
     def bring(self, work: Work) -> Outcome | Arrived | Again:
         """One attempt at a file, up to where it is verified; none begins when the file may be on tape again."""
         row, now = work.row, time.monotonic()
         if now > work.until:
             return Outcome(row, "stale", self.let_go(row))
+        if len(self.paused) >= work.places and row.path not in self.paused:
+            return Outcome(row, "held")
         self.home.check()
         with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
             os.sched_setaffinity(0, self.processors[row.size > BITE])
         try:
             try:
                 item = self.attempt(row, work.is_here)
+                self.paused.discard(row.path)
             except Exception as error:
                 if again := self.again(work, error):
                     return again
+                self.paused.discard(row.path)
                 item = give_up(row, self.place, error, self.stop, self.home)
         except BaseException:  # which ends the run
             self.let_go(row)
@@ -81,10 +84,11 @@ class Copier:
         # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
         is_from_tape = row.locality is Locality.NEARLINE and not work.is_here
         retries = TAPE_RETRIES if is_from_tape else work.retries
-        pause = tries.pause(error, retries, self.pace, now)
+        pause = tries.pause(error, retries, work.pace, now)
         if pause is None:
             return None
-        return Again(row, tries.after(error, self.pace, now), pause, drop_frames(error))
+        self.paused.add(row.path)
+        return Again(row, tries.after(error, work.pace, now), pause, drop_frames(error))
 
     def watch(self, path: str) -> Seen:
         """What is told how far a file is, in an attempt that comes after others."""

@@ -26,6 +26,8 @@ class Work(NamedTuple):
     until: float  # no attempt begins later, as the file may be on tape again
     tries: Tries
     retries: int
+    pace: Pace
+    places: int = 1  # files that may be under way; one that waits for another attempt takes the place of one
 
 
 class Ledger:
@@ -143,13 +145,14 @@ class Fetch:
         has = self.jobs.fed
         work = [self.attempt(job, now) for job in list(self.jobs.at(Where.PAUSED)) if now >= job.due]
         ready = self.jobs.places[Where.READY]
-        paused = self.jobs.count(Where.PAUSED)  # who waits for another attempt takes a place
-        pending, ahead = has.pending + len(work) + paused, has.ahead + len(work) + paused
+        paused = self.jobs.count(Where.PAUSED)  # who waits for another attempt takes a place,
+        depth = 0 if paused else has.depth  # and none waits in front of those who may fail, too
+        pending, ahead = has.pending + len(work) + paused, has.ahead + len(work)
         coming = self.jobs.size(Where.COPYING, Where.PAUSED) - has.here
         room = self.target.free() - coming if ready and self.aim.is_patient else math.inf
         for _ in range(len(ready)):
             job = next(iter(ready.values()))
-            is_full = ahead >= has.depth or (ahead >= has.threads and coming > AHEAD)
+            is_full = ahead >= depth or (ahead >= has.threads and coming > AHEAD)
             if (pending >= has.threads and is_full) or not self.is_fresh(job, now):
                 break
             if self.aim.copies and now - job.seen > self.pace.here:  # a local file may have come meanwhile
@@ -175,7 +178,7 @@ class Fetch:
             job.tries = Tries(now)
         self.jobs.move(job, Where.COPYING)
         until = math.inf if job.is_here or self.wishes.force else job.seen + self.pace.fresh
-        return Work(job.row, job.is_here, until, job.tries, self.aim.retries)
+        return Work(job.row, job.is_here, until, job.tries, self.aim.retries, self.pace, self.jobs.fed.threads)
 
     def pause(self, again: Again, now: float) -> None:
         """An attempt has failed, and another one follows."""
@@ -186,16 +189,16 @@ class Fetch:
     def land(self, outcome: Outcome, now: float) -> None:
         """Take in what became of a file."""
         job = self.jobs.by_path.get(outcome.row.path) or self.jobs.add(outcome.row)
-        if outcome.done != "stale" and not is_same_file(job.row, outcome.row):
+        if not outcome.is_put_back() and not is_same_file(job.row, outcome.row):
             fault = FileError(f"{outcome.row.path}: changed at the site while it was being copied", passing=True)
             outcome = Outcome(with_error(job.row, str(fault)), "failed", outcome.received, fault)
         self.ledger.outcomes.append(outcome)
-        if outcome.done not in ("stale", "interrupted"):
+        if not outcome.is_put_back() and outcome.done != "interrupted":
             job.tries = None
             self.ledger.is_refused = self.ledger.is_refused or isinstance(outcome.fault, Forbidden)
             self.change(job, outcome.row)
         found = next_landed(job, outcome, self.aim, self.pace, now)
-        if outcome.done == "stale" and outcome.row.path in self.jobs.gone:
+        if outcome.is_put_back() and outcome.row.path in self.jobs.gone:
             found = Next(None)
         if outcome.is_here() and self.aim.copies:
             self.ledger.is_durable = True  # before its pin goes

@@ -136,7 +136,7 @@ def next_landed(job: Job, outcome: Outcome, aim: Aim, pace: Pace, now: float) ->
     reason = row.error or str(fault)
     if outcome.is_here():
         return Next(None)
-    if outcome.done == "stale":
+    if outcome.is_put_back():
         return Next(Where.READY, is_here=job.is_here, is_first=True)
     if outcome.done == "interrupted":
         return Next(Where.LATE)

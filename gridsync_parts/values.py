@@ -120,10 +120,14 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), interrupted; failed,
-    # late (so far: its pool may be back soon)
+    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), held (others fail first),
+    # interrupted; failed, late (so far: its pool may be back soon)
     received: int = 0
     fault: GridError | None = None
+
+    def is_put_back(self) -> bool:
+        """Whether nothing was tried."""
+        return self.done in ("stale", "held")
 
     def is_here(self) -> bool:
         """Whether the file is here, as it should be."""

@@ -72,11 +72,11 @@ class Fetch:
         self.stop = Moments()
         self.pauses: list[float] = []  # between two attempts, which pass at once
         settings = Settings(SITE, output_dir=str(self.folder), threads=1, streams=streams, vo="", retries=retries)
-        self.copier = Copier(site.place, settings, Wishes(**wishes), Catalog(str(folder)), self.stop, PACE)
+        self.copier = Copier(site.place, settings, Wishes(**wishes), Catalog(str(folder)), self.stop)
 
     def bring(self, row: Row, is_here: bool = False, fresh: bool = True) -> Outcome | Arrived:
         """Copy a file, without its name, as often as it takes."""
-        work = Work(row, is_here, time.monotonic() + (60 if fresh else -1), Tries(time.monotonic()), self.retries)
+        work = Work(row, is_here, time.monotonic() + (60 if fresh else -1), Tries(time.monotonic()), self.retries, PACE)
         while isinstance(item := self.copier.bring(work), Again):
             self.pauses.append(item.pause)
             work = work._replace(tries=item.tries)
@@ -485,7 +485,7 @@ def test_one_on_tape_that_is_still_there_is_a_failure_and_no_news(fetch, site):
 def test_what_may_pass_is_for_another_attempt_and_the_thread_waits_for_none(fetch, site, error, retries, is_again):
     site.order("read", "run/a", break_off(3000, error))
     run = fetch()
-    work = Work(site.row("run/a"), False, math.inf, Tries(time.monotonic()), retries)
+    work = Work(site.row("run/a"), False, math.inf, Tries(time.monotonic()), retries, PACE)
     if not is_again:
         with pytest.raises(type(error)) if isinstance(error, (DiskError, MemoryError)) else contextlib.nullcontext():
             assert str(run.copier.bring(work).fault) == str(error)
@@ -494,6 +494,20 @@ def test_what_may_pass_is_for_another_attempt_and_the_thread_waits_for_none(fetc
     again = run.copier.bring(work)
     assert again == Again(work.row, Tries(work.tries.began, 1, 0), 0, error) and error.__traceback__ is None
     assert run.copier.flying == run.copier.received == {"run/a": 3000}  # as the next one goes on from there
+
+
+def test_while_as_many_wait_for_another_attempt_as_may_come_none_begins(fetch, site):
+    run = fetch()
+    for name in "abc":
+        site.put(f"run/{name}", DATA)
+    works = [Work(site.row(f"run/{name}"), False, math.inf, Tries(time.monotonic()), 1, PACE, 2) for name in "abc"]
+    for work in works[:2]:
+        site.order("read", work.row.path, break_off(0, FileError("odd", passing=True)))
+    begun = [run.copier.bring(work) for work in works]
+    assert [type(item) for item in begun[:2]] == [Again, Again] and begun[2] == Outcome(works[2].row, "held")
+    assert len(run.reads()) == 2
+    assert isinstance(run.copier.bring(works[0]._replace(tries=begun[0].tries)), Arrived)
+    assert isinstance(run.copier.bring(works[2]), Arrived)
 
 
 def test_pauses_grow_from_attempt_to_attempt(fetch, site, monkeypatch):
@@ -550,7 +564,7 @@ def test_what_may_be_on_tape_again_is_not_begun(fetch, site):
 def test_nor_is_another_attempt_and_what_has_come_counts(fetch, site):
     site.order("read", "run/a", break_off(3000))
     run = fetch(1)
-    work = Work(site.row("run/a"), False, math.inf, Tries(time.monotonic()), 1)
+    work = Work(site.row("run/a"), False, math.inf, Tries(time.monotonic()), 1, PACE)
     again = run.copier.bring(work)
     outcome = run.copier.bring(work._replace(tries=again.tries, until=-math.inf))
     assert (outcome.done, outcome.received) == ("stale", 3000) and len(run.reads()) == 1

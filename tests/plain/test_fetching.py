@@ -99,3 +99,15 @@ def test_a_file_is_given_up_when_its_pool_fails_too_often(tmp_path, retries):
         run.wait()
     run.fail(run.given())
     assert run.fetch.ledger.errors == ["a: fails"] and run.fetch.jobs.count(Where.LEFT) == 1
+
+
+@pytest.mark.parametrize(("paused", "begins"), [(0, 12), (1, 2), (2, 1), (3, 0)])
+def test_who_waits_for_another_attempt_takes_the_place_of_one_that_comes(tmp_path, paused, begins):
+    """Three threads: while a door fails it is not asked for more files than there are."""
+    run = Start(tmp_path, "abcdefghijklmno", 5)
+    jobs = run.fetch.jobs
+    for name in "abc"[:paused]:
+        jobs.by_path[name].due = run.clock() + 9
+        jobs.move(jobs.by_path[name], Where.PAUSED)
+    jobs.fed = Fed(threads=3, depth=12)
+    assert len(run.fetch.feed(run.clock())) == begins

@@ -14,7 +14,7 @@ import pytest
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import DiskError, FileError
 from gridsync_parts.fetching import Work
-from gridsync_parts.pace import Tries
+from gridsync_parts.pace import PACE, Tries
 from gridsync_parts.rereader import Rereader
 from gridsync_parts.values import REPAIR, Locality, Outcome, Row
 from tests.support.parts import open_files
@@ -39,7 +39,7 @@ def here(tmp_path):
 
 def reread(rereader: Rereader, row: Row) -> Outcome:
     """What it says of a file that it is given."""
-    return rereader.bring(Work(row, True, math.inf, Tries(0.0), 0))
+    return rereader.bring(Work(row, True, math.inf, Tries(0.0), 0, PACE))
 
 
 @pytest.fixture

@@ -1,0 +1,37 @@
+"""A week of --sync in virtual time, in less than a minute: 100,000 files, a robot, pins that end, doors that die."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from gridsync_parts.pace import DAY, HOUR, PACE
+from tests.support.simulation import GIB, Fault, Simulation, World
+
+# A turn a minute, a listing each quarter of a day, and few looks at a request: the program's own time is what counts.
+FAST = PACE._replace(tick=60, list=6 * HOUR, polls=0.04)
+FAULTS = [
+    ("door", 0, 9, 2), ("door", 2, 3, 5), ("door", 4, 20, 0.3), ("tape", 1, 4, 3), ("tape", 3, 8, 8),
+    ("release", 5, 2, 4), ("pool", 4, 1, 6), ("offline", 6, 1, 2),
+]  # fmt: skip
+
+
+@pytest.mark.long
+def test_a_week_with_a_hundred_thousand_files(tmp_path: Path) -> None:
+    """The robot brings them all week, which is longer than a pin lasts."""
+    faults = tuple(Fault(kind, day * DAY + hour * HOUR, hours * HOUR, 0.5) for kind, day, hour, hours in FAULTS)
+    world = World(
+        100_000, 0.9, 200, size=4 * GIB, drives=10, tape_seconds=45, threads=16, rate=50e6, linger=2 * HOUR,
+        faults=faults, broken=frozenset({11, 22}), unstaged=frozenset({33}), denied=frozenset({44}),
+    )  # fmt: skip
+    sim = Simulation(tmp_path, world, FAST, every=6 * HOUR)
+    began = time.process_time()
+    status = sim.sync(9)
+    took = time.process_time() - began
+    print(sim.table(), f"{took:.0f} s", sep="\n")
+    sim.check_end(status)
+    assert status == 1 and len(sim.disk.files) >= 100_000 - 4
+    assert sim.clock.now > 6 * DAY
+    assert took < 60

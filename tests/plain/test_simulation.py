@@ -104,3 +104,9 @@ def test_pins_go_while_there_is_always_a_request_to_ask_for(tmp_path: Path) -> N
     status = sim.sync(2)
     sim.check_end(status)
     assert status == 0
+
+
+def test_a_door_that_is_dead_for_a_day_is_left_alone(tmp_path: Path) -> None:
+    sim = play(tmp_path, World(20, 0.5, faults=(Fault("door", MINUTE, 20 * HOUR), Fault("tape", MINUTE, 20 * HOUR))))
+    assert len(sim.disk.files) == 20
+    assert sum(day["failures"] for day in sim.site.days.values()) < 1500  # calls and copies

@@ -51,6 +51,7 @@ EPOCH = 1_800_000_000.0  # of the virtual clock's zero
 GIB = 1 << 30
 TOP = "agata"  # the folder that is fetched
 
+SERVICE = ("door", "tape", "release", "credential")  # faults that hold up what is asked of the service
 SILENT = 30.0  # seconds of a call to a door that is dead
 
 
@@ -813,7 +814,8 @@ class Simulation:
     def check_pins(self) -> None:
         """What is here is let go of soon, unless the service has trouble."""
         now, site = self.clock.now, self.site
-        last = max((fault.start + fault.seconds for fault in self.world.faults if fault.start <= now), default=0.0)
+        ends = [fault.start + fault.seconds for fault in self.world.faults if fault.start <= now and fault.kind in SERVICE]
+        last = max(ends, default=0.0)
         for path in self.disk.files:
             if (file := site.files.get(path)) and site.pins(file):
                 since = max(self.pinned.setdefault(path, now), last)

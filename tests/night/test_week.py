@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
 
 from gridsync_parts.pace import DAY, HOUR, PACE
+from tests.plain.test_simulation import WORLD, play
+from tests.support.properties import PROPERTY
 from tests.support.simulation import GIB, Fault, Simulation, World
 
 # A turn a minute, a listing each quarter of a day, and few looks at a request: the program's own time is what counts.
@@ -35,3 +38,10 @@ def test_a_week_with_a_hundred_thousand_files(tmp_path: Path) -> None:
     assert status == 1 and len(sim.disk.files) >= 100_000 - 4
     assert sim.clock.now > 6 * DAY
     assert took < 60
+
+
+@pytest.mark.long
+@settings(PROPERTY, max_examples=400)
+@given(WORLD)
+def test_whatever_fails_in_many_worlds(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
+    play(tmp_path_factory.getbasetemp(), world)

@@ -814,8 +814,8 @@ class Simulation:
     def check_pins(self) -> None:
         """What is here is let go of soon, unless the service has trouble."""
         now, site = self.clock.now, self.site
-        ends = [fault.start + fault.seconds for fault in self.world.faults if fault.start <= now and fault.kind in SERVICE]
-        last = max(ends, default=0.0)
+        faults = [fault for fault in self.world.faults if fault.start <= now and fault.kind in SERVICE]
+        last = max((fault.start + fault.seconds for fault in faults), default=0.0)
         for path in self.disk.files:
             if (file := site.files.get(path)) and site.pins(file):
                 since = max(self.pinned.setdefault(path, now), last)

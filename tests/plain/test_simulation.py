@@ -12,7 +12,7 @@ from gridsync_parts.pace import DAY, HOUR, MINUTE, PACE
 from tests.support.properties import PROPERTY
 from tests.support.simulation import GIB, Change, Fault, Simulation, World
 
-HOURS = st.integers(0, 48 * 60).map(lambda minutes: minutes * 60.0)  # no fault begins later
+HOURS = st.integers(0, 12 * 60).map(lambda minutes: minutes * 60.0)  # no fault begins later
 KINDS = ("door", "tape", "stage", "release", "pool", "offline", "forget", "credential")
 NUMBERS = st.integers(0, 39)
 SOME = st.frozensets(NUMBERS, max_size=3)

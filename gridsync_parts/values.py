@@ -120,7 +120,7 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), held (others fail first),
+    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), held (others fail),
     # interrupted; failed, late (so far: its pool may be back soon)
     received: int = 0
     fault: GridError | None = None

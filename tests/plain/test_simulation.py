@@ -50,12 +50,12 @@ WORLD = st.builds(
     room=st.sampled_from([5 * GIB, 100 * GIB]),
     faults=st.lists(FAULT, max_size=4).map(tuple),
     changes=st.lists(CHANGE, max_size=4).map(tuple),
-    broken=SOME, damaged=SOME, unstaged=SOME, denied=SOME,
+    broken=SOME, damaged=SOME, unstaged=SOME, denied=SOME, hung=SOME,
     seed=st.integers(0, 3),
 )  # fmt: skip
 
 
-def play(folder: Path, world: World, days: float = 12) -> Simulation:
+def play(folder: Path, world: World, days: float = 40) -> Simulation:
     """A run in a world, and what must hold after it; whoever is told that it ended for a passing reason runs again."""
     sim = Simulation(folder, world)
     for _ in range(6):

@@ -116,7 +116,7 @@ class Door:
         self.is_given = self.is_given or outcome.received > 0
         if isinstance(outcome.fault, DoorError):
             self.failures.append(outcome.fault)
-        elif not outcome.is_put_back() and len(self.failures) < self.enough:
+        elif not outcome.is_put_back():
             self.failures.clear()
         if isinstance(outcome.fault, Forbidden) and not self.is_given:
             self.held.append(outcome)

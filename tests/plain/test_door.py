@@ -122,16 +122,17 @@ def test_one_file_that_is_refused_again_and_again_is_no_shut_door():
         ("ddcd", False),  # a file that came in between
         ("ddfd", False),  # or failed for a reason of its own
         ("ddsd", True),  # one that was not begun says nothing
+        ("ddhd", True),
         ("fff", False),
         ("cddd", True),
-        ("dddc", True),  # what came of others just then
+        ("dddc", False),  # it gives something after all
     ],
 )
 def test_a_door_that_fails_again_and_again_ends_a_run(kinds, ends):
     door = Door()
     door.enough = 3
     faults = {"d": DoorError("down"), "u": Unreached("away"), "f": FileError("odd")}
-    others = {"c": copied("c"), "s": Outcome(row_of("s"), "stale")}
+    others = {"c": copied("c"), "s": Outcome(row_of("s"), "stale"), "h": Outcome(row_of("h"), "held")}
     for kind in kinds:
         door.judge(others[kind] if kind in others else failed(kind, faults[kind]))
     assert is_shut(door) is ends

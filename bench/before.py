@@ -41,8 +41,8 @@ class Row(NamedTuple):
     delay: float = 0.0  # seconds of a round trip to the door
 
 
-def copied(name: str, files: int) -> Callable[[Site, str, Path], Side]:
-    return lambda site, door, _: copying("gridsync", Job(site, name, door, files))
+def copied(name: str, files: int, streams: int = 1) -> Callable[[Site, str, Path], Side]:
+    return lambda site, door, _: copying("gridsync", Job(site, name, door, files, streams))
 
 
 def walk(site: Site, door: str, _: Path) -> Side:
@@ -75,6 +75,7 @@ def start_up(site: Site, _: str, folder: Path) -> Side:
 ROWS = {
     "small": Row("2,000 files of 20 kB, 4 at once", copied("small", 4), 20, ("small",)),
     "large": Row("a file of 2 GiB", copied("large", 1), 10, ("large",)),
+    "mixed": Row("222 files, small to 500 MB, 4 at once in 4 streams", copied("mixed", 4, 4), 8, ("mixed",)),
     "walk": Row("a listing of 100,000 files, a round trip of 10 ms", walk, 8, ("many",), 0.01),
     "memory": Row("100,000 files of 1 kB, 4 at once", copied("many", 4), 2, ("many",)),
     "start-up": Row("--help", start_up, 40),

@@ -68,7 +68,9 @@ class Bringing:
     def end(self, results: list[Outcome | Again], now: float) -> None:
         """Take in what came last."""
         self.land([result for result in results if isinstance(result, Outcome)], now)
-        for outcome in self.door.tell(is_last=True):
+        if self.door.is_shut():  # one sentence says it of all
+            self.fetch.aim = self.fetch.aim._replace(is_silent=True)
+        for outcome in self.door.held:
             self.fetch.land(outcome, now)
         self.progress.tally.received += sum(list(self.worker.received.values()))  # of files between two attempts, say
         self.worker.received.clear()

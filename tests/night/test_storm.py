@@ -9,7 +9,7 @@ import pytest
 from tests.grid import Grid
 from tests.grid.door import PROFILES, Door, Switches
 from tests.grid.tape import Robot
-from tests.support.user import User
+from tests.support.user import User, count_rows
 
 ENGINES = ("http", "gfal2")
 STORMS = ("storm-1.9", "storm-1.6")
@@ -246,6 +246,7 @@ def test_a_door_that_refuses_all_ends_the_run_with_one_sentence(many, folder, at
     (sentence,) = sentences(err)
     assert status == 4 and "Copied: " in out and "the door refused the first 16 files and delivered none" in sentence
     assert 16 <= len({record.path for record in door.log.matching(method="GET") if folder in record.path}) < 24
+    assert count_rows(many, "error") >= 16 and ("--sync" in line or "failed: 0" not in out)
     door.faults.clear()
     door.switches.redirect = "pool302" if profile.startswith("dcache") else "none"
     assert many(line).status == 0

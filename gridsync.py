@@ -874,7 +874,7 @@ def reread(run: Run, rows: list[Row], is_told: bool) -> Flow:
     from gridsync_parts.rereader import Rereader
 
     flow = Flow(run, LOOK._replace(is_silent=not is_told))
-    flow.fetch.reread(rows, run.loop.clock())
+    flow.fetch.reread(rows)
     flow.bring(Rereader(run.settings.output_dir, Stop()), verb="Verified")
     return flow
 

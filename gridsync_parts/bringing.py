@@ -40,8 +40,9 @@ class Bringing:
         fetch.jobs.fed = Fed(lane.pending, lane.ahead(), here, self.threads, door.depth(self.depth, lane.pending))
         for item in fetch.feed(now):
             lane.add(item)
-        lane.low = lane.ahead() // 2 if fetch.jobs.places[Where.READY] else 0
-        is_last = not lane.pending and not fetch.jobs.count(Where.READY, Where.PAUSED)
+        is_more = bool(fetch.jobs.places[Where.READY] or fetch.jobs.planned.rows)
+        lane.low = lane.ahead() // 2 if is_more else 0
+        is_last = not lane.pending and not is_more and not fetch.jobs.count(Where.PAUSED)
         for outcome in door.tell(is_last):
             fetch.land(outcome, now)
 
@@ -110,8 +111,8 @@ def flow_text(fetch: Fetch, service: Service, bringing: Bringing) -> str:
 def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> Todo:
     """What is still to come, for the line of progress."""
     jobs, (files, size) = fetch.jobs, lost_of(fetch)
-    coming = len(jobs.by_path) - files
-    left = jobs.size(*Where) - size
+    coming = len(jobs.by_path) + len(jobs.planned.rows) - files
+    left = jobs.size(*Where) + jobs.planned.size - size
     lost = files - bringing.lost[0], size - bringing.lost[1]
     if not fetch.aim.stages:
         return Todo(coming, left, *lost)

@@ -78,8 +78,13 @@ class Fetch:
 
     def plan(self, plan: dict[Action, list[Row]], now: float) -> None:
         """Take in files for which it was decided just now what to do; with those that are here there is nothing."""
+        planned = self.jobs.planned
         for action, rows in plan.items():
             facts = Facts(action, self.wishes.overwrite, self.has_tape)
+            if action in (Action.ADOPT, Action.COPY) and not self.aim.is_patient:
+                planned.add(rows, now)
+                planned.compared.update(row.path for row in rows if action is Action.ADOPT)
+                continue
             for row in rows if action is not Action.SKIP else ():
                 job = self.jobs.add(row)
                 job.seen = now
@@ -109,12 +114,9 @@ class Fetch:
             self.jobs.change(job, row)
             self.ledger.rows.append(row)
 
-    def reread(self, rows: Iterable[Row], now: float) -> None:
+    def reread(self, rows: list[Row]) -> None:
         """Take in files that are here, to be read again."""
-        for row in rows:
-            job = self.jobs.add(row)
-            job.seen, job.is_here = now, True
-            self.jobs.move(job, Where.READY)
+        self.jobs.planned.add(rows, math.inf)
 
     def expect(self, rows: Iterable[Row], now: float) -> list[Row]:
         """Take in the files of a listing: new ones join in, and those that are gone leave; those to be looked for."""
@@ -145,6 +147,7 @@ class Fetch:
         has = self.jobs.fed
         work = [self.attempt(job, now) for job in list(self.jobs.at(Where.PAUSED)) if now >= job.due]
         ready = self.jobs.places[Where.READY]
+        self.jobs.make_ready(has.threads + has.depth)
         paused = self.jobs.count(Where.PAUSED)  # who waits for another attempt takes a place,
         depth = 0 if paused else has.depth  # and none waits in front of those who may fail, too
         pending, ahead = has.pending + len(work) + paused, has.ahead + len(work)
@@ -228,7 +231,8 @@ class Fetch:
 
     def is_busy(self) -> bool:
         """Whether files are on their way."""
-        return self.jobs.count(Where.READY, Where.COPYING, Where.PAUSED, Where.LOOKING) > 0
+        places = (Where.READY, Where.COPYING, Where.PAUSED, Where.LOOKING)
+        return self.jobs.count(*places) > 0 or bool(self.jobs.planned.rows)
 
     def unpin(self, rows: Iterable[Row], request: str) -> None:
         """A request holds some files no longer."""

@@ -97,7 +97,7 @@ class Flow:
                 while self.is_open():
                     heed.check()
                     self.give(loop.clock())
-                    self.take_all(loop.round())
+                    self.take_all(loop.round() if self.is_open() else [])
                     self.write(loop.clock())
                     if self.bringing:
                         self.bringing.door.check()
@@ -116,8 +116,8 @@ class Flow:
         aim, jobs = self.fetch.aim, self.fetch.jobs
         places = [Where.READY, Where.COPYING, Where.PAUSED, Where.LOOKING, Where.ORDERED, Where.LATE]
         places += [Where.TAPE] * aim.stages + [Where.STAGING] * aim.polls
-        is_asking = self.asked or self.service.todo or self.survey.is_open(self.run.loop.clock())
-        return bool(jobs.count(*places) or is_asking or self.fetch.ledger.errors)
+        is_asking = self.asked or self.service.is_open() or self.survey.is_open(self.run.loop.clock())
+        return bool(jobs.count(*places) or jobs.planned.rows or is_asking or self.fetch.ledger.errors)
 
     def give(self, now: float) -> None:
         """Give the threads what is next."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -181,6 +181,22 @@ class Fed(NamedTuple):
         return self.pending < self.threads or 2 * self.threads < 2 * self.ahead < self.depth
 
 
+class Planned:
+    """Files that are on disk at the site, in front of those that are given to threads: many, and none has a job yet."""
+
+    def __init__(self) -> None:
+        self.rows: deque[Row] = deque()
+        self.size = 0  # bytes of them
+        self.compared: set[str] = set()  # those that may be here
+        self.seen = 0.0  # when the site has said that they are on disk
+
+    def add(self, rows: list[Row], seen: float) -> None:
+        """Some more of them."""
+        self.rows.extend(rows)
+        self.size += sum(row.size for row in rows)
+        self.seen = seen
+
+
 class Jobs:
     """The files still to come, each in one place."""
 
@@ -192,6 +208,7 @@ class Jobs:
         self.came: set[str] = set()  # files that were overwritten, and are not to be so again
         self.staging: dict[str, dict[str, Job]] = {}  # those asked for, by the requests that hold them
         self.fed = Fed()
+        self.planned = Planned()
 
     def add(self, row: Row) -> Job:
         """The job of a file, with the row as it is now; it may have no place yet."""
@@ -237,6 +254,16 @@ class Jobs:
             self.staging.setdefault(row.request, {})[path] = job
         if is_first:
             self.places[where].move_to_end(path, last=False)
+
+    def make_ready(self, count: int) -> None:
+        """Have so many files ready, as far as there are planned ones."""
+        planned, ready = self.planned, self.places[Where.READY]
+        while planned.rows and len(ready) < count:
+            row = planned.rows.popleft()
+            planned.size -= row.size
+            job = self.add(row)
+            job.seen, job.is_here = planned.seen, row.path in planned.compared
+            self.move(job, Where.READY)
 
     def at(self, *places: Where) -> Iterator[Job]:
         """Those in some places."""

@@ -17,7 +17,7 @@ from gridsync_parts.orders import Order, What
 from gridsync_parts.pace import Trouble
 from gridsync_parts.plans import plan_calls
 from gridsync_parts.polls import Polls
-from gridsync_parts.values import Locality, Row, batches, place_row
+from gridsync_parts.values import Locality, Row, place_row
 from gridsync_parts.waves import Waves
 
 
@@ -28,6 +28,7 @@ class Service:
         self.fetch = fetch
         self.began = now
         self.todo: deque[Order] = deque()  # before all that is due
+        self.unlooked: deque[Row] = deque()  # files of which the site is to be asked then
         pauses = {What.LOOK: "turn", What.POLL: "turn", What.RELEASE: "release", What.STAGE: "ask"}
         self.chores = {what: Chore(getattr(fetch.pace, name)) for what, name in pauses.items()}
         self.told = Told(fetch)
@@ -40,6 +41,8 @@ class Service:
         """The next call, if there is one to make."""
         if self.todo:
             return self.todo.popleft()
+        if self.unlooked:
+            return self.order_look()
         plans: dict[What, Callable[[float], Order | None]] = {
             What.LOOK: self.plan_look, What.POLL: self.polls.plan,
             What.RELEASE: self.plan_release, What.STAGE: lambda now: self.waves.plan(self.polls.moved_at, now),
@@ -56,12 +59,22 @@ class Service:
 
     def look(self, rows: Iterable[Row]) -> None:
         """Have the site asked where files are."""
-        jobs = [self.fetch.jobs.add(row) for row in rows]
-        for job in jobs:
-            self.fetch.jobs.move(job, Where.LOOKING)
-        # Without a tape service one listing of each folder is enough.
-        size = MAX_QUERY if self.fetch.has_tape else max(1, len(jobs))
-        self.todo.extend(Order(What.LOOK, [job.row for job in some]) for some in batches(jobs, size))
+        self.unlooked.extend(rows)
+        if self.fetch.aim.is_patient:  # in other runs no file needs a place before its turn
+            while self.unlooked:
+                self.todo.append(self.order_look())
+
+    def order_look(self) -> Order:
+        """The question about the next of them; without a tape service one listing of each folder is enough."""
+        count = MAX_QUERY if self.fetch.has_tape else len(self.unlooked)
+        rows = [self.unlooked.popleft() for _ in range(min(count, len(self.unlooked)))]
+        for row in rows:
+            self.fetch.jobs.move(self.fetch.jobs.add(row), Where.LOOKING)
+        return Order(What.LOOK, rows)
+
+    def is_open(self) -> bool:
+        """Whether there is something to ask at once."""
+        return bool(self.todo or self.unlooked)
 
     def plan_look(self, now: float) -> Order | None:
         """Files whose turn comes again, and those whose turn is near and that were on disk long ago."""

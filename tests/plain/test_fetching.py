@@ -106,6 +106,7 @@ def test_who_waits_for_another_attempt_takes_the_place_of_one_that_comes(tmp_pat
     """Three threads: while a door fails it is not asked for more files than there are."""
     run = Start(tmp_path, "abcdefghijklmno", 5)
     jobs = run.fetch.jobs
+    jobs.make_ready(15)
     for name in "abc"[:paused]:
         jobs.by_path[name].due = run.clock() + 9
         jobs.move(jobs.by_path[name], Where.PAUSED)

@@ -1,4 +1,4 @@
-"""A week of --sync in virtual time, which takes about a minute: 100,000 files, a robot, pins that end, doors that die."""
+"""A week of --sync in virtual time, about a minute: 100,000 files, a robot, pins that end, doors that die."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Flow:
                 while self.is_open():
                     heed.check()
                     self.give(loop.clock())
-                    self.take_all(loop.round() if self.is_open() else [])
+                    self.take_all(loop.round() if self.is_open() else [])  # else nothing is to come
                     self.write(loop.clock())
                     if self.bringing:
                         self.bringing.door.check()

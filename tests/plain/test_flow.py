@@ -13,6 +13,7 @@ import pytest
 from gridsync_parts.bringing import Bringing
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.disk import Target
+from gridsync_parts.doors import Listing
 from gridsync_parts.errors import CredentialError, DiskError, DoorError, FileError
 from gridsync_parts.fetching import Work
 from gridsync_parts.flow import START, Flow
@@ -147,3 +148,16 @@ def test_so_does_what_came_together_with_a_failure_of_a_thread(monkeypatch):
     with pytest.raises(DiskError):
         loop.round()
     loop.pool.close()
+
+
+def test_nothing_is_waited_for_when_nothing_is_left(tmp_path):
+    """The list that has just been applied was all that there was to do."""
+    flow, _ = flow_of(tmp_path)
+    flow.close()
+    flow.bringing, flow.run.loop.pace = None, PACE._replace(tick=SOON)
+    flow.run.report.follow = lambda: SimpleNamespace(show=nothing, close=nothing)
+    flow.run.place = lambda: SimpleNamespace(lister=SimpleNamespace(folder=lambda _folder: Listing()))
+    flow.run.folders = lambda: SimpleNamespace(remember=nothing)
+    began = time.monotonic()
+    flow.walk()
+    assert time.monotonic() - began < SOON / 2

@@ -188,7 +188,7 @@ def test_a_door_that_refuses_to_name_a_checksum_is_not_one_that_has_none(user, f
     user.grid.tree.file(f"agata/{folder}/a").start += 1  # other content, of the same size
     user.grid.door.faults.add("*/a", status, method="HEAD")
     try:
-        with user.running("--start", "HELD = 2; BREATH = 0.5") as run:
+        with user.running("--start", "HELD = held = 2; BREATH = 0.5") as run:
             out, _ = run.communicate(timeout=60)
     finally:
         user.grid.door.faults.clear()

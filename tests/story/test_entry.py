@@ -287,7 +287,7 @@ def test_a_catalog_can_be_looked_at_while_lines_are_appended(user: User):
     writer.start()
     try:
         for _ in range(200):
-            run = Run(str(user.folder), Config(str(user.folder)), Wishes(), gridsync.Report(quiet=True))
+            run = Run(Config(str(user.folder)), Wishes(), gridsync.Report(quiet=True))
             run.look()
             assert run.loaded and len(list(run.loaded.all())) == 1
     finally:

@@ -434,7 +434,7 @@ def test_files_that_are_read_again_have_bars(screen, user, folder):
     soon = user.folder / "soon.py"  # they are read in a moment
     soon.write_text(f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n")
     with soon.open("a") as file:
-        file.write(script_with("LONG = REDRAW = 0.0; TICK = 0.01"))
+        file.write(script_with("LONG = REDRAW = 0.0; tick = 0.01"))
     screen.type("/usr/bin/python3 soon.py --verify --verbose")
     wait_until(lambda: any(line.startswith("Verified: 4") for line in screen.lines()), 60)
     assert re.search(rb"cdat\.000\d +\d+%\|.*/50\.0M ", screen.raw.read_bytes())

@@ -59,7 +59,16 @@ class Lane:
         self.settling = settling
         if settling:
             settling.start(self)
-        self.threads = start_threads(threading.Thread(target=self.labour, daemon=True) for _ in range(threads))
+        hands = (threading.Thread(target=self.live, args=[self.labour], daemon=True) for _ in range(threads))
+        self.threads = start_threads(hands)
+
+    def live(self, labour: Callable[[], None]) -> None:
+        """Labour to the end; what a thread dies of, as it has no memory to hand over anything, ends the run."""
+        try:
+            labour()
+        except BaseException as error:
+            self.failure = self.failure or error
+            self.news.set()
 
     def labour(self) -> None:
         """What each thread does."""
@@ -124,7 +133,7 @@ class Settling:
     def start(self, lane: Lane) -> None:
         """Begin to take what a lane brings."""
         self.lane = lane
-        self.threads = start_threads([threading.Thread(target=self.labour, daemon=True)])
+        self.threads = start_threads([threading.Thread(target=lane.live, args=[self.labour], daemon=True)])
 
     def add(self, item: Any) -> None:
         """Give it one more item, once there is a place for it."""

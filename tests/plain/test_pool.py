@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,19 @@ def test_a_lane_works_on_all_that_it_is_given(pool, threads):
     assert sorted(all_of(pool)) == [number * number for number in range(50)]
     assert pool.pending("lane") == 0
     pool.check()
+
+
+def test_a_thread_that_can_hand_over_nothing_ends_the_run_and_is_not_waited_for(pool):
+    lane = pool.open("lane", str, 1)
+
+    def put(result: object) -> None:
+        raise MemoryError
+
+    lane.done = SimpleNamespace(put=put, qsize=lambda: 0)
+    pool.add("lane", 1)
+    assert pool.news.wait(SOON)
+    with pytest.raises(MemoryError):
+        pool.check()
 
 
 def test_one_thread_keeps_the_order(pool):

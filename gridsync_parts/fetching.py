@@ -216,16 +216,14 @@ class Fetch:
 
         A run that does not wait for more takes them up itself, once all others are done.
         """
-        late = self.jobs.places[Where.LATE]
-        due = [job for job in late.values() if now >= job.due]
+        late = list(self.jobs.at(Where.LATE))
         if self.aim.is_patient:
-            return due
+            return [job for job in late if now >= job.due]
         if late and not self.is_busy():
             if not self.is_waiting:
-                error = next(iter(late.values())).row.error
-                self.ledger.notes.append(f"{len(late)} file(s) will be tried again soon: {error}")
-            self.is_waiting = len(due) < len(late)  # they come back together, or each would be told of by itself
-            for job in () if self.is_waiting else due:
+                self.ledger.notes.append(f"{len(late)} file(s) will be tried again soon: {late[0].row.error}")
+            self.is_waiting = now < late[0].due  # all come back with it, or each would be told of by itself
+            for job in () if self.is_waiting else late:
                 self.place(job, now)
         return []
 

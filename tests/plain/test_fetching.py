@@ -71,6 +71,17 @@ def test_they_do_so_whatever_the_dice_say(tmp_path):
     assert len(run.fetch.ledger.notes) == 4
 
 
+def test_many_wait_no_longer_than_one(tmp_path):
+    """The dice are thrown once for all of them, not until the last is due."""
+    pauses = []
+    for number in range(20):
+        (folder := tmp_path / str(number)).mkdir()
+        run = Start(folder, "abcdefgh", 1)
+        run.fail(run.given())
+        pauses.append(run.wait())
+    assert min(pauses) < 7 and max(pauses) <= 8
+
+
 def test_patience_with_a_pool_bridges_its_restart(tmp_path, monkeypatch):
     monkeypatch.setattr(random, "uniform", min)
     run = Start(tmp_path, "a", 4)

@@ -346,9 +346,7 @@ class Run:
         from gridsync_parts.pace import PACE
         from gridsync_parts.pool import Pool
 
-        pool = Pool()
-        self.held.callback(pool.close)
-        return Loop(self.settings.retries, PACE, pool)
+        return Loop(self.settings.retries, PACE, Pool())
 
     def target(self) -> Target:
         """OUTPUTDIR, as whoever decides sees it."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from gridsync_parts.copier import Copier
 from gridsync_parts.endings import Door
 from gridsync_parts.fetching import DEPTH, Fetch
 from gridsync_parts.jobs import Fed, Where
 from gridsync_parts.loop import Again
 from gridsync_parts.plans import is_tape_slower
 from gridsync_parts.pool import Lane
-from gridsync_parts.rereader import Rereader
 from gridsync_parts.screen import LiveLine, Progress, Rate, Todo, staging_text
 from gridsync_parts.service import Service
 from gridsync_parts.values import Outcome
 from gridsync_parts.words import size_text
+
+if TYPE_CHECKING:
+    from gridsync_parts.copier import Copier
+    from gridsync_parts.rereader import Rereader
 
 
 class Bringing:

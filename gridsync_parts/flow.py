@@ -7,10 +7,10 @@ still to come, to the catalog, to the counts, to the screen. Nothing else waits.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from gridsync_parts.bars import FileBars
 from gridsync_parts.bringing import Bringing, Wheel, lost_of, todo_of
-from gridsync_parts.copier import Copier
 from gridsync_parts.endings import Credential, Heed
 from gridsync_parts.errors import CredentialError, DiskError, GridError
 from gridsync_parts.fetching import Fetch, Ledger
@@ -19,13 +19,16 @@ from gridsync_parts.loop import Answer, Came, Event, Said, Slow
 from gridsync_parts.orders import Order, What, ask
 from gridsync_parts.plans import without_request
 from gridsync_parts.pool import Settling
-from gridsync_parts.rereader import Rereader
 from gridsync_parts.runs import Runs, online_rows
 from gridsync_parts.screen import Progress
 from gridsync_parts.service import Service
 from gridsync_parts.survey import Survey
 from gridsync_parts.values import Action, Outcome, Row, Tally, Wishes
 from gridsync_parts.walk import DOORS_SHUT, Walk
+
+if TYPE_CHECKING:
+    from gridsync_parts.copier import Copier
+    from gridsync_parts.rereader import Rereader
 
 LOOK = Aim()
 STATUS = Aim(polls=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from gridsync_parts.catalog import Catalog, Folders
-from gridsync_parts.copier import Copier
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import Place
 from gridsync_parts.loop import Loop
@@ -14,6 +13,9 @@ from gridsync_parts.pool import Settling
 from gridsync_parts.screen import Output
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Locality, Row, Scope, Wishes
+
+if TYPE_CHECKING:
+    from gridsync_parts.copier import Copier
 
 
 class Runs(Protocol):

@@ -43,6 +43,8 @@ class Service:
             return self.todo.popleft()
         if self.unlooked:
             return self.order_look()
+        if order := self.plan_stale(now):
+            return order
         plans: dict[What, Callable[[float], Order | None]] = {
             What.LOOK: self.plan_look, What.POLL: self.polls.plan,
             What.RELEASE: self.plan_release, What.STAGE: lambda now: self.waves.plan(self.polls.moved_at, now),
@@ -77,18 +79,24 @@ class Service:
         return bool(self.todo or self.unlooked)
 
     def plan_look(self, now: float) -> Order | None:
-        """Files whose turn comes again, and those whose turn is near and that were on disk long ago."""
-        fetch, places = self.fetch, self.fetch.jobs.places
-        awake = fetch.awake(now)
-        if awake:
-            self.look(job.row for job in awake)
-            return self.todo.popleft()
-        if not fetch.jobs.fed.is_short():  # their turn is not near
+        """Files whose turn comes again."""
+        awake = self.fetch.awake(now)
+        if not awake:
             return None
-        front = list(itertools.islice(places[Where.READY].values(), MAX_QUERY))
+        self.look(job.row for job in awake)
+        return self.todo.popleft()
+
+    def plan_stale(self, now: float) -> Order | None:
+        """Files whose turn is near and that were on disk long ago; threads may have nothing to do until it is known."""
+        fetch, ready = self.fetch, self.fetch.jobs.places[Where.READY]
+        first = next(iter(ready.values()), None)
+        if not first or fetch.is_fresh(first, now) or not fetch.jobs.fed.is_short():
+            return None
+        if now < self.chores[What.LOOK].trouble.until:
+            return None
+        fetch.jobs.make_ready(MAX_QUERY)  # they were seen when the others were
+        front = list(itertools.islice(ready.values(), MAX_QUERY))
         stale = [job for job in front if not fetch.is_fresh(job, now)]
-        if not stale:
-            return None
         for job in stale:
             fetch.jobs.move(job, Where.LOOKING)
         return Order(What.LOOK, [job.row for job in stale], is_first=True)

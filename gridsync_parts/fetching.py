@@ -12,7 +12,7 @@ from gridsync_parts.jobs import Aim, Facts, Job, Jobs, Next, Where, next_fetch, 
 from gridsync_parts.loop import Again
 from gridsync_parts.pace import Pace, Tries
 from gridsync_parts.plans import copy_action, is_same_file, without_request
-from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes, with_error
+from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes, place_row, with_error
 
 DEPTH = 1000  # files that wait in front of the threads at the most,
 AHEAD = 1 << 30  # and bytes of them
@@ -113,6 +113,14 @@ class Fetch:
         if row != job.row:
             self.jobs.change(job, row)
             self.ledger.rows.append(row)
+
+    def look_at(self, row: Row, locality: Locality, now: float) -> None:
+        """Take in where a file of a run that only looks is; most need no job, as nothing more is to be done."""
+        if locality is not row.locality:
+            row = place_row(row, locality)
+            self.ledger.rows.append(row)
+        if self.aim.polls and row.locality is not Locality.ONLINE:
+            self.place(self.jobs.add(row), now)
 
     def reread(self, rows: list[Row]) -> None:
         """Take in files that are here, to be read again."""

@@ -70,7 +70,7 @@ class Service:
         """The question about the next of them; without a tape service one listing of each folder is enough."""
         count = MAX_QUERY if self.fetch.has_tape else len(self.unlooked)
         rows = [self.unlooked.popleft() for _ in range(min(count, len(self.unlooked)))]
-        for row in rows:
+        for row in rows if self.fetch.aim.is_patient else ():
             self.fetch.jobs.move(self.fetch.jobs.add(row), Where.LOOKING)
         return Order(What.LOOK, rows)
 
@@ -146,8 +146,10 @@ class Service:
         """Where files are."""
         fetch, jobs = self.fetch, self.fetch.jobs
         for row in reversed(order.rows) if order.is_first else order.rows:
-            job = jobs.by_path[row.path]
-            if not error:
+            job = jobs.by_path.get(row.path)
+            if job is None:
+                fetch.look_at(row, value.get(row.path, row.locality) if value else row.locality, now)
+            elif not error:
                 fetch.change(job, place_row(job.row, value.get(row.path, job.row.locality)))
                 job.seen = now
                 fetch.place(job, now, is_first=order.is_first)

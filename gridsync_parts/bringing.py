@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gridsync_parts.endings import Door
+from gridsync_parts.endings import REFUSED, Door
 from gridsync_parts.fetching import DEPTH, Fetch
 from gridsync_parts.jobs import Fed, Where
 from gridsync_parts.loop import Again
@@ -28,7 +28,7 @@ class Bringing:
         self.worker = worker
         self.lane = lane
         self.threads = threads
-        self.depth = threads  # files that may wait in front of them
+        self.depth = min(DEPTH, REFUSED)  # files that may wait in front of them
         self.progress = progress
         self.door = Door()
         self.lost = 0, 0  # files that were given up before, and bytes

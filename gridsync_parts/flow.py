@@ -267,7 +267,7 @@ class Flow:
 
     def show(self) -> None:
         """Redraw the lines."""
-        if self.bringing:
+        if self.bringing and self.bringing.progress.live.is_seen():
             self.bringing.progress.show(todo_of(self.fetch, self.service, self.bringing, self.run.loop.clock()))
         elif self.wheel:
             waiting = self.fetch.jobs.count(Where.STAGING, Where.TAPE, Where.ORDERED, Where.LOOKING)

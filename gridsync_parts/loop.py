@@ -97,7 +97,7 @@ class Loop:
         if not self.pending(lane):
             self.slow_at = self.clock() + self.pace.slow
         if lane not in self.pool.lanes:
-            self.pool.open(lane, make, WIDTHS[lane])
+            self.pool.open(lane, make, WIDTHS[lane]).low = WIDTHS[lane]
         self.pool.add(lane, Call(next(self.turns), lane, about, verb, arguments, Tries(self.clock())))
 
     def forget(self) -> None:

@@ -125,6 +125,10 @@ class LiveLine:
         self.log_due = clock() + 1
         self.bar: Any = None
 
+    def is_seen(self) -> bool:
+        """Whether somebody looks at it just now, on the screen or in the log."""
+        return not self.quiet or self.clock() >= self.log_due
+
     def show(self, *texts: str) -> None:
         """Put new texts on the lines, if it is time."""
         now = self.clock()

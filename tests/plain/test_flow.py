@@ -58,7 +58,7 @@ class Worker:
 
 def flow_of(folder: Path, *names: str) -> tuple[Flow, Worker]:
     """A flow that has given some files to threads."""
-    live = SimpleNamespace(show=nothing, close=nothing)
+    live = SimpleNamespace(show=nothing, close=nothing, is_seen=lambda: True)
     run: Any = SimpleNamespace(
         loop=Loop(0, PACE, Pool()), settings=SimpleNamespace(retries=0, site=SITE), wishes=Wishes(), opened=None,
         target=lambda: Target(str(folder)), scope=Scope("LYON", "", (), ()),
@@ -155,7 +155,7 @@ def test_nothing_is_waited_for_when_nothing_is_left(tmp_path):
     flow, _ = flow_of(tmp_path)
     flow.close()
     flow.bringing, flow.run.loop.pace = None, PACE._replace(tick=SOON)
-    flow.run.report.follow = lambda: SimpleNamespace(show=nothing, close=nothing)
+    flow.run.report.follow = lambda: SimpleNamespace(show=nothing, close=nothing, is_seen=lambda: True)
     flow.run.place = lambda: SimpleNamespace(lister=SimpleNamespace(folder=lambda _folder: Listing()))
     flow.run.folders = lambda: SimpleNamespace(remember=nothing)
     began = time.monotonic()

@@ -206,7 +206,7 @@ class World:
         run.report = SimpleNamespace(
             error=lambda error: self.said.append(str(error)), note=self.said.append,
             say=nothing, tell_landed=nothing, line=nothing, going_on=nothing,
-            follow=lambda *_: SimpleNamespace(show=nothing, close=nothing),
+            follow=lambda *_: SimpleNamespace(show=nothing, close=nothing, is_seen=lambda: True),
         )  # fmt: skip
         return run
 

@@ -352,3 +352,12 @@ def test_what_a_line_of_progress_keeps_in_a_width(text, width, shown):
 )
 def test_a_percentage_is_100_when_all_is_here(part, whole, is_all, text):
     assert percent_text(part, whole, is_all) == text
+
+
+@pytest.mark.parametrize(("quiet", "seconds", "seen"), [(False, 0, True), (True, 0, False), (True, 1, True)])
+def test_a_line_that_nobody_sees_need_not_be_made(quiet, seconds, seen):
+    """Not even with --quiet is it missing in the log."""
+    clock = Clock()
+    live = LiveLine(True, quiet, clock=clock)
+    clock.wait(seconds)
+    assert live.is_seen() is seen

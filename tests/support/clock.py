@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from types import SimpleNamespace
 from typing import Any, Callable
 
 
@@ -29,8 +30,9 @@ class Hands:
         self.todo: deque[tuple[str, Any]] = deque()
         self.held: set[str] = set()  # lanes that get nothing done
 
-    def open(self, lane: str, work: Callable[[Any], Any], threads: int) -> None:
+    def open(self, lane: str, work: Callable[[Any], Any], threads: int) -> SimpleNamespace:
         self.lanes[lane], self.widths[lane] = work, threads
+        return SimpleNamespace(low=0)
 
     def add(self, lane: str, item: Any) -> None:
         self.todo.append((lane, item))

@@ -13,7 +13,7 @@ from tests.support.simulation import Fault, Simulation, World
 from tests.support.worlds import WORLD, play
 
 
-@settings(PROPERTY, max_examples=25)
+@settings(PROPERTY, max_examples=10)
 @given(WORLD)
 def test_whatever_fails_each_file_is_in_one_place_and_comes_or_has_a_reason(
     tmp_path_factory: pytest.TempPathFactory, world: World

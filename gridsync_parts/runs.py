@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Callable, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gridsync_parts.catalog import Catalog, Folders
 from gridsync_parts.disk import Target
@@ -31,8 +31,6 @@ class Runs(Protocol):
 
     @property
     def loop(self) -> Loop: ...
-
-    def call(self, verb: Callable[..., Any], *arguments: Any) -> Any: ...
 
     def note_slow(self) -> None: ...
 

@@ -14,7 +14,7 @@ from gridsync_parts.screen import LiveLine, walk_text
 from gridsync_parts.service import Service
 from gridsync_parts.walk import Walk, list_folder
 
-AHEAD = 4  # folders that are given to a thread, so that it has one when it is done with another
+QUEUED = 4  # folders that are given to a thread, so that it has one when it is done with another
 
 
 class Survey:
@@ -52,7 +52,7 @@ class Survey:
             if now >= self.due and not is_asked:
                 self.begin()
             return False
-        while walk.todo and loop.pending("folders") < AHEAD * LISTINGS:
+        while walk.todo and loop.pending("folders") < QUEUED * LISTINGS:
             folder = walk.todo.popleft()
             loop.ask("folders", (walk, folder), list_folder, self.run.place().lister, folder)
         if not self.is_listed and not walk.todo and not loop.pending("folders"):

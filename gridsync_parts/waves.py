@@ -82,7 +82,7 @@ class Waves:
             return False
         else:
             self.refuse(order, error)
-        if not any(other.what is What.STAGE for other in self.todo):
+        if self.is_over():
             for job, reason in self.refused:
                 self.fetch.take(job, Next(Where.LEFT, reason))
             self.refused = []
@@ -92,12 +92,15 @@ class Waves:
         """A file can't be asked for; after some of them it is the service that refuses."""
         jobs, path = self.fetch.jobs, order.rows[0].path
         self.refused.append((jobs.by_path[path], f"{path}: {NOT_ASKED}: {error}"))
-        is_last = not any(other.what is What.STAGE for other in self.todo)
-        if not self.is_asked and (len(self.refused) == 3 or is_last):
+        if not self.is_asked and (len(self.refused) == 3 or self.is_over()):
             if not self.fetch.aim.is_patient:
                 raise error
             self.drop()
             self.refused = [(job, f"{job.row.path}: {error}") for job in jobs.at(Where.ORDERED)]
+
+    def is_over(self) -> bool:
+        """Whether all of a wave was asked for, or refused."""
+        return not any(order.what is What.STAGE for order in self.todo)
 
     def drop(self) -> None:
         """Ask for no more of the files of a wave."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable
-from typing import Callable
+from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
 from gridsync_parts.doors import MISNAMED, MISSIZED, Listing
@@ -100,15 +100,43 @@ def entry_of(path: str, is_folder: bool, properties: dict[str, str]) -> Entry:
     )
 
 
+def refuse(*_: object) -> None:
+    raise ValueError("it defines its own entities")
+
+
+def new_parser(begin: Callable[..., None], end: Callable[[str], None], text: list[str], terms: dict[str, str]) -> Any:
+    """A parser that tells of each tag, and keeps the text in between and the terms."""
+    from xml.parsers import expat
+
+    parser = expat.ParserCreate(None, "}", terms)
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text.append
+    parser.StartDoctypeDeclHandler, parser.StartNamespaceDeclHandler = refuse, nothing  # so that these count as terms
+    return parser
+
+
+def parse(
+    xml: Iterable[bytes | memoryview], parser: Any, text: list[str], terms: dict[str, str], taken: Callable[[], int]
+) -> None:
+    """Parse an answer as it comes, as long as it grows no more than what was taken of it is worth."""
+    came = 0
+    for chunk in xml:
+        parser.Parse(chunk)
+        came += len(chunk)
+        if came - parser.CurrentByteIndex > TOKEN or sum(map(len, text)) > TOKEN:
+            raise ValueError("it has an endless tag or text")
+        if len(terms) > TERMS or came > PADDING + PADDED * taken():
+            raise ValueError("it is full of things that are not files")
+    parser.Parse(b"", True)
+
+
 def take_responses(xml: Iterable[bytes | memoryview], take: Callable[[str, dict[str, str]], int]) -> None:
     """Read the answer to a PROPFIND as it comes: the href of each response is taken, and the properties that it has.
 
     ValueError if it makes no sense, or is longer than what was taken is worth, of which take says the number.
     """
-    from xml.parsers import expat
-
     text: list[str] = []  # since the last tag
-    href, is_found, depth, taken, came = "", False, 0, 0, 0
+    href, is_found, depth, taken = "", False, 0, 0
     properties: dict[str, str] = {}  # of this propstat
     found: dict[str, str] = {}  # of all that were found
 
@@ -138,22 +166,8 @@ def take_responses(xml: Iterable[bytes | memoryview], take: Callable[[str, dict[
         elif name == COLLECTION:
             properties[TYPE] = "folder"
 
-    def refuse(*_: object) -> None:
-        raise ValueError("it defines its own entities")
-
     terms: dict[str, str] = {}
-    parser = expat.ParserCreate(None, "}", terms)
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text.append
-    parser.StartDoctypeDeclHandler, parser.StartNamespaceDeclHandler = refuse, nothing  # so that these count as terms
-    for chunk in xml:
-        parser.Parse(chunk)
-        came += len(chunk)
-        if came - parser.CurrentByteIndex > TOKEN or sum(map(len, text)) > TOKEN:
-            raise ValueError("it has an endless tag or text")
-        if len(terms) > TERMS or came > PADDING + PADDED * taken:
-            raise ValueError("it is full of things that are not files")
-    parser.Parse(b"", True)
+    parse(xml, new_parser(begin, end, text, terms), text, terms, lambda: taken)
 
 
 def path_of(href: str) -> str:

@@ -23,9 +23,7 @@ LIMIT = 400  # lines of a part
 # takes its number down with it.
 LONG_CLASSES: dict[str, int] = {}  # above 250 lines
 FULL_CLASSES: dict[str, int] = {}  # above 10 attributes
-LONG_FUNCTIONS = {  # above 40 lines, each for a reason
-    "take_responses": 54,  # three callbacks share what one parser has read; as methods they took 5 % more time a file
-}
+LONG_FUNCTIONS: dict[str, int] = {}  # above 40 lines, each for a reason
 SCRIPT_LIMIT = 1300  # lines of the script; it rises for a named feature alone, and never above 2,800
 
 
@@ -204,7 +202,7 @@ def test_classes_stay_small():
 
 def test_functions_stay_short():
     expect_above(40, [(node.name, length(node)) for module in modules for node in module.functions], LONG_FUNCTIONS)
-    assert max(LONG_FUNCTIONS.values()) <= 60
+    assert max(LONG_FUNCTIONS.values(), default=0) <= 60
 
 
 def test_files_stay_short():

@@ -18,6 +18,30 @@ FAREWELL = 2.0  # seconds that threads have to end
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that end a run
 
 
+class News:
+    """Wakes the main thread; also from a signal's handler, where an Event would wait for the thread it interrupts."""
+
+    def __init__(self) -> None:
+        self.tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        """There is something to do."""
+        if self.tokens.empty():
+            self.tokens.put(None)
+
+    def is_set(self) -> bool:
+        """Whether there is."""
+        return not self.tokens.empty()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether there is, or comes to be in so many seconds; from now on it is known."""
+        try:
+            self.tokens.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            return False
+        return True
+
+
 class Stop(threading.Event):
     """Tells threads to end, and wakes those that wait for bytes."""
 
@@ -48,7 +72,7 @@ def start_threads(threads: Iterable[threading.Thread]) -> list[threading.Thread]
 class Lane:
     """Threads that work on one kind of items. They never hold the exit, whatever they hang in."""
 
-    def __init__(self, work: Callable[[Any], Any], threads: int, news: threading.Event, settling: Settling | None):
+    def __init__(self, work: Callable[[Any], Any], threads: int, news: News, settling: Settling | None):
         self.work = work
         self.news = news  # is set when there is something to do for the main thread
         self.pending = 0  # items that it has not got back
@@ -162,7 +186,7 @@ class Pool:
     """All threads of a run, in lanes."""
 
     def __init__(self) -> None:
-        self.news = threading.Event()
+        self.news = News()
         self.lanes: dict[str, Lane] = {}
 
     def open(self, name: str, work: Callable[[Any], Any], threads: int, settling: Settling | None = None) -> Lane:
@@ -181,7 +205,6 @@ class Pool:
     def collect(self, seconds: float) -> list[tuple[str, list[Any]]]:
         """What has come of each lane; if there is nothing to do, so long is waited for it."""
         self.news.wait(seconds)
-        self.news.clear()
         return [(name, came) for name, lane in self.lanes.items() if (came := lane.collect())]
 
     def check(self) -> None:
@@ -197,7 +220,6 @@ class Pool:
         try:
             while self.pending(lane) and (left := ends - time.monotonic()) > 0:
                 self.news.wait(min(left, 0.1))
-                self.news.clear()
                 came += self.lanes[lane].collect()
         finally:
             for number, handler in heard:

@@ -195,6 +195,25 @@ def test_without_such_a_wish_it_is_not(pool):
     assert pool.news.wait(SOON)
 
 
+SIGNALLED = """
+import signal
+from gridsync_parts.pool import Pool
+
+pool, heard = Pool(), []
+signal.signal(signal.SIGALRM, lambda *_: (heard.append(1), pool.news.set()))
+signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+while len(heard) < 5000:
+    pool.collect(0.00001)
+print("done")
+"""
+
+
+def test_a_signal_may_come_at_any_moment():
+    command = [sys.executable, "-c", SIGNALLED]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "done\n", done.stderr
+
+
 # The end.
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
+
+
+def is_whole(request: bytes) -> bool:
+    """Whether a request has come to its end; what is none is whole as it comes."""
+    if not re.match(rb"[A-Z]+ ", request):
+        return True
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
+    return bool(end) and len(body) >= int(length[1] if length else 0)
 
 
 class Raw:
@@ -39,8 +49,13 @@ class Raw:
         with contextlib.suppress(OSError), line:
             line.settimeout(self.patience)
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            request = b""
             while heard := line.recv(65536):
                 self.heard += heard
+                request += heard
+                if not is_whole(request):  # the body of a POST may come by itself
+                    continue
+                request = b""
                 for piece in self.answer():
                     line.sendall(piece)
                     self.sent += len(piece)

@@ -18,6 +18,7 @@ Parts, each using only those above it; none of them knows the script:
   partfile        a file while it is copied
   conf            the text of Grid.conf, and whose it is
   settings        what Grid.conf says, checked
+  sheet           a file of rows, in CSV
   catalog         grid_summary.csv and the lock of the work folder
   keys            what is shown at a door: files and helpers
   vomses          the VOMS servers that come with the tool

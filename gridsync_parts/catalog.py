@@ -1,25 +1,19 @@
-"""grid_summary.csv, a row a file.
-
-While a command runs, changed rows are appended to it and the last one of a path counts; when it ends the file is
-rewritten in one step. So a crash costs at most the row being written.
-"""
+"""grid_summary.csv, a row a file; the folders that listings have shown; the lock of the work folder."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import functools
-import io
+import operator
 import os
 import re
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Callable, TextIO
+from collections.abc import Iterable
 
-from gridsync_parts.disk import MARK, doubt_of, open_regular, replacing, target_of
+from gridsync_parts.disk import MARK, open_regular, replacing
 from gridsync_parts.errors import DiskError, LockedError
+from gridsync_parts.sheet import Columns, Sheet, reading
 from gridsync_parts.values import Locality, Row, Scope
 from gridsync_parts.words import is_path, seconds_of, time_text
 
@@ -28,26 +22,7 @@ LOCALITY_WORDS = {locality.value: locality for locality in Locality}
 YES_NO = {"yes": True, "no": False}
 
 CHECKSUM = re.compile(r"(?:adler32:[0-9a-f]{8}|(?:md5|sha1|sha256|sha512):[0-9a-f]+)?")
-
-
-def reading(is_right: Callable[[str], object], value: Callable[[str], Any] = str) -> Callable[[str], Any]:
-    """A reader that takes only what is right."""
-
-    def read(cell: str) -> Any:
-        if not is_right(cell):
-            raise ValueError(cell)
-        return value(cell)
-
-    return read
-
-
-# How each column of a line is read, in the order of Row.
-READERS: tuple[Callable[[str], Any], ...] = (
-    reading(is_path), reading(re.compile("[0-9]{1,18}").fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch),
-    LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
-)  # fmt: skip
-LONGEST_LINE = 1 << 24  # characters
-PROMISED = Row._fields[:9]  # the columns that every catalog has
+SIZE = re.compile("[0-9]{1,18}")
 
 
 def cells_of(row: Row) -> list[str]:
@@ -58,144 +33,37 @@ def cells_of(row: Row) -> list[str]:
     ]  # fmt: skip
 
 
-def write_rows(file: TextIO, rows: Iterable[Row]) -> None:
-    """Write rows as lines."""
-    writer = csv.writer(file, lineterminator="\n")
-    quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in rows:  # csv leaves a lone carriage return without the quotes that its reader wants
-        (quoting if "\r" in row.path + row.site else writer).writerow(cells_of(row))
+COLUMNS = Columns(
+    Row,
+    (
+        reading(is_path), reading(SIZE.fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch),
+        LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
+    ),
+    9,
+    cells_of,
+    operator.attrgetter("site", "path"),
+)  # fmt: skip
 
 
-def fault_of(cells: list[str]) -> str:
-    """The first column of a line that can't be read."""
-    for number, (name, reader) in enumerate(zip(Row._fields, READERS), 1):
-        if number > len(cells):
-            return f"column {number} ({name}) is missing"
-        try:
-            reader(cells[number - 1])
-        except (ValueError, KeyError):
-            return f"column {number} ({name}) is {cells[number - 1][:100]!r}"
-    return "the line cannot be read"
-
-
-def row_of(cells: list[str]) -> Row:
-    """A line's cells as a row; ValueError names the column that is wrong."""
-    try:
-        return Row(*[reader(cell) for reader, cell in zip(READERS, [*cells, ""] if len(cells) == 9 else cells)])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(fault_of(cells)) from error
-
-
-class Catalog:
+class Catalog(Sheet[Row]):
     """The rows of grid_summary.csv, kept by site and path."""
 
     def __init__(self, folder: str, is_frozen: bool = False):
-        self.path = os.path.join(folder, CATALOG)
-        self.is_frozen = is_frozen  # changes stay in memory
-        self.rows: dict[str, dict[str, Row]] = {}
-        self.is_foreign = False  # another tool's catalog
-        self.is_stale = False  # the file differs from the rows, or says some of them twice
-        self.is_new = False  # no list was built yet; no file stands for one
         self.is_listed = False  # a list was built just now
-        self.doubt = ""  # somebody else may have written it: why, and what to do
-        self.tail: TextIO | None = None
-        try:
-            self.read()
-        except FileNotFoundError:
-            self.is_new = self.is_stale = True
-        except ValueError as error:
-            raise DiskError(f"{error}; move it away") from error
-        except OSError as error:
-            raise DiskError(f"{self.path} cannot be read: {error.strerror}") from error
+        super().__init__(os.path.join(folder, CATALOG), COLUMNS, is_frozen)
 
-    def read(self) -> None:
-        """Take in the file, but for a last line that a crash has cut."""
-        csv.field_size_limit(LONGEST_LINE)
-        with open(open_regular(self.path), "rb") as whole_file:
-            raw: BinaryIO = whole_file
-            found = os.fstat(raw.fileno())
-            self.doubt = doubt_of(self.path, found)
-            is_cut = os.pread(raw.fileno(), 1, max(found.st_size - 1, 0)) not in (b"\n", b"")
-            if self.is_frozen:  # another run may append while this one reads
-                raw = io.BytesIO(raw.read(found.st_size))
-            file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            lines = csv.reader(iter(functools.partial(file.readline, LONGEST_LINE), ""), strict=True)
-            try:
-                header = next(lines, None)
-            except csv.Error:
-                header = []
-            self.is_stale = header != list(Row._fields)  # what is appended to must be of our columns
-            if header is None or header[: len(PROMISED)] != list(PROMISED):
-                self.is_foreign = self.is_new = header is not None
-                return
-            whole = lines.line_num
-            try:
-                for cells in lines:
-                    if len(cells) < len(header):  # cut in its site, it would be read as another one's
-                        raise ValueError(fault_of(cells))
-                    self.hold(row_of(cells))
-                    whole = lines.line_num
-            except (ValueError, csv.Error) as error:
-                if not is_cut or next(file, "") or lines.line_num > whole + 2:
-                    raise DiskError(
-                        f"{self.path}, line {lines.line_num}: {error}; correct the line or move the file away"
-                    ) from error
-            self.is_stale = self.is_stale or is_cut
-        if found.st_uid != os.getuid():  # what others say of the user's files takes none of them away
-            for row in filter(Row.is_damaged, list(self.all())):
-                self.hold(row._replace(verified=""))
-
-    def hold(self, row: Row) -> None:
-        """Take in a row; an earlier one of the same file gives way."""
-        rows = self.rows.setdefault(row.site, {})
-        self.is_stale = self.is_stale or row.path in rows
-        rows[row.path] = row
+    def distrust(self) -> None:
+        """What others say of the user's files takes none of them away."""
+        for row in filter(Row.is_damaged, list(self.all())):
+            self.hold(row._replace(verified=""))
 
     def row(self, row: Row) -> Row:
         """The present state of a row."""
         return self.rows[row.site][row.path]
 
-    def by_path(self, site: str) -> dict[str, Row]:
-        """The files of a site."""
-        return self.rows.setdefault(site, {})
-
-    def all(self) -> Iterator[Row]:
-        """All rows of all sites."""
-        for rows in self.rows.values():
-            yield from rows.values()
-
-    def of(self, site: str) -> list[Row]:
-        """All rows of a site, in path order."""
-        return sorted(self.rows.get(site, {}).values())
-
     def matching(self, scope: Scope) -> list[Row]:
         """The rows in a scope, in path order."""
         return [row for row in self.of(scope.site) if scope.holds(row.path)]
-
-    def put(self, rows: Iterable[Row], durable: bool = False) -> None:
-        """Change rows, here and at once in the file; durable ones outlive a power failure."""
-        rows = list(rows)
-        if not rows:
-            return
-        if self.is_frozen:
-            for row in rows:
-                self.hold(row)
-            return
-        try:
-            if self.tail is None:
-                self.is_new = False
-                self.save()  # what is appended to must be whole
-                fd = os.open(target_of(self.path), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-                self.tail = open(fd, "a", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
-            for row in rows:
-                self.hold(row)
-            write_rows(self.tail, rows)
-            self.tail.flush()
-            if durable:
-                os.fsync(self.tail.fileno())
-        except OSError as error:
-            self.is_stale = True  # half of the line may stand there
-            raise DiskError(f"{self.path} cannot be written: {error.strerror}") from error
 
     def replace(self, rows: Iterable[Row]) -> None:
         """Hold these rows and no others."""
@@ -205,20 +73,6 @@ class Catalog:
         self.rows, self.is_stale = new, True  # at once, as Ctrl-C would leave half of them to be saved
         self.is_new, self.is_listed = False, True
         self.save()
-
-    def save(self) -> None:
-        """Make the file whole again: a row a file, in path order."""
-        if self.tail is not None:
-            tail, self.tail = self.tail, None
-            with contextlib.suppress(OSError):  # what a full disk did not take comes with the whole
-                tail.close()
-        if not self.is_stale or self.is_frozen or self.is_new:
-            return
-        with replacing(self.path) as file:
-            file.write(",".join(Row._fields) + "\n")
-            for site in sorted(self.rows):
-                write_rows(file, self.of(site))
-        self.is_stale = False
 
 
 class Folders:
@@ -285,7 +139,7 @@ class Lock:
         """Remove what killed runs have left of catalogs; only who holds the lock writes any."""
         folder = os.path.dirname(self.path) or os.curdir
         for name in os.listdir(folder):
-            if re.fullmatch(r"grid_summary\.csv\.\d+" + re.escape(MARK), name):
+            if re.fullmatch(r"grid_(summary|uploads)\.csv\.\d+" + re.escape(MARK), name):
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(folder, name))
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import atheris
 
 with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
-    from gridsync_parts.catalog import CHECKSUM, Catalog, cells_of, row_of
+    from gridsync_parts.catalog import CHECKSUM, COLUMNS, Catalog
     from gridsync_parts.checksums import Checksum
     from gridsync_parts.conf import default_conf, with_setting
     from gridsync_parts.disk import NAME_MAX, part_name
@@ -107,7 +107,7 @@ def kept(entry: Entry) -> None:
     """What a door lists must be readable in the catalog, printable, and below OUTPUTDIR here."""
     if entry.path and entry.size != UNFINISHED:
         row = new_row(entry, "LYON")
-        assert row_of(cells_of(row)) == row
+        assert COLUMNS.row_of(COLUMNS.cells_of(row)) == row
         assert size_text(row.size) and time_text(row.mtime) and day_text(row.mtime)
         placed(row.path)
     assert make_printable(entry.path).isprintable()

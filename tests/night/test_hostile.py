@@ -21,7 +21,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gridsync_parts.catalog import Catalog, cells_of, row_of
+from gridsync_parts.catalog import COLUMNS, Catalog
 from gridsync_parts.conf import with_setting
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import ODDITIES, At, Listing, Place
@@ -93,7 +93,7 @@ def kept(entries: Iterable[Entry], outputdir: Path) -> None:
     """What was listed: the catalog gives it back as it is, the screen shows it, and no file of it is elsewhere."""
     for entry in entries:
         row = new_row(entry, "LYON")
-        assert row.size == UNFINISHED or row_of(cells_of(row)) == row
+        assert row.size == UNFINISHED or COLUMNS.row_of(COLUMNS.cells_of(row)) == row
         assert size_text(row.size) and day_text(row.mtime)
         below(outputdir, row.path)
 

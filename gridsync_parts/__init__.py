@@ -31,11 +31,14 @@ Parts, each using only those above it; none of them knows the script:
   doors/relay     the web proxy on the way to a door
   doors/answers   answers, and an end to each
   doors/refused   what answers mean that are errors
+  doors/sending   bytes on their way to a server
   doors/guest     how servers are asked, whichever library carries it
   doors/wire      requests over http.client
   doors/rest      requests over requests, for REST services
+  doors/digests   checksums, in the words of doors
   doors/listing   what a door says of a folder
   doors/tape      the Tape REST API of a site
+  doors/writing   files that are sent to a WebDAV door
   doors/webdav    a WebDAV door
   doors/gfal      the same verbs through gfal2
   doors/opening   a site, opened by its kind

@@ -48,6 +48,10 @@ class Unreached(DoorError):
     """Nothing of the request has come to the door."""
 
 
+class Full(DoorError):
+    """It has no room for more."""
+
+
 class TooFast(DoorError):
     """It takes no more requests just now."""
 
@@ -101,7 +105,11 @@ class BadRequest(FileError):
 
 
 class BadName(FileError):
-    """The door lists it, and can't serve such names."""
+    """The door can't serve such names, though it may list them, or can't take them."""
+
+
+class Exists(FileError):
+    """Something has this name already."""
 
 
 class TooMany(FileError):

@@ -28,6 +28,7 @@ class Can(NamedTuple):
     checksums: tuple[str, ...]  # that it may name
     tape: bool  # there may be a tape service
     holds_lock: bool  # its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
+    renames: bool = False  # it gives a file another name
 
 
 class Kind(NamedTuple):
@@ -54,7 +55,7 @@ GFAL2 = Kind(
 KINDS = (
     Kind(
         "http", WEB, "WebDAV: dCache, StoRM, XRootD", "webdav", Credential.ANY,
-        Can(STRONG, tape=True, holds_lock=True),
+        Can(STRONG, tape=True, holds_lock=True, renames=True),
     ),
     GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
     GFAL2,

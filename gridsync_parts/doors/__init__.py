@@ -97,6 +97,43 @@ class Tape(Protocol):
         """Give back the pins of a request on at most MAX_PATHS files."""
 
 
+class Sent(NamedTuple):
+    """The bytes of a file that is to be sent."""
+
+    size: int
+    chunks: Callable[[], Iterator[bytes | memoryview]]  # from the beginning, each time; each to be used before the next
+    mtime: int = 0  # to be kept where the door can
+
+
+class Stored(NamedTuple):
+    """A file as the door has it."""
+
+    size: int  # UNFINISHED where it does not say
+    checksum: str = ""  # empty where it names none
+
+
+class Writer(Protocol):
+    """Takes files."""
+
+    def folder(self, path: str) -> bool:
+        """Make a folder in one that is there; whether it was not there yet. Exists if a file has its name."""
+
+    def write(self, path: str, sent: Sent) -> Stored:
+        """Send a new file; Exists if something has its name. When it fails, some of it may be there.
+
+        What its chunks raise ends the request at once; Changed, if they are not as many bytes as they were to be.
+        """
+
+    def stored(self, path: str) -> Stored:
+        """What is there under a name; NotFound if nothing."""
+
+    def rename(self, path: str, target: str, replace: bool) -> None:
+        """Give a file its name; Exists if something has it that is not to be replaced."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing happens if it is not there."""
+
+
 class Place(NamedTuple):
     """A site, opened: what it has, by what can be done with it."""
 
@@ -106,6 +143,7 @@ class Place(NamedTuple):
     find_tape: Callable[[], Tape | None]  # asks the door at its first call; None where there is no tape service
     expires: Callable[[], float] = lambda: 0.0  # when the token that it is shown ends; 0 if none does, or none says
     close: Callable[[], None] = lambda: None  # lets go of its connections
+    writer: Writer | None = None  # None where it takes no files
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: the tape service knows, else the listings tell."""

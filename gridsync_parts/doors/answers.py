@@ -70,6 +70,7 @@ class Watch:
         self.ends = time.monotonic() + site.first_byte  # of the head
         self.room = MAX_HEAD  # bytes that may still come
         self.is_begun = False
+        self.is_ended = False  # by the server, as far as a glance has shown
         self.came, self.waited = 0, 0.0  # bytes, and seconds for them: only those in which somebody asked for more
         sock.settimeout(site.first_byte)
 
@@ -79,8 +80,10 @@ class Watch:
         file.readinto = self.readinto
         return io.BufferedReader(file)
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int | None:
         """More bytes, or an error when there is to be an end."""
+        if self.socket.gettimeout() == 0:
+            return self.glance(buffer)
         began = time.monotonic()
         if self.is_begun and self.ends < math.inf:
             if began >= self.ends:
@@ -99,6 +102,17 @@ class Watch:
             self.came, self.waited = 0, 0.0
         return count
 
+    def glance(self, buffer: Any) -> int | None:
+        """The bytes that are there already; None if there are none yet."""
+        import ssl
+
+        try:
+            count = self.socket.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        self.is_ended = not count
+        return count
+
 
 @functools.cache
 def response_class() -> Any:
@@ -106,8 +120,14 @@ def response_class() -> Any:
     import http.client
 
     class Response(http.client.HTTPResponse):
+        sending: Any = None  # what goes to the server before its answer
+
         def _read_status(self) -> tuple[str, int, str]:
+            if self.sending:
+                self.sending.go(self.fp)
             version, status, reason = super()._read_status()  # type: ignore[misc]
+            if self.sending and status == 100:
+                self.sending.is_wanted = True
             return version, 100 if 101 < status < 200 else status, reason
 
     return Response

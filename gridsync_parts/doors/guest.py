@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 from urllib.parse import urlsplit
 
 from gridsync_parts import __version__
+from gridsync_parts.doors import Sent
 from gridsync_parts.doors.answers import Answer, connection_error
 from gridsync_parts.doors.refused import pause_of, redirect_target, refusal
 from gridsync_parts.doors.relay import CONNECT, relay_named
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import ssl
 
 
+Data = Union[bytes, Sent]  # what a request carries
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
 HOPS = f"{{}}: more than {MAX_HOPS} redirects in a row"
@@ -52,7 +54,7 @@ class Guest:
         self.relay = relay_named()
         self.throttles: dict[tuple[str, int], Throttle] = {}  # of servers
 
-    def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+    def carry(self, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
         """One request, as the library carries it; an error of Python's own if there is no answer."""
         raise NotImplementedError
 
@@ -90,7 +92,7 @@ class Guest:
                 raise scarcity(error) or proxy_error(self.proxy, error) from error
         return context
 
-    def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
+    def send(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:
         """One request; the answer's body is still to be read."""
         place = netloc_of(url)
         if place not in self.trusted or not (self.token or self.proxy):
@@ -114,7 +116,7 @@ class Guest:
             finally:
                 welcome.leave()
 
-    def send_throttled(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
+    def send_throttled(self, method: str, url: str, headers: dict[str, str], data: Data, token: str) -> Answer:
         """One request as fast as its server lets it go; what this has not looked at goes again, unless too late."""
         place, ends = netloc_of(url), time.monotonic() + HELD
         throttle = self.throttles.get(place) or self.throttles.setdefault(place, Throttle())
@@ -138,7 +140,7 @@ class Guest:
                 other.close()
         return answer
 
-    def send_with(self, method: str, url: str, headers: dict[str, str], data: bytes, token: str) -> Answer:
+    def send_with(self, method: str, url: str, headers: dict[str, str], data: Data, token: str) -> Answer:
         """One request with a token, or else with the proxy if the host is meant to see it."""
         import http.client
 
@@ -155,7 +157,7 @@ class Guest:
         log.debug("%s %s -> %d", method, mask_url(url), answer.status)
         return answer
 
-    def ask(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: bytes = b"") -> Answer:
+    def ask(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:
         """One request to the door or tape service, also where it sends it to itself."""
         for _hop in range(MAX_HOPS):
             answer = self.send(method, url, headers=headers, data=data)

@@ -9,6 +9,7 @@ from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
 from gridsync_parts.doors import MISNAMED, MISSIZED, Listing
+from gridsync_parts.doors.digests import digest_of
 from gridsync_parts.doors.urls import mask_url
 from gridsync_parts.errors import DoorError
 from gridsync_parts.log import nothing
@@ -28,41 +29,11 @@ LOCALITY_PROPERTY = "http://srm.lbl.gov/StorageResourceManager}FileLocality"
 CHECKSUMS_PROPERTY = "http://www.dcache.org/2013/webdav}Checksums"
 ADLER_PROPERTY = "http://storm.italiangrid.org/2014/webdav}Checksum"
 PROPERTIES = {SIZE, MTIME, LOCALITY_PROPERTY, CHECKSUMS_PROPERTY, ADLER_PROPERTY}
-ADLER = re.compile("[0-9a-fA-F]{1,8}")
 PLAIN = re.compile(r"/(?!/)[^?#\s]*")  # of the hrefs that are paths
 PROPFIND = b"""<?xml version="1.0"?>
 <propfind xmlns="DAV:" xmlns:s="http://srm.lbl.gov/StorageResourceManager" xmlns:c="http://www.dcache.org/2013/webdav"
  xmlns:t="http://storm.italiangrid.org/2014/webdav"><prop><resourcetype/><getcontentlength/><getlastmodified/>
 <s:FileLocality/><c:Checksums/><t:Checksum/></prop></propfind>"""
-
-# What doors call checksums, the strongest first: our name for it, and its bytes. RFC 9530 calls adler32 adler.
-DIGESTS = {
-    "sha-512": ("sha512", 64), "sha-256": ("sha256", 32), "sha": ("sha1", 20), "md5": ("md5", 16),
-    "adler32": ("adler32", 4), "adler": ("adler32", 4),
-}  # fmt: skip
-
-
-def digest_of(text: str) -> str:
-    """The strongest checksum of a Checksums property or of headers, as the catalog writes it."""
-    import base64
-
-    if text.startswith("adler32=") and ADLER.fullmatch(text, 8):  # alone, as most are
-        return f"adler32:{int(text[8:], 16):08x}"
-    given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
-    found = {name.lower(): value for name, value in given.items()}
-    for name, (kind, size) in DIGESTS.items():
-        if name not in found:
-            continue
-        value = found[name].partition(";")[0]
-        if kind == "adler32" and ADLER.fullmatch(value):
-            return f"adler32:{int(value, 16):08x}"
-        if len(value) > 1 and value[0] == value[-1] == ":":  # so are bytes written in headers of RFC 9530
-            value = value[1:-1]
-        with contextlib.suppress(ValueError):  # as good as none
-            data = base64.b64decode(value, validate=True)
-            if len(data) == size:
-                return f"{kind}:{data.hex()}"
-    return ""
 
 
 def time_of(text: str) -> int:

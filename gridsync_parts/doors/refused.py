@@ -74,6 +74,8 @@ def redirect_target(answer: Answer, url: str) -> str:
     return target
 
 
+OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
+
 # What dCache's doors tell readers when they are well, and what has the file is not.
 INTERNAL_PROBLEMS = (
     Saying(r"No redirect from mover", PoolError, "{place}: the pool of this file already serves too many readers; "

@@ -11,7 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from gridsync_parts.doors.answers import Answer, Watch, response_class
-from gridsync_parts.doors.guest import Guest
+from gridsync_parts.doors.guest import Data, Guest
 from gridsync_parts.doors.relay import CONNECT
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.errors import UsageError, brief
@@ -178,7 +178,7 @@ class Rest(Guest):
         while self.sessions:
             self.sessions.popitem()[1].close()
 
-    def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+    def carry(self, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
         """One request in a session."""
         session = self.session(url)
         waits = (CONNECT, self.site.first_byte)

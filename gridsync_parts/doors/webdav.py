@@ -8,31 +8,21 @@ from urllib.parse import quote, unquote, urlsplit
 
 from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Tape, resized_error
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.listing import PROPFIND, digest_of, listing_of, path_of
-from gridsync_parts.doors.refused import read_refusal, refusal
+from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
+from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
+from gridsync_parts.doors.refused import OTHER_FILE, read_refusal, refusal
 from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
+from gridsync_parts.doors.writing import WebDavWriter
 from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnTape, brief
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import Can
 from gridsync_parts.table import Site
 from gridsync_parts.values import LOCALITIES, Locality, check_tag
 
-OTHER_FILE = "does not match the UUID"  # a pool of dCache, whose mover then runs until the pool restarts
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
-# adler32 comes first: XRootD would make any other one anew, from the whole file.
-WANTED = {"Want-Digest": "adler32", "Want-Repr-Digest": "adler=10"}
-ANY_WANTED = {
-    "Want-Digest": "adler32;q=1, sha-256;q=0.5, sha-512;q=0.4, md5;q=0.3, sha;q=0.2",
-    "Want-Repr-Digest": "adler=10, sha-256=5, sha-512=4, md5=3, sha=2",
-}
 TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT')
-
-
-def digest_in(answer: Answer) -> str:
-    """The strongest checksum that an answer has in its headers."""
-    return digest_of(",".join(filter(None, (answer.header("Digest"), answer.header("Repr-Digest")))))
 
 
 class WebDavDoor:
@@ -187,7 +177,7 @@ class WebDavDoor:
 
 def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
-    return Place(can, door, door, door.find_tape, door.expires, door.close)
+    return Place(can, door, door, door.find_tape, door.expires, door.close, WebDavWriter(door.http, door.url))
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from gridsync_parts.doors import Sent
 from gridsync_parts.doors.answers import Answer, Watch, response_class
-from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Guest
+from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Data, Guest
 from gridsync_parts.doors.refused import redirect_target
+from gridsync_parts.doors.sending import ASK, HASTE, Sending
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
@@ -21,6 +23,11 @@ from gridsync_parts.table import Site
 
 if TYPE_CHECKING:
     import http.client
+
+
+def target_of(url: str) -> str:
+    """What a URL asks its server for."""
+    return urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
 
 
 class Line(NamedTuple):
@@ -76,14 +83,19 @@ class Idle:
 class WireAnswer(Answer):
     """A response of http.client."""
 
-    def __init__(self, line: Line, idle: Idle, url: str, site: Site):
-        # Of an answer that is the connection's last, http.client would forget the socket.
-        watch = Watch(line.connection.sock, site)
-        line.connection.response_class = lambda _, method: response_class()(watch, method=method)  # type: ignore
-        response = line.connection.getresponse()
-        super().__init__(response, response.status, watch, url)
+    def __init__(self, line: Line, idle: Idle, url: str, watch: Watch, sending: Sending | None = None):
+        def response(_: object, method: str) -> Any:
+            # Of an answer that is the connection's last, http.client would forget the socket.
+            made = response_class()(watch, method=method)
+            made.sending = sending
+            return made
+
+        line.connection.response_class = response  # type: ignore[assignment]
+        came = line.connection.getresponse()
+        super().__init__(came, came.status, watch, url)
         self.line: Line | None = line
         self.idle = idle
+        self.sending = sending
 
     def read_into(self, buffer: memoryview) -> int:
         """Bytes of the body, as many as fit."""
@@ -95,7 +107,8 @@ class WireAnswer(Answer):
         if line is None:
             return
         # No socket is left where the server has ended it with the answer; behind an interim one comes another.
-        if self.response.isclosed() and line.connection.sock and self.status >= 200:
+        is_asked_all = not self.sending or self.sending.is_over
+        if self.response.isclosed() and line.connection.sock and self.status >= 200 and is_asked_all:
             self.idle.keep(line)
         else:
             self.response.close()
@@ -108,6 +121,7 @@ class Http(Guest):
     def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
         super().__init__(site, proxy, token, ca)
         self.idle = Idle()
+        self.silent: set[tuple[str, int]] = set()  # servers that do not say that they want a body
 
     def line(self, url: str) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
@@ -116,22 +130,46 @@ class Http(Guest):
         place = (netloc, is_secure, shown)
         return self.idle.take(place) or Line(self.connection(netloc, is_secure, shown), place)
 
-    def carry(self, method: str, url: str, headers: dict[str, str], data: bytes) -> Answer:
+    def carry(self, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
         """One request over a connection that was kept, or a new one."""
+        if isinstance(data, Sent):
+            return self.carry_file(method, url, headers, data)
         line = self.line(url)
         try:
-            target = urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
-            line.connection.request(method, target, data or None, headers)
-            return WireAnswer(line, self.idle, url, self.site)
+            line.connection.request(method, target_of(url), data or None, headers)
+            return WireAnswer(line, self.idle, url, Watch(line.connection.sock, self.site))
         except BaseException:
             line.connection.close()
             raise
 
-    def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None) -> Answer:
+    def carry_file(self, method: str, url: str, headers: dict[str, str], sent: Sent) -> Answer:
+        """The same with the bytes of a file, which go once they are wanted."""
+        line = self.line(url)
+        headers = {"Content-Length": str(sent.size), **headers}
+        if sent.size > HASTE:
+            headers.update(ASK)
+        if netloc_of(url) in self.silent:
+            headers = {name: value for name, value in headers.items() if name not in ASK}
+        try:
+            line.connection.request(method, target_of(url), None, headers)
+            watch = Watch(line.connection.sock, self.site)
+            sending = Sending(sent, watch, is_asked=bool(ASK.keys() & headers.keys()))
+            answer = WireAnswer(line, self.idle, url, watch, sending)
+        except BaseException:
+            line.connection.close()
+            raise
+        if answer.status == 417 or (sending.is_unanswered and answer.status < 300):
+            self.silent.add(netloc_of(url))
+        if answer.status == 417 and ASK.keys() & headers.keys():
+            answer.drain()
+            return self.carry_file(method, url, headers, sent)
+        return answer
+
+    def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:
         """One request to wherever the door sends it."""
         for hop in range(MAX_HOPS):
             try:
-                answer = self.send(method, url, headers=headers)
+                answer = self.send(method, url, headers=headers, data=data)
             except DoorError as error:
                 if not hop:
                     raise

@@ -2,7 +2,8 @@
 
 dCache takes an upload whole or not at all (what was under the name is gone then), at a pool if the client waits with
 its body. StoRM writes in place: an upload that was cut off stays as it is, one over a longer file leaves its end.
-Inferred, not met: what dCache says to the end of a folder that is not empty, and to a move onto what is there.
+Inferred, not met: what dCache says to the end of a folder that is not empty, to a move onto what is there, and to a
+PUT with If-None-Match onto what is there.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Uploads:
             return error(request, 507, self.switches)
         if storm:
             return self._in_place(request, node)
+        if node and request.headers.get("if-none-match") == "*":
+            return error(request, 412, self.switches)
         if request.expects and self.to_pool and self.switches.redirect.startswith("pool"):
             return self.to_pool(request)
         if composed(request.path, self.switches.names) != request.path:

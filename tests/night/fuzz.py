@@ -24,12 +24,12 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.disk import NAME_MAX, part_name
     from gridsync_parts.doors import ODDITIES, At
     from gridsync_parts.doors.answers import Answer
+    from gridsync_parts.doors.digests import digest_of
     from gridsync_parts.doors.listing import (
         ADLER_PROPERTY,
         CHECKSUMS_PROPERTY,
         MTIME,
         SIZE,
-        digest_of,
         entry_of,
         listing_of,
     )

@@ -25,7 +25,8 @@ from gridsync_parts.catalog import COLUMNS, Catalog
 from gridsync_parts.conf import with_setting
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import ODDITIES, At, Listing, Place
-from gridsync_parts.doors.listing import digest_of, listing_of
+from gridsync_parts.doors.digests import digest_of
+from gridsync_parts.doors.listing import listing_of
 from gridsync_parts.errors import DiskError, DoorError, FileError, GridError, UsageError
 from gridsync_parts.home import Home
 from gridsync_parts.keys.token import token_end

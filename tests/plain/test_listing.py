@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from gridsync_parts.doors.listing import digest_of, entry_of, listing_of, path_of, time_of
+from gridsync_parts.doors.digests import digest_of
+from gridsync_parts.doors.listing import entry_of, listing_of, path_of, time_of
 from gridsync_parts.errors import DoorError
 from gridsync_parts.values import UNFINISHED, Entry, Locality
 

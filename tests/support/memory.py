@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Union
 
-from gridsync_parts.doors import At, Body, Listing, Place, resized_error
-from gridsync_parts.errors import Changed, NotFound
+from gridsync_parts.doors import At, Body, Listing, Place, Sent, Stored, resized_error
+from gridsync_parts.errors import Changed, Exists, NotFound
 from gridsync_parts.kinds import Can
 from gridsync_parts.values import Entry, Locality, Row, Staging, check_tag
 
@@ -113,7 +113,8 @@ class Memory:
     @property
     def place(self) -> Place:
         """It as a Place."""
-        return Place(Can(("adler32",), tape=True, holds_lock=self.holds_lock), self, self, lambda: self)
+        can = Can(("adler32",), tape=True, holds_lock=self.holds_lock, renames=True)
+        return Place(can, self, self, lambda: self, writer=MemoryWriter(self))
 
     def folder(self, path: str) -> Listing:
         self.asked.append(("folder", path))
@@ -195,6 +196,73 @@ class Memory:
         self.asked.append(("release", request, *paths))
         for path in paths:
             self.requests[request].pop(path, None)
+
+
+class MemoryWriter:
+    """How it takes files."""
+
+    def __init__(self, site: Memory):
+        self.site = site
+
+    def check_free(self, path: str) -> None:
+        """Refuse a name that something has."""
+        if path in self.site.files or path in self.site.folders:
+            raise Exists(f"{path}: there is something of this name already")
+
+    def folder(self, path: str) -> bool:
+        self.site.asked.append(("mkdir", path))
+        return bool(self.site.answer("mkdir", path, lambda: self.made(path)))
+
+    def made(self, path: str) -> bool:
+        """Whether a folder was not there yet; it is now."""
+        if path in self.site.folders:
+            return False
+        self.check_free(path)
+        if path.rpartition("/")[0] not in self.site.folders:
+            raise NotFound(f"{path}: the folder for it is not there")
+        self.site.folders.add(path)
+        return True
+
+    def write(self, path: str, sent: Sent) -> Stored:
+        self.site.asked.append(("write", path, sent.size))
+        return self.site.answer("write", path, lambda: self.taken(path, sent))  # type: ignore[no-any-return]
+
+    def taken(self, path: str, sent: Sent) -> Stored:
+        """A file as it is once it has come; what came before it was cut off stays."""
+        self.check_free(path)
+        data = b""
+        for chunk in sent.chunks():
+            data += chunk
+            self.site.put(path, data, mtime=sent.mtime or 1000)
+        if len(data) != sent.size:
+            raise Changed(f"{path}: its source has changed while it was being sent", passing=True)
+        self.site.files.pop(path, None)
+        self.site.put(path, data, mtime=sent.mtime or 1000)
+        return Stored(-1, adler32(data) if self.site.sends_checksums else "")
+
+    def stored(self, path: str) -> Stored:
+        self.site.asked.append(("stored", path))
+        return self.site.answer("stored", path, lambda: self.known(path))  # type: ignore[no-any-return]
+
+    def known(self, path: str) -> Stored:
+        """What there is of a file."""
+        data = self.site.file(path).data
+        return Stored(len(data), adler32(data) if self.site.knows_checksums else "")
+
+    def rename(self, path: str, target: str, replace: bool) -> None:
+        self.site.asked.append(("rename", path, target, replace))
+        self.site.answer("rename", path, lambda: self.moved(path, target, replace))
+
+    def moved(self, path: str, target: str, replace: bool) -> None:
+        """A file has another name."""
+        self.site.file(path)
+        if not replace or target in self.site.folders:
+            self.check_free(target)
+        self.site.files[target] = self.site.files.pop(path)
+
+    def remove(self, path: str) -> None:
+        self.site.asked.append(("remove", path))
+        self.site.answer("remove", path, lambda: self.site.files.pop(path, None))
 
 
 # Faults of reading, for `order("read", path, ...)`.

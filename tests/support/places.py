@@ -32,6 +32,9 @@ PLACES = WITH_TAPE + WITHOUT_TAPE
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
+WRITERS = ["http dcache", "http storm", "http xrootd"]
+
+
 def door_of(grid: Grid, pair: str) -> Door:
     """The simulated door of a pair: of its kind, or of its profile."""
     name = pair.split()[-1]
@@ -50,6 +53,12 @@ def site_of(grid: Grid, pair: str) -> Site:
         "file": f"file://{grid.xrootd.folder / 'data'}",
     }[door]
     return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
+
+
+def site_to_write(grid: Grid, pair: str) -> Site:
+    """The same, where members may write."""
+    site = site_of(grid, pair)
+    return site._replace(server=grid.copier.url, base="scratch") if pair.endswith("xrootd") else site
 
 
 def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | None = None) -> Place:

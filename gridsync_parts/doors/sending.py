@@ -1,0 +1,89 @@
+"""The bytes of a file on their way to a server: it is asked first whether it wants them, and may say no at any time."""
+
+from __future__ import annotations
+
+import io
+import select
+import time
+from collections.abc import Iterator
+
+from gridsync_parts.doors import Sent
+from gridsync_parts.doors.answers import Watch
+
+HASTE = 64 << 10  # bytes that are sent unasked: they have left before a word could come back
+ASK = {"Expect": "100-continue"}
+PAUSE = 10  # seconds for that word; dCache needs some, as it looks for a pool first, and some servers never say it
+PIECE = 64 << 10  # bytes that are handed over at once
+
+
+class UnreadError(Exception):
+    """What is to be sent can't be read, as its cause says, or has another size than it had."""
+
+
+class Sending:
+    """The bytes of one request: they go once their server has said that it wants them, or nothing for too long."""
+
+    def __init__(self, sent: Sent, watch: Watch, is_asked: bool):
+        self.sent = sent
+        self.watch = watch
+        self.is_wanted = not is_asked
+        self.is_unanswered = False  # the server was asked, and has said nothing
+        self.is_over = False  # all has been sent
+        self.poll = select.poll()
+
+    def go(self, file: io.BufferedReader) -> None:
+        """Send them, unless an answer is there already, which is to be read from that file."""
+        site = self.watch.site
+        self.poll.register(self.watch.socket, select.POLLIN)
+        if not self.is_wanted and not self.is_answered(file, PAUSE):
+            self.is_wanted = self.is_unanswered = True
+        if self.is_wanted and not self.is_over:
+            self.watch.socket.settimeout(site.silence)
+            try:
+                self.is_over = self.send(file)
+            except OSError:
+                if not self.is_answered(file, 0):  # that it will have no more of it
+                    raise
+        self.watch.ends = time.monotonic() + site.first_byte
+        self.watch.socket.settimeout(site.first_byte)
+
+    def is_answered(self, file: io.BufferedReader, seconds: float) -> bool:
+        """Whether the server says something in time, or has hung up; what TLS has to say by itself is no answer."""
+        ends = time.monotonic() + seconds
+        self.watch.socket.settimeout(0)
+        try:
+            while not file.peek(1) and not self.watch.is_ended:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return False
+                self.poll.poll(left * 1000)
+            return True
+        finally:
+            self.watch.socket.settimeout(self.watch.site.silence)
+
+    def send(self, file: io.BufferedReader) -> bool:
+        """Send all; False if the server has answered before that."""
+        left = self.sent.size
+        self.poll.modify(self.watch.socket, select.POLLIN | select.POLLOUT)
+        for chunk in self.chunks():
+            left -= len(chunk)
+            if left < 0:
+                break
+            for at in range(0, len(chunk), PIECE):
+                events = self.poll.poll(self.watch.site.silence * 1000)
+                if not events:
+                    raise TimeoutError("timed out")
+                if events[0][1] & ~select.POLLOUT and self.is_answered(file, 0):
+                    return False
+                self.watch.socket.sendall(chunk[at : at + PIECE])
+        if left:
+            raise UnreadError
+        return True
+
+    def chunks(self) -> Iterator[memoryview]:
+        """What is to be sent; its errors are none of the line's."""
+        try:
+            for chunk in self.sent.chunks():
+                yield memoryview(chunk)
+        except Exception as error:
+            raise UnreadError from error

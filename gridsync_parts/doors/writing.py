@@ -1,0 +1,171 @@
+"""Files that are sent to a WebDAV door: dCache, StoRM, XRootD over https, and others.
+
+None of them takes a part of a file. Of an upload that was cut off, StoRM and XRootD keep what came, under its name.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+from urllib.parse import unquote
+
+from gridsync_parts.doors import Sent, Stored
+from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
+from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
+from gridsync_parts.doors.refused import OTHER_FILE, pause_of, refusal
+from gridsync_parts.doors.sending import ASK, UnreadError
+from gridsync_parts.doors.urls import compose, mask_url, netloc_of
+from gridsync_parts.doors.wire import Http
+from gridsync_parts.errors import (
+    BadName,
+    Changed,
+    DoorError,
+    Exists,
+    FileError,
+    Full,
+    GridError,
+    NotFound,
+    PoolError,
+    Saying,
+    brief,
+    error_for,
+)
+from gridsync_parts.values import UNFINISHED
+
+HEEDLESS = "xrootd"  # in the header Server of what overwrites whatever the headers of a request say
+MAX_LOOK = 1 << 20  # bytes of what a door says of one file
+TAKEN = "{place}: there is something of this name already"
+NO_ROOM = "{place}: the door has no room for it, or your quota is used up ({said}); ask the site"
+NO_FOLDER = "{place}: the folder for it is not there"
+
+# What doors say of what they can't take, with whatever status.
+PROBLEMS = (
+    Saying(r"no space|not enough space|quota|insufficient storage|disk_?full", Full, NO_ROOM),
+    Saying(r"not a directory", NotFound, NO_FOLDER),
+    Saying(r"is a directory|already exists", Exists, TAKEN),
+    Saying(r"no redirect from mover|failed to deliver pool|route for .* not found|no write pool", PoolError,
+           "{place}: the pool that is to take it does not answer ({said}); try again later", passing=True),
+    Saying(r"", DoorError, "{sentence}", passing=True),
+)  # fmt: skip
+
+
+def write_refusal(answer: Answer, url: str) -> GridError:
+    """The sentence for an answer that is an error, for who sends a file."""
+    refused = refusal(answer, url)
+    place, status, said = mask_url(unquote(url)), answer.status, brief(answer.response.reason)
+    words = {"place": place, "said": said, "sentence": str(refused)}
+    if status == 413:
+        return FileError(f"{place}: the door takes no file of this size ({said}); ask the site for its limit")
+    if status == 507:
+        return Full(NO_ROOM.format(**words))
+    if status in (405, 412):
+        return Exists(TAKEN.format(**words))
+    if status == 400:
+        return BadName(f"{place}: the door takes no file of this name ({said}); rename it")
+    if status in (409, 500):
+        error = error_for(PROBLEMS, answer.drain().decode("utf-8", "replace"), **words)
+        return NotFound(NO_FOLDER.format(**words)) if status == 409 and isinstance(error, DoorError) else error
+    return refused
+
+
+class WebDavWriter:
+    """A WebDAV door that takes files."""
+
+    def __init__(self, http: Http, url_of: Callable[[str], str]):
+        self.http = http
+        self.url_of = url_of
+        self.is_heedless = True  # it may overwrite though it is told not to, as far as is known, so it is asked before
+
+    def is_folder(self, path: str) -> bool | None:
+        """Whether what has a name is a folder; None if nothing has it."""
+        url = self.url_of(path)
+        headers = {"Depth": "0", "Content-Type": "application/xml"}
+        answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
+        self.is_heedless = HEEDLESS in answer.header("Server").lower()
+        if answer.status == 404:
+            answer.drain()
+            return None
+        if answer.status != 207:
+            raise write_refusal(answer, url)
+        root = path_of(answer.url).removesuffix(path).rstrip("/")
+        return not listing_of(answer.whole(MAX_LOOK), root, path, url)
+
+    def check_free(self, path: str) -> None:
+        """Refuse a name that something has, at a door that would not."""
+        if self.is_heedless and self.is_folder(path) is not None:
+            raise Exists(TAKEN.format(place=mask_url(unquote(self.url_of(path)))))
+
+    def folder(self, path: str) -> bool:
+        """Make a folder in one that is there; whether it was not there yet."""
+        url = self.url_of(path)
+        if self.is_heedless and self.is_folder(path):
+            return False
+        answer = self.http.ask("MKCOL", url)
+        if answer.status == 201:
+            answer.drain()
+            return True
+        error = write_refusal(answer, url)
+        if isinstance(error, Exists) and self.is_folder(path):
+            return False
+        raise error
+
+    def write(self, path: str, sent: Sent) -> Stored:
+        """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
+        self.check_free(path)
+        url = self.url_of(path)
+        headers = {"Content-Type": "application/octet-stream", "If-None-Match": "*", **ANY_WANTED}
+        headers.update({"X-OC-Mtime": str(sent.mtime)} if sent.mtime else {})
+        headers.update(ASK if compose(path) != path else {})  # dCache's pools take such names, its doors do not
+        try:
+            answer = self.http.follow("PUT", url, headers=headers, data=sent)
+        except UnreadError as error:
+            changed = Changed(f"{mask_url(unquote(url))}: its source has changed while it was being sent", passing=True)
+            raise error.__cause__ or changed from None
+        if answer.status in (200, 201, 204):
+            answer.drain()
+            return Stored(UNFINISHED, digest_in(answer))
+        raise write_refusal(answer, url) if netloc_of(answer.url) in self.http.trusted else self.pool_error(answer, url)
+
+    def pool_error(self, answer: Answer, url: str) -> GridError:
+        """The sentence for what a pool says that does not take a file."""
+        error = write_refusal(answer, url)
+        if isinstance(error, (Full, Exists)) or answer.status == 413:
+            return error
+        said = brief(answer.response.reason)
+        is_other = OTHER_FILE in said  # a pool of dCache takes it for another one, and would do so again
+        reason = f"{mask_url(unquote(url))}: the pool answers {answer.status} ({said})"
+        return FileError(f"{reason}; ask the site" if is_other else reason, not is_other, pause_of(answer))
+
+    def stored(self, path: str) -> Stored:
+        """What is there under a name; NotFound if nothing."""
+        url = self.url_of(path)
+        for wanted in (ANY_WANTED, WANTED, {}):  # XRootD fails at a list of which it can't make each, or at all
+            answer = self.http.follow("HEAD", url, headers=wanted)
+            if answer.status != 500:
+                break
+            answer.drain()
+        if answer.status != 200:
+            raise refusal(answer, url)
+        answer.drain()
+        length = answer.header("Content-Length")
+        return Stored(int(length) if length.isdecimal() else UNFINISHED, digest_in(answer))
+
+    def rename(self, path: str, target: str, replace: bool) -> None:
+        """Give a file its name; Exists if something has it that is not to be replaced."""
+        if not replace:
+            self.check_free(target)
+        url, goal = self.url_of(path), self.url_of(target)
+        answer = self.http.ask("MOVE", url, headers={"Destination": goal, "Overwrite": "T" if replace else "F"})
+        if answer.status in (405, 501):
+            raise FileError(f"{mask_url(unquote(url))}: the door cannot rename files; ask the site")
+        if answer.status not in (200, 201, 204):
+            raise write_refusal(answer, url if answer.status == 404 else goal)
+        answer.drain()
+
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing happens if it is not there."""
+        url = self.url_of(path)
+        answer = self.http.ask("DELETE", url)
+        if answer.status not in (200, 202, 204, 404):
+            raise refusal(answer, url)
+        answer.drain()

@@ -1,0 +1,206 @@
+"""What every Place promises that takes files, tried at each of them."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from gridsync_parts.doors import Place, Sent, Stored, Writer
+from gridsync_parts.errors import Changed, Exists, FileError, NotFound
+from gridsync_parts.values import UNFINISHED
+from tests.grid import Grid
+from tests.support.memory import Memory
+from tests.support.places import WRITERS, place_at, received, site_to_write
+
+LARGE = 3_000_000  # bytes
+
+
+class Store(NamedTuple):
+    """A Place, and a folder of a test's own there."""
+
+    place: Place
+    home: str
+
+    @property
+    def writer(self) -> Writer:
+        assert self.place.writer
+        return self.place.writer
+
+    def send(self, name: str, data: bytes = b"some bytes") -> Stored:
+        return self.writer.write(f"{self.home}/{name}", sent_of(data))
+
+    def content(self, name: str) -> bytes:
+        path = f"{self.home}/{name}"
+        return received(self.place, path, 0, size) if (size := self.writer.stored(path).size) else b""
+
+    def names(self) -> list[str]:
+        return sorted(entry.path.rpartition("/")[2] for entry in self.place.lister.folder(self.home))
+
+
+def sent_of(data: bytes, piece: int = 256 << 10, size: int | None = None) -> Sent:
+    """Bytes that are to be sent, in pieces."""
+
+    def chunks() -> Iterator[memoryview]:
+        for at in range(0, len(data), piece):
+            yield memoryview(data)[at : at + piece]
+
+    return Sent(len(data) if size is None else size, chunks)
+
+
+def bytes_of(count: int) -> bytes:
+    return (bytes(range(251)) * (count // 251 + 1))[:count]
+
+
+def adler(data: bytes) -> str:
+    return f"adler32:{zlib.adler32(data):08x}"
+
+
+@pytest.fixture(params=[*WRITERS, "memory"])
+def store(grid: Grid, request: pytest.FixtureRequest, folder: str) -> Store:
+    place = Memory().place if request.param == "memory" else place_at(grid, site_to_write(grid, request.param))
+    made = Store(place, folder.rpartition("/")[2])
+    made.writer.folder(made.home)
+    return made
+
+
+# A new file.
+
+
+@pytest.mark.parametrize("size", [0, 1, 20_000, LARGE])
+def test_a_file_is_there_as_it_was_sent(store, size):
+    data = bytes_of(size)
+    told = store.send("a", data)
+    assert told.size in (size, UNFINISHED) and told.checksum in (adler(data), "")
+    found = store.writer.stored(f"{store.home}/a")
+    assert found.size == size and found.checksum in (adler(data), "")
+    assert found.checksum or "wsgidav" in str(store)
+    assert store.content("a") == data
+
+
+def test_what_something_has_is_not_written_over(store):
+    for size in (20_000, LARGE):
+        name = f"a{size}"
+        store.send(name, bytes_of(size))
+        with pytest.raises(Exists, match=f"{name}.*already"):
+            store.send(name, b"other")
+        with pytest.raises(Exists):
+            store.send(name, bytes_of(LARGE + 1))
+        assert store.content(name) == bytes_of(size)
+
+
+def test_a_folder_is_not_written_over(store):
+    store.writer.folder(f"{store.home}/a")
+    for size in (5, LARGE):
+        with pytest.raises(Exists):
+            store.send("a", bytes_of(size))
+    assert store.names() == ["a"]
+
+
+def test_a_file_that_is_not_there_is_not_found(store):
+    with pytest.raises(NotFound, match="a"):
+        store.writer.stored(f"{store.home}/a")
+    with pytest.raises(NotFound):
+        store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=False)
+
+
+@pytest.mark.parametrize("size", [20_000, LARGE])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "the disk fails"), FileError("stop"), KeyError("a fault")])
+def test_what_the_source_raises_ends_the_request_and_comes_out(store, size, error):
+    def chunks() -> Iterator[bytes]:
+        yield bytes_of(size // 2)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        store.writer.write(f"{store.home}/a", Sent(size, chunks))
+    assert caught.value is error
+    store.writer.remove(f"{store.home}/a")
+    assert store.names() == []
+    store.send("a", bytes_of(size))
+    assert store.content("a") == bytes_of(size)
+
+
+@pytest.mark.parametrize("size", [20_000, LARGE])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_source_of_another_size_has_changed(store, size, more):
+    with pytest.raises(Changed, match="has changed") as caught:
+        store.writer.write(f"{store.home}/a", sent_of(bytes_of(size + more), size=size))
+    assert caught.value.passing
+
+
+# Folders.
+
+
+def test_a_folder_is_made_or_there(store):
+    assert store.writer.folder(f"{store.home}/new") is True
+    assert store.writer.folder(f"{store.home}/new") is False
+    assert store.writer.folder(f"{store.home}/new/newer") is True
+    assert store.names() == ["new"]
+
+
+def test_a_folder_in_none_is_not_made(store):
+    with pytest.raises(NotFound, match="the folder for it is not there"):
+        store.writer.folder(f"{store.home}/missing/new")
+
+
+def test_a_folder_with_the_name_of_a_file_is_not_made(store):
+    store.send("a")
+    with pytest.raises(Exists):
+        store.writer.folder(f"{store.home}/a")
+    assert store.content("a") == b"some bytes"
+
+
+# Names.
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_file_gets_another_name(store, replace):
+    store.send("a", b"mine")
+    store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=replace)
+    assert store.names() == ["b"] and store.content("b") == b"mine"
+    found = store.writer.stored(f"{store.home}/b")
+    assert found.size == 4 and found.checksum in (adler(b"mine"), "")
+
+
+def test_a_name_that_is_taken_is_given_only_where_that_is_wanted(store):
+    store.send("a", b"mine")
+    store.send("b", b"theirs")
+    with pytest.raises(Exists, match=r"b.*already"):
+        store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=False)
+    assert store.content("b") == b"theirs" and store.content("a") == b"mine"
+    store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=True)
+    assert store.names() == ["b"] and store.content("b") == b"mine"
+
+
+def test_a_file_is_removed_once_and_for_all(store):
+    store.send("a")
+    store.writer.remove(f"{store.home}/a")
+    assert store.names() == []
+    store.writer.remove(f"{store.home}/a")
+
+
+# Many.
+
+
+def test_several_threads_send_side_by_side(store):
+    failures: list[BaseException] = []
+
+    def send(thread: int) -> None:
+        try:
+            for number in range(5):
+                store.send(f"{thread}-{number}", bytes_of(10_000 + number))
+            store.send(f"{thread}-large", bytes_of(LARGE))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=send, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and len(store.names()) == 36
+    assert all(store.content(f"{thread}-large") == bytes_of(LARGE) for thread in range(6))

@@ -122,7 +122,9 @@ if TYPE_CHECKING:
     from gridsync_parts.copier import Copier
     from gridsync_parts.flow import Flow
     from gridsync_parts.loop import Loop
+    from gridsync_parts.outbox import Outbox
     from gridsync_parts.pool import Settling
+    from gridsync_parts.uploads import Uploads
     from gridsync_parts.walk import Walk
 
 # == Report ===================================================================
@@ -296,26 +298,43 @@ class Report(Output):
         if left := len(rows) - asked:
             self.note(f"{left} file(s) are on tape: --bring_online asks for them, --sync also waits for them")
 
+    def would_send(self, plan: dict[Action, list[Row]], folders: int) -> None:
+        """What a dry run would send."""
+        counts = {action.name.lower(): len(rows) for action, rows in plan.items()}
+        size = sum(row.size for row in plan[Action.COPY])
+        self.put_dry(**counts, bytes=size, folders=folders)
+        self.line(
+            f"(DRY RUN) would send {counts['copy']} files, {size_text(size)}, and make {folders} folder(s); already "
+            f"there: {counts['skip']}, to compare: {counts['adopt']}, blocked by another file there: {counts['keep']}"
+        )
+
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
-        rate = tally.received / max(time.monotonic() - tally.began, 0.001)
-        self.put(copy={name: value for name, value in {**vars(tally), "rate": rate}.items() if name != "began"})
-        self.line(
-            f"Copied: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}, "
-            f"waiting on tape: {tally.waiting}; {size_text(tally.received)} at {size_text(rate)}/s; "
-            f"verified by checksum: {tally.checked}, by size only: {tally.sized}",
-            Colour.RED if tally.failed else Colour.YELLOW if tally.waiting else Colour.GREEN,
-        )
+        values = {name: value for name, value in vars(tally).items() if name != "began"}
+        counts = f"skipped: {tally.skipped}, failed: {tally.failed}, waiting on tape: {tally.waiting}"
+        self.end("copy", values, f"Copied: {tally.copied}, {counts}", tally)
+
+    def sent(self, tally: Tally) -> None:
+        """The last line of a run that sends."""
+        values = {"sent": tally.copied, "skipped": tally.skipped, "failed": tally.failed, "bytes": tally.received}
+        values |= {"checked": tally.checked, "sized": tally.sized}
+        text = f"Sent: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}"
+        self.end("put", values, text, tally)
 
     def verified(self, tally: Tally) -> None:
         """The last line of a run that reads files again."""
-        rate = tally.received / max(time.monotonic() - tally.began, 0.001)
         good = tally.checked + tally.sized
-        self.put(verify={"good": good, "damaged": tally.failed, "checked": tally.checked, "sized": tally.sized})
+        values = {"good": good, "damaged": tally.failed, "checked": tally.checked, "sized": tally.sized}
+        self.end("verify", values, f"Verified: {good}, damaged: {tally.failed}", tally)
+
+    def end(self, part: str, values: dict[str, Any], text: str, tally: Tally) -> None:
+        """The last line of a run: counts, speed, and what the files were verified by."""
+        rate = tally.received / max(time.monotonic() - tally.began, 0.001)
+        self.put(**{part: {**values, "rate": rate}})
         self.line(
-            f"Verified: {good}, damaged: {tally.failed}; {size_text(tally.received)} at {size_text(rate)}/s; "
+            f"{text}; {size_text(tally.received)} at {size_text(rate)}/s; "
             f"verified by checksum: {tally.checked}, by size only: {tally.sized}",
-            Colour.RED if tally.failed else Colour.GREEN,
+            Colour.RED if tally.failed else Colour.YELLOW if tally.waiting else Colour.GREEN,
         )
 
 
@@ -408,6 +427,20 @@ class Run:
                 kept = set_aside(self.loaded.path)
                 self.report.note(f"{self.loaded.path} was made by another program; it is now {kept}")
         return self.loaded
+
+    def uploads(self) -> Uploads:
+        """What was sent before; no other run changes it from now on."""
+        from gridsync_parts.uploads import Uploads
+
+        if self.wishes.dry_run:
+            return Uploads(self.config.folder, is_frozen=True)
+        self.held.enter_context(Lock(self.config.folder))
+        uploads = Uploads(self.config.folder)
+        self.held.callback(uploads.save)
+        if uploads.is_foreign:
+            kept = set_aside(uploads.path)
+            self.report.note(f"{uploads.path} was made by another program; it is now {kept}")
+        return uploads
 
     def folders(self) -> Folders:
         """The remote folders that are known."""
@@ -915,6 +948,43 @@ def do_repair(run: Run) -> int:
     return fetch(run, plan, until, len(doubtful))
 
 
+def pack(run: Run) -> Outbox:
+    """The local files to send; what can't be, or is not meant to, is named."""
+    from gridsync_parts.outbox import Outbox
+
+    if not run.settings.input_dir:
+        raise UsageError("no folder of the site is chosen; give one with --input_dir=path")
+    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder=""))
+    outbox.collect()
+    for remark in outbox.remarks():
+        run.report.note(remark)
+    for fault in outbox.faults:
+        run.report.error(fault)
+    return outbox
+
+
+def do_put(run: Run) -> int:
+    """send a local folder or file into input_dir of the site"""
+    from gridsync_parts.outgoing import begin_sending, plan_sending
+
+    outbox = pack(run)
+    run.announce_end()
+    if run.wishes.dry_run:
+        run.report.would_send(*plan_sending(run, outbox))
+        return 1 if outbox.faults else 0
+    flow = begin_sending(run, outbox)
+    site, threads = run.settings.site, run.settings.threads
+    where = f"{site.server}/{grid_path(f'{site.base}/{run.scope.folder}')}"
+    count = f"{outbox.files()} files, {size_text(outbox.size())}"
+    run.report.line(f"...starting to send {count}, to {where} using {threads} threads...")
+    try:
+        flow.go()
+    finally:
+        flow.count().failed += len(outbox.faults)
+        run.report.sent(flow.tally)
+    return 1 if flow.tally.failed else 0
+
+
 def do_release(run: Run) -> int:
     """release all files from disk"""
     pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
@@ -945,6 +1015,7 @@ class Option(NamedTuple):
 
 
 DESCRIPTION = "Browse and download AGATA data from the Grid"
+LOOKS = (do_new_proxy, do_proxy_status, do_doctor, do_show_conf)  # actions that may stand beside any other one
 CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
 LIST = "list"  # in place of a site
 OPTIONS = (
@@ -968,6 +1039,7 @@ OPTIONS = (
     Option("verify", do=do_verify, by=(*CHOICE, "OUTPUTDIR", "THREADS")),
     Option("repair", do=do_repair, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("release", do=do_release, by=("SITE",)),
+    Option("put", metavar="PATH", do=do_put),
     Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),
@@ -1133,6 +1205,13 @@ def list_sites(config: Config, others: list[str], report: Report) -> int:
     return 0
 
 
+def refuse_beside(name: str, actions: list[Option]) -> None:
+    """Refuse other actions beside one that goes by other settings."""
+    others = [option for option in actions if option.name != name and option.do not in LOOKS]
+    if others:
+        raise UsageError(f"--{name} remembers nothing and stands alone; run --{others[0].name} on a line of its own")
+
+
 def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for; the highest status."""
     folder = work_folder(options)
@@ -1152,6 +1231,10 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     if is_look:
         return examine(folder, given, report)
     config.change(given)
+    if options.put is not None:
+        refuse_beside("put", actions)
+        config.change({"INCLUDE": "", "EXCLUDE": "", **given})  # remembered ones would leave files out in silence
+        given = {}  # nothing of such a line is remembered
     name_unknown_keys(config, report)
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
     run = Run(config, wishes, report)

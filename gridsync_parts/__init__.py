@@ -54,9 +54,15 @@ Parts, each using only those above it; none of them knows the script:
   polls           staging requests, asked how far they are
   waves           files on tape that are asked for together
   service         what is asked of a site about files, one call after the other
+  mover           what moves the files of a run, whichever way
   copy            one file, from its first byte until it has its name
   copier          the files of a run: what they have in common
   rereader        files that are here, read again
+  outbox          local files that are to be sent
+  uploads         grid_uploads.csv
+  put             one local file, from its first byte until it has its name at the site
+  putter          the files of a run on their way there
+  sending         what events mean for them
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours
   runs            what a command line is about, as far as its flow needs it
@@ -64,6 +70,8 @@ Parts, each using only those above it; none of them knows the script:
   endings         what ends a run before it is done
   bringing        what brings files here, and how that is shown
   flow            one loop for all that takes long
+  ground          the folders at a site that files are sent into
+  outgoing        a run that sends: what it is made of
   patient         what the doctor looks at
   looks           what a run needs, one by one
   doctor          what a run needs, looked at

@@ -16,14 +16,14 @@ from gridsync_parts.values import Outcome
 from gridsync_parts.words import size_text
 
 if TYPE_CHECKING:
-    from gridsync_parts.copier import Copier
+    from gridsync_parts.mover import Mover
     from gridsync_parts.rereader import Rereader
 
 
 class Bringing:
     """What brings files here, or reads them: what it is given, what comes of it, and the line about it."""
 
-    def __init__(self, fetch: Fetch, worker: Copier | Rereader, lane: Lane, threads: int, progress: Progress):
+    def __init__(self, fetch: Fetch, worker: Mover | Rereader, lane: Lane, threads: int, progress: Progress):
         self.fetch = fetch
         self.worker = worker
         self.lane = lane
@@ -64,8 +64,8 @@ class Bringing:
 
     def name_strange(self) -> None:
         """Have the user told of files that nobody can tell the owner of."""
-        while self.fetch.aim.copies and self.worker.home.strange:
-            path = self.worker.home.strange.pop()
+        while self.worker.strange:
+            path = self.worker.strange.pop()
             self.fetch.ledger.notes.append(f"{path} may come from an earlier gridsync or be yours; it is left alone")
 
     def end(self, results: list[Outcome | Again], now: float) -> None:
@@ -113,8 +113,8 @@ def flow_text(fetch: Fetch, service: Service, bringing: Bringing) -> str:
 def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> Todo:
     """What is still to come, for the line of progress."""
     jobs, (files, size) = fetch.jobs, lost_of(fetch)
-    coming = len(jobs.by_path) + len(jobs.planned.rows) - files
-    left = jobs.size(*Where) + jobs.planned.size - size
+    coming = len(jobs.by_path) + len(jobs.planned.rows) + fetch.beyond[0] - files
+    left = jobs.size(*Where) + jobs.planned.size + fetch.beyond[1] - size
     lost = files - bringing.lost[0], size - bringing.lost[1]
     if not fetch.aim.stages:
         return Todo(coming, left, *lost)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
 import time
 from typing import Any
 
 from gridsync_parts.catalog import Catalog
-from gridsync_parts.copy import Arrived, Copy, Seen, bring, give_up, settle
-from gridsync_parts.doors import BITE, Place
-from gridsync_parts.errors import GridError, NoRanges, drop_frames
+from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
+from gridsync_parts.doors import Place
+from gridsync_parts.errors import NoRanges
 from gridsync_parts.fetching import Work
 from gridsync_parts.home import Home
 from gridsync_parts.loop import Again
+from gridsync_parts.mover import Mover
 from gridsync_parts.pool import Stop
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Locality, Outcome, Row, Wishes
@@ -22,22 +20,16 @@ from gridsync_parts.values import Locality, Outcome, Row, Wishes
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 
 
-class Copier:
+class Copier(Mover):
     """Brings files, an attempt at a time, and gives them their names together once they are verified and durable."""
 
     def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Catalog, stop: Stop):
-        self.place = place
+        super().__init__(place, stop)
         self.home = Home(settings.output_dir)
+        self.strange = self.home.strange
         self.catalog = catalog
         self.how = (self.home.path, settings.streams, not wishes.nochecksum, wishes.overwrite)  # all are copied
-        self.stop = stop
-        processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
-        # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
-        self.processors = {random.choice(sorted(processors))} if place.can.holds_lock else processors, processors
-        self.flying: dict[str, int] = {}  # bytes so far of the files being copied
-        self.received: dict[str, int] = {}  # bytes that came over the line for them
         self.whole: set[str] = set()  # files of which the door sends no ranges
-        self.paused: set[str] = set()  # files between two attempts
 
     def bring(self, work: Work) -> Outcome | Arrived | Again:
         """One attempt at a file, up to where it is verified; none begins when the file may be on tape again."""
@@ -47,8 +39,7 @@ class Copier:
         if len(self.paused) >= work.places and row.path not in self.paused:
             return Outcome(row, "held")
         self.home.check()
-        with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
-            os.sched_setaffinity(0, self.processors[row.size > BITE])
+        self.choose_processor(row)
         try:
             try:
                 item = self.attempt(row, work.is_here)
@@ -75,36 +66,10 @@ class Copier:
             self.whole.add(path)
             raise
 
-    def again(self, work: Work, error: Exception) -> Again | None:
-        """When there is another attempt; failures do not count when enough has come since."""
-        if not isinstance(error, GridError) or self.stop.is_set():
-            return None
-        row, now = work.row, time.monotonic()
-        tries = work.tries.having(self.flying.get(row.path, 0))
-        # A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read.
-        is_from_tape = row.locality is Locality.NEARLINE and not work.is_here
-        retries = TAPE_RETRIES if is_from_tape else work.retries
-        pause = tries.pause(error, retries, work.pace, now)
-        if pause is None:
-            return None
-        self.paused.add(row.path)
-        return Again(row, tries.after(error, work.pace, now), pause, drop_frames(error))
-
-    def watch(self, path: str) -> Seen:
-        """What is told how far a file is, in an attempt that comes after others."""
-        before = self.received.get(path, 0)
-
-        def seen(here: int, came: int) -> None:
-            self.flying[path] = here
-            if came:
-                self.received[path] = before + came
-
-        return seen
-
-    def let_go(self, row: Row) -> int:
-        """Take a file off the list of those on their way; how many bytes of it came over the line."""
-        self.flying.pop(row.path, None)
-        return self.received.pop(row.path, 0)
+    def retries(self, work: Work) -> int:
+        """A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read."""
+        is_from_tape = work.row.locality is Locality.NEARLINE and not work.is_here
+        return TAPE_RETRIES if is_from_tape else work.retries
 
     def settle(self, items: list[Any]) -> list[Outcome | Again]:
         """Make what has arrived durable together, and give it its names."""

@@ -17,7 +17,6 @@ from gridsync_parts.errors import (
     DiskError,
     DoorError,
     FileError,
-    GridError,
     Mismatch,
     NoRanges,
     NotFound,
@@ -29,10 +28,8 @@ from gridsync_parts.home import Folder, Home
 from gridsync_parts.partfile import LARGE, PartFile
 from gridsync_parts.pool import Stop
 from gridsync_parts.segments import Segment
-from gridsync_parts.values import Action, Locality, Outcome, Row, place_row, sentence_about, why_left, with_error
+from gridsync_parts.values import Action, Locality, Outcome, Row, Seen, failed_outcome, place_row, why_left, with_error
 from gridsync_parts.walk import judge
-
-Seen = Callable[[int, int], None]  # is told how many bytes of a file are here, and how many of them came just now
 
 
 class Copy(NamedTuple):
@@ -213,11 +210,6 @@ def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
     return fetch(job, place, seen, stop, home)
 
 
-def fail(row: Row, error: GridError) -> Outcome:
-    """Call a file failed."""
-    return Outcome(with_error(row, sentence_about(row, error)), "failed", fault=drop_frames(error))
-
-
 def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> Outcome:
     """Say what became of a file that could not be brought; what concerns all files is raised."""
     if isinstance(error, (FileError, DoorError)):
@@ -227,13 +219,13 @@ def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) ->
         if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
             return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=drop_frames(error))
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-        return fail(row, judge(place.lister, row.path, error))._replace(done=done)
+        return failed_outcome(row, judge(place.lister, row.path, error))._replace(done=done)
     if isinstance(error, ValueError):  # a name, say, that the locale can't write
-        return fail(row, FileError(str(error)))
+        return failed_outcome(row, FileError(str(error)))
     if isinstance(error, OSError):
         found = disk_error(home.full(row.path), error)
         if isinstance(found, FileError):
-            return fail(row, found)
+            return failed_outcome(row, found)
         raise found from error
     raise error
 
@@ -252,7 +244,7 @@ def name_all(place: str, arrived: list[Arrived], home: Home) -> Iterator[Outcome
         folder = home.opened(place)
     except (OSError, FileError) as error:
         lost = FileError(f"its folder was moved during the copy ({error}); find out where it is now", passing=True)
-        yield from (fail(item.job.row, lost) for item in arrived)
+        yield from (failed_outcome(item.job.row, lost) for item in arrived)
         return
     for item in arrived:
         try:
@@ -261,7 +253,7 @@ def name_all(place: str, arrived: list[Arrived], home: Home) -> Iterator[Outcome
             elif not is_there(item, folder):
                 raise FileError("was moved away while it was being compared", passing=True)
         except FileError as error:
-            yield fail(item.job.row, error)
+            yield failed_outcome(item.job.row, error)
 
 
 def keep(arrived: list[Arrived], home: Home) -> None:

@@ -101,7 +101,8 @@ class Credential:
 class Door:
     """Whether a door gives anything at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, done: str = "delivered") -> None:
+        self.done = done  # what it does with files
         self.enough = math.inf  # failures, one after the other, that end the run
         self.failures: list[GridError] = []  # those that there are
         self.held: list[Outcome] = []  # files that were refused, of which nothing is told while it may be so with all
@@ -142,4 +143,4 @@ class Door:
         if len(self.failures) >= self.enough:
             raise self.failures[-1]
         if self.is_shut():
-            raise DoorError(f"the door refused the first {REFUSED} files and delivered none: {self.held[0].fault}")
+            raise DoorError(f"the door refused the first {REFUSED} files and {self.done} none: {self.held[0].fault}")

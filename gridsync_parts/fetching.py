@@ -61,6 +61,7 @@ class Fetch:
         self.has_tape = True  # the site has a tape service
         self.pins: dict[str, Row] = {}  # files that are here, or no longer wanted, and still pinned
         self.is_waiting = False  # for files whose pools fail, and the user knows it
+        self.beyond = 0, 0  # files that are still to join in, and their bytes
 
     def facts(self, row: Row) -> Facts:
         """What is known of a file here."""
@@ -179,17 +180,21 @@ class Fetch:
             work.append(self.attempt(job, now))
         return work
 
+    def until(self, job: Job) -> float:
+        """Until when a file that was on disk may be taken to be there still."""
+        return math.inf if job.is_here or self.wishes.force else job.seen + self.pace.fresh
+
     def is_fresh(self, job: Job, now: float) -> bool:
-        """Whether a file that was on disk may be taken to be there still."""
-        return job.is_here or self.wishes.force or now - job.seen <= self.pace.fresh
+        """Whether it may be taken to be there still."""
+        return now <= self.until(job)
 
     def attempt(self, job: Job, now: float) -> Work:
         """The next attempt at a file."""
         if job.tries is None:
             job.tries = Tries(now)
         self.jobs.move(job, Where.COPYING)
-        until = math.inf if job.is_here or self.wishes.force else job.seen + self.pace.fresh
-        return Work(job.row, job.is_here, until, job.tries, self.aim.retries, self.pace, self.jobs.fed.threads)
+        until, retries, places = self.until(job), self.aim.retries, self.jobs.fed.threads
+        return Work(job.row, job.is_here, until, job.tries, retries, self.pace, places)
 
     def pause(self, again: Again, now: float) -> None:
         """An attempt has failed, and another one follows."""
@@ -200,7 +205,7 @@ class Fetch:
     def land(self, outcome: Outcome, now: float) -> None:
         """Take in what became of a file."""
         job = self.jobs.by_path.get(outcome.row.path) or self.jobs.add(outcome.row)
-        if not outcome.is_put_back() and not is_same_file(job.row, outcome.row):
+        if not outcome.is_put_back() and not self.is_as_planned(job, outcome):
             fault = FileError(f"{outcome.row.path}: changed at the site while it was being copied", passing=True)
             outcome = Outcome(with_error(job.row, str(fault)), "failed", outcome.received, fault)
         self.ledger.outcomes.append(outcome)
@@ -218,6 +223,10 @@ class Fetch:
             if outcome.row.request:
                 self.pins[outcome.row.path] = outcome.row
         self.take(job, found)
+
+    def is_as_planned(self, job: Job, outcome: Outcome) -> bool:
+        """Whether what came is of the version of the file that is wanted now."""
+        return is_same_file(job.row, outcome.row)
 
     def awake(self, now: float) -> list[Job]:
         """Files whose turn comes again, of which the site is to be asked where they are now.

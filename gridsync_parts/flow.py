@@ -7,7 +7,7 @@ still to come, to the catalog, to the counts, to the screen. Nothing else waits.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from gridsync_parts.bars import FileBars
 from gridsync_parts.bringing import Bringing, Wheel, lost_of, todo_of
@@ -17,9 +17,8 @@ from gridsync_parts.fetching import Fetch, Ledger
 from gridsync_parts.jobs import Aim, Job, Where
 from gridsync_parts.loop import Answer, Came, Event, Said, Slow
 from gridsync_parts.orders import Order, What, ask
-from gridsync_parts.plans import without_request
 from gridsync_parts.pool import Settling
-from gridsync_parts.runs import Runs, online_rows
+from gridsync_parts.runs import Book, Runs, online_rows, unpin_rows
 from gridsync_parts.screen import Progress
 from gridsync_parts.service import Service
 from gridsync_parts.survey import Survey
@@ -27,7 +26,7 @@ from gridsync_parts.values import Action, Outcome, Row, Tally, Wishes
 from gridsync_parts.walk import DOORS_SHUT, Walk
 
 if TYPE_CHECKING:
-    from gridsync_parts.copier import Copier
+    from gridsync_parts.mover import Mover
     from gridsync_parts.rereader import Rereader
 
 LOOK = Aim()
@@ -35,16 +34,19 @@ STATUS = Aim(polls=True)
 BRING = Aim(stages=True, enough=1)
 WAIT = BRING._replace(polls=True, waits=True)
 START = Aim(copies=True)
+SEND = Aim(copies=True)
 SYNC = Aim(copies=True, stages=True, polls=True, waits=True, is_patient=True)
 
 
 class Flow:
     """What a command wants, in one loop."""
 
-    def __init__(self, run: Runs, aim: Aim, wishes: Wishes | None = None):
+    def __init__(self, run: Runs, aim: Aim, wishes: Wishes | None = None, fetch: Fetch | None = None):
         pace = run.loop.pace
         self.run = run
-        self.fetch = Fetch(aim._replace(retries=run.settings.retries), pace, run.target(), wishes or run.wishes)
+        retries, wishes = run.settings.retries, wishes or run.wishes
+        self.fetch = fetch or Fetch(aim._replace(retries=retries), pace, run.target(), wishes)
+        self.book: Callable[[], Book] = run.catalog  # where it is noted what comes of files
         self.service = Service(self.fetch, run.loop.clock())
         self.survey = Survey(run, self.service)
         self.credential = Credential(run.settings, pace)
@@ -72,7 +74,7 @@ class Flow:
             bringing = self.bring(*run.copier(self.fetch.wishes))
             bringing.door.enough = math.inf if self.fetch.aim.is_patient else min(DOORS_SHUT, count)
 
-    def bring(self, worker: Copier | Rereader, settling: Settling | None = None, verb: str = "Copied") -> Bringing:
+    def bring(self, worker: Mover | Rereader, settling: Settling | None = None, verb: str = "Copied") -> Bringing:
         """Have files brought here, or read again."""
         threads, live = self.run.settings.threads, self.run.report.follow(FileBars(worker.flying, self.size_of))
         lane = self.run.loop.pool.open("files", worker.bring, threads, settling)
@@ -177,7 +179,7 @@ class Flow:
 
     def write(self, now: float, is_last: bool = False) -> None:
         """Note what has come of files, in the catalog and on the screen."""
-        ledger, report, catalog = self.fetch.ledger, self.run.report, self.run.catalog()
+        ledger, report = self.fetch.ledger, self.run.report
         if not ledger.is_new():
             return
         self.fetch.ledger = Ledger()
@@ -185,9 +187,8 @@ class Flow:
             self.tally.count(outcome)
             if self.bringing:
                 self.bringing.progress.count(outcome)
-        catalog.put(ledger.rows, ledger.is_durable)  # before the pins go
-        rows = catalog.by_path(self.run.scope.site)
-        catalog.put(without_request(rows[path], request) for path, request in ledger.unpinned if path in rows)
+        self.book().put(ledger.rows, ledger.is_durable)  # before the pins go
+        unpin_rows(self.run, ledger.unpinned)
         for outcome in ledger.outcomes:
             if outcome.is_here():
                 report.tell_landed(outcome)

@@ -23,6 +23,7 @@ class Rereader:
         self.stop = stop
         self.flying: dict[str, int] = {}  # bytes so far of the files being read
         self.received = self.flying
+        self.strange: set[str] = set()  # it finds none
 
     @functools.cached_property
     def home(self) -> Home:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from gridsync_parts.catalog import Catalog, Folders
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import Place
 from gridsync_parts.loop import Loop
+from gridsync_parts.plans import without_request
 from gridsync_parts.pool import Settling
 from gridsync_parts.screen import Output
 from gridsync_parts.table import Settings
-from gridsync_parts.values import Locality, Row, Scope, Wishes
+from gridsync_parts.values import Locality, Row, Scope, T, Wishes
 
 if TYPE_CHECKING:
     from gridsync_parts.copier import Copier
+
+
+class Book(Protocol):
+    """Where it is noted what has come of files."""
+
+    def put(self, rows: Iterable[Row], durable: bool = False) -> None: ...
 
 
 class Runs(Protocol):
@@ -33,6 +40,8 @@ class Runs(Protocol):
     def loop(self) -> Loop: ...
 
     def note_slow(self) -> None: ...
+
+    def call(self, verb: Callable[..., T], *arguments: Any) -> T: ...
 
     def place(self) -> Place: ...
 
@@ -52,3 +61,10 @@ def online_rows(run: Runs, rows: Iterable[Row]) -> list[Row]:
     rows = list(rows)
     run.catalog().put(row._replace(locality=Locality.ONLINE) for row in rows if row.locality is Locality.UNKNOWN)
     return [run.catalog().row(row) for row in rows]
+
+
+def unpin_rows(run: Runs, unpinned: list[tuple[str, str]]) -> None:
+    """Note which requests hold which files no longer."""
+    if unpinned:
+        rows = run.catalog().by_path(run.scope.site)
+        run.catalog().put(without_request(rows[path], request) for path, request in unpinned if path in rows)

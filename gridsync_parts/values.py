@@ -7,12 +7,13 @@ import itertools
 import re
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import Callable, NamedTuple, TypeVar
 
-from gridsync_parts.errors import Changed, GridError
+from gridsync_parts.errors import Changed, GridError, drop_frames
 from gridsync_parts.secrets import make_printable
 
 T = TypeVar("T")
+Seen = Callable[[int, int], None]  # is told how many bytes of a file are there, and how many of them moved just now
 
 
 class Locality(enum.Enum):
@@ -81,6 +82,7 @@ class Wishes(NamedTuple):
     start: bool = False
     sync: bool = False
     repair: bool = False
+    put: str = ""
 
 
 class Scope(NamedTuple):
@@ -120,8 +122,8 @@ class Outcome(NamedTuple):
     """What became of one file: its new row, and in one word what was done."""
 
     row: Row
-    done: str  # copied, skipped, verified; waiting (on tape), stale (the site is asked again), held (others fail),
-    # interrupted; failed, late (so far: its pool may be back soon)
+    done: str  # copied, sent, skipped, verified; waiting (on tape), stale (the site is asked again), held (others
+    # fail), interrupted; failed, late (so far: its pool may be back soon)
     received: int = 0
     fault: GridError | None = None
 
@@ -131,7 +133,7 @@ class Outcome(NamedTuple):
 
     def is_here(self) -> bool:
         """Whether the file is here, as it should be."""
-        return self.done in ("copied", "skipped", "verified")
+        return self.done in ("copied", "sent", "skipped", "verified")
 
 
 class Choice(NamedTuple):
@@ -168,8 +170,8 @@ class Tally:
         self.waiting += outcome.done == "waiting"
         if not outcome.is_here():
             return
-        self.copied += outcome.done == "copied"
-        self.skipped += outcome.done != "copied"
+        self.copied += (is_new := outcome.done in ("copied", "sent"))
+        self.skipped += not is_new
         self.sized += outcome.row.verified == "size"
         self.checked += outcome.row.verified != "size"
 
@@ -230,3 +232,8 @@ def place_row(row: Row, locality: Locality) -> Row:
 def sentence_about(row: Row, error: GridError) -> str:
     """The sentence of an error, with the file that it is about."""
     return str(error) if f"{row.path}:" in str(error) else f"{row.path}: {error}"
+
+
+def failed_outcome(row: Row, error: GridError, more: str = "") -> Outcome:
+    """A file that has failed, and why."""
+    return Outcome(with_error(row, sentence_about(row, error) + more), "failed", fault=drop_frames(error))

@@ -41,7 +41,7 @@ class Worker:
         self.stop = Stop()
         self.flying: dict[str, int] = {}
         self.received: dict[str, int] = {}
-        self.home = SimpleNamespace(strange=set())
+        self.strange: set[str] = set()
         self.begun = threading.Event()
 
     def bring(self, work: Work) -> Outcome | Again:

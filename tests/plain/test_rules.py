@@ -213,8 +213,7 @@ class World:
     def make_flow(self, aim: Any) -> Flow:
         """A flow whose threads wait for the case."""
         flow = Flow(self.run, aim)
-        home = SimpleNamespace(strange=set())
-        worker = SimpleNamespace(flying={}, received={}, stop=threading.Event(), home=home)
+        worker = SimpleNamespace(flying={}, received={}, stop=threading.Event(), strange=set())
         progress = Progress(self.run.report.follow(), flow.tally, worker, clock=self.clock)
         flow.bringing = bringing = Bringing(flow.fetch, worker, self.team, self.facts.threads, progress)
         flow.bring = lambda *_: bringing

@@ -570,7 +570,7 @@ class SimCopier:
         self.flying: dict[str, int] = {}
         self.received: dict[str, int] = {}
         self.stop = threading.Event()
-        self.home = SimpleNamespace(strange=set())
+        self.strange: set[str] = set()
         self.begun: dict[str, tuple[float, int]] = {}  # when an attempt began, and with which version of its file
 
     def seconds(self, work: Work) -> float:

@@ -1,0 +1,72 @@
+"""What moves the files of a run, whichever way: how far each is, and when it is tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from typing import Any
+
+from gridsync_parts.doors import BITE, Place
+from gridsync_parts.errors import GridError, drop_frames
+from gridsync_parts.fetching import Work
+from gridsync_parts.loop import Again
+from gridsync_parts.pool import Stop
+from gridsync_parts.values import Row, Seen
+
+
+class Mover:
+    """Moves files, an attempt at a time."""
+
+    def __init__(self, place: Place, stop: Stop):
+        self.place = place
+        self.stop = stop
+        processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
+        # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
+        self.processors = {random.choice(sorted(processors))} if place.can.holds_lock else processors, processors
+        self.flying: dict[str, int] = {}  # bytes so far of the files on their way
+        self.received: dict[str, int] = {}  # bytes that went over the line for them
+        self.paused: set[str] = set()  # files between two attempts
+        self.strange: set[str] = set()  # local files of which it is not clear whose they are
+
+    def bring(self, work: Work) -> Any:
+        """One attempt at a file: what became of it."""
+        raise NotImplementedError
+
+    def choose_processor(self, row: Row) -> None:
+        """Have all threads on one processor for small files."""
+        with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
+            os.sched_setaffinity(0, self.processors[row.size > BITE])
+
+    def retries(self, work: Work) -> int:
+        """How often a file is tried again."""
+        return work.retries
+
+    def again(self, work: Work, error: Exception) -> Again | None:
+        """When there is another attempt; failures do not count when enough has moved since."""
+        if not isinstance(error, GridError) or self.stop.is_set():
+            return None
+        row, now = work.row, time.monotonic()
+        tries = work.tries.having(self.flying.get(row.path, 0))
+        pause = tries.pause(error, self.retries(work), work.pace, now)
+        if pause is None:
+            return None
+        self.paused.add(row.path)
+        return Again(row, tries.after(error, work.pace, now), pause, drop_frames(error))
+
+    def watch(self, path: str) -> Seen:
+        """What is told how far a file is, in an attempt that comes after others."""
+        before = self.received.get(path, 0)
+
+        def seen(here: int, came: int) -> None:
+            self.flying[path] = here
+            if came:
+                self.received[path] = before + came
+
+        return seen
+
+    def let_go(self, row: Row) -> int:
+        """Take a file off the list of those on their way; how many bytes of it went over the line."""
+        self.flying.pop(row.path, None)
+        return self.received.pop(row.path, 0)

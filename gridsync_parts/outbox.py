@@ -1,0 +1,122 @@
+"""Local files that are to be sent: which there are below a folder, and what of it can't be or is not meant to go."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from gridsync_parts.disk import MARK
+from gridsync_parts.errors import FileError, UsageError
+from gridsync_parts.home import STATE_NAMES
+from gridsync_parts.values import Scope
+from gridsync_parts.words import is_path
+
+
+class Local(NamedTuple):
+    """A local file; its path below what was named is its path below INPUTDIR, too."""
+
+    path: str
+    file: str  # how it is opened here
+    size: int
+    mtime: int
+
+
+class Outbox:
+    """What there is to send."""
+
+    def __init__(self, top: str, scope: Scope):
+        self.top = top
+        self.scope = scope  # whose patterns count, and nothing else of it
+        self.folders: dict[str, list[Local]] = {}  # those that are there, each after the one it is in, and their files
+        self.left_out = 0  # files that the patterns leave out
+        self.links: list[str] = []
+        self.own: list[str] = []  # gridsync's own files
+        self.faults: list[FileError] = []  # what can't be sent
+
+    def files(self) -> int:
+        """How many files it has."""
+        return sum(map(len, self.folders.values()))
+
+    def size(self) -> int:
+        """How many bytes they have."""
+        return sum(local.size for some in self.folders.values() for local in some)
+
+    def remarks(self) -> list[str]:
+        """What is not sent, and is nobody's fault."""
+        told = [f"{path}: is a link and is not sent; name what it leads to with --put" for path in self.links]
+        told += [f"{path}: is one of gridsync's own files and is not sent" for path in self.own]
+        if self.scope.include or self.scope.exclude:
+            told.append(f"--inc and --exc leave out {self.left_out} file(s)")
+        return told
+
+    def collect(self) -> None:
+        """Find all of it."""
+        try:
+            found = os.stat(self.top)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"--put {self.top}: {reason}; name a file or folder of this machine") from error
+        if stat.S_ISREG(found.st_mode):  # a link to it was named by the user
+            self.folders[""] = []
+            self.add(os.path.basename(os.path.abspath(self.top)), self.top, found)
+        elif stat.S_ISDIR(found.st_mode):
+            self.collect_folder("")
+        else:
+            raise UsageError(f"--put {self.top}: is not a regular file or folder; name one")
+        self.drop_empty()
+
+    def collect_folder(self, folder: str) -> None:
+        """Find what is in a folder, and in those below."""
+        todo = [folder]
+        while todo:
+            folder = todo.pop()
+            self.folders[folder] = []
+            here = os.path.join(self.top, folder) if folder else self.top
+            try:
+                with os.scandir(here) as entries:
+                    names = sorted(entry.name for entry in entries)
+            except OSError as error:
+                self.faults.append(FileError(f"{here}: cannot be read: {error.strerror}; nothing in it is sent"))
+                continue
+            below = [path for name in names if (path := self.take(folder, name))]
+            todo += reversed(below)
+
+    def take(self, folder: str, name: str) -> str:
+        """Take in what has a name in a folder; its path, if it is a folder itself."""
+        path = f"{folder}/{name}" if folder else name
+        file = os.path.join(self.top, path)
+        try:
+            found = os.lstat(file)
+        except OSError as error:  # it has just gone
+            self.faults.append(FileError(f"{file}: cannot be read: {error.strerror}"))
+            return ""
+        if stat.S_ISDIR(found.st_mode):
+            return path
+        if stat.S_ISLNK(found.st_mode):
+            self.links.append(file)
+        elif not stat.S_ISREG(found.st_mode):
+            self.faults.append(FileError(f"{file}: is not a regular file and cannot be sent"))
+        elif name.lower() in STATE_NAMES or name.endswith(MARK):
+            self.own.append(file)
+        else:
+            self.add(path, file, found)
+        return ""
+
+    def add(self, path: str, file: str, found: os.stat_result) -> None:
+        """Take in a file, if the patterns keep it."""
+        if not is_path(path):
+            self.faults.append(FileError(f"{file}: the site can have no such name"))
+        elif self.scope.holds(path):
+            self.folders[path.rpartition("/")[0]].append(Local(path, file, found.st_size, int(found.st_mtime)))
+        else:
+            self.left_out += 1
+
+    def drop_empty(self) -> None:
+        """Forget folders without a file in them or below, which are not made at the site."""
+        needed = {""}
+        for folder in [folder for folder, files in self.folders.items() if files]:
+            while folder not in needed:
+                needed.add(folder)
+                folder = folder.rpartition("/")[0]
+        self.folders = {folder: files for folder, files in self.folders.items() if folder in needed}

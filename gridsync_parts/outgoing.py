@@ -1,0 +1,76 @@
+"""A run that sends: what it is made of."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gridsync_parts.doors import Place, Writer
+from gridsync_parts.errors import UsageError
+from gridsync_parts.flow import SEND, Flow
+from gridsync_parts.ground import Ground, prepare
+from gridsync_parts.outbox import Outbox
+from gridsync_parts.pool import Stop
+from gridsync_parts.putter import Putter
+from gridsync_parts.runs import Runs
+from gridsync_parts.sending import Sending
+from gridsync_parts.uploads import Uploads
+from gridsync_parts.values import Action, Row
+from gridsync_parts.walk import DOORS_SHUT
+
+NAMED = 5  # left-overs that are named
+
+
+class Sender(Runs, Protocol):
+    """A run that can send."""
+
+    def uploads(self) -> Uploads: ...
+
+
+def writer_of(run: Runs) -> tuple[Place, Writer]:
+    """The site, which takes files."""
+    site, place = run.settings.site, run.place()
+    if place.writer is None:
+        raise UsageError(
+            f"gridsync cannot send files to the site {site.name} with ENGINE = {site.engine} and SERVER {site.server}; "
+            "ENGINE = http can, at https doors"
+        )
+    return place, place.writer
+
+
+def sending_of(run: Sender) -> Sending:
+    """What is to be known of the files that are sent."""
+    place, writer = writer_of(run)
+    putter = Putter(place, writer, Stop(), run.wishes.overwrite)
+    aim = SEND._replace(retries=run.settings.retries)
+    return Sending(aim, run.loop.pace, run.wishes, run.uploads(), run.scope.site, putter)
+
+
+def begin_sending(run: Sender, outbox: Outbox) -> Flow:
+    """The flow that sends what is in an outbox."""
+    sending = sending_of(run)
+    flow = Flow(run, SEND, fetch=sending)
+    flow.book = lambda: sending
+    flow.survey = ground = Ground(run, flow.service, sending, outbox)
+    bringing = flow.bring(sending.putter, verb="Sent")
+    bringing.door.done, bringing.door.enough = "took", min(DOORS_SHUT, max(1, outbox.files()))
+    targets = [target for folder in outbox.folders for _, target in ground.files(folder)]
+    if left := sending.strangers(targets):
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        run.report.note(f"an earlier run has left unfinished at the site: {', '.join(left[:NAMED])}{more}")
+    return flow
+
+
+def plan_sending(run: Sender, outbox: Outbox) -> tuple[dict[Action, list[Row]], int]:
+    """What would be done with each file, and how many folders would be made; nothing is changed."""
+    sending = sending_of(run)
+    ground = Ground(run, Flow(run, SEND, fetch=sending).service, sending, outbox)
+    plan: dict[Action, list[Row]] = {action: [] for action in Action}
+    new: set[str] = set()
+    for folder in outbox.folders:
+        is_new = bool(folder) and folder.rpartition("/")[0] in new
+        prepared = run.call(prepare, run.place().lister, None, ground.target(folder), is_new)
+        if prepared.is_new:
+            new.add(folder)
+        for action, rows in sending.sort(sending.join(ground.files(folder)), prepared.listing).items():
+            plan[action] += rows
+    return plan, len(new)

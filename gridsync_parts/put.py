@@ -1,0 +1,216 @@
+"""One local file, from its first byte until it has its name at the site, verified: the same in each process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
+from gridsync_parts.disk import CHUNK, open_regular
+from gridsync_parts.doors import Sent, Stored, Writer
+from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
+from gridsync_parts.pool import Stop
+from gridsync_parts.values import UNFINISHED, Row, Seen
+
+TAKEN = "another file has this name at the site; --overwrite replaces it"
+
+
+class Put(NamedTuple):
+    """What is to be done for one file: plain values, for whatever process does it."""
+
+    row: Row  # at the site
+    source: str  # the local file
+    temp: str  # its path there until it is verified; that of the row, where a door can't rename
+    is_open: bool = False  # some of it may be there under that name
+    is_there: bool = False  # a file of its name and size is there, and is to be compared
+    overwrite: bool = False
+
+
+class Reading:
+    """Where a local file is read: what the disk says against it concerns this file alone."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, (OSError, ValueError)):
+            reason = getattr(error, "strerror", None) or str(error)
+            raise FileError(f"{self.path}: cannot be read: {reason}") from error
+
+
+def refuse_stopped(stop: Stop) -> None:
+    """End the work on a file when the run ends."""
+    if stop.is_set():
+        raise FileError("interrupted")
+
+
+class Source:
+    """The local file, held open: what is sent is what was looked at."""
+
+    def __init__(self, path: str):
+        self.path = path
+        with self.reading():
+            self.fd = open_regular(path, os.O_NOFOLLOW)
+        self.found = os.fstat(self.fd)
+        self.size = self.found.st_size
+        self.sums: dict[str, str] = {}  # its checksums, by their kinds
+
+    def reading(self) -> Reading:
+        """What can't be read is a matter of this file."""
+        return Reading(self.path)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    def check(self) -> None:
+        """Refuse a file that is not any more as it was looked at."""
+        now = os.fstat(self.fd)
+        if (now.st_size, now.st_mtime_ns) != (self.size, self.found.st_mtime_ns):
+            raise Changed(f"{self.path}: has changed while it was read", passing=True)
+
+    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
+        """Its checksum of some kind, for which it is read if need be."""
+
+        def told(remaining: int) -> None:
+            seen(self.size - remaining, 0)
+            refuse_stopped(stop)
+
+        if kind not in self.sums:
+            with self.reading():
+                self.sums[kind] = checksum_of(self.fd, kind, self.size, told)
+            self.check()
+        return self.sums[kind]
+
+    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[memoryview]:
+        """Its bytes, of which a checksum is made on the way; each piece takes the place of the last."""
+        running, buffer, at = Checksum(kind), memoryview(bytearray(min(CHUNK, max(1, self.size)))), 0
+        while at < self.size:
+            refuse_stopped(stop)
+            with self.reading():
+                count = os.preadv(self.fd, [buffer[: min(CHUNK, self.size - at)]], at)
+            if not count:
+                raise Changed(f"{self.path}: has become shorter while it was sent", passing=True)
+            piece = buffer[:count]
+            running.update(piece)
+            at += count
+            if at == self.size:
+                self.check()  # before the last bytes go: the door must not take what has changed for whole
+            yield piece
+            seen(at, count)
+        self.sums[kind] = running.text()
+
+
+class Deliverer:
+    """Brings local files to a site."""
+
+    def __init__(self, writer: Writer, renames: bool, stop: Stop):
+        self.writer = writer
+        self.renames = renames
+        self.stop = stop
+        self.kind = "adler32"  # of the checksums that the door names, as far as it has done so
+        self.open: set[str] = set()  # paths where some of a file may be that is not whole
+
+    def deliver(self, job: Put, seen: Seen) -> tuple[Row, str]:
+        """Have a file there; its new row, and what was done."""
+        with Source(job.source) as source:
+            row = job.row._replace(size=source.size, mtime=int(source.found.st_mtime))
+            if row[:3] == job.row[:3] and row.checksum:  # it was read before, and has not changed since
+                kind = checksum_kind(row.checksum, True)
+                source.sums[kind] = row.checksum
+            if job.is_there and (same := self.same(row.path, source, seen)):
+                return self.done(row, source, same), "skipped"
+            if job.is_there and not job.overwrite:
+                raise FileError(f"{row.path}: {TAKEN}")
+            kind = self.left_over(job, source, seen) if job.is_open else ""
+            if kind == "named":
+                self.open.discard(job.temp)
+                return self.done(row, source, self.same(row.path, source, seen)), "sent"
+            kind = kind or self.send(job, source, seen)
+            done = self.name_it(job, source, seen)
+            return self.done(row, source, kind), done
+
+    def done(self, row: Row, source: Source, kind: str) -> Row:
+        """The row of a file that is there."""
+        checksum = source.sums.get(kind) or next(iter(source.sums.values()), "")
+        return row._replace(checksum=checksum, downloaded=True, verified=kind, error="")
+
+    def send(self, job: Put, source: Source, seen: Seen) -> str:
+        """Send it; what it is verified by."""
+        kind = self.kind
+        if not self.renames and job.overwrite:
+            self.writer.remove(job.temp)
+        sent = Sent(source.size, lambda: source.chunks(kind, seen, self.stop), int(source.found.st_mtime))
+        self.open.add(job.temp)
+        try:
+            stored = self.writer.write(job.temp, sent)
+        except Exists as error:  # from an attempt whose answer was lost, as nobody else has such names
+            raise FileError(str(error) if self.renames else f"{job.row.path}: {TAKEN}", self.renames) from error
+        return self.verify(job.row.path, stored if stored.checksum else self.writer.stored(job.temp), source, seen)
+
+    def verify(self, path: str, stored: Stored, source: Source, seen: Seen) -> str:
+        """What it is verified by; Mismatch if it is not what was sent."""
+        if stored.size not in (UNFINISHED, source.size):
+            raise Mismatch(f"{path}: the door has {stored.size} bytes of {source.size}", passing=True)
+        if not stored.checksum:
+            if stored.size == UNFINISHED:
+                raise FileError(f"{path}: the door tells neither size nor checksum; nobody knows whether it is whole")
+            return "size"
+        self.kind = kind = checksum_kind(stored.checksum, True)
+        own = source.checksum(kind, seen, self.stop)
+        if stored.checksum != own:
+            raise Mismatch(f"{path}: the door has {stored.checksum}, but {own} was sent", passing=True)
+        return kind
+
+    def same(self, path: str, source: Source, seen: Seen) -> str:
+        """What a file there is verified to be the local one by; empty if it is another one, or none."""
+        try:
+            return self.verify(path, self.writer.stored(path), source, seen)
+        except (NotFound, Mismatch):
+            return ""
+
+    def left_over(self, job: Put, source: Source, seen: Seen) -> str:
+        """See what an earlier attempt has left.
+
+        What it is verified by, if it is whole; "named", if it even has its name; empty once nothing is left of it.
+        """
+        if self.renames:
+            if kind := self.same(job.temp, source, seen):
+                return kind
+            if not job.overwrite and self.same(job.row.path, source, seen):
+                return "named"
+        self.remove(job.temp)
+        return ""
+
+    def remove(self, temp: str) -> None:
+        """Have nothing there any more."""
+        self.writer.remove(temp)
+        self.open.discard(temp)
+
+    def name_it(self, job: Put, source: Source, seen: Seen) -> str:
+        """Give a verified file its name; what was done."""
+        try:
+            if self.renames:
+                self.writer.rename(job.temp, job.row.path, job.overwrite)
+        except Exists:
+            if not self.same(job.row.path, source, seen):
+                raise FileError(f"{job.row.path}: {TAKEN}") from None
+            self.remove(job.temp)
+            return "skipped"
+        self.open.discard(job.temp)
+        return "sent"
+
+    def clear(self, temp: str) -> str:
+        """Remove what is left of a file that was given up; a sentence if that fails."""
+        try:
+            if temp in self.open:
+                self.remove(temp)
+        except GridError:
+            return f"; some of it may be left at the site as {temp}"
+        return ""

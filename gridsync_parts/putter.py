@@ -1,0 +1,57 @@
+"""The files of a run on their way to a site: what is known of all of them, and one attempt at each."""
+
+from __future__ import annotations
+
+from gridsync_parts.doors import Place, Writer
+from gridsync_parts.errors import DoorError, FileError, GridError, PoolError
+from gridsync_parts.fetching import Work
+from gridsync_parts.loop import Again
+from gridsync_parts.mover import Mover
+from gridsync_parts.pool import Stop
+from gridsync_parts.put import Deliverer, Put
+from gridsync_parts.values import Outcome, Row, failed_outcome
+
+
+class Putter(Mover):
+    """Sends files, an attempt at a time."""
+
+    def __init__(self, place: Place, writer: Writer, stop: Stop, overwrite: bool):
+        super().__init__(place, stop)
+        self.deliverer = Deliverer(writer, place.can.renames, stop)
+        self.overwrite = overwrite
+        self.sources: dict[str, str] = {}  # the local files, by their paths at the site
+        self.temps: dict[str, str] = {}  # their paths there until they are verified
+
+    def bring(self, work: Work) -> Outcome | Again:
+        """One attempt at a file."""
+        row = work.row
+        if len(self.paused) >= work.places and row.path not in self.paused:
+            return Outcome(row, "held")
+        self.choose_processor(row)
+        temp = self.temps[row.path]
+        job = Put(row, self.sources[row.path], temp, temp in self.deliverer.open, work.is_here, self.overwrite)
+        try:
+            try:
+                new, done = self.deliverer.deliver(job, self.watch(row.path))
+                self.paused.discard(row.path)
+                return Outcome(new, done, self.let_go(row))
+            except GridError as error:
+                if again := self.again(work, error):
+                    return again
+                self.paused.discard(row.path)
+                return self.give_up(row, error)
+        except BaseException:  # which ends the run
+            self.let_go(row)
+            raise
+
+    def give_up(self, row: Row, error: GridError) -> Outcome:
+        """Say what became of a file that could not be sent; what concerns all files is raised."""
+        if not isinstance(error, (FileError, DoorError)):
+            raise error
+        temp = self.temps[row.path]
+        error.args = (str(error).replace(temp, row.path),)
+        left = self.deliverer.clear(temp)
+        if self.stop.is_set():
+            return Outcome(row, "interrupted", self.let_go(row))
+        done = "late" if isinstance(error, PoolError) and error.passing else "failed"
+        return failed_outcome(row, error, left)._replace(done=done, received=self.let_go(row))

@@ -1,0 +1,138 @@
+"""Files on their way to a site: what is there before, and what each event means for them."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterable
+
+from gridsync_parts.disk import MARK, Target
+from gridsync_parts.doors import Listing
+from gridsync_parts.errors import GridError
+from gridsync_parts.fetching import Fetch
+from gridsync_parts.jobs import Aim, Job, Next, Where
+from gridsync_parts.outbox import Local
+from gridsync_parts.pace import Pace
+from gridsync_parts.put import TAKEN
+from gridsync_parts.putter import Putter
+from gridsync_parts.uploads import Upload, Uploads
+from gridsync_parts.values import Action, Entry, Locality, Outcome, Row, Wishes
+
+NO_FILE = "what has this name at the site is not a file; move it away"
+
+
+def put_action(row: Row, there: Entry | None, overwrite: bool) -> Action:
+    """What to do with a local file, by what has its name at the site."""
+    if there is None:
+        return Action.COPY
+    if there.is_folder or (there.size != row.size and not overwrite):
+        return Action.KEEP
+    if there.size != row.size:
+        return Action.COPY
+    return Action.SKIP if row.verified and there.checksum and there.checksum == row.checksum else Action.ADOPT
+
+
+class Sending(Fetch):
+    """The files that are sent, and what has come of them; it notes that in grid_uploads.csv."""
+
+    def __init__(self, aim: Aim, pace: Pace, wishes: Wishes, uploads: Uploads, site: str, putter: Putter):
+        super().__init__(aim, pace, Target(""), wishes)
+        self.uploads = uploads
+        self.site = site
+        self.putter = putter
+        self.token = secrets.token_hex(4)  # no other run has the same names
+
+    # What there is to do.
+
+    def row_of(self, local: Local, target: str) -> Row:
+        """A local file as it will be at the site; what an earlier run knows of it counts as long as it is the same."""
+        known = self.uploads.by_path(self.site).get(target)
+        self.putter.sources[target] = local.file
+        row = Row(target, local.size, local.mtime, "", Locality.ONLINE, False, "", "", self.site, "")
+        if known and known.temp:
+            self.putter.deliverer.open.add(known.temp)
+        self.putter.temps[target] = self.name_of(target, known)
+        if known and known.is_of(local.file, local.size, local.mtime) and local.mtime < self.uploads.noted:
+            return row._replace(checksum=known.checksum, verified=known.verified)
+        return row
+
+    def name_of(self, target: str, known: Upload | None) -> str:
+        """The path of a file until it is verified; what an earlier run has left is taken up."""
+        if not self.putter.place.can.renames:
+            return target
+        if known and known.temp:
+            return known.temp
+        folder, slash, _ = target.rpartition("/")
+        return f"{folder}{slash}{self.token}-{len(self.putter.temps)}{MARK}"
+
+    def sort(self, rows: Iterable[Row], listing: Listing) -> dict[Action, list[Row]]:
+        """What to do with the files of a folder, by what is there."""
+        there = {entry.path: entry for entry in listing}
+        plan: dict[Action, list[Row]] = {action: [] for action in Action}
+        for row in rows:
+            plan[put_action(row, there.get(row.path), self.wishes.overwrite)].append(row)
+        return plan
+
+    def plan_folder(self, files: list[tuple[Local, str]], listing: Listing, now: float) -> None:
+        """Take in the files of a folder that is there."""
+        plan = self.sort(self.join(files), listing)
+        for row in plan[Action.SKIP]:
+            self.ledger.outcomes.append(Outcome(row._replace(downloaded=True), "skipped"))
+            self.ledger.rows.append(row._replace(downloaded=True))
+        folders = {entry.path for entry in listing if entry.is_folder}
+        for row in plan[Action.KEEP]:
+            self.leave(row, f"{row.path}: {NO_FILE if row.path in folders else TAKEN}")
+        todo = {action: plan[action] for action in (Action.COPY, Action.ADOPT)}
+        for rows in todo.values():
+            self.ledger.rows += [row._replace(verified="") for row in rows]
+            self.ledger.is_durable = self.ledger.is_durable or bool(rows)  # names before their first bytes
+        self.plan(todo, now)
+
+    def refuse_folder(self, files: list[tuple[Local, str]], error: GridError) -> None:
+        """Leave all files of a folder that can't be listed or made; it is told of once."""
+        self.ledger.errors.append(str(error))
+        for row in self.join(files):
+            self.jobs.add(row).reason = str(error)
+            self.leave(row, str(error))
+
+    def join(self, files: list[tuple[Local, str]]) -> list[Row]:
+        """Have files join in."""
+        rows = [self.row_of(local, target) for local, target in files]
+        self.beyond = self.beyond[0] - len(rows), self.beyond[1] - sum(row.size for row in rows)
+        return rows
+
+    def leave(self, row: Row, reason: str) -> None:
+        """Leave a file alone, and say why, unless that was said."""
+        self.take(self.jobs.add(row), Next(Where.LEFT, reason, is_final=True))
+
+    # What comes of it.
+
+    def place(self, job: Job, now: float, is_first: bool = False) -> None:
+        """Have a file sent again; what is here does not go away by itself."""
+        self.take(job, Next(Where.READY, is_here=job.is_here, is_first=is_first))
+
+    def until(self, job: Job) -> float:
+        """What is here stays."""
+        return math.inf
+
+    def is_as_planned(self, job: Job, outcome: Outcome) -> bool:
+        """A file that has changed since it was found was sent as it is now."""
+        return True
+
+    def put(self, rows: Iterable[Row], durable: bool = False) -> None:
+        """Note what has come of files."""
+        self.uploads.put(map(self.upload_of, rows), durable)
+
+    def upload_of(self, row: Row) -> Upload:
+        """A file as grid_uploads.csv has it."""
+        temp = self.putter.temps[row.path]
+        is_over = row.downloaded or (row.error and temp not in self.putter.deliverer.open)
+        return Upload(
+            self.putter.sources[row.path], row.size, row.mtime, row.checksum, row.verified if row.downloaded else "",
+            row.site, row.path, row.error, "" if is_over or temp == row.path else temp,
+        )  # fmt: skip
+
+    def strangers(self, targets: Iterable[str]) -> list[str]:
+        """What other runs have left at the site, of files that this one does not send."""
+        known = set(targets)
+        return [upload.temp for upload in self.uploads.of(self.site) if upload.temp and upload.target not in known]

@@ -1,0 +1,73 @@
+"""grid_uploads.csv, a row a file that was sent, or was to be."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+from typing import NamedTuple
+
+from gridsync_parts.catalog import CHECKSUM, SIZE
+from gridsync_parts.disk import COARSE, MARK
+from gridsync_parts.sheet import Columns, Sheet, reading
+from gridsync_parts.words import is_path, seconds_of, time_text
+
+UPLOADS = "grid_uploads.csv"
+
+
+class Upload(NamedTuple):
+    """A file that was sent, or was to be; the fields are the columns of grid_uploads.csv."""
+
+    path: str  # of the local file
+    size: int
+    mtime: int
+    checksum: str
+    verified: str  # adler32, md5, ... or size; empty while it is not there
+    site: str
+    target: str  # its path at the site
+    error: str  # why the last attempt failed
+    temp: str  # the path under which some of it may be at the site; empty if none is
+
+    def is_of(self, path: str, size: int, mtime: int) -> bool:
+        """Whether it is a local file as it is now that was sent."""
+        return bool(self.verified) and (self.path, self.size, self.mtime) == (path, size, mtime)
+
+
+def is_temp(path: str) -> bool:
+    """Whether nothing is left over, or what may be removed, as its name says."""
+    return not path or (is_path(path) and path.endswith(MARK))
+
+
+def cells_of(upload: Upload) -> list[str]:
+    """A row as the cells of a line."""
+    return [
+        upload.path, str(upload.size), time_text(upload.mtime), upload.checksum, upload.verified,
+        upload.site, upload.target, upload.error, upload.temp,
+    ]  # fmt: skip
+
+
+COLUMNS = Columns(
+    Upload,
+    (
+        str, reading(SIZE.fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch), sys.intern, sys.intern,
+        reading(is_path), str, reading(is_temp),
+    ),
+    8,
+    cells_of,
+    operator.attrgetter("site", "target"),
+)  # fmt: skip
+
+
+class Uploads(Sheet[Upload]):
+    """The rows of grid_uploads.csv, kept by site and path there."""
+
+    def __init__(self, folder: str, is_frozen: bool = False):
+        path = os.path.join(folder, UPLOADS)
+        # A file that has changed since it was sent, but in the same second, would look as it was.
+        self.noted = os.stat(path).st_mtime - COARSE if os.path.exists(path) else 0.0
+        super().__init__(path, COLUMNS, is_frozen)
+
+    def distrust(self) -> None:
+        """What others say was sent is compared, and what they say is left over is nobody's to remove."""
+        for upload in list(self.all()):
+            self.hold(upload._replace(verified="", temp=""))

@@ -1,0 +1,93 @@
+"""Local files that are to be sent, and what is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+
+import pytest
+
+from gridsync_parts.errors import UsageError
+from gridsync_parts.outbox import Outbox
+from gridsync_parts.values import Scope
+
+ALL = Scope("LYON", "", (), ())
+
+
+def collected(top: object, scope: Scope = ALL) -> Outbox:
+    outbox = Outbox(str(top), scope)
+    outbox.collect()
+    return outbox
+
+
+def paths(outbox: Outbox) -> list[str]:
+    return sorted(local.path for some in outbox.folders.values() for local in some)
+
+
+@pytest.fixture
+def top(tmp_path):
+    for name in ("b", "sub/a", "sub/deep/er/c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "empty/er").mkdir(parents=True)
+    return tmp_path
+
+
+def test_what_is_in_a_folder_is_found_with_the_folders_it_is_in(top):
+    outbox = collected(top)
+    assert paths(outbox) == ["b", "sub/a", "sub/deep/er/c"]
+    assert list(outbox.folders) == ["", "sub", "sub/deep", "sub/deep/er"]  # each after the one it is in; no empty one
+    assert (outbox.files(), outbox.size()) == (3, len("bsub/asub/deep/er/c"))
+    (local,) = outbox.folders[""]
+    found = os.stat(top / "b")
+    assert local == ("b", str(top / "b"), found.st_size, int(found.st_mtime))
+
+
+def test_a_file_alone_keeps_its_name(top):
+    assert [(local.path, local.file) for local in collected(top / "sub/a").folders[""]] == [("a", str(top / "sub/a"))]
+    (top / "link").symlink_to("b")
+    assert paths(collected(top / "link")) == ["link"]  # the user has named it
+
+
+def test_patterns_are_tried_on_the_path_below(top):
+    outbox = collected(top, ALL._replace(include=(re.compile("^sub/"),), exclude=(re.compile("c$"),)))
+    assert paths(outbox) == ["sub/a"] and outbox.left_out == 2 and list(outbox.folders) == ["", "sub"]
+    assert outbox.remarks() == ["--inc and --exc leave out 2 file(s)"]
+
+
+def test_links_own_files_and_what_is_no_file_are_named(top):
+    (top / "link").symlink_to("b")
+    (top / "sub/broken").symlink_to("nowhere")
+    (top / "round").symlink_to(".")
+    for name in ("Grid.conf", "grid_summary.csv", "sub/grid_uploads.csv", "x.gridsync-part"):
+        (top / name).touch()
+    os.mkfifo(top / "pipe")
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(top / "socket"))
+        outbox = collected(top)
+    assert paths(outbox) == ["b", "sub/a", "sub/deep/er/c"]
+    assert sorted(outbox.links) == sorted(str(top / name) for name in ("link", "round", "sub/broken"))
+    assert len(outbox.own) == 4 and len(outbox.remarks()) == 7
+    says = "is not a regular file and cannot be sent"
+    assert sorted(map(str, outbox.faults)) == [f"{top}/{name}: {says}" for name in ("pipe", "socket")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read_is_named(top):
+    (top / "sub").chmod(0)
+    try:
+        outbox = collected(top)
+    finally:
+        (top / "sub").chmod(0o755)
+    assert paths(outbox) == ["b"]
+    assert [str(fault) for fault in outbox.faults] == [
+        f"{top}/sub: cannot be read: Permission denied; nothing in it is sent"
+    ]
+
+
+@pytest.mark.parametrize("name", ["gone", "pipe", "nu\0l"])
+def test_what_cannot_be_sent_at_all_is_a_wrong_command_line(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="^--put "):
+        collected(f"{tmp_path}/{name}")

@@ -304,8 +304,8 @@ class Report(Output):
         size = sum(row.size for row in plan[Action.COPY])
         self.put_dry(**counts, bytes=size, folders=folders)
         self.line(
-            f"(DRY RUN) would send {counts['copy']} files, {size_text(size)}, and make {folders} folder(s); already "
-            f"there: {counts['skip']}, to compare: {counts['adopt']}, blocked by another file there: {counts['keep']}"
+            f"(DRY RUN) would send {counts['copy']} files, {size_text(size)}; new folders: {folders}, already there: "
+            f"{counts['skip']}, to compare: {counts['adopt']}, blocked by another file there: {counts['keep']}"
         )
 
     def totals(self, tally: Tally) -> None:

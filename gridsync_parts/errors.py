@@ -80,10 +80,6 @@ class Forbidden(FileError):
     status = 4
 
 
-class Exists(FileError):
-    """Something has the name already that a file was to have."""
-
-
 class Mismatch(FileError):
     """The bytes that arrived are not those that the door's checksum is of."""
 

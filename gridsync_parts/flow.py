@@ -189,9 +189,8 @@ class Flow:
                 self.bringing.progress.count(outcome)
         self.book().put(ledger.rows, ledger.is_durable)  # before the pins go
         unpin_rows(self.run, ledger.unpinned)
-        for outcome in ledger.outcomes:
-            if outcome.is_here():
-                report.tell_landed(outcome)
+        for outcome in filter(Outcome.is_here, ledger.outcomes):
+            report.tell_landed(outcome)
         for remark in ledger.remarks:
             report.say(None, remark)
         self.tell(ledger, now, is_last)

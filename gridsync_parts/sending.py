@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 from collections.abc import Iterable
 
@@ -52,7 +53,8 @@ class Sending(Fetch):
         if known and known.temp:
             self.putter.deliverer.open.add(known.temp)
         self.putter.temps[target] = self.name_of(target, known)
-        if known and known.is_of(local.file, local.size, local.mtime) and local.mtime < self.uploads.noted:
+        is_known = known and known.is_of(os.path.abspath(local.file), local.size, local.mtime)
+        if known and is_known and local.mtime < self.uploads.noted:
             return row._replace(checksum=known.checksum, verified=known.verified)
         return row
 
@@ -127,10 +129,9 @@ class Sending(Fetch):
         """A file as grid_uploads.csv has it."""
         temp = self.putter.temps[row.path]
         is_over = row.downloaded or (row.error and temp not in self.putter.deliverer.open)
-        return Upload(
-            self.putter.sources[row.path], row.size, row.mtime, row.checksum, row.verified if row.downloaded else "",
-            row.site, row.path, row.error, "" if is_over or temp == row.path else temp,
-        )  # fmt: skip
+        verified, temp = row.verified if row.downloaded else "", "" if is_over or temp == row.path else temp
+        source = os.path.abspath(self.putter.sources[row.path])
+        return Upload(source, *row[1:4], verified, row.site, row.path, row.error, temp)
 
     def strangers(self, targets: Iterable[str]) -> list[str]:
         """What other runs have left at the site, of files that this one does not send."""

@@ -13,7 +13,7 @@ from gridsync_parts.errors import Changed, GridError, drop_frames
 from gridsync_parts.secrets import make_printable
 
 T = TypeVar("T")
-Seen = Callable[[int, int], None]  # is told how many bytes of a file are there, and how many of them moved just now
+Seen = Callable[[int, int], None]  # is told how many bytes of a file are there, and how many moved in this attempt
 
 
 class Locality(enum.Enum):

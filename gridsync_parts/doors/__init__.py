@@ -81,40 +81,6 @@ class Reader(Protocol):
         """The checksum of one file, or empty when the door knows none."""
 
 
-class Stored(NamedTuple):
-    """A file as the door has it."""
-
-    size: int  # UNFINISHED where it does not say
-    checksum: str = ""  # empty where it names none
-
-
-class Sent(NamedTuple):
-    """The bytes of a file that is to be sent."""
-
-    size: int
-    chunks: Callable[[], Iterator[bytes | memoryview]]
-    mtime: int = 0
-
-
-class Writer(Protocol):
-    """Takes files."""
-
-    def folder(self, path: str) -> bool:
-        """Make a folder in one that is there; whether it was not there yet."""
-
-    def write(self, path: str, sent: Sent) -> Stored:
-        """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
-
-    def stored(self, path: str) -> Stored:
-        """What is there under a name; NotFound if nothing."""
-
-    def rename(self, path: str, target: str, replace: bool) -> None:
-        """Give a file its name; Exists if something has it that is not to be replaced."""
-
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing happens if it is not there."""
-
-
 class Tape(Protocol):
     """The tape service of a site."""
 

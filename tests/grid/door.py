@@ -287,7 +287,7 @@ class Door:
         asking.verify_mode = ssl.CERT_OPTIONAL
         asking.verify_flags |= ALLOW_PROXY_CERTS
         asking.load_verify_locations(capath=str(pki.certificates))
-        uploads = Uploads(tree, self.switches)
+        self.uploads = uploads = Uploads(tree, self.switches)
         self.pool = Pool(tree, self.switches, uploads.keep)
         self.copies = Copies(tree, self.switches, uploads, pki)
         service = TapeService(tree, guests, self.staging, self.switches)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 
 import pytest
 
@@ -63,14 +62,11 @@ def test_links_own_files_and_what_is_no_file_are_named(top):
     for name in ("Grid.conf", "grid_summary.csv", "sub/grid_uploads.csv", "x.gridsync-part"):
         (top / name).touch()
     os.mkfifo(top / "pipe")
-    with socket.socket(socket.AF_UNIX) as line:
-        line.bind(str(top / "socket"))
-        outbox = collected(top)
+    outbox = collected(top)
     assert paths(outbox) == ["b", "sub/a", "sub/deep/er/c"]
     assert sorted(outbox.links) == sorted(str(top / name) for name in ("link", "round", "sub/broken"))
     assert len(outbox.own) == 4 and len(outbox.remarks()) == 7
-    says = "is not a regular file and cannot be sent"
-    assert sorted(map(str, outbox.faults)) == [f"{top}/{name}: {says}" for name in ("pipe", "socket")]
+    assert [str(fault) for fault in outbox.faults] == [f"{top}/pipe: is not a regular file and cannot be sent"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -89,5 +85,5 @@ def test_a_folder_that_cannot_be_read_is_named(top):
 @pytest.mark.parametrize("name", ["gone", "pipe", "nu\0l"])
 def test_what_cannot_be_sent_at_all_is_a_wrong_command_line(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match="^--put "):
+    with pytest.raises(UsageError, match=r"^--put "):
         collected(f"{tmp_path}/{name}")

@@ -32,7 +32,8 @@ def test_the_file_reads_as_the_contract_says_and_is_kept_by_site_and_target(tmp_
 
 
 def test_odd_names_come_back_as_they_are(tmp_path):
-    odd = [UPLOAD._replace(path=f"out/{name}", target=f"users/{name}") for name in ('a "b", c', "x\ny", "x\ry", "\udcff")]
+    names = ('a "b", c', "x\ny", "x\ry", "\udcff")
+    odd = [UPLOAD._replace(path=f"out/{name}", target=f"users/{name}") for name in names]
     Uploads(str(tmp_path)).put(odd)
     assert sorted(Uploads(str(tmp_path)).all()) == sorted(odd)
 
@@ -47,7 +48,12 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [(",10,", ",x,", "size"), ("2015", "then", "mtime"), ("users/me/a", "/abs", "target"), (",,\n", ",,users/me/b\n", "temp")],
+    [
+        (",10,", ",x,", "size"),
+        ("2015", "then", "mtime"),
+        ("users/me/a", "/abs", "target"),
+        (",,\n", ",,users/me/b\n", "temp"),
+    ],
 )
 def test_a_line_that_cannot_be_right_is_named(tmp_path, old, new, says):
     with pytest.raises(DiskError, match=rf"line 2: column \d \({says}\)"):
@@ -67,7 +73,8 @@ def test_another_program_s_file_is_not_taken_for_ours(tmp_path):
 def test_a_file_is_the_one_that_was_sent_as_long_as_it_looks_like_it(tmp_path):
     assert UPLOAD.is_of("out/a", 10, 1433838120)
     assert not UPLOAD._replace(verified="").is_of("out/a", 10, 1433838120)
-    assert not any(UPLOAD.is_of(*other) for other in (("out/b", 10, 1433838120), ("out/a", 9, 1433838120), ("out/a", 10, 1)))
+    others = (("out/b", 10, 1433838120), ("out/a", 9, 1433838120), ("out/a", 10, 1))
+    assert not any(UPLOAD.is_of(*other) for other in others)
     kept = uploads(tmp_path, HEADER + LINE)
     assert kept.noted == os.stat(tmp_path / "grid_uploads.csv").st_mtime - COARSE
 

@@ -170,6 +170,12 @@ def put(stage: Stage, place: str, path: str, number: str, unit: str) -> None:
     stage.grid.tree.add(f"{LESSON}/{path}", int(float(number) * UNITS[unit]), tape=place == "tape")
 
 
+def leave(stage: Stage, path: str, number: str, unit: str) -> None:
+    """Have a local file."""
+    (stage.work / path).parent.mkdir(parents=True, exist_ok=True)
+    (stage.work / path).write_bytes(bytes(int(float(number) * UNITS[unit])))
+
+
 def move(stage: Stage, place: str, pattern: str) -> None:
     for path in stage.files(pattern):
         stage.grid.tree.file(path).locality = TAPE if place == "tape" else BOTH
@@ -309,6 +315,7 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"the firewall is opened": unblock,
     r"a pool's certificate has another name": misname,
     # here
+    r"in the work folder: (\S+), (\S+) (\S+)": leave,
     r"Ctrl-C is pressed at: (.*)": lambda stage, text: stage.answers.append((text, CTRL_C)),
     r"the browser exports alice_grid.p12": export,
     r"nothing is in ~/.globus": lambda stage: live_at(stage, "alice"),

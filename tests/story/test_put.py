@@ -1,0 +1,264 @@
+"""--put: a local folder or file into a folder of the site, verified, and nothing there that was not meant."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gridsync_parts.catalog import Lock
+from gridsync_parts.disk import MARK
+from tests.grid import Grid
+from tests.grid.propfind import content
+from tests.support.user import Result, User, wait_until
+
+ROOT = os.geteuid() == 0
+
+DOORS = {"dcache": "LYON", "storm": "CNAF"}
+LAST = r"Sent: {sent}, skipped: {skipped}, failed: {failed}; .*; verified by checksum: {checked}, by size only: 0\n"
+
+
+def last_line(sent: int = 0, skipped: int = 0, failed: int = 0) -> str:
+    """A pattern of the last line of such a run."""
+    return LAST.format(sent=sent, skipped=skipped, failed=failed, checked=sent + skipped) + "$"
+
+
+class Sender(User):
+    """A user with results to send, into a folder of a site where others have files, too."""
+
+    def __init__(self, grid: Grid, home: Path, folder: str, door: str):
+        super().__init__(grid, home)
+        self.site, self.door = DOORS[door], {"dcache": grid.door, "storm": grid.storm}[door]
+        self.results, self.target = home / "results", f"{folder}/users/me"
+        for name, size in (("a", 10), ("sub/b", 200_000), ("sub/deep/c", 3_000_000), ("empty", 0)):
+            self.fill(name, os.urandom(size))
+        self.door.log.clear()
+
+    def fill(self, name: str, data: bytes) -> Path:
+        """A local file."""
+        path = self.results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def put(self, more: str = "", what: str = "") -> Result:
+        """Send it."""
+        return self(self.line(more, what))
+
+    def line(self, more: str = "", what: str = "") -> str:
+        return f"--put {what or self.results} --from={self.site} --input_dir {self.target} {more}"
+
+    def there(self) -> dict[str, bytes]:
+        """The files in the folder of the site."""
+        top = f"agata/{self.target}"
+        found = {path: self.grid.tree.file(path) for path in self.grid.tree.files(top)}
+        return {path[len(top) + 1 :]: b"".join(content(file, 0, file.size)) for path, file in found.items()}
+
+    def here(self) -> dict[str, bytes]:
+        """The files that are to be sent."""
+        found = [path for path in self.results.rglob("*") if path.is_file() and not path.is_symlink()]
+        return {str(path.relative_to(self.results)): path.read_bytes() for path in found}
+
+    def count(self, **wanted: object) -> int:
+        """Requests at the door."""
+        return self.door.log.count(**wanted)
+
+
+@pytest.fixture(params=DOORS)
+def sender(request: pytest.FixtureRequest, grid: Grid, tmp_path: Path, folder: str) -> Sender:
+    return Sender(grid, tmp_path, folder, request.param)
+
+
+def noted(sender: Sender) -> dict[str, dict[str, str]]:
+    """grid_uploads.csv, by the names of files."""
+    with (sender.folder / "grid_uploads.csv").open(newline="") as file:
+        return {row["target"].rpartition("/")[2]: row for row in csv.DictReader(file)}
+
+
+def test_a_folder_is_there_verified_and_a_further_run_sends_nothing(sender):
+    conf = (sender.folder / "Grid.conf").read_text()
+    done = sender.put()
+    assert (done.status, done.err) == (0, ""), done
+    assert re.search(last_line(sent=4), done.out)
+    assert sender.there() == sender.here()
+    for row in noted(sender).values():
+        assert (row["verified"], row["error"], row["temp"], row["site"]) == ("adler32", "", "", sender.site)
+        assert row["target"] == f"{sender.target}/{Path(row['path']).relative_to(sender.results)}"
+    assert (sender.folder / "Grid.conf").read_text() == conf
+    sender.door.log.clear()
+    again = sender.put()
+    assert again.status == 0 and re.search(last_line(skipped=4), again.out)
+    assert not sender.count(method="PUT") and sender.there() == sender.here()
+
+
+def test_a_file_alone_goes_into_the_folder(sender):
+    done = sender.put(what=str(sender.results / "sub/b"))
+    assert done.status == 0 and re.search(last_line(sent=1), done.out)
+    assert sender.there() == {"b": (sender.results / "sub/b").read_bytes()}
+
+
+def test_patterns_count_on_the_line_alone_and_say_what_they_leave_out(sender):
+    sender.set("INCLUDE", "nothing", "gridsync")
+    sender.set("EXCLUDE", "b", "gridsync")
+    assert sender.put().status == 0 and sender.there() == sender.here()
+    sender.fill("sub/new", b"1")
+    sender.fill("new", b"1")
+    done = sender.put("--inc ^sub/ --exc deep")
+    assert "--inc and --exc leave out 4 file(s)\n" in done.err and re.search(last_line(sent=1, skipped=1), done.out)
+    assert "sub/new" in sender.there() and "new" not in sender.there()
+
+
+def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(sender):
+    sender.put()
+    kept = sender.there()
+    sender.fill("a", b"other")
+    size = len(sender.fill("sub/b", os.urandom(200_000)).read_bytes())
+    done = sender.put()
+    assert done.status == 1 and re.search(last_line(skipped=2, failed=2), done.out)
+    for name in ("a", "sub/b"):
+        says = f"gridsync.py: {sender.target}/{name}: another file has this name at the site; --overwrite replaces it\n"
+        assert says in done.err
+    assert sender.there() == kept and noted(sender)["a"]["error"]
+    done = sender.put("--overwrite")
+    assert done.status == 0 and re.search(last_line(sent=2, skipped=2), done.out), done
+    assert sender.there() == sender.here() and len(sender.there()["sub/b"]) == size
+    assert {row["error"] for row in noted(sender).values()} == {""}
+
+
+def test_a_folder_in_the_way_is_named_and_the_others_go_on(sender):
+    sender.grid.tree.folder(f"agata/{sender.target}/a")
+    sender.grid.tree.add(f"agata/{sender.target}/sub", 10)
+    done = sender.put()
+    assert done.status == 1 and re.search(last_line(sent=1, failed=3), done.out)
+    assert f"{sender.target}/a: what has this name at the site is not a file; move it away\n" in done.err
+    assert f"{sender.target}/sub: is a file at the site, and a folder here; move one of them away\n" in done.err
+    assert done.err.count("\n") == 2
+
+
+def test_what_is_no_file_is_named_and_not_sent(sender):
+    (sender.results / "link").symlink_to("a")
+    (sender.results / "broken").symlink_to("nowhere")
+    shutil.copy(sender.folder / "Grid.conf", sender.results)
+    os.mkfifo(sender.results / "pipe")
+    done = sender.put()
+    assert done.status == 1 and re.search(last_line(sent=4, failed=1), done.out)
+    for name in ("link", "broken"):
+        assert f"{sender.results}/{name}: is a link and is not sent; name what it leads to with --put\n" in done.err
+    assert f"{sender.results}/Grid.conf: is one of gridsync's own files and is not sent\n" in done.err
+    assert f"gridsync.py: {sender.results}/pipe: is not a regular file and cannot be sent\n" in done.err
+    assert sorted(sender.there()) == ["a", "empty", "sub/b", "sub/deep/c"]
+
+
+def test_a_dry_run_says_what_would_go_and_changes_nothing(sender):
+    sender.grid.tree.add(f"agata/{sender.target}/a", 11)
+    sender.grid.tree.add(f"agata/{sender.target}/empty", 0)
+    sender.door.log.clear()
+    done = sender.put("--dry_run")
+    assert done.status == 0, done
+    says = (
+        "(DRY RUN) would send 2 files, 3.1 MB; new folders: 2, already there: 0, to compare: 1, "
+        "blocked by another file there: 1\n"
+    )
+    assert says in done.out
+    assert not {record.method for record in sender.door.log} & {"PUT", "MKCOL", "MOVE", "DELETE"}
+    assert not (sender.folder / "grid_uploads.csv").exists()
+    document = json.loads(sender.put("--dry_run --json").out)["dry_run"]
+    assert (document["copy"], document["bytes"], document["folders"]) == (2, 3_200_000, 2)
+
+
+def test_one_json_document_tells_what_was_sent(sender):
+    document = json.loads(sender.put("--json").out)
+    counts = {"sent": 4, "skipped": 0, "failed": 0, "bytes": 3_200_010, "checked": 4, "sized": 0}
+    assert {name: document["put"][name] for name in counts} == counts and document["status"] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--put nowhere --input_dir x", "--put nowhere: No such file or directory; name a file or folder of this"),
+        ("--put /dev/null --input_dir x", "--put /dev/null: is not a regular file or folder; name one"),
+        ("--put results", "no folder of the site is chosen; give one with --input_dir=path"),
+        ("--put results --input_dir x --start", "--put remembers nothing and stands alone; run --start on a line of"),
+        ("--put --input_dir x", "--put has no value: --input_dir is an option; --put=--input_dir makes it the value"),
+        ("--put results --input_dir x --inc (", "--inc: '(' is not a regular expression: missing )"),
+    ],
+)  # fmt: skip
+def test_a_line_that_makes_no_sense_is_refused(user, line, says):
+    (user.folder / "results").mkdir()
+    user.set("INPUTDIR", "", "gridsync")
+    done = user(line.replace("results", str(user.folder / "results")))
+    assert (done.status, done.out.count("Sent")) == (2, 0) and says in done.err
+
+
+def test_what_cannot_take_files_says_so(user):
+    (user.folder / "a").touch()
+    user.set("ENGINE", "gfal2")
+    done = user(f"--put {user.folder / 'a'} --input_dir x")
+    assert done.status == 2
+    says = "gridsync cannot send files to the site LYON with ENGINE = gfal2"
+    assert says in done.err and "ENGINE = http can" in done.err
+
+
+def test_another_run_in_the_work_folder_is_waited_for_by_the_user(sender):
+    with Lock(str(sender.folder)):
+        assert sender.put().status == 6
+    assert not sender.there()
+
+
+# What fails.
+
+
+def left(sender: Sender) -> list[str]:
+    """What is there that is not finished."""
+    return [name for name in sender.there() if name.endswith(MARK)]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(sender):
+    (sender.results / "a").chmod(0)
+    sender.before = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all") if ROOT else ()
+    done = sender.put()
+    assert done.status == 1 and re.search(last_line(sent=3, failed=1), done.out), done
+    assert f"{sender.results}/a: cannot be read: Permission denied" in done.err and not left(sender)
+
+
+@pytest.mark.parametrize("status", [403, 413, 500, 503])
+def test_a_file_that_the_door_refuses_is_named_and_leaves_nothing(sender, status):
+    sender.door.faults.add(f"*{MARK}", status, method="PUT")
+    done = sender.put()
+    assert done.status in (1, 4) and not left(sender)
+    assert all(sender.target in line or "/" in line for line in done.err.splitlines())
+    sender.door.faults.clear()
+    done = sender.put()
+    assert done.status == 0 and sender.there() == sender.here()
+
+
+def test_a_door_without_room_says_so_and_is_not_asked_for_ever(sender):
+    sender.door.switches.quota = sender.door.uploads.used + 250_000
+    try:
+        done = sender.put()
+    finally:
+        sender.door.switches.quota = float("inf")
+    assert done.status == 1 and re.search(last_line(sent=3, failed=1), done.out), done
+    assert "no room" in done.err and not left(sender) and len(sender.there()) == 3
+
+
+def test_a_line_that_breaks_in_mid_body_costs_one_more_attempt(sender):
+    sender.door.faults.add(f"*{MARK}", "reset", method="PUT", count=2)
+    done = sender.put()
+    assert done.status == 0 and sender.there() == sender.here(), done
+
+
+def test_a_file_that_changes_while_it_is_sent_is_sent_as_it_is_in_the_end(sender):
+    big = sender.fill("big", os.urandom(40_000_000))
+    with sender.running(sender.line()) as run:
+        wait_until(lambda: sender.count(method="PUT") > 3 or run.poll() is not None)
+        with big.open("ab") as file:
+            file.write(b"and more")
+        run.wait(60)
+    sender.put()
+    assert sender.there()["big"] == big.read_bytes() and not left(sender)

@@ -65,10 +65,18 @@ from gridsync_parts.disk import (
 from gridsync_parts.doors import MAX_PATHS, NO_TAPE, Listing, Place
 from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import (
+    Changed,
+    CredentialError,
+    DiskError,
+    DoorError,
+    FileError,
     Forbidden,
     GridError,
+    Incomplete,
     LockedError,
+    Mismatch,
     NotFound,
+    OnTape,
     UsageError,
 )
 from gridsync_parts.keys import ca_folder
@@ -120,12 +128,28 @@ from gridsync_parts.words import (
 
 if TYPE_CHECKING:
     from gridsync_parts.copier import Copier
+    from gridsync_parts.face import OpenSite, open_site
     from gridsync_parts.flow import Flow
     from gridsync_parts.loop import Loop
     from gridsync_parts.outbox import Outbox
     from gridsync_parts.pool import Settling
     from gridsync_parts.uploads import Uploads
     from gridsync_parts.walk import Walk
+else:
+
+    def __getattr__(name: str) -> Any:
+        """What only Python programs want is loaded when they do."""
+        if name not in ("OpenSite", "open_site"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from gridsync_parts import face
+
+        return getattr(face, name)
+
+
+__all__ = [  # for them; docs/python.md shows how
+    "Changed", "CredentialError", "DiskError", "DoorError", "Entry", "FileError", "Forbidden", "GridError",
+    "Incomplete", "Locality", "Mismatch", "NotFound", "OnTape", "OpenSite", "Row", "UsageError", "open_site",
+]  # fmt: skip
 
 # == Report ===================================================================
 # What is said, in the words of the manual. Data goes to stdout, progress and errors to stderr, as Output has it.

@@ -42,6 +42,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/webdav    a WebDAV door
   doors/gfal      the same verbs through gfal2
   doors/opening   a site, opened by its kind
+  doors/apart     a site that a process of its own speaks to
   plans           what to do with rows, from facts alone
   pace            every waiting time, and the one law of failures
   pool            threads
@@ -57,6 +58,7 @@ Parts, each using only those above it; none of them knows the script:
   mover           what moves the files of a run, whichever way
   copy            one file, from its first byte until it has its name
   copier          the files of a run: what they have in common
+  reading         a file at a site, read as if it were here
   rereader        files that are here, read again
   outbox          local files that are to be sent
   uploads         grid_uploads.csv
@@ -75,6 +77,9 @@ Parts, each using only those above it; none of them knows the script:
   patient         what the doctor looks at
   looks           what a run needs, one by one
   doctor          what a run needs, looked at
+  gauge           how far something is, for programs
+  haul            files for a Python program: listed, and on their way here
+  face            sites for Python programs
 
 A file in doors/ that only a row of kinds names needs no line here; it uses what is above doors/opening.
 """

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
-from gridsync_parts.catalog import Catalog
 from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
 from gridsync_parts.doors import Place
 from gridsync_parts.errors import NoRanges
@@ -20,10 +19,17 @@ from gridsync_parts.values import Locality, Outcome, Row, Wishes
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 
 
+class Known(Protocol):
+    """The files that there are, as the catalog keeps them."""
+
+    @property
+    def rows(self) -> dict[str, dict[str, Row]]: ...  # by site and path
+
+
 class Copier(Mover):
     """Brings files, an attempt at a time, and gives them their names together once they are verified and durable."""
 
-    def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Catalog, stop: Stop):
+    def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Known, stop: Stop):
         super().__init__(place, stop)
         self.home = Home(settings.output_dir)
         self.strange = self.home.strange

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 SENTENCE = 5000  # characters; a path may have 4096
 WORDS = 200  # characters of what others say
@@ -70,6 +70,14 @@ class LockedError(GridError):
 
 class FileError(GridError):
     """One file or folder of many; the others go on."""
+
+
+class Incomplete(GridError):
+    """Some files of several are not as they should be."""
+
+    def __init__(self, sentence: str, rows: Sequence[Any] = ()):
+        super().__init__(sentence)
+        self.rows = list(rows)  # all of them, each with its error if it has one
 
 
 class NotFound(FileError):

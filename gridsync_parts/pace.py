@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from typing import NamedTuple
+import time
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from gridsync_parts.errors import CredentialError, GridError, PoolError, TooFast
 
+T = TypeVar("T")
 WORTH = 64 << 10  # bytes that have to come for a failure not to count
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
@@ -108,3 +110,18 @@ class Tries(NamedTuple):
         """Those after one more."""
         is_held = isinstance(error, TooFast) and now - self.began < pace.held
         return self if is_held else self._replace(failures=self.failures + 1)
+
+
+def insist(verb: Callable[..., T], *arguments: Any, retries: int, pace: Pace = PACE) -> T:
+    """What a call gives, tried again where that may help: for whoever has a thread that may wait."""
+    tries = Tries(time.monotonic())
+    while True:
+        try:
+            return verb(*arguments)
+        except GridError as error:
+            now = time.monotonic()
+            pause = tries.pause(error, retries, pace, now)
+            if pause is None:
+                raise
+            tries = tries.after(error, pace, now)
+        time.sleep(pause)

@@ -238,16 +238,12 @@ class Config:
         return Settings(*values.values())._replace(site=site, input_dir=input_dir)
 
 
-def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
-    """The regular expressions of INCLUDE or EXCLUDE."""
-    import warnings
-
+def compile_patterns(text: str, option: str) -> tuple[re.Pattern[str], ...]:
+    """The regular expressions in a text."""
     patterns = []
     for pattern in filter(None, text.split(":")):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what later versions of Python may make of it
-                patterns.append(re.compile(pattern))
+            patterns.append(re.compile(pattern))
         except (re.error, OverflowError, RecursionError) as error:
             position = getattr(error, "pos", None)
             place = "" if position is None else f" at character {position + 1}"
@@ -256,6 +252,15 @@ def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
                 "(patterns are separated by ':')"
             ) from error
     return tuple(patterns)
+
+
+def patterns_of(text: str, option: str) -> tuple[re.Pattern[str], ...]:
+    """The regular expressions of INCLUDE or EXCLUDE."""
+    import warnings
+
+    with warnings.catch_warnings():  # of the whole process, so programs that use gridsync go without
+        warnings.simplefilter("ignore")  # of what later versions of Python may make of it
+        return compile_patterns(text, option)
 
 
 def settings_of(config: Config) -> Settings:

@@ -36,9 +36,9 @@ def open_shown(site: Site, proxy: str, token: Token | None) -> Place:
     return place
 
 
-def open_place(site: Site, vo: str, conf: Config) -> Place:
-    """A site, once there is a credential to show it."""
-    proxy = valid_proxy(vo, time.time()).path if needs_proxy(site) else ""
+def open_place(site: Site, vo: str, conf: Config, proxy: str = "") -> Place:
+    """A site, once there is a credential to show it: the user's proxy, unless another one is named."""
+    proxy = valid_proxy(vo, time.time(), proxy).path if needs_proxy(site) else ""
     token = Token(site.token, conf) if site.token else None
     if token:
         token.value()

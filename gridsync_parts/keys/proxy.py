@@ -144,9 +144,9 @@ def proxy_file() -> str:
     return os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}"
 
 
-def valid_proxy(vo: str, now: float) -> Proxy:
-    """The user's proxy, which has not ended, and whose VO still vouches."""
-    path = proxy_file()
+def valid_proxy(vo: str, now: float, named: str = "") -> Proxy:
+    """The user's proxy, or the one that is named; it has not ended, and its VO still vouches."""
+    path = named or proxy_file()
     remedy = "make a new one with --new_proxy"
     try:
         proxy = read_proxy(path)

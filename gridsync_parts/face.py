@@ -1,0 +1,265 @@
+"""Sites for Python programs: what is there, its bytes, and what is on tape, promised as on the command line.
+
+Nothing here changes the process that it is in: no environment, signal, folder, limit or output; several sites, with
+other credentials, and several threads do not mix.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable
+from typing import Any, Callable, Union
+
+from gridsync_parts.copier import Copier
+from gridsync_parts.disk import Target
+from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Place, Tape
+from gridsync_parts.doors.opening import open_place
+from gridsync_parts.errors import DoorError, FileError, GridError, Incomplete, OnTape, UsageError
+from gridsync_parts.gauge import Gauge
+from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, Found, Haul, list_all, prepare
+from gridsync_parts.kinds import kind_of
+from gridsync_parts.pace import insist
+from gridsync_parts.plans import new_row, plan_calls, plan_copies, plan_staged, plan_staging, without_request
+from gridsync_parts.pool import Stop
+from gridsync_parts.reading import BLOCK, RemoteFile, Source
+from gridsync_parts.secrets import speaking_plainly
+from gridsync_parts.settings import Config, compile_patterns
+from gridsync_parts.table import Settings
+from gridsync_parts.values import Action, Entry, Locality, Row, Scope, Wishes, batches, place_row, with_error
+from gridsync_parts.walk import Walk
+from gridsync_parts.words import grid_path
+
+Wanted = Union[str, Entry, Row, Iterable[Union[str, Entry, Row]]]  # paths, or what ls and the others give
+FilePath = Union[str, "os.PathLike[str]"]
+
+
+def close_place(place: Place, process: int) -> None:
+    """Let go of a place, in the process that has opened it."""
+    if os.getpid() == process:
+        place.close()
+
+
+class OpenSite:
+    """A site that is open: made by open_site()."""
+
+    def __init__(self, settings: Settings, place: Place):
+        self.settings = settings
+        self.name = settings.site.name
+        self.place = place
+        self.process = os.getpid()
+        self.is_open = True
+        self.end = weakref.finalize(self, close_place, place, self.process)
+
+    def __repr__(self) -> str:
+        return f"<gridsync site {self.name}, {'open' if self.is_open else 'closed'}>"
+
+    def __enter__(self) -> OpenSite:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self.is_open = False
+        self.end()
+
+    def use(self) -> Place:
+        """The place, as long as it can be used."""
+        if not self.is_open:
+            raise UsageError(f"the site {self.name} is closed; open it again")
+        if os.getpid() != self.process:  # its connections lead to the other one
+            raise UsageError(f"the site {self.name} was opened in another process; open it in this one, too")
+        return self.place
+
+    def ask(self, verb: Callable[..., Any], *arguments: Any) -> Any:
+        """What a verb gives, tried again where that may help."""
+        return insist(verb, *arguments, retries=self.settings.retries)
+
+    def ls(self, path: str = "") -> Listing:
+        """What is in a folder: files and folders; for a file, the file itself."""
+        with speaking_plainly():
+            found: Listing = self.ask(self.use().lister.folder, grid_path(path))
+            found.sort(key=lambda entry: entry.path)
+            return found
+
+    def find(self, wanted: Wanted, include: str = "", exclude: str = "") -> list[Row]:
+        """The files that are meant: themselves, and all below folders; with patterns, as on the command line."""
+        with speaking_plainly():
+            rows, failures = self.walk(wanted, include, exclude)
+            self.judge(rows, failures)
+            return rows
+
+    def walk(self, wanted: Wanted, include: str, exclude: str) -> tuple[list[Row], list[GridError]]:
+        """The same, and what could not be listed."""
+        some = [wanted] if isinstance(wanted, (str, Entry, Row)) else list(wanted)
+        patterns = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
+        found: dict[str, Row] = {}
+        failures: list[GridError] = []
+        for item in some:
+            if isinstance(item, Row):
+                if item.site != self.name:
+                    raise UsageError(f"{item.path} is a file of {item.site}, not of {self.name}")
+                found[item.path] = item._replace(error="")
+            elif isinstance(item, Entry) and not item.is_folder:
+                found[item.path] = new_row(item, self.name)
+        tops = [item if isinstance(item, str) else item.path for item in some if not isinstance(item, Row)]
+        walks = [Walk(path) for path in map(grid_path, tops) if path not in found]
+        list_all(walks, self.use().lister, self.settings.retries)
+        for walk in walks:
+            found.update((entry.path, new_row(entry, self.name)) for entry in walk.entries)
+            failures += walk.failures.values()
+        scope = Scope(self.name, "", *patterns)
+        return [row for path, row in sorted(found.items()) if scope.holds(path)], failures
+
+    def locate(self, rows: Iterable[Row], tape: Tape | None) -> list[Row]:
+        """The rows with where their files are now."""
+        rows, found = list(rows), {}
+        asked = [row for row in rows if row.size]
+        if tape:
+            for some in batches(asked, MAX_QUERY):
+                found.update(self.ask(tape.localities, [row.path for row in some]))
+        elif any(row.locality is not Locality.ONLINE for row in asked):
+            on_tape = [row.path for row in asked if row.locality is Locality.NEARLINE]
+            found = self.ask(self.use().lister.localities, [row.path for row in asked], on_tape)
+        return [place_row(row, found.get(row.path, row.locality)) for row in rows]
+
+    def judge(self, rows: list[Row], failures: list[GridError]) -> None:
+        """Raise what says how many files are not as they should be."""
+        failed = [row for row in rows if row.error]
+        on_tape = [row for row in failed if row.error.endswith(ON_TAPE)]
+        parts = [f"{len(failed)} of {len(rows)} files failed"] if len(failed) > len(on_tape) else []
+        parts += [f"{len(on_tape)} of {len(rows)} files are on tape, stage() asks for them"] if on_tape else []
+        parts += [f"{len(failures)} folders or files could not be listed"] if failures else []
+        if parts:
+            first = next((row.error for row in failed if row not in on_tape), "") or next(map(str, failures), "")
+            raise Incomplete(f"{'; '.join(parts)}{f': {first}' if first else ''}", rows)
+
+    def status(self, wanted: Wanted) -> list[Row]:
+        """Where files are now; of rows that stage() has given also whether that has failed."""
+        with speaking_plainly():
+            rows, failures = self.walk(wanted, "", "")
+            tape = self.ask(self.use().find_tape)
+            rows = self.locate(rows, tape)
+            known = {row.path: row for row in rows}
+            for request, some in plan_calls(row for row in rows if tape and row.is_staging()):
+                stagings = self.ask(tape.stagings, request, [row.path for row in some])
+                ended = [(row, stagings[row.path]) for row in some if row.path in stagings]
+                known.update((row.path, plan_staged(row, how)) for row, how in ended if not how.is_waiting())
+            self.judge([], failures)
+            return [known[row.path] for row in rows]
+
+    def stage(self, wanted: Wanted, days: int | None = None) -> list[Row]:
+        """Ask for files to be brought from tape to disk and kept there; their rows name the requests, so keep them."""
+        with speaking_plainly():
+            rows, failures = self.walk(wanted, "", "")
+            tape = self.ask(self.use().find_tape)
+            rows = self.locate(rows, tape)
+            if not tape and any(row.locality is Locality.NEARLINE for row in rows):
+                raise UsageError(f"{self.name}: files are {NO_TAPE}")
+            known = {row.path: row for row in rows}
+            for some in batches(plan_staging(rows) if tape else [], MAX_PATHS):
+                try:
+                    request = self.ask(tape.stage, [row.path for row in some], days or self.settings.pin_days)
+                    known.update((row.path, row._replace(request=request)) for row in some)
+                except (DoorError, FileError) as error:  # what others were asked for must be known all the same
+                    known.update((row.path, with_error(row, str(error))) for row in some)
+            rows = list(known.values())
+            self.judge(rows, failures)
+            return rows
+
+    def release(self, rows: Iterable[Row]) -> list[Row]:
+        """Give back the pins of rows that stage() has given."""
+        with speaking_plainly():
+            known = {row.path: row for row in rows}
+            tape = self.ask(self.use().find_tape)
+            for request, some in plan_calls(known.values()):
+                if tape:
+                    self.ask(tape.release, request, [row.path for row in some])
+                known.update((row.path, without_request(known[row.path], request)) for row in some)
+            return list(known.values())
+
+    def get(
+        self, wanted: Wanted, folder: FilePath, *, include: str = "", exclude: str = "", overwrite: bool = False,
+        checksum: bool = True, progress: bool = False,
+    ) -> list[Row]:  # fmt: skip
+        """Copy files into a folder of this machine, each at its path below it, verified; what is there goes on."""
+        with speaking_plainly():
+            rows, failures = self.walk(wanted, include, exclude)
+            rows = self.locate(rows, self.ask(self.use().find_tape))
+            settings = self.settings._replace(output_dir=os.fspath(folder))
+            plan = plan_copies(rows, Target(settings.output_dir).find, overwrite, False)
+            known = {row.path: row for row in rows}
+            for action, reason in LEFT_ALONE.items():
+                known.update((row.path, with_error(row, f"{row.path}: {reason}")) for row in plan[action])
+            work = [(row, action is Action.ADOPT) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
+            if work:
+                prepare(settings.output_dir, plan[Action.COPY])
+                wishes = Wishes(overwrite=overwrite, nochecksum=not checksum)
+                gauge = Gauge(self.name, len(work), sum(row.size for row, _ in work)) if progress else None
+                haul = Haul(Copier(self.use(), settings, wishes, Found({self.name: known}), Stop()), settings, gauge)
+                known.update(haul.go(sorted(work, key=lambda pair: -pair[0].size)))
+            rows = list(known.values())
+            self.judge(rows, failures)
+            return rows
+
+    def open(self, wanted: str | Entry | Row, block: int = BLOCK) -> RemoteFile:
+        """A file at the site, to be read; bytes come in ranges of so many."""
+        with speaking_plainly():
+            source = Source(self.use, self.entry(wanted), self.settings.retries)
+            return RemoteFile(source, block)
+
+    def entry(self, wanted: str | Entry | Row) -> Entry:
+        """A file that is on disk at the site."""
+        if isinstance(wanted, Row):
+            return Entry(wanted.path, False, wanted.size, wanted.mtime, wanted.checksum, wanted.locality)
+        if isinstance(wanted, Entry):
+            return wanted
+        path = grid_path(wanted)
+        found = next((entry for entry in self.ls(path) if entry.path == path and not entry.is_folder), None)
+        if not found:
+            raise FileError(f"{path or '/'}: is a folder; ls() shows what is in it")
+        (row,) = self.locate([new_row(found, self.name)], self.ask(self.use().find_tape))
+        if row.size and row.locality is Locality.NEARLINE:
+            raise OnTape(f"{path}: {ON_TAPE}")
+        if row.size and row.locality is Locality.OFFLINE:
+            raise FileError(f"{path}: {Action.LOST.value}")
+        return found
+
+
+def conf_of(conf: FilePath | None) -> Config:
+    """The settings in a Grid.conf, or in that of a folder; those of the command line if none is named."""
+    path = os.path.expanduser(os.fspath(conf)) if conf else os.environ.get("GRIDSYNC_DIR") or os.curdir
+    folder = os.path.dirname(path) or os.curdir if os.path.basename(path) == "Grid.conf" else path
+    if conf and not os.path.isfile(os.path.join(folder, "Grid.conf")):
+        raise UsageError(f"{path} is neither a Grid.conf nor a folder with one; leave conf out for the sites that "
+                         "gridsync knows")  # fmt: skip
+    return Config(folder)
+
+
+def open_site(
+    name: str, conf: FilePath | None = None, *, proxy: FilePath | None = None, token: str | None = None
+) -> OpenSite:
+    """Open a site by its name in Grid.conf, which is shown the user's proxy or its TOKEN, or what is given here.
+
+    A token is named by its source, as TOKEN is in Grid.conf. Close it, or open it by `with`.
+    """
+    with speaking_plainly():
+        if proxy and token:
+            raise UsageError(f"{name} is to be shown a proxy and a token; give one of them")
+        config = conf_of(conf)
+        config.change({"SITE": name, "INPUTDIR": "", "INCLUDE": "", "EXCLUDE": ""})
+        settings = config.settings()
+        site = settings.site
+        if proxy or token:
+            site = site._replace(token=token or "")
+            config.engine(site)  # which may refuse a token
+        shown = os.path.expanduser(os.fspath(proxy)) if proxy else ""
+        if kind_of(site).module == "gfal":
+            from gridsync_parts.doors.apart import open_apart
+
+            place = open_apart(site, settings.vo, config, shown)
+        else:
+            place = open_place(site, settings.vo, config, shown)
+        return OpenSite(settings._replace(site=site), place)

@@ -1,0 +1,123 @@
+"""Files for a Python program: listed, and on their way here, for one call."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from typing import NamedTuple
+
+from gridsync_parts.copier import Copier
+from gridsync_parts.copy import Arrived
+from gridsync_parts.disk import Target, check_free, check_writable, unfit_error
+from gridsync_parts.doors import Lister
+from gridsync_parts.errors import DoorError
+from gridsync_parts.fetching import Work
+from gridsync_parts.gauge import Gauge
+from gridsync_parts.loop import Again, Answer, Loop
+from gridsync_parts.pace import PACE, Tries
+from gridsync_parts.pool import Pool, Settling
+from gridsync_parts.table import Settings
+from gridsync_parts.values import Action, Outcome, Row, with_error
+from gridsync_parts.walk import DOORS_SHUT, Walk, list_folder
+
+UNSETTLED = 64  # files that wait to be made durable; the limit on open ones is the program's own affair
+ON_TAPE = "is on tape; stage() asks for it"
+LEFT_ALONE = {
+    Action.KEEP: "a different local file has this name; overwrite=True replaces it",
+    Action.WAIT: ON_TAPE,
+    Action.UNSURE: "the site does not say whether it is on disk; try again later",
+    Action.LOST: Action.LOST.value,
+}
+
+
+def list_all(walks: list[Walk], lister: Lister, retries: int) -> None:
+    """List folders and all below them, several at once."""
+    loop = Loop(retries, PACE, Pool())
+    try:
+        for walk in walks:
+            while walk.todo or loop.pending("folders"):
+                while walk.todo:
+                    folder = walk.todo.popleft()
+                    loop.ask("folders", folder, list_folder, lister, folder)
+                for event in loop.round():
+                    if not isinstance(event, Answer):
+                        continue
+                    if event.error:
+                        walk.fail(event.about, event.error)
+                    else:
+                        walk.take(event.about, event.value)
+    finally:
+        loop.pool.close()
+
+
+def prepare(folder: str, rows: list[Row]) -> None:
+    """Have a folder that can take files."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise unfit_error(folder, "made", error.strerror or type(error).__name__) from error
+    check_writable(folder)
+    check_free(folder, sum(map(Target(folder).missing, rows)))
+
+
+class Found(NamedTuple):
+    """Files that are to be copied, as whoever copies looks them up."""
+
+    rows: dict[str, dict[str, Row]]
+
+
+class Haul:
+    """Files on their way here, for one call of get."""
+
+    def __init__(self, copier: Copier, settings: Settings, gauge: Gauge | None):
+        self.copier = copier
+        self.settings = settings
+        self.gauge = gauge
+        self.came: dict[str, Row] = {}
+        self.size = 0  # bytes of these
+        self.doors_shut = 0  # failures of the door, one after the other
+
+    def bring(self, work: Work) -> Outcome | Arrived:
+        """A file, as often as it is worth trying; this thread may wait."""
+        while isinstance(item := self.copier.bring(work), Again):
+            self.copier.stop.wait(item.pause)
+            work = work._replace(tries=item.tries)
+        return item
+
+    def take(self, outcome: Outcome) -> None:
+        """Take in what became of a file; when the door fails again and again, that is the end."""
+        row, fault = outcome.row, outcome.fault
+        self.size += row.size
+        if not outcome.is_here():
+            row = with_error(row, row.error or f"{row.path}: {ON_TAPE}")
+        self.came[row.path] = row
+        self.doors_shut = self.doors_shut + 1 if isinstance(fault, DoorError) else 0
+        if fault and self.doors_shut >= DOORS_SHUT:
+            raise fault
+
+    def show(self) -> None:
+        """Move the bar."""
+        if self.gauge:
+            self.gauge.show(len(self.came), self.size + sum(list(self.copier.flying.values())))
+
+    def go(self, rows: list[tuple[Row, bool]]) -> dict[str, Row]:
+        """Bring files, some of which are to be compared with local ones; their rows then, by path."""
+        pool, stop, settling = Pool(), self.copier.stop, Settling(self.copier.settle, UNSETTLED, Arrived)
+        pool.open("copy", self.bring, min(self.settings.threads, len(rows)), settling)
+        try:
+            for row, is_here in rows:
+                tries = Tries(time.monotonic())
+                pool.add("copy", Work(row, is_here, math.inf, tries, self.settings.retries, PACE, len(rows)))
+            while pool.pending("copy"):
+                for outcome in itertools.chain.from_iterable(came for _, came in pool.collect(PACE.tick)):
+                    self.take(outcome)
+                pool.check()
+                self.show()
+            return self.came
+        finally:  # whatever ends it, what has arrived is kept
+            stop.set()
+            pool.shut("copy")
+            if self.gauge:
+                self.gauge.close()

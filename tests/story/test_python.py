@@ -1,0 +1,467 @@
+"""Python programs: sites of the grid opened, looked at, read and copied from, in a process that stays as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import gridsync
+from gridsync_parts.conf import with_setting
+from tests.grid import Grid, agata, guests
+from tests.support import TOP
+from tests.support.user import wait_until, write_secret
+
+RUN = f"e680_1to64/{agata.RUN}"
+BLOCK = 1 << 20
+MIDDLE = 3 * BLOCK + 17  # bytes
+DOORS = ["LYON", "CNAF", "XROOTD", "ROOT", "GFAL"]  # the last two through gfal2
+
+
+@pytest.fixture
+def conf(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Grid.conf with the grid's doors, for whoever has Alice's proxy."""
+    for name, value in grid.env.items():
+        if name.startswith("X509"):
+            monkeypatch.setenv(name, value)
+    text = grid.conf(tmp_path / "data").replace("[gridsync]\n", "[gridsync]\nRETRIES = 1\n")
+    root = f"root://localhost:{grid.xrootd.ports[1]}/"
+    text += f"\n[ROOT]\nSERVER = {root}\nBASE_DIR_ON_GRID = agata/\n"
+    text += f"\n[GFAL]\nSERVER = {grid.door.url}/\nBASE_DIR_ON_GRID = agata/\nENGINE = gfal2\n"
+    path = tmp_path / "Grid.conf"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def lyon(conf: Path) -> Iterator[gridsync.OpenSite]:
+    with gridsync.open_site("LYON", conf) as site:
+        yield site
+
+
+def plant(grid: Grid, folder: str, count: int = 3, tape: bool = False) -> dict[str, bytes]:
+    """Files of a folder, and their bytes by path."""
+    for number in range(count):
+        grid.tree.add(f"agata/{folder}/{number % 2}/{number}", (0, 20_000, MIDDLE)[number % 3], tape=tape)
+    paths = sorted(grid.tree.files(f"agata/{folder}"))
+    return {path[len("agata/") :]: grid.tree.expected(path) for path in paths}
+
+
+@contextlib.contextmanager
+def running(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program while it runs; killed in the end if it still does."""
+    env = {**os.environ, "PYTHONPATH": str(TOP)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=env, text=True, **pipes) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    """What is in a folder here."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# What is there.
+
+
+def test_a_folder_is_listed_and_searched(lyon, grid, folder):
+    files = plant(grid, folder)
+    assert [entry[:2] for entry in lyon.ls(folder)] == [(f"{folder}/0", True), (f"{folder}/1", True)]
+    assert [row.path for row in lyon.find(folder)] == list(files)
+    assert [row.path for row in lyon.find(folder, include="/1/")] == [f"{folder}/1/1"]
+    found = lyon.find(folder, include="/0/:/1/", exclude="2$")
+    assert [row.path for row in found] == [f"{folder}/0/0", f"{folder}/1/1"]
+    row = lyon.find(f"{folder}/1/1")[0]
+    assert (row.size, row.site, row.downloaded) == (20_000, "LYON", False) and row.checksum.startswith("adler32:")
+
+
+# Its files.
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_folder_is_copied_and_verified(conf, grid, tmp_path, name):
+    folder = f"{RUN}/Conf"
+    for path in grid.tree.files(f"agata/{folder}"):
+        grid.tree.file(path).locality = "ONLINE"
+    expected = {path[len("agata/") :]: grid.tree.expected(path) for path in grid.tree.files(f"agata/{folder}")}
+    with gridsync.open_site(name, conf) as site:
+        rows = site.get(folder, tmp_path / "here", include="/03./")
+        wanted = {path: data for path, data in expected.items() if "/03" in path}
+        assert read_all(tmp_path / "here") == wanted
+        assert {row.path: (row.downloaded, row.verified, row.error) for row in rows} == {
+            path: (True, "adler32", "") for path in wanted
+        }
+        assert all((tmp_path / "here" / row.path).stat().st_mtime == row.mtime for row in rows)
+
+
+def test_what_is_here_is_compared_and_not_fetched_again(lyon, grid, folder, tmp_path):
+    plant(grid, folder, 6)
+    before = lyon.get(folder, tmp_path / "here")
+    grid.door.log.clear()
+    again = lyon.get(folder, tmp_path / "here")
+    assert again == before and not grid.door.log.count(method="GET", role="door")
+
+
+def test_a_file_goes_on_where_it_was_interrupted(lyon, grid, folder, tmp_path):
+    files = plant(grid, folder)
+    fault = grid.door.faults.add(f"*/{folder}/0/2", "reset_in_body", at=2 * BLOCK, count=1)
+    grid.door.log.clear()
+    lyon.get(folder, tmp_path / "here")
+    ranges = [record.range for record in grid.door.log.matching(role="pool", path=f"/agata/{folder}/0/2")]
+    assert fault.hits == 1 and ranges[0] is None and re.fullmatch(r"bytes=[1-9]\d+-\d+", ranges[1])
+    assert read_all(tmp_path / "here") == files
+
+
+def test_failures_are_told_together_at_the_end(lyon, grid, folder, tmp_path):
+    files = plant(grid, folder)
+    grid.door.faults.add(f"*/{folder}/1/1", 403, role="door", method="GET")
+    with pytest.raises(gridsync.Incomplete, match=r"^1 of 3 files failed: .*/1/1") as caught:
+        lyon.get(folder, tmp_path / "here")
+    grid.door.faults.clear()
+    failed = {row.path: row.error for row in caught.value.rows if row.error}
+    assert list(failed) == [f"{folder}/1/1"] and caught.value.status == 1
+    assert {path: data for path, data in files.items() if path not in failed} == read_all(tmp_path / "here")
+
+
+def test_another_local_file_is_left_alone_unless_wished(lyon, grid, folder, tmp_path):
+    files = plant(grid, folder)
+    mine = tmp_path / "here" / f"{folder}/1/1"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(gridsync.Incomplete, match="a different local file has this name; overwrite=True replaces it"):
+        lyon.get(folder, tmp_path / "here")
+    assert mine.read_text() == "mine"
+    lyon.get(folder, tmp_path / "here", overwrite=True)
+    assert read_all(tmp_path / "here") == files
+
+
+def test_a_door_that_is_down_is_not_asked_for_each_file(lyon, grid, folder, tmp_path):
+    for number in range(60):
+        grid.tree.add(f"agata/{folder}/{number}", 10)
+    rows = lyon.find(folder)
+    fault = grid.door.faults.add("*", 503, role="door", method="GET")
+    try:
+        with pytest.raises(gridsync.DoorError):
+            lyon.get(rows, tmp_path / "here")
+    finally:
+        grid.door.faults.clear()
+    assert fault.hits < 40
+
+
+def test_ctrl_c_ends_a_copy_and_the_next_one_goes_on(conf, lyon, grid, folder, tmp_path):
+    grid.tree.add(f"agata/{folder}/big", 40 * BLOCK)
+    code = f"import gridsync; gridsync.open_site('LYON', {str(conf)!r}).get({folder!r}, 'here')"
+    grid.door.faults.add(f"*/{folder}/big", "drip", speed=1_000_000)
+    try:
+        with running(code, tmp_path) as program:
+            part = tmp_path / "here" / folder / "big.gridsync-part"
+            wait_until(lambda: part.exists() and part.stat().st_blocks > 200)
+            program.send_signal(signal.SIGINT)
+            _, said = program.communicate(timeout=10)
+    finally:
+        grid.door.faults.clear()
+    assert program.returncode == -signal.SIGINT and said.strip().endswith("KeyboardInterrupt") and part.exists()
+    grid.door.log.clear()
+    lyon.get(folder, tmp_path / "here")
+    (record,) = grid.door.log.matching(role="pool")
+    assert record.range and (tmp_path / "here" / folder / "big").stat().st_size == 40 * BLOCK
+
+
+# Tape.
+
+
+def test_files_on_tape_are_told_staged_copied_and_released(lyon, grid, folder, tmp_path):
+    files = plant(grid, folder, tape=True)
+    with pytest.raises(gridsync.Incomplete, match=r"^2 of 3 files are on tape, stage\(\) asks for them$") as caught:
+        lyon.get(folder, tmp_path / "here")
+    assert [row.locality for row in caught.value.rows if row.error] == [gridsync.Locality.NEARLINE] * 2
+    rows = lyon.stage(folder, days=2)
+    assert [bool(row.request) for row in rows] == [False, True, True]  # an empty file is nowhere on tape
+    wait_until(lambda: all(row.locality is gridsync.Locality.ONLINE for row in lyon.status(rows)[1:]))
+    rows = lyon.get(rows, tmp_path / "here")
+    assert read_all(tmp_path / "here") == files and all(row.verified for row in rows)
+    assert [row.request for row in lyon.release(rows)] == [""] * 3
+    assert not any(request.targets for request in getattr(grid.door, "requests", []))
+
+
+def test_a_site_without_tape_says_so(conf, grid):
+    with gridsync.open_site("XROOTD", conf) as site:
+        rows = site.stage(f"{RUN}/Conf")
+        assert rows and not any(row.request for row in rows)
+        assert {row.locality for row in site.status(rows)} == {gridsync.Locality.ONLINE}
+
+
+# One file, read where it is.
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_file_is_read_from_start_to_end_and_verified(conf, grid, name):
+    path = f"{RUN}/Data/03A/{agata.SMALL}"
+    grid.tree.file(f"agata/{path}").locality = "ONLINE"
+    data = grid.tree.expected(f"agata/{path}")
+    with gridsync.open_site(name, conf) as site, site.open(path, block=256 << 10) as file:
+        assert file.verified == ""
+        assert file.read(10) == data[:10] and file.readline()
+        file.seek(0)
+        assert file.read() == data
+        assert file.verified == "adler32"
+        assert file.seek(-7, os.SEEK_END) == len(data) - 7 and file.read() == data[-7:]
+
+
+def test_each_block_is_one_range_and_the_next_comes_ahead(lyon, grid, folder):
+    grid.tree.add(f"agata/{folder}/file", 6 * BLOCK)
+    data = grid.tree.expected(f"agata/{folder}/file")
+    with lyon.open(f"{folder}/file", block=BLOCK) as file:
+        grid.door.log.clear()
+        file.seek(4 * BLOCK + 5)
+        assert file.read(100) == data[4 * BLOCK + 5 :][:100]
+        file.seek(4 * BLOCK + 500_000)
+        assert file.read(100) == data[4 * BLOCK + 500_000 :][:100]
+        ranges = [record.range for record in grid.door.log.matching(role="pool")]
+        assert ranges == [f"bytes={4 * BLOCK}-{5 * BLOCK - 1}"]
+        file.seek(0)
+        file.read(10)
+        file.seek(BLOCK)
+        file.read(10)
+        wait_until(lambda: grid.door.log.count(role="pool", range=f"bytes={2 * BLOCK}-{3 * BLOCK - 1}"))
+        assert grid.door.log.count(role="pool") == 4
+
+
+def test_damaged_bytes_are_told_when_all_was_read(lyon, grid, folder):
+    grid.tree.add(f"agata/{folder}/file", MIDDLE)
+    with lyon.open(f"{folder}/file") as file:
+        grid.door.faults.add(f"*/{folder}/file", "wrong_bytes")
+        try:
+            with pytest.raises(gridsync.Mismatch, match=r"the door says adler32:.*, but what was read has adler32:"):
+                file.read()
+        finally:
+            grid.door.faults.clear()
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_mixed(lyon, grid, folder):
+    grid.tree.add(f"agata/{folder}/file", 4 * BLOCK)
+    with lyon.open(f"{folder}/file", block=BLOCK) as file:
+        file.read(10)
+        grid.tree.add(f"agata/{folder}/file", 4 * BLOCK + 1)
+        file.seek(3 * BLOCK)
+        with pytest.raises(gridsync.FileError, match=r"has .* bytes now"):
+            file.read(10)
+
+
+def test_a_file_on_tape_is_not_waited_for(lyon, grid, folder):
+    grid.tree.add(f"agata/{folder}/file", 100, tape=True)
+    with pytest.raises(gridsync.OnTape, match=r"is on tape; stage\(\) asks for it"):
+        lyon.open(f"{folder}/file")
+
+
+# Whoever comes in.
+
+
+def test_two_sites_with_other_credentials_do_not_mix(conf, grid, folder, tmp_path):
+    plant(grid, folder, 6)
+    write_secret(tmp_path / "token", guests.token(600))
+    conf.write_text(with_setting(conf.read_text(), "CNAF", "SERVER", f"{grid.door.url}/"))
+    with (
+        gridsync.open_site("LYON", conf, proxy=grid.pki.proxy("short")) as by_proxy,
+        gridsync.open_site("CNAF", conf, token=f"file:{tmp_path}/token") as by_token,
+    ):
+        grid.door.log.clear()
+        threads = [
+            threading.Thread(target=site.get, args=[folder, tmp_path / f"{site.name}{number}"])
+            for site in (by_proxy, by_token)
+            for number in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        kinds = {(record.certificate, record.token) for record in grid.door.log.matching(role="door")}
+        assert kinds == {(True, False), (False, True)}
+        found = [read_all(tmp_path / f"{site}{number}") for site in ("LYON", "CNAF") for number in range(3)]
+        assert found[0] and all(some == found[0] for some in found)
+
+
+@pytest.mark.parametrize("kind", ["expired", "other_vo", "plain"])
+def test_a_bad_proxy_is_told_for_its_site_alone(conf, grid, kind):
+    with pytest.raises(gridsync.CredentialError, match="your proxy"):
+        gridsync.open_site("LYON", conf, proxy=grid.pki.proxy(kind))
+    with gridsync.open_site("LYON", conf) as site:
+        assert site.ls("e680")
+
+
+def test_no_error_shows_a_token(conf, grid, folder, tmp_path):
+    token = guests.token(600, aud="somewhere else")
+    write_secret(tmp_path / "token", token)
+    code = f"import gridsync; gridsync.open_site('LYON', {str(conf)!r}, token='file:{tmp_path}/token').ls('e680')"
+    grid.door.faults.add("*", "repeat", code=400)
+    try:
+        with running(code, tmp_path) as program:
+            _, said = program.communicate(timeout=30)
+    finally:
+        grid.door.faults.clear()
+    assert "the door answers 400" in said and token.split(".")[1][:30] not in said
+
+
+# The process that it is in.
+
+
+SAME = """
+import json, os, resource, signal, sys, threading
+import gridsync
+
+def state():
+    return {
+        "environment": dict(os.environ), "folder": os.getcwd(), "mask": os.umask(os.umask(0o022) or 0o022),
+        "signals": [str(signal.getsignal(number)) for number in range(1, 60) if number not in (9, 19, 32, 33)],
+        "limits": resource.getrlimit(resource.RLIMIT_NOFILE), "blocked": sorted(signal.pthread_sigmask(0, ())),
+        "threads": threading.active_count(), "gfal2": "gfal2" in sys.modules,
+        "affinity": sorted(os.sched_getaffinity(0)),
+    }
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
+before = state()
+for name in sys.argv[3].split():
+    with gridsync.open_site(name, sys.argv[1]) as site:
+        site.ls("e680")
+        site.get(sys.argv[2], "here")
+        site.status(sys.argv[2])
+        with site.open(sys.argv[2] + "/03A/SRM_AGATA_small_files.tar") as file:
+            file.read()
+import time
+time.sleep(0.3)
+after = state()
+assert after == before, [(key, before[key], after[key]) for key in before if before[key] != after[key]]
+"""
+
+
+@pytest.mark.parametrize("names", ["LYON CNAF", "GFAL ROOT"])
+def test_nothing_of_the_process_changes(conf, grid, tmp_path, names):
+    for path in grid.tree.files(f"agata/{RUN}/Conf"):
+        grid.tree.file(path).locality = "ONLINE"
+    words = [sys.executable, "-c", SAME, str(conf), f"{RUN}/Conf", names]
+    env = {**os.environ, "PYTHONPATH": str(TOP)}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def children() -> set[int]:
+    """The processes that this one has started."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process is still there; nobody may have asked yet how it has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_process_of_a_gfal2_site_ends_with_the_site(conf, grid):
+    before = children()
+    site = gridsync.open_site("ROOT", conf)
+    (child,) = children() - before
+    assert site.ls("e680_1to64") and "gfal2" not in sys.modules.get("__main__", sys).__dict__
+    site.close()
+    assert children() == before and not is_alive(child)
+    site.close()
+
+
+def test_the_process_of_a_gfal2_site_ends_when_the_program_is_killed(conf, tmp_path):
+    code = f"import gridsync, os, time; s = gridsync.open_site('ROOT', {str(conf)!r}); print(1, flush=True)"
+    with running(f"{code}; time.sleep(60)", tmp_path) as program:
+        assert program.stdout and program.stdout.readline() == "1\n"
+        (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+        program.kill()
+        wait_until(lambda: not is_alive(int(child)), 5)
+
+
+def test_a_gfal2_site_whose_process_was_killed_says_so(conf):
+    before = children()
+    with gridsync.open_site("ROOT", conf) as site:
+        (child,) = children() - before
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(gridsync.DoorError, match="the process that speaks to ROOT has ended; open the site again"):
+            site.ls("e680_1to64")
+
+
+def test_a_site_is_refused_after_a_fork_and_the_other_process_keeps_it(lyon):
+    process = os.fork()
+    if not process:
+        try:
+            lyon.ls("e680")
+        except gridsync.UsageError as error:
+            os._exit(7 if "was opened in another process" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+    assert lyon.ls("e680")
+
+
+def test_import_loads_nothing_that_only_programs_want():
+    code = "import gridsync, sys; print(*[name for name in sys.modules if name.endswith(('.face', '.haul', '.loop'))])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+# What goes wrong.
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "says"),
+    [
+        (lambda conf: gridsync.open_site("LION", conf), "UsageError", "there is no site LION in .*LYON"),
+        (lambda conf: gridsync.open_site("LYON", "/nowhere"), "UsageError", "/nowhere is neither a Grid.conf nor"),
+        (lambda conf: gridsync.open_site("LYON", conf, proxy="a", token="b"), "UsageError", "give one of them"),
+        (lambda conf: gridsync.open_site("LYON", conf, proxy="/nowhere"), "CredentialError", "no proxy at /nowhere"),
+        (lambda conf: gridsync.open_site("LYON", conf, token="eyJ"), "UsageError", "TOKEN must name"),
+        (lambda conf: gridsync.open_site("LYON", conf).ls("../up"), "UsageError", "not a path on the grid"),
+        (lambda conf: gridsync.open_site("LYON", conf).ls("nowhere"), "NotFound", "nowhere"),
+        (lambda conf: gridsync.open_site("LYON", conf).get("nowhere", "here"), "NotFound", "nowhere"),
+        (lambda conf: gridsync.open_site("LYON", conf).open("nowhere"), "NotFound", "nowhere"),
+        (lambda conf: gridsync.open_site("LYON", conf).open("e680"), "FileError", "e680: is a folder; ls"),
+        (lambda conf: gridsync.open_site("LYON", conf).find("e680", "("), "UsageError", "not a regular expression"),
+        (lambda conf: gridsync.open_site("LYON", conf).get("host_adler32", "/proc/x"), "(DiskError|Incomplete)", ""),
+        (lambda conf: gridsync.open_site("ROOT", conf).ls("nowhere"), "NotFound", "nowhere"),
+        (lambda conf: gridsync.open_site("ROOT", conf, token="env:X"), "UsageError", "gfal2"),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_is_one_sentence(conf, grid, call: Callable[[Path], object], kind, says):
+    grid.tree.file("agata/host_adler32").locality = "ONLINE"
+    with pytest.raises(gridsync.GridError, match=says) as caught:
+        call(conf)
+    assert re.fullmatch(kind, type(caught.value).__name__) and "\n" not in str(caught.value)
+
+
+def test_a_closed_site_says_so(lyon):
+    lyon.close()
+    with pytest.raises(gridsync.UsageError, match="the site LYON is closed; open it again"):
+        lyon.ls("e680")
+
+
+def test_progress_is_a_bar_of_text(conf, grid, folder, tmp_path):
+    plant(grid, folder)
+    code = f"import gridsync; gridsync.open_site('LYON', {str(conf)!r}).get({folder!r}, 'here', progress=True)"
+    with running(code, tmp_path) as program:
+        out, said = program.communicate(timeout=30)
+    assert (program.returncode, out) == (0, "") and re.search(r"LYON: 100%\|.*3/3 files", said), said
+
+
+def test_a_site_in_a_process_of_its_own_is_as_fast_as_it_may_be(conf, grid, tmp_path):
+    """Nothing is waited for: a file of 16 MB comes in pieces, each asked for before the last one is used."""
+    began = time.monotonic()
+    with gridsync.open_site("ROOT", conf) as site, site.open(f"{RUN}/Data/03A/{agata.TRACES}") as file:
+        while file.read(BLOCK):
+            pass
+    assert time.monotonic() - began < 20

@@ -1,20 +1,24 @@
-"""The real VOMS server: what it gives to whom, through both clients, and what the doors make of it."""
+"""The real VOMS server, and a stand-in of IAM: what they give to whom, by both clients, and what doors make of it."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.grid import Grid
+from tests.grid.iam import Iam
 from tests.grid.pki import PASSPHRASE, VO, dn
 from tests.support import TOP
 
@@ -35,11 +39,16 @@ class Try(NamedTuple):
     attribute_seconds: int
 
 
-def new_proxy(grid: Grid, folder: Path, client: str, user: str = "alice") -> Try:
+def new_proxy(grid: Grid, folder: Path, client: str, user: str = "alice", line: str = "") -> Try:
+    """What a client makes of the VOMS server, or of the one that a vomses line names."""
     grid.voms  # noqa: B018  # it starts when asked for
     env, globus, proxy = grid.pki.environment(user), grid.pki.user(user) / ".globus", folder / "proxy"
     command = [*CLIENTS[client], "-pwstdin", "-voms", VO, "-valid", "72:00", "-out", proxy]
     command += ["-cert", globus / "usercert.pem", "-key", globus / "userkey.pem"]
+    if line:
+        (folder / "vomses").write_text(f"{line}\n")
+        command += ["-vomses", folder / "vomses"]
+        env["HOME"] = str(folder)  # the C++ client reads ~/.glite/vomses, too
     run = subprocess.run(command, env=env, input=PASSPHRASE + "\n", text=True, capture_output=True, timeout=30)
     if not proxy.exists():
         return Try(run.returncode, run.stderr, 0, 0)
@@ -115,6 +124,77 @@ def test_xrootd_refuses_the_forged_proxy(grid: Grid) -> None:
 
 def test_grid_tells_of_the_servers_open_port(grid: Grid) -> None:
     assert grid.voms.port in grid.open_ports
+
+
+# == INDIGO IAM, which is a stand-in ====================================================================
+
+
+@pytest.fixture
+def iam(grid: Grid) -> Iterator[Iam]:
+    yield grid.iam
+    grid.iam.reset()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_iam_gives_members_an_attribute_that_doors_take(grid: Grid, iam: Iam, tmp_path: Path, client: str) -> None:
+    result = new_proxy(grid, tmp_path, client, line=iam.line)
+    assert result.status == 0, result.errors
+    assert result.seconds > 71 * HOUR and 11 * HOUR < result.attribute_seconds <= 12 * HOUR
+    assert "The validity of this VOMS AC in your proxy is shortened to 43200 seconds" in result.errors
+    for door in (grid.door, grid.storm, grid.xrootd):
+        assert listing(grid, door.url, tmp_path / "proxy") == 207
+
+
+UNCLEAR = "Server Answer was incorrectly formatted."
+FROM_IAM = {
+    ("stranger", "c++"): UNCLEAR,
+    ("stranger", "java"): "User unknown to this VO: 'CN=Alice Physicist,O=IJCLab,",
+    ("groupless", "c++"): "User is not authorized to request attribute '/vo.agata.org'",
+    ("groupless", "java"): "User is not authorized to request attribute '/vo.agata.org'",
+    ("suspended", "c++"): "User 'CN=Alice Physicist,O=IJCLab,",
+    ("suspended", "java"): "User 'CN=Alice Physicist,O=IJCLab,",
+    ("unsigned", "c++"): "Error decoding AC.",
+    ("unsigned", "java"): "User alice.1 needs to sign AUP for this organization in order to proceed.",
+}
+
+
+@pytest.mark.parametrize(("standing", "client"), FROM_IAM)
+def test_iam_refuses_and_the_cpp_client_does_not_always_know_why(
+    grid: Grid, iam: Iam, tmp_path: Path, standing: str, client: str
+) -> None:
+    with iam.seeing("alice", standing):
+        result = new_proxy(grid, tmp_path, client, line=iam.line)
+    assert (result.status, result.seconds) == (1, 0)
+    assert FROM_IAM[standing, client] in result.errors
+
+
+@pytest.mark.parametrize(("client", "is_heard"), [("c++", False), ("java", True)])
+def test_a_plain_nginx_does_not_understand_the_cpp_client(
+    grid: Grid, iam: Iam, tmp_path: Path, client: str, is_heard: bool
+) -> None:
+    iam.httpg = False
+    result = new_proxy(grid, tmp_path, client, line=iam.line)
+    assert (result.seconds > 0, UNCLEAR in result.errors) == (is_heard, not is_heard)
+
+
+def test_iam_is_asked_by_others_too(grid: Grid, iam: Iam) -> None:
+    def ask(*words: object) -> str:
+        command = ["curl", "-s", "--capath", grid.pki.certificates, "-w", " %{http_code} %{content_type}", *words]
+        return subprocess.run(command, text=True, capture_output=True, timeout=30, check=True).stdout
+
+    url = f"https://localhost:{iam.port}/generate-ac"
+    assert ask(url) == (
+        '<?xml version="1.0" encoding="UTF-8" standalone="no"?><voms><error><code>1006</code>'
+        "<message>Client is not authenticated.</message></error></voms> 400 text/xml;charset=utf-8"
+    )
+    shown = ["--cert", grid.pki.folder / "alice.pem", "--key", grid.pki.folder / "alice.key"]
+    given = re.search(r"<voms><ac>((?:[\w+/=]{1,64}&#13;\n)+)</ac></voms> 200 ", ask(*shown, f"{url}?lifetime=3600"))
+    assert given
+    attribute = base64.b64decode(given[1].replace("&#13;", ""))
+    assert attribute[:1] == b"\x30" and b"Alice Physicist" in attribute[:300]  # the subject, not the issuer
+    refusal = ask(*shown, f"{url}?fqans=/{VO}/nosuch")
+    assert "<code>1007</code>" in refusal and " 200 text/xml" in refusal
+    assert " 404 " in ask(f"https://localhost:{iam.port}/")
 
 
 ALONE = """

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.grid import agata, corner
 from tests.grid.door import PROFILES, Door, kindly
+from tests.grid.iam import Iam
 from tests.grid.pki import Pki
 from tests.grid.sshd import Sshd
 from tests.grid.tape import Robot
@@ -17,7 +18,7 @@ from tests.grid.tree import Tree
 from tests.grid.voms import Voms
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
-LAZY = {"voms", "sshd", "copier"}  # servers that most tests need not
+LAZY = {"voms", "iam", "sshd", "copier"}  # servers that most tests need not
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -88,6 +89,13 @@ class Grid:
         voms = Voms(self.folder / "voms", self.pki)
         voms.start()
         return voms
+
+    @cached_property
+    def iam(self) -> Iam:
+        """A stand-in of INDIGO IAM's VOMS endpoint, started when first asked for."""
+        iam = Iam(self.pki)
+        iam.start()
+        return iam
 
     @cached_property
     def sshd(self) -> Sshd:

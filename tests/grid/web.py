@@ -30,6 +30,7 @@ MAX_BODY = 64 << 20  # of what stands in memory at once; uploads may be longer
 SMALL = 64 * 1024  # up to here headers and body go out in one write
 CHUNK = 32 * 1024  # of a chunked body
 WRITES = 50  # writes a second to a connection of limited bandwidth
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 BOUNDARY = "__AAAAAAAAAAAAAAAA__"
 
 Connection = Union[ssl.SSLSocket, socket.socket]
@@ -267,7 +268,11 @@ class Server:
         return self._send(request, reply, last) and not last
 
     def _read(self, connection: Connection, stream: BufferedIOBase) -> Request | None:
-        words = stream.readline(LINE).split()
+        start = stream.read(2)
+        if b"<" in start:  # the old protocol of VOMS, which ends no line
+            connection.sendall(BAD_REQUEST)
+            return None
+        words = (start + stream.readline(LINE)).split()
         if len(words) != 3:
             return None
         headers = {}
@@ -278,6 +283,8 @@ class Server:
             headers[name.strip().lower()] = value.strip()
         method, target, query = words[0].decode("latin-1"), *_split(words[1])
         path = unquote_to_bytes(target).decode("utf-8", "surrogateescape")
+        if words[2] == b"HTTP/1.0":
+            headers.setdefault("connection", "close")
         record = Record(self.role, method, path, headers.get("range"), token="authorization" in headers)
         record.port = connection.getpeername()[1]
         record.certificate = isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert(binary_form=True))

@@ -80,7 +80,8 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import ca_folder
-from gridsync_parts.keys.proxy import Proxy, ask_pass_phrase, new_proxy, proxy_file, read_proxy, valid_proxy
+from gridsync_parts.keys.client import ask_pass_phrase, new_proxy
+from gridsync_parts.keys.proxy import Proxy, proxy_file, read_proxy, valid_proxy
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import log, nothing, start_logging

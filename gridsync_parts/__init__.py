@@ -22,7 +22,7 @@ Parts, each using only those above it; none of them knows the script:
   catalog         grid_summary.csv and the lock of the work folder
   keys            what is shown at a door: files and helpers
   vomses          the VOMS servers that come with the tool
-  keys/proxy      the user's proxy, and a new one
+  keys/proxy      the user's proxy, and the certificate that it is made of
   keys/token      bearer tokens
   choices         the sites, and whether what they want to be shown is at hand
   doors           the seam: the verbs behind which doors differ
@@ -34,6 +34,8 @@ Parts, each using only those above it; none of them knows the script:
   doors/sending   bytes on their way to a server
   doors/guest     how servers are asked, whichever library carries it
   doors/wire      requests over http.client
+  keys/voms_aa    a membership, asked of the VO's server by ourselves
+  keys/client     a new proxy, which a VOMS client makes
   doors/rest      requests over requests, for REST services
   doors/digests   checksums, in the words of doors
   doors/listing   what a door says of a folder

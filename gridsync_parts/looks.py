@@ -35,25 +35,15 @@ from gridsync_parts.errors import (
     brief,
 )
 from gridsync_parts.keys import CA_REMEDY, GRID_CAS, ca_folder
-from gridsync_parts.keys.proxy import (
-    client_error,
-    der,
-    end_of_certificate,
-    has_phrase,
-    inner,
-    no_cas,
-    time_in,
-    user_files,
-    valid_proxy,
-    voms_client,
-)
+from gridsync_parts.keys.client import client_error, no_cas, voms_client
+from gridsync_parts.keys.proxy import der, end_of_certificate, has_phrase, inner, time_in, user_files, valid_proxy
 from gridsync_parts.keys.token import token_left
 from gridsync_parts.kinds import WEB, needs_proxy
 from gridsync_parts.log import has_bars
 from gridsync_parts.machine import files_to_spare
 from gridsync_parts.patient import SAMPLE, Patient, Unseen
 from gridsync_parts.values import Locality
-from gridsync_parts.vomses import VOMS_SERVERS, VOMSES_LINE, vomses_of
+from gridsync_parts.vomses import servers_of
 from gridsync_parts.walk import misspelt_error
 from gridsync_parts.words import day_text, duration_text, left_text, size_text
 
@@ -179,22 +169,15 @@ def look_at_client(patient: Patient) -> str:
     return voms_client()
 
 
-def servers_of(vo: str) -> list[tuple[str, int]]:
-    """Host and port of each VOMS server that proxies of the VO are made with."""
-    client = ""
-    with contextlib.suppress(CredentialError):
-        client = voms_client()
-    lines, known = (re.match(VOMSES_LINE, line) for line in vomses_of(vo, client)), VOMS_SERVERS.get(vo)
-    return [(line[1], int(line[2])) for line in lines if line] or ([(known.host, known.port)] if known else [])
-
-
 def look_at_voms(patient: Patient) -> str:
     import socket
 
     check_renewal(patient)
-    vo = patient.settings.vo
+    vo, client = patient.settings.vo, ""
+    with contextlib.suppress(CredentialError):
+        client = voms_client()
     failure = client_error("no VOMS server", vo, "")
-    for host, port in servers_of(vo):  # one that answers is enough
+    for host, port, *_ in servers_of(vo, client):  # one that answers is enough
         try:
             socket.create_connection((host, port), CONNECT).close()
             return f"{host}:{port} takes connections, for {vo}"

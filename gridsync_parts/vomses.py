@@ -10,7 +10,9 @@ from typing import NamedTuple
 from gridsync_parts.errors import CredentialError
 
 VOMS_DIR = "/etc/grid-security/vomsdir"
-VOMSES_LINE = r'"[^"]*"\s+"([^"]+)"\s+"([0-9]{1,5})"(?:\s+"[^"]*"){2}'  # alias, host, port, DN, VO
+VOMSES_LINE = (  # alias, host, port, DN, VO; INDIGO IAM's host may be written as a URL
+    r'"[^"]*"\s+"(?:https://)?([^"/]+)/?"\s+"([0-9]{1,5})"\s+"([^"]*)"\s+"([^"]*)"'
+)
 
 
 class VomsServer(NamedTuple):
@@ -19,8 +21,8 @@ class VomsServer(NamedTuple):
     host: str
     port: int
     dn: str
-    ca_dn: str
-    contact: str
+    ca_dn: str = ""
+    contact: str = ""
 
     def line(self, vo: str) -> str:
         """Of a vomses file."""
@@ -46,6 +48,18 @@ VOMS_SERVERS = {
 }
 
 
+def server_in(line: str) -> VomsServer | None:
+    """The server that a good line of a vomses file names."""
+    match = re.match(VOMSES_LINE, line)
+    return VomsServer(match[1], int(match[2]), match[3]) if match else None
+
+
+def is_of(line: str, vo: str) -> bool:
+    """Whether a line is of the VO, which may have another name in front: an alias."""
+    match = re.match(VOMSES_LINE, line)
+    return line.startswith(f'"{vo}"') or bool(match and match[4] == vo)
+
+
 def lines_of_vo(path: str, vo: str) -> list[tuple[str, str]]:
     """Place and text of each line for the VO in a vomses file, or a folder of them; the unreadable is not there."""
     files: list[str] = [path]
@@ -55,45 +69,48 @@ def lines_of_vo(path: str, vo: str) -> list[tuple[str, str]]:
     for file in filter(os.path.isfile, files):
         with contextlib.suppress(OSError), open(file, encoding="utf-8", errors="surrogateescape") as lines:
             some = [(f"{file}, line {number}", line.strip()) for number, line in enumerate(lines, 1)]
-            found += [(where, line) for where, line in some if line.startswith(f'"{vo}"')]
+            found += [(where, line) for where, line in some if is_of(line, vo)]
     return found
 
 
-def vomses_of(vo: str, client: str) -> list[str]:
-    """The lines in which the user, or else the system, names the VOMS servers of the VO."""
+def own_servers(vo: str, client: str) -> list[VomsServer]:
+    """The VOMS servers of the VO that the user, or else the system, names."""
     home, prefix = os.path.expanduser("~"), os.path.dirname(os.path.dirname(client))
     places = [os.environ.get("X509_VOMSES"), os.environ.get("VOMS_USERCONF")]
     places += [f"{home}/.glite/vomses", f"{home}/.voms/vomses", "/etc/vomses", f"{prefix}/etc/vomses"]
     for place in filter(None, places):
         lines = lines_of_vo(place, vo)
-        good = [line for _, line in lines if re.match(VOMSES_LINE, line)]
+        good = [server for server in (server_in(line) for _, line in lines) if server]
         if lines and not good:
             raise CredentialError(f'{lines[0][0]}: expected "{vo}" "HOST" "PORT" "DN OF THE HOST" "{vo}"; correct it')
         if good:
-            return good
+            return list(dict.fromkeys(good))  # IAM has a line for each alias
     return []
 
 
+def servers_of(vo: str, client: str) -> list[VomsServer]:
+    """The VOMS servers that proxies of the VO are made with."""
+    known = VOMS_SERVERS.get(vo)
+    return own_servers(vo, client) or ([known] if known else [])
+
+
 def voms_server(vo: str, client: str, private: str) -> tuple[list[str], dict[str, str]]:
-    """The options and the environment that lead a VOMS client to the VO's server.
+    """The options and the environment that lead a VOMS client to the VO's servers.
 
     What the user or the system has wins, wherever it is: by themselves the clients look into different places, and
-    a broken line, even of another VO, stops them. So the good ones go into the private folder; what is known, if none.
+    a broken line, even of another VO, stops them. So the good ones go into the private folder, with the VO in front as
+    the C++ client looks for that alone; what is known, if there are none.
     """
-    lines, server = vomses_of(vo, client), VOMS_SERVERS.get(vo)
-    has_own = bool(lines)
-    if server and not has_own:
-        lines = [server.line(vo).strip()]
-    if not lines:
+    servers = servers_of(vo, client)
+    if not servers:
         return [], {}
     place = os.path.join(private, "vomses")
     with open(place, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("\n".join([*lines, ""]))
-    if has_own or not server:
-        return ["--vomses", place], {}
-    if os.path.isdir(os.path.join(os.environ.get("X509_VOMS_DIR") or VOMS_DIR, vo)):
+        file.writelines(server.line(vo) for server in servers)
+    known = [server for server in servers if server.ca_dn]
+    if not known or os.path.isdir(os.path.join(os.environ.get("X509_VOMS_DIR") or VOMS_DIR, vo)):
         return ["--vomses", place], {}
     os.makedirs(os.path.join(private, "vomsdir", vo))
-    with open(os.path.join(private, "vomsdir", vo, f"{server.host}.lsc"), "w", encoding="utf-8") as file:
-        file.write(server.lsc())
+    with open(os.path.join(private, "vomsdir", vo, f"{known[0].host}.lsc"), "w", encoding="utf-8") as file:
+        file.write(known[0].lsc())
     return ["--vomses", place], {"X509_VOMS_DIR": os.path.join(private, "vomsdir")}

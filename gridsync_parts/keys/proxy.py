@@ -1,4 +1,4 @@
-"""The user's proxy: a VOMS client makes it, and what is in it tells, as exit codes and texts of the clients differ."""
+"""The user's proxy, and the certificate that it is made of: what they say, and whether they can be shown."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Callable, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from gridsync_parts.errors import CredentialError, GridError, Saying, error_for
-from gridsync_parts.keys import CA_REMEDY, CLIENT_LIMIT, helper_env, open_secret
-from gridsync_parts.vomses import VOMS_SERVERS, voms_server
+from gridsync_parts.errors import CredentialError
+from gridsync_parts.keys import open_secret
 from gridsync_parts.words import day_text, duration_text, seconds_of
 
 if TYPE_CHECKING:
@@ -216,120 +215,17 @@ def has_phrase(path: str) -> bool:
         return "ENCRYPTED" in file.read()
 
 
+class Holder(NamedTuple):
+    """What proves who the user is, and whom the user trusts."""
+
+    certificate: str
+    key: str
+    pass_phrase: str
+    ca: str
+
+
 def user_certificate(now: float) -> tuple[str, str, bool]:
     """The files of the user's certificate and key, fit for a VOMS client, and whether the key has a pass phrase."""
     certificate, key = user_files()
     end_of_certificate(certificate, now)
     return certificate, key, has_phrase(key)
-
-
-# What the clients write (C++ or Java) when they make no proxy.
-CLIENT_ERRORS = tuple(
-    Saying(pattern, CredentialError, sentence)
-    for pattern, sentence in (
-        (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
-        (r"user unknown to this vo",
-         "you are not a member of {vo}, or this certificate is not linked there; {join}"),
-        (r"sign aup", "{vo} asks you to sign its terms of use (AUP) again; log in to its INDIGO IAM page and sign"),
-        (r"suspended|is not active", "{vo} has suspended your membership{reason}; ask {contact}"),
-        (r"incorrectly formatted", "the VOMS server {server} refuses you, and voms-proxy-init cannot tell why; "
-         "check on your VO's page that you are a member, this certificate is linked, and its terms of use are signed"),
-        (r"revoked", "your certificate was revoked; ask your CA"),
-        (r"outdated crl|signature of a crl", "the revocation lists of the CAs are too old; run fetch-crl as root"),
-        (r"not known|no voms server", "no VOMS server is known for {vo}; ask {contact} for its line and put it into "
-         "~/.glite/vomses: \"{vo}\" \"HOST\" \"PORT\" \"DN OF THE HOST\" \"{vo}\""),
-        (r"certificate verify failed|self-signed certificate|no trusted ca",
-         f"the certificate of the VOMS server, or yours, is not signed by any CA in {{ca}}; {CA_REMEDY}"),
-        (r"refused|error during ssl handshake|timed out|no route|unreachable",
-         "the VOMS server {server} cannot be reached: down, or blocked by a firewall; try again later"),
-        (r"unknown ?host|contacting [^\n]* failed(?!(?s:.)*error:)",  # the C++ client says no more
-         "no address is known for the VOMS server {server}; check your network"),
-        (r"", "the VOMS client made no proxy; it says: {said}"),
-    )
-)  # fmt: skip
-
-
-def client_error(text: str, vo: str, ca: str) -> GridError:
-    """The sentence for a VOMS client that made no proxy."""
-    server = re.search(r"Contacting +(\S+)", text)
-    reason = re.search(r"Suspension reason: *(.+)", text)
-    lines = text.splitlines() or ["nothing"]
-    said = next((line for line in lines if re.search("error|fail", line, re.IGNORECASE)), lines[-1]).strip()
-    known = VOMS_SERVERS.get(vo)
-    contact = known.contact if known else "the VO's administrators"
-    named = {"server": server[1] if server else f"of {vo}", "reason": f" ({reason[1]})" if reason else ""}
-    named["join"] = f"join at its INDIGO IAM page (help: {contact})" if known else f"ask {contact}"
-    return error_for(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
-
-
-def no_cas() -> CredentialError:
-    """The sentence for a machine without the Grid's CAs."""
-    return CredentialError(f"no CA certificates of the Grid are installed; {CA_REMEDY}")
-
-
-def voms_client() -> str:
-    """The program that makes proxies."""
-    import shutil
-
-    clients = ("voms-proxy-init", "voms-proxy-init2", "voms-proxy-init3")
-    client = next(filter(None, map(shutil.which, clients)), None)
-    if not client:
-        raise CredentialError("voms-proxy-init is not installed; on Debian: apt install voms-clients")
-    return client
-
-
-def ask_pass_phrase() -> str:
-    """The pass phrase of the user's key, typed without echo; from a pipe, its first line."""
-    prompt = "Enter GRID pass phrase for this identity:"
-    if sys.stdin.isatty():
-        import getpass
-
-        try:
-            return getpass.getpass(prompt)
-        except EOFError as error:
-            raise CredentialError("no pass phrase was typed; nothing has changed") from error
-    line = sys.stdin.readline()
-    if not line:
-        raise CredentialError("no pass phrase was given on standard input; nothing has changed")
-    return line.rstrip("\r\n")
-
-
-def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
-    """A new proxy in place of the old one, and the VOMS server's line."""
-    import subprocess
-    import tempfile
-
-    certificate, key, is_encrypted = user_certificate(now)
-    client, path = voms_client(), proxy_file()
-    if not ca:
-        raise no_cas()
-    if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
-        raise CredentialError(f"the proxy cannot be written to {path}; see X509_USER_PROXY")
-    command = [client, "--voms", vo, "--valid", f"{hours}:00", "--cert", certificate, "--key", key, "--pwstdin"]
-    if os.path.realpath(client).endswith("3"):
-        command.append("--enable_legacy_protocol")  # Java's client: servers before VOMS 2.1 know no other
-    phrase = pass_phrase() if is_encrypted else ""
-    try:
-        # Java's client lets all read the file before it narrows that: so nobody else can enter the folder.
-        with tempfile.TemporaryDirectory(prefix=".gridsync-", dir=os.path.dirname(path) or ".") as private:
-            beside = os.path.join(private, "proxy")
-            options, env = voms_server(vo, client, private)
-            done = subprocess.run(
-                [*command, *options, "--out", beside], input=f"{phrase}\n", umask=0o077,
-                env=helper_env(X509_CERT_DIR=ca, **env),
-                capture_output=True, encoding="utf-8", errors="replace", timeout=CLIENT_LIMIT, check=False,
-            )  # fmt: skip
-            text = done.stdout + done.stderr
-            try:
-                proxy = read_proxy(beside)
-            except (OSError, ValueError):
-                raise client_error(text, vo, ca) from None
-            if proxy.vo != vo or proxy.attribute_ends <= now:
-                raise client_error(text, vo, ca)
-            os.replace(beside, path)
-    except subprocess.TimeoutExpired as error:
-        raise client_error("Contacting timed out", vo, "") from error
-    except OSError as error:
-        raise CredentialError(f"the proxy cannot be made at {path}: {error}; see X509_USER_PROXY") from error
-    contacted = re.search(r'Contacting +(\S+ \[.*\] ".*?")', text)
-    return proxy._replace(path=path), contacted[1] if contacted else f'"{vo}"'

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.keys import CA_REMEDY
-from gridsync_parts.keys.proxy import client_error, read_proxy
+from gridsync_parts.keys.client import client_error
+from gridsync_parts.keys.proxy import read_proxy
 from gridsync_parts.vomses import VOMS_SERVERS, voms_server
 from tests.grid import Grid
 from tests.grid.pki import CA_DN, HOST_DN, PASSPHRASE, VO

@@ -82,7 +82,8 @@ from gridsync_parts.errors import (
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.client import ask_pass_phrase, new_proxy
 from gridsync_parts.keys.proxy import Proxy, proxy_file, read_proxy, valid_proxy
-from gridsync_parts.keys.token import Token, token_left
+from gridsync_parts.keys.shown import settled, token_of
+from gridsync_parts.keys.token import Token, claims_of, token_left
 from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
@@ -216,10 +217,27 @@ class Report(Output):
             self.data(f"{name:<20}: {value}")
 
     def token(self, token: Token, now: float) -> None:
-        """Where a token comes from, and until when it is."""
-        self.put(token={"from": token.source, "token_left": int(token.ends - now) if token.ends else None})
-        self.data(f"{'token from':<20}: {token.source}")
-        self.data(f"{'token':<20}: {token_left(token, now)}")
+        """Where a token comes from, what it says of itself, and until when it is good."""
+        claims = claims_of(token.value())
+        self.put(token={
+            "from": token.source, "issuer": claims.issuer, "subject": claims.subject, "scopes": claims.scopes.split(),
+            "audience": claims.audience.split(), "token_left": int(token.ends - now) if token.ends else None,
+        })  # fmt: skip
+        for name, value in (
+            ("token from", token.source),
+            ("issuer", claims.issuer),
+            ("subject", claims.subject),
+            ("scopes", claims.scopes),
+            ("audience", claims.audience),
+            ("token", token_left(token, now)),
+        ):
+            self.data(f"{name:<20}: {value or 'does not say'}")
+
+    def shown(self, why: str) -> None:
+        """Why it is this that is shown at the door."""
+        self.put(shown_because=why)
+        if why:
+            self.data(f"{'shown because':<20}: {why}")
 
     def finding(self, finding: Finding) -> None:
         """What the doctor has found; with --quiet only what is to be done."""
@@ -376,7 +394,9 @@ class Run:
         self.config = config
         self.wishes = wishes
         self.report = report
-        self.settings = settings_of(config)
+        settings = settings_of(config)
+        site, self.why = settled(settings.site, config)  # why a proxy or a token is shown, where there is a choice
+        self.settings = settings._replace(site=site)
         self.scope = scope_of(self.settings)
         self.held = contextlib.ExitStack()
         self.opened: Place | None = None
@@ -636,14 +656,16 @@ def do_new_proxy(run: Run) -> int:
 def do_proxy_status(run: Run) -> int:
     """print the proxy status"""
     site, now = run.settings.site, time.time()
-    if site.token:
-        token = Token(site.token, run.config)
+    if token := token_of(site, run.config):
         token.value()
         run.report.token(token, now)
-        return 0
-    with contextlib.suppress(OSError, ValueError):  # of which valid_proxy tells
-        run.report.proxy(read_proxy(proxy_file()), now)
-    valid_proxy(run.settings.vo, now)
+    elif site.credential == "none":
+        run.report.line(f"The site {site.name} is shown nothing")
+    else:
+        with contextlib.suppress(OSError, ValueError):  # of which valid_proxy tells
+            run.report.proxy(read_proxy(proxy_file()), now)
+        valid_proxy(run.settings.vo, now)
+    run.report.shown(run.why)
     return 0
 
 

@@ -23,7 +23,9 @@ Parts, each using only those above it; none of them knows the script:
   keys            what is shown at a door: files and helpers
   vomses          the VOMS servers that come with the tool
   keys/proxy      the user's proxy, and the certificate that it is made of
+  keys/oidc       tokens of oidc-agent, and a new account there
   keys/token      bearer tokens
+  keys/shown      which credential a site is shown, and why
   choices         the sites, and whether what they want to be shown is at hand
   doors           the seam: the verbs behind which doors differ
   doors/throttle  what a door takes, and how fast

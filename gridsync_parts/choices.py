@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator
 
 from gridsync_parts.errors import CredentialError, GridError, UsageError
+from gridsync_parts.keys.oidc import check_agent
 from gridsync_parts.keys.proxy import valid_proxy
+from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token, token_left
 from gridsync_parts.kinds import COMING, ENGINES, Credential, find_kind
 from gridsync_parts.settings import Config
@@ -23,6 +25,9 @@ def look_for_token(source: str, config: Config, now: float) -> str:
     import shutil
 
     token = Token(source, config)
+    if token.kind == "oidc":
+        check_agent("oidc-token")
+        return f"token, oidc-agent is asked for one of {token.place}"
     if token.kind != "cmd":
         token.value()
         return f"token from {source}, {token_left(token, now)}"
@@ -38,8 +43,10 @@ def look_for_token(source: str, config: Config, now: float) -> str:
 def look_for(site: Site, credential: Credential, config: Config, now: float) -> tuple[bool | None, str]:
     """Whether what a site wants to be shown is at hand, and which that is or why not."""
     try:
-        if site.token:
-            return True, look_for_token(site.token, config, now)
+        if token := token_of(site, config):
+            return True, look_for_token(token.source, config, now)
+        if site.credential == "none":
+            return True, Credential.NONE.value
         if credential in (Credential.ANY, Credential.PROXY):
             proxy = valid_proxy(config.value(GENERAL, GENERAL_KEYS["VO"]), now)
             return True, f"proxy, {left_text(min(proxy.ends, proxy.attribute_ends), now)}"
@@ -55,7 +62,7 @@ def choices_of(config: Config, now: float) -> Iterator[Choice]:
     """Each site of Grid.conf, then those that gridsync knows."""
     for name in config.sites():
         try:
-            site = config.site(name)
+            site, _ = settled(config.site(name), config)
         except UsageError as error:
             yield Choice(name, "?", bare(config.section(name).get("SERVER", "")), False, str(error))
             continue

@@ -54,6 +54,11 @@ def has_proxy(site: Site | None) -> bool:
     return not site or needs_proxy(site)
 
 
+def shows_token(site: Site | None) -> bool:
+    """Whether a token is shown, or should be."""
+    return bool(site and (site.token or site.credential == "token"))
+
+
 def has_tape(site: Site | None) -> bool:
     """Whether there may be a tape service that is not gfal2's to ask."""
     return not site or (site.engine == "http" and site.tape_api != "none")
@@ -69,7 +74,7 @@ EXAMINATION = (
     Look("VOMS client", look_at_client, of=has_proxy),
     Look("CA folder", look_at_cas),
     Look("web proxy", look_at_relay, of=lambda site: RELAYED & os.environ.keys()),
-    Look("token", look_at_token, of=lambda site: site and site.token),  # before those that would wait for it
+    Look("token", look_at_token, of=shows_token),  # before those that would wait for it
     Look("clock", look_at_clock, ("web proxy",)),
     Look("VOMS server", look_at_voms, of=has_proxy),
     Look("certificate", look_at_certificate, of=has_proxy),

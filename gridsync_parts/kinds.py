@@ -97,4 +97,5 @@ def kind_of(site: Site) -> Kind:
 
 def needs_proxy(site: Site) -> bool:
     """Whether a site is shown a proxy."""
-    return kind_of(site).credential in (Credential.ANY, Credential.PROXY) and not site.token
+    takes_one = kind_of(site).credential in (Credential.ANY, Credential.PROXY)
+    return takes_one and not site.token and site.credential in ("auto", "proxy")

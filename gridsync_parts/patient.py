@@ -18,6 +18,7 @@ from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import user_files, valid_proxy
+from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import kind_of, needs_proxy
 from gridsync_parts.settings import Config, scope_of, settings_of
@@ -51,6 +52,7 @@ class Patient:
                 self.config = Config(folder)
                 self.config.change(changes)
                 settings = settings_of(self.config)
+                settings = settings._replace(site=settled(settings.site, self.config)[0])
                 kind_of(settings.site)
                 self.known = settings, scope_of(settings)
                 break
@@ -78,7 +80,9 @@ class Patient:
     @functools.cached_property
     def token(self) -> Token:
         assert self.config
-        return Token(self.settings.site.token, self.config)
+        token = token_of(self.settings.site, self.config)
+        assert token
+        return token
 
     @functools.cached_property
     def proxy(self) -> str:

@@ -207,6 +207,10 @@ class Config:
     def engine(self, site: Site) -> str:
         """The engine of a site: that of its SERVER's kind, unless ENGINE says another."""
         engine, scheme, name = site.engine, scheme_of(site.server), site.name
+        if site.token and site.credential in ("proxy", "none"):
+            raise UsageError(
+                f"{self.path}: [{name}] has two credentials, TOKEN and CREDENTIAL = {site.credential}; remove one"
+            )
         if engine not in ("auto", *ENGINES, *COMING_ENGINES):
             known = ", ".join(("auto", *ENGINES[:-1]))
             raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected {known} or {ENGINES[-1]}")
@@ -217,7 +221,7 @@ class Config:
             engine = kind.engine if kind else scheme
         if site.token and scheme in ("http", "dav"):
             raise UsageError(f"{self.path}: the TOKEN would go to [{name}] unencrypted; SERVER must be an https door")
-        if site.token and engine == "gfal2":
+        if (site.token or site.credential == "token") and engine == "gfal2":
             raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; set ENGINE = auto")
         return engine
 

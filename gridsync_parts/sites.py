@@ -35,7 +35,7 @@ KNOWN = {
     ),
     "CTA_DCACHE": Known(
         "The same without the hub, by oidc-agent. A guess: ask CTA.",
-        {"SERVER": "davs://dcache.cta.cscs.ch:2880/", "TOKEN": "cmd:oidc-token kk-dcache"},
+        {"SERVER": "davs://dcache.cta.cscs.ch:2880/", "TOKEN": "oidc:kk-dcache"},
     ),
     "DIAMOND": Known(
         "Diamond's beamlines, by ssh. Write your user name for USER.",

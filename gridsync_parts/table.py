@@ -45,6 +45,13 @@ def url_in(text: str) -> str:
     return url
 
 
+def issuer_in(text: str) -> str:
+    """The URL of who gives out tokens, as it stands; in its tokens a slash at the end counts."""
+    if text and url_in(text) and not text.startswith("https://"):
+        raise ValueError(f"is {text!r}; it must be an https URL, as secrets go there")
+    return text
+
+
 def tape_url_in(text: str) -> str:
     """A URL, or one of the words that stand for one."""
     if text not in ("auto", "none"):
@@ -60,9 +67,17 @@ def output_dir_kept(text: str, folder: str) -> str:
     return os.path.abspath(path).rstrip("/") + "/" * path.endswith("/")
 
 
+def credential_in(text: str) -> str:
+    """What a site may be shown."""
+    if text not in ("auto", "proxy", "token", "none"):
+        raise ValueError
+    return text
+
+
 TEXT = Form("text")
 SITE = Form("the name of a site")
 URL = Form("a URL", url_in)
+ISSUER = Form("an https URL", issuer_in)
 TAPE_API = Form("auto, none or a URL", tape_url_in)
 SITE_PATH = Form("a path at the site", grid_path)
 # A URL of the site is taken for the path that it means, where the sites are known.
@@ -74,7 +89,8 @@ CA_DIR = Form("a folder", os.path.expanduser)
 TAPE_BASE = Form("a path", lambda text: text.rstrip("/"))
 PATTERNS = Form("regular expressions", kept=lambda text, folder: "" if text == "none" else text)
 ENGINE = Form("auto or a kind of site")
-TOKEN = Form("env:NAME, file:PATH or cmd:COMMAND")
+TOKEN = Form("env:NAME, file:PATH, cmd:COMMAND or oidc:ACCOUNT")
+CREDENTIAL = Form("auto, proxy, token or none", credential_in)
 
 
 class Key(NamedTuple):
@@ -136,8 +152,8 @@ class Site(NamedTuple):
         "system's)", CA_DIR, "folder",
     )] = ""
     token: Annotated[str, Key(
-        "TOKEN", "a bearer token instead of a proxy: env:NAME, file:PATH or cmd:COMMAND tells where to get it", TOKEN,
-        "env:NAME",
+        "TOKEN", "a bearer token instead of a proxy: env:NAME, file:PATH, cmd:COMMAND or oidc:ACCOUNT (of oidc-agent) "
+        "tells where to get it", TOKEN, "env:NAME",
     )] = ""
     first_byte: Annotated[int, Key(
         "FIRST_BYTE", "seconds to wait for the first byte of an answer", number(), "300",
@@ -147,6 +163,17 @@ class Site(NamedTuple):
         "MIN_RATE", "give up an answer that brings fewer bytes a second, over a minute or SILENCE; 0: never give up",
         number(least=0), "100",
     )] = 100
+    credential: Annotated[str, Key(
+        "CREDENTIAL", "what it is shown: auto (TOKEN, else a proxy that X509_USER_PROXY names, else a token that lies "
+        "where WLCG puts it, else your proxy), proxy, token or none", CREDENTIAL, "none",
+    )] = "auto"
+    issuer: Annotated[str, Key(
+        "ISSUER", "who gives out its tokens: --new_token logs you in there", ISSUER, "https://iam.example.org/",
+    )] = ""
+    client_id: Annotated[str, Key("CLIENT_ID", "the client of --new_token, registered at ISSUER", example="ID")] = ""
+    scope: Annotated[str, Key(
+        "SCOPE", "what --new_token asks ISSUER for", example="openid offline_access",
+    )] = "openid offline_access storage.read:/ storage.stage:/ storage.create:/ storage.modify:/"
 
 
 class Settings(NamedTuple):

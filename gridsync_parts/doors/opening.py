@@ -9,6 +9,7 @@ from gridsync_parts.doors import Place
 from gridsync_parts.errors import UsageError
 from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import valid_proxy
+from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import kind_of, needs_proxy
 from gridsync_parts.settings import Config
@@ -38,8 +39,10 @@ def open_shown(site: Site, proxy: str, token: Token | None) -> Place:
 
 def open_place(site: Site, vo: str, conf: Config, proxy: str = "") -> Place:
     """A site, once there is a credential to show it: the user's proxy, unless another one is named."""
+    if not proxy:
+        site, _ = settled(site, conf)
     proxy = valid_proxy(vo, time.time(), proxy).path if needs_proxy(site) else ""
-    token = Token(site.token, conf) if site.token else None
+    token = token_of(site, conf)
     if token:
         token.value()
     return open_shown(site, proxy, token)

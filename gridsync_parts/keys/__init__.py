@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from typing import TextIO
 
 from gridsync_parts.disk import open_regular
@@ -12,6 +13,7 @@ from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.table import Site
 
 CLIENT_LIMIT = 120  # seconds for a helper program
+MOST_OUTPUT = 1 << 20  # bytes of what one writes
 HELPER_ENV = "PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*"
 GRID_CAS = "/etc/grid-security/certificates"
 CA_REMEDY = (
@@ -55,6 +57,31 @@ def stamp_of(path: str) -> tuple[int, int]:
 def helper_env(**more: str) -> dict[str, str]:
     """The environment for other programs: what they need, and no secret of ours."""
     return {**{name: value for name, value in os.environ.items() if re.fullmatch(HELPER_ENV, name)}, **more}
+
+
+def output_of(command: list[str]) -> bytes:
+    """What a command has written when it ends; what its children still have open is not waited for."""
+    import subprocess
+
+    ends, pipe = time.monotonic() + CLIENT_LIMIT, subprocess.PIPE
+    with subprocess.Popen(command, env=helper_env(), stdout=pipe, stderr=pipe) as process:
+        try:
+            while True:
+                has_ended = process.poll() is not None
+                try:
+                    out, said = process.communicate(timeout=0.1)
+                    break
+                except subprocess.TimeoutExpired as error:
+                    out, said = error.output or b"", error.stderr or b""
+                    if has_ended:
+                        break
+                    if time.monotonic() > ends or len(out) + len(said) > MOST_OUTPUT:
+                        raise
+        finally:
+            process.kill()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command[0], out, said)
+    return out
 
 
 def ca_folder(site: Site) -> str | None:

@@ -6,53 +6,56 @@ import os
 import re
 import threading
 import time
+from typing import NamedTuple
 
 from gridsync_parts.errors import CredentialError, UsageError
-from gridsync_parts.keys import CLIENT_LIMIT, helper_env, open_secret
+from gridsync_parts.keys import open_secret, output_of
+from gridsync_parts.keys.oidc import account_of, token_of_account
 from gridsync_parts.settings import Config
 from gridsync_parts.words import duration_text, left_text, sane_time
 
-MOST_OUTPUT = 1 << 20  # bytes of what a token's command writes
+KINDS = ("env", "file", "cmd", "oidc")
+SOURCES = "env:NAME, file:PATH, cmd:COMMAND or oidc:ACCOUNT"
 TOKEN_LIFE = 60  # seconds before its end in which a token is asked for again
 TOKEN_PAUSE = 10  # seconds for which a source that fails is left alone
 
 
-def token_end(token: str) -> float:
-    """When a JWT ends; 0 for one that does not say, and for other tokens."""
+class Claims(NamedTuple):
+    """What a token says of itself."""
+
+    issuer: str = ""
+    subject: str = ""
+    scopes: str = ""
+    audience: str = ""
+    ends: float = 0.0  # 0 if it does not say
+
+
+def words_of(claim: object) -> str:
+    """A claim that is a text, or some."""
+    return " ".join(map(str, claim)) if isinstance(claim, list) else claim if isinstance(claim, str) else ""
+
+
+def claims_of(token: str) -> Claims:
+    """What a JWT says, as far as it is one."""
     import base64
     import json
 
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(sane_time(float(claims.get("exp", 0))))
-    except (IndexError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
-        return 0.0
+        issuer, subject, scopes, audience = (words_of(claims.get(name)) for name in ("iss", "sub", "scope", "aud"))
+    except (IndexError, ValueError, AttributeError, TypeError, RecursionError):
+        return Claims()
+    try:
+        ends = float(sane_time(float(claims.get("exp", 0))))
+    except (ValueError, TypeError, OverflowError):
+        ends = 0.0
+    return Claims(issuer, subject, scopes, audience, ends)
 
 
-def output_of(command: list[str]) -> bytes:
-    """What a command has written when it ends; what its children still have open is not waited for."""
-    import subprocess
-
-    ends, pipe = time.monotonic() + CLIENT_LIMIT, subprocess.PIPE
-    with subprocess.Popen(command, env=helper_env(), stdout=pipe, stderr=pipe) as process:
-        try:
-            while True:
-                has_ended = process.poll() is not None
-                try:
-                    out, said = process.communicate(timeout=0.1)
-                    break
-                except subprocess.TimeoutExpired as error:
-                    out, said = error.output or b"", error.stderr or b""
-                    if has_ended:
-                        break
-                    if time.monotonic() > ends or len(out) + len(said) > MOST_OUTPUT:
-                        raise
-        finally:
-            process.kill()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command[0], out, said)
-    return out
+def token_end(token: str) -> float:
+    """When a JWT ends; 0 for one that does not say, and for other tokens."""
+    return claims_of(token).ends
 
 
 def token_left(token: Token, now: float) -> str:
@@ -66,8 +69,10 @@ class Token:
     def __init__(self, source: str, conf: Config):
         self.source = source
         self.kind, _, self.place = source.partition(":")
-        if self.kind not in ("env", "file", "cmd") or not self.place:
-            raise UsageError(f"{conf.path}: TOKEN must name the token's source: env:NAME, file:PATH or cmd:COMMAND")
+        if self.kind not in KINDS or not self.place:
+            raise UsageError(f"{conf.path}: TOKEN must name the token's source: {SOURCES}")
+        if self.kind == "oidc":
+            account_of(self.place)
         conf.file.check_own("TOKEN")
         self.lock = threading.Lock()
         self.text = ""
@@ -83,7 +88,7 @@ class Token:
         """Ask the source; when it fails, or has nothing new though that is due, it is left alone for a while."""
         before = self.text
         try:
-            self.text, self.failure = self.fetch(), None
+            self.text, self.failure = self.fetch(is_refused=not is_due), None
             self.ends = token_end(self.text)
         except CredentialError as error:
             self.failure = error
@@ -114,8 +119,8 @@ class Token:
                 self.ask(is_due=False)
             return self.text if self.text != refused and self.is_good() else ""
 
-    def fetch(self) -> str:
-        """The token from its source."""
+    def fetch(self, is_refused: bool) -> str:
+        """The token from its source, which may know how to get another one than the door has refused."""
         import shlex
         import subprocess
 
@@ -125,6 +130,8 @@ class Token:
             elif self.kind == "file":
                 with open_secret(os.path.expanduser(self.place), "your token") as file:
                     text = file.read()
+            elif self.kind == "oidc":
+                text = token_of_account(self.place, TOKEN_LIFE, is_refused)
             else:
                 text = output_of(shlex.split(self.place)).decode("ascii")
         except subprocess.CalledProcessError as error:

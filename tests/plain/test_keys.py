@@ -137,8 +137,8 @@ def token_of(path: Path, source: str = "") -> Token:
 
 
 @pytest.mark.parametrize("source", ["", "env", "env:", "vault:x", "file"])
-def test_a_source_of_tokens_is_one_of_three(source):
-    with pytest.raises(UsageError, match="TOKEN must name the token's source: env:NAME, file:PATH or cmd:COMMAND"):
+def test_a_source_of_tokens_is_one_of_four(source):
+    with pytest.raises(UsageError, match="the token's source: env:NAME, file:PATH, cmd:COMMAND or oidc:ACCOUNT"):
         token_of(Path(), source or " ")
 
 

@@ -47,7 +47,9 @@ def test_the_list_says_what_is_at_hand_and_remembers_nothing(user: User):
     assert re.fullmatch(r"https +proxy, \d+h\d\dm left, until .*", said["LYON"])
     assert said["CNAF"] == "https     token from env:MY_TOKEN, does not say when it ends"
     assert said["CTA"].startswith("hub       env:JUPYTERHUB_API_TOKEN gives no usable token")
-    assert said["CTA_DCACHE"] == "davs      the program oidc-token of TOKEN is not installed"
+    assert said["CTA_DCACHE"] == (
+        "davs      oidc-agent does not run here; start it, and set its variables: eval $(oidc-agent-service use)"
+    )
     assert said["DIAMOND"] == "sftp      write your user name for USER in SERVER"
     assert said["DESY"] == f"ftps      user name and password, asked for then{NOT_YET}"
     assert said["CERN_OPENDATA"] == f"opendata  nothing{NOT_YET}"

@@ -46,8 +46,9 @@ class Kind(NamedTuple):
 
 WEB = ("https", "davs", "http", "dav")
 STRONG = ("sha512", "sha256", "sha1", "md5", "adler32")
+KEEPING = ("root", "roots", "xroot", "xroots")  # with gfal2 they keep a token from hosts that it is not for
 GFAL2 = Kind(
-    "gfal2", ("root", "roots", "xroot", "xroots"), "XRootD, dCache", "gfal", Credential.PROXY,
+    "gfal2", KEEPING, "XRootD, dCache", "gfal", Credential.PROXY,
     Can(("adler32", "md5"), tape=False, holds_lock=False), ("gfal2",),
     "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp",
 )  # fmt: skip
@@ -58,7 +59,7 @@ KINDS = (
         Can(STRONG, tape=True, holds_lock=True, renames=True),
     ),
     GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
-    GFAL2,
+    GFAL2._replace(credential=Credential.ANY),
     GFAL2._replace(
         schemes=("sftp",), what="a machine with ssh", credential=Credential.KEYS, can=GFAL2.can._replace(checksums=())
     ),

@@ -16,7 +16,7 @@ from gridsync_parts.catalog import Lock
 from gridsync_parts.checksums import adler_maker
 from gridsync_parts.disk import check_copies, check_free, check_writable, disk_error, free_space, missing_of
 from gridsync_parts.doors import At
-from gridsync_parts.doors.gfal import load_gfal2
+from gridsync_parts.doors.contexts import load_gfal2
 from gridsync_parts.doors.listing import time_of
 from gridsync_parts.doors.opening import check_packages
 from gridsync_parts.doors.relay import CONNECT, relay_named

@@ -120,7 +120,9 @@ class Patient:
     def place(self) -> Place:
         """The site by its kind."""
         site = self.settings.site
-        return make_place(self.door, kind_of(site).can) if site.engine == "http" else open_shown(site, self.proxy, None)
+        if site.engine == "http":
+            return make_place(self.door, kind_of(site).can)
+        return open_shown(site, self.proxy, self.token if site.token else None)
 
     @functools.cached_property
     def listing(self) -> Listing:

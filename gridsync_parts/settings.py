@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gridsync_parts.conf import GridConf, place_of, with_section, with_setting
 from gridsync_parts.disk import replacing, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.kinds import COMING_ENGINES, COMING_SCHEMES, ENGINES, SCHEMES, WEB, find_kind
+from gridsync_parts.kinds import COMING_ENGINES, COMING_SCHEMES, ENGINES, KEEPING, SCHEMES, WEB, find_kind
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
@@ -221,8 +221,9 @@ class Config:
             engine = kind.engine if kind else scheme
         if site.token and scheme in ("http", "dav"):
             raise UsageError(f"{self.path}: the TOKEN would go to [{name}] unencrypted; SERVER must be an https door")
-        if (site.token or site.credential == "token") and engine == "gfal2":
-            raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host; set ENGINE = auto")
+        if (site.token or site.credential == "token") and engine == "gfal2" and scheme not in KEEPING:
+            way = "set ENGINE = auto" if scheme in WEB else "remove it"
+            raise UsageError(f"{self.path}: gfal2 would show the TOKEN of [{name}] to any host, or not at all; {way}")
         return engine
 
     def settings(self) -> Settings:

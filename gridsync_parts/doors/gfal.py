@@ -12,7 +12,6 @@ import errno
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Collection, Iterator
 from typing import Any, Callable
@@ -30,6 +29,7 @@ from gridsync_parts.doors import (
     is_request,
     resized_error,
 )
+from gridsync_parts.doors.contexts import Contexts
 from gridsync_parts.doors.refused import UNREACHABLE, gfal_error
 from gridsync_parts.doors.throttle import WINDOW, Throttle, Welcome
 from gridsync_parts.errors import (
@@ -42,11 +42,8 @@ from gridsync_parts.errors import (
     TooFast,
     brief,
 )
-from gridsync_parts.keys import stamp_of
-from gridsync_parts.keys.proxy import load_proxy, proxy_error
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import WEB, Can
-from gridsync_parts.machine import scarcity
 from gridsync_parts.table import Site
 from gridsync_parts.values import LOCALITIES, Entry, Locality, Staging, check_tag
 from gridsync_parts.words import LONGEST, is_name, sane_time
@@ -56,58 +53,6 @@ STREAMED = 256 << 10  # the same of an https file from its beginning, which come
 BREATH = 10.0  # seconds for which a door with too many requests is left alone: gfal2 does not say for how long
 NOT_YET = 11  # EAGAIN, of a file that is still on tape
 POLL_FAILED = "call failed:|Malformed served response|Request ID missing"  # said of each file, meant of the request
-
-
-def load_gfal2() -> Any:
-    """The module, which says nothing by itself."""
-    import logging
-
-    import gfal2
-
-    gfal_log = logging.getLogger("gfal2")
-    gfal_log.propagate = False
-    gfal_log.addHandler(logging.NullHandler())
-    return gfal2
-
-
-class Contexts:
-    """The contexts of gfal2, one for each thread; the rest of what it is told is the whole process's."""
-
-    def __init__(self, site: Site, proxy: str, ca: str | None):
-        os.environ["X509_USER_PROXY"] = proxy
-        if ca:
-            os.environ["X509_CERT_DIR"] = ca
-        for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE"):  # which would be shown to whatever host a door names
-            os.environ.pop(name, None)
-        os.environ["XrdSecPROTOCOL"] = "gsi,unix"  # noqa: SIM112 - XRootD's ztn looks in folders, too
-        # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
-        os.environ["SSL_CERT_FILE"] = os.devnull
-        os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
-        self.gfal2 = load_gfal2()
-        self.proxy = proxy
-        self.timeout = site.first_byte
-        keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
-        # gfal2 itself, where its configuration names no key, looks for the first of them alone.
-        self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
-        self.local = threading.local()
-
-    def get(self) -> Any:
-        """The context of this thread: options and credentials are a context's own; a new one for a new proxy."""
-        stamp = stamp_of(self.proxy)
-        if getattr(self.local, "stamp", None) != stamp:
-            if self.proxy:
-                try:  # else it would ask without one
-                    load_proxy(self.proxy)
-                except (OSError, ValueError) as error:
-                    raise scarcity(error) or proxy_error(self.proxy, error) from error
-            self.local.stamp = stamp
-            context = self.gfal2.creat_context()
-            context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
-            context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
-            if self.key:
-                context.set_opt_string("SFTP PLUGIN", "PRIVKEY", self.key)
-            self.local.context = context
-        return self.local.context
 
 
 class Gfal2Tape:
@@ -161,8 +106,9 @@ class Gfal2Tape:
 class Gfal2Door:
     """A site through gfal2."""
 
-    def __init__(self, site: Site, can: Can, proxy: str, ca: str | None):
-        self.contexts = Contexts(site, proxy, ca)
+    def __init__(self, site: Site, can: Can, proxy: str, token: Token | None, ca: str | None):
+        self.contexts = Contexts(site, proxy, token, ca)
+        self.site = site
         self.gfal2 = self.contexts.gfal2
         self.welcome = Welcome(WINDOW)
         self.throttle = Throttle()  # in verbs, each of which is some requests
@@ -177,7 +123,7 @@ class Gfal2Door:
     @contextlib.contextmanager
     def errors(self, url: str) -> Iterator[None]:
         """Every error of gfal2 as a GridError."""
-        while not self.welcome.is_turn(shown := stamp_of(self.contexts.proxy)):
+        while not self.welcome.is_turn(shown := self.contexts.shown()):
             pass
         began = self.throttle.go()
         try:
@@ -185,7 +131,7 @@ class Gfal2Door:
             self.welcome.take(shown)
             self.throttle.take()
         except (self.gfal2.GError, RuntimeError, UnicodeDecodeError) as error:
-            failure = gfal_error(error, url)
+            failure = gfal_error(error, url, self.site)
             if isinstance(failure, TooFast):
                 self.throttle.slow(began, BREATH)
             else:
@@ -358,7 +304,7 @@ class Gfal2Door:
                 found[path] = look(path, url)
                 self.throttle.take()
             except self.gfal2.GError as error:
-                failure = gfal_error(error, url)
+                failure = gfal_error(error, url, self.site)
                 if isinstance(failure, TooFast):
                     self.throttle.slow(began, BREATH)
                 else:
@@ -377,6 +323,6 @@ class Gfal2Door:
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
-    """A site that is shown a proxy, if anything: a TOKEN was refused before."""
-    door = Gfal2Door(site, can, proxy, ca)
+    """A site that is shown a proxy or a token, if anything; a token for https was refused before."""
+    door = Gfal2Door(site, can, proxy, token, ca)
     return Place(can, door, door, door.find_tape)

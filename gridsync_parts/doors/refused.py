@@ -27,12 +27,22 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.kinds import WEB
 from gridsync_parts.secrets import secrets
+from gridsync_parts.table import Site
 
 
 def pause_of(answer: Answer) -> float:
     """For how many seconds a server wants to be left alone."""
     after = answer.header("Retry-After")
     return min(float(after), 900) if after.isdecimal() else 60 if answer.status == 429 else 0
+
+
+def doubt_of(site: Site | None) -> str:
+    """What may be wrong with what was shown to who knows the user and refuses."""
+    if site and site.token:
+        return "is your token for this door and this scope? --proxy_status shows its audience and scopes"
+    if site and site.credential == "none":
+        return "CREDENTIAL in Grid.conf shows it nothing"
+    return "is your proxy for the right VO?"
 
 
 def refusal(answer: Answer, url: str) -> GridError:
@@ -43,10 +53,13 @@ def refusal(answer: Answer, url: str) -> GridError:
     said = brief(said)
     place = mask_url(unquote(url))
     who = "the door" if netloc_of(url) == netloc_of(answer.watch.site.server) else "the tape service"
+    site = answer.watch.site
+    if answer.status == 401 and site.credential == "none":
+        return CredentialError(f"{place}: {who} wants to be shown something ({said}); see CREDENTIAL in Grid.conf")
     if answer.status == 401:
         return CredentialError(f"{place}: {who} does not accept your proxy or token ({said}); see --proxy_status")
     if answer.status == 403:
-        return Forbidden(f"{place}: {who} refuses ({said}); is your proxy for the right VO?")
+        return Forbidden(f"{place}: {who} refuses ({said}); {doubt_of(site)}")
     if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
@@ -116,7 +129,10 @@ GFAL_ERRORS = (
            "{place}: the server does not accept your key; gfal2 tries ~/.ssh/id_rsa or another one"),
     Saying(r"handshake failed: (unexpected eof|connection (timed out|reset))", DoorError,
            "{place}: the door ends the TLS handshake ({text}); is your proxy valid (--proxy_status)?", passing=True),
-    Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); is your proxy for the right VO?"),
+    Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); {doubt}"),
+    Saying(r"^ELOOP", DoorError,
+           "{place}: the door redirects to other servers, to which a token is not sent ({text}); set "
+           "CREDENTIAL = proxy in Grid.conf, or use an https door of the site"),
     Saying(r"alert certificate expired|auth failed", CredentialError,
            "{place}: the door does not accept your proxy; make a new one with --new_proxy"),
     Saying(r"certificate", DoorError,
@@ -132,11 +148,11 @@ GFAL_ERRORS = (
 )  # fmt: skip
 
 
-def gfal_error(error: Exception, url: str) -> GridError:
+def gfal_error(error: Exception, url: str, site: Site | None = None) -> GridError:
     """The sentence for what gfal2 says."""
     text = re.sub(r"\?\S+", "?...", str(error).strip())
     way = "; for https doors there is also ENGINE = http" if url.startswith(WEB) else ""
     name = errno.errorcode.get(getattr(error, "code", 0), "")
     if "HTTP 400" in text and compose(url) != unquote(url, errors="surrogateescape"):
         return FileError(f"{unquote(url)}: gfal2 cannot fetch names with separate accents; ENGINE = http can")
-    return error_for(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way)
+    return error_for(GFAL_ERRORS, f"{name} {text}", text=brief(text), place=unquote(url), way=way, doubt=doubt_of(site))

@@ -20,7 +20,7 @@ START = "start it, and set its variables: eval $(oidc-agent-service use)"
 AGENT_ERRORS = tuple(
     Saying(pattern, CredentialError, sentence)
     for pattern, sentence in (
-        (r"did not receive any response|OIDC_SOCK|connect", f"oidc-agent does not run here; {START}"),
+        (r"did not receive any response|OIDC_SOCK|\bconnect", f"oidc-agent does not run here; {START}"),
         (r"no account", "oidc-agent has no account {account}; --new_token makes one, or correct TOKEN in Grid.conf"),
         (r"not loaded", "oidc-agent has not loaded the account {account}; load it: oidc-add {account}"),
         (r"invalid_grant|refresh token", "the login of the account {account} is over; renew it with --new_token"),

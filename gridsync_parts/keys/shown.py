@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gridsync_parts.errors import CredentialError, GridError
 from gridsync_parts.keys.proxy import proxy_file
 from gridsync_parts.keys.token import Token
-from gridsync_parts.kinds import Credential, find_kind
+from gridsync_parts.kinds import KEEPING, Credential, find_kind
 from gridsync_parts.settings import Config
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import Site
@@ -48,10 +48,11 @@ def stands(site: Site, conf: Config) -> bool:
 
 
 def takes_tokens(site: Site) -> bool:
-    """Whether it can be shown one, which nobody on the way sees."""
+    """Whether it can be shown one that was found; servers that speak root:// would seldom take it."""
     scheme = scheme_of(site.server)
     kind = find_kind(site.engine, scheme)
-    return bool(kind and kind.credential is Credential.ANY and scheme in ("https", "davs"))
+    schemes = ("https", "davs", *(KEEPING if site.credential == "token" else ()))
+    return bool(kind and kind.credential is Credential.ANY and scheme in schemes)
 
 
 def fault_of(source: str, conf: Config) -> GridError | None:

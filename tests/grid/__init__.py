@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.grid import agata, corner
 from tests.grid.door import PROFILES, Door, kindly
 from tests.grid.iam import Iam
+from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
 from tests.grid.sshd import Sshd
 from tests.grid.tape import Robot
@@ -18,7 +19,7 @@ from tests.grid.tree import Tree
 from tests.grid.voms import Voms
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
-LAZY = {"voms", "iam", "sshd", "copier"}  # servers that most tests need not
+LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded"}  # servers that most tests need not
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -112,12 +113,28 @@ class Grid:
         copier.ready()
         return copier
 
+    @cached_property
+    def openid(self) -> OpenId:
+        """A provider of tokens, started when first asked for."""
+        openid = OpenId(self.folder / "openid", self.pki)
+        openid.start()
+        return openid
+
+    @cached_property
+    def guarded(self) -> XRootD:
+        """An XRootD with the manual's experiment at 1/64, which takes tokens; started when first asked for."""
+        guarded = XRootD(self.folder / "guarded", self.pki, issuer=self.openid)
+        guarded.fill(self.tree)
+        guarded.start()
+        guarded.ready()
+        return guarded
+
     @property
     def open_ports(self) -> tuple[int, ...]:
         """The ports that other machines can reach: those of servers that cannot be told to stay on loopback."""
         started = self.__dict__
-        copier = self.copier.ports if "copier" in started else ()
-        return (*self.xrootd.ports, *copier, *([self.voms.port] if "voms" in started else []))
+        others = [port for name in ("copier", "guarded") if name in started for port in started[name].ports]
+        return (*self.xrootd.ports, *others, *([self.voms.port] if "voms" in started else []))
 
     def conf(self, output: Path | str) -> str:
         """A Grid.conf for this grid: the simulated dCache is LYON, the StoRM is CNAF, XRootD is XROOTD."""

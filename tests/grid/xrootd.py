@@ -1,6 +1,7 @@
 """A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk.
 
-One that copies has a folder to write in, makes third-party copies, and gives macaroons out.
+One that copies has a folder to write in, makes third-party copies, and gives macaroons out. One with an issuer takes
+its tokens, too, on both ports.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 from pathlib import Path
 
 from tests.grid.daemon import Daemon
+from tests.grid.openid import ANY_AUDIENCE, OpenId
 from tests.grid.pki import VO, Pki
 from tests.grid.tree import Tree
 
@@ -48,6 +50,24 @@ http.header2cgi Authorization authz
 macaroons.secretkey {folder}/macaroons
 ofs.authlib libXrdMacaroons.so
 """
+TOKENS = """\
+all.export /{scratch}
+http.header2cgi Authorization authz
+sec.protocol ztn
+xrootd.tls capable all
+ofs.authlib ++ libXrdAccSciTokens.so config={folder}/scitokens.cfg
+"""
+SCITOKENS = """\
+[Global]
+audience = https://localhost:{http_port}, {any}
+onmissing = passthrough
+
+[Issuer grid]
+issuer = {issuer}
+base_path = /
+map_subject = false
+default_user = alice
+"""
 GSI = "-gmapopt:10 -vomsat:1 -vomsfun:libXrdVoms.so -vomsfunparms:certfmt=raw -crl:1"
 
 
@@ -66,13 +86,15 @@ class NotUp(RuntimeError):
 class XRootD:
     """One xrootd process; it listens on every address of the machine, `ports` says where."""
 
-    def __init__(self, folder: Path, pki: Pki, copies: bool = False) -> None:
+    def __init__(self, folder: Path, pki: Pki, copies: bool = False, issuer: OpenId | None = None) -> None:
         self.copies = copies
+        self.issuer = issuer
         self.folder = folder
         self.pki = pki
         self.ports: tuple[int, int] = (0, 0)  # https, root
         command = ["xrootd", "-c", f"{folder}/xrootd.cfg"]
-        self._server = Daemon(folder, command, pki.environment(), r"xrootd \S+ initialization completed")
+        env = {**pki.environment(), "XDG_CACHE_HOME": f"{folder}/cache"}
+        self._server = Daemon(folder, command, env, r"xrootd \S+ initialization completed")
 
     @property
     def url(self) -> str:
@@ -97,11 +119,13 @@ class XRootD:
 
     def start(self) -> None:
         """Start the process; `ready` waits for it."""
-        for name in ("admin", "run", *([f"data/{SCRATCH}"] if self.copies else [])):
+        for name in ("admin", "run", *([f"data/{SCRATCH}"] if self.copies or self.issuer else [])):
             (self.folder / name).mkdir(parents=True)
         for name in ("host.pem", "host.key"):
             shutil.copy(self.pki.folder / name, self.folder)
         (self.folder / "authdb").write_text(f"o {VO} /{EXPORT} rl /{SCRATCH} a\n")
+        if self.issuer:
+            self.issuer.fill_cache(self.folder / "cache")
         secret = self.folder / "macaroons"
         secret.write_bytes(base64.encodebytes(os.urandom(64)))
         secret.chmod(0o600)
@@ -124,9 +148,12 @@ class XRootD:
         self.ports = free_ports()
         http_port, root_port = self.ports
         values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
-        text = CONFIG + (COPIES if self.copies else "")
+        text = CONFIG + (COPIES if self.copies else "") + (TOKENS if self.issuer else "")
         values.update(folder=self.folder, export=EXPORT, scratch=SCRATCH)
         (self.folder / "xrootd.cfg").write_text(text.format(**values))
+        if self.issuer:
+            trusted = SCITOKENS.format(http_port=http_port, any=ANY_AUDIENCE, issuer=self.issuer.url)
+            (self.folder / "scitokens.cfg").write_text(trusted)
         self._server.start()
 
 

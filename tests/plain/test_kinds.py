@@ -59,7 +59,7 @@ def test_auto_is_the_first_engine_that_speaks_the_scheme(tmp_path, server, more,
 
 def test_what_is_shown_hangs_on_the_scheme():
     shown = {scheme: kind.credential for kind in KINDS for scheme in kind.schemes if kind.engine == "gfal2"}
-    assert (shown["sftp"], shown["file"], shown["root"]) == (Credential.KEYS, Credential.NONE, Credential.PROXY)
+    assert (shown["sftp"], shown["file"], shown["root"]) == (Credential.KEYS, Credential.NONE, Credential.ANY)
 
 
 @pytest.mark.parametrize(("server", "more"), [("root://a/", "ENGINE = http"), ("ftps://a/", "ENGINE = gfal2")])

@@ -156,7 +156,7 @@ def test_only_report_the_command_line_and_the_screen_print():
         expect_none(module.place(call) for call in told if room(module, call) not in MAY_PRINT)
 
 
-LIBRARIES = {"gfal2": "doors/gfal", "requests": "doors/rest", "urllib3": "doors/rest"}
+LIBRARIES = {"gfal2": "doors/contexts", "requests": "doors/rest", "urllib3": "doors/rest"}
 
 
 def test_libraries_and_optparse_stay_in_their_places():

@@ -1,0 +1,88 @@
+"""The contexts of gfal2, and what it shows at a door."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from gridsync_parts.keys import stamp_of
+from gridsync_parts.keys.proxy import load_proxy, proxy_error
+from gridsync_parts.keys.token import Token
+from gridsync_parts.kinds import WEB
+from gridsync_parts.machine import scarcity
+from gridsync_parts.secrets import secrets
+from gridsync_parts.table import Site
+from gridsync_parts.words import scheme_of
+
+
+def load_gfal2() -> Any:
+    """The module, which says nothing by itself."""
+    import logging
+
+    import gfal2
+
+    gfal_log = logging.getLogger("gfal2")
+    gfal_log.propagate = False
+    gfal_log.addHandler(logging.NullHandler())
+    return gfal2
+
+
+def show(proxy: str, is_web: bool) -> None:
+    """Have gfal2 show a proxy, or nothing that it could find by itself."""
+    for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE"):  # which would be shown to whatever host a door names
+        os.environ.pop(name, None)
+    os.environ["X509_USER_PROXY"] = proxy  # if empty, davix looks no further
+    os.environ["XrdSecPROTOCOL"] = "gsi,unix" if proxy else "unix"  # noqa: SIM112 - XRootD's ztn looks in folders, too
+    if not proxy:
+        for name in ("X509_USER_CERT", "X509_USER_KEY", *([] if is_web else ["X509_USER_PROXY"])):
+            os.environ.pop(name, None)
+
+
+class Contexts:
+    """The contexts of gfal2, one for each thread; the rest of what it is told is the whole process's."""
+
+    def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
+        show(proxy, scheme_of(site.server) in WEB)
+        if ca:
+            os.environ["X509_CERT_DIR"] = ca
+        if token:
+            # XRootD's ztn shows it to servers with TLS alone, but to each that a redirect names: so none is followed.
+            os.environ["XrdSecPROTOCOL"] = "ztn"  # noqa: SIM112
+            os.environ["XRD_REDIRECTLIMIT"] = "0"
+        # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
+        os.environ["SSL_CERT_FILE"] = os.devnull
+        os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
+        self.gfal2 = load_gfal2()
+        self.proxy = proxy
+        self.token = token
+        self.timeout = site.first_byte
+        keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
+        # gfal2 itself, where its configuration names no key, looks for the first of them alone.
+        self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
+        self.local = threading.local()
+
+    def shown(self) -> object:
+        """What is shown now: a token, or the proxy as it is."""
+        return self.token.value() if self.token else stamp_of(self.proxy)
+
+    def get(self) -> Any:
+        """The context of this thread: options and credentials are its own; a new one for what is new to show."""
+        stamp = self.shown()
+        if getattr(self.local, "stamp", None) != stamp:
+            if self.proxy:
+                try:  # else it would ask without one
+                    load_proxy(self.proxy)
+                except (OSError, ValueError) as error:
+                    raise scarcity(error) or proxy_error(self.proxy, error) from error
+            if self.token:
+                secrets.note(str(stamp))
+                os.environ["BEARER_TOKEN"] = str(stamp)
+            self.local.stamp = stamp
+            context = self.gfal2.creat_context()
+            context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
+            context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
+            if self.key:
+                context.set_opt_string("SFTP PLUGIN", "PRIVKEY", self.key)
+            self.local.context = context
+        return self.local.context

@@ -6,6 +6,7 @@ import os
 import threading
 from typing import Any
 
+from gridsync_parts.errors import UsageError
 from gridsync_parts.keys import stamp_of
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
 from gridsync_parts.keys.token import Token
@@ -14,6 +15,8 @@ from gridsync_parts.machine import scarcity
 from gridsync_parts.secrets import secrets
 from gridsync_parts.table import Site
 from gridsync_parts.words import scheme_of
+
+LIMITS: list[str] = []  # of redirects, for each context; XRootD's library goes by that of the first
 
 
 def load_gfal2() -> Any:
@@ -47,6 +50,8 @@ class Contexts:
         if ca:
             os.environ["X509_CERT_DIR"] = ca
         if token:
+            if LIMITS and LIMITS[0] != "0":
+                raise UsageError(f"{site.server}: this process has used gfal2 without a token; use another one")
             # XRootD's ztn shows it to servers with TLS alone, but to each that a redirect names: so none is followed.
             os.environ["XrdSecPROTOCOL"] = "ztn"  # noqa: SIM112
             os.environ["XRD_REDIRECTLIMIT"] = "0"
@@ -79,6 +84,7 @@ class Contexts:
                 secrets.note(str(stamp))
                 os.environ["BEARER_TOKEN"] = str(stamp)
             self.local.stamp = stamp
+            LIMITS.append(os.environ.get("XRD_REDIRECTLIMIT", ""))
             context = self.gfal2.creat_context()
             context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
             context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)

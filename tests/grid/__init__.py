@@ -19,7 +19,7 @@ from tests.grid.tree import Tree
 from tests.grid.voms import Voms
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
-LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded"}  # servers that most tests need not
+LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public"}  # servers that most tests need not
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -108,7 +108,7 @@ class Grid:
     @cached_property
     def copier(self) -> XRootD:
         """An XRootD with nothing in it that makes third-party copies, started when first asked for."""
-        copier = XRootD(self.folder / "copier", self.pki, copies=True)
+        copier = XRootD(self.folder / "copier", self.pki, "copier")
         copier.start()
         copier.ready()
         return copier
@@ -123,17 +123,26 @@ class Grid:
     @cached_property
     def guarded(self) -> XRootD:
         """An XRootD with the manual's experiment at 1/64, which takes tokens; started when first asked for."""
-        guarded = XRootD(self.folder / "guarded", self.pki, issuer=self.openid)
+        guarded = XRootD(self.folder / "guarded", self.pki, "guarded", self.openid)
         guarded.fill(self.tree)
         guarded.start()
         guarded.ready()
         return guarded
 
+    @cached_property
+    def public(self) -> XRootD:
+        """An XRootD for everybody, with the manual's experiment at 1/64; started when first asked for."""
+        public = XRootD(self.folder / "public", self.pki, "public")
+        public.fill(self.tree)
+        public.start()
+        public.ready()
+        return public
+
     @property
     def open_ports(self) -> tuple[int, ...]:
         """The ports that other machines can reach: those of servers that cannot be told to stay on loopback."""
         started = self.__dict__
-        others = [port for name in ("copier", "guarded") if name in started for port in started[name].ports]
+        others = [port for name in ("copier", "guarded", "public") if name in started for port in started[name].ports]
         return (*self.xrootd.ports, *others, *([self.voms.port] if "voms" in started else []))
 
     def conf(self, output: Path | str) -> str:

@@ -1,7 +1,7 @@
 """A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk.
 
 One that copies has a folder to write in, makes third-party copies, and gives macaroons out. One with an issuer takes
-its tokens, too, on both ports.
+its tokens, too, on both ports. A public one asks nobody who they are.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.grid.tree import Tree
 
 EXPORT = "agata"
 SCRATCH = "scratch"  # where members may write
+ELSEWHERE = "elsewhere"  # what one with an issuer says is at another port
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
 ATTEMPTS = 3  # a free port may be taken before XRootD binds it
 CONFIG = """\
@@ -36,6 +37,8 @@ http.secxtractor libXrdVoms.so
 http.listingdeny no
 http.desthttps yes
 xrootd.chksum adler32
+"""
+MEMBERS = """\
 xrootd.seclib libXrdSec.so
 sec.protocol gsi -certdir:{certificates} -cert:{folder}/host.pem -key:{folder}/host.key {gsi}
 ofs.authorize 1
@@ -55,6 +58,8 @@ all.export /{scratch}
 http.header2cgi Authorization authz
 sec.protocol ztn
 xrootd.tls capable all
+all.export /{elsewhere_path}
+xrootd.redirect localhost:{elsewhere} /{elsewhere_path}
 ofs.authlib ++ libXrdAccSciTokens.so config={folder}/scitokens.cfg
 """
 SCITOKENS = """\
@@ -86,12 +91,13 @@ class NotUp(RuntimeError):
 class XRootD:
     """One xrootd process; it listens on every address of the machine, `ports` says where."""
 
-    def __init__(self, folder: Path, pki: Pki, copies: bool = False, issuer: OpenId | None = None) -> None:
-        self.copies = copies
+    def __init__(self, folder: Path, pki: Pki, kind: str = "plain", issuer: OpenId | None = None) -> None:
+        self.kind = kind  # plain, copier, guarded (by an issuer) or public
         self.issuer = issuer
         self.folder = folder
         self.pki = pki
         self.ports: tuple[int, int] = (0, 0)  # https, root
+        self.elsewhere = free_ports()[0]
         command = ["xrootd", "-c", f"{folder}/xrootd.cfg"]
         env = {**pki.environment(), "XDG_CACHE_HOME": f"{folder}/cache"}
         self._server = Daemon(folder, command, env, r"xrootd \S+ initialization completed")
@@ -119,7 +125,7 @@ class XRootD:
 
     def start(self) -> None:
         """Start the process; `ready` waits for it."""
-        for name in ("admin", "run", *([f"data/{SCRATCH}"] if self.copies or self.issuer else [])):
+        for name in ("admin", "run", *([f"data/{SCRATCH}"] if self.kind in ("copier", "guarded") else [])):
             (self.folder / name).mkdir(parents=True)
         for name in ("host.pem", "host.key"):
             shutil.copy(self.pki.folder / name, self.folder)
@@ -148,8 +154,10 @@ class XRootD:
         self.ports = free_ports()
         http_port, root_port = self.ports
         values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
-        text = CONFIG + (COPIES if self.copies else "") + (TOKENS if self.issuer else "")
+        kinds = {"plain": MEMBERS, "copier": MEMBERS + COPIES, "guarded": MEMBERS + TOKENS, "public": ""}
+        text = CONFIG + kinds[self.kind]
         values.update(folder=self.folder, export=EXPORT, scratch=SCRATCH)
+        values.update(elsewhere=self.elsewhere, elsewhere_path=ELSEWHERE)
         (self.folder / "xrootd.cfg").write_text(text.format(**values))
         if self.issuer:
             trusted = SCITOKENS.format(http_port=http_port, any=ANY_AUDIENCE, issuer=self.issuer.url)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.grid.openid import ANY_AUDIENCE
+from tests.grid.xrootd import ELSEWHERE
+from tests.support import SCRIPT
 from tests.support.agent import Agent
 from tests.support.user import User, write_secret
 
@@ -126,10 +131,135 @@ def test_nothing_is_shown_where_that_is_wished(user: User):
     )
 
 
+@pytest.mark.parametrize("scheme", ["root", "roots", "https"])
+def test_public_data_need_nothing(guest: User, scheme):
+    """With a certificate, a broken proxy and a token lying about, of which gfal2 and its libraries would make use."""
+    http, root = guest.grid.public.ports
+    guest.set("SERVER", f"{scheme}://localhost:{http if scheme == 'https' else root}/")
+    guest.set("CREDENTIAL", "none")
+    write_secret(guest.folder / "no_proxy", "none at all")
+    key, certificate = guest.grid.pki.folder / "alice.key", guest.grid.pki.folder / "alice.pem"
+    env = {"BEARER_TOKEN": "none at all", "X509_USER_CERT": str(certificate), "X509_USER_KEY": str(key)}
+    status, out, err = guest(f"--input_dir {FOLDER} --sync --proxy_status", **env)
+    assert status == 0 and "verified by checksum: 1" in out, err
+
+
+def test_gfal2_shows_nothing_where_that_is_wished(user: User):
+    user.set("CREDENTIAL", "none")
+    user.set("ENGINE", "gfal2")
+    user.grid.door.log.clear()
+    key, certificate = user.grid.pki.folder / "alice.key", user.grid.pki.folder / "alice.pem"
+    status, _, err = user("--ls_dir e680", X509_USER_CERT=str(certificate), X509_USER_KEY=str(key))
+    assert status in (3, 4) and err.count("\n") == 1
+    shown = [(record.certificate, record.token) for record in user.grid.door.log]
+    assert shown and set(shown) == {(False, False)}
+
+
 def test_an_old_token_file_works_as_it_is(guest: User):
     write_secret(guest.folder / ".cta_token", guest.grid.openid.token() + "\n")
     say(guest, "file:~/.cta_token")
     assert guest("--ls_dir e680_1to64", HOME=str(guest.folder)).status == 0
+
+
+# == Through gfal2 ======================================================================================
+
+
+@pytest.fixture
+def rooted(guest: User) -> User:
+    """The same by root://, with a token."""
+    guest.set("SERVER", f"root://localhost:{guest.grid.guarded.ports[1]}/")
+    guest.set("TOKEN", "env:MY_TOKEN")
+    guest.env["MY_TOKEN"] = guest.grid.openid.token()
+    del guest.env["X509_USER_PROXY"]
+    return guest
+
+
+def test_root_takes_a_token(rooted: User):
+    status, out, err = rooted(f"--input_dir {FOLDER} --sync")
+    assert status == 0 and "verified by checksum: 1" in out, err
+    assert rooted.files() == [f"{FOLDER}/ReadATCA.tar"]
+
+
+def test_root_says_that_a_token_is_not_for_it(rooted: User):
+    token = rooted.grid.openid.token(aud="https://other.example.org")
+    status, _, err = rooted(f"--ls_dir {FOLDER}", MY_TOKEN=token)
+    assert status == 4 and "is your token for this door and this scope?" in err and err.count("\n") == 1
+
+
+def test_a_token_that_was_found_is_not_for_root(guest: User):
+    guest.set("SERVER", f"root://localhost:{guest.grid.guarded.ports[1]}/")
+    status, _, err = guest("--ls_dir", BEARER_TOKEN=guest.grid.openid.token())
+    assert status == 3 and "there is no proxy at" in err
+    guest.set("CREDENTIAL", "token")
+    assert guest("--ls_dir e680_1to64", BEARER_TOKEN=guest.grid.openid.token()).status == 0
+
+
+OPENED = """
+import sys
+from gridsync_parts.doors import contexts
+from gridsync_parts.doors.refused import gfal_error
+from gridsync_parts.keys.token import Token
+from gridsync_parts.settings import Config
+if sys.argv[3] == "free":
+    contexts.os.environ = {**contexts.os.environ}  # what is set there has no effect
+    contexts.os.environ.pop("XRD_REDIRECTLIMIT", None)
+conf = Config(sys.argv[1])
+site = conf.site("LYON")
+here = contexts.Contexts(site, "", Token(site.token, conf), None)
+try:
+    here.get().open(sys.argv[2], "r")
+except here.gfal2.GError as error:
+    print(gfal_error(error, sys.argv[2], site))
+"""
+
+
+@pytest.mark.parametrize("way", ["kept", "free"])
+def test_no_server_that_root_redirects_to_hears_of_a_token(rooted: User, way):
+    url = f"root://localhost:{rooted.grid.guarded.ports[1]}//{ELSEWHERE}/file"
+    env = {**rooted.env, "PYTHONPATH": str(SCRIPT.parent)}
+    if way == "free":
+        env.update(BEARER_TOKEN=rooted.env["MY_TOKEN"], XrdSecPROTOCOL="ztn")
+    with socket.create_server(("localhost", rooted.grid.guarded.elsewhere)) as target:
+        command = ["/usr/bin/python3", "-c", OPENED, str(rooted.folder), url, way]
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as run:
+            try:
+                target.settimeout(0.2)
+                is_asked = False
+                while not is_asked and run.poll() is None:
+                    with contextlib.suppress(socket.timeout):
+                        target.accept()[0].close()
+                        is_asked = True
+                if way == "kept":
+                    told = run.communicate(timeout=30)[0]
+            finally:
+                run.kill()
+    assert is_asked == (way == "free")  # so gridsync.py's limit it is that keeps it
+    if way == "kept":
+        assert "the door redirects to other servers, to which a token is not sent" in told
+
+
+SHOWN = """
+import os, sys, gfal2
+context = gfal2.creat_context()
+context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
+context.cred_set(sys.argv[1], context.cred_new("BEARER", os.environ["MY_TOKEN"]))
+context.open(sys.argv[1] + sys.argv[2], "r").read_bytes(10)
+"""
+
+
+@pytest.mark.parametrize("scheme", ["https", "davs"])
+def test_gfal2_would_show_a_token_for_the_door_to_a_pool(user: User, folder: str, scheme):
+    """Why gridsync.py refuses TOKEN with gfal2 there, though gfal2 is told that the token is the door's alone."""
+    user.grid.tree.add(f"agata/{folder}/file", 100)
+    user.grid.door.log.clear()
+    server = f"{user.grid.door.url}/".replace("https", scheme)
+    env = {**user.env, "MY_TOKEN": user.grid.door.token(600), "X509_USER_PROXY": ""}
+    subprocess.run(["/usr/bin/python3", "-c", SHOWN, server, f"agata/{folder}/file"], env=env, check=True)
+    assert user.grid.door.log.count(role="pool", token=True) > 0
+    user.set("ENGINE", "gfal2")
+    user.set("TOKEN", "env:MY_TOKEN")
+    status, _, err = user("--ls_dir")
+    assert status == 2 and "gfal2 would show the TOKEN of [LYON] to any host, or not at all; set ENGINE = auto" in err
 
 
 # == oidc-agent =========================================================================================

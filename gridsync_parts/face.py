@@ -253,7 +253,7 @@ def open_site(
         settings = config.settings()
         site = settings.site
         if proxy or token:
-            site = site._replace(token=token or "")
+            site = site._replace(token=token or "", credential="token" if token else "proxy")
             config.engine(site)  # which may refuse a token
         shown = os.path.expanduser(os.fspath(proxy)) if proxy else ""
         if kind_of(site).module == "gfal":

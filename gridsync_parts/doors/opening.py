@@ -39,8 +39,7 @@ def open_shown(site: Site, proxy: str, token: Token | None) -> Place:
 
 def open_place(site: Site, vo: str, conf: Config, proxy: str = "") -> Place:
     """A site, once there is a credential to show it: the user's proxy, unless another one is named."""
-    if not proxy:
-        site, _ = settled(site, conf)
+    site, _ = settled(site, conf)
     proxy = valid_proxy(vo, time.time(), proxy).path if needs_proxy(site) else ""
     token = token_of(site, conf)
     if token:

@@ -434,7 +434,7 @@ def test_import_loads_nothing_that_only_programs_want():
         (lambda conf: gridsync.open_site("LYON", conf).find("e680", "("), "UsageError", "not a regular expression"),
         (lambda conf: gridsync.open_site("LYON", conf).get("host_adler32", "/proc/x"), "(DiskError|Incomplete)", ""),
         (lambda conf: gridsync.open_site("ROOT", conf).ls("nowhere"), "NotFound", "nowhere"),
-        (lambda conf: gridsync.open_site("ROOT", conf, token="env:X"), "UsageError", "gfal2"),
+        (lambda conf: gridsync.open_site("ROOT", conf, token="env:X"), "CredentialError", "no usable token"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_one_sentence(conf, grid, call: Callable[[Path], object], kind, says):

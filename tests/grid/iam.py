@@ -100,7 +100,8 @@ class Iam:
             self.standings[user] = before
 
     def reset(self) -> None:
-        """Be well again, with nothing in the log."""
+        """Be as at first, with nothing in the log."""
+        self.standings = dict(STANDINGS)
         self.faults.clear()
         self.log.clear()
         self.hours, self.httpg = LIMIT, True

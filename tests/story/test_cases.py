@@ -21,7 +21,8 @@ PLAYED = {  # where each case is; by default once with each engine and at each k
     "force_dcache": [HTTP_DCACHE, GFAL2_DCACHE],
     "force_storm": [HTTP_STORM, GFAL2_STORM],
     "put": [HTTP_DCACHE, HTTP_STORM],
-    "json": [HTTP_DCACHE],  # neither engine nor door has a part in this and those below
+    "iam": [HTTP_DCACHE],  # neither engine nor door has a part in this and those below
+    "json": [HTTP_DCACHE],
     "settings": [HTTP_DCACHE],
     "usage": [HTTP_DCACHE],
 }

@@ -275,6 +275,24 @@ def join_another(stage: Stage) -> None:
     stage.places.update({"{}:{} [{}]".format(*here): f"{host}:{port} [{dn}]", VO: ANOTHER_VO})
 
 
+def move_to_iam(stage: Stage) -> None:
+    """Have the VO's members at a stand-in of IAM."""
+    vomses, iam = stage.home / ".glite" / "vomses", stage.grid.iam
+    vomses.unlink()
+    vomses.write_text(f"{iam.line}\n")
+    stage.places[f"localhost:{iam.port} [{HOST_DN}]"] = MANUALS_VOMS
+    stage.places[f"localhost:{iam.port}"] = MANUALS_VOMS.partition(" ")[0]
+
+
+IAM = {
+    "wants the terms of use signed": "unsigned",
+    "has suspended the user": "suspended",
+    "has the user in no group": "groupless",
+    "does not know the certificate": "stranger",
+    "is content with the user": "member",
+}
+
+
 def shift(stage: Stage, days: str) -> None:
     """Have a clock that is so many days off."""
     stage.env.update(LD_PRELOAD=FAKETIME, FAKETIME=f"{int(days):+}d", FAKETIME_DONT_FAKE_MONOTONIC="1")
@@ -323,6 +341,10 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"the right pass phrase is typed": lambda stage: setattr(stage, "phrase", PASSPHRASE),
     r"the user is (\w+), who is (not )?in the VO": lambda stage, name, _: live_at(stage, name.lower(), *PAIR),
     r"the user is in vo.example.org, of which gridsync.py knows nothing": join_another,
+    r"the VO has moved to an INDIGO IAM": move_to_iam,
+    rf"IAM ({'|'.join(IAM)})": lambda stage, words: stage.grid.iam.standings.update(alice=IAM[words]),
+    r"before IAM is a plain web server": lambda stage: setattr(stage.grid.iam, "httpg", False),
+    r"IAM is down": lambda stage: stage.grid.iam.faults.add("*", 502),
     r"(no|only other|the right) CA certificates are installed": trust,
     r"the proxy is of the kind: (.*)": hold,
     r"the proxy is lost": lambda stage: stage.proxy.unlink(),
@@ -380,6 +402,7 @@ def on_stage(grid: Grid, folder: Path, kind: str = "dcache") -> Iterator[Stage]:
         stage.door.switches.unreadable_status = kindly(stage.door.profile).unreadable_status
         stage.door.switches.wellknown = "present"
         stage.closing.close()
+        grid.iam.reset()
         grid.tree.folder(LESSON)
         grid.tree.remove(LESSON)
         move(stage, "tape", "e680*")

@@ -13,8 +13,8 @@ esac
 _gridsync_options=(
   --help --new_proxy --proxy_status --from_LYON --from_CNAF --show_conf --ls_dir --input_dir= --output_dir= --exc=
   --inc= --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --release
-  --threads= --streams= --from= --doctor --sync --verify --repair --put= --dry_run --json --workdir= --quiet --log_file=
-  --debug --version
+  --threads= --streams= --from= --doctor --sync --verify --repair --put= --files_from= --dry_run --json --workdir=
+  --quiet --log_file= --debug --version
 )
 _gridsync_sites=(
   list LYON CNAF CTA CTA_DCACHE DIAMOND DESY CERN_OPENDATA ZENODO NRP
@@ -50,13 +50,13 @@ _gridsync_split() { # TEXT: its words without their quotes to parts, the last on
 }
 
 _gridsync_read() { # BEFORE AFTER: what the line says before and after the cursor, to the variables of the caller
-  local parts typed after word name='' expected='' line section=''
+  local parts typed after word name='' expected='' line section='' awaits='' next=''
   _gridsync_split "$2"
   after=("${parts[@]}" "$typed") # the first of these is the rest of the word at the cursor
   _gridsync_split "$1"
   folder=${GRIDSYNC_DIR:-.} site='' sites=() given=' '
   for word in "${after[@]:1}" "${parts[@]}" "$typed"; do # so option and value are in the end those at the cursor
-    given+="$name " name='' option=$expected value=$word expected=''
+    given+="$name " awaits=$next name='' option=$expected value=$word expected=''
     if [[ $option == --ls_dir && $word == --* ]]; then option=''; fi
     if [[ -z $option && $word == --* ]]; then
       name=${word:2} name=${name%%=*} name=--${name//-/_} value=$name
@@ -70,8 +70,10 @@ _gridsync_read() { # BEFORE AFTER: what the line says before and after the curso
       --from_*) site=${name#--from_} ;;
       --from*) site=$value ;;
       --workdir*) folder=${value:-$folder} ;;
+      '') if [[ $word == *://* ]]; then next=DIR; elif [[ -n $word ]]; then next=''; fi ;; # one behind a URL
     esac
   done
+  if [[ -z $option && $value != -* && $value != *://* ]]; then option=$awaits; fi
   if [[ $folder == \~/* ]]; then folder=$HOME/${folder:2}; fi
   sites=("${_gridsync_sites[@]}")
   if [[ -f $folder/Grid.conf && -r $folder/Grid.conf ]]; then
@@ -151,8 +153,8 @@ _gridsync_bash() {
   _gridsync_read "${COMP_LINE:0:COMP_POINT}" "${COMP_LINE:COMP_POINT}"
   if [[ -n $escape ]]; then stem=${stem%?}; fi # what follows brings its own
   case $option in
-    --output_dir | --workdir) compopt -o dirnames ;;
-    --log_file) compopt -o default +o nospace ;;
+    --output_dir | --workdir | DIR) compopt -o dirnames ;;
+    --log_file | --files_from) compopt -o default +o nospace ;;
   esac
   if [[ ${histchars-!} != !* ]]; then avoided=${histchars:0:1}; fi
   case $COMP_TYPE$quote in
@@ -174,8 +176,8 @@ _gridsync_zsh() { # zsh quotes what it is given by itself
   _gridsync_read "${words[*]:0:$((CURRENT - 1))} $QIPREFIX$PREFIX" " ${words[*]:$CURRENT}"
   if [[ -n $option ]]; then compset -P '--[^=]#='; fi
   case $option in
-    --output_dir | --workdir) _files -/ && return ;;
-    --log_file) _files && return ;;
+    --output_dir | --workdir | DIR) _files -/ && return ;;
+    --log_file | --files_from) _files && return ;;
     '') stem=$PREFIX ;;
     *) stem=$value ;;
   esac

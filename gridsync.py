@@ -390,14 +390,14 @@ SOON = 12 * 3600.0  # a credential that ends within so many seconds is announced
 class Run:
     """What the commands of one command line work with."""
 
-    def __init__(self, config: Config, wishes: Wishes, report: Report):
+    def __init__(self, config: Config, wishes: Wishes, report: Report, names: frozenset[str] | None = None):
         self.config = config
         self.wishes = wishes
         self.report = report
         settings = settings_of(config)
         site, self.why = settled(settings.site, config)  # why a proxy or a token is shown, where there is a choice
         self.settings = settings._replace(site=site)
-        self.scope = scope_of(self.settings)
+        self.scope = scope_of(self.settings, names)
         self.held = contextlib.ExitStack()
         self.opened: Place | None = None
         self.loaded: Catalog | None = None
@@ -516,7 +516,7 @@ class Run:
 
 def find_copies(run: Run, rows: list[Row]) -> list[Row]:
     """Those of the rows that were copied, which are looked for."""
-    if not run.wishes.overwrite:
+    if not (run.wishes.overwrite or run.wishes.url):  # of a URL they may be in another folder
         check_copies(run.settings.output_dir, rows)
     return [row for row in rows if row.downloaded]
 
@@ -595,6 +595,8 @@ def update_list(run: Run) -> Walk:
     try:
         walk = Flow(run, LOOK).walk()
     except (NotFound, Forbidden) as error:
+        if run.wishes.url:
+            raise
         folder = run.scope.folder
         raise misspelt_error(run.list_folder, run.settings.site.base, "--input_dir", folder, error) from error
     locate_unknown(run)
@@ -728,7 +730,7 @@ def do_ls_dir(run: Run) -> int:
 
 def refuse_nothing(run: Run, walk: Walk) -> None:
     """Say when there is no file, or none that the patterns keep."""
-    if run.catalog().matching(run.scope) or walk.failures:
+    if run.catalog().matching(run.scope) or walk.faults():
         return
     if walk.entries:
         raise UsageError(
@@ -745,9 +747,9 @@ def do_build_list(run: Run) -> int:
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
     refuse_nothing(run, walk)
-    for failure in walk.failures.values():
+    for failure in walk.faults().values():
         run.report.error(failure)
-    return 1 if walk.failures else 0
+    return 1 if walk.faults() else 0
 
 
 def wait_for_tape(run: Run, rows: list[Row]) -> int:
@@ -1063,6 +1065,7 @@ class Option(NamedTuple):
 
 DESCRIPTION = "Browse and download AGATA data from the Grid"
 LOOKS = (do_new_proxy, do_proxy_status, do_doctor, do_show_conf)  # actions that may stand beside any other one
+EPILOG = "{} URL DIR [options] does what --sync does for the folder or file of a URL, and remembers nothing."
 CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
 LIST = "list"  # in place of a site
 OPTIONS = (
@@ -1087,6 +1090,7 @@ OPTIONS = (
     Option("repair", do=do_repair, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("release", do=do_release, by=("SITE",)),
     Option("put", metavar="PATH", do=do_put),
+    Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
     Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),
@@ -1124,7 +1128,9 @@ class Parser(optparse.OptionParser):
     """optparse with whole names only, and errors as sentences."""
 
     def __init__(self) -> None:
-        super().__init__("%prog [options]", prog=program_name(), description=DESCRIPTION, formatter=Formatter())
+        name, form = program_name(), Formatter()
+        epilog = EPILOG.format(name)
+        super().__init__("%prog [options]", prog=name, description=DESCRIPTION, formatter=form, epilog=epilog)
         for option in HELP:
             text = option.help or (option.do.__doc__ or "" if option.do else "")
             if option.metavar:
@@ -1222,6 +1228,31 @@ def name_unknown_keys(config: Config, report: Report) -> None:
         report.note(f"{config.path}: {len(unknown) - MOST_UNKNOWN} more unknown keys are ignored")
 
 
+def make_run(options: optparse.Values, config: Config, actions: list[Option], report: Report) -> Run:
+    """What the commands of this line work with."""
+    wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
+    if options.files_from is None:
+        return Run(config, wishes, report)
+    from gridsync_parts.named import read_names
+
+    if options.input_dir is not None or not any("INPUTDIR" in option.by for option in actions):
+        raise UsageError("--files_from stands in place of --input_dir, beside --build_list, --start or --sync, say")
+    site, top = config.general("SITE", "LYON"), grid_path(config.general("INPUTDIR")) if options.url else ""
+    names = read_names(options.files_from, top, lambda url: config.path_of(url, site))
+    config.change({**config.given, "INPUTDIR": top})
+    run = Run(config, wishes, report, names)
+    run.settings = run.settings._replace(input_dir=f"the list {options.files_from}")
+    return run
+
+
+def show_settings(run: Run, actions: list[Option]) -> None:
+    """Show what the line goes by, unless it is about other things."""
+    if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
+        run.report.configuration(run.config.settings()._replace(input_dir=run.settings.input_dir))
+    if run.config.file.foreign:
+        run.report.warn(run.config.file.foreign_text())
+
+
 def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
     """Do one after the other, unless one ends with 2 or above; the highest status."""
     used = {key for option in actions for key in option.by}
@@ -1239,6 +1270,10 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
                     log.debug("", exc_info=True)
                     run.report.error(error)
                     status = max(status, error.status)
+        if run.loaded and run.scope.names and status < 2:
+            from gridsync_parts.named import tell_unlisted
+
+            status = max(status, tell_unlisted(run))
     return status
 
 
@@ -1271,6 +1306,10 @@ def run_commands(options: optparse.Values, report: Report) -> int:
             return examine(folder, given_settings(options, folder), report)
         raise
     given = given_settings(options, folder)
+    if options.url:
+        from gridsync_parts.errand import errand_of
+
+        given = errand_of(options.words, [option.name for option in actions], given, config)
     if given.get("SITE") == LIST:
         others = [option.name for option in actions] + [GENERAL_KEYS[key].option for key in given if key != "SITE"]
         return list_sites(config, others, report)
@@ -1281,23 +1320,28 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     if options.put is not None:
         refuse_beside("put", actions)
         config.change({"INCLUDE": "", "EXCLUDE": "", **given})  # remembered ones would leave files out in silence
-        given = {}  # nothing of such a line is remembered
+    given = {} if options.url or options.put is not None else given  # nothing of such lines is remembered
     name_unknown_keys(config, report)
-    wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
-    run = Run(config, wishes, report)
-    if given and not wishes.dry_run:
+    run = make_run(options, config, actions, report)
+    if given and not options.dry_run:
         config.file.check_saving()
-    if not config.file.saved and not wishes.dry_run:
+    if not config.file.saved and not options.dry_run and not options.url:
         config.save({})
-    if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
-        report.configuration(config.settings())
-    if config.file.foreign:
-        report.warn(config.file.foreign_text())
+    show_settings(run, actions)
     for remark in remarks:
         report.note(remark)
     if not actions:
         remember(run, given, list(given))
     return run_actions(run, actions, given)
+
+
+def take_words(parser: Parser, options: optparse.Values, words: list[str]) -> None:
+    """Take the words that are no options: URL DIR, which is synchronised, or else a mistake."""
+    options.words, options.url = words, words[0] if words and has_scheme(words[0]) else ""
+    options.sync = options.sync or bool(options.url)
+    if words and not options.url:
+        hint = nearest(f"--{words[0]}", parser._long_opt) or " (did you forget to quote a pattern?)"
+        parser.error(f"{words[0]!r}: unexpected argument{hint}")
 
 
 def mend_streams() -> None:
@@ -1326,9 +1370,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.version:
             print(f"gridsync {__version__}")
             return 0
-        if others:
-            hint = nearest(f"--{others[0]}", parser._long_opt) or " (did you forget to quote a pattern?)"
-            parser.error(f"{others[0]!r}: unexpected argument{hint}")
+        take_words(parser, options, others)
         report = Report(options.quiet, options.verbose, options.json)
         if options.debug or options.log_file:
             start_logging(options.debug, options.log_file)

@@ -19,6 +19,7 @@ Parts, each using only those above it; none of them knows the script:
   conf            the text of Grid.conf, and whose it is
   settings        what Grid.conf says, checked
   sheet           a file of rows, in CSV
+  errand          what a URL on the command line means, for one run
   catalog         grid_summary.csv and the lock of the work folder
   keys            what is shown at a door: files and helpers
   vomses          the VOMS servers that come with the tool
@@ -73,6 +74,7 @@ Parts, each using only those above it; none of them knows the script:
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours
   runs            what a command line is about, as far as its flow needs it
+  named           files that a list names
   survey          a folder, listed while other things go on
   endings         what ends a run before it is done
   bringing        what brings files here, and how that is shown

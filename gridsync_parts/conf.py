@@ -116,12 +116,16 @@ def is_foreign(text: str) -> bool:
     return not (has_server and any(name != "default" for name in sections) and not keys & {"INPUTDIR", "OUTPUTDIR"})
 
 
+# Of URLs that name none.
+PORTS = {"https": 443, "davs": 443, "sftp": 22, **dict.fromkeys(("root", "roots", "xroot", "xroots"), 1094)}
+
+
 def place_of(url: str) -> tuple[str, list[str]]:
     """Host with port, and the folders, of a URL; ValueError for what is none."""
     from urllib.parse import unquote, urlsplit
 
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+    port = parts.port or PORTS.get(parts.scheme, 80)
     path = unquote(parts.path, errors="surrogateescape")
     return f"{parts.hostname}:{port}", [part for part in path.split("/") if part not in ("", ".")]
 

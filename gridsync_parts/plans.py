@@ -8,7 +8,19 @@ from typing import Callable, NamedTuple
 from gridsync_parts.checksums import checksum_kind
 from gridsync_parts.disk import COARSE, LocalFile
 from gridsync_parts.doors import MAX_PATHS
-from gridsync_parts.values import LEFT, Action, Entry, Locality, Row, Scope, Staging, batches, place_row, with_error
+from gridsync_parts.values import (
+    LEFT,
+    Action,
+    Entry,
+    Locality,
+    Row,
+    Scope,
+    Staging,
+    batches,
+    is_below,
+    place_row,
+    with_error,
+)
 
 # What to do with one that is not on disk at the site.
 ELSEWHERE = {Locality.OFFLINE: Action.LOST, Locality.NEARLINE: Action.WAIT, Locality.UNKNOWN: Action.UNSURE}
@@ -71,14 +83,14 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
     The rows of folders that could not be read stay too, and elsewhere those of damaged files.
     """
     listed = {entry.path: entry for entry in entries if scope.holds(entry.path)}
-    unread = tuple(f"{folder}/" if folder else "" for folder in unread)
+    unread = set(unread)
     kept = []
     for row in rows:
         is_of_site = row.site == scope.site
         entry = listed.pop(row.path, None) if is_of_site else None
         if entry:
             kept.append(relist_row(row, entry))
-        elif row.downloaded or row.request or (is_of_site and f"{row.path}/".startswith(unread)):
+        elif row.downloaded or row.request or (is_of_site and is_below(row.path, unread)):
             kept.append(row)
         elif row.is_damaged():
             kept += [] if is_of_site and scope.holds(row.path) else [row]
@@ -88,9 +100,9 @@ def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, un
 def plan_vanished(rows: Iterable[Row], entries: Iterable[Entry], unread: Iterable[str]) -> list[Row]:
     """The files that are pinned, still to come, and not at the site any more."""
     listed = {entry.path for entry in entries}
-    unread = tuple(f"{folder}/" if folder else "" for folder in unread)
+    unread = set(unread)
     pinned = (row for row in rows if row.request and not row.downloaded)
-    return [row for row in pinned if row.path not in listed and not f"{row.path}/".startswith(unread)]
+    return [row for row in pinned if row.path not in listed and not is_below(row.path, unread)]
 
 
 def plan_wave(rows: Iterable[Row], room: int) -> list[Row]:

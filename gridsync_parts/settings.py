@@ -48,6 +48,7 @@ class Config:
         self.path = self.file.path
         self.given: Mapping[str, str] = {}  # by the command line
         self.values = self.file.parsed()
+        self.made: dict[str, Mapping[str, str]] = {}  # sites for this run alone, their keys by their names
 
     def check_output_dir(self, path: str) -> None:
         """Refuse to write where a Grid.conf leads that others may have written, but to its own folder."""
@@ -111,7 +112,7 @@ class Config:
 
     def sites(self) -> list[str]:
         """The names of all sites, those that gridsync knows by itself last."""
-        own = self.own_sites()
+        own = [*self.made, *self.own_sites()]
         return own + [name for name in KNOWN if name.lower() not in map(str.lower, own)]
 
     def name_of(self, site: str) -> str:
@@ -120,6 +121,8 @@ class Config:
 
     def section(self, name: str) -> Mapping[str, str]:
         """The texts of a section, by their keys."""
+        if name in self.made:
+            return self.made[name]
         if name in self.values:
             return self.values[name]
         return KNOWN[name].keys if name in KNOWN else {}
@@ -275,11 +278,12 @@ def settings_of(config: Config) -> Settings:
     return settings._replace(output_dir=output_dir)
 
 
-def scope_of(settings: Settings) -> Scope:
-    """The files that the settings select."""
+def scope_of(settings: Settings, names: frozenset[str] | None = None) -> Scope:
+    """The files that the settings select, or of their site those that a list names."""
     return Scope(
         settings.site.name,
         grid_path(settings.input_dir),
         patterns_of(settings.include, "--inc"),
         patterns_of(settings.exclude, "--exc"),
+        names,
     )

@@ -7,6 +7,7 @@ import math
 from gridsync_parts.doors import LISTINGS
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.loop import Answer
+from gridsync_parts.named import walk_of
 from gridsync_parts.pace import Trouble
 from gridsync_parts.plans import plan_catalog, plan_vanished
 from gridsync_parts.runs import Runs
@@ -42,7 +43,7 @@ class Survey:
 
     def begin(self) -> Walk:
         """List the folder."""
-        self.walk, self.is_listed = Walk(self.run.scope.folder), False
+        self.walk, self.is_listed = walk_of(self.run.scope), False
         return self.walk
 
     def give(self, is_asked: bool, now: float) -> bool:
@@ -93,7 +94,8 @@ class Survey:
         walk.note_emptied(rows)
         self.is_listed = True
         if not run.wishes.dry_run:
-            run.folders().remember(walk.folders, walk.folders)
+            if run.scope.names is None:  # else there may be more in these folders
+                run.folders().remember(walk.folders, walk.folders)
             self.service.release(plan_vanished(rows, walk.entries, walk.failures))
 
     def apply(self, walk: Walk) -> None:
@@ -105,8 +107,9 @@ class Survey:
     def note(self, walk: Walk, now: float) -> list[GridError]:
         """Take down what could not be listed, and when that is tried again; what is new of it."""
         pace = self.run.loop.pace
-        told = [error for folder, error in walk.failures.items() if str(self.unread.get(folder)) != str(error)]
-        self.trouble, self.unread = Trouble(), walk.failures
+        faults = walk.faults()
+        told = [error for folder, error in faults.items() if str(self.unread.get(folder)) != str(error)]
+        self.trouble, self.unread = Trouble(), faults
         self.service.forget()
         may_pass = any(failure.passing for failure in self.unread.values())
         self.blind = self.blind.after(pace.blind, now) if may_pass else Trouble()

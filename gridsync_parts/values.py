@@ -6,7 +6,7 @@ import enum
 import itertools
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Callable, NamedTuple, TypeVar
 
 from gridsync_parts.errors import Changed, GridError, drop_frames
@@ -73,6 +73,8 @@ class Wishes(NamedTuple):
     """What one command line wants of its commands, and no other remembers."""
 
     ls_dir: str = ""
+    files_from: str = ""
+    url: str = ""  # what is copied without being remembered
     verbose: bool = False
     nochecksum: bool = False
     overwrite: bool = False
@@ -85,17 +87,32 @@ class Wishes(NamedTuple):
     put: str = ""
 
 
+def is_below(path: str, folders: Collection[str]) -> bool:
+    """Whether a path is one of these, or below one; the empty one is above all."""
+    if not folders:
+        return False
+    end = len(path)
+    while end > 0:
+        if path[:end] in folders:
+            return True
+        end = path.rfind("/", 0, end)
+    return "" in folders
+
+
 class Scope(NamedTuple):
-    """The rows that commands act on: a site, a folder and the patterns."""
+    """The rows that commands act on: a site, a folder or what a list names, and the patterns."""
 
     site: str
     folder: str
     include: tuple[re.Pattern[str], ...]
     exclude: tuple[re.Pattern[str], ...]
+    names: frozenset[str] | None = None  # files, and folders with all that is below them
 
     def holds(self, path: str) -> bool:
         """Whether a file of the site belongs to it."""
         if self.folder and path != self.folder and not path.startswith(self.folder + "/"):
+            return False
+        if self.names is not None and not is_below(path, self.names):
             return False
         if self.include and not any(pattern.search(path) for pattern in self.include):
             return False

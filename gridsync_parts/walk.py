@@ -66,11 +66,23 @@ class Walk:
         self.doors_shut = 0  # failures of the door, one after the other
         self.empty: list[str] = []
 
+    def is_vital(self, folder: str) -> bool:
+        """Whether nothing can be listed without this folder."""
+        return folder == self.top
+
+    def chosen(self, _folder: str, found: Listing) -> Listing:
+        """What of a folder is wanted."""
+        return found
+
+    def faults(self) -> dict[str, GridError]:
+        """What the user is told of, by path."""
+        return self.failures
+
     def fail(self, folder: str, error: GridError) -> None:
         """A folder can't be listed, which is noted; the top folder must be, and some must be if it is the door."""
         self.doors_shut = self.doors_shut + 1 if isinstance(error, DoorError) else 0
         is_one = isinstance(error, (FileError, DoorError))
-        if folder == self.top or self.doors_shut >= DOORS_SHUT or not is_one:
+        if self.is_vital(folder) or self.doors_shut >= DOORS_SHUT or not is_one:
             raise error
         self.failures[folder] = drop_frames(error)
 
@@ -78,12 +90,13 @@ class Walk:
         """Keep what is in a folder; the folders in it are to be listed too."""
         self.doors_shut = 0
         self.folders.add(folder)
-        self.failures.update(found.odd)
+        wanted = self.chosen(folder, found)
+        self.failures.update(wanted.odd)
         self.empty += [] if found else [folder]
         below: list[str] = []
         if self.goes_round(folder, found):
             return
-        for entry in found:
+        for entry in wanted:
             if not entry.path:
                 raise UsageError("BASE_DIR_ON_GRID is a file at the site; correct it in Grid.conf")
             if entry.path.count("/") >= DEEPEST:

@@ -72,6 +72,9 @@ def left_text(ends: float, now: float) -> str:
     return f"{duration_text(ends - now)} left, until {moment_text(ends)}"
 
 
+CONTROL = "[\0-\x1f\x7f-\x9f]"  # characters that no name should have
+
+
 def grid_path(text: str) -> str:
     """A path as the catalog writes it: no slash around it, none doubled; "/" gives the empty path."""
     parts = [part for part in text.split("/") if part not in ("", ".")]

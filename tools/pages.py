@@ -47,11 +47,18 @@ gridsync \- a folder of Grid data on a local disk, complete and verified
 .SH SYNOPSIS
 .B gridsync.py
 .RI [ options ]
+.br
+.B gridsync.py
+.I URL DIR
+.RI [ options ]
 .SH DESCRIPTION
 Lists a folder of a Grid site, has its files brought from tape to disk, copies them in parallel, verifies each by its
 checksum, goes on where it was interrupted, and gives the disk space at the site back. Settings given on the command
 line are remembered once the command was accepted. Several actions on one line run in this order: ACTIONS; after status
 1 the next one still runs, after 2 and above none.
+.PP
+The second form does what \-\-sync does for the folder or file of a URL, into the local folder DIR. Nothing of it is
+remembered, and of Grid.conf the folders and patterns are not used.
 .SH OPTIONS
 """
 SETTINGS = r""".SH SETTINGS
@@ -77,6 +84,7 @@ copied has a name ending in
 .SH EXAMPLES
 .nf
 gridsync.py \-\-new_proxy
+gridsync.py https://door.example.org:2880/path/of/run_1 data
 gridsync.py \-\-ls_dir e680/e680
 gridsync.py \-\-input_dir e680/e680/run_0003.dat.11-05-15_09h55m42s \-\-inc '.*/03./.*' \-\-exc '.*.adf'
 gridsync.py \-\-build_list \-\-bring_online

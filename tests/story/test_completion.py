@@ -133,6 +133,16 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--output_dir=a", "--output_dir=a"),
         ("--workdir=oth", "--workdir=other\\ work/"),
         ("--log_file=a\\ ", "--log_file=a\\ file.txt "),
+        ("--files_from a\\ ", "--files_from a\\ file.txt "),
+        ("https://door/a loc", "https://door/a local\\ folder/"),
+        ("--quiet https://door:2880/a loc", "--quiet https://door:2880/a local\\ folder/"),
+        ("https://door/a data --st", "https://door/a data --st"),
+        ("https://door/a data --star", "https://door/a data --start "),
+        ("https://door/a data loc", "https://door/a data loc"),
+        ("https://door/a --thr", "https://door/a --threads="),
+        ("https://door/a local\\ folder --exc n", "https://door/a local\\ folder --exc none "),
+        ("https://door/a", "https://door/a"),
+        ("--input_dir https://door/a --st", "--input_dir https://door/a --st"),
     ],
 )
 def test_tab(shell: Shell, typed: str, line: str):

@@ -52,7 +52,9 @@ def help_at(columns: int, folder: Path) -> str:
 def test_the_help_begins_with_the_manuals_word_for_word(tmp_path: Path):
     shown = help_at(200, tmp_path)
     assert shown.startswith(MANUAL.replace("--ls_dir         ", "--ls_dir [folder]"))  # the manual's text says it may
-    beyond = [line.split()[0].partition("=")[0] for line in shown[len(MANUAL) :].splitlines()]
+    options, _, url = shown[len(MANUAL) :].partition("\n\n")
+    beyond = [line.split()[0].partition("=")[0] for line in options.splitlines()]
+    assert url.startswith("GridDataSync.py URL DIR [options] does what --sync does ")
     known = re.findall(r"--(\w+)", MANUAL)
     assert beyond == [f"--{option.name}" for option in gridsync.OPTIONS if option.name not in known]
 

@@ -81,6 +81,7 @@ def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, tmp_path
     """At 1/64 of the size, with a folder called data for the disk."""
     with on_stage(grid, tmp_path) as stage:
         stage.configure("http")
+        (stage.work / "wanted.txt").write_text("e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf\n")
         for line in GRIDSYNC:
             line = line.removeprefix(CRON).replace("e680/e680/", "e680_1to64/e680/")
             line = line.replace('"$HOME/e680', '"$PWD').replace("/data2", "data2")

@@ -1,0 +1,82 @@
+"""gridsync.py URL DIR: the site and the folder that a URL means, for one run that remembers nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from gridsync_parts.conf import place_of
+from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.kinds import COMING_SCHEMES, SCHEMES
+from gridsync_parts.settings import Config
+from gridsync_parts.table import GENERAL_KEYS, PASSWORD
+from gridsync_parts.words import CONTROL, bare, grid_path, has_scheme, is_url, nearest, scheme_of
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that names no file or folder of a site."""
+    shown, scheme = brief(bare(url)), scheme_of(url)
+    if not is_url(url):
+        raise UsageError(f"{shown!r} is not a URL like https://door.example.org:2880/path/of/a/folder")
+    if scheme not in (*SCHEMES, *COMING_SCHEMES):
+        raise UsageError(f"{shown}: {scheme}:// is not known{nearest(scheme, SCHEMES)}")
+    if re.search(PASSWORD, url):
+        raise UsageError(f"{shown}: the URL contains a user name or password; remove it")
+    if re.search("[?#]", url):
+        raise UsageError(f"{shown}: behind it stands ? or #; leave that out, or write %3F or %23 if it is in a name")
+
+
+def check_words(words: list[str]) -> None:
+    """Refuse what is not a URL and a folder of this machine."""
+    if len(words) < 2 or not words[1]:
+        raise UsageError(f"{brief(bare(words[0]))}: say where to copy it; give a folder behind the URL: URL DIR")
+    if has_scheme(words[1]):
+        raise UsageError(f"{brief(bare(words[1]))}: is a URL; the second word is a folder of this machine: URL DIR")
+    if len(words) > 2:
+        raise UsageError(f"{words[2]!r}: unexpected argument behind URL DIR (did you forget to quote a pattern?)")
+
+
+def make_site(config: Config, url: str, folders: list[str], beside: list[str]) -> str:
+    """Make a site for this run, with BASE_DIR_ON_GRID above what a URL names; its name, which is that of the folder.
+
+    What else is known of the server, where another site has it, holds for this one.
+    """
+    parts, base = urlsplit(url), "/".join(folders[:-1])
+    user, at, host = parts.netloc.rpartition("@")
+    server = f"{parts.scheme}://{user}{at}{host.lower()}/"
+    known = config.section(beside[0]) if beside else {}
+    config.made[server + base] = {**known, "SERVER": server, "BASE_DIR_ON_GRID": base}
+    return server + base
+
+
+def find_site(config: Config, url: str, host: str, folders: list[str]) -> tuple[str, list[str]]:
+    """The site that a URL belongs to, and the folders below its BASE_DIR_ON_GRID; one is made if there is none."""
+    user, chosen = urlsplit(url).username, config.name_of(config.general("SITE", "LYON"))
+    fitting, beside = [], []
+    for name, (at, top) in config.places().items():
+        if at == host and user in (None, urlsplit(config.section(name)["SERVER"]).username):
+            beside.append(name)
+            if folders[: len(top)] == top:
+                fitting.append((len(top), name == chosen, name))
+    if fitting:
+        depth, _, name = max(fitting)
+        return name, folders[depth:]
+    return make_site(config, url, folders, beside), folders[-1:]
+
+
+def errand_of(words: list[str], actions: list[str], given: Mapping[str, str], config: Config) -> dict[str, str]:
+    """The settings of a line with URL DIR, by the keys of Grid.conf; none of the folders and patterns there."""
+    taken = [GENERAL_KEYS[key].option for key in ("SITE", "INPUTDIR", "OUTPUTDIR") if key in given]
+    for option in [*(name for name in actions if name != "sync"), *taken]:
+        raise UsageError(f"URL DIR does what --sync does for that URL and folder; leave out --{option}")
+    check_words(words)
+    url = words[0].strip()
+    check_url(url)
+    host, folders = place_of(url)
+    if re.search(CONTROL, grid_path("/".join(folders))):
+        raise UsageError(f"{brief(repr(bare(url)))} has a control character in a name; ask the site to rename it")
+    name, folders = find_site(config, url, host, folders)
+    folder = "/".join(folders) or "/"
+    output_dir = GENERAL_KEYS["OUTPUTDIR"].form.kept(words[1], config.folder)
+    return {"SITE": name, "INPUTDIR": folder, "OUTPUTDIR": output_dir, "INCLUDE": "", "EXCLUDE": "", **given}

@@ -7,7 +7,8 @@ TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-reques
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
-	zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli xrootd-scitokens-plugins
+	python3-fsspec zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
+	xrootd-scitokens-plugins
 LINT := python3-venv shellcheck
 FUZZ := python3-venv
 BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client

@@ -152,6 +152,8 @@ __all__ = [  # for them; docs/python.md shows how
     "Changed", "CredentialError", "DiskError", "DoorError", "Entry", "FileError", "Forbidden", "GridError",
     "Incomplete", "Locality", "Mismatch", "NotFound", "OnTape", "OpenSite", "Row", "UsageError", "open_site",
 ]  # fmt: skip
+if "fsspec" in sys.modules:  # where gridsync came by pip, fsspec finds it by itself
+    sys.modules["fsspec"].register_implementation("grid", "gridsync_parts.fs.GridFileSystem", clobber=True)
 
 # == Report ===================================================================
 # What is said, in the words of the manual. Data goes to stdout, progress and errors to stderr, as Output has it.

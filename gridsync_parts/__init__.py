@@ -87,6 +87,7 @@ Parts, each using only those above it; none of them knows the script:
   gauge           how far something is, for programs
   haul            files for a Python program: listed, and on their way here
   face            sites for Python programs
+  fs              fsspec's grid://, for pandas, uproot and others
 
 A file in doors/ that only a row of kinds names needs no line here; it uses what is above doors/opening.
 """

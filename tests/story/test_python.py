@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -458,10 +457,68 @@ def test_progress_is_a_bar_of_text(conf, grid, folder, tmp_path):
     assert (program.returncode, out) == (0, "") and re.search(r"LYON: 100%\|.*3/3 files", said), said
 
 
-def test_a_site_in_a_process_of_its_own_is_as_fast_as_it_may_be(conf, grid, tmp_path):
-    """Nothing is waited for: a file of 16 MB comes in pieces, each asked for before the last one is used."""
-    began = time.monotonic()
-    with gridsync.open_site("ROOT", conf) as site, site.open(f"{RUN}/Data/03A/{agata.TRACES}") as file:
-        while file.read(BLOCK):
-            pass
-    assert time.monotonic() - began < 20
+# fsspec.
+
+
+@pytest.fixture
+def grid_fs(conf):
+    fsspec = pytest.importorskip("fsspec", reason="python3-fsspec is not installed; on Debian: apt install it")
+    fsspec.register_implementation("grid", "gridsync_parts.fs.GridFileSystem", clobber=True)
+    return fsspec.filesystem("grid", conf=str(conf), skip_instance_cache=True)
+
+
+def test_fsspec_finds_files(grid_fs, grid, folder):
+    files = plant(grid, folder)
+    assert sorted(grid_fs.find(f"grid://LYON/{folder}")) == [f"LYON/{path}" for path in files]
+    assert grid_fs.glob(f"grid://LYON/{folder}/*/1") == [f"LYON/{folder}/1/1"]
+    assert grid_fs.isdir(f"LYON/{folder}") and grid_fs.isfile(f"LYON/{folder}/1/1")
+    assert grid_fs.size(f"LYON/{folder}/1/1") == 20_000
+    assert not grid_fs.exists(f"LYON/{folder}/nothing")
+    with pytest.raises(FileNotFoundError):
+        grid_fs.open(f"LYON/{folder}/nothing")
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_fsspec_reads_files(grid_fs, grid, name):
+    path = f"{RUN}/Data/03A/{agata.SMALL}"
+    grid.tree.file(f"agata/{path}").locality = "ONLINE"
+    data = grid.tree.expected(f"agata/{path}")
+    with grid_fs.open(f"grid://{name}/{path}") as file:
+        assert file.read() == data and file.verified == "adler32"
+    assert grid_fs.cat_file(f"{name}/{path}", 1000, 2000) == data[1000:2000]
+    assert grid_fs.cat_file(f"{name}/{path}", -10) == data[-10:]
+
+
+def test_fsspec_asks_for_one_range_and_looks_at_a_file_once(grid_fs, grid, folder):
+    grid.tree.add(f"agata/{folder}/file", 2 * MIDDLE)
+    grid.door.log.clear()
+    for start in (0, 100, MIDDLE):
+        grid_fs.cat_file(f"LYON/{folder}/file", start, start + 50)
+    assert [record.range for record in grid.door.log.matching(role="pool")] == [
+        f"bytes={start}-{start + 49}" for start in (0, 100, MIDDLE)
+    ]
+    assert grid.door.log.count(role="door", method="PROPFIND") == 1
+
+
+def test_fsspec_only_reads(grid_fs):
+    with pytest.raises(gridsync.UsageError, match="for reading alone"):
+        grid_fs.open("LYON/e680/new", "wb")
+    with pytest.raises(gridsync.UsageError, match="grid:// needs the name of a site"):
+        grid_fs.ls("grid://")
+
+
+def test_fsspec_knows_the_grid_once_gridsync_is_imported(conf, grid, tmp_path):
+    grid.tree.file("agata/host_adler32").locality = "ONLINE"
+    url = "grid://LYON/host_adler32"
+    code = f"import fsspec, gridsync; print(len(fsspec.open({url!r}, conf={str(conf)!r}).open().read()))"
+    with running(code, tmp_path) as program:
+        assert program.communicate(timeout=30) == ("158\n", "")
+
+
+# Types.
+
+
+def test_the_names_for_programs_are_those_of_the_types():
+    stub = (TOP / "gridsync-stubs/__init__.pyi").read_text()
+    assert re.findall(r'"(\w+)"', stub) == gridsync.__all__ == sorted(gridsync.__all__)
+    assert all(hasattr(gridsync, name) for name in gridsync.__all__)

@@ -1,0 +1,157 @@
+"""What Python programs are given, from a site in memory."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from gridsync_parts.doors import MAX_PATHS
+from gridsync_parts.errors import BadName, CredentialError, DoorError, FileError, GridError, Incomplete, UsageError
+from gridsync_parts.face import OpenSite
+from gridsync_parts.table import Settings, Site
+from gridsync_parts.values import Entry, Locality, Row, Staging
+from tests.support.memory import Memory, break_off
+
+SITE = Site("LYON", "memory:", "", "http", "auto", "", "", "", 30, 10)
+FILES = {"a/1": b"one" * 1000, "a/2": b"two" * 1000, "a/b/3": b"three" * 1000, "c/4": b""}
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory(FILES)
+
+
+@pytest.fixture
+def site(memory: Memory) -> OpenSite:
+    return OpenSite(Settings(SITE, threads=2, retries=0), memory.place)
+
+
+def paths(rows: list[Row]) -> list[str]:
+    return [row.path for row in rows]
+
+
+def test_files_are_meant_by_path_by_entry_by_row_or_by_several_of_them(site):
+    entries = site.ls("a")
+    rows = site.find("a/1")
+    assert paths(site.find("")) == paths(site.find("/")) == list(FILES)
+    assert paths(site.find(["c", "a/b", *rows, *entries])) == list(FILES)
+    assert paths(site.find(entries)) == ["a/1", "a/2", "a/b/3"]
+    assert site.find(rows) == rows
+
+
+def test_rows_of_another_site_are_refused(site):
+    (row,) = site.find("a/1")
+    with pytest.raises(UsageError, match="a/1 is a file of CNAF, not of LYON"):
+        site.find(row._replace(site="CNAF"))
+
+
+def test_a_folder_that_can_not_be_listed_is_told_with_what_was_found(memory, site, tmp_path):
+    memory.order("folder", "a/b", FileError("a/b: closed"))
+    with pytest.raises(Incomplete, match=r"^1 folders or files could not be listed: a/b: closed$") as caught:
+        site.get("a", tmp_path)
+    assert paths(caught.value.rows) == ["a/1", "a/2"] and (tmp_path / "a/1").exists()
+
+
+def test_what_a_listing_leaves_out_is_told(memory, site):
+    memory.order("folder", "a", lambda found: (found.leave_out("a/x", "a", "its size makes no sense"), found)[1])
+    with pytest.raises(Incomplete, match="its size makes no sense"):
+        site.find("a")
+
+
+def test_one_that_fails_does_not_stop_the_others(memory, site, tmp_path):
+    memory.order("read", "a/2", break_off(100), FileError("a/2: broken"))
+    with pytest.raises(Incomplete, match=r"^1 of 4 files failed: a/2") as caught:
+        site.get("", tmp_path)
+    assert [(row.path, bool(row.error), row.verified) for row in caught.value.rows] == [
+        ("a/1", False, "adler32"), ("a/2", True, ""), ("a/b/3", False, "adler32"), ("c/4", False, "size"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [CredentialError("your proxy ended"), GridError("a fault")])
+def test_what_concerns_all_files_is_raised_itself(memory, site, tmp_path, error):
+    memory.order("read", "a/1", error)
+    with pytest.raises(type(error), match=str(error)):
+        site.get("", tmp_path)
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(site, tmp_path):
+    row = Row("../out", 3, 0, "", Locality.ONLINE, False, "", "", "LYON", "")
+    with pytest.raises(Incomplete, match="leads out of OUTPUTDIR"):
+        site.get(row, tmp_path / "here")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_were_copied_are_not_read_again(memory, site, tmp_path):
+    rows = site.get("a", tmp_path)
+    calls = len(memory.calls("read"))
+    assert site.get(rows, tmp_path) == rows and len(memory.calls("read")) == calls
+    (tmp_path / "a/1").unlink()
+    assert site.get(rows, tmp_path) == rows and (tmp_path / "a/1").read_bytes() == FILES["a/1"]
+
+
+def test_a_request_that_the_site_refuses_leaves_the_others(memory, site, monkeypatch):
+    for number in range(MAX_PATHS + 1):
+        memory.put(f"t/{number:03}", b"x", locality=Locality.NEARLINE)
+    stage = memory.stage
+
+    def refuse_few(paths: list[str], days: int) -> str:
+        if len(paths) == 1:
+            raise FileError("the site takes no more")
+        return stage(paths, days)
+
+    monkeypatch.setattr(memory, "stage", refuse_few)
+    with pytest.raises(Incomplete, match=f"^1 of {MAX_PATHS + 1} files failed: .*takes no more") as caught:
+        site.stage("t")
+    assert [bool(row.request) for row in caught.value.rows] == [True] * MAX_PATHS + [False]
+
+
+def test_a_staging_that_fails_is_in_its_row(memory, site, monkeypatch):
+    memory.put("t", b"x", locality=Locality.NEARLINE)
+    memory.is_robot_held = True
+    rows = site.stage("t", days=3)
+    assert memory.requests == {"r1": {"t": 3}} and rows[0].request == "r1"
+    assert site.status(rows) == rows
+    monkeypatch.setattr(memory, "stagings", lambda request, paths: {"t": Staging(False, "tape is broken")})
+    (row,) = site.status(rows)
+    assert (row.request, row.locality) == ("", Locality.NEARLINE)
+    assert row.error == "t: could not be brought online: tape is broken"
+
+
+def test_what_is_on_disk_is_pinned_too_and_a_request_is_not_made_twice(memory, site):
+    rows = site.stage("a")
+    assert {row.request for row in rows} == {"r1"}
+    assert site.stage(rows) == rows and len(memory.requests) == 1
+    assert [row.request for row in site.release(rows)] == ["", "", ""]
+    assert memory.requests == {"r1": {}}
+
+
+def test_it_can_be_read_in_place(memory, site):
+    (entry,) = [entry for entry in site.ls("a") if entry.path == "a/1"]
+    for wanted in ("a/1", entry, site.find("a/1")[0]):
+        with site.open(wanted, block=100) as file:
+            assert file.read() == FILES["a/1"] and file.verified == "adler32" and file.name == "a/1"
+
+
+def test_errors_cross_to_other_processes():
+    row = Row("a", 3, 0, "", Locality.ONLINE, False, "", "", "LYON", "it failed")
+    error = pickle.loads(pickle.dumps(Incomplete("1 of 1 files failed", [row])))
+    assert (str(error), error.rows, error.status) == ("1 of 1 files failed", [row], 1)
+    passing = pickle.loads(pickle.dumps(DoorError("busy", passing=True, pause=3)))
+    assert (passing.passing, passing.pause) == (True, 3)
+
+
+def test_a_folder_that_can_not_be_written_is_said_before_anything_is_asked(memory, site, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GridError, match="cannot be made"):
+        site.get("a", tmp_path / "file")
+    assert not memory.calls("read")
+
+
+def test_a_name_that_the_door_can_not_serve_is_told(memory, site, tmp_path):
+    memory.put("a/100%", b"x")
+    memory.order("read", "a/100%", BadName("a/100%: the door lists this name but cannot serve it"))
+    with pytest.raises(Incomplete, match="cannot serve it"):
+        site.get("a/100%", Path(tmp_path))
+    assert isinstance(site.ls("a")[0], Entry)

@@ -1,0 +1,48 @@
+"""A program of a user's, with types: `make lint` and the tests of pip check it as strictly as mypy can."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import gridsync
+
+
+def sizes(site: gridsync.OpenSite, folder: str) -> dict[str, int]:
+    """The sizes of the files in a folder."""
+    return {entry.path: entry.size for entry in site.ls(folder) if not entry.is_folder}
+
+
+def bring(site: gridsync.OpenSite, folder: str, here: Path) -> list[gridsync.Row]:
+    """Copy a folder, as far as it is on disk; the files that are on tape are asked for."""
+    try:
+        rows = site.get(folder, here, include=r"\.cdat", progress=True)
+    except gridsync.Incomplete as error:
+        print(error, file=sys.stderr)
+        rows = error.rows
+    waiting = [row for row in rows if row.locality is gridsync.Locality.NEARLINE]
+    return site.stage(waiting, days=3) if waiting else rows
+
+
+def head(site: gridsync.OpenSite, entry: gridsync.Entry) -> bytes:
+    """The first bytes of a file."""
+    with site.open(entry) as file:
+        first: bytes = file.read(16)
+        verified: str = file.verified
+    return first or verified.encode()
+
+
+def main() -> int:
+    with gridsync.open_site("LYON", conf=Path("Grid.conf"), proxy="/tmp/proxy") as site:
+        for path, size in sizes(site, "e680").items():
+            print(path, size)
+        rows = bring(site, "e680", Path("data"))
+        released: list[gridsync.Row] = site.release(site.status(rows))
+    return len(released)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except gridsync.GridError as error:
+        sys.exit(error.status)

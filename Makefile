@@ -10,6 +10,7 @@ TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytes
 	python3-fsspec zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
 	xrootd-scitokens-plugins
 LINT := python3-venv shellcheck
+NOTEBOOK := python3-venv chromium
 FUZZ := python3-venv
 BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client
 
@@ -37,7 +38,7 @@ test:  ## all tests except the long ones
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
 test-all:  ## all tests, also those for size, interruption and all faults; a quarter of an hour
-	@tools/need $(TEST)
+	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
 contract:  ## what every site promises, tried at one of your Grid.conf's, by looking alone: SITE=NAME
@@ -99,6 +100,13 @@ build/fuzz/done: tools/fuzz.txt | need-fuzz
 	rm -rf build/fuzz
 	$(PYTHON) -m venv build/fuzz
 	build/fuzz/bin/python -m pip install --quiet --requirement tools/fuzz.txt
+	touch $@
+
+# And for what Python programs are tested with: a notebook, pandas, uproot.
+build/notebook/done: tools/notebook.txt
+	rm -rf build/notebook
+	$(PYTHON) -m venv --system-site-packages build/notebook
+	build/notebook/bin/python -m pip install --quiet --requirement tools/notebook.txt
 	touch $@
 
 need-fuzz:

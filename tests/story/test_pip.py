@@ -71,6 +71,28 @@ def test_a_tape_service_is_asked_with_the_requests_of_pip(venv: Path, grid: Grid
     assert "Warning" not in done.stderr
 
 
+def test_programs_read_from_the_grid_without_an_import(venv: Path, grid: Grid, tmp_path: Path):
+    (tmp_path / "Grid.conf").write_text(grid.conf("data"))
+    grid.tree.file("agata/host_adler32").locality = "ONLINE"
+    read = "len(fsspec.open('grid://LYON/host_adler32').open().read())"
+    code = f"import fsspec, sys; print({read}, 'gridsync' in sys.modules)"
+    command = [venv / "bin" / "python3", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=grid.env, capture_output=True, text=True, check=False)
+    assert done.stdout == "158 False\n", done.stderr
+
+
+def test_programs_are_checked_against_the_types_that_come_with_it(venv: Path, tmp_path: Path):
+    subprocess.run(["make", "-s", "build/lint/done"], cwd=TOP, check=True)
+    program = shutil.copy(TOP / "tests/story/typed.py", tmp_path)
+    mypy = [TOP / "build/lint/bin/mypy", "--strict", "--python-executable", venv / "bin/python3", "--cache-dir=mypy"]
+    done = subprocess.run([*mypy, program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    with open(program, "a", encoding="utf-8") as file:
+        file.write("\n\nwrong: int = gridsync.open_site(3)\ngridsync.nothing\n")
+    said = subprocess.run([*mypy, program], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert "has incompatible type" in said and 'has no attribute "nothing"' in said
+
+
 def test_help_loads_nothing_heavy_and_is_there_at_once(venv: Path):
     command = (venv / "bin" / "python3", venv / "bin" / "gridsync")
     modules = loaded(*command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import doctest
 import os
 import re
 import signal
@@ -522,3 +523,22 @@ def test_the_names_for_programs_are_those_of_the_types():
     stub = (TOP / "gridsync-stubs/__init__.pyi").read_text()
     assert re.findall(r'"(\w+)"', stub) == gridsync.__all__ == sorted(gridsync.__all__)
     assert all(hasattr(gridsync, name) for name in gridsync.__all__)
+
+
+# docs/python.md.
+
+PAGE = (TOP / "docs/python.md").read_text()
+
+
+def test_the_examples_of_the_page_work(conf, grid, tmp_path, monkeypatch):
+    examples = "".join(re.findall(r"(?s)```python\n(>>>.*?)```", PAGE))
+    for path in grid.tree.files("agata/e680/e680"):
+        grid.tree.file(path).locality = "NEARLINE"
+    (tmp_path / "bob_proxy").write_bytes(grid.pki.proxy("short").read_bytes())
+    (tmp_path / "bob_proxy").chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+    test = doctest.DocTestParser().get_doctest(examples, {}, "docs/python.md", "docs/python.md", 0)
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    runner.run(test, out=said.append)
+    assert len(test.examples) > 15 and not said, "".join(said)

@@ -135,13 +135,13 @@ if TYPE_CHECKING:
     from gridsync_parts.loop import Loop
     from gridsync_parts.outbox import Outbox
     from gridsync_parts.pool import Settling
-    from gridsync_parts.uploads import Uploads
+    from gridsync_parts.uploads import Upload, Uploads
     from gridsync_parts.walk import Walk
 else:
 
     def __getattr__(name: str) -> Any:
         """What only Python programs want is loaded when they do."""
-        if name not in ("OpenSite", "open_site"):
+        if name not in ("OpenSite", "Upload", "open_site"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from gridsync_parts import face
 
@@ -150,7 +150,7 @@ else:
 
 __all__ = [  # for them; docs/python.md shows how
     "Changed", "CredentialError", "DiskError", "DoorError", "Entry", "FileError", "Forbidden", "GridError",
-    "Incomplete", "Locality", "Mismatch", "NotFound", "OnTape", "OpenSite", "Row", "UsageError", "open_site",
+    "Incomplete", "Locality", "Mismatch", "NotFound", "OnTape", "OpenSite", "Row", "Upload", "UsageError", "open_site",
 ]  # fmt: skip
 if "fsspec" in sys.modules:  # where gridsync came by pip, fsspec finds it by itself
     sys.modules["fsspec"].register_implementation("grid", "gridsync_parts.fs.GridFileSystem", clobber=True)

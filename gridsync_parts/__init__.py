@@ -85,7 +85,8 @@ Parts, each using only those above it; none of them knows the script:
   looks           what a run needs, one by one
   doctor          what a run needs, looked at
   gauge           how far something is, for programs
-  haul            files for a Python program: listed, and on their way here
+  haul            files of a Python program on their way, for one call
+  parcel          the same, to a site
   face            sites for Python programs
   fs              fsspec's grid://, for pandas, uproot and others
 

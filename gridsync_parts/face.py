@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Callable, Union
 
 from gridsync_parts.copier import Copier
+from gridsync_parts.copy import Arrived
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Place, Tape
 from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import DoorError, FileError, GridError, Incomplete, OnTape, UsageError
 from gridsync_parts.gauge import Gauge
-from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, Found, Haul, list_all, prepare
+from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare
 from gridsync_parts.kinds import kind_of
+from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import insist
+from gridsync_parts.parcel import Parcel, Uploaded
 from gridsync_parts.plans import new_row, plan_calls, plan_copies, plan_staged, plan_staging, without_request
-from gridsync_parts.pool import Stop
+from gridsync_parts.pool import Settling, Stop
 from gridsync_parts.reading import BLOCK, RemoteFile, Source
 from gridsync_parts.secrets import speaking_plainly
 from gridsync_parts.settings import Config, compile_patterns
 from gridsync_parts.table import Settings
+from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Action, Entry, Locality, Row, Scope, Wishes, batches, place_row, with_error
 from gridsync_parts.walk import Walk
 from gridsync_parts.words import grid_path
@@ -125,13 +129,13 @@ class OpenSite:
             found = self.ask(self.use().lister.localities, [row.path for row in asked], on_tape)
         return [place_row(row, found.get(row.path, row.locality)) for row in rows]
 
-    def judge(self, rows: list[Row], failures: list[GridError]) -> None:
+    def judge(self, rows: Sequence[Row | Upload], failures: Sequence[GridError]) -> None:
         """Raise what says how many files are not as they should be."""
         failed = [row for row in rows if row.error]
         on_tape = [row for row in failed if row.error.endswith(ON_TAPE)]
         parts = [f"{len(failed)} of {len(rows)} files failed"] if len(failed) > len(on_tape) else []
         parts += [f"{len(on_tape)} of {len(rows)} files are on tape, stage() asks for them"] if on_tape else []
-        parts += [f"{len(failures)} folders or files could not be listed"] if failures else []
+        parts += [f"{len(failures)} folders or files could not be read"] if failures else []
         if parts:
             first = next((row.error for row in failed if row not in on_tape), "") or next(map(str, failures), "")
             raise Incomplete(f"{'; '.join(parts)}{f': {first}' if first else ''}", rows)
@@ -198,11 +202,26 @@ class OpenSite:
                 prepare(settings.output_dir, plan[Action.COPY])
                 wishes = Wishes(overwrite=overwrite, nochecksum=not checksum)
                 gauge = Gauge(self.name, len(work), sum(row.size for row, _ in work)) if progress else None
-                haul = Haul(Copier(self.use(), settings, wishes, Found({self.name: known}), Stop()), settings, gauge)
+                copier = Copier(self.use(), settings, wishes, Found({self.name: known}), Stop())
+                haul = Haul(copier, settings, gauge, Settling(copier.settle, UNSETTLED, Arrived))
                 known.update(haul.go(sorted(work, key=lambda pair: -pair[0].size)))
             rows = list(known.values())
             self.judge(rows, failures)
             return rows
+
+    def put(
+        self, local: FilePath, folder: str = "", *, include: str = "", exclude: str = "", overwrite: bool = False,
+        progress: bool = False,
+    ) -> Uploaded:  # fmt: skip
+        """Send a local file, or what is in a local folder, into a folder of the site, verified; as --put does."""
+        with speaking_plainly():
+            patterns = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
+            outbox = Outbox(os.path.expanduser(os.fspath(local)), Scope(self.name, "", *patterns))
+            parcel = Parcel(self.use(), self.settings, outbox, grid_path(folder), overwrite)
+            outbox.collect()
+            uploads = parcel.send(progress)
+            self.judge(uploads, list(outbox.faults))
+            return uploads
 
     def open(self, wanted: str | Entry | Row, block: int = BLOCK) -> RemoteFile:
         """A file at the site, to be read; bytes come in ranges of so many."""

@@ -78,7 +78,7 @@ class GridFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **more: Any) -> RemoteFile:
         if mode != "rb":
-            raise UsageError(f"{path}: grid:// is for reading alone; OpenSite.put sends files")
+            raise UsageError(f"{path}: grid:// is for reading alone; put of gridsync.open_site() sends files")
         site, _ = self.site(path)
         return site.open(self.entry(path), block_size or BLOCK)
 

@@ -1,4 +1,4 @@
-"""Files for a Python program: listed, and on their way here, for one call."""
+"""Files of a Python program on their way, here or there, for one call."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import itertools
 import math
 import os
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gridsync_parts.copier import Copier
-from gridsync_parts.copy import Arrived
 from gridsync_parts.disk import Target, check_free, check_writable, unfit_error
 from gridsync_parts.doors import Lister
 from gridsync_parts.errors import DoorError
 from gridsync_parts.fetching import Work
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.loop import Again, Answer, Loop
+from gridsync_parts.mover import Mover
 from gridsync_parts.pace import PACE, Tries
 from gridsync_parts.pool import Pool, Settling
 from gridsync_parts.table import Settings
@@ -69,20 +68,21 @@ class Found(NamedTuple):
 
 
 class Haul:
-    """Files on their way here, for one call of get."""
+    """Files on their way, for one call."""
 
-    def __init__(self, copier: Copier, settings: Settings, gauge: Gauge | None):
-        self.copier = copier
+    def __init__(self, mover: Mover, settings: Settings, gauge: Gauge | None, settling: Settling | None = None):
+        self.mover = mover
         self.settings = settings
+        self.settling = settling
         self.gauge = gauge
         self.came: dict[str, Row] = {}
         self.size = 0  # bytes of these
         self.doors_shut = 0  # failures of the door, one after the other
 
-    def bring(self, work: Work) -> Outcome | Arrived:
+    def bring(self, work: Work) -> Any:
         """A file, as often as it is worth trying; this thread may wait."""
-        while isinstance(item := self.copier.bring(work), Again):
-            self.copier.stop.wait(item.pause)
+        while isinstance(item := self.mover.bring(work), Again):
+            self.mover.stop.wait(item.pause)
             work = work._replace(tries=item.tries)
         return item
 
@@ -100,12 +100,12 @@ class Haul:
     def show(self) -> None:
         """Move the bar."""
         if self.gauge:
-            self.gauge.show(len(self.came), self.size + sum(list(self.copier.flying.values())))
+            self.gauge.show(len(self.came), self.size + sum(list(self.mover.flying.values())))
 
     def go(self, rows: list[tuple[Row, bool]]) -> dict[str, Row]:
-        """Bring files, some of which are to be compared with local ones; their rows then, by path."""
-        pool, stop, settling = Pool(), self.copier.stop, Settling(self.copier.settle, UNSETTLED, Arrived)
-        pool.open("copy", self.bring, min(self.settings.threads, len(rows)), settling)
+        """Move files, some of which are to be compared as they may be there; their rows then, by path."""
+        pool = Pool()
+        pool.open("copy", self.bring, min(self.settings.threads, len(rows)), self.settling)
         try:
             for row, is_here in rows:
                 tries = Tries(time.monotonic())
@@ -117,7 +117,7 @@ class Haul:
                 self.show()
             return self.came
         finally:  # whatever ends it, what has arrived is kept
-            stop.set()
+            self.mover.stop.set()
             pool.shut("copy")
             if self.gauge:
                 self.gauge.close()

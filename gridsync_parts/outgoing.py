@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gridsync_parts.doors import Place, Writer
-from gridsync_parts.errors import UsageError
 from gridsync_parts.flow import SEND, Flow
 from gridsync_parts.ground import Ground, prepare
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pool import Stop
-from gridsync_parts.putter import Putter
+from gridsync_parts.putter import Putter, writer_of
 from gridsync_parts.runs import Runs
 from gridsync_parts.sending import Sending
 from gridsync_parts.uploads import Uploads
@@ -26,21 +24,10 @@ class Sender(Runs, Protocol):
     def uploads(self) -> Uploads: ...
 
 
-def writer_of(run: Runs) -> tuple[Place, Writer]:
-    """The site, which takes files."""
-    site, place = run.settings.site, run.place()
-    if place.writer is None:
-        raise UsageError(
-            f"gridsync cannot send files to the site {site.name} with ENGINE = {site.engine} and SERVER {site.server}; "
-            "ENGINE = http can, at https doors"
-        )
-    return place, place.writer
-
-
 def sending_of(run: Sender) -> Sending:
     """What is to be known of the files that are sent."""
-    place, writer = writer_of(run)
-    putter = Putter(place, writer, Stop(), run.wishes.overwrite)
+    place = run.place()
+    putter = Putter(place, writer_of(run.settings.site, place), Stop(), run.wishes.overwrite)
     aim = SEND._replace(retries=run.settings.retries)
     return Sending(aim, run.loop.pace, run.wishes, run.uploads(), run.scope.site, putter)
 

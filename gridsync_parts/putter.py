@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from gridsync_parts.doors import Place, Writer
-from gridsync_parts.errors import DoorError, FileError, GridError, PoolError
+from gridsync_parts.errors import DoorError, FileError, GridError, PoolError, UsageError
 from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import Deliverer, Put
+from gridsync_parts.table import Site
 from gridsync_parts.values import Outcome, Row, failed_outcome
+
+
+def writer_of(site: Site, place: Place) -> Writer:
+    """What takes files at a site."""
+    if place.writer is None:
+        raise UsageError(
+            f"gridsync cannot send files to the site {site.name} with ENGINE = {site.engine} and SERVER {site.server}; "
+            "ENGINE = http can, at https doors"
+        )
+    return place.writer
 
 
 class Putter(Mover):

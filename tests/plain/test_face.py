@@ -49,7 +49,7 @@ def test_rows_of_another_site_are_refused(site):
 
 def test_a_folder_that_can_not_be_listed_is_told_with_what_was_found(memory, site, tmp_path):
     memory.order("folder", "a/b", FileError("a/b: closed"))
-    with pytest.raises(Incomplete, match=r"^1 folders or files could not be listed: a/b: closed$") as caught:
+    with pytest.raises(Incomplete, match=r"^1 folders or files could not be read: a/b: closed$") as caught:
         site.get("a", tmp_path)
     assert paths(caught.value.rows) == ["a/1", "a/2"] and (tmp_path / "a/1").exists()
 

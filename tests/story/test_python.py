@@ -42,6 +42,18 @@ def conf(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def experiment_is_as_before(grid: Grid) -> Iterator[None]:
+    """What a test brings to disk or sends is not there for others."""
+    top, before = {*grid.tree.folder("agata").children}, [grid.tree.file(path) for path in grid.tree.files("agata")]
+    localities = [file.locality for file in before]
+    yield
+    for file, locality in zip(before, localities):
+        file.locality = locality
+    for name in {*grid.tree.folder("agata").children} - top - {"tests"}:
+        grid.tree.remove(f"agata/{name}")
+
+
 @pytest.fixture
 def lyon(conf: Path) -> Iterator[gridsync.OpenSite]:
     with gridsync.open_site("LYON", conf) as site:
@@ -203,6 +215,94 @@ def test_a_site_without_tape_says_so(conf, grid):
         assert {row.locality for row in site.status(rows)} == {gridsync.Locality.ONLINE}
 
 
+# The way back.
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Local files to send."""
+    here = tmp_path / "results"
+    for name, size in (("a", 0), ("sub/b", 20_000), ("sub/deep/c", MIDDLE)):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_bytes(os.urandom(size))
+    return here
+
+
+@pytest.mark.parametrize("name", ["LYON", "CNAF"])
+def test_results_are_sent_verified_and_come_back(conf, grid, folder, results, tmp_path, name):
+    with gridsync.open_site(name, conf) as site:
+        sent = site.put(results, f"{folder}/me")
+        assert {upload.target: (upload.path, upload.verified, upload.error) for upload in sent} == {
+            f"{folder}/me/{path}": (str(results / path), "adler32", "") for path in read_all(results)
+        }
+        site.get(f"{folder}/me", tmp_path / "back")
+        assert read_all(tmp_path / "back" / folder / "me") == read_all(results)
+        door = grid.door if name == "LYON" else grid.storm
+        door.log.clear()
+        assert [upload.verified for upload in site.put(results, f"{folder}/me")] == ["adler32"] * 3
+        assert not door.log.count(method="PUT")
+
+
+def test_what_is_there_and_another_one_is_left_alone_unless_wished(lyon, folder, results):
+    lyon.put(results, folder)
+    (results / "sub/b").write_bytes(b"new")
+    with pytest.raises(gridsync.Incomplete, match="another file has this name at the site; overwrite=True") as caught:
+        lyon.put(results, folder)
+    assert [upload.target for upload in caught.value.rows if upload.error] == [f"{folder}/sub/b"]
+    lyon.put(results, folder, overwrite=True)
+    with lyon.open(f"{folder}/sub/b") as file:
+        assert file.read() == b"new"
+
+
+def test_one_file_goes_into_a_folder_and_patterns_choose(lyon, folder, results):
+    lyon.put(results / "sub/b", folder)
+    lyon.put(results, f"{folder}/more", include="^sub/", exclude="deep")
+    assert [row.path for row in lyon.find(folder)] == [f"{folder}/b", f"{folder}/more/sub/b"]
+
+
+def test_what_can_not_or_is_not_to_be_sent_is_named_and_the_others_go(lyon, folder, results):
+    (results / "link").symlink_to("a")
+    (results / "grid_summary.csv").write_text("ours")
+    os.mkfifo(results / "pipe")
+    with pytest.raises(gridsync.Incomplete, match=r"could not be read: .*pipe: is not a regular file") as caught:
+        lyon.put(results, folder)
+    assert len(caught.value.rows) == 3 and not any(upload.error for upload in caught.value.rows)
+    (results / "pipe").unlink()
+    assert lyon.put(results, folder).left_out == [str(results / "link"), str(results / "grid_summary.csv")]
+
+
+def test_a_failed_file_leaves_nothing_at_the_site(lyon, grid, folder, results):
+    grid.door.faults.add(f"*/{folder}/sub/*", 507, method="PUT")
+    grid.door.faults.add(f"*/{folder}/sub/deep/*", 403, method="PUT")
+    try:
+        with pytest.raises(gridsync.GridError):
+            lyon.put(results, folder)
+    finally:
+        grid.door.faults.clear()
+    assert {row.path for row in lyon.find(folder)} <= {f"{folder}/a"}
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "says"),
+    [
+        (lambda site: site.put("/nowhere"), "UsageError", "/nowhere: No such file or directory"),
+        (lambda site: site.put("/dev/null"), "UsageError", "is not a regular file or folder"),
+        (lambda site: site.put("/etc/hostname", "../up"), "UsageError", "not a path on the grid"),
+        (lambda site: site.put("/etc/hostname", "host_adler32"), "(FileError|Incomplete)", "is a file at the site"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_sent_at_all_is_one_sentence(lyon, call, kind, says):
+    with pytest.raises(gridsync.GridError, match=says) as caught:
+        call(lyon)
+    assert re.fullmatch(kind, type(caught.value).__name__)
+
+
+def test_a_site_that_takes_no_files_says_so(conf, results):
+    says = "gridsync cannot send files to the site ROOT"
+    with gridsync.open_site("ROOT", conf) as site, pytest.raises(gridsync.UsageError, match=says):
+        site.put(results)
+
+
 # One file, read where it is.
 
 
@@ -339,6 +439,8 @@ for name in sys.argv[3].split():
         site.status(sys.argv[2])
         with site.open(sys.argv[2] + "/03A/SRM_AGATA_small_files.tar") as file:
             file.read()
+        if name in ("LYON", "CNAF"):
+            site.put("here", sys.argv[4] + "/" + name)
 import time
 time.sleep(0.3)
 after = state()
@@ -347,10 +449,10 @@ assert after == before, [(key, before[key], after[key]) for key in before if bef
 
 
 @pytest.mark.parametrize("names", ["LYON CNAF", "GFAL ROOT"])
-def test_nothing_of_the_process_changes(conf, grid, tmp_path, names):
+def test_nothing_of_the_process_changes(conf, grid, folder, tmp_path, names):
     for path in grid.tree.files(f"agata/{RUN}/Conf"):
         grid.tree.file(path).locality = "ONLINE"
-    words = [sys.executable, "-c", SAME, str(conf), f"{RUN}/Conf", names]
+    words = [sys.executable, "-c", SAME, str(conf), f"{RUN}/Conf", names, folder]
     env = {**os.environ, "PYTHONPATH": str(TOP)}
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -32,12 +32,19 @@ def head(site: gridsync.OpenSite, entry: gridsync.Entry) -> bytes:
     return first or verified.encode()
 
 
+def send(site: gridsync.OpenSite, here: Path) -> list[str]:
+    """Send results; where they are then."""
+    uploads: list[gridsync.Upload] = site.put(here, "users/me", exclude=r"\.log$")
+    return [upload.target for upload in uploads if upload.verified]
+
+
 def main() -> int:
     with gridsync.open_site("LYON", conf=Path("Grid.conf"), proxy="/tmp/proxy") as site:
         for path, size in sizes(site, "e680").items():
             print(path, size)
         rows = bring(site, "e680", Path("data"))
         released: list[gridsync.Row] = site.release(site.status(rows))
+        print(*send(site, Path("results")))
     return len(released)
 
 

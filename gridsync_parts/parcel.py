@@ -1,0 +1,107 @@
+"""Local files of a Python program on their way to a site, for one call."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from gridsync_parts.disk import MARK
+from gridsync_parts.doors import Listing, Place
+from gridsync_parts.errors import DoorError, FileError
+from gridsync_parts.gauge import Gauge
+from gridsync_parts.ground import Prepared, prepare
+from gridsync_parts.haul import Haul
+from gridsync_parts.outbox import Local, Outbox
+from gridsync_parts.pace import insist
+from gridsync_parts.pool import Stop
+from gridsync_parts.put import TAKEN
+from gridsync_parts.putter import Putter, writer_of
+from gridsync_parts.sending import NO_FILE, put_action
+from gridsync_parts.table import Settings
+from gridsync_parts.uploads import Upload
+from gridsync_parts.values import Action, Locality, Row, with_error
+from gridsync_parts.walk import DOORS_SHUT
+
+IN_PYTHON = "--overwrite replaces", "overwrite=True replaces"
+
+
+class Uploaded(list[Upload]):
+    """Files that are at a site now, or failed; and what was not to be sent."""
+
+    def __init__(self, uploads: list[Upload], left_out: list[str]):
+        super().__init__(uploads)
+        self.left_out = left_out  # links, and gridsync's own files
+
+
+class Parcel:
+    """What is to be sent, and where to."""
+
+    def __init__(self, place: Place, settings: Settings, outbox: Outbox, top: str, overwrite: bool):
+        self.place = place
+        self.settings = settings
+        self.outbox = outbox
+        self.top = top
+        self.overwrite = overwrite
+        self.putter = Putter(place, writer_of(settings.site, place), Stop(), overwrite)
+        self.token = secrets.token_hex(4)  # no other call has the same names
+        self.rows: dict[str, Row] = {}
+        self.work: list[tuple[Row, bool]] = []
+
+    def target(self, path: str) -> str:
+        """Where a path is at the site."""
+        return f"{self.top}/{path}".strip("/")
+
+    def prepare(self) -> None:
+        """Have all folders there, and plan what is to be done with their files."""
+        made: set[str] = set()
+        doors_shut = 0
+        for folder, files in self.outbox.folders.items():
+            is_new = bool(folder) and folder.rpartition("/")[0] in made
+            arguments = (self.place.lister, self.place.writer, self.target(folder), is_new)
+            try:
+                prepared: Prepared = insist(prepare, *arguments, retries=self.settings.retries)
+            except (DoorError, FileError) as error:
+                doors_shut = doors_shut + 1 if isinstance(error, DoorError) else 0
+                if not folder or doors_shut >= DOORS_SHUT:
+                    raise
+                self.take(files, Listing(), str(error))
+                continue
+            made |= {folder} if prepared.is_new else set()
+            doors_shut = 0
+            self.take(files, prepared.listing)
+
+    def take(self, files: list[Local], listing: Listing, fault: str = "") -> None:
+        """Take in the files of a folder, by what is there."""
+        there = {entry.path: entry for entry in listing}
+        for local in files:
+            path = self.target(local.path)
+            row = Row(path, local.size, local.mtime, "", Locality.ONLINE, False, "", "", self.settings.site.name, "")
+            self.putter.sources[path] = local.file
+            name = f"{self.token}-{len(self.putter.temps)}{MARK}"
+            renames = self.place.can.renames
+            self.putter.temps[path] = f"{path.rpartition('/')[0]}/{name}".strip("/") if renames else path
+            action = put_action(row, there.get(path), self.overwrite)
+            if action is Action.KEEP and not fault:
+                row = with_error(row, f"{path}: {NO_FILE if there[path].is_folder else TAKEN}")
+            elif fault:
+                row = with_error(row, fault)
+            else:
+                self.work.append((row, action is Action.ADOPT))
+            self.rows[path] = row
+
+    def send(self, is_shown: bool) -> Uploaded:
+        """Send them; what became of each."""
+        self.prepare()
+        if self.work:
+            size = sum(row.size for row, _ in self.work)
+            gauge = Gauge(self.settings.site.name, len(self.work), size) if is_shown else None
+            self.work.sort(key=lambda one: -one[0].size)
+            self.rows.update(Haul(self.putter, self.settings, gauge).go(self.work))
+        return Uploaded(list(map(self.upload, self.rows.values())), [*self.outbox.links, *self.outbox.own])
+
+    def upload(self, row: Row) -> Upload:
+        """A file as grid_uploads.csv would have it."""
+        temp = self.putter.temps[row.path]
+        left = temp if temp in self.putter.deliverer.open else ""
+        source, error = os.path.abspath(self.putter.sources[row.path]), row.error.replace(*IN_PYTHON)
+        return Upload(source, row.size, row.mtime, row.checksum, row.verified, row.site, row.path, error, left)

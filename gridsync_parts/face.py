@@ -6,6 +6,8 @@ other credentials, and several threads do not mix.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import weakref
 from collections.abc import Iterable, Sequence
@@ -14,11 +16,11 @@ from typing import Any, Callable, Union
 from gridsync_parts.copier import Copier
 from gridsync_parts.copy import Arrived
 from gridsync_parts.disk import Target
-from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, NO_TAPE, Listing, Place, Tape
+from gridsync_parts.doors import MAX_QUERY, NO_TAPE, Listing, Place, Tape
 from gridsync_parts.doors.opening import open_place
-from gridsync_parts.errors import DoorError, FileError, GridError, Incomplete, OnTape, UsageError
+from gridsync_parts.errors import FileError, GridError, Incomplete, NotFound, OnTape, UsageError
 from gridsync_parts.gauge import Gauge
-from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare
+from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare, stage_all
 from gridsync_parts.kinds import kind_of
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import insist
@@ -118,16 +120,17 @@ class OpenSite:
         return [row for path, row in sorted(found.items()) if scope.holds(path)], failures
 
     def locate(self, rows: Iterable[Row], tape: Tape | None) -> list[Row]:
-        """The rows with where their files are now."""
+        """The rows with where their files are now; where nobody can be asked they are on disk."""
         rows, found = list(rows), {}
-        asked = [row for row in rows if row.size]
-        if tape:
-            for some in batches(asked, MAX_QUERY):
-                found.update(self.ask(tape.localities, [row.path for row in some]))
-        elif any(row.locality is not Locality.ONLINE for row in asked):
-            on_tape = [row.path for row in asked if row.locality is Locality.NEARLINE]
-            found = self.ask(self.use().lister.localities, [row.path for row in asked], on_tape)
-        return [place_row(row, found.get(row.path, row.locality)) for row in rows]
+        asked = [row.path for row in rows if row.size and (tape or row.locality is Locality.NEARLINE)]
+        for some in batches(asked, MAX_QUERY):
+            if tape:
+                found.update(self.ask(tape.localities, some))
+            else:
+                found.update(self.ask(self.use().lister.localities, some, some))
+        usual = {} if tape else {Locality.UNKNOWN: Locality.ONLINE}
+        there = [found.get(row.path, row.locality) for row in rows]
+        return [place_row(row, usual.get(locality, locality)) for row, locality in zip(rows, there)]
 
     def judge(self, rows: Sequence[Row | Upload], failures: Sequence[GridError]) -> None:
         """Raise what says how many files are not as they should be."""
@@ -163,12 +166,9 @@ class OpenSite:
             if not tape and any(row.locality is Locality.NEARLINE for row in rows):
                 raise UsageError(f"{self.name}: files are {NO_TAPE}")
             known = {row.path: row for row in rows}
-            for some in batches(plan_staging(rows) if tape else [], MAX_PATHS):
-                try:
-                    request = self.ask(tape.stage, [row.path for row in some], days or self.settings.pin_days)
-                    known.update((row.path, row._replace(request=request)) for row in some)
-                except (DoorError, FileError) as error:  # what others were asked for must be known all the same
-                    known.update((row.path, with_error(row, str(error))) for row in some)
+            if tape:
+                stage = functools.partial(self.ask, tape.stage)
+                known.update(stage_all(plan_staging(rows), stage, days or self.settings.pin_days))
             rows = list(known.values())
             self.judge(rows, failures)
             return rows
@@ -178,8 +178,8 @@ class OpenSite:
         with speaking_plainly():
             known = {row.path: row for row in rows}
             tape = self.ask(self.use().find_tape)
-            for request, some in plan_calls(known.values()):
-                if tape:
+            for request, some in plan_calls(known.values() if tape else []):
+                with contextlib.suppress(NotFound):  # it has ended by itself
                     self.ask(tape.release, request, [row.path for row in some])
                 known.update((row.path, without_request(known[row.path], request)) for row in some)
             return list(known.values())
@@ -191,10 +191,12 @@ class OpenSite:
         """Copy files into a folder of this machine, each at its path below it, verified; what is there goes on."""
         with speaking_plainly():
             rows, failures = self.walk(wanted, include, exclude)
-            rows = self.locate(rows, self.ask(self.use().find_tape))
-            settings = self.settings._replace(output_dir=os.fspath(folder))
-            plan = plan_copies(rows, Target(settings.output_dir).find, overwrite, False)
+            settings = self.settings._replace(output_dir=os.path.expanduser(os.fspath(folder) or os.curdir))
+            find = Target(settings.output_dir).find
             known = {row.path: row for row in rows}
+            missing = self.locate([row for row in rows if overwrite or not find(row)], self.ask(self.use().find_tape))
+            known.update((row.path, row) for row in missing)
+            plan = plan_copies(known.values(), find, overwrite, False)
             for action, reason in LEFT_ALONE.items():
                 known.update((row.path, with_error(row, f"{row.path}: {reason}")) for row in plan[action])
             work = [(row, action is Action.ADOPT) for action in (Action.ADOPT, Action.COPY) for row in plan[action]]
@@ -232,18 +234,21 @@ class OpenSite:
     def entry(self, wanted: str | Entry | Row) -> Entry:
         """A file that is on disk at the site."""
         if isinstance(wanted, Row):
-            return Entry(wanted.path, False, wanted.size, wanted.mtime, wanted.checksum, wanted.locality)
-        if isinstance(wanted, Entry):
-            return wanted
-        path = grid_path(wanted)
-        found = next((entry for entry in self.ls(path) if entry.path == path and not entry.is_folder), None)
-        if not found:
-            raise FileError(f"{path or '/'}: is a folder; ls() shows what is in it")
-        (row,) = self.locate([new_row(found, self.name)], self.ask(self.use().find_tape))
-        if row.size and row.locality is Locality.NEARLINE:
-            raise OnTape(f"{path}: {ON_TAPE}")
-        if row.size and row.locality is Locality.OFFLINE:
-            raise FileError(f"{path}: {Action.LOST.value}")
+            found = Entry(wanted.path, False, wanted.size, wanted.mtime, wanted.checksum, wanted.locality)
+        elif isinstance(wanted, Entry):
+            found = wanted
+        else:
+            path = grid_path(wanted)
+            found = next((entry for entry in self.ls(path) if entry.path == path), Entry(path, True, 0, 0))
+        if found.is_folder:
+            raise FileError(f"{found.path or '/'}: is a folder; ls() shows what is in it")
+        if found.locality is not Locality.ONLINE and found.size:
+            (row,) = self.locate([new_row(found, self.name)], self.ask(self.use().find_tape))
+            found = found._replace(locality=row.locality)
+        if found.size and found.locality is Locality.NEARLINE:
+            raise OnTape(f"{found.path}: {ON_TAPE}")
+        if found.size and found.locality is Locality.OFFLINE:
+            raise FileError(f"{found.path}: {Action.LOST.value}")
         return found
 
 

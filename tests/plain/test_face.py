@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.doors import MAX_PATHS
-from gridsync_parts.errors import BadName, CredentialError, DoorError, FileError, GridError, Incomplete, UsageError
+from gridsync_parts.errors import (
+    BadName,
+    CredentialError,
+    DoorError,
+    FileError,
+    GridError,
+    Incomplete,
+    NotFound,
+    OnTape,
+    UsageError,
+)
 from gridsync_parts.face import OpenSite
 from gridsync_parts.table import Settings, Site
 from gridsync_parts.values import Entry, Locality, Row, Staging
@@ -105,6 +115,59 @@ def test_a_request_that_the_site_refuses_leaves_the_others(memory, site, monkeyp
     with pytest.raises(Incomplete, match=f"^1 of {MAX_PATHS + 1} files failed: .*takes no more") as caught:
         site.stage("t")
     assert [bool(row.request) for row in caught.value.rows] == [True] * MAX_PATHS + [False]
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_no_request_that_was_made_is_lost_when_the_proxy_ends(memory, site, monkeypatch, first):
+    for number in range(3 * MAX_PATHS):
+        memory.put(f"t/{number:03}", b"x", locality=Locality.NEARLINE)
+    stage = memory.stage
+
+    def end_after_some(paths: list[str], days: int) -> str:
+        if len(memory.requests) == first:
+            raise CredentialError("your proxy ended")
+        return stage(paths, days)
+
+    monkeypatch.setattr(memory, "stage", end_after_some)
+    with pytest.raises(Incomplete if first else CredentialError, match="your proxy ended") as caught:
+        site.stage("t")
+    if first:
+        rows = caught.value.rows
+        assert sum(bool(row.request) for row in rows) == first * MAX_PATHS
+        assert all(bool(row.request) != bool(row.error) for row in rows)
+
+
+def test_pins_that_have_ended_by_themselves_are_no_failure(memory, site, monkeypatch):
+    def has_ended(request: str, paths: list[str]) -> None:
+        raise NotFound(f"{request}: no such request")
+
+    rows = site.stage("a")
+    monkeypatch.setattr(memory, "release", has_ended)
+    assert [row.request for row in site.release(rows)] == ["", "", ""]
+
+
+def test_the_site_is_asked_only_of_files_that_are_not_here(memory, site, tmp_path):
+    site.get("a", tmp_path)
+    memory.asked.clear()
+    site.get("", tmp_path)
+    assert [set(asked) for asked in memory.calls("localities")] == []  # the other one is empty
+    memory.put("a/1", b"new", locality=Locality.NEARLINE)
+    (tmp_path / "a/1").unlink()
+    with pytest.raises(Incomplete, match="on tape"):
+        site.get("a", tmp_path)
+    assert [set(asked) for asked in memory.calls("localities")] == [{"a/1"}]
+
+
+def test_what_was_on_tape_when_it_was_listed_is_asked_for_again_before_it_is_read(memory, site):
+    memory.put("t", b"x" * 10, locality=Locality.NEARLINE)
+    (entry,) = site.ls("t")
+    with pytest.raises(OnTape, match=r"t: is on tape; stage\(\) asks for it"):
+        site.open(entry)
+    memory.files["t"].locality = Locality.ONLINE
+    assert site.open(entry).read() == b"x" * 10
+    memory.files["t"].locality = Locality.OFFLINE
+    with pytest.raises(FileError, match="its pool is down"):
+        site.open("t")
 
 
 def test_a_staging_that_fails_is_in_its_row(memory, site, monkeypatch):

@@ -156,10 +156,11 @@ def doors() -> str:
             kind.credential.value,
             ", ".join(kind.can.checksums) or "none, so the size is compared",
             "if the door names it" if kind.can.tape else "no",
+            "yes" if kind.can.renames else "no",
         )
         for kind in KINDS
     ]
-    return table(("SERVER", "ENGINE", "what it is", "is shown", "checksums", "tape"), *rows)
+    return table(("SERVER", "ENGINE", "what it is", "is shown", "checksums", "tape", "takes files"), *rows)
 
 
 def deviations() -> str:

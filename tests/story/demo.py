@@ -14,11 +14,15 @@ from pathlib import Path
 
 from tests.grid import Grid, agata
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE
+from tests.grid.propfind import content
 from tests.grid.xrootd import NotUp
 from tests.support import TOP
 from tests.support.terminal import dialogue, last_states, on_terminal
 
 SMALL = f"e680_1to64/{agata.RUN}"
+
+RESULTS, THERE = "results", "users/alice"  # a folder here, and where it goes
+SPECTRUM = bytes(range(256)) * 4096
 
 STORY = (
     ("List what is there.", ("--ls_dir", "--ls_dir e680", "--ls_dir e680/e680")),
@@ -31,6 +35,7 @@ STORY = (
     ("Bring the files from tape to disk.", ("--bring_online", "--check_status --verbose")),
     ("Copy them. Each file is verified by its checksum, and its pin is released.", ("--start",)),
     ("Nothing is left to do.", ("--start", "--release")),
+    ("Send results back. They are verified at the site, too.", (f"--put {RESULTS} --input_dir {THERE}",)),
 )
 
 
@@ -49,6 +54,8 @@ def main() -> int:
         ports = ", ".join(map(str, grid.open_ports))
         print(f"These ports are open to the network while the demo runs: {ports}\n")
         certify(str(grid.pki.p12()), env)
+        Path(folder, RESULTS).mkdir()
+        Path(folder, RESULTS, "spectrum.root").write_bytes(SPECTRUM)
         for text, lines in STORY:
             print(f"# {text}")
             for line in lines:
@@ -58,7 +65,7 @@ def main() -> int:
         print(f"WRONG: {fault}", file=sys.stderr)
     if wrong:
         return 1
-    print(f"9 of 9 files verified and released, in {time.monotonic() - began:.0f} s. The test grid has stopped.")
+    print(f"9 of 9 files verified and released, 1 sent, in {time.monotonic() - began:.0f} s. The test grid has stopped.")
     print("Next: make grid opens a shell with such a grid; start with gridsync.py --help there.")
     return 0
 
@@ -86,9 +93,9 @@ def show(line: str, env: dict[str, str]) -> None:
     print(f"$ gridsync.py {line}", flush=True)
     command = [sys.executable, str(TOP / "gridsync.py"), *shlex.split(line)]
     if sys.stdout.isatty():
-        status = subprocess.run(command, env=env, check=False).returncode
+        status = subprocess.run(command, env=env, cwd=env["GRIDSYNC_DIR"], check=False).returncode
     else:
-        status, text = on_terminal(command, env)
+        status, text = on_terminal(["env", "-C", env["GRIDSYNC_DIR"], *command], env)
         print(last_states(text).rstrip("\n"))
     print(flush=True)
     if status:
@@ -106,6 +113,8 @@ def faults(grid: Grid, data: Path) -> list[str]:
             wrong.append(f"{path} differs")
         if grid.door.staging.pins(f"agata/{path}"):
             wrong.append(f"{path} is still pinned")
+    sent = grid.tree.file(f"agata/{THERE}/spectrum.root")
+    wrong += [] if b"".join(content(sent, 0, sent.size)) == SPECTRUM else ["what was sent differs"]
     return wrong if len(wanted) == 9 else [*wrong, f"{len(wanted)} files were to be copied, not 9"]
 
 

@@ -16,6 +16,7 @@ from gridsync_parts.catalog import Lock
 from gridsync_parts.checksums import adler_maker
 from gridsync_parts.disk import check_copies, check_free, check_writable, disk_error, free_space, missing_of
 from gridsync_parts.doors import At
+from gridsync_parts.doors.answers import connection_error
 from gridsync_parts.doors.contexts import load_gfal2
 from gridsync_parts.doors.listing import time_of
 from gridsync_parts.doors.opening import check_packages
@@ -169,18 +170,41 @@ def look_at_client(patient: Patient) -> str:
     return voms_client()
 
 
+def meet_voms(host: str, port: int, ca: str | None) -> None:
+    """Connect to a VOMS server, and see whether its certificate is one that is trusted here."""
+    import socket
+    import ssl
+
+    with socket.create_connection((host, port), CONNECT) as line:
+        if not ca:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # as the VOMS clients do
+        context.load_verify_locations(capath=ca)
+        try:
+            context.wrap_socket(line).close()
+        except ssl.SSLCertVerificationError:
+            raise
+        except ssl.SSLError:  # it wants a certificate, which needs the pass phrase
+            pass
+
+
 def look_at_voms(patient: Patient) -> str:
     import socket
+    import ssl
 
     check_renewal(patient)
     vo, client = patient.settings.vo, ""
     with contextlib.suppress(CredentialError):
         client = voms_client()
+    ca = ca_folder(patient.settings.site) if patient.is_well("CA folder") else None
     failure = client_error("no VOMS server", vo, "")
     for host, port, *_ in servers_of(vo, client):  # one that answers is enough
         try:
-            socket.create_connection((host, port), CONNECT).close()
+            meet_voms(host, port, ca)
             return f"{host}:{port} takes connections, for {vo}"
+        except ssl.SSLCertVerificationError as error:
+            failure = connection_error(error, f"https://{host}:{port}", ca)
         except (OSError, ValueError, OverflowError) as error:
             why = "unknown host" if isinstance(error, socket.gaierror) else "unreachable"
             failure = client_error(f"Contacting {host}:{port}\n{why}", vo, "")

@@ -36,7 +36,7 @@ UNCLEAR = (
     (r"incorrectly formatted|error decoding ac",
      "the VOMS server {server} refuses you, and voms-proxy-init cannot tell why; "
      "check on your VO's page that you are a member, this certificate is linked, and its terms of use are signed"),
-    (r"not authenticated|ssl certificate error",
+    (r"client is not authenticated|ssl certificate error",
      "the VOMS server {server} does not accept your certificate; is its CA known there? Ask {contact}"),
     (r"error: status 5", "the VOMS server {server} fails ({said}); try again later"),
     (r"error: no membership",

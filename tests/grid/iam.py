@@ -71,14 +71,15 @@ STANDINGS = {"alice": "member", "erin": "member", "dave": "suspended"}  # of oth
 class Iam:
     """One endpoint on loopback; `line` is what it stands with in a vomses file."""
 
-    def __init__(self, pki: Pki) -> None:
+    def __init__(self, pki: Pki, host: str = "localhost") -> None:
+        """One of HOSTS has its certificate."""
         self.pki = pki
         self.wire, self.log, self.faults = Wire(), Log(), Faults()
         self.standings = dict(STANDINGS)
         self.hours = LIMIT
         self.httpg = True  # the C++ client says 0 before all else, which a plain nginx takes for a bad request
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(str(pki.folder / "host.pem"), str(pki.folder / "host.key"))
+        context.load_cert_chain(*map(str, pki.host(host)))
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(capath=str(pki.certificates))
         self._server = Server("iam", lambda: context, self.log, self.wire, self.faults.around(self._answer))

@@ -220,3 +220,28 @@ def test_the_pass_phrase_is_neither_in_arguments_nor_in_the_environment(member, 
     text = seen.read_text()
     assert status == 0 and "--includeac" in text and "--voms" in text
     assert PASSPHRASE not in text + out + err
+
+
+@pytest.fixture
+def impostor(grid: Grid) -> Iterator[Iam]:
+    """One whose certificate another CA has signed."""
+    iam = Iam(grid.pki, "untrusted")
+    iam.start()
+    yield iam
+    iam.stop()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_server_that_nobody_has_to_trust_is_told_nothing(member, impostor, client):
+    user = member(client, lines=f"{impostor.line}\n")
+    status, _, err = user("--new_proxy", PASSPHRASE)
+    says = "the certificate of the VOMS server, or yours, is not signed by any CA in "
+    assert (status, err.count("\n")) == (3, 1) and says in err and not methods(impostor), err
+    says = f"the certificate of localhost:{impostor.port} is not signed by any CA in {user.env['X509_CERT_DIR']}; "
+    assert f"FAIL  VOMS server   {says}" in user("--doctor").out
+
+
+def test_the_doctor_is_content_with_an_iam_and_with_one_of_several(member, iam):
+    user = member(lines=f"{iam.line.replace(str(iam.port), '1')}\n{iam.line}\n")
+    says = f"ok    VOMS server   localhost:{iam.port} takes connections, for {VO}\n"
+    assert says in user("--doctor").out and not methods(iam)

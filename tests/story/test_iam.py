@@ -17,6 +17,7 @@ from gridsync_parts.keys.proxy import read_proxy
 from tests.grid import Grid
 from tests.grid.iam import Iam
 from tests.grid.pki import HOST_DN, PASSPHRASE, VO
+from tests.grid.relay import Relay
 from tests.support.user import CLIENTS, User, wait_for, wait_until
 
 
@@ -89,6 +90,19 @@ def test_where_the_cpp_client_is_not_understood_gridsync_asks_itself(member, iam
     assert abs(int(info(user, "-actimeleft")[0]) - 12 * 3600) < 60 and int(info(user, "-timeleft")[0]) > 71 * 3600
     assert [listing(user, door.url) for door in (user.grid.door, user.grid.storm, user.grid.xrootd)] == [207] * 3
     assert user("--ls_dir e680").status == 0
+    user.set("SERVER", f"{user.grid.xrootd.root_url}/", "XROOTD")  # through gfal2, and GSI
+    assert user("--from=XROOTD --ls_dir e680").status == 0
+
+
+def test_gridsync_asks_through_the_web_proxy(member, iam, grid):
+    iam.httpg = False
+    relay = Relay(grid.folder / "relay_to_iam", [iam.port])
+    relay.start()
+    try:
+        assert member()("--new_proxy", PASSPHRASE, HTTPS_PROXY=relay.url).status == 0
+        assert relay.asked == [f"localhost:{iam.port}"]
+    finally:
+        relay.stop()
 
 
 REFUSED = {

@@ -657,6 +657,24 @@ def do_new_proxy(run: Run) -> int:
     return 0
 
 
+def do_new_token(run: Run) -> int:
+    """create an account of oidc-agent, which gives tokens for the site"""
+    from gridsync_parts.keys.oidc import account_for, ask_for, new_account
+
+    site = run.settings.site
+    account = account_for(site)
+    run.config.check_login(site, account)
+    new_account(account, site, *ask_for(account, site, ask_pass_phrase), run.report.warn)
+    run.accepted()
+    run.report.line(f"Created the account {account} of oidc-agent.")
+    change = run.config.save_token(site.name, source := f"oidc:{account}")
+    if change.before not in ("", source):
+        run.report.note(f"{change.key} stays {change.before}; to use the account, make it {source}")
+    elif not change.before:
+        run.report.note(f"remembered: {change}")
+    return 0
+
+
 def do_proxy_status(run: Run) -> int:
     """print the proxy status"""
     site, now = run.settings.site, time.time()
@@ -1066,15 +1084,17 @@ class Option(NamedTuple):
 
 
 DESCRIPTION = "Browse and download AGATA data from the Grid"
-LOOKS = (do_new_proxy, do_proxy_status, do_doctor, do_show_conf)  # actions that may stand beside any other one
 EPILOG = "{} URL DIR [options] does what --sync does for the folder or file of a URL, and remembers nothing."
 CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
 LIST = "list"  # in place of a site
+ABOUT_KEYS = (do_new_proxy, do_new_token, do_proxy_status, do_doctor)  # the settings are not shown above these
+LOOKS = (*ABOUT_KEYS, do_show_conf)  # actions that may stand beside any other one
 OPTIONS = (
     Option("from_LYON", "download data from CC Lyon (default)", key="SITE", value="LYON"),
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
     *(Option(key.option, key.meaning, key.metavar, key=key.name) for key in GENERAL_KEYS.values() if key.option),
     Option("new_proxy", do=do_new_proxy),
+    Option("new_token", do=do_new_token),
     Option("proxy_status", do=do_proxy_status),
     Option("doctor", do=do_doctor),
     Option("show_conf", do=do_show_conf),
@@ -1249,7 +1269,7 @@ def make_run(options: optparse.Values, config: Config, actions: list[Option], re
 
 def show_settings(run: Run, actions: list[Option]) -> None:
     """Show what the line goes by, unless it is about other things."""
-    if not actions or any(option.do not in (do_new_proxy, do_proxy_status, do_doctor) for option in actions):
+    if not actions or any(option.do not in ABOUT_KEYS for option in actions):
         run.report.configuration(run.config.settings()._replace(input_dir=run.settings.input_dir))
     if run.config.file.foreign:
         run.report.warn(run.config.file.foreign_text())

@@ -106,6 +106,28 @@ class Config:
                     file.write(text)
         return [change for change in changes if change.now != change.before]
 
+    def check_login(self, site: Site, account: str) -> None:
+        """Refuse to make an account for a site that has no use for it, or does not say where."""
+        self.file.check_own("ISSUER")
+        self.file.check_saving()
+        missing = [key for key, value in (("ISSUER", site.issuer), ("CLIENT_ID", site.client_id)) if not value]
+        if missing:
+            raise UsageError(
+                f"{self.path}: [{site.name}] lacks {' and '.join(missing)}; ask the site, or register a client at the "
+                "page of the VO's INDIGO IAM"
+            )
+        self.engine(site._replace(token=f"oidc:{account}"))
+
+    def save_token(self, name: str, source: str) -> Change:
+        """Have a site without TOKEN use this one; what has changed, or what stays."""
+        with wait_for_lock(f"{target_of(self.path)}.lock"):
+            now = Config(self.folder)
+            change = Change(f"TOKEN of [{name}]", now.section(name).get("TOKEN", ""), source)
+            if not change.before:
+                with replacing(self.path) as file:
+                    file.write(with_setting(now.file.text, name, "TOKEN", source))
+        return change
+
     def own_sites(self) -> list[str]:
         """The names of the sites that have a section."""
         return [name for name in self.values.sections() if name != GENERAL]

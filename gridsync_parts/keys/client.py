@@ -85,9 +85,8 @@ def voms_client() -> str:
     return client
 
 
-def ask_pass_phrase() -> str:
-    """The pass phrase of the user's key, typed without echo; from a pipe, its first line."""
-    prompt = "Enter GRID pass phrase for this identity:"
+def ask_pass_phrase(prompt: str = "Enter GRID pass phrase for this identity:") -> str:
+    """A pass phrase, of the user's key if nothing else is said, typed without echo; from a pipe, its next line."""
     if sys.stdin.isatty():
         import getpass
 

@@ -97,15 +97,30 @@ def secret_file(text: str) -> int:
     return descriptor
 
 
+def account_for(site: Site) -> str:
+    """The account that TOKEN names, or may name from now on."""
+    kind, _, account = site.token.partition(":")
+    return account_of(account) if kind == "oidc" else re.sub(r"[^\w.-]|^\W", "_", site.name.lower(), flags=re.ASCII)
+
+
+def ask_for(account: str, site: Site, ask: Callable[[str], str]) -> tuple[str, str]:
+    """The secret of the client, and a pass phrase for the account, which nobody else sees."""
+    check_agent("oidc-gen")
+    secret = ask(f"Secret of the client {site.client_id} (empty if it has none):")
+    phrase = ask(f"Pass phrase for the account {account}, which oidc-agent keeps encrypted:")
+    if not phrase or ask("The same again:") != phrase:
+        raise CredentialError("the pass phrase is empty, or not the same twice; nothing has changed")
+    return secret, phrase
+
+
 def new_account(account: str, site: Site, secret: str, phrase: str, tell: Callable[[str], None]) -> None:
     """Have oidc-agent make and keep an account, for which the user logs in with a browser."""
     import json
     import subprocess
 
-    check_agent("oidc-gen")
     client = {"client_id": site.client_id, "issuer_url": site.issuer, **({"client_secret": secret} if secret else {})}
     files = [secret_file(json.dumps(client)), secret_file(f"{phrase}\n")]
-    command = ["oidc-gen", account_of(account), "--manual", f"--iss={site.issuer}", f"--scope={site.scope}"]
+    command = ["oidc-gen", account, "--manual", f"--iss={site.issuer}", f"--scope={site.scope}"]
     command += ["--flow=device", "--redirect-uri=", "--no-url-call", "--no-scheme", "--confirm-default"]
     command += ["--prompt=none", f"--file=/dev/fd/{files[0]}", f"--pw-file=/dev/fd/{files[1]}"]
     command += [] if secret else ["--client-secret="]  # else it would ask for one

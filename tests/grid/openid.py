@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tests.grid.guests import Guests
 from tests.grid.pki import Pki
 from tests.grid.web import Log, Reply, Request, Server, json_reply
 
@@ -54,7 +55,8 @@ class OpenId:
         self.renews = True
         self.log = Log()
         self._devices: set[str] = set()
-        self._refreshing: set[str] = set()
+        self._made: set[str] = set()
+        self.refreshing: set[str] = set()
         folder.mkdir(parents=True)
         self._key = folder / "issuer.key"
         self._openssl("genrsa", "-out", str(self._key), "2048")
@@ -65,9 +67,11 @@ class OpenId:
 
     def start(self) -> None:
         self._server.start()
+        Guests.issuers[self.url] = self._made.__contains__  # the simulated doors check no signature
 
     def stop(self) -> None:
         self._server.stop()
+        Guests.issuers.pop(self.url, None)
 
     def down(self) -> None:
         """Refuse connections until the next start."""
@@ -79,7 +83,10 @@ class OpenId:
         mine = {"iss": self.url, "sub": "alice", "aud": self.audience, "scope": SCOPES, "wlcg.ver": "1.0"}
         mine.update(iat=now - 5, nbf=now - 5, exp=int(now + seconds), jti=secrets.token_hex(8))
         text = f"{encoded({'alg': 'RS256', 'typ': 'JWT', 'kid': KEY})}.{encoded({**mine, **claims})}"
-        return f"{text}.{encoded(self._openssl('dgst', '-sha256', '-sign', str(key or self._key), data=text.encode()))}"
+        made = f"{text}.{encoded(self._openssl('dgst', '-sha256', '-sign', str(key or self._key), data=text.encode()))}"
+        if key is None:
+            self._made.add(made)
+        return made
 
     def keys(self) -> dict[str, Any]:
         """What its tokens are checked by."""
@@ -156,10 +163,10 @@ class OpenId:
         if grant == DEVICE and asked.get("device_code") in self._devices:
             if not self.is_agreed:
                 return json_reply(400, {"error": "authorization_pending"})
-        elif not (grant == "refresh_token" and self.renews and asked.get("refresh_token") in self._refreshing):
+        elif not (grant == "refresh_token" and self.renews and asked.get("refresh_token") in self.refreshing):
             return json_reply(400, {"error": "invalid_grant", "error_description": "grant request is invalid"})
         refreshing = asked.get("refresh_token") or secrets.token_hex(32)
-        self._refreshing.add(refreshing)
+        self.refreshing.add(refreshing)
         claims = {"aud": asked["audience"]} if "audience" in asked else {}
         return json_reply(200, {
             "access_token": self.token(self.life, scope=asked.get("scope", SCOPES), **claims), "token_type": "Bearer",

@@ -65,7 +65,8 @@ def main() -> int:
         print(f"WRONG: {fault}", file=sys.stderr)
     if wrong:
         return 1
-    print(f"9 of 9 files verified and released, 1 sent, in {time.monotonic() - began:.0f} s. The test grid has stopped.")
+    seconds = time.monotonic() - began
+    print(f"9 of 9 files verified and released, 1 sent, in {seconds:.0f} s. The test grid has stopped.")
     print("Next: make grid opens a shell with such a grid; start with gridsync.py --help there.")
     return 0
 

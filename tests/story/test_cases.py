@@ -24,6 +24,7 @@ PLAYED = {  # where each case is; by default once with each engine and at each k
     "iam": [HTTP_DCACHE],  # neither engine nor door has a part in this and those below
     "json": [HTTP_DCACHE],
     "settings": [HTTP_DCACHE],
+    "tokens": [HTTP_DCACHE],
     "usage": [HTTP_DCACHE],
 }
 PLAYS = [

@@ -6,18 +6,20 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.grid.openid import ANY_AUDIENCE
+from tests.grid.openid import ANY_AUDIENCE, CLIENT, CLIENT_SECRET
 from tests.grid.xrootd import ELSEWHERE
 from tests.support import SCRIPT
-from tests.support.agent import Agent
-from tests.support.user import User, write_secret
+from tests.support.agent import PHRASE, Agent
+from tests.support.user import User, wait_for, wait_until, write_secret
 
 FOLDER = "e680_1to64/ReadATCA"
 
@@ -316,8 +318,163 @@ def test_a_provider_that_is_down_is_said(guest: User, agent: Agent):
     assert status == 3 and "the provider of the account lyon cannot be reached" in err and err.count("\n") == 1
 
 
+# == --new_token ========================================================================================
+
+
+@pytest.fixture
+def newcomer(guest: User, agent: Agent) -> User:
+    """Somebody whose site has a provider, and who has no account yet."""
+    guest.set("ISSUER", guest.grid.openid.url)
+    guest.set("CLIENT_ID", CLIENT)
+    return guest
+
+
+TYPED = f"{CLIENT_SECRET}\n{PHRASE}\n{PHRASE}\n"
+
+
+def test_an_account_is_made_by_logging_in_and_used_from_then_on(newcomer: User, agent: Agent):
+    status, out, err = newcomer("--new_token", TYPED)
+    page = f"{newcomer.grid.openid.url}/device"
+    assert (status, out) == (0, "Created the account lyon of oidc-agent.\n")
+    assert err == (
+        f"Log in with a browser, on any device, at {page} and enter the code ABCD-EFGH\n"
+        "remembered: TOKEN of [LYON] = oidc:lyon\n"
+    )
+    assert "TOKEN = oidc:lyon\n" in (newcomer.folder / "Grid.conf").read_text()
+    status, out, err = newcomer("--proxy_status --ls_dir e680_1to64")
+    assert status == 0 and "token from          : oidc:lyon\n" in out, err
+    assert newcomer("--new_token", TYPED).status == 0  # once the login is over
+
+
+def test_neither_secret_nor_phrase_is_seen_or_kept(newcomer: User, agent: Agent):
+    log = newcomer.folder / "log"
+    status, out, err = newcomer(f"--new_token --log_file={log} --debug", TYPED)
+    texts = [out, err, log.read_text(), agent.typed.read_text(), (newcomer.folder / "Grid.conf").read_text()]
+    texts += [path.read_text() for path in (agent.home / ".oidc-agent").iterdir()]
+    refreshing = newcomer.grid.openid.refreshing
+    assert status == 0 and refreshing
+    assert not [text for text in texts for secret in (CLIENT_SECRET, PHRASE, *refreshing) if secret in text]
+    assert {path.stat().st_mode & 0o077 for path in (agent.home / ".oidc-agent").iterdir()} == {0}
+
+
+def test_a_client_may_have_no_secret(newcomer: User, agent: Agent):
+    newcomer.grid.openid.is_public = True
+    status, out, err = newcomer("--new_token", f"\n{PHRASE}\n{PHRASE}\n")
+    assert status == 0 and "Created the account lyon" in out, err
+
+
+def test_a_token_that_is_set_stays(newcomer: User, agent: Agent):
+    say(newcomer, "file:~/.cta_token")
+    status, _, err = newcomer("--new_token", TYPED)
+    assert status == 0 and "TOKEN of [LYON] stays file:~/.cta_token; to use the account, make it oidc:lyon\n" in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (f"wrong\n{PHRASE}\n{PHRASE}\n", "does not take the client agata-tool with this secret (invalid_client: Bad"),
+        (f"{CLIENT_SECRET}\n{PHRASE}\nother\n", "the pass phrase is empty, or not the same twice; nothing has changed"),
+        (f"{CLIENT_SECRET}\n\n", "the pass phrase is empty"),
+        ("", "no pass phrase was given on standard input; nothing has changed"),
+    ],
+)
+def test_what_is_typed_wrong_is_said_and_nothing_is_remembered(newcomer: User, agent: Agent, typed, says):
+    before = (newcomer.folder / "Grid.conf").read_text()
+    status, out, err = newcomer("--new_token", typed)
+    assert (status, out) == (3, "") and says in err and err.count("\n") == 1
+    assert (newcomer.folder / "Grid.conf").read_text() == before
+
+
+def test_what_the_account_needs_is_looked_at_before_anything_is_asked(newcomer: User, agent: Agent):
+    def said(**env: str) -> tuple[int, str]:
+        status, _, err = newcomer("--new_token", **env)
+        assert err.count("\n") == 1
+        return status, err
+
+    assert "oidc-agent does not run here" in said(OIDC_SOCK="")[1]
+    assert "oidc-gen is not installed, which asks oidc-agent for tokens" in said(PATH=str(newcomer.folder))[1]
+    newcomer.set("CREDENTIAL", "proxy")
+    status, err = said()
+    assert status == 2 and "[LYON] has two credentials, TOKEN and CREDENTIAL = proxy; remove one\n" in err
+    newcomer.set("CREDENTIAL", "auto")
+    newcomer.set("CLIENT_ID", "")
+    assert "[LYON] lacks CLIENT_ID; ask the site, or register a client at the page of the VO's INDIGO IAM" in said()[1]
+    newcomer.set("ISSUER", "")
+    assert "[LYON] lacks ISSUER and CLIENT_ID" in said()[1]
+    (newcomer.folder / "Grid.conf").chmod(0o666)
+    assert "ISSUER is not used because others can write" in said()[1]
+
+
+def test_a_provider_that_is_none_is_said(newcomer: User, agent: Agent):
+    newcomer.set("ISSUER", "https://localhost:1/")
+    status, _, err = newcomer("--new_token", TYPED)
+    assert status == 3 and "https://localhost:1/ cannot be reached, or is none that logs in users" in err
+
+
+def test_ctrl_c_while_nobody_logs_in_leaves_nothing_behind(newcomer: User, agent: Agent):
+    newcomer.grid.openid.is_agreed = False
+    newcomer.grid.openid.log.clear()
+    try:
+        read, write = os.pipe()
+        os.write(write, TYPED.encode())
+        os.close(write)
+        with subprocess.Popen(
+            newcomer.command("--new_token"), env=newcomer.env, stdin=read, stdout=-1, stderr=-1, text=True
+        ) as run:
+            os.close(read)
+            wait_until(lambda: newcomer.grid.openid.log.count(path="/token"))
+            run.send_signal(signal.SIGINT)
+            result = wait_for(run, 10)
+        assert result.status == 130 and "interrupted" in result.err
+        left = subprocess.run(["pgrep", "-f", f"{agent.home.parent}/agent_bin"], stdout=subprocess.PIPE, check=False)
+        assert not left.stdout and not (agent.home / ".oidc-agent" / "lyon").exists()
+    finally:
+        newcomer.grid.openid.is_agreed = True
+
+
 @pytest.mark.parametrize("account", ["--help", "a b", "-f"])
 def test_an_account_is_no_option(guest: User, account):
     say(guest, f"oidc:{account}")
     status, _, err = guest("--ls_dir")
     assert status == 2 and f"TOKEN = oidc:{account} names no account" in err
+
+
+# == Renewal ============================================================================================
+
+
+@pytest.mark.long
+def test_a_token_of_70_seconds_is_replaced_in_a_run_that_takes_longer(user: User, agent: Agent, folder: str):
+    """By oidc-agent, before its end: the door never says 401."""
+    provider = user.grid.openid
+    provider.life = 70
+    agent.log_in("lyon")
+    user.set("TOKEN", "oidc:lyon")
+    user.grid.tree.add(f"agata/{folder}/tape", 20_000, tape=True)
+    user.grid.robot.hold()
+    provider.log.clear()
+    user.grid.door.log.clear()
+    try:
+        with user.running(f"--input_dir {folder} --sync") as run:
+            time.sleep(80)
+            assert run.poll() is None
+            user.grid.robot.go()
+            result = wait_for(run, 60)
+    finally:
+        user.grid.robot.go()
+    assert result.status == 0 and user.files() == [f"{folder}/tape"], result.err
+    assert provider.log.count(path="/token", status=200) >= 2
+    assert user.grid.door.log.count(token=True) > 0 and user.grid.door.log.count(status=401) == 0
+
+
+def test_a_token_that_the_door_refuses_is_asked_for_anew(user: User, agent: Agent):
+    """oidc-agent still takes it for good, and is told that it is not."""
+    agent.log_in("lyon")
+    user.set("TOKEN", "oidc:lyon")
+    user.grid.openid.log.clear()
+    user.grid.door.faults.add("*", 401, count=1)
+    try:
+        status, _, err = user("--ls_dir e680")
+    finally:
+        user.grid.door.faults.clear()
+    assert status == 0, err
+    assert user.grid.openid.log.count(path="/token", status=200) == 1

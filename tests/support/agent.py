@@ -25,17 +25,18 @@ class Agent:
         self.grid = grid
         self.home = folder / "agent_home"
         (self.home / ".oidc-agent").mkdir(parents=True, mode=0o700)
-        programs = folder / "agent_bin"
-        programs.mkdir()
+        self.programs = folder / "agent_bin"
+        self.programs.mkdir()
         # The provider's certificate is of the grid's CA, which is none of the machine's.
-        wrapper = programs / "oidc-gen"
+        wrapper = self.programs / "oidc-gen"
         ca = grid.pki.folder / "ca.pem"
         real = shutil.which("oidc-gen")
         wrapper.write_text(f'#!/bin/sh\necho "$0 $*" >>{folder}/typed\nexec {real} --cp={ca} "$@"\n')
         wrapper.chmod(0o755)
         self.typed = folder / "typed"  # the command lines of oidc-gen
         self.socket = folder / "agent.sock"
-        self.env = {"HOME": str(self.home), "OIDC_SOCK": str(self.socket), "PATH": f"{programs}:{os.environ['PATH']}"}
+        path = f"{self.programs}:{os.environ['PATH']}"
+        self.env = {"HOME": str(self.home), "OIDC_SOCK": str(self.socket), "PATH": path}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -32,9 +32,11 @@ from typing import NamedTuple
 from gridsync_parts.conf import with_setting
 from tests.grid import Grid
 from tests.grid.door import Door, kindly
+from tests.grid.openid import CLIENT, CLIENT_SECRET
 from tests.grid.pki import HOST_DN, P12_PASSWORD, PASSPHRASE, VO
 from tests.grid.tree import BOTH, TAPE
 from tests.support import SCRIPT
+from tests.support.agent import Agent
 from tests.support.constants import script_with
 from tests.support.disk import Disk
 from tests.support.strangers import context_of, stranger
@@ -60,6 +62,7 @@ MANUALS_VOMS = (
     "voms-agata.ijclab.in2p3.fr:443 [/DC=org/DC=terena/DC=tcs/C=FR/L=Paris"
     "/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr]"
 )
+PROVIDER = "https://iam.example.org"
 MANUALS_PROXY = "/tmp/x509up_u0"
 ANOTHER_VO = "vo.example.org"
 ANOTHER_VOMS = ("voms.example.org", "443", "/DC=org/DC=example/CN=voms.example.org")
@@ -147,6 +150,9 @@ class Stage:
             self.answers.append(("Enter GRID pass phrase for this identity:", self.phrase))
         for there, here in self.typed.items():
             line = line.replace(there, here)
+        if "--new_token" in line:
+            self.answers.append(("Secret of the client", CLIENT_SECRET))
+            self.answers += [("Pass phrase for the account", self.phrase), ("The same again:", self.phrase)]
         if "--doctor" in line:
             self.places[f"localhost:{self.grid.voms.port}"] = MANUALS_VOMS.partition(" ")[0]
         before = self.disk.before if self.disk else ()
@@ -164,6 +170,19 @@ class Stage:
 
 
 # == Directions =========================================================================================
+
+
+def take_tokens(stage: Stage) -> None:
+    """Have a site that takes tokens of a provider, and an oidc-agent."""
+    agent = Agent(stage.grid, stage.folder)
+    agent.start()
+    stage.closing.callback(agent.stop)
+    stage.env.update(agent.env, PATH=f"{agent.programs}:{stage.env['PATH']}")
+    stage.env["XDG_RUNTIME_DIR"] = str(stage.folder)
+    stage.places[stage.grid.openid.url] = PROVIDER
+    conf = stage.work / "Grid.conf"
+    for key, value in (("ISSUER", stage.grid.openid.url), ("CLIENT_ID", CLIENT)):
+        conf.write_text(with_setting(conf.read_text(), "LYON", key, value))
 
 
 def put(stage: Stage, place: str, path: str, number: str, unit: str) -> None:
@@ -347,6 +366,8 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"IAM is down": lambda stage: stage.grid.iam.faults.add("*", 502),
     r"(no|only other|the right) CA certificates are installed": trust,
     r"the proxy is of the kind: (.*)": hold,
+    r"the site takes tokens, and an oidc-agent runs": take_tokens,
+    r"a token lies in BEARER_TOKEN": lambda stage: stage.env.update(BEARER_TOKEN=stage.grid.openid.token(7200)),
     r"the proxy is lost": lambda stage: stage.proxy.unlink(),
     r"the clock is wrong by (\S+) days": shift,
     r"the clock is right": lambda stage: stage.env.pop("LD_PRELOAD"),

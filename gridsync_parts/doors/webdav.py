@@ -177,7 +177,7 @@ class WebDavDoor:
 
 def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
-    return Place(can, door, door, door.find_tape, door.expires, door.close, WebDavWriter(door.http, door.url))
+    return Place(can, door, door, door.find_tape, door.expires, door.close, WebDavWriter(door.http, door.url, door.folder))
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

@@ -5,10 +5,12 @@ None of them takes a part of a file. Of an upload that was cut off, StoRM and XR
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Callable
 from urllib.parse import unquote
 
-from gridsync_parts.doors import Sent, Stored
+from gridsync_parts.doors import Listing, Sent, Stored
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
 from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
@@ -32,7 +34,10 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.values import UNFINISHED
 
-HEEDLESS = "xrootd"  # in the header Server of what overwrites whatever the headers of a request say
+HEEDLESS = "xrootd"  # in the header Server of what writes over things whatever the headers of a request say
+FRESH = 30  # seconds for which the names in a folder are believed,
+WORTH = 20  # or so many times as long as it took to list them
+FOLDERS = 32  # whose names are kept
 MAX_LOOK = 1 << 20  # bytes of what a door says of one file
 TAKEN = "{place}: there is something of this name already"
 NO_ROOM = "{place}: the door has no room for it, or your quota is used up ({said}); ask the site"
@@ -68,13 +73,48 @@ def write_refusal(answer: Answer, url: str) -> GridError:
     return refused
 
 
+class Names:
+    """What has a name, as folders were lately.
+
+    XRootD is not asked for each name, as it ends a connection with each answer that there is no such thing.
+    """
+
+    def __init__(self, listed: Callable[[str], Listing]):
+        self.listed = listed
+        self.known: dict[str, set[str]] = {}  # by folder
+        self.ends: dict[str, float] = {}  # when they have to be listed again
+        self.lock = threading.Lock()
+
+    def has(self, path: str) -> bool:
+        """Whether something has this name."""
+        folder, _, name = path.rpartition("/")
+        with self.lock:  # one lists, and the others wait for that
+            began = time.monotonic()
+            if began >= self.ends.get(folder, 0):
+                if len(self.known) >= FOLDERS:
+                    self.known.clear()
+                    self.ends.clear()
+                self.known[folder] = {entry.path.rpartition("/")[2] for entry in self.listed(folder)}
+                now = time.monotonic()
+                self.ends[folder] = now + max(FRESH, WORTH * (now - began))
+            return name in self.known[folder]
+
+    def note(self, path: str, is_there: bool) -> None:
+        """Something has a name from now on, or has it no longer."""
+        folder, _, name = path.rpartition("/")
+        with self.lock:
+            names = self.known.get(folder, set())
+            (names.add if is_there else names.discard)(name)
+
+
 class WebDavWriter:
     """A WebDAV door that takes files."""
 
-    def __init__(self, http: Http, url_of: Callable[[str], str]):
+    def __init__(self, http: Http, url_of: Callable[[str], str], listed: Callable[[str], Listing]):
         self.http = http
         self.url_of = url_of
-        self.is_heedless = True  # it may overwrite though it is told not to, as far as is known, so it is asked before
+        self.names = Names(listed)
+        self.is_heedless: bool | None = None  # it writes over things though it is told not to; None: not known yet
 
     def is_folder(self, path: str) -> bool | None:
         """Whether what has a name is a folder; None if nothing has it."""
@@ -90,19 +130,26 @@ class WebDavWriter:
         root = path_of(answer.url).removesuffix(path).rstrip("/")
         return not listing_of(answer.whole(MAX_LOOK), root, path, url)
 
+    def is_taken(self, path: str) -> bool:
+        """Whether something has a name, at a door that would write over it."""
+        if self.is_heedless is None:
+            self.is_folder(path.rpartition("/")[0])
+        return bool(self.is_heedless) and self.names.has(path)
+
     def check_free(self, path: str) -> None:
-        """Refuse a name that something has, at a door that would not."""
-        if self.is_heedless and self.is_folder(path) is not None:
+        """Refuse a name that something has, where the door would not."""
+        if self.is_taken(path):
             raise Exists(TAKEN.format(place=mask_url(unquote(self.url_of(path)))))
 
     def folder(self, path: str) -> bool:
         """Make a folder in one that is there; whether it was not there yet."""
         url = self.url_of(path)
-        if self.is_heedless and self.is_folder(path):
+        if self.is_taken(path) and self.is_folder(path):
             return False
         answer = self.http.ask("MKCOL", url)
         if answer.status == 201:
             answer.drain()
+            self.names.note(path, True)
             return True
         error = write_refusal(answer, url)
         if isinstance(error, Exists) and self.is_folder(path):
@@ -112,6 +159,7 @@ class WebDavWriter:
     def write(self, path: str, sent: Sent) -> Stored:
         """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
         self.check_free(path)
+        self.names.note(path, True)  # whatever becomes of it
         url = self.url_of(path)
         headers = {"Content-Type": "application/octet-stream", "If-None-Match": "*", **ANY_WANTED}
         headers.update({"X-OC-Mtime": str(sent.mtime)} if sent.mtime else {})
@@ -161,6 +209,8 @@ class WebDavWriter:
         if answer.status not in (200, 201, 204):
             raise write_refusal(answer, url if answer.status == 404 else goal)
         answer.drain()
+        self.names.note(path, False)
+        self.names.note(target, True)
 
     def remove(self, path: str) -> None:
         """Remove a file; nothing happens if it is not there."""
@@ -169,3 +219,4 @@ class WebDavWriter:
         if answer.status not in (200, 202, 204, 404):
             raise refusal(answer, url)
         answer.drain()
+        self.names.note(path, False)

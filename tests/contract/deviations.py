@@ -24,10 +24,6 @@ DEVIATIONS = (
         "XRootD over https", "answers 500 as well where a name is longer than 255 bytes",
     ),
     Deviation(
-        "http xrootd", "test_a_folder_in_none_is_not_made",
-        "XRootD over https", "makes the folders that are missing above a new one, too",
-    ),
-    Deviation(
         "gfal2 (dcache|storm).*", "test_it_is_said_where_files_are_and_of_what_is_not_there_nothing",
         "gfal2 where there is tape", "says of a file that is gone that nobody knows where it is",
     ),

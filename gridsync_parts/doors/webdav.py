@@ -177,7 +177,8 @@ class WebDavDoor:
 
 def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
-    return Place(can, door, door, door.find_tape, door.expires, door.close, WebDavWriter(door.http, door.url, door.folder))
+    writer = WebDavWriter(door.http, door.url, door.folder)
+    return Place(can, door, door, door.find_tape, door.expires, door.close, writer)
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

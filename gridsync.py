@@ -597,10 +597,8 @@ def update_list(run: Run) -> Walk:
     try:
         walk = Flow(run, LOOK).walk()
     except (NotFound, Forbidden) as error:
-        if run.wishes.url:
-            raise
-        folder = run.scope.folder
-        raise misspelt_error(run.list_folder, run.settings.site.base, "--input_dir", folder, error) from error
+        folder, option = run.scope.folder, "" if run.wishes.url else "--input_dir"
+        raise misspelt_error(run.list_folder, run.settings.site.base, option, folder, error) from error
     locate_unknown(run)
     return walk
 

@@ -19,7 +19,6 @@ Parts, each using only those above it; none of them knows the script:
   conf            the text of Grid.conf, and whose it is
   settings        what Grid.conf says, checked
   sheet           a file of rows, in CSV
-  errand          what a URL on the command line means, for one run
   catalog         grid_summary.csv and the lock of the work folder
   keys            what is shown at a door: files and helpers
   vomses          the VOMS servers that come with the tool
@@ -27,6 +26,7 @@ Parts, each using only those above it; none of them knows the script:
   keys/oidc       tokens of oidc-agent, and a new account there
   keys/token      bearer tokens
   keys/shown      which credential a site is shown, and why
+  errand          what a URL on the command line means, for one run
   choices         the sites, and whether what they want to be shown is at hand
   doors           the seam: the verbs behind which doors differ
   doors/throttle  what a door takes, and how fast

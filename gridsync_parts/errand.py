@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gridsync_parts.conf import place_of
 from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.keys.proxy import proxy_file, read_proxy
 from gridsync_parts.kinds import COMING_SCHEMES, SCHEMES
 from gridsync_parts.settings import Config
 from gridsync_parts.table import GENERAL_KEYS, PASSWORD
@@ -65,6 +67,14 @@ def find_site(config: Config, url: str, host: str, folders: list[str]) -> tuple[
     return make_site(config, url, folders, beside), folders[-1:]
 
 
+def vo_of_proxy() -> dict[str, str]:
+    """The VO of the user's proxy, as a setting; nothing if there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        if vo := read_proxy(proxy_file()).vo:
+            return {"VO": vo}
+    return {}
+
+
 def errand_of(words: list[str], actions: list[str], given: Mapping[str, str], config: Config) -> dict[str, str]:
     """The settings of a line with URL DIR, by the keys of Grid.conf; none of the folders and patterns there."""
     taken = [GENERAL_KEYS[key].option for key in ("SITE", "INPUTDIR", "OUTPUTDIR") if key in given]
@@ -78,5 +88,7 @@ def errand_of(words: list[str], actions: list[str], given: Mapping[str, str], co
         raise UsageError(f"{brief(repr(bare(url)))} has a control character in a name; ask the site to rename it")
     name, folders = find_site(config, url, host, folders)
     folder = "/".join(folders) or "/"
+    vo = vo_of_proxy() if name in config.made else {}  # the one in Grid.conf is that of other sites
     output_dir = GENERAL_KEYS["OUTPUTDIR"].form.kept(words[1], config.folder)
-    return {"SITE": name, "INPUTDIR": folder, "OUTPUTDIR": output_dir, "INCLUDE": "", "EXCLUDE": "", **given}
+    place = {"SITE": name, "INPUTDIR": folder, "OUTPUTDIR": output_dir}
+    return {**place, "INCLUDE": "", "EXCLUDE": "", **vo, **given}

@@ -145,8 +145,11 @@ class Walk:
 def misspelt_error(
     list_folder: Callable[[str], Listing], base: str, option: str, folder: str, error: NotFound | Forbidden
 ) -> GridError:
-    """The error for a folder that is not given, with what is nearest to it where the path goes astray."""
-    if base and isinstance(error, NotFound) and f"{folder}/".startswith(f"{base}/"):
+    """The error for a folder that is not given, with what is nearest to it where the path goes astray.
+
+    A URL, which is no option's value, does not begin at BASE_DIR_ON_GRID.
+    """
+    if option and base and isinstance(error, NotFound) and f"{folder}/".startswith(f"{base}/"):
         import shlex
 
         below = folder[len(base) + 1 :]
@@ -161,7 +164,7 @@ def misspelt_error(
             if part not in names:
                 return NotFound(f"{error}{nearest(part, names, known)}")
             known += f"{part}/"
-    if known:
+    if known or not option:
         return error
     more = " And" if isinstance(error, Forbidden) else ";"  # StoRM says it of an area that it does not have
     return type(error)(f"{error}{more} is BASE_DIR_ON_GRID in Grid.conf right?")

@@ -71,6 +71,7 @@ def summary(grid: Grid) -> str:
         "# e680 has the sizes of the manual, e680_1to64 has 1/64 of them, for copying.",
         "# Begin with",
         "#   gridsync.py --ls_dir e680_1to64",
+        f"#   gridsync.py {grid.door.url}/agata/e680_1to64/ReadATCA data",
         "# Ctrl-D ends the shell and the grid.",
     ]
     return "\n".join(lines)

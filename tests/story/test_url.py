@@ -219,10 +219,26 @@ def test_what_makes_no_sense_is_one_sentence_and_changes_nothing(user: User, lin
     assert after == before
 
 
-def test_a_folder_that_is_not_there(user: User, stranger: User, run_1):
-    status, _, err = user(f"{run_1}9 {user.folder}/here")
+def test_a_folder_that_is_not_there(stranger: User, run_1):
+    status, _, err = stranger(f"{run_1}9 {stranger.folder}/here")
     assert (status, err.count("\n")) == (2, 1) and f"{run_1}9: there is no such file or folder" in err
-    assert "Grid.conf" not in err
+    assert "Grid.conf" not in err and err.endswith("; did you mean run_1\n")
+    status, _, err = stranger(f"{stranger.grid.door.url}/agata/nowhere/run_1 {stranger.folder}/here")
+    assert (status, err.count("\n")) == (2, 1) and "Grid.conf" not in err
+
+
+def test_whose_vo_the_proxy_must_be_of_an_unknown_door_says(stranger: User, run_1):
+    stranger.set("VO", "vo.example.org", "gridsync")
+    assert stranger(f"{run_1} {stranger.folder}/here").status == 0
+    other = str(stranger.grid.pki.proxy("other_vo"))
+    status, _, err = stranger(f"{run_1} {stranger.folder}/here", X509_USER_PROXY=other)
+    assert status == 3 and "the door does not accept" in err
+
+
+def test_at_a_known_site_it_must_be_that_of_grid_conf(user: User, run_1):
+    user.set("VO", "vo.example.org", "gridsync")
+    status, _, err = user(f"{run_1} {user.folder}/here")
+    assert status == 3 and "is for vo.agata.org, not vo.example.org" in err
 
 
 def test_a_folder_of_this_machine_that_can_not_be_written(user: User, run_1):

@@ -1326,14 +1326,15 @@ def run_commands(options: optparse.Values, report: Report) -> int:
             return examine(folder, given_settings(options, folder), report)
         raise
     given = given_settings(options, folder)
+    remarks: list[str] = []
     if options.url:
         from gridsync_parts.errand import errand_of
 
-        given = errand_of(options.words, [option.name for option in actions], given, config)
+        given, remarks = errand_of(options.words, [option.name for option in actions], given, config)
     if given.get("SITE") == LIST:
         others = [option.name for option in actions] + [GENERAL_KEYS[key].option for key in given if key != "SITE"]
         return list_sites(config, others, report)
-    remarks = list(take_urls(options, given, config))
+    remarks += take_urls(options, given, config)
     if is_look:
         return examine(folder, given, report)
     config.change(given)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gridsync_parts.conf import place_of
-from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.errors import CredentialError, UsageError, brief
 from gridsync_parts.keys.proxy import proxy_file, read_proxy
-from gridsync_parts.kinds import COMING_SCHEMES, SCHEMES
+from gridsync_parts.kinds import COMING_SCHEMES, SCHEMES, Credential, find_kind
 from gridsync_parts.settings import Config
 from gridsync_parts.table import GENERAL_KEYS, PASSWORD
 from gridsync_parts.words import CONTROL, bare, grid_path, has_scheme, is_url, nearest, scheme_of
@@ -39,6 +40,13 @@ def check_words(words: list[str]) -> None:
         raise UsageError(f"{words[2]!r}: unexpected argument behind URL DIR (did you forget to quote a pattern?)")
 
 
+def nothing_to_show(scheme: str) -> dict[str, str]:
+    """The keys of a site whose door has to do without the proxy that it may want, as there is none."""
+    kind = find_kind("auto", scheme)
+    is_bare = kind and kind.credential in (Credential.ANY, Credential.PROXY) and not os.path.exists(proxy_file())
+    return {"CREDENTIAL": "none"} if is_bare else {}
+
+
 def make_site(config: Config, url: str, folders: list[str], beside: list[str]) -> str:
     """Make a site for this run, with BASE_DIR_ON_GRID above what a URL names; its name, which is that of the folder.
 
@@ -47,7 +55,7 @@ def make_site(config: Config, url: str, folders: list[str], beside: list[str]) -
     parts, base = urlsplit(url), "/".join(folders[:-1])
     user, at, host = parts.netloc.rpartition("@")
     server = f"{parts.scheme}://{user}{at}{host.lower()}/"
-    known = config.section(beside[0]) if beside else {}
+    known = config.section(beside[0]) if beside else nothing_to_show(parts.scheme)
     config.made[server + base] = {**known, "SERVER": server, "BASE_DIR_ON_GRID": base}
     return server + base
 
@@ -69,14 +77,16 @@ def find_site(config: Config, url: str, host: str, folders: list[str]) -> tuple[
 
 def vo_of_proxy() -> dict[str, str]:
     """The VO of the user's proxy, as a setting; nothing if there is none."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, CredentialError):  # of which is told when it is needed
         if vo := read_proxy(proxy_file()).vo:
             return {"VO": vo}
     return {}
 
 
-def errand_of(words: list[str], actions: list[str], given: Mapping[str, str], config: Config) -> dict[str, str]:
-    """The settings of a line with URL DIR, by the keys of Grid.conf; none of the folders and patterns there."""
+def errand_of(
+    words: list[str], actions: list[str], given: Mapping[str, str], config: Config
+) -> tuple[dict[str, str], list[str]]:
+    """The settings of a line with URL DIR, without the folders and patterns of Grid.conf; and what is to be said."""
     taken = [GENERAL_KEYS[key].option for key in ("SITE", "INPUTDIR", "OUTPUTDIR") if key in given]
     for option in [*(name for name in actions if name != "sync"), *taken]:
         raise UsageError(f"URL DIR does what --sync does for that URL and folder; leave out --{option}")
@@ -89,6 +99,8 @@ def errand_of(words: list[str], actions: list[str], given: Mapping[str, str], co
     name, folders = find_site(config, url, host, folders)
     folder = "/".join(folders) or "/"
     vo = vo_of_proxy() if name in config.made else {}  # the one in Grid.conf is that of other sites
+    is_bare = config.made.get(name, {}).get("CREDENTIAL") == "none"
+    remarks = [f"There is no proxy at {proxy_file()}, so the door is shown nothing; --new_proxy makes one"] * is_bare
     output_dir = GENERAL_KEYS["OUTPUTDIR"].form.kept(words[1], config.folder)
     place = {"SITE": name, "INPUTDIR": folder, "OUTPUTDIR": output_dir}
-    return {**place, "INCLUDE": "", "EXCLUDE": "", **vo, **given}
+    return {**place, "INCLUDE": "", "EXCLUDE": "", **vo, **given}, remarks

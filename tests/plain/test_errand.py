@@ -38,7 +38,8 @@ BASE_DIR_ON_GRID = vo/
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setenv("X509_USER_PROXY", str(tmp_path / "proxy"))
     (tmp_path / "Grid.conf").write_text(CONF)
     return Config(str(tmp_path))
 
@@ -58,7 +59,7 @@ def config(tmp_path: Path) -> Config:
     ],
 )
 def test_a_site_that_is_known(config: Config, url, site, folder):
-    given = errand_of([url, "here"], ["sync"], {"THREADS": "2", "INCLUDE": "y"}, config)
+    given, _ = errand_of([url, "here"], ["sync"], {"THREADS": "2", "INCLUDE": "y"}, config)
     here = given.pop("OUTPUTDIR")
     assert given == {"SITE": site, "INPUTDIR": folder, "INCLUDE": "y", "EXCLUDE": "", "THREADS": "2"}
     assert here.endswith("/here") and not config.made
@@ -78,7 +79,7 @@ def test_a_site_that_is_known(config: Config, url, site, folder):
     ],
 )
 def test_a_site_is_made_for_one_that_is_not(config: Config, url, server, base, folder):
-    given = errand_of([url, "here"], ["sync"], {}, config)
+    given, _ = errand_of([url, "here"], ["sync"], {}, config)
     name = given["SITE"]
     site = config.site(name)
     assert (site.server, site.base, site.token, given["INPUTDIR"]) == (server, base, "", folder)
@@ -86,7 +87,7 @@ def test_a_site_is_made_for_one_that_is_not(config: Config, url, server, base, f
 
 
 def test_what_is_known_of_a_server_holds_beside_its_base(config: Config):
-    given = errand_of(["https://a.example.org:2880/other/run", "here"], [], {}, config)
+    given, _ = errand_of(["https://a.example.org:2880/other/run", "here"], [], {}, config)
     site: Site = config.site(given["SITE"])
     assert (site.server, site.base, given["INPUTDIR"]) == ("https://a.example.org:2880", "other", "run")
     assert given["SITE"] == "https://a.example.org:2880/other"
@@ -95,7 +96,7 @@ def test_what_is_known_of_a_server_holds_beside_its_base(config: Config):
 def test_a_token_does_not_go_unencrypted(config: Config):
     (Path(config.folder) / "Grid.conf").write_text(CONF.replace("[NEAR]", "[NEAR]\nTOKEN = env:MY_TOKEN"))
     config = Config(config.folder)
-    given = errand_of(["http://a.example.org:2880/other/run", "here"], [], {}, config)
+    given, _ = errand_of(["http://a.example.org:2880/other/run", "here"], [], {}, config)
     with pytest.raises(UsageError, match="the TOKEN would go to"):
         config.site(given["SITE"])
 
@@ -105,3 +106,26 @@ def test_what_is_made_is_not_saved(config: Config):
     before = config.file.text
     config.save({"THREADS": "3"})
     assert Path(config.path).read_text() == before.replace("INCLUDE = x\n", "INCLUDE = x\nTHREADS = 3\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "credential"),
+    [
+        ("https://door.example.org/a", "none"),
+        ("root://door.example.org/a", "none"),
+        ("file:///data/a", "auto"),
+        ("sftp://s2.example.org/a", "auto"),
+        ("https://a.example.org:2880/other/run", "auto"),  # what holds for the server may need a token
+    ],
+)
+def test_without_a_proxy_an_unknown_door_is_shown_nothing(config: Config, url, credential):
+    given, remarks = errand_of([url, "here"], [], {}, config)
+    assert config.site(given["SITE"]).credential == credential
+    says = f"There is no proxy at {config.folder}/proxy, so the door is shown nothing; --new_proxy makes one"
+    assert remarks == ([says] if credential == "none" else [])
+
+
+def test_with_a_proxy_it_is_shown_that(config: Config):
+    (Path(config.folder) / "proxy").touch()
+    given, remarks = errand_of(["https://door.example.org/a", "here"], [], {}, config)
+    assert config.site(given["SITE"]).credential == "auto" and remarks == [] and "VO" not in given

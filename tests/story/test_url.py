@@ -235,6 +235,20 @@ def test_whose_vo_the_proxy_must_be_of_an_unknown_door_says(stranger: User, run_
     assert status == 3 and "the door does not accept" in err
 
 
+@pytest.mark.parametrize("scheme", ["https", "root"])
+def test_public_data_need_no_proxy(stranger: User, scheme):
+    http, root = stranger.grid.public.ports
+    url = f"{scheme}://localhost:{http if scheme == 'https' else root}//agata/e680_1to64/ReadATCA"
+    status, _, err = stranger(f"{url} {stranger.folder}/here", X509_USER_PROXY="/nowhere/proxy")
+    says = "There is no proxy at /nowhere/proxy, so the door is shown nothing; --new_proxy makes one\n"
+    assert (status, err, len(files(stranger.folder / "here"))) == (0, says, 1)
+
+
+def test_without_a_proxy_other_data_do_not_come(stranger: User, run_1):
+    status, _, err = stranger(f"{run_1} {stranger.folder}/here", X509_USER_PROXY="/nowhere/proxy")
+    assert status == 3 and err.count("\n") == 2 and "so the door is shown nothing; --new_proxy makes one" in err
+
+
 def test_at_a_known_site_it_must_be_that_of_grid_conf(user: User, run_1):
     user.set("VO", "vo.example.org", "gridsync")
     status, _, err = user(f"{run_1} {user.folder}/here")

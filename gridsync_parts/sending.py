@@ -86,6 +86,7 @@ class Sending(Fetch):
             self.leave(row, f"{row.path}: {NO_FILE if row.path in folders else TAKEN}")
         todo = {action: plan[action] for action in (Action.COPY, Action.ADOPT)}
         for rows in todo.values():
+            rows.sort(key=lambda row: -row.size)  # at the end all threads have something to do
             self.ledger.rows += [row._replace(verified="") for row in rows]
             self.ledger.is_durable = self.ledger.is_durable or bool(rows)  # names before their first bytes
         self.plan(todo, now)

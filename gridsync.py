@@ -1039,7 +1039,7 @@ def do_put(run: Run) -> int:
     if run.wishes.dry_run:
         run.report.would_send(*plan_sending(run, outbox))
         return 1 if outbox.faults else 0
-    flow = begin_sending(run, outbox)
+    flow, sending = begin_sending(run, outbox)
     site, threads = run.settings.site, run.settings.threads
     where = f"{site.server}/{grid_path(f'{site.base}/{run.scope.folder}')}"
     count = f"{outbox.files()} files, {size_text(outbox.size())}"
@@ -1049,6 +1049,7 @@ def do_put(run: Run) -> int:
     finally:
         flow.count().failed += len(outbox.faults)
         run.report.sent(flow.tally)
+        sending.forget_idle()
     return 1 if flow.tally.failed else 0
 
 

@@ -57,9 +57,10 @@ class Outbox:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"--put {self.top}: {reason}; name a file or folder of this machine") from error
-        if stat.S_ISREG(found.st_mode):  # a link to it was named by the user
+        if stat.S_ISREG(found.st_mode):
             self.folders[""] = []
-            self.add(os.path.basename(os.path.abspath(self.top)), self.top, found)
+            file = os.path.realpath(self.top) if os.path.islink(self.top) else self.top  # the user has named the link
+            self.add(os.path.basename(os.path.abspath(self.top)), file, found)
         elif stat.S_ISDIR(found.st_mode):
             self.collect_folder("")
         else:

@@ -32,8 +32,8 @@ def sending_of(run: Sender) -> Sending:
     return Sending(aim, run.loop.pace, run.wishes, run.uploads(), run.scope.site, putter)
 
 
-def begin_sending(run: Sender, outbox: Outbox) -> Flow:
-    """The flow that sends what is in an outbox."""
+def begin_sending(run: Sender, outbox: Outbox) -> tuple[Flow, Sending]:
+    """The flow that sends what is in an outbox, and what it knows of its files."""
     sending = sending_of(run)
     flow = Flow(run, SEND, fetch=sending)
     flow.book = lambda: sending
@@ -44,7 +44,7 @@ def begin_sending(run: Sender, outbox: Outbox) -> Flow:
     if left := sending.strangers(targets):
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         run.report.note(f"an earlier run has left unfinished at the site: {', '.join(left[:NAMED])}{more}")
-    return flow
+    return flow, sending
 
 
 def plan_sending(run: Sender, outbox: Outbox) -> tuple[dict[Action, list[Row]], int]:

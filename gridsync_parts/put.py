@@ -14,6 +14,7 @@ from gridsync_parts.pool import Stop
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
 TAKEN = "another file has this name at the site; --overwrite replaces it"
+LEFT_OVER = "; some of it may be left at the site as {}"
 
 
 class Put(NamedTuple):
@@ -124,14 +125,15 @@ class Deliverer:
             if row[:3] == job.row[:3] and row.checksum:  # it was read before, and has not changed since
                 kind = checksum_kind(row.checksum, True)
                 source.sums[kind] = row.checksum
-            if job.is_there and (same := self.same(row.path, source, seen)):
-                return self.done(row, source, same), "skipped"
+            if job.is_there and (kind := self.named(job, source, seen)):
+                if job.is_open:
+                    self.remove(job.temp)
+                return self.done(row, source, kind), "skipped"
             if job.is_there and not job.overwrite:
                 raise FileError(f"{row.path}: {TAKEN}")
-            kind = self.left_over(job, source, seen) if job.is_open else ""
-            if kind == "named":
-                self.open.discard(job.temp)
-                return self.done(row, source, self.same(row.path, source, seen)), "sent"
+            kind, is_named = self.left_over(job, source, seen) if job.is_open else ("", False)
+            if is_named:
+                return self.done(row, source, kind), "sent"
             kind = kind or self.send(job, source, seen)
             done = self.name_it(job, source, seen)
             return self.done(row, source, kind), done
@@ -150,8 +152,12 @@ class Deliverer:
         self.open.add(job.temp)
         try:
             stored = self.writer.write(job.temp, sent)
-        except Exists as error:  # from an attempt whose answer was lost, as nobody else has such names
-            raise FileError(str(error) if self.renames else f"{job.row.path}: {TAKEN}", self.renames) from error
+        except Exists as error:
+            if not self.renames:
+                self.open.discard(job.temp)  # it is another one's
+                raise FileError(f"{job.row.path}: {TAKEN}") from error
+            # It is from an attempt whose answer was lost, as nobody else has such names.
+            raise FileError(str(error), passing=True) from error
         return self.verify(job.row.path, stored if stored.checksum else self.writer.stored(job.temp), source, seen)
 
     def verify(self, path: str, stored: Stored, source: Source, seen: Seen) -> str:
@@ -175,18 +181,22 @@ class Deliverer:
         except (NotFound, Mismatch):
             return ""
 
-    def left_over(self, job: Put, source: Source, seen: Seen) -> str:
-        """See what an earlier attempt has left.
+    def named(self, job: Put, source: Source, seen: Seen) -> str:
+        """What the file with its name is verified by, if it is this one, and not perhaps one that is to be replaced."""
+        kind = self.same(job.row.path, source, seen)
+        return "" if job.overwrite and kind == "size" and source.size else kind
 
-        What it is verified by, if it is whole; "named", if it even has its name; empty once nothing is left of it.
-        """
+    def left_over(self, job: Put, source: Source, seen: Seen) -> tuple[str, bool]:
+        """See what an earlier attempt has left: what it is verified by, if it is whole, and whether it has its name."""
         if self.renames:
-            if kind := self.same(job.temp, source, seen):
-                return kind
-            if not job.overwrite and self.same(job.row.path, source, seen):
-                return "named"
+            kind = self.same(job.temp, source, seen)
+            if kind and kind != "size":  # else it may be what the local file was then
+                return kind, False
+            if kind := self.named(job, source, seen):
+                self.remove(job.temp)
+                return kind, True
         self.remove(job.temp)
-        return ""
+        return "", False
 
     def remove(self, temp: str) -> None:
         """Have nothing there any more."""
@@ -198,11 +208,11 @@ class Deliverer:
         try:
             if self.renames:
                 self.writer.rename(job.temp, job.row.path, job.overwrite)
-        except Exists:
-            if not self.same(job.row.path, source, seen):
-                raise FileError(f"{job.row.path}: {TAKEN}") from None
+        except (Exists, NotFound) as error:  # somebody was faster, or an attempt whose answer was lost
+            if not self.named(job, source, seen):
+                raise FileError(f"{job.row.path}: {TAKEN}") if isinstance(error, Exists) else error from None
             self.remove(job.temp)
-            return "skipped"
+            return "skipped" if isinstance(error, Exists) else "sent"
         self.open.discard(job.temp)
         return "sent"
 
@@ -212,5 +222,5 @@ class Deliverer:
             if temp in self.open:
                 self.remove(temp)
         except GridError:
-            return f"; some of it may be left at the site as {temp}"
+            return LEFT_OVER.format(temp)
         return ""

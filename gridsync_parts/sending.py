@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gridsync_parts.disk import MARK, Target
 from gridsync_parts.doors import Listing
@@ -14,7 +14,7 @@ from gridsync_parts.fetching import Fetch
 from gridsync_parts.jobs import Aim, Job, Next, Where
 from gridsync_parts.outbox import Local
 from gridsync_parts.pace import Pace
-from gridsync_parts.put import TAKEN
+from gridsync_parts.put import LEFT_OVER, TAKEN
 from gridsync_parts.putter import Putter
 from gridsync_parts.uploads import Upload, Uploads
 from gridsync_parts.values import Action, Entry, Locality, Outcome, Row, Wishes
@@ -45,12 +45,15 @@ class Sending(Fetch):
 
     # What there is to do.
 
-    def row_of(self, local: Local, target: str) -> Row:
-        """A local file as it will be at the site; what an earlier run knows of it counts as long as it is the same."""
+    def row_of(self, local: Local, target: str, there: Collection[str] | None = None) -> Row:
+        """A local file as it will be at the site; what an earlier run knows of it counts as long as it is the same.
+
+        What that run has left is there, unless the names in the folder say otherwise.
+        """
         known = self.uploads.by_path(self.site).get(target)
         self.putter.sources[target] = local.file
         row = Row(target, local.size, local.mtime, "", Locality.ONLINE, False, "", "", self.site, "")
-        if known and known.temp:
+        if known and known.temp and (there is None or known.temp in there):
             self.putter.deliverer.open.add(known.temp)
         self.putter.temps[target] = self.name_of(target, known)
         is_known = known and known.is_of(os.path.abspath(local.file), local.size, local.mtime)
@@ -77,13 +80,13 @@ class Sending(Fetch):
 
     def plan_folder(self, files: list[tuple[Local, str]], listing: Listing, now: float) -> None:
         """Take in the files of a folder that is there."""
-        plan = self.sort(self.join(files), listing)
+        plan = self.sort(self.join(files, {*listing.odd, *(entry.path for entry in listing)}), listing)
         for row in plan[Action.SKIP]:
             self.ledger.outcomes.append(Outcome(row._replace(downloaded=True), "skipped"))
             self.ledger.rows.append(row._replace(downloaded=True))
         folders = {entry.path for entry in listing if entry.is_folder}
         for row in plan[Action.KEEP]:
-            self.leave(row, f"{row.path}: {NO_FILE if row.path in folders else TAKEN}")
+            self.leave(row, f"{row.path}: {NO_FILE if row.path in folders else TAKEN}{self.left_over(row)}")
         todo = {action: plan[action] for action in (Action.COPY, Action.ADOPT)}
         for rows in todo.values():
             rows.sort(key=lambda row: -row.size)  # at the end all threads have something to do
@@ -98,11 +101,16 @@ class Sending(Fetch):
             self.jobs.add(row).reason = str(error)
             self.leave(row, str(error))
 
-    def join(self, files: list[tuple[Local, str]]) -> list[Row]:
+    def join(self, files: list[tuple[Local, str]], there: Collection[str] | None = None) -> list[Row]:
         """Have files join in."""
-        rows = [self.row_of(local, target) for local, target in files]
+        rows = [self.row_of(local, target, there) for local, target in files]
         self.beyond = self.beyond[0] - len(rows), self.beyond[1] - sum(row.size for row in rows)
         return rows
+
+    def left_over(self, row: Row) -> str:
+        """What is to be said of a file that is left alone, and of which some may be there."""
+        temp = self.putter.temps[row.path]
+        return LEFT_OVER.format(temp) if temp in self.putter.deliverer.open else ""
 
     def leave(self, row: Row, reason: str) -> None:
         """Leave a file alone, and say why, unless that was said."""
@@ -133,6 +141,12 @@ class Sending(Fetch):
         verified, temp = row.verified if row.downloaded else "", "" if is_over or temp == row.path else temp
         source = os.path.abspath(self.putter.sources[row.path])
         return Upload(source, *row[1:4], verified, row.site, row.path, row.error, temp)
+
+    def forget_idle(self) -> None:
+        """Note that nothing can be left of files that a run which was ended has not begun, or has removed again."""
+        known, still = self.uploads.by_path(self.site), self.putter.deliverer.open
+        noted = [known[target] for target in self.putter.temps if target in known]
+        self.uploads.put(upload._replace(temp="") for upload in noted if upload.temp and upload.temp not in still)
 
     def strangers(self, targets: Iterable[str]) -> list[str]:
         """What other runs have left at the site, of files that this one does not send."""

@@ -43,10 +43,18 @@ def test_what_is_in_a_folder_is_found_with_the_folders_it_is_in(top):
     assert local == ("b", str(top / "b"), found.st_size, int(found.st_mtime))
 
 
+def test_folders_without_files_are_not_made(tmp_path):
+    for number in range(3000):
+        (tmp_path / f"{number % 50}/{number}").mkdir(parents=True)
+    (tmp_path / "7/57/a").touch()
+    assert list(collected(tmp_path).folders) == ["", "7", "7/57"]
+
+
 def test_a_file_alone_keeps_its_name(top):
     assert [(local.path, local.file) for local in collected(top / "sub/a").folders[""]] == [("a", str(top / "sub/a"))]
     (top / "link").symlink_to("b")
-    assert paths(collected(top / "link")) == ["link"]  # the user has named it
+    (linked,) = collected(top / "link").folders[""]  # the user has named it
+    assert (linked.path, linked.file) == ("link", str(top / "b"))
 
 
 def test_patterns_are_tried_on_the_path_below(top):

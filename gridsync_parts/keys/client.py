@@ -110,7 +110,7 @@ def run_client(command: list[str], pass_phrase: str, env: dict[str, str]) -> str
         try:
             return "".join(process.communicate(f"{pass_phrase}\n", timeout=CLIENT_LIMIT))
         except subprocess.TimeoutExpired:
-            return "Contacting timed out"
+            return "timed out"
         finally:
             process.kill()
             process.wait()

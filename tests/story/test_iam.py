@@ -161,6 +161,19 @@ def test_a_slow_server_is_waited_for(member, iam, client):
     assert member(client)("--new_proxy", PASSPHRASE).status == 0
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_server_that_never_answers_is_given_up(member, iam, client):
+    iam.faults.add("/generate-ac", "stall", seconds=20)
+    user = member(client)
+    key = Path(user.env["HOME"], ".globus/userkey.pem")
+    key.unlink()
+    shutil.copy(user.grid.pki.folder / "alice.key", key)  # which has no pass phrase, as nothing is typed here
+    with user.running("--new_proxy", "CLIENT_LIMIT = 2; FIRST_BYTE = 1") as run:
+        status, _, err = wait_for(run)
+    assert (status, err.count("\n")) == (3, 1) and f"the VOMS server of {VO} cannot be reached" in err, err
+    assert not left_over(user)
+
+
 def test_an_endless_answer_comes_to_an_end(member, iam):
     iam.faults.add("/generate-ac", 200, text="<voms>" + "x" * (3 << 20))
     status, _, err = member("Java")("--new_proxy", PASSPHRASE)
@@ -190,10 +203,9 @@ def test_so_it_is_by_gridsync_itself(member, iam):
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_lines_as_an_iam_has_them_are_understood(member, iam, client):
-    """With another alias for each host, with the host as a URL, each of them twice."""
-    line = f'"localhost" "{iam.port}" "{HOST_DN}" "{VO}"'
-    url = line.replace('"localhost"', '"https://localhost/"')
-    user = member(client, lines=f'"voms-primary" {line}\n"voms-replica" {url}\t"24"\n"other" {line[:-1]}.else"\n')
+    """With an alias for each host, with the host as a URL, and each of them twice."""
+    line = f'"https://localhost/" "{iam.port}" "{HOST_DN}" "{VO}"'
+    user = member(client, lines=f'"voms-primary" {line}\n"voms-replica" {line}\t"24"\n"other" {line[:-1]}.else"\n')
     status, _, err = user("--new_proxy", PASSPHRASE)
     assert status == 0, err
     assert len(iam.log.matching()) == 1

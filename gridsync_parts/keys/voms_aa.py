@@ -63,6 +63,8 @@ def membership_in(status: int, text: str, head: str) -> Membership:
     refusal = re.search("<message>([^<]*)</message>", text)
     if refusal:
         return Membership(b"", f"{head}\nError: {html.unescape(refusal[1])}", True)
+    if "SSL certificate" in text:  # nginx does not know its CA, or it is over
+        return Membership(b"", f"{head}\nError: SSL certificate error")
     what = f"status {status}" if status != 200 else "a web page" if "<html" in text.lower() else "nothing of use"
     return Membership(b"", f"{head}\nError: no membership: {what}")
 

@@ -1,8 +1,9 @@
 """A stand-in of INDIGO IAM's VOMS endpoint: its answers are those of indigo-iam 1.12's source, behind nginx.
 
 It is not IAM; what is real are TLS, the attribute certificates and the clients that ask. IAM knows nothing of the
-protocol that VOMS servers spoke before: what comes that way is a bad request. The holder of an attribute certificate is
-named as its Java does it, by the user's subject.
+protocol that VOMS servers spoke before: what comes that way is a bad request. So is all that the C++ client says to
+an nginx without the patch for it (seen with 1.22.1). The holder of an attribute certificate is named by the user's
+subject, as its Java does it: what voms-api-java 3.3.4 writes differs in the serial number alone.
 """
 
 from __future__ import annotations

@@ -83,6 +83,8 @@ REFUSED = "<voms><error><code>1004</code><message>{}</message></error></voms>"
         (403, REFUSED.format("No"), Membership(b"", "AT\nError: No", True)),
         (500, REFUSED.format("No"), Membership(b"", "AT\nError: status 500")),
         (503, "", Membership(b"", "AT\nError: status 503")),
+        (400, "<html>400 The SSL certificate error", Membership(b"", "AT\nError: SSL certificate error")),
+        (400, "<html>400 Bad Request", Membership(b"", "AT\nError: no membership: status 400")),
         (302, "", Membership(b"", "AT\nError: no membership: status 302")),
         (200, "<!doctype HTML><HTML>", Membership(b"", "AT\nError: no membership: a web page")),
         (200, "", Membership(b"", "AT\nError: no membership: nothing of use")),

@@ -126,6 +126,7 @@ def test_what_iam_refuses_is_said_whatever_the_client_makes_of_it(member, iam, c
 
 
 LOGIN = "<!DOCTYPE html>\n<html><head><title>INDIGO IAM: log in</title></head><body>Sign in<br></body></html>"
+NGINX = "<html>\r\n<head><title>400 The SSL certificate error</title></head>\r\n<body></body></html>"
 CERTIFICATE = (
     "<voms><error><code>1005</code><message>SSL certificate error: invalid or missing</message></error></voms>"
 )
@@ -139,6 +140,7 @@ TROUBLE = {
     "no attribute": (200, {"text": "<voms><ac>QQ==\n</ac></voms>"}, ELSE.format("nothing of use")),
     "no base64": (200, {"text": "<voms><ac>Q</ac></voms>"}, ELSE.format("nothing of use")),
     "unknown CA": (400, {"text": f'<?xml version="1.0"?>{CERTIFICATE}'}, "does not accept your certificate; is its CA"),
+    "nginx": (400, {"text": NGINX}, "does not accept your certificate; is its CA known there? Ask agatadp@"),
     "cut off": ("truncate", {}, "broke off its answer; try again"),
     "reset": ("reset_in_body", {}, "broke off its answer; try again"),
 }

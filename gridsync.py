@@ -657,19 +657,13 @@ def do_new_proxy(run: Run) -> int:
 
 def do_new_token(run: Run) -> int:
     """create an account of oidc-agent, which gives tokens for the site"""
-    from gridsync_parts.keys.oidc import account_for, ask_for, new_account
+    from gridsync_parts.keys.login import log_in
 
     site = run.settings.site
-    account = account_for(site)
-    run.config.check_login(site, account)
-    new_account(account, site, *ask_for(account, site, ask_pass_phrase), run.report.warn)
+    account = log_in(site, run.config, ask_pass_phrase, run.report.warn)
     run.accepted()
     run.report.line(f"Created the account {account} of oidc-agent.")
-    change = run.config.save_token(site.name, source := f"oidc:{account}")
-    if change.before not in ("", source):
-        run.report.note(f"{change.key} stays {change.before}; to use the account, make it {source}")
-    elif not change.before:
-        run.report.note(f"remembered: {change}")
+    run.report.note(run.config.save_token(site.name, f"oidc:{account}"))
     return 0
 
 

@@ -23,7 +23,8 @@ Parts, each using only those above it; none of them knows the script:
   keys            what is shown at a door: files and helpers
   vomses          the VOMS servers that come with the tool
   keys/proxy      the user's proxy, and the certificate that it is made of
-  keys/oidc       tokens of oidc-agent, and a new account there
+  keys/oidc       tokens of oidc-agent
+  keys/login      a new account there
   keys/token      bearer tokens
   keys/shown      which credential a site is shown, and why
   errand          what a URL on the command line means, for one run

@@ -118,15 +118,17 @@ class Config:
             )
         self.engine(site._replace(token=f"oidc:{account}"))
 
-    def save_token(self, name: str, source: str) -> Change:
-        """Have a site without TOKEN use this one; what has changed, or what stays."""
+    def save_token(self, name: str, source: str) -> str:
+        """Have a site without TOKEN use this one; what has changed, or what stays, as a sentence."""
         with wait_for_lock(f"{target_of(self.path)}.lock"):
             now = Config(self.folder)
             change = Change(f"TOKEN of [{name}]", now.section(name).get("TOKEN", ""), source)
             if not change.before:
                 with replacing(self.path) as file:
                     file.write(with_setting(now.file.text, name, "TOKEN", source))
-        return change
+        if change.before in ("", source):
+            return f"remembered: {change.key} = {source}"
+        return f"{change.key} stays {change.before}; to use the account, make it {source}"
 
     def own_sites(self) -> list[str]:
         """The names of the sites that have a section."""

@@ -14,7 +14,7 @@ from gridsync_parts.table import Site
 
 CLIENT_LIMIT = 120  # seconds for a helper program
 MOST_OUTPUT = 1 << 20  # bytes of what one writes
-HELPER_ENV = "PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|(?:LC|X509|VOMS|JAVA|XDG)_.*"
+HELPER_ENV = "PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|OIDC_CONFIG_DIR|(?:LC|X509|VOMS|JAVA|XDG)_.*"
 GRID_CAS = "/etc/grid-security/certificates"
 CA_REMEDY = (
     "on Debian: apt install igtf-policy-classic igtf-policy-mics; "

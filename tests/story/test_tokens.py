@@ -163,6 +163,33 @@ def test_an_old_token_file_works_as_it_is(guest: User):
     assert guest("--ls_dir e680_1to64", HOME=str(guest.folder)).status == 0
 
 
+def test_a_token_that_was_found_is_not_for_a_server_that_a_url_names(guest: User):
+    """Who sends somebody a URL to copy from would get it."""
+    guest.set("SERVER", f"{guest.grid.door.url}/")
+    url = f"{guest.grid.guarded.url}/agata/{FOLDER}"
+    status, _, err = guest(f"{url} {guest.folder}/here", BEARER_TOKEN=guest.grid.openid.token())
+    assert status == 3 and "there is no proxy at" in err and err.count("\n") == 1
+
+
+def test_the_list_of_sites_says_which_token_is_at_hand(guest: User):
+    guest.set("TOKEN", "oidc:cnaf", "CNAF")
+    guest.set("CREDENTIAL", "none", "XROOTD")
+    lines = guest("--from=list", BEARER_TOKEN="abc", OIDC_SOCK="/x").out.splitlines()
+    said = dict(line.split(maxsplit=1) for line in lines)
+    assert said["LYON"] == "https     token from env:BEARER_TOKEN, does not say when it ends"
+    assert said["CNAF"] == "https     token, oidc-agent is asked for one of cnaf"
+    assert said["XROOTD"] == "https     nothing"
+
+
+def test_the_doctor_looks_at_the_token_that_would_be_shown(guest: User):
+    out = guest("--doctor", BEARER_TOKEN=guest.grid.openid.token()).out
+    assert "ok    token         from env:BEARER_TOKEN, 59m" in out
+    guest.set("CREDENTIAL", "token")
+    status, out, _ = guest("--doctor --quiet --input_dir e680_1to64")
+    assert status == 1 and "FAIL  token         no token was found in BEARER_TOKEN, BEARER_TOKEN_FILE, " in out
+    assert "proxy" not in out
+
+
 # == Through gfal2 ======================================================================================
 
 
@@ -180,6 +207,11 @@ def test_root_takes_a_token(rooted: User):
     status, out, err = rooted(f"--input_dir {FOLDER} --sync")
     assert status == 0 and "verified by checksum: 1" in out, err
     assert rooted.files() == [f"{FOLDER}/ReadATCA.tar"]
+
+
+def test_the_doctor_shows_root_the_token(rooted: User):
+    out = rooted(f"--doctor --input_dir {FOLDER}").out
+    assert "answers, 1 entries in e680_1to64/ReadATCA" in out and "ok    token         from env:MY_TOKEN" in out, out
 
 
 def test_root_says_that_a_token_is_not_for_it(rooted: User):

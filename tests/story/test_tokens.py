@@ -220,6 +220,12 @@ def test_root_says_that_a_token_is_not_for_it(rooted: User):
     assert status == 4 and "is your token for this door and this scope?" in err and err.count("\n") == 1
 
 
+def test_a_server_that_takes_no_tokens_says_so(rooted: User):
+    rooted.set("SERVER", f"root://localhost:{rooted.grid.xrootd.ports[1]}/")
+    status, _, err = rooted("--ls_dir")
+    assert status == 3 and "the server accepts nothing of what it can be shown" in err and err.count("\n") == 1
+
+
 def test_a_token_that_was_found_is_not_for_root(guest: User):
     guest.set("SERVER", f"root://localhost:{guest.grid.guarded.ports[1]}/")
     status, _, err = guest("--ls_dir", BEARER_TOKEN=guest.grid.openid.token())

@@ -131,8 +131,8 @@ GFAL_ERRORS = (
            "{place}: the door ends the TLS handshake ({text}); is your proxy valid (--proxy_status)?", passing=True),
     Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); {doubt}"),
     Saying(r"^EBADE", CredentialError,
-           "{place}: the server accepts nothing of what it can be shown ({text}); see --proxy_status, and CREDENTIAL in "
-           "Grid.conf", passing=True),
+           "{place}: the server accepts nothing of what it can be shown ({text}); see --proxy_status and "
+           "CREDENTIAL in Grid.conf", passing=True),
     Saying(r"^ELOOP", DoorError,
            "{place}: the door redirects to other servers, to which a token is not sent ({text}); set "
            "CREDENTIAL = proxy in Grid.conf, or use an https door of the site"),

@@ -168,7 +168,7 @@ def test_a_token_that_was_found_is_not_for_a_server_that_a_url_names(guest: User
     guest.set("SERVER", f"{guest.grid.door.url}/")
     url = f"{guest.grid.guarded.url}/agata/{FOLDER}"
     status, _, err = guest(f"{url} {guest.folder}/here", BEARER_TOKEN=guest.grid.openid.token())
-    assert status == 3 and "there is no proxy at" in err and err.count("\n") == 1
+    assert status == 4 and "so the door is shown nothing" in err and "CREDENTIAL in Grid.conf shows it nothing" in err
 
 
 def test_the_list_of_sites_says_which_token_is_at_hand(guest: User):

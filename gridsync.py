@@ -63,7 +63,6 @@ from gridsync_parts.disk import (
     unfit_error,
 )
 from gridsync_parts.doors import MAX_PATHS, NO_TAPE, Listing, Place
-from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import (
     Changed,
     CredentialError,
@@ -80,10 +79,6 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import ca_folder
-from gridsync_parts.keys.client import ask_pass_phrase, new_proxy
-from gridsync_parts.keys.proxy import Proxy, proxy_file, read_proxy, valid_proxy
-from gridsync_parts.keys.shown import settled, token_of
-from gridsync_parts.keys.token import Token, claims_of, token_left
 from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
@@ -132,6 +127,8 @@ if TYPE_CHECKING:
     from gridsync_parts.copier import Copier
     from gridsync_parts.face import OpenSite, open_site
     from gridsync_parts.flow import Flow
+    from gridsync_parts.keys.proxy import Proxy
+    from gridsync_parts.keys.token import Token
     from gridsync_parts.loop import Loop
     from gridsync_parts.outbox import Outbox
     from gridsync_parts.pool import Settling
@@ -220,6 +217,8 @@ class Report(Output):
 
     def token(self, token: Token, now: float) -> None:
         """Where a token comes from, what it says of itself, and until when it is good."""
+        from gridsync_parts.keys.token import claims_of, token_left
+
         claims = claims_of(token.value())
         self.put(token={
             "from": token.source, "issuer": claims.issuer, "subject": claims.subject, "scopes": claims.scopes.split(),
@@ -393,6 +392,8 @@ class Run:
     """What the commands of one command line work with."""
 
     def __init__(self, config: Config, wishes: Wishes, report: Report, names: frozenset[str] | None = None):
+        from gridsync_parts.keys.shown import settled
+
         self.config = config
         self.wishes = wishes
         self.report = report
@@ -445,6 +446,8 @@ class Run:
 
     def announce_end(self) -> None:
         """Say before a long run when the credential ends, if that is soon."""
+        from gridsync_parts.keys.proxy import valid_proxy
+
         place, now, ends = self.place(), time.time(), 0.0
         if needs_proxy(self.settings.site):
             proxy = valid_proxy(self.settings.vo, now)
@@ -457,6 +460,8 @@ class Run:
 
     def place(self) -> Place:
         """The site, once there is a proxy to show it."""
+        from gridsync_parts.doors.opening import open_place
+
         if self.opened is None:
             files_to_spare(self.settings)  # else it would seem that the door fails
             self.opened = open_place(self.settings.site, self.settings.vo, self.config)
@@ -643,6 +648,8 @@ GRACE = 600  # seconds that a lifetime may fall short of what was asked
 
 def do_new_proxy(run: Run) -> int:
     """create a new proxy"""
+    from gridsync_parts.keys.client import ask_pass_phrase, new_proxy
+
     settings, now = run.settings, time.time()
     proxy, server = new_proxy(settings.vo, settings.proxy_hours, ask_pass_phrase, ca_folder(settings.site), now)
     run.report.new_proxy(proxy, server)
@@ -657,6 +664,7 @@ def do_new_proxy(run: Run) -> int:
 
 def do_new_token(run: Run) -> int:
     """create an account of oidc-agent, which gives tokens for the site"""
+    from gridsync_parts.keys.client import ask_pass_phrase
     from gridsync_parts.keys.login import log_in
 
     site = run.settings.site
@@ -669,6 +677,9 @@ def do_new_token(run: Run) -> int:
 
 def do_proxy_status(run: Run) -> int:
     """print the proxy status"""
+    from gridsync_parts.keys.proxy import proxy_file, read_proxy, valid_proxy
+    from gridsync_parts.keys.shown import token_of
+
     site, now = run.settings.site, time.time()
     if token := token_of(site, run.config):
         token.value()

@@ -22,6 +22,7 @@ from gridsync_parts.values import Action, Outcome, Row, batches, sentence_about,
 from gridsync_parts.walk import DOORS_SHUT, Walk, list_folder
 
 UNSETTLED = 64  # files that wait to be made durable; the limit on open ones is the program's own affair
+IN_PYTHON = "--overwrite replaces", "overwrite=True replaces"  # what a sentence says
 ON_TAPE = "is on tape; stage() asks for it"
 LEFT_ALONE = {
     Action.KEEP: "a different local file has this name; overwrite=True replaces it",
@@ -94,8 +95,10 @@ class Haul:
     def __init__(self, mover: Mover, settings: Settings, gauge: Gauge | None, settling: Settling | None = None):
         self.mover = mover
         self.settings = settings
-        self.settling = settling
+        self.settling = settling  # makes durable what comes here; None where files are sent
         self.gauge = gauge
+        self.pool = Pool()
+        self.compared: set[str] = set()  # files that may be there already
         self.came: dict[str, Row] = {}
         self.size = 0  # bytes of these
         self.doors_shut = 0  # failures of the door, one after the other
@@ -107,16 +110,30 @@ class Haul:
             work = work._replace(tries=item.tries)
         return item
 
+    def add(self, row: Row, is_here: bool) -> None:
+        """Have a file moved, or compared first."""
+        self.compared |= {row.path} if is_here else set()
+        tries = Tries(time.monotonic())
+        self.pool.add("copy", Work(row, is_here, math.inf, tries, self.settings.retries, PACE, 1 << 30))
+
     def take(self, outcome: Outcome) -> None:
         """Take in what became of a file; when the door fails again and again, that is the end."""
         row, fault = outcome.row, outcome.fault
-        self.size += row.size
         if not outcome.is_here():
-            row = with_error(row, row.error or f"{row.path}: {ON_TAPE}")
+            if self.settling and row.path not in self.compared and self.find(row):
+                self.add(row, True)  # another program has brought it meanwhile
+                return
+            row = with_error(row, (row.error or f"{row.path}: {ON_TAPE}").replace(*IN_PYTHON))
+        self.size += row.size
         self.came[row.path] = row
         self.doors_shut = self.doors_shut + 1 if isinstance(fault, DoorError) else 0
         if fault and self.doors_shut >= DOORS_SHUT:
             raise fault
+
+    def find(self, row: Row) -> bool:
+        """Whether a local file may be the one of a row."""
+        here = Target(self.settings.output_dir).find(row)
+        return here is not None and here.is_file and here.size == row.size
 
     def show(self) -> None:
         """Move the bar."""
@@ -125,12 +142,11 @@ class Haul:
 
     def go(self, rows: list[tuple[Row, bool]]) -> dict[str, Row]:
         """Move files, some of which are to be compared as they may be there; their rows then, by path."""
-        pool = Pool()
+        pool = self.pool
         pool.open("copy", self.bring, min(self.settings.threads, len(rows)), self.settling)
         try:
             for row, is_here in rows:
-                tries = Tries(time.monotonic())
-                pool.add("copy", Work(row, is_here, math.inf, tries, self.settings.retries, PACE, len(rows)))
+                self.add(row, is_here)
             while pool.pending("copy"):
                 for outcome in itertools.chain.from_iterable(came for _, came in pool.collect(PACE.tick)):
                     self.take(outcome)

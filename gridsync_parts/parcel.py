@@ -10,7 +10,7 @@ from gridsync_parts.doors import Listing, Place
 from gridsync_parts.errors import DoorError, FileError
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.ground import Prepared, prepare
-from gridsync_parts.haul import Haul
+from gridsync_parts.haul import IN_PYTHON, Haul
 from gridsync_parts.outbox import Local, Outbox
 from gridsync_parts.pace import insist
 from gridsync_parts.pool import Stop
@@ -21,8 +21,6 @@ from gridsync_parts.table import Settings
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Action, Locality, Row, with_error
 from gridsync_parts.walk import DOORS_SHUT
-
-IN_PYTHON = "--overwrite replaces", "overwrite=True replaces"
 
 
 class Uploaded(list[Upload]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from gridsync_parts.errors import (
 from gridsync_parts.face import OpenSite
 from gridsync_parts.table import Settings, Site
 from gridsync_parts.values import Entry, Locality, Row, Staging
-from tests.support.memory import Memory, break_off
+from tests.support.memory import Memory, break_off, call_after
 
 SITE = Site("LYON", "memory:", "", "http", "auto", "", "", "", 30, 10)
 FILES = {"a/1": b"one" * 1000, "a/2": b"two" * 1000, "a/b/3": b"three" * 1000, "c/4": b""}
@@ -91,6 +92,29 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(site, tmp_path):
     with pytest.raises(Incomplete, match="leads out of OUTPUTDIR"):
         site.get(row, tmp_path / "here")
     assert not (tmp_path / "out").exists()
+
+
+def test_two_that_fetch_the_same_files_into_one_folder_both_have_them(tmp_path):
+    memory = Memory({f"a/{number}": b"x" * 20_000 for number in range(100)})
+    site = OpenSite(Settings(SITE, threads=2, retries=4), memory.place)
+    found: list[list[Row]] = []
+    threads = [threading.Thread(target=lambda: found.append(site.get("a", tmp_path))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [{row.verified for row in rows} for rows in found] == [{"adler32"}] * 3
+    assert len(list(tmp_path.rglob("*"))) == 101  # and nothing unfinished
+
+
+def test_another_file_that_appears_meanwhile_is_left_alone(memory, site, tmp_path):
+    def appear() -> None:
+        (tmp_path / "a/1").write_bytes(b"two" * 1000)
+
+    memory.order("read", "a/1", call_after(1500, appear))
+    with pytest.raises(Incomplete, match="a different local file has this name; overwrite=True replaces it"):
+        site.get("a/1", tmp_path)
+    assert (tmp_path / "a/1").read_bytes() == b"two" * 1000
 
 
 def test_rows_that_were_copied_are_not_read_again(memory, site, tmp_path):

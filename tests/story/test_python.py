@@ -282,6 +282,21 @@ def test_a_failed_file_leaves_nothing_at_the_site(lyon, grid, folder, results):
     assert {row.path for row in lyon.find(folder)} <= {f"{folder}/a"}
 
 
+def test_ctrl_c_ends_what_is_sent_and_leaves_nothing_unfinished(conf, lyon, grid, folder, tmp_path):
+    with open(tmp_path / "big", "wb") as file:
+        file.truncate(2000 * BLOCK)
+    grid.door.log.clear()
+    code = f"import gridsync; gridsync.open_site('LYON', {str(conf)!r}).put('big', {folder!r})"
+    with running(code, tmp_path) as program:
+        wait_until(lambda: grid.door.log.count(method="PUT"))
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=20)
+    assert program.returncode == -signal.SIGINT and said.strip().endswith("KeyboardInterrupt")
+    assert not lyon.ls(folder)
+    os.truncate(tmp_path / "big", BLOCK)
+    assert lyon.put(tmp_path / "big", folder)[0].verified == "adler32"
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "says"),
     [

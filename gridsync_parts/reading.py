@@ -72,8 +72,6 @@ class Blocks:
         if wanted is None:
             wanted = Future()
             self.fetch(number, wanted)
-        if wanted.done() and wanted.exception():  # the next one to ask may have more luck
-            wanted.result()
         self.blocks[number] = wanted
         following = number + 1
         if number == self.before + 1 and following not in self.blocks and following * self.length < self.size:
@@ -85,7 +83,7 @@ class Blocks:
             del self.blocks[next(iter(self.blocks))]
         try:
             return wanted.result()
-        except GridError:
+        except GridError:  # the next one to ask may have more luck
             self.blocks.pop(number, None)
             raise
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from gridsync_parts.doors import MAX_PATHS
+from gridsync_parts.doors import MAX_PATHS, Body
 from gridsync_parts.errors import (
     BadName,
     CredentialError,
@@ -23,7 +24,7 @@ from gridsync_parts.errors import (
 from gridsync_parts.face import OpenSite
 from gridsync_parts.table import Settings, Site
 from gridsync_parts.values import Entry, Locality, Row, Staging
-from tests.support.memory import Memory, break_off, call_after
+from tests.support.memory import Memory, break_off, call_after, fall_silent
 
 SITE = Site("LYON", "memory:", "", "http", "auto", "", "", "", 30, 10)
 FILES = {"a/1": b"one" * 1000, "a/2": b"two" * 1000, "a/b/3": b"three" * 1000, "c/4": b""}
@@ -78,6 +79,36 @@ def test_one_that_fails_does_not_stop_the_others(memory, site, tmp_path):
     assert [(row.path, bool(row.error), row.verified) for row in caught.value.rows] == [
         ("a/1", False, "adler32"), ("a/2", True, ""), ("a/b/3", False, "adler32"), ("c/4", False, "size"),
     ]  # fmt: skip
+
+
+def test_a_door_that_is_down_is_not_asked_for_each_file(site, memory, tmp_path):
+    def fail_slowly(body: Body) -> Body:
+        time.sleep(0.02)
+        raise DoorError("the door is down")
+
+    for number in range(100):
+        memory.put(f"d/{number}", b"x")
+        memory.order("read", f"d/{number}", fail_slowly)
+    with pytest.raises(DoorError, match="the door is down"):
+        site.get("d", tmp_path)
+    assert len(memory.calls("read")) < 80
+
+
+def test_what_ends_a_call_ends_its_threads(memory, site, tmp_path):
+    is_silent = threading.Event()
+
+    def fail_meanwhile(body: Body) -> Body:
+        assert is_silent.wait(5)
+        body.close()
+        raise CredentialError("your proxy ended")
+
+    memory.order("read", "a/1", fall_silent(1000, is_silent))
+    memory.order("read", "a/2", fail_meanwhile)
+    before = threading.active_count()
+    with pytest.raises(CredentialError):
+        site.get("a", tmp_path)
+    assert memory.open == 0 and threading.active_count() == before
+    assert site.get("a", tmp_path)[0].verified == "adler32"
 
 
 @pytest.mark.parametrize("error", [CredentialError("your proxy ended"), GridError("a fault")])
@@ -145,9 +176,10 @@ def test_a_request_that_the_site_refuses_leaves_the_others(memory, site, monkeyp
 def test_no_request_that_was_made_is_lost_when_the_proxy_ends(memory, site, monkeypatch, first):
     for number in range(3 * MAX_PATHS):
         memory.put(f"t/{number:03}", b"x", locality=Locality.NEARLINE)
-    stage = memory.stage
+    stage, calls = memory.stage, []
 
     def end_after_some(paths: list[str], days: int) -> str:
+        calls.append(len(paths))
         if len(memory.requests) == first:
             raise CredentialError("your proxy ended")
         return stage(paths, days)
@@ -155,6 +187,7 @@ def test_no_request_that_was_made_is_lost_when_the_proxy_ends(memory, site, monk
     monkeypatch.setattr(memory, "stage", end_after_some)
     with pytest.raises(Incomplete if first else CredentialError, match="your proxy ended") as caught:
         site.stage("t")
+    assert len(calls) == first + 1
     if first:
         rows = caught.value.rows
         assert sum(bool(row.request) for row in rows) == first * MAX_PATHS

@@ -456,7 +456,9 @@ class Run:
             ends, what = place.expires(), "token"
         if ends and ends - now < SOON:
             left = f"{moment_text(ends)} ({duration_text(ends - now)})"
-            self.report.note(f"Your {what} is valid until {left}; renew it in time, even during a run")
+            is_fixed = self.settings.site.token.startswith("env:")
+            way = "this run sees no other: it ends then" if is_fixed else "renew it in time, even during a run"
+            self.report.note(f"Your {what} is valid until {left}; {way}")
 
     def place(self) -> Place:
         """The site, once there is a proxy to show it."""

@@ -37,8 +37,9 @@ class WebDavDoor:
         self.tape = TapeRest(http, site, self.server)
 
     def expires(self) -> float:
-        """When the token that it is shown ends."""
-        return self.http.token.ends if self.http.token else 0.0
+        """When the token that it is shown ends, unless its source makes others."""
+        token = self.http.token
+        return token.ends if token and token.kind in ("env", "file") else 0.0
 
     def close(self) -> None:
         """Let go of the connections, and of those to the tape service."""

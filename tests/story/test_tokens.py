@@ -356,6 +356,31 @@ def test_a_provider_that_is_down_is_said(guest: User, agent: Agent):
     assert status == 3 and "the provider of the account lyon cannot be reached" in err and err.count("\n") == 1
 
 
+def test_an_account_that_is_not_loaded_is_said(guest: User, agent: Agent):
+    agent.log_in("lyon")
+    agent.stop()
+    agent.start()
+    say(guest, "oidc:lyon")
+    status, _, err = guest("--ls_dir")
+    assert status == 3 and "oidc-agent has not loaded the account lyon; load it: oidc-add lyon" in err
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("env:MY_TOKEN", r"Your token is valid until .* \(9m\d\ds\); this run sees no other: it ends then"),
+        ("file:~/token", r"Your token is valid until .* \(9m\d\ds\); renew it in time, even during a run"),
+        ("cmd:cat token", ""),
+    ],
+)
+def test_a_token_that_nobody_renews_is_announced(guest: User, source, says):
+    token = guest.grid.openid.token(600)
+    write_secret(guest.folder / "token", token)
+    say(guest, source.replace(" token", f" {guest.folder}/token"))
+    status, _, err = guest(f"--input_dir {FOLDER} --sync", MY_TOKEN=token, HOME=str(guest.folder))
+    assert status == 0 and bool(re.search(says, err)) and ("Your token" in err) == bool(says)
+
+
 # == --new_token ========================================================================================
 
 

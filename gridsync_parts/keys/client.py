@@ -6,7 +6,6 @@ INDIGO IAM's server is asked (keys/voms_aa); what that gives goes into a proxy, 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import re
@@ -145,6 +144,7 @@ class Maker(NamedTuple):
 
     def include(self, attribute: bytes) -> str:
         """The same with what the VO has signed already."""
+        import base64
         import shutil
 
         path = os.path.join(self.private, "attribute")

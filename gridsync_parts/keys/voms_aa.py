@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from gridsync_parts.doors.wire import Http
-from gridsync_parts.errors import GridError
+from gridsync_parts.errors import GridError, brief
 from gridsync_parts.keys.proxy import Holder
 from gridsync_parts.table import Site
 from gridsync_parts.vomses import VomsServer
@@ -62,7 +62,7 @@ def membership_in(status: int, text: str, head: str) -> Membership:
         return Membership(b"", f"{head}\nError: status {status}")
     refusal = re.search("<message>([^<]*)</message>", text)
     if refusal:
-        return Membership(b"", f"{head}\nError: {html.unescape(refusal[1])}", True)
+        return Membership(b"", f"{head}\nError: {brief(html.unescape(refusal[1]))}", True)
     if "SSL certificate" in text:  # nginx does not know its CA, or it is over
         return Membership(b"", f"{head}\nError: SSL certificate error")
     what = f"status {status}" if status != 200 else "a web page" if "<html" in text.lower() else "nothing of use"

@@ -39,8 +39,10 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.doors.wire import Http, Line
     from gridsync_parts.errors import FileError, GridError
     from gridsync_parts.home import Home
+    from gridsync_parts.keys.client import client_error
     from gridsync_parts.keys.proxy import attribute_of, end_of, read_proxy, subject_of
     from gridsync_parts.keys.token import token_end
+    from gridsync_parts.keys.voms_aa import membership_in
     from gridsync_parts.machine import CONNECTIONS
     from gridsync_parts.partfile import PartFile
     from gridsync_parts.plans import new_row, plan_staged
@@ -48,6 +50,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.settings import Config, scope_of
     from gridsync_parts.table import GENERAL, Site
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
+    from gridsync_parts.vomses import server_in
     from gridsync_parts.words import day_text, grid_path, is_path, moment_text, size_text, time_text
     from tests.support.raw import Raw
 
@@ -256,6 +259,16 @@ def token(data: bytes) -> None:
     token_end(f"e30.{base64.urlsafe_b64encode(data).decode()}.c2ln")
 
 
+def membership(data: bytes) -> None:
+    found = membership_in(200, data.decode("utf-8", "replace"), 'Contacting v.x:443 [/CN=x] "x.vo"')
+    assert found.attribute or "v.x:443" in str(client_error(found.said, "x.vo", "")) or found.is_refused
+
+
+def vomses(data: bytes) -> None:
+    server = server_in(data.decode("latin-1"))
+    assert server is None or server_in(server.line("x.vo")) == server
+
+
 def part(data: bytes) -> None:
     Path(FOLDER, part_name("a")).write_bytes(data)
     Path(FOLDER, "a.part").write_bytes(data)
@@ -266,7 +279,7 @@ def part(data: bytes) -> None:
 
 READERS: tuple[Callable[[bytes], None], ...] = (
     listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
-    token, part,
+    token, part, membership, vomses,
 )  # fmt: skip
 LISTED = (
     '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
@@ -305,6 +318,12 @@ SEEDS = {
     names: ("run/a", "../a", "/etc//passwd", "a/./b\x1b[2J"),
     proxy: ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),
     token: ('{"exp": 1433851200}',),
+    membership: (
+        "<voms><ac>MIIB&#13;\n</ac><warning>x</warning></voms>",
+        "<voms><error><code>1004</code><message>User &apos;a&apos; needs to sign AUP</message></error></voms>",
+        "<html>400 The SSL certificate error",
+    ),
+    vomses: ('"x.vo" "https://v.x/" "443" "/DC=x/CN=v.x" "x.vo" "24"',),
     part: ("x" * 10, "x" * 100 + "\0" * 24 + "d" + "\0" * 31 + "gridsync"),
 }
 WORDS = (

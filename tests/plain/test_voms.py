@@ -80,6 +80,7 @@ REFUSED = "<voms><error><code>1004</code><message>{}</message></error></voms>"
          Membership(b"0\x82attribute", "AT")),
         (403, f"<voms><ac>{GIVEN}</ac></voms>", Membership(b"", "AT\nError: no membership: status 403")),
         (200, REFUSED.format("It&apos;s &lt;over&gt;"), Membership(b"", "AT\nError: It's <over>", True)),
+        (200, REFUSED.format("No" * 500), Membership(b"", f"AT\nError: {'No' * 100}...", True)),
         (403, REFUSED.format("No"), Membership(b"", "AT\nError: No", True)),
         (500, REFUSED.format("No"), Membership(b"", "AT\nError: status 500")),
         (503, "", Membership(b"", "AT\nError: status 503")),

@@ -105,6 +105,22 @@ def test_gridsync_asks_through_the_web_proxy(member, iam, grid):
         relay.stop()
 
 
+def test_the_cpp_client_takes_what_gridsync_got_where_the_java_one_got_nothing(member, iam):
+    iam.faults.add("/generate-ac", 502, count=1)
+    user = member("Java")
+    assert user("--new_proxy", PASSPHRASE).status == 0 and info(user, "-vo") == [VO]
+
+
+def test_without_the_cpp_client_its_package_is_named(member, iam, tmp_path):
+    iam.faults.add("/generate-ac", 502, count=1)
+    user = member("Java")
+    for name in ("java", "ls", "stat"):  # the last two tell Java who can read the key
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "missing")
+    status, _, err = user("--new_proxy", PASSPHRASE, PATH=str(tmp_path / "bin"))
+    says = f"your VOMS client cannot use what the VOMS server localhost:{iam.port} gives; on Debian: apt install voms-"
+    assert (status, err.count("\n")) == (3, 1) and says in err and not left_over(user), err
+
+
 REFUSED = {
     "stranger": f"you are not a member of {VO}, or this certificate is not linked there; join at its INDIGO IAM page",
     "groupless": f"you have an account at the INDIGO IAM of {VO}, but you are not in its group {VO}; ask agatadp@",

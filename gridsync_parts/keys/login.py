@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import IO, Callable
 
 from gridsync_parts.errors import CredentialError
-from gridsync_parts.keys import helper_env
+from gridsync_parts.keys import helper_env, output_of
 from gridsync_parts.keys.oidc import account_of, agent_error, check_agent
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
@@ -43,7 +43,6 @@ def account_for(site: Site) -> str:
 
 def ask_for(account: str, site: Site, ask: Callable[[str], str]) -> tuple[str, str]:
     """The secret of the client, and a pass phrase for the account, which nobody else sees."""
-    check_agent("oidc-gen")
     secret = ask(f"Secret of the client {site.client_id} (empty if it has none):")
     phrase = ask(f"Pass phrase for the account {account}, which oidc-agent keeps encrypted:")
     if not phrase or ask("The same again:") != phrase:
@@ -84,5 +83,12 @@ def log_in(site: Site, conf: Config, ask: Callable[[str], str], tell: Callable[[
     """Make an account of oidc-agent for a site, or log in with it anew; its name."""
     account = account_for(site)
     conf.check_login(site, account)
+    check_agent("oidc-gen")
+    known = output_of(["oidc-add", "--list"]).decode("utf-8", "replace").split()
+    if account in known and site.token != f"oidc:{account}":
+        raise CredentialError(
+            f"oidc-agent has an account {account} already; to use it write TOKEN = oidc:{account} into [{site.name}], "
+            "where --new_token then makes it anew"
+        )
     new_account(account, site, *ask_for(account, site, ask), tell)
     return account

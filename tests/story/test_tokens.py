@@ -420,6 +420,14 @@ def test_neither_secret_nor_phrase_is_seen_or_kept(newcomer: User, agent: Agent)
     assert {path.stat().st_mode & 0o077 for path in (agent.home / ".oidc-agent").iterdir()} == {0}
 
 
+def test_an_account_that_was_not_made_for_the_site_is_not_replaced(newcomer: User, agent: Agent):
+    agent.log_in("lyon")
+    before = (agent.home / ".oidc-agent/lyon").read_bytes()
+    status, out, err = newcomer("--new_token", TYPED)
+    assert (status, out) == (3, "") and (agent.home / ".oidc-agent/lyon").read_bytes() == before
+    assert "oidc-agent has an account lyon already; to use it write TOKEN = oidc:lyon into [LYON], where" in err
+
+
 def test_a_client_may_have_no_secret(newcomer: User, agent: Agent):
     newcomer.grid.openid.is_public = True
     status, out, err = newcomer("--new_token", f"\n{PHRASE}\n{PHRASE}\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.grid.openid import ANY_AUDIENCE, CLIENT, CLIENT_SECRET
-from tests.grid.xrootd import ELSEWHERE
+from tests.grid.xrootd import ELSEWHERE, SCRATCH
 from tests.support import SCRIPT
 from tests.support.agent import PHRASE, Agent
 from tests.support.user import User, wait_for, wait_until, write_secret
@@ -55,6 +55,18 @@ def test_a_token_opens_the_door_and_files_come(guest: User):
     status, out, err = guest(f"--input_dir {FOLDER} --sync", BEARER_TOKEN=guest.grid.openid.token())
     assert status == 0 and "verified by checksum: 1" in out, err
     assert guest.files() == [f"{FOLDER}/ReadATCA.tar"]
+
+
+def test_a_token_sends_files_if_its_scopes_allow_that(guest: User):
+    guest.set("BASE_DIR_ON_GRID", SCRATCH)
+    (guest.folder / "results").mkdir()
+    (guest.folder / "results" / "file").write_bytes(b"found")
+    line = f"--put {guest.folder}/results --input_dir sent"
+    status, _, err = guest(line, BEARER_TOKEN=guest.grid.openid.token(scope="storage.read:/"))
+    assert status != 0 and "is your token for this door and this scope?" in err
+    status, _, err = guest(line, BEARER_TOKEN=guest.grid.openid.token())
+    assert status == 0, err
+    assert (guest.grid.guarded.folder / "data" / SCRATCH / "sent/file").read_bytes() == b"found"
 
 
 @pytest.mark.parametrize("place", ["BEARER_TOKEN", "BEARER_TOKEN_FILE", "bt_u"])
@@ -276,6 +288,30 @@ def test_no_server_that_root_redirects_to_hears_of_a_token(rooted: User, way):
     assert is_asked == (way == "free")  # so gridsync.py's limit it is that keeps it
     if way == "kept":
         assert "the door redirects to other servers, to which a token is not sent" in told
+
+
+AFTERWARDS = """
+import sys
+from gridsync_parts.doors.contexts import Contexts
+from gridsync_parts.errors import UsageError
+from gridsync_parts.keys.token import Token
+from gridsync_parts.settings import Config
+conf = Config(sys.argv[1])
+site = conf.site("LYON")
+Contexts(site, "", None, None).get()
+try:
+    Contexts(site, "", Token(site.token, conf), None)
+except UsageError as error:
+    print(error)
+"""
+
+
+def test_a_process_that_follows_redirects_of_root_shows_no_token(rooted: User):
+    """XRootD's library has read the limit by then."""
+    command = ["/usr/bin/python3", "-c", AFTERWARDS, str(rooted.folder)]
+    env = {**rooted.env, "PYTHONPATH": str(SCRIPT.parent)}
+    told = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "this process has used gfal2 without a token; use another one" in told
 
 
 SHOWN = """

@@ -14,6 +14,8 @@ import pytest
 from gridsync_parts import keys
 from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.keys import ca_folder, helper_env, open_secret, stamp_of
+from gridsync_parts.keys.login import account_for
+from gridsync_parts.keys.oidc import agent_error
 from gridsync_parts.keys.token import TOKEN_LIFE, TOKEN_PAUSE, Token, token_end, token_left
 from gridsync_parts.table import Site
 from tests.support.constants import replace
@@ -204,3 +206,39 @@ def test_a_token_that_a_door_has_refused_is_replaced_once_the_source_has_another
     write_secret(path, "second")
     assert token.renew(refused) == "second" == token.value()
     assert token.renew(refused) == "second"  # as another thread has asked for it
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("Error: No account configured with that short name", "oidc-agent has no account lyon; --new_token makes one"),
+        ("Error: account not loaded", "oidc-agent has not loaded the account lyon; load it: oidc-add lyon"),
+        ("Error: did not receive any response", "oidc-agent does not run here; start it"),
+        ("Error: invalid_grant: grant request is invalid\nMost likely the refresh token expired.", "the login of"),
+        ("Error: the other party disconnected", "https://iam/ cannot be reached, or is none that logs in users"),
+        ("Error: Could not get token endpoint from the configuration endpoint.", "https://iam/ cannot be reached"),
+        ("Error: invalid_client: Bad client credentials", "https://iam/ does not take the client tool"),
+        ("Error: invalid_request: client_secret must be provided in the Authorization header", "https://iam/ does not"),
+        ("Error: invalid_scope: Invalid scopes: storage.read:/", "https://iam/ does not give the client"),
+        ("Error: reached maximum number of tries", "the pass phrase of lyon is wrong; try again"),
+        ("Error: access_denied", "nobody has agreed in the browser (access_denied); try again"),
+        ("Error: new words", "oidc-agent gives no token for the account lyon; it says: new words"),
+        ("", "oidc-agent gives no token for the account lyon; it says: nothing"),
+    ],
+)
+def test_what_oidc_agent_says_and_what_it_means(said, means):
+    site = SITE._replace(issuer="https://iam/", client_id="tool")
+    error = agent_error(said, "lyon", site)
+    assert isinstance(error, CredentialError) and str(error).startswith(means)
+
+
+def test_what_oidc_agent_says_shows_no_token():
+    assert "eyJhbGciOiJSUzI1NiJ9" not in str(agent_error("Error: odd eyJhbGciOiJSUzI1NiJ9.eyJzdWIi.c2ln", "lyon"))
+
+
+@pytest.mark.parametrize(("name", "token", "account"), [
+    ("LYON", "", "lyon"), ("My Site", "", "my_site"), ("-f", "", "_f"), ("LYON", "oidc:mine", "mine"),
+    ("LYON", "file:~/.cta_token", "lyon"),
+])  # fmt: skip
+def test_the_account_of_a_site(name, token, account):
+    assert account_for(SITE._replace(name=name, token=token)) == account

@@ -5,6 +5,7 @@ None of them takes a part of a file. Of an upload that was cut off, StoRM and XR
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -44,6 +45,7 @@ FOLDERS = 32  # whose names are kept
 MAX_LOOK = 1 << 20  # bytes of what a door says of one file
 TAKEN = "{place}: there is something of this name already"
 NO_ROOM = "{place}: the door has no room for it, or your quota is used up ({said}); ask the site"
+NO_NAME = "{}: the door takes no file of this name ({}); rename it"
 NO_FOLDER = "{place}: the folder for it is not there"
 
 # What doors say of what they can't take, with whatever status.
@@ -57,10 +59,15 @@ PROBLEMS = (
 )  # fmt: skip
 
 
+def place_of(url: str) -> str:
+    """A URL for people."""
+    return unquote(mask_url(url))
+
+
 def write_refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error, for who sends a file."""
     refused = refusal(answer, url)
-    place, status, said = mask_url(unquote(url)), answer.status, brief(answer.response.reason)
+    place, status, said = place_of(url), answer.status, brief(answer.response.reason)
     words = {"place": place, "said": said, "sentence": str(refused)}
     if status == 413:
         return FileError(f"{place}: the door takes no file of this size ({said}); ask the site for its limit")
@@ -69,7 +76,7 @@ def write_refusal(answer: Answer, url: str) -> GridError:
     if status in (405, 412):
         return Exists(TAKEN.format(**words))
     if status == 400:
-        return BadName(f"{place}: the door takes no file of this name ({said}); rename it")
+        return BadName(NO_NAME.format(place, said))
     if status in (409, 500):
         error = error_for(PROBLEMS, answer.drain().decode("utf-8", "replace"), **words)
         return NotFound(NO_FOLDER.format(**words)) if status == 409 and isinstance(error, DoorError) else error
@@ -143,7 +150,7 @@ class WebDavWriter:
     def check_free(self, path: str) -> None:
         """Refuse a name that something has, where the door would not."""
         if self.is_taken(path):
-            raise Exists(TAKEN.format(place=mask_url(unquote(self.url_of(path)))))
+            raise Exists(TAKEN.format(place=place_of(self.url_of(path))))
 
     def folder(self, path: str) -> bool:
         """Make a folder in one that is there; whether it was not there yet."""
@@ -163,6 +170,8 @@ class WebDavWriter:
     def write(self, path: str, sent: Sent) -> Stored:
         """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
         self.check_free(path)
+        if self.is_heedless and "?" in path:  # XRootD cuts it off, and what is behind it
+            raise BadName(NO_NAME.format(place_of(self.url_of(path)), "it would become another one"))
         self.names.note(path, True)  # whatever becomes of it
         url = self.url_of(path)
         headers = {"Content-Type": "application/octet-stream", "If-None-Match": "*", **ANY_WANTED}
@@ -171,7 +180,7 @@ class WebDavWriter:
         try:
             answer = self.http.follow("PUT", url, headers=headers, data=sent)
         except UnreadError as error:
-            changed = Changed(f"{mask_url(unquote(url))}: its source has changed while it was being sent", passing=True)
+            changed = Changed(f"{place_of(url)}: its source has changed while it was being sent", passing=True)
             raise error.__cause__ or changed from None
         if answer.status in (200, 201, 204):
             answer.drain()
@@ -185,7 +194,7 @@ class WebDavWriter:
             return error
         said = brief(answer.response.reason)
         is_other = OTHER_FILE in said  # a pool of dCache takes it for another one, and would do so again
-        reason = f"{mask_url(unquote(url))}: the pool answers {answer.status} ({said})"
+        reason = f"{place_of(url)}: the pool answers {answer.status} ({said})"
         return FileError(f"{reason}; ask the site" if is_other else reason, not is_other, pause_of(answer))
 
     def stored(self, path: str) -> Stored:
@@ -227,14 +236,23 @@ class WebDavWriter:
         if not replace:
             self.check_free(target)
         url, goal = self.url_of(path), self.url_of(target)
-        answer = self.http.ask("MOVE", url, headers={"Destination": goal, "Overwrite": "T" if replace else "F"})
+        is_odd = "%" in goal  # StoRM refuses some such names, or does not find the file again
+        if is_odd and not self.is_heedless and (answer := self.http.follow("HEAD", goal)).status == 400:
+            raise write_refusal(answer, goal)
+        told = unquote(goal, errors="surrogateescape") if self.is_heedless else goal
+        if self.is_heedless and not re.fullmatch("[ ->@-~]+", told):  # it takes what it is told as it is, up to these
+            raise BadName(NO_NAME.format(place_of(goal), "it would become another one"))
+        answer = self.http.ask("MOVE", url, headers={"Destination": told, "Overwrite": "T" if replace else "F"})
         if answer.status in (405, 501):
-            raise FileError(f"{mask_url(unquote(url))}: the door cannot rename files; ask the site")
+            raise FileError(f"{place_of(url)}: the door cannot rename files; ask the site")
         if answer.status not in (200, 201, 204):
             raise write_refusal(answer, url if answer.status == 404 else goal)
         answer.drain()
         self.names.note(path, False)
         self.names.note(target, True)
+        if is_odd and self.http.follow("HEAD", goal).status == 404:
+            self.remove(target)
+            raise BadName(NO_NAME.format(place_of(goal), "it would not find it again"))
 
     def remove(self, path: str) -> None:
         """Remove a file; nothing happens if it is not there."""

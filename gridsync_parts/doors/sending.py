@@ -27,17 +27,23 @@ class Sending:
         self.sent = sent
         self.watch = watch
         self.is_wanted = not is_asked
+        self.wanted_by = time.monotonic() + PAUSE
         self.is_unanswered = False  # the server was asked, and has said nothing
         self.is_over = False  # all has been sent
+        self.pieces = self.cut()
+        self.piece: memoryview | None = None  # one that waits while the server says something
         self.poll = select.poll()
+        self.poll.register(watch.socket)
 
     def go(self, file: io.BufferedReader) -> None:
-        """Send them, unless an answer is there already, which is to be read from that file."""
+        """Send what is left of them, unless an answer is there already, which is to be read from that file."""
+        if self.is_over:  # an interim answer has come, and gives no more time for the one that counts
+            return
         site = self.watch.site
-        self.poll.register(self.watch.socket, select.POLLIN)
-        if not self.is_wanted and not self.is_answered(file, PAUSE):
+        self.poll.modify(self.watch.socket, select.POLLIN)
+        if not self.is_wanted and not self.is_answered(file, self.wanted_by - time.monotonic()):
             self.is_wanted = self.is_unanswered = True
-        if self.is_wanted and not self.is_over:
+        if self.is_wanted:
             self.watch.socket.settimeout(site.silence)
             try:
                 self.is_over = self.send(file)
@@ -62,23 +68,30 @@ class Sending:
             self.watch.socket.settimeout(self.watch.site.silence)
 
     def send(self, file: io.BufferedReader) -> bool:
-        """Send all; False if the server has answered before that."""
-        left = self.sent.size
+        """Send what is left; False if the server says something before that."""
         self.poll.modify(self.watch.socket, select.POLLIN | select.POLLOUT)
+        while piece := self.piece or next(self.pieces, None):
+            self.piece = piece
+            events = self.poll.poll(self.watch.site.silence * 1000)
+            if not events:
+                raise TimeoutError("timed out")
+            if events[0][1] & ~select.POLLOUT and self.is_answered(file, 0):
+                return False
+            self.watch.socket.sendall(piece)
+            self.piece = None
+        return True
+
+    def cut(self) -> Iterator[memoryview]:
+        """What is to be sent, in pieces."""
+        left = self.sent.size
         for chunk in self.chunks():
             left -= len(chunk)
             if left < 0:
                 break
             for at in range(0, len(chunk), PIECE):
-                events = self.poll.poll(self.watch.site.silence * 1000)
-                if not events:
-                    raise TimeoutError("timed out")
-                if events[0][1] & ~select.POLLOUT and self.is_answered(file, 0):
-                    return False
-                self.watch.socket.sendall(chunk[at : at + PIECE])
+                yield chunk[at : at + PIECE]
         if left:
             raise UnreadError
-        return True
 
     def chunks(self) -> Iterator[memoryview]:
         """What is to be sent; its errors are none of the line's."""

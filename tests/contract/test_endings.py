@@ -6,6 +6,8 @@ import contextlib
 import gc
 import itertools
 import random
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +17,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gridsync_parts.doors import BITE, At, Place
+from gridsync_parts.doors import BITE, At, Place, Sent
+from gridsync_parts.doors.writing import WebDavWriter
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
@@ -342,3 +345,55 @@ def test_any_bytes_on_the_line_are_an_answer_or_a_sentence(answers):
                 verb(place)
     finally:
         server.stop()
+
+
+# What is sent.
+
+
+class Talking:
+    """A stand-in for a server that says something more than once while a file comes to it; it keeps what came."""
+
+    def __init__(self, words: bytes, seconds: float = 0) -> None:
+        self.words = words
+        self.seconds = seconds  # between two words behind the body; 0 for none there
+        self.body = b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://localhost:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        line = self.listener.accept()[0]
+        with contextlib.suppress(OSError), line, line.makefile("rb") as file:
+            head = b"".join(iter(file.readline, b"\r\n"))
+            length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+            line.sendall(CONTINUE)
+            while len(self.body) < length:
+                self.body += file.read(min(length - len(self.body), length // 4))
+                line.sendall(self.words)
+            while self.seconds:
+                time.sleep(self.seconds)
+                line.sendall(self.words)
+            line.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+DATA = random.Random(1).randbytes(8_000_000)
+
+
+def send(place: Place) -> None:
+    assert isinstance(place.writer, WebDavWriter)
+    place.writer.is_heedless = False  # else it would be asked what it is
+    place.writer.write("run/a", Sent(len(DATA), lambda: (DATA[at : at + BITE] for at in range(0, len(DATA), BITE))))
+
+
+@pytest.mark.parametrize(
+    "words", [CONTINUE, b"HTTP/1.1 102 Processing\r\n\r\n", CONTINUE * 3], ids=["100", "102", "many"]
+)
+def test_an_interim_answer_in_mid_body_sends_no_byte_twice(words):
+    server = Talking(words)
+    assert ending(lambda: send(place_at(server.url))) == "" and server.body == DATA
+
+
+def test_interim_answers_behind_the_body_end_after_first_byte_seconds():
+    server = Talking(CONTINUE, seconds=0.2)
+    assert "does not answer" in ending(lambda: send(place_at(server.url)))

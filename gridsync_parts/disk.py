@@ -89,9 +89,9 @@ def replacing(path: str) -> Iterator[TextIO]:
             os.unlink(beside)
 
 
-def open_regular(path: str, flags: int = 0) -> int:
+def open_regular(path: str, flags: int = 0, folder: int | None = None) -> int:
     """A descriptor to read a file by; ValueError for all that is none, and no FIFO holds it up."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ValueError(f"{path} is not a regular file")

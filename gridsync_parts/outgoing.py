@@ -35,6 +35,7 @@ def sending_of(run: Sender) -> Sending:
 def begin_sending(run: Sender, outbox: Outbox) -> tuple[Flow, Sending]:
     """The flow that sends what is in an outbox, and what it knows of its files."""
     sending = sending_of(run)
+    sending.putter.deliverer.top = outbox.top
     flow = Flow(run, SEND, fetch=sending)
     flow.book = lambda: sending
     flow.survey = ground = Ground(run, flow.service, sending, outbox)

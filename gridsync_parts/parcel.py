@@ -41,6 +41,7 @@ class Parcel:
         self.top = top
         self.overwrite = overwrite
         self.putter = Putter(place, writer_of(settings.site, place), Stop(), overwrite)
+        self.putter.deliverer.top = outbox.top
         self.token = secrets.token_hex(4)  # no other call has the same names
         self.rows: dict[str, Row] = {}
         self.work: list[tuple[Row, bool]] = []

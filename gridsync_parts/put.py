@@ -10,6 +10,7 @@ from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
 from gridsync_parts.disk import CHUNK, open_regular
 from gridsync_parts.doors import Sent, Stored, Writer
 from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
+from gridsync_parts.home import FOLDER
 from gridsync_parts.pool import Stop
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
@@ -49,13 +50,30 @@ def refuse_stopped(stop: Stop) -> None:
         raise FileError("interrupted")
 
 
+def open_below(top: str, path: str) -> int:
+    """A descriptor to read a file by; below a folder, no link is followed that somebody has put there meanwhile."""
+    below = path[len(top) :].strip("/") if top and path.startswith(top) else ""
+    if not below:
+        return open_regular(path, os.O_NOFOLLOW)
+    *folders, name = below.split("/")
+    here = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            inner = os.open(folder, FOLDER, dir_fd=here)
+            os.close(here)
+            here = inner
+        return open_regular(name, os.O_NOFOLLOW, here)
+    finally:
+        os.close(here)
+
+
 class Source:
     """The local file, held open: what is sent is what was looked at."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, top: str = ""):
         self.path = path
         with self.reading():
-            self.fd = open_regular(path, os.O_NOFOLLOW)
+            self.fd = open_below(top, path)
         self.found = os.fstat(self.fd)
         self.size = self.found.st_size
         self.sums: dict[str, str] = {}  # its checksums, by their kinds
@@ -71,10 +89,18 @@ class Source:
         os.close(self.fd)
 
     def check(self) -> None:
-        """Refuse a file that is not any more as it was looked at."""
+        """Refuse a file that is not any more as it was looked at, or never was, as those of /proc."""
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self.size, self.found.st_mtime_ns):
             raise Changed(f"{self.path}: has changed while it was read", passing=True)
+        with self.reading():
+            is_more = os.pread(self.fd, 1, self.size)
+        if is_more:
+            raise self.wrong_size()
+
+    def wrong_size(self) -> FileError:
+        """The sentence for a file of which the disk does not tell the size."""
+        return FileError(f"{self.path}: has another size than its disk says; send a copy of it from another disk")
 
     def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
         """Its checksum of some kind, for which it is read if need be."""
@@ -97,7 +123,8 @@ class Source:
             with self.reading():
                 count = os.preadv(self.fd, [buffer[: min(CHUNK, self.size - at)]], at)
             if not count:
-                raise Changed(f"{self.path}: has become shorter while it was sent", passing=True)
+                self.check()
+                raise self.wrong_size()
             piece = buffer[:count]
             running.update(piece)
             at += count
@@ -115,12 +142,14 @@ class Deliverer:
         self.writer = writer
         self.renames = renames
         self.stop = stop
+        self.top = ""  # the local folder below which no link is followed
         self.kind = "adler32"  # of the checksums that the door names, as far as it has done so
         self.open: set[str] = set()  # paths where some of a file may be that is not whole
 
     def deliver(self, job: Put, seen: Seen) -> tuple[Row, str]:
         """Have a file there; its new row, and what was done."""
-        with Source(job.source) as source:
+        with Source(job.source, self.top) as source:
+            source.check()
             row = job.row._replace(size=source.size, mtime=int(source.found.st_mtime))
             if row[:3] == job.row[:3] and row.checksum:  # it was read before, and has not changed since
                 kind = checksum_kind(row.checksum, True)

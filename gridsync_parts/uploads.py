@@ -38,6 +38,11 @@ def is_temp(path: str) -> bool:
     return not path or (is_path(path) and path.endswith(MARK))
 
 
+def folder_of(path: str) -> str:
+    """The folder at the site that a file is in."""
+    return path.rpartition("/")[0]
+
+
 def cells_of(upload: Upload) -> list[str]:
     """A row as the cells of a line."""
     return [
@@ -66,6 +71,12 @@ class Uploads(Sheet[Upload]):
         # A file that has changed since it was sent, but in the same second, would look as it was.
         self.noted = os.stat(path).st_mtime - COARSE if os.path.exists(path) else 0.0
         super().__init__(path, COLUMNS, is_frozen)
+
+    def hold(self, row: Upload) -> None:
+        """Take in a row; what this run may remove stands where it sends a file, and nowhere else."""
+        if row.temp and folder_of(row.temp) != folder_of(row.target):
+            raise ValueError("column 9 (temp) is in another folder than column 7 (target)")
+        super().hold(row)
 
     def distrust(self) -> None:
         """What others say was sent is compared, and what they say is left over is nobody's to remove."""

@@ -6,9 +6,9 @@
 
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
 kind is a status or one of these functions below, whose options it takes: repeat, reset, stall, interim, meanwhile,
-moved; truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range, empty_206, digest,
-redirect; garbage, other_json, null_error. One that spoils a body happens only where there is a body, and so on. The
-first fault that fits takes the request, and the log names it.
+moved, cut, other_bytes; lost; truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range,
+empty_206, digest, redirect; garbage, other_json, null_error. One that spoils a body happens only where there is a body,
+and so on. The first fault that fits takes the request, and the log names it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import math
 import random
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -202,6 +203,51 @@ def moved(hit: Hit, code: int = 307, to: str = "itself") -> Reply:
     """Whatever was asked is to be asked again, of the same server or of another."""
     where = hit.request.origin if to == "itself" else hit.places.get(to, to)
     return Reply(code, headers={"Location": where + hit.request.target})
+
+
+def uploaded(hit: Hit, change: Callable[[Iterator[bytes], int], Iterator[bytes]]) -> Reply:
+    """The answer to an upload whose bytes arrive otherwise; change is told how many there are."""
+    length = int(hit.request.headers.get("content-length", 0))
+    pieces = hit.request.pieces
+    hit.request.pieces = lambda limit=math.inf: change(pieces(limit), length)  # type: ignore[method-assign]
+    return hit.answer(hit.request)
+
+
+@kind(None)
+def cut(hit: Hit, at: int | None = None, seconds: float = 0) -> Reply:
+    """Of an upload no more arrives than so much, by default half of it, a negative number from its end; nothing is read
+    for so long, and then the connection is reset."""
+
+    def change(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+        rest = length // 2 if at is None else at % max(length, 1)
+        for piece in pieces:
+            yield piece[:rest]
+            rest -= len(piece)
+            if rest <= 0:
+                left(hit.request.connection, seconds)
+                break_off(hit.request.connection)
+
+    return uploaded(hit, change)
+
+
+@kind(None)
+def other_bytes(hit: Hit) -> Reply:
+    """The first byte of an upload arrives as another."""
+
+    def change(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+        for i, piece in enumerate(pieces):
+            yield bytes([piece[0] ^ 0xFF]) + piece[1:] if i == 0 else piece
+
+    return uploaded(hit, change)
+
+
+# == After it ===========================================================================================
+
+
+@kind(lambda request, reply: True)
+def lost(hit: Hit) -> Reply:
+    """What was asked is done, and instead of the answer the connection is reset."""
+    break_off(hit.request.connection)
 
 
 # == While the body is sent =============================================================================

@@ -15,6 +15,7 @@ import pytest
 
 from tests.grid import faults
 from tests.grid.faults import KINDS
+from tests.grid.propfind import Upload
 from tests.support.client import (
     NAMES,
     SILENCE,
@@ -73,6 +74,15 @@ def where_to(user: Client) -> str:
     return target
 
 
+def upload(user: Client) -> Any:
+    """What a client sees of an upload, and what is there then."""
+    said, file = seen(lambda: user.ask("PUT", "new", b"0123", timeout=SILENCE)), user.tree.find("agata/new")
+    if not isinstance(file, Upload):
+        return said, None
+    user.tree.remove("agata/new")
+    return said, file.data
+
+
 RANGE = {"Range": "bytes=10-19"}
 HAPPENED: list[str] = []
 # Kind and options, and what a client sees of StoRM, where the door itself sends the bytes.
@@ -90,6 +100,11 @@ SPOILT: list[tuple[Any, dict[str, Any], Callable[[Client], Any], Any]] = [
     ("stall", {"seconds": 0.1}, lambda u: (seen(short(u)), lasts(u, 0.1)), (200, True)),
     ("repeat", {}, lambda u: u.get(Authorization="Bearer x").body, b"Bearer x"),
     ("interim", {}, lambda u: seen(lambda: interim(u)), "interim"),
+    ("cut", {}, upload, ("closed", b"01")),
+    ("cut", {"at": -1}, upload, ("closed", b"012")),
+    ("cut", {"seconds": 60}, lambda u: upload(u)[0], "silence"),
+    ("other_bytes", {}, upload, (201, b"\xcf123")),
+    ("lost", {}, upload, ("closed", b"0123")),
     ("stall_in_body", {"at": 5000}, lambda u: seen(short(u)), "silence"),
     ("stall_in_body", {"seconds": 0.1}, lambda u: (seen(short(u)), lasts(u, 0.1)), (200, True)),
     ("truncate", {}, lambda u: seen(short(u)), "cut"),

@@ -3,7 +3,7 @@
 dCache takes an upload whole or not at all (what was under the name is gone then), at a pool if the client waits with
 its body. StoRM writes in place: an upload that was cut off stays as it is, one over a longer file leaves its end.
 Inferred, not met: what dCache says to the end of a folder that is not empty, to a move onto what is there, and to a
-PUT with If-None-Match onto what is there.
+PUT with If-None-Match onto what is there; that a file which is removed while StoRM writes it stays removed.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class Uploads:
             _ = request.body
             return error(request, 500, self.switches) if node else self._empty(request.path)
         data = bytearray(b"".join(content(node, 0, node.size)) if node else b"")
+        file = node or self.put(request.path, b"", checksums=())  # it is there from the beginning
         came, adler = 0, 1
         try:
             for piece in request.pieces():
@@ -97,11 +98,13 @@ class Uploads:
                 came, adler = came + len(piece), zlib.adler32(piece, adler)
         except (Cut, OSError):
             old = checksum(node, "adler32", self.switches) if node and node.checksums else ""
-            self.put(request.path, bytes(data), checksums=node.checksums if node else (), adler=old)
+            if self.tree.find(request.path) is file:
+                self.put(request.path, bytes(data), checksums=node.checksums if node else (), adler=old)
             raise
         if node and not came:
             return error(request, 500, self.switches)
-        self.put(request.path, bytes(data), adler=f"{adler:08x}")
+        if self.tree.find(request.path) is file:  # else it was removed meanwhile
+            self.put(request.path, bytes(data), adler=f"{adler:08x}")
         return Reply(204 if node else 201)
 
     def _empty(self, path: str) -> Reply:

@@ -65,6 +65,7 @@ Parts, each using only those above it; none of them knows the script:
   mover           what moves the files of a run, whichever way
   copy            one file, from its first byte until it has its name
   copier          the files of a run: what they have in common
+  telling         errors as Python programs get them
   reading         a file at a site, read as if it were here
   rereader        files that are here, read again
   outbox          local files that are to be sent

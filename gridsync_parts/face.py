@@ -28,9 +28,9 @@ from gridsync_parts.parcel import Parcel, Uploaded
 from gridsync_parts.plans import new_row, plan_calls, plan_copies, plan_staged, plan_staging, without_request
 from gridsync_parts.pool import Settling, Stop
 from gridsync_parts.reading import BLOCK, RemoteFile, Source
-from gridsync_parts.secrets import speaking_plainly
 from gridsync_parts.settings import Config, compile_patterns
 from gridsync_parts.table import Settings
+from gridsync_parts.telling import speaking_plainly
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Action, Entry, Locality, Row, Scope, Wishes, batches, place_row, with_error
 from gridsync_parts.walk import Walk
@@ -49,8 +49,9 @@ def close_place(place: Place, process: int) -> None:
 class OpenSite:
     """A site that is open: made by open_site()."""
 
-    def __init__(self, settings: Settings, place: Place):
+    def __init__(self, settings: Settings, place: Place, path_of: Callable[[str], str] = grid_path):
         self.settings = settings
+        self.path_of = path_of  # below BASE_DIR_ON_GRID, of what a program names
         self.name = settings.site.name
         self.place = place
         self.process = os.getpid()
@@ -86,7 +87,7 @@ class OpenSite:
     def ls(self, path: str = "") -> Listing:
         """What is in a folder: files and folders; for a file, the file itself."""
         with speaking_plainly():
-            found: Listing = self.ask(self.use().lister.folder, grid_path(path))
+            found: Listing = self.ask(self.use().lister.folder, self.path_of(path))
             found.sort(key=lambda entry: entry.path)
             return found
 
@@ -111,7 +112,7 @@ class OpenSite:
             elif isinstance(item, Entry) and not item.is_folder:
                 found[item.path] = new_row(item, self.name)
         tops = [item if isinstance(item, str) else item.path for item in some if not isinstance(item, Row)]
-        walks = [Walk(path) for path in map(grid_path, tops) if path not in found]
+        walks = [Walk(path) for path in map(self.path_of, tops) if path not in found]
         list_all(walks, self.use().lister, self.settings.retries)
         for walk in walks:
             found.update((entry.path, new_row(entry, self.name)) for entry in walk.entries)
@@ -160,6 +161,8 @@ class OpenSite:
     def stage(self, wanted: Wanted, days: int | None = None) -> list[Row]:
         """Ask for files to be brought from tape to disk and kept there; their rows name the requests, so keep them."""
         with speaking_plainly():
+            if days is not None and days < 1:
+                raise UsageError(f"days is {days}; expected 1 or more")
             rows, failures = self.walk(wanted, "", "")
             tape = self.ask(self.use().find_tape)
             rows = self.locate(rows, tape)
@@ -219,7 +222,7 @@ class OpenSite:
         with speaking_plainly():
             patterns = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
             outbox = Outbox(os.path.expanduser(os.fspath(local)), Scope(self.name, "", *patterns))
-            parcel = Parcel(self.use(), self.settings, outbox, grid_path(folder), overwrite)
+            parcel = Parcel(self.use(), self.settings, outbox, self.path_of(folder), overwrite)
             outbox.collect()
             uploads = parcel.send(progress)
             self.judge(uploads, list(outbox.faults))
@@ -238,7 +241,7 @@ class OpenSite:
         elif isinstance(wanted, Entry):
             found = wanted
         else:
-            path = grid_path(wanted)
+            path = self.path_of(wanted)
             found = next((entry for entry in self.ls(path) if entry.path == path), Entry(path, True, 0, 0))
         if found.is_folder:
             raise FileError(f"{found.path or '/'}: is a folder; ls() shows what is in it")
@@ -270,6 +273,8 @@ def open_site(
     A token is named by its source, as TOKEN is in Grid.conf. Close it, or open it by `with`.
     """
     with speaking_plainly():
+        if not name:
+            raise UsageError("open_site needs the name of a site")
         if proxy and token:
             raise UsageError(f"{name} is to be shown a proxy and a token; give one of them")
         config = conf_of(conf)
@@ -286,4 +291,4 @@ def open_site(
             place = open_apart(site, settings.vo, config, shown)
         else:
             place = open_place(site, settings.vo, config, shown)
-        return OpenSite(settings._replace(site=site), place)
+        return OpenSite(settings._replace(site=site), place, lambda text: grid_path(config.path_of(text, site.name)))

@@ -18,11 +18,11 @@ from gridsync_parts.mover import Mover
 from gridsync_parts.pace import PACE, Tries
 from gridsync_parts.pool import Pool, Settling
 from gridsync_parts.table import Settings
+from gridsync_parts.telling import in_python
 from gridsync_parts.values import Action, Outcome, Row, batches, sentence_about, with_error
 from gridsync_parts.walk import DOORS_SHUT, Walk, list_folder
 
 UNSETTLED = 64  # files that wait to be made durable; the limit on open ones is the program's own affair
-IN_PYTHON = "--overwrite replaces", "overwrite=True replaces"  # what a sentence says
 ON_TAPE = "is on tape; stage() asks for it"
 LEFT_ALONE = {
     Action.KEEP: "a different local file has this name; overwrite=True replaces it",
@@ -123,7 +123,7 @@ class Haul:
             if self.settling and row.path not in self.compared and self.find(row):
                 self.add(row, True)  # another program has brought it meanwhile
                 return
-            row = with_error(row, (row.error or f"{row.path}: {ON_TAPE}").replace(*IN_PYTHON))
+            row = with_error(row, in_python(row.error or f"{row.path}: {ON_TAPE}"))
         self.size += row.size
         self.came[row.path] = row
         self.doors_shut = self.doors_shut + 1 if isinstance(fault, DoorError) else 0

@@ -10,7 +10,7 @@ from gridsync_parts.doors import Listing, Place
 from gridsync_parts.errors import DoorError, FileError
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.ground import Prepared, prepare
-from gridsync_parts.haul import IN_PYTHON, Haul
+from gridsync_parts.haul import Haul
 from gridsync_parts.outbox import Local, Outbox
 from gridsync_parts.pace import insist
 from gridsync_parts.pool import Stop
@@ -18,6 +18,7 @@ from gridsync_parts.put import TAKEN
 from gridsync_parts.putter import Putter, writer_of
 from gridsync_parts.sending import NO_FILE, put_action
 from gridsync_parts.table import Settings
+from gridsync_parts.telling import in_python
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Action, Locality, Row, with_error
 from gridsync_parts.walk import DOORS_SHUT
@@ -102,5 +103,5 @@ class Parcel:
         """A file as grid_uploads.csv would have it."""
         temp = self.putter.temps[row.path]
         left = temp if temp in self.putter.deliverer.open else ""
-        source, error = os.path.abspath(self.putter.sources[row.path]), row.error.replace(*IN_PYTHON)
+        source, error = os.path.abspath(self.putter.sources[row.path]), in_python(row.error)
         return Upload(source, row.size, row.mtime, row.checksum, row.verified, row.site, row.path, error, left)

@@ -11,7 +11,7 @@ from gridsync_parts.checksums import Checksum, checksum_kind
 from gridsync_parts.doors import At, Place
 from gridsync_parts.errors import FileError, GridError, Mismatch, NoRanges
 from gridsync_parts.pace import insist
-from gridsync_parts.secrets import speaking_plainly
+from gridsync_parts.telling import speaking_plainly
 from gridsync_parts.values import Entry
 
 BLOCK = 4 << 20  # bytes of one range

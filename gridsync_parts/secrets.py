@@ -7,9 +7,6 @@ import itertools
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
-
-from gridsync_parts.errors import GridError
 
 # What looks like a secret whoever has made it: a token of either kind, or what stands where secrets do. These patterns
 # are compiled when a text needs them: at each start they would take a millisecond.
@@ -118,14 +115,3 @@ def make_printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-@contextlib.contextmanager
-def speaking_plainly() -> Iterator[None]:
-    """Let no error show what nobody may see; those that it was made of could."""
-    try:
-        yield
-    except GridError as error:
-        error.args = (make_printable(str(error)),)
-        error.__cause__ = error.__context__ = None
-        raise

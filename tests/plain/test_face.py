@@ -23,7 +23,9 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.face import OpenSite
 from gridsync_parts.table import Settings, Site
+from gridsync_parts.telling import IN_PYTHON
 from gridsync_parts.values import Entry, Locality, Row, Staging
+from tests.support import TOP
 from tests.support.memory import Memory, break_off, call_after, fall_silent
 
 SITE = Site("LYON", "memory:", "", "http", "auto", "", "", "", 30, 10)
@@ -252,6 +254,11 @@ def test_it_can_be_read_in_place(memory, site):
     for wanted in ("a/1", entry, site.find("a/1")[0]):
         with site.open(wanted, block=100) as file:
             assert file.read() == FILES["a/1"] and file.verified == "adler32" and file.name == "a/1"
+
+
+def test_what_is_said_otherwise_in_programs_is_said_somewhere():
+    parts = [path.read_text() for path in (TOP / "gridsync_parts").rglob("*.py") if path.name != "telling.py"]
+    assert [option for option in IN_PYTHON if not any(option in part for part in parts)] == []
 
 
 def test_errors_cross_to_other_processes():

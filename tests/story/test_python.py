@@ -95,6 +95,7 @@ def test_a_folder_is_listed_and_searched(lyon, grid, folder):
     assert [row.path for row in lyon.find(folder, include="/1/")] == [f"{folder}/1/1"]
     found = lyon.find(folder, include="/0/:/1/", exclude="2$")
     assert [row.path for row in found] == [f"{folder}/0/0", f"{folder}/1/1"]
+    assert lyon.ls(f"{grid.door.url}/agata/{folder}") == lyon.ls(folder)
     row = lyon.find(f"{folder}/1/1")[0]
     assert (row.size, row.site, row.downloaded) == (20_000, "LYON", False) and row.checksum.startswith("adler32:")
 
@@ -526,12 +527,15 @@ def test_import_loads_nothing_that_only_programs_want():
     ("call", "kind", "says"),
     [
         (lambda conf: gridsync.open_site("LION", conf), "UsageError", "there is no site LION in .*LYON"),
+        (lambda conf: gridsync.open_site("", conf), "UsageError", "open_site needs the name of a site"),
+        (lambda conf: gridsync.open_site("LYON", conf).stage("e680", days=0), "UsageError", "expected 1 or more"),
+        (lambda conf: gridsync.open_site("LYON", conf).ls("https://a.org/b"), "UsageError", "belongs to no site"),
         (lambda conf: gridsync.open_site("LYON", "/nowhere"), "UsageError", "/nowhere is neither a Grid.conf nor"),
         (lambda conf: gridsync.open_site("LYON", conf, proxy="a", token="b"), "UsageError", "give one of them"),
         (lambda conf: gridsync.open_site("LYON", conf, proxy="/nowhere"), "CredentialError", "no proxy at /nowhere"),
         (lambda conf: gridsync.open_site("LYON", conf, token="eyJ"), "UsageError", "TOKEN must name"),
         (lambda conf: gridsync.open_site("LYON", conf).ls("../up"), "UsageError", "not a path on the grid"),
-        (lambda conf: gridsync.open_site("LYON", conf).ls("nowhere"), "NotFound", "nowhere"),
+        (lambda conf: gridsync.open_site("LYON", conf).ls("nowhere"), "NotFound", r"nowhere.*; ls\(\) shows what"),
         (lambda conf: gridsync.open_site("LYON", conf).get("nowhere", "here"), "NotFound", "nowhere"),
         (lambda conf: gridsync.open_site("LYON", conf).open("nowhere"), "NotFound", "nowhere"),
         (lambda conf: gridsync.open_site("LYON", conf).open("e680"), "FileError", "e680: is a folder; ls"),

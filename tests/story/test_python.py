@@ -396,6 +396,26 @@ def test_two_sites_with_other_credentials_do_not_mix(conf, grid, folder, tmp_pat
         assert found[0] and all(some == found[0] for some in found)
 
 
+def test_two_sites_through_gfal2_are_shown_their_own(conf, grid, tmp_path):
+    """gfal2 takes what it shows from the environment of its process."""
+    write_secret(tmp_path / "token", grid.openid.token())
+    root = f"root://localhost:{grid.guarded.ports[1]}/"
+    conf.write_text(f"{conf.read_text()}\n[GUARDED]\nSERVER = {root}\nBASE_DIR_ON_GRID = agata/\n")
+    path = "e680_1to64/ReadATCA/ReadATCA.tar"
+    with (
+        gridsync.open_site("GUARDED", conf, token=f"file:{tmp_path}/token") as by_token,
+        gridsync.open_site("ROOT", conf, proxy=grid.pki.proxy("short")) as by_proxy,
+    ):
+        for _ in range(2):
+            for site in (by_token, by_proxy):
+                with site.open(path) as file:
+                    assert file.read() == grid.tree.expected(f"agata/{path}") and file.verified == "adler32"
+        refused = gridsync.open_site("ROOT", conf, token=f"file:{tmp_path}/token")
+        with refused, pytest.raises(gridsync.CredentialError, match="accepts nothing of what it can be shown"):
+            refused.ls("e680_1to64")
+        assert by_proxy.ls("e680_1to64")
+
+
 @pytest.mark.parametrize("kind", ["expired", "other_vo", "plain"])
 def test_a_bad_proxy_is_told_for_its_site_alone(conf, grid, kind):
     with pytest.raises(gridsync.CredentialError, match="your proxy"):

@@ -13,7 +13,7 @@ from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.table import Site
 
 CLIENT_LIMIT = 120  # seconds for a helper program
-MOST_OUTPUT = 1 << 20  # bytes of what one writes
+MOST_OUTPUT = 1 << 20  # bytes of what one writes, and of a file with a key or token
 HELPER_ENV = "PATH|HOME|USER|LOGNAME|LANG|TZ|TMP|TMPDIR|OIDC_SOCK|OIDC_CONFIG_DIR|(?:LC|X509|VOMS|JAVA|XDG)_.*"
 GRID_CAS = "/etc/grid-security/certificates"
 CA_REMEDY = (
@@ -33,6 +33,8 @@ def open_secret(path: str, what: str, flags: int = 0) -> TextIO:
             fault = f"{what} {path} belongs to another user; use one of your own"
         elif found.st_mode & 0o077:
             fault = f"others can read {what} {path}; chmod 600 {shlex.quote(path)}"
+        elif found.st_size > MOST_OUTPUT:
+            fault = f"{what} {path} is too large to be one; put the right file there"
         else:
             return file
         file.close()
@@ -64,7 +66,9 @@ def output_of(command: list[str]) -> bytes:
     import subprocess
 
     ends, pipe = time.monotonic() + CLIENT_LIMIT, subprocess.PIPE
-    with subprocess.Popen(command, env=helper_env(), stdout=pipe, stderr=pipe) as process:
+    # What is typed into gridsync is for gridsync alone: a list of files, a pass phrase. ssh would swallow it.
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe}
+    with subprocess.Popen(command, env=helper_env(), **quiet) as process:
         try:
             while True:
                 has_ended = process.poll() is not None

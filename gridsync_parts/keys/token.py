@@ -142,5 +142,6 @@ class Token:
             reason = getattr(error, "strerror", None) or "there is none, or it takes too long"
             raise CredentialError(f"{self.source} gives no token ({reason}); correct TOKEN in Grid.conf") from None
         if not re.fullmatch(r"[!-~]+", text.strip()):
-            raise CredentialError(f"{self.source} gives no usable token; renew it, or correct TOKEN in Grid.conf")
+            what = "usable token (one word, without Bearer)"
+            raise CredentialError(f"{self.source} gives no {what}; renew it, or correct TOKEN in Grid.conf")
         return text.strip()

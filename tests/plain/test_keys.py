@@ -57,6 +57,13 @@ def test_nor_is_what_is_no_file(tmp_path):
         open_secret(str(tmp_path / "nothing"), "your key")
 
 
+def test_nor_is_what_is_too_large_for_one(tmp_path):
+    write_secret(path := tmp_path / "key", "x")
+    os.truncate(path, keys.MOST_OUTPUT + 1)
+    with pytest.raises(CredentialError, match="is too large to be one; put the right file there"):
+        open_secret(str(path), "your key")
+
+
 def test_another_file_in_the_place_of_one_is_seen(tmp_path):
     path = tmp_path / "key"
     assert stamp_of(str(path)) == (0, 0)
@@ -66,6 +73,19 @@ def test_another_file_in_the_place_of_one_is_seen(tmp_path):
     write_secret(tmp_path / "other", "two")
     (tmp_path / "other").replace(path)
     assert stamp_of(str(path)) != first
+
+
+def test_helpers_get_nothing_of_what_is_typed(tmp_path):
+    """As ssh would take all of it, a list of files or a pass phrase for what comes next."""
+    (tmp_path / "typed").write_text("secret")
+    with open(tmp_path / "typed") as typed:
+        before = os.dup(0)
+        try:
+            os.dup2(typed.fileno(), 0)
+            assert keys.output_of(["cat"]) == b"" and os.read(0, 100) == b"secret"
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
 
 
 def test_helpers_see_what_they_need_and_no_secret(monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable, Union
@@ -21,6 +22,7 @@ from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import FileError, GridError, Incomplete, NotFound, OnTape, UsageError
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare, stage_all
+from gridsync_parts.keys.token import SOURCES
 from gridsync_parts.kinds import kind_of
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import insist
@@ -44,6 +46,46 @@ def close_place(place: Place, process: int) -> None:
     """Let go of a place, in the process that has opened it."""
     if os.getpid() == process:
         place.close()
+
+
+def check_path(path: str) -> None:
+    """Refuse what a program has named that is no path at a site."""
+    try:
+        path.encode(errors="surrogateescape")
+    except (AttributeError, UnicodeError) as error:
+        raise UsageError(f"{path!r} is not a path on the grid; give a text, as entries have it in .path") from error
+
+
+def local_path(path: FilePath) -> str:
+    """A path of this machine that a program has named."""
+    try:
+        return os.path.expanduser(os.fsdecode(path))
+    except TypeError as error:
+        raise UsageError(f"{path!r} is not a path of this machine; give a text or a pathlib.Path") from error
+
+
+def several(wanted: Wanted) -> list[str | Entry | Row]:
+    """What is meant, one by one."""
+    is_one = isinstance(wanted, (str, Entry, Row)) or not isinstance(wanted, Iterable)
+    some: list[Any] = [wanted] if is_one else list(wanted)
+    for item in some:
+        if not isinstance(item, (str, Entry, Row)):
+            raise UsageError(f"{item!r} names no files; give paths, or what ls() and find() give")
+    return some
+
+
+def check_number(number: int, name: str) -> None:
+    """Refuse what does not count anything."""
+    if not isinstance(number, int) or number < 1:
+        raise UsageError(f"{name}={number!r} is not a whole number from 1 on; correct it")
+
+
+def patterns_in(include: str, exclude: str) -> tuple[tuple[re.Pattern[str], ...], tuple[re.Pattern[str], ...]]:
+    """The patterns that a program gives."""
+    for name, text in (("include", include), ("exclude", exclude)):
+        if not isinstance(text, str):
+            raise UsageError(f"{name}={text!r} is not a text; separate patterns by ':'")
+    return compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
 
 
 class OpenSite:
@@ -84,10 +126,15 @@ class OpenSite:
         """What a verb gives, tried again where that may help."""
         return insist(verb, *arguments, retries=self.settings.retries)
 
+    def below(self, path: str) -> str:
+        """A path below BASE_DIR_ON_GRID, of what a program has named."""
+        check_path(path)
+        return self.path_of(path)
+
     def ls(self, path: str = "") -> Listing:
         """What is in a folder: files and folders; for a file, the file itself."""
         with speaking_plainly():
-            found: Listing = self.ask(self.use().lister.folder, self.path_of(path))
+            found: Listing = self.ask(self.use().lister.folder, self.below(path))
             found.sort(key=lambda entry: entry.path)
             return found
 
@@ -100,8 +147,7 @@ class OpenSite:
 
     def walk(self, wanted: Wanted, include: str, exclude: str) -> tuple[list[Row], list[GridError]]:
         """The same, and what could not be listed."""
-        some = [wanted] if isinstance(wanted, (str, Entry, Row)) else list(wanted)
-        patterns = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
+        some, patterns = several(wanted), patterns_in(include, exclude)
         found: dict[str, Row] = {}
         failures: list[GridError] = []
         for item in some:
@@ -112,7 +158,7 @@ class OpenSite:
             elif isinstance(item, Entry) and not item.is_folder:
                 found[item.path] = new_row(item, self.name)
         tops = [item if isinstance(item, str) else item.path for item in some if not isinstance(item, Row)]
-        walks = [Walk(path) for path in map(self.path_of, tops) if path not in found]
+        walks = [Walk(path) for path in map(self.below, tops) if path not in found]
         list_all(walks, self.use().lister, self.settings.retries)
         for walk in walks:
             found.update((entry.path, new_row(entry, self.name)) for entry in walk.entries)
@@ -161,8 +207,8 @@ class OpenSite:
     def stage(self, wanted: Wanted, days: int | None = None) -> list[Row]:
         """Ask for files to be brought from tape to disk and kept there; their rows name the requests, so keep them."""
         with speaking_plainly():
-            if days is not None and days < 1:
-                raise UsageError(f"days is {days}; expected 1 or more")
+            if days is not None:
+                check_number(days, "days")
             rows, failures = self.walk(wanted, "", "")
             tape = self.ask(self.use().find_tape)
             rows = self.locate(rows, tape)
@@ -179,7 +225,11 @@ class OpenSite:
     def release(self, rows: Iterable[Row]) -> list[Row]:
         """Give back the pins of rows that stage() has given."""
         with speaking_plainly():
-            known = {row.path: row for row in rows}
+            known = {}
+            for row in several(rows):
+                if not isinstance(row, Row):
+                    raise UsageError(f"{row!r} is no row; give rows that stage() has given")
+                known[row.path] = row
             tape = self.ask(self.use().find_tape)
             for request, some in plan_calls(known.values() if tape else []):
                 with contextlib.suppress(NotFound):  # it has ended by itself
@@ -194,7 +244,7 @@ class OpenSite:
         """Copy files into a folder of this machine, each at its path below it, verified; what is there goes on."""
         with speaking_plainly():
             rows, failures = self.walk(wanted, include, exclude)
-            settings = self.settings._replace(output_dir=os.path.expanduser(os.fspath(folder) or os.curdir))
+            settings = self.settings._replace(output_dir=local_path(folder) or os.curdir)
             find = Target(settings.output_dir).find
             known = {row.path: row for row in rows}
             missing = self.locate([row for row in rows if overwrite or not find(row)], self.ask(self.use().find_tape))
@@ -220,9 +270,8 @@ class OpenSite:
     ) -> Uploaded:  # fmt: skip
         """Send a local file, or what is in a local folder, into a folder of the site, verified; as --put does."""
         with speaking_plainly():
-            patterns = compile_patterns(include, "include"), compile_patterns(exclude, "exclude")
-            outbox = Outbox(os.path.expanduser(os.fspath(local)), Scope(self.name, "", *patterns))
-            parcel = Parcel(self.use(), self.settings, outbox, self.path_of(folder), overwrite)
+            outbox = Outbox(local_path(local), Scope(self.name, "", *patterns_in(include, exclude)))
+            parcel = Parcel(self.use(), self.settings, outbox, self.below(folder), overwrite)
             outbox.collect()
             uploads = parcel.send(progress)
             self.judge(uploads, list(outbox.faults))
@@ -231,6 +280,7 @@ class OpenSite:
     def open(self, wanted: str | Entry | Row, block: int = BLOCK) -> RemoteFile:
         """A file at the site, to be read; bytes come in ranges of so many."""
         with speaking_plainly():
+            check_number(block, "block")
             source = Source(self.use, self.entry(wanted), self.settings.retries)
             return RemoteFile(source, block)
 
@@ -241,7 +291,7 @@ class OpenSite:
         elif isinstance(wanted, Entry):
             found = wanted
         else:
-            path = self.path_of(wanted)
+            path = self.below(wanted)
             found = next((entry for entry in self.ls(path) if entry.path == path), Entry(path, True, 0, 0))
         if found.is_folder:
             raise FileError(f"{found.path or '/'}: is a folder; ls() shows what is in it")
@@ -257,7 +307,7 @@ class OpenSite:
 
 def conf_of(conf: FilePath | None) -> Config:
     """The settings in a Grid.conf, or in that of a folder; those of the command line if none is named."""
-    path = os.path.expanduser(os.fspath(conf)) if conf else os.environ.get("GRIDSYNC_DIR") or os.curdir
+    path = local_path(conf) if conf else os.environ.get("GRIDSYNC_DIR") or os.curdir
     folder = os.path.dirname(path) or os.curdir if os.path.basename(path) == "Grid.conf" else path
     if conf and not os.path.isfile(os.path.join(folder, "Grid.conf")):
         raise UsageError(f"{path} is neither a Grid.conf nor a folder with one; leave conf out for the sites that "
@@ -273,8 +323,10 @@ def open_site(
     A token is named by its source, as TOKEN is in Grid.conf. Close it, or open it by `with`.
     """
     with speaking_plainly():
-        if not name:
-            raise UsageError("open_site needs the name of a site")
+        if not (name and isinstance(name, str)):
+            raise UsageError(f"{name!r} is not the name of a site; give one that stands in Grid.conf")
+        if not isinstance(token or "", str):
+            raise UsageError(f"token={token!r} is not a text; name the token's source: {SOURCES}")
         if proxy and token:
             raise UsageError(f"{name} is to be shown a proxy and a token; give one of them")
         config = conf_of(conf)
@@ -284,7 +336,7 @@ def open_site(
         if proxy or token:
             site = site._replace(token=token or "", credential="token" if token else "proxy")
             config.engine(site)  # which may refuse a token
-        shown = os.path.expanduser(os.fspath(proxy)) if proxy else ""
+        shown = local_path(proxy) if proxy else ""
         if kind_of(site).module == "gfal":
             from gridsync_parts.doors.apart import open_apart
 

@@ -111,7 +111,7 @@ class RawFile(io.RawIOBase):
         self.at = 0
         self.running = Checksum("adler32")  # of the bytes so far, in their order
         self.known = 0  # how many these are
-        self.verified = ""  # by what, once that has happened
+        self.verified = "" if source.entry.size else "size"  # by what, once that has happened
 
     def readable(self) -> bool:
         return True

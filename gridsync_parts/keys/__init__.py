@@ -67,8 +67,7 @@ def output_of(command: list[str]) -> bytes:
 
     ends, pipe = time.monotonic() + CLIENT_LIMIT, subprocess.PIPE
     # What is typed into gridsync is for gridsync alone: a list of files, a pass phrase. ssh would swallow it.
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe}
-    with subprocess.Popen(command, env=helper_env(), **quiet) as process:
+    with subprocess.Popen(command, env=helper_env(), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
         try:
             while True:
                 has_ended = process.poll() is not None

@@ -21,7 +21,7 @@ from gridsync_parts.errors import (
     OnTape,
     UsageError,
 )
-from gridsync_parts.face import OpenSite
+from gridsync_parts.face import OpenSite, open_site
 from gridsync_parts.table import Settings, Site
 from gridsync_parts.telling import IN_PYTHON
 from gridsync_parts.values import Entry, Locality, Row, Staging
@@ -59,6 +59,50 @@ def test_rows_of_another_site_are_refused(site):
     (row,) = site.find("a/1")
     with pytest.raises(UsageError, match="a/1 is a file of CNAF, not of LYON"):
         site.find(row._replace(site="CNAF"))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda site: site.ls(None), "None is not a path on the grid; give a text"),
+        (lambda site: site.ls(Path("a")), r"PosixPath\('a'\) is not a path on the grid"),
+        (lambda site: site.ls("\ud800"), "is not a path on the grid"),
+        (lambda site: site.find(None), r"None names no files; give paths, or what ls\(\) and find\(\) give"),
+        (lambda site: site.get(["a/1", 5], "here"), "5 names no files"),
+        (lambda site: site.status(b"a"), "97 names no files"),
+        (lambda site: site.release("a/1"), "'a/1' is no row; give rows that"),
+        (lambda site: site.release(None), "None names no files"),
+        (lambda site: site.find("a", include=["x"]), r"include=\['x'\] is not a text; separate patterns by ':'"),
+        (lambda site: site.find("a", exclude=5), "exclude=5 is not a text"),
+        (lambda site: site.put("/etc/hostname", None), "None is not a path on the grid"),
+        (lambda site: site.put(5), "5 is not a path of this machine; give a text or a pathlib.Path"),
+        (lambda site: site.get("a/1", None), "None is not a path of this machine"),
+        (lambda site: site.open(None), "None is not a path on the grid"),
+        (lambda site: site.open("a/1", block=0), "block=0 is not a whole number from 1 on; correct it"),
+        (lambda site: site.open("a/1", block=1.5), "block=1.5 is not"),
+        (lambda site: site.stage("a/1", days=0), "days=0 is not a whole number from 1 on"),
+        (lambda site: site.stage("a/1", days="x"), "days='x' is not"),
+        (lambda site: open_site(""), "'' is not the name of a site; give one that stands in Grid.conf"),
+        (lambda site: open_site(None), "None is not the name of a site"),
+        (lambda site: open_site("LYON", 5), "5 is not a path of this machine"),
+        (lambda site: open_site("LYON", proxy=5), "5 is not a path of this machine"),
+        (lambda site: open_site("LYON", token=5), "token=5 is not a text; name the token's source: env:NAME"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(site, tmp_path, monkeypatch, call, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=says) as caught:
+        call(site)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_paths_of_this_machine_may_be_bytes_too(site, tmp_path):
+    assert [row.verified for row in site.get("a/1", bytes(tmp_path / "here"))] == ["adler32"]
+
+
+def test_an_empty_file_is_verified_by_its_size(site):
+    with site.open("c/4") as file:
+        assert (file.read(), file.verified) == (b"", "size")
 
 
 def test_a_folder_that_can_not_be_listed_is_told_with_what_was_found(memory, site, tmp_path):

@@ -1198,6 +1198,8 @@ def spell_out(arguments: list[str]) -> list[str]:
             name, equals, value = word[2:].partition("=")
             word = "--" + name.replace("-", "_") + equals + value
         words.append(word)
+    if sum(word.startswith("--put=") for word in words) > 1:
+        raise UsageError("--put is given twice, and would send the last one only; run it once for each")
     return [word + "=" if word == "--ls_dir" else word for word in words]
 
 
@@ -1315,11 +1317,14 @@ def list_sites(config: Config, others: list[str], report: Report) -> int:
     return 0
 
 
-def refuse_beside(name: str, actions: list[Option]) -> None:
-    """Refuse other actions beside one that goes by other settings."""
-    others = [option for option in actions if option.name != name and option.do not in LOOKS]
+def refuse_beside_put(actions: list[Option], options: optparse.Values) -> None:
+    """Refuse what would go by other settings than --put, or change nothing for it."""
+    others = [option for option in actions if option.name != "put" and option.do not in LOOKS]
     if others:
-        raise UsageError(f"--{name} remembers nothing and stands alone; run --{others[0].name} on a line of its own")
+        raise UsageError(f"--put remembers nothing and stands alone; run --{others[0].name} on a line of its own")
+    for name in ("output_dir", "streams", "force", "nochecksum"):
+        if getattr(options, name) not in (None, False):
+            raise UsageError(f"--{name} means nothing for --put; leave it out")
 
 
 def run_commands(options: optparse.Values, report: Report) -> int:
@@ -1347,7 +1352,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         return examine(folder, given, report)
     config.change(given)
     if options.put is not None:
-        refuse_beside("put", actions)
+        refuse_beside_put(actions, options)
         config.change({"INCLUDE": "", "EXCLUDE": "", **given})  # remembered ones would leave files out in silence
     given = {} if options.url or options.put is not None else given  # nothing of such lines is remembered
     name_unknown_keys(config, report)

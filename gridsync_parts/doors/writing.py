@@ -245,7 +245,7 @@ class WebDavWriter:
         answer = self.http.ask("MOVE", url, headers={"Destination": told, "Overwrite": "T" if replace else "F"})
         if answer.status in (405, 501):
             raise FileError(f"{place_of(url)}: the door cannot rename files; ask the site")
-        if answer.status not in (200, 201, 204):
+        if answer.status not in (201, 204):  # 200 comes with a page of who stands before the door
             raise write_refusal(answer, url if answer.status == 404 else goal)
         answer.drain()
         self.names.note(path, False)

@@ -185,6 +185,11 @@ def test_one_json_document_tells_what_was_sent(sender):
         ("--put results", "no folder of the site is chosen; give one with --input_dir=path"),
         ("--put results --input_dir x --start", "--put remembers nothing and stands alone; run --start on a line of"),
         ("--put --input_dir x", "--put has no value: --input_dir is an option; --put=--input_dir makes it the value"),
+        ("--put results --input_dir x --put y", "--put is given twice, and would send the last one only; run it once"),
+        ("--put results --input_dir x --output_dir y", "--output_dir means nothing for --put; leave it out"),
+        ("--put results --input_dir x --streams 2", "--streams means nothing for --put; leave it out"),
+        ("--put results --input_dir x --force", "--force means nothing for --put; leave it out"),
+        ("--put results --input_dir x --nochecksum", "--nochecksum means nothing for --put; leave it out"),
         ("--put results --input_dir x --inc (", "--inc: '(' is not a regular expression: missing )"),
     ],
 )  # fmt: skip
@@ -245,6 +250,14 @@ def test_a_door_without_room_says_so_and_is_not_asked_for_ever(sender):
         sender.door.switches.quota = float("inf")
     assert done.status == 1 and re.search(last_line(sent=3, failed=1), done.out), done
     assert "no room" in done.err and not left(sender) and len(sender.there()) == 3
+
+
+def test_a_page_in_place_of_a_new_name_is_no_new_name(sender):
+    sender.door.faults.add(f"*{MARK}", 200, method="MOVE", text="<html>Please log in</html>")
+    done = sender.put()
+    sender.door.faults.clear()
+    assert done.status == 4 and re.search(last_line(failed=4), done.out), done
+    assert done.err.count("the door answers 200 (OK)") == 4 and not sender.there()
 
 
 def test_a_line_that_breaks_in_mid_body_costs_one_more_attempt(sender):

@@ -11,9 +11,10 @@ from gridsync_parts.errors import DoorError, FileError
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.ground import Prepared, prepare
 from gridsync_parts.haul import Haul
+from gridsync_parts.loop import Answer, Loop
 from gridsync_parts.outbox import Local, Outbox
-from gridsync_parts.pace import insist
-from gridsync_parts.pool import Stop
+from gridsync_parts.pace import PACE
+from gridsync_parts.pool import Pool, Stop
 from gridsync_parts.put import TAKEN
 from gridsync_parts.putter import Putter, writer_of
 from gridsync_parts.sending import NO_FILE, put_action
@@ -27,9 +28,10 @@ from gridsync_parts.walk import DOORS_SHUT
 class Uploaded(list[Upload]):
     """Files that are at a site now, or failed; and what was not to be sent."""
 
-    def __init__(self, uploads: list[Upload], left_out: list[str]):
+    def __init__(self, uploads: list[Upload], left_out: list[str], unfinished: list[str]):
         super().__init__(uploads)
         self.left_out = left_out  # links, and gridsync's own files
+        self.unfinished = unfinished  # what other runs have left at the site, or are at work on
 
 
 class Parcel:
@@ -46,33 +48,43 @@ class Parcel:
         self.token = secrets.token_hex(4)  # no other call has the same names
         self.rows: dict[str, Row] = {}
         self.work: list[tuple[Row, bool]] = []
+        self.unfinished: list[str] = []
 
     def target(self, path: str) -> str:
         """Where a path is at the site."""
         return f"{self.top}/{path}".strip("/")
 
     def prepare(self) -> None:
-        """Have all folders there, and plan what is to be done with their files."""
-        made: set[str] = set()
-        doors_shut = 0
-        for folder, files in self.outbox.folders.items():
-            is_new = bool(folder) and folder.rpartition("/")[0] in made
-            arguments = (self.place.lister, self.place.writer, self.target(folder), is_new)
-            try:
-                prepared: Prepared = insist(prepare, *arguments, retries=self.settings.retries)
-            except (DoorError, FileError) as error:
-                doors_shut = doors_shut + 1 if isinstance(error, DoorError) else 0
-                if not folder or doors_shut >= DOORS_SHUT:
-                    raise
-                self.take(files, Listing(), str(error))
-                continue
-            made |= {folder} if prepared.is_new else set()
-            doors_shut = 0
-            self.take(files, prepared.listing)
+        """Have all folders there, several at once, and plan what is to be done with their files."""
+        loop, doors_shut = Loop(self.settings.retries, PACE, Pool()), 0
+        ends = self.place.lister, self.place.writer
+        below: dict[str, list[str]] = {}
+        for folder in filter(None, self.outbox.folders):
+            below.setdefault(folder.rpartition("/")[0], []).append(folder)
+        todo = [("", False)]  # folders, and whether they can't be there yet
+        try:
+            while todo or loop.pending("folders"):
+                for folder, is_new in todo:
+                    loop.ask("folders", folder, prepare, *ends, self.target(folder), is_new)
+                todo = []
+                for event in loop.round():
+                    if not isinstance(event, Answer):
+                        continue
+                    folder, error = event.about, event.error
+                    doors_shut = doors_shut + 1 if isinstance(error, DoorError) else 0
+                    is_one = folder and doors_shut < DOORS_SHUT and isinstance(error, (DoorError, FileError))
+                    if error and not is_one:
+                        raise error
+                    found: Prepared = event.value or Prepared(Listing(), False)
+                    self.take(self.outbox.folders[folder], found.listing, str(error or ""))
+                    todo += [(path, found.is_new) for path in below.get(folder, ())]
+        finally:
+            loop.pool.close()
 
     def take(self, files: list[Local], listing: Listing, fault: str = "") -> None:
         """Take in the files of a folder, by what is there."""
         there = {entry.path: entry for entry in listing}
+        self.unfinished += [path for path in there if path.endswith(MARK)]
         for local in files:
             path = self.target(local.path)
             row = Row(path, local.size, local.mtime, "", Locality.ONLINE, False, "", "", self.settings.site.name, "")
@@ -97,7 +109,8 @@ class Parcel:
             gauge = Gauge(self.settings.site.name, len(self.work), size) if is_shown else None
             self.work.sort(key=lambda one: -one[0].size)
             self.rows.update(Haul(self.putter, self.settings, gauge).go(self.work))
-        return Uploaded(list(map(self.upload, self.rows.values())), [*self.outbox.links, *self.outbox.own])
+        uploads = [self.upload(self.rows[path]) for path in sorted(self.rows)]
+        return Uploaded(uploads, [*self.outbox.links, *self.outbox.own], self.unfinished)
 
     def upload(self, row: Row) -> Upload:
         """A file as grid_uploads.csv would have it."""

@@ -6,6 +6,7 @@ import contextlib
 import doctest
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,6 +250,11 @@ def test_one_file_goes_into_a_folder_and_patterns_choose(lyon, folder, results):
 
 
 def test_what_can_not_or_is_not_to_be_sent_is_named_and_the_others_go(lyon, folder, results):
+    for number in range(30):
+        (results / f"more/{number}").mkdir(parents=True)
+        (results / f"more/{number}/file").write_text("small")
+    assert len(lyon.put(results, f"{folder}/many")) == 33
+    shutil.rmtree(results / "more")
     (results / "link").symlink_to("a")
     (results / "grid_summary.csv").write_text("ours")
     os.mkfifo(results / "pipe")
@@ -283,6 +289,22 @@ def test_ctrl_c_ends_what_is_sent_and_leaves_nothing_unfinished(conf, lyon, grid
     assert not lyon.ls(folder)
     os.truncate(tmp_path / "big", BLOCK)
     assert lyon.put(tmp_path / "big", folder)[0].verified == "adler32"
+
+
+def test_what_a_killed_program_has_left_is_named(conf, lyon, grid, folder, tmp_path):
+    with open(tmp_path / "big", "wb") as file:
+        file.truncate(2000 * BLOCK)
+    grid.door.log.clear()
+    code = f"import gridsync; gridsync.open_site('LYON', {str(conf)!r}).put('big', {folder!r})"
+    with running(code, tmp_path) as program:
+        wait_until(lambda: grid.door.log.count(method="PUT"))
+        program.kill()
+    (tmp_path / "small").write_text("small")
+    left = [entry.path for entry in lyon.ls(folder)]
+    assert not any(path.endswith("big") for path in left)
+    sent = lyon.put(tmp_path / "small", folder)
+    assert sent.unfinished == left and sent[0].verified == "adler32"
+    assert {*left, f"{folder}/small"} == {entry.path for entry in lyon.ls(folder)}
 
 
 @pytest.mark.parametrize(

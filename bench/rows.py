@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import chores, copies, services
+from bench import chores, copies, sends, services
 from bench.site import Site
 
 
@@ -21,6 +21,8 @@ ROWS = {
     "large": Row(copies.large, ("large",)),
     "large-far": Row(copies.large_far, ("far",)),
     "mixed": Row(copies.mixed, ("mixed",)),
+    "put-small": Row(sends.put_small, ("small",)),
+    "put-large": Row(sends.put_large, ("large",)),
     "gfal2": Row(copies.gfal2, ("small", "large")),
     "walk": Row(chores.walk, ("many",)),
     "status": Row(chores.status),

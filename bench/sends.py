@@ -13,7 +13,7 @@ from bench.site import SETS, Site
 from bench.tools import CHECKSUM
 from tests.grid.xrootd import SCRATCH, XRootD
 
-Line = Callable[[Path, str, int], str]  # a line for sh: a local folder, a folder at the server, and files at once
+Line = Callable[[Path, Path, int], str]  # a line for sh: a local folder, the folder of the run, and files at once
 
 
 class Sink:
@@ -32,23 +32,23 @@ class Sink:
     def __exit__(self, *_: object) -> None:
         self.xrootd.stop()
 
-    def gridsync(self, source: Path, target: str, files: int) -> str:
-        work = self.site.folder / "out" / f"{target}.work"
-        work.mkdir(parents=True)
+    def gridsync(self, source: Path, folder: Path, files: int) -> str:
+        work, target = folder / "work", target_of(folder)
+        work.mkdir()
         text = f"[gridsync]\nSITE = SINK\nTHREADS = {files}\n\n[SINK]\nSERVER = {self.xrootd.url}\nFIRST_BYTE = 15\n"
         (work / "Grid.conf").write_text(f"{text}BASE_DIR_ON_GRID = {SCRATCH}\nTAPE_API = none\n")
         return self.site.line(work, f"--put {source} --input_dir {target} --quiet")
 
-    def rclone(self, source: Path, target: str, files: int) -> str:
+    def rclone(self, source: Path, folder: Path, files: int) -> str:
         keys = f"--client-cert {self.site.proxy} --client-key {self.site.proxy} --ca-cert {self.site.ca}"
         door = f"--webdav-url {self.xrootd.scratch} --webdav-vendor other"
-        return f"rclone copy -q --transfers {files} --checkers {files} {keys} {door} {source} :webdav:{target}"
+        return f"rclone copy -q --transfers {files} --checkers {files} {keys} {door} {source} :webdav:{target_of(folder)}"
 
-    def curl(self, source: Path, target: str, files: int) -> str:
+    def curl(self, source: Path, folder: Path, files: int) -> str:
         """It makes no folders, but XRootD does."""
         keys = f"--cert {self.site.proxy} --key {self.site.proxy} --cacert {self.site.ca}"
-        config = self.site.folder / "out" / f"{target}.curl"
-        url = f"{self.xrootd.scratch}/{target}"
+        config = folder / "curl"
+        url = f"{self.xrootd.scratch}/{target_of(folder)}"
         paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
         config.write_text(
             "".join(f'upload-file = "{path}"\nurl = "{url}/{path.relative_to(source)}"\n' for path in paths)
@@ -67,7 +67,7 @@ class Sink:
                     shutil.copy(self.site.source(name) / path, source / path)
 
         def command(folder: Path) -> str:
-            return line(source, target_of(folder), files)
+            return line(source, folder, files)
 
         def check(folder: Path) -> None:
             self.refuse_unless_same(source, target_of(folder), tool)

@@ -109,6 +109,13 @@ build/notebook/done: tools/notebook.txt
 	build/notebook/bin/python -m pip install --quiet --requirement tools/notebook.txt
 	touch $@
 
+# And for a plain WebDAV server.
+build/wsgidav/done: tools/wsgidav.txt
+	rm -rf build/wsgidav
+	$(PYTHON) -m venv build/wsgidav
+	build/wsgidav/bin/python -m pip install --quiet --requirement tools/wsgidav.txt
+	touch $@
+
 need-fuzz:
 	@tools/need $(FUZZ)
 

@@ -46,6 +46,7 @@ MAX_LOOK = 1 << 20  # bytes of what a door says of one file
 TAKEN = "{place}: there is something of this name already"
 NO_ROOM = "{place}: the door has no room for it, or your quota is used up ({said}); ask the site"
 NO_NAME = "{}: the door takes no file of this name ({}); rename it"
+OTHER = "it could become another one"
 NO_FOLDER = "{place}: the folder for it is not there"
 
 # What doors say of what they can't take, with whatever status.
@@ -62,6 +63,12 @@ PROBLEMS = (
 def place_of(url: str) -> str:
     """A URL for people."""
     return unquote(mask_url(url))
+
+
+def check_name(url: str) -> None:
+    """Refuse a name with what ends one in a URL: XRootD and WsgiDAV make another name of it, in spite of its coding."""
+    if re.search("[?;]", unquote(url)):
+        raise BadName(NO_NAME.format(place_of(url), OTHER))
 
 
 def write_refusal(answer: Answer, url: str) -> GridError:
@@ -169,11 +176,10 @@ class WebDavWriter:
 
     def write(self, path: str, sent: Sent) -> Stored:
         """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
-        self.check_free(path)
-        if self.is_heedless and "?" in path:  # XRootD cuts it off, and what is behind it
-            raise BadName(NO_NAME.format(place_of(self.url_of(path)), "it would become another one"))
-        self.names.note(path, True)  # whatever becomes of it
         url = self.url_of(path)
+        check_name(url)
+        self.check_free(path)
+        self.names.note(path, True)  # whatever becomes of it
         headers = {"Content-Type": "application/octet-stream", "If-None-Match": "*", **ANY_WANTED}
         headers.update({"X-OC-Mtime": str(sent.mtime)} if sent.mtime else {})
         headers.update(ASK if compose(path) != path else {})  # dCache's pools take such names, its doors do not
@@ -233,15 +239,16 @@ class WebDavWriter:
 
     def rename(self, path: str, target: str, replace: bool) -> None:
         """Give a file its name; Exists if something has it that is not to be replaced."""
+        url, goal = self.url_of(path), self.url_of(target)
+        check_name(goal)
         if not replace:
             self.check_free(target)
-        url, goal = self.url_of(path), self.url_of(target)
         is_odd = "%" in goal  # StoRM refuses some such names, or does not find the file again
-        if is_odd and not self.is_heedless and (answer := self.http.follow("HEAD", goal)).status == 400:
-            raise write_refusal(answer, goal)
+        if is_odd and not self.is_heedless and self.status(goal) == 400:
+            raise BadName(NO_NAME.format(place_of(goal), "it answers 400"))
         told = unquote(goal, errors="surrogateescape") if self.is_heedless else goal
-        if self.is_heedless and not re.fullmatch("[ ->@-~]+", told):  # it takes what it is told as it is, up to these
-            raise BadName(NO_NAME.format(place_of(goal), "it would become another one"))
+        if not (told.isascii() and told.isprintable()):  # XRootD takes what it is told as it is, up to others
+            raise BadName(NO_NAME.format(place_of(goal), OTHER))
         answer = self.http.ask("MOVE", url, headers={"Destination": told, "Overwrite": "T" if replace else "F"})
         if answer.status in (405, 501):
             raise FileError(f"{place_of(url)}: the door cannot rename files; ask the site")
@@ -250,9 +257,15 @@ class WebDavWriter:
         answer.drain()
         self.names.note(path, False)
         self.names.note(target, True)
-        if is_odd and self.http.follow("HEAD", goal).status == 404:
+        if is_odd and self.status(goal) == 404:
             self.remove(target)
             raise BadName(NO_NAME.format(place_of(goal), "it would not find it again"))
+
+    def status(self, url: str) -> int:
+        """What the door answers to who asks for a file."""
+        answer = self.http.follow("HEAD", url)
+        answer.drain()
+        return answer.status
 
     def remove(self, path: str) -> None:
         """Remove a file; nothing happens if it is not there."""

@@ -17,9 +17,10 @@ from tests.grid.sshd import Sshd
 from tests.grid.tape import Robot
 from tests.grid.tree import Tree
 from tests.grid.voms import Voms
+from tests.grid.wsgidav import WsgiDav
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
-LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public"}  # servers that most tests need not
+LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav"}  # servers that most tests need not
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -137,6 +138,13 @@ class Grid:
         public.start()
         public.ready()
         return public
+
+    @cached_property
+    def wsgidav(self) -> WsgiDav:
+        """A plain WebDAV server with nothing in it, started when first asked for."""
+        wsgidav = WsgiDav(self.folder / "wsgidav", self.pki)
+        wsgidav.start()
+        return wsgidav
 
     @property
     def open_ports(self) -> tuple[int, ...]:

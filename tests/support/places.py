@@ -32,7 +32,8 @@ PLACES = WITH_TAPE + WITHOUT_TAPE
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
-WRITERS = ["http dcache", "http storm", "http xrootd"]
+PLAIN = pytest.param("http wsgidav", marks=pytest.mark.long)
+WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", PLAIN]
 
 
 def door_of(grid: Grid, pair: str) -> Door:
@@ -57,6 +58,8 @@ def site_of(grid: Grid, pair: str) -> Site:
 
 def site_to_write(grid: Grid, pair: str) -> Site:
     """The same, where members may write."""
+    if pair.endswith("wsgidav"):
+        return Site("LYON", grid.wsgidav.url, "", "http", "none", "", "", "", 30, 10)
     site = site_of(grid, pair)
     return site._replace(server=grid.copier.url, base="scratch") if pair.endswith("xrootd") else site
 

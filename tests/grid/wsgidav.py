@@ -1,0 +1,54 @@
+"""A real WsgiDAV over https, for everybody: plain WebDAV, which knows no checksums and no tape."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.grid.daemon import Daemon, free_port
+from tests.grid.pki import Pki
+
+TOP = Path(__file__).resolve().parents[2]
+VENV = TOP / "build/wsgidav"
+ATTEMPTS = 3  # a free port may be taken before the server binds it
+
+
+class WsgiDav:
+    """One server; what it has is in `data`."""
+
+    def __init__(self, folder: Path, pki: Pki) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.pki = pki
+        self.port = 0
+        command = [f"{VENV}/bin/python", "-m", "wsgidav.server.server_cli", "--config", f"{folder}/wsgidav.json"]
+        self._server = Daemon(folder, command, pki.environment(), "Serving on")
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        subprocess.run(["make", "-s", "build/wsgidav/done"], cwd=TOP, check=True)
+        self.data.mkdir(parents=True)
+        for name in ("host.pem", "host.key"):
+            shutil.copy(self.pki.folder / name, self.folder)
+        for _ in range(ATTEMPTS):
+            self.port = free_port()
+            settings = {
+                "host": "127.0.0.1", "port": self.port, "server": "cheroot", "verbose": 3,
+                "provider_mapping": {"/": str(self.data)}, "simple_dc": {"user_mapping": {"*": True}},
+                "ssl_certificate": str(self.folder / "host.pem"), "ssl_private_key": str(self.folder / "host.key"),
+            }  # fmt: skip
+            (self.folder / "wsgidav.json").write_text(json.dumps(settings))
+            self._server.start()
+            if self._server.is_up():
+                return
+            self._server.stop()
+        raise RuntimeError(f"WsgiDAV does not start:\n{self._server.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        self._server.stop()

@@ -326,7 +326,8 @@ def open_site(
         if not (name and isinstance(name, str)):
             raise UsageError(f"{name!r} is not the name of a site; give one that stands in Grid.conf")
         if not isinstance(token or "", str):
-            raise UsageError(f"token={token!r} is not a text; name the token's source: {SOURCES}")
+            kind = type(token).__name__  # and not the token itself, should it be one
+            raise UsageError(f"a token of the type {kind} is not a text; name the token's source: {SOURCES}")
         if proxy and token:
             raise UsageError(f"{name} is to be shown a proxy and a token; give one of them")
         config = conf_of(conf)

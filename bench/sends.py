@@ -42,7 +42,8 @@ class Sink:
     def rclone(self, source: Path, folder: Path, files: int) -> str:
         keys = f"--client-cert {self.site.proxy} --client-key {self.site.proxy} --ca-cert {self.site.ca}"
         door = f"--webdav-url {self.xrootd.scratch} --webdav-vendor other"
-        return f"rclone copy -q --transfers {files} --checkers {files} {keys} {door} {source} :webdav:{target_of(folder)}"
+        target = f":webdav:{target_of(folder)}"
+        return f"rclone copy -q --transfers {files} --checkers {files} {keys} {door} {source} {target}"
 
     def curl(self, source: Path, folder: Path, files: int) -> str:
         """It makes no folders, but XRootD does."""

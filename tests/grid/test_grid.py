@@ -101,10 +101,10 @@ def test_any_range_is_a_part_of_the_whole() -> None:
 def test_a_hundred_thousand_files_cost_nothing() -> None:
     tree, took = Tree(), []
     for numbers in (range(10_000), range(10_000, 100_000)):
-        begin = time.monotonic()
+        begin = time.process_time()
         for i in numbers:
             tree.add(f"big/{i % 2000}/{i}", i)
-        took.append(time.monotonic() - begin)
+        took.append(time.process_time() - begin)
     assert took[1] < 40 * took[0]  # not with the square of their number
     assert sum(1 for _ in tree.files("big")) == 100_000
 

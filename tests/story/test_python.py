@@ -463,7 +463,7 @@ def test_no_error_shows_a_token(conf, grid, folder, tmp_path):
 
 
 SAME = """
-import json, os, resource, signal, sys, threading
+import os, resource, signal, sys, threading, time
 import gridsync
 
 def state():
@@ -486,9 +486,9 @@ for name in sys.argv[3].split():
             file.read()
         if name in ("LYON", "CNAF"):
             site.put("here", sys.argv[4] + "/" + name)
-import time
-time.sleep(0.3)
-after = state()
+ends = time.monotonic() + 10  # in which threads may end
+while (after := state()) != before and time.monotonic() < ends:
+    time.sleep(0.05)
 assert after == before, [(key, before[key], after[key]) for key in before if before[key] != after[key]]
 """
 
@@ -500,7 +500,7 @@ def test_nothing_of_the_process_changes(conf, grid, folder, tmp_path, names):
     words = [sys.executable, "-c", SAME, str(conf), f"{RUN}/Conf", names, folder]
     env = {**os.environ, "PYTHONPATH": str(TOP)}
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr
 
 
 def children() -> set[int]:

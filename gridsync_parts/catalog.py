@@ -144,4 +144,5 @@ class Lock:
                     os.unlink(os.path.join(folder, name))
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        with contextlib.suppress(OSError):  # what a full disk has not taken is tried once more, and then closed
+            self.file.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +19,15 @@ from typing import Any, NamedTuple, Optional, Union
 import pytest
 
 from gridsync_parts.disk import MARK
+from gridsync_parts.uploads import Uploads
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import Door, kindly
 from tests.grid.faults import Fault
 from tests.grid.propfind import content
 from tests.grid.tape import Robot
+from tests.grid.xrootd import SCRATCH
 from tests.support import TOP
+from tests.support.line import Line
 from tests.support.user import Result, User
 
 PAGE = TOP / "docs" / "reliability.md"
@@ -274,6 +278,37 @@ def test_what_becomes_of_a_campaign(grid, folder, tmp_path, row):
             place = f"{folder}/{number}", tmp_path / str(number)
             runs[way, how] = side_by_side.submit(how_it_ends, grid, *place, way, how == "once", row)
     assert {key: run.result() for key, run in runs.items()} == expected
+
+
+# == XRootD, a real one =================================================================================
+
+
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.long if seed else []) for seed in range(6)])
+def test_a_line_to_xrootd_that_breaks_anywhere_leaves_nothing_wrong(user, folder, tmp_path, seed):
+    dice, results = random.Random(seed), tmp_path / "results"
+    for name, size in {**SIZES, **{f"many/{number}": 1000 * number for number in range(20)}}.items():
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_bytes(dice.randbytes(size))
+    here = {str(path.relative_to(results)): path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    server, top = user.grid.copier, folder.replace("/", "_")
+    disk, line = server.folder / "data" / SCRATCH / top, Line(server.ports[0])
+    user.set("SERVER", f"https://localhost:{line.port}/", "XROOTD")
+    user.set("BASE_DIR_ON_GRID", f"{SCRATCH}/", "XROOTD")
+    put = f"--put {results} --from XROOTD --input_dir {top} --threads 3"
+    line.breaks = [int(10 ** dice.uniform(3.6, 6.8)) for _ in range(12)]
+    statuses = []
+    try:
+        while line.breaks or not statuses or statuses[-1]:
+            status, _, err = user(put)
+            statuses.append(status)
+            assert status in (0, 1, 4) and "Traceback" not in err and len(statuses) < 12, (statuses, err)
+            there = {str(path.relative_to(disk)): path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+            noted = {row.temp for row in Uploads(str(user.folder)).by_path("XROOTD").values()}
+            for name, data in there.items():
+                assert here[name] == data if name in here else f"{top}/{name}" in noted, name
+    finally:
+        line.close()
+    assert line.broken and there == here, statuses
 
 
 # == The page ===========================================================================================

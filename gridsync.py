@@ -1372,7 +1372,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
 def take_words(parser: Parser, options: optparse.Values, words: list[str]) -> None:
     """Take the words that are no options: URL DIR, which is synchronised, or else a mistake."""
     options.words, options.url = words, words[0] if words and has_scheme(words[0]) else ""
-    options.sync = options.sync or bool(options.url)
+    options.sync = options.sync or bool(options.url and not options.release)
     if words and not options.url:
         hint = nearest(f"--{words[0]}", parser._long_opt) or " (did you forget to quote a pattern?)"
         parser.error(f"{words[0]!r}: unexpected argument{hint}")

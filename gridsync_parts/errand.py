@@ -19,10 +19,10 @@ from gridsync_parts.words import CONTROL, bare, grid_path, has_scheme, is_url, n
 
 def check_url(url: str) -> None:
     """Refuse a URL that names no file or folder of a site."""
-    shown, scheme = brief(bare(url)), scheme_of(url)
+    shown = brief(bare(url))
     if not is_url(url):
         raise UsageError(f"{shown!r} is not a URL like https://door.example.org:2880/path/of/a/folder")
-    if scheme not in (*SCHEMES, *COMING_SCHEMES):
+    if (scheme := scheme_of(url)) not in (*SCHEMES, *COMING_SCHEMES):
         raise UsageError(f"{shown}: {scheme}:// is not known{nearest(scheme, SCHEMES)}")
     if re.search(PASSWORD, url):
         raise UsageError(f"{shown}: the URL contains a user name or password; remove it")
@@ -88,7 +88,7 @@ def errand_of(
 ) -> tuple[dict[str, str], list[str]]:
     """The settings of a line with URL DIR, without the folders and patterns of Grid.conf; and what is to be said."""
     taken = [GENERAL_KEYS[key].option for key in ("SITE", "INPUTDIR", "OUTPUTDIR") if key in given]
-    for option in [*(name for name in actions if name != "sync"), *taken]:
+    for option in [*(name for name in actions if name not in ("sync", "release")), *taken]:
         raise UsageError(f"URL DIR does what --sync does for that URL and folder; leave out --{option}")
     check_words(words)
     url = words[0].strip()

@@ -178,6 +178,20 @@ def test_pins_are_not_lost_when_it_ends_early(user: User, folder, run_1):
     assert find_pinned(user, folder) == []
 
 
+def test_pins_at_an_unknown_door_can_be_given_back(stranger: User, folder, run_1):
+    stranger.grid.door.faults.add("*/traces.cdat", 403, method="GET")
+    try:
+        assert stranger(f"{run_1} {stranger.folder}/here").status == 1
+    finally:
+        stranger.grid.door.faults.clear()
+    assert find_pinned(stranger, folder)
+    before = files(stranger.folder / "here")
+    assert "would release 1 files" in stranger(f"{run_1} {stranger.folder}/here --release --dry_run").out
+    done = stranger(f"{run_1} {stranger.folder}/here --release")
+    assert done.status == 0 and " ** Release accepted for 1 file(s) **\n" in done.out, done
+    assert find_pinned(stranger, folder) == [] and files(stranger.folder / "here") == before
+
+
 REFUSED = {
     "{url}": "{url}: say where to copy it; give a folder behind the URL: URL DIR",
     "{url} ''": "{url}: say where to copy it; give a folder behind the URL: URL DIR",
@@ -196,6 +210,7 @@ REFUSED = {
     "https://me@h/a here": "https://h/a: the URL contains a user name or password; remove it",
     "sftp://me:secret@h/a here": "sftp://h/a: the URL contains a user name or password; remove it",
     "htps://h/a here": "htps://h/a: htps:// is not known; did you mean https",
+    "https://[h/a here": "'https://[h/a' is not a URL like https://door.example.org:2880/path/of/a/folder",
     "https:///a here": "'https:///a' is not a URL like https://door.example.org:2880/path/of/a/folder",
     "{url}/../b here": "'agata/a/../b' is not a path on the grid; leave out '..'",
     "{url}/a%0Ab here": "'{url}/a%0Ab' has a control character in a name; ask the site to rename it",

@@ -11,7 +11,7 @@ from gridsync_parts.errors import CredentialError
 
 VOMS_DIR = "/etc/grid-security/vomsdir"
 VOMSES_LINE = (  # alias, host, port, DN, VO; INDIGO IAM's host may be written as a URL
-    r'"[^"]*"\s+"(?:https://)?([^"/]+)/?"\s+"([0-9]{1,5})"\s+"([^"]*)"\s+"([^"]*)"'
+    r'"[^"]*"\s+"(?:https://)?([A-Za-z0-9][\w.-]*)/?"\s+"([0-9]{1,5})"\s+"([^"]*)"\s+"([^"]*)"'
 )
 
 
@@ -51,7 +51,7 @@ VOMS_SERVERS = {
 def server_in(line: str) -> VomsServer | None:
     """The server that a good line of a vomses file names."""
     match = re.match(VOMSES_LINE, line)
-    return VomsServer(match[1], int(match[2]), match[3]) if match else None
+    return VomsServer(match[1], int(match[2]), match[3]) if match and int(match[2]) < 1 << 16 else None
 
 
 def is_of(line: str, vo: str) -> bool:
@@ -67,7 +67,7 @@ def lines_of_vo(path: str, vo: str) -> list[tuple[str, str]]:
     with contextlib.suppress(OSError):  # else it is a file, or nothing
         files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
     for file in filter(os.path.isfile, files):
-        with contextlib.suppress(OSError), open(file, encoding="utf-8", errors="surrogateescape") as lines:
+        with contextlib.suppress(OSError), open(file, encoding="utf-8-sig", errors="surrogateescape") as lines:
             some = [(f"{file}, line {number}", line.strip()) for number, line in enumerate(lines, 1)]
             found += [(where, line) for where, line in some if is_of(line, vo)]
     return found

@@ -14,12 +14,14 @@ from typing import Callable, NamedTuple
 
 from gridsync_parts.errors import CredentialError, GridError, Saying, brief, error_for
 from gridsync_parts.keys import CA_REMEDY, CLIENT_LIMIT, helper_env
-from gridsync_parts.keys.proxy import Holder, Proxy, proxy_file, read_proxy, user_certificate
+from gridsync_parts.keys.proxy import Holder, Proxy, gen_cert, proxy_file, read_proxy, user_certificate
 from gridsync_parts.vomses import VOMS_SERVERS, servers_of, voms_server
 
 # What the clients (C++ or Java) say when they make no proxy, and know why;
 CLEAR = (
     (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
+    (r"don't match|not matching|no supported data|no credentials found",
+     "your key cannot be read, or is not that of your certificate; make both anew: {gen_cert} FILE.p12"),
     (r"user unknown to this vo", "you are not a member of {vo}, or this certificate is not linked there; {join}"),
     (r"not authorized to request attribute",
      "you have an account at the INDIGO IAM of {vo}, but you are not in its group {vo}; ask {contact}"),
@@ -40,6 +42,7 @@ UNCLEAR = (
     (r"error: status 5", "the VOMS server {server} fails ({said}); try again later"),
     (r"error: no membership",
      "the VOMS server {server} answers with something else ({said}); is its line in vomses right? Ask {contact}"),
+    (r"error while reading ac", "the VOMS server {server} gives a membership that cannot be read; ask {contact}"),
     (r"error: broke off", "the VOMS server {server} broke off its answer; try again"),
     (r"unrecognized option: -*includeac",
      "your VOMS client cannot use what the VOMS server {server} gives; on Debian: apt install voms-clients"),
@@ -65,6 +68,7 @@ def client_error(text: str, vo: str, ca: str) -> GridError:
     contact = known.contact if known else "the VO's administrators"
     named = {"server": server[1] if server else f"of {vo}", "reason": f" ({reason[1]})" if reason else ""}
     named["join"] = f"join at its INDIGO IAM page (help: {contact})" if known else f"ask {contact}"
+    named["gen_cert"] = gen_cert()
     return error_for(CLIENT_ERRORS, text, vo=vo, ca=ca, said=said, contact=contact, **named)
 
 
@@ -171,8 +175,11 @@ def make_proxy(maker: Maker, vo: str, places: list[str], now: float) -> tuple[Pr
         membership = ask_membership(servers_of(vo, maker.client), vo, maker.hours, maker.holder)
         if membership:
             text = membership.said
-            text += "\n" + maker.include(membership.attribute) if membership.attribute else ""
+        if membership and membership.attribute:
+            text += "\n" + maker.include(membership.attribute)
             proxy = maker.made(vo, now)
+            if not proxy and os.path.exists(maker.path):
+                text = f"{membership.said}\nError: no membership: that of another VO, or one that is over"
     if not proxy:
         raise client_error(text, vo, maker.holder.ca)
     return proxy, text

@@ -60,7 +60,7 @@ def membership_in(status: int, text: str, head: str) -> Membership:
             return Membership(attribute, head)
     if status >= 500:  # in words that tell nothing
         return Membership(b"", f"{head}\nError: status {status}")
-    refusal = re.search("<message>([^<]*)</message>", text)
+    refusal = re.search(r"<message>([^<]*\S[^<]*)</message>", text)
     if refusal:
         return Membership(b"", f"{head}\nError: {brief(html.unescape(refusal[1]))}", True)
     if "SSL certificate" in text:  # nginx does not know its CA, or it is over

@@ -156,13 +156,13 @@ class Iam:
             command += ["-certdir", str(self.pki.certificates), "-out", str(proxy)]
             run = {"cwd": self.pki.folder, "env": self.pki.environment(), "capture_output": True, "timeout": 30}
             subprocess.run(command, check=True, **run)  # type: ignore[call-overload]
-            leaf = ssl.PEM_cert_to_DER_cert(re.findall("(?s)-+BEGIN CERT.*?-+END CERTIFICATE-+", proxy.read_text())[0])
-        return _inside(leaf[leaf.index(ATTRIBUTE) + len(ATTRIBUTE) :])
+            return attribute_in(proxy)
 
 
-def _inside(extension: bytes) -> bytes:
-    """The certificate in an OCTET STRING, and there in a SEQUENCE of SEQUENCEs."""
-    at = 0
+def attribute_in(proxy: Path) -> bytes:
+    """What a VO has signed: in its extension an OCTET STRING, and there a SEQUENCE of SEQUENCEs."""
+    leaf = ssl.PEM_cert_to_DER_cert(re.findall("(?s)-+BEGIN CERT.*?-+END CERTIFICATE-+", proxy.read_text())[0])
+    extension, at = leaf[leaf.index(ATTRIBUTE) + len(ATTRIBUTE) :], 0
     for _ in range(3):
         at += 2 + (extension[at + 1] & 0x7F if extension[at + 1] & 0x80 else 0)
     count = extension[at + 1] & 0x7F

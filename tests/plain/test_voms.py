@@ -26,6 +26,12 @@ X = VomsServer("voms-x.cloud.cnaf.infn.it", 443, "/DC=org/CN=voms-x")
         (f'"{VO}" "h" "15000" "" "{VO}"', VomsServer("h", 15000, "")),
         (f'"{VO}" "h/generate-ac" "443" "/CN=x" "{VO}"', None),
         (f'"{VO}" "" "443" "/CN=x" "{VO}"', None),
+        (f'"{VO}" "https://h:8443/" "443" "/CN=x" "{VO}"', None),
+        (f'"{VO}" "https://me:secret@h" "443" "/CN=x" "{VO}"', None),
+        (f'"{VO}" "::1" "443" "/CN=x" "{VO}"', None),
+        (f'"{VO}" "--help" "443" "/CN=x" "{VO}"', None),
+        (f'"{VO}" "a b" "443" "/CN=x" "{VO}"', None),
+        (f'"{VO}" "h" "65536" "/CN=x" "{VO}"', None),
         (f'"{VO}" "h" "" "/CN=x" "{VO}"', None),
         (f'"{VO}" "h" "https" "/CN=x" "{VO}"', None),
         (f'"{VO}" "h" "443" "/CN=x"', None),
@@ -50,6 +56,11 @@ def test_lines_of_the_vo_are_those_with_its_name_first_or_last(tmp_path, monkeyp
     lines = (f'"{VO}" "a" {rest} "{VO}"', f'"b" "b" {rest} "{VO}"', f'"{VO}" "c" {rest} "c"', f'"d" "d" {rest} "d"')
     vomses(tmp_path, monkeypatch, "# a comment", "", *lines, f'"{VO}" broken', f'"e" "a" {rest} "{VO}"')
     assert [server.host for server in own_servers(VO, "")] == ["a", "b", "c"]
+
+
+def test_the_mark_of_windows_editors_is_no_part_of_a_line(tmp_path, monkeypatch):
+    vomses(tmp_path, monkeypatch, f'\ufeff"{VO}" "a" "443" "/CN=x" "{VO}"')
+    assert [server.host for server in own_servers(VO, "")] == ["a"]
 
 
 def test_lines_that_are_all_broken_are_named_and_none_are_no_matter(tmp_path, monkeypatch):
@@ -121,6 +132,6 @@ def test_what_is_said_of_a_client_that_makes_no_proxy(said, is_clear, says):
 
 def test_every_sentence_has_all_its_words():
     for saying in CLIENT_ERRORS:
-        words = dict.fromkeys(("vo", "ca", "said", "contact", "server", "reason", "join"), "X")
+        words = dict.fromkeys(("vo", "ca", "said", "contact", "server", "reason", "join", "gen_cert"), "X")
         assert "{" not in saying.sentence.format(**words)
     assert all(server.contact and server.ca_dn for server in VOMS_SERVERS.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 
 from gridsync_parts.keys.proxy import read_proxy
 from tests.grid import Grid
-from tests.grid.iam import Iam
+from tests.grid.iam import Iam, attribute_in
 from tests.grid.pki import HOST_DN, PASSPHRASE, VO
 from tests.grid.relay import Relay
 from tests.support.user import CLIENTS, User, wait_for, wait_until
@@ -154,6 +155,7 @@ TROUBLE = {
     "login page": (200, {"text": LOGIN}, ELSE.format("a web page")),
     "empty": (200, {"text": ""}, ELSE.format("nothing of use")),
     "no attribute": (200, {"text": "<voms><ac>QQ==\n</ac></voms>"}, ELSE.format("nothing of use")),
+    "no words": (403, {"text": "<voms><error><message> </message></error></voms>"}, ELSE.format("status 403")),
     "no base64": (200, {"text": "<voms><ac>Q</ac></voms>"}, ELSE.format("nothing of use")),
     "unknown CA": (400, {"text": f'<?xml version="1.0"?>{CERTIFICATE}'}, "does not accept your certificate; is its CA"),
     "nginx": (400, {"text": NGINX}, "does not accept your certificate; is its CA known there? Ask agatadp@"),
@@ -171,6 +173,37 @@ def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, tro
     status, out, err = user("--new_proxy", PASSPHRASE)
     assert (status, out, err.count("\n")) == (3, "", 1) and f"the VOMS server localhost:{iam.port} {says}" in err, err
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("other_vo", ELSE.format("that of another VO, or one that is over")),
+        ("broken", "gives a membership that cannot be read; ask agatadp@"),
+    ],
+)
+def test_a_membership_that_is_none_is_said_to_be(member, iam, grid, client, kind, says):
+    iam.httpg = False
+    attribute = attribute_in(grid.pki.proxy("other_vo"))
+    text = base64.b64encode(attribute if kind == "other_vo" else attribute[:-50]).decode()
+    iam.faults.add("/generate-ac", 200, text=f"<voms><ac>{text}</ac></voms>")
+    user = member(client)
+    status, out, err = user("--new_proxy", PASSPHRASE)
+    assert (status, out, err.count("\n")) == (3, "", 1) and f"the VOMS server localhost:{iam.port} {says}" in err, err
+    assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("key", ["of another", "none", "cut off"])
+def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, client, key):
+    user = member(client)
+    path = Path(user.env["HOME"], ".globus/userkey.pem")
+    other = (grid.pki.user("bob") / ".globus/userkey.pem").read_bytes()
+    path.write_bytes({"of another": other, "none": b"nothing", "cut off": path.read_bytes()[:400]}[key])
+    status, _, err = user("--new_proxy", PASSPHRASE)
+    assert (status, err.count("\n")) == (3, 1)
+    assert "your key cannot be read, or is not that of your certificate; make both anew: " in err
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Mismatch, NoRanges
+from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Mismatch, NoRanges, NotFound
 from gridsync_parts.reading import RemoteFile, Source
 from gridsync_parts.values import Entry
 from tests.support.memory import Memory, adler32, break_off
@@ -116,6 +116,14 @@ def test_another_kind_that_is_known_beforehand_is_compared(site):
 
     file = opened(site, f"md5:{hashlib.md5(DATA).hexdigest()}")
     assert file.read() == DATA and file.verified == "md5"
+
+
+def test_what_is_not_there_for_a_moment_is_asked_for_once_more(site):
+    site.order("read", "a/file", NotFound("not just now"))
+    assert opened(site, retries=0).read(10) == DATA[:10]
+    site.order("read", "a/file", NotFound("gone"), NotFound("gone"))
+    with pytest.raises(NotFound, match="gone"):
+        opened(site, retries=3).read(10)
 
 
 def test_what_fails_for_a_moment_is_tried_again(site):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import select
+import socket
 import time
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from gridsync_parts.doors.answers import Watch
 HASTE = 64 << 10  # bytes that are sent unasked: they have left before a word could come back
 ASK = {"Expect": "100-continue"}
 PAUSE = 10  # seconds for that word; dCache needs some, as it looks for a pool first, and some servers never say it
-PIECE = 64 << 10  # bytes that are handed over at once
+PIECE = 128 << 10  # bytes that are handed over at once; about as many wait here, beside those on the line
 
 
 class UnreadError(Exception):
@@ -69,6 +70,7 @@ class Sending:
 
     def send(self, file: io.BufferedReader) -> bool:
         """Send what is left; False if the server says something before that."""
+        self.watch.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE)
         self.poll.modify(self.watch.socket, select.POLLIN | select.POLLOUT)
         while piece := self.piece or next(self.pieces, None):
             self.piece = piece

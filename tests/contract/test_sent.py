@@ -61,11 +61,13 @@ class Odd:
         self.is_secure = is_secure
         self.before = GO_ON  # what is said to one who asks
         self.takes = SIZE  # bytes of the body that are read
+        self.pause = 0.0  # seconds after 64 KiB of it
         self.after = MADE
         self.stays = False  # does it keep the connection then, and read no more?
         self.puts: list[str] = []
         self.over = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # what waits is with who sends
         url = f"{'https' if is_secure else 'http'}://localhost:{self.listener.getsockname()[1]}"
         site = Site("LYON", url, "agata", "http", "none", "", "", "", 5, 2)
         self.place: Place = opened(site, ca=grid.env["X509_CERT_DIR"])
@@ -104,6 +106,7 @@ class Odd:
         takes, left = self.takes, min(self.takes, length_of(head))
         while left:
             left -= len(file.read(min(65536, left)))
+            time.sleep(self.pause)
         line.sendall(self.after)
         if self.stays:
             self.over.wait(10)
@@ -175,6 +178,14 @@ def test_a_door_that_takes_no_more_bytes_is_given_up(odd):
     with pytest.raises(DoorError, match="does not answer") as caught:
         odd.send()
     assert caught.value.passing and 1 < time.monotonic() - began < 5  # SILENCE is 2
+
+
+def test_what_is_still_on_the_way_is_not_taken_for_a_silent_door(odd):
+    odd.pause = 0.05
+    odd.place.writer.http.site = odd.place.writer.http.site._replace(first_byte=1)
+    began = time.monotonic()
+    odd.send(4_000_000)
+    assert time.monotonic() - began > 2
 
 
 def test_a_door_that_says_nothing_in_the_end_is_given_up(odd):

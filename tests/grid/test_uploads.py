@@ -168,13 +168,13 @@ def test_an_upload_that_is_cut_off_stays_as_it_is_at_storm(at):
     assert (content(user, "disk"), digest(user, "disk")) == (MINE[:5000] + before[5000:], old)
 
 
-@pytest.mark.parametrize("profile", [D, S])
-def test_a_move_takes_no_place_that_is_taken(at, profile):
+@pytest.mark.parametrize(("profile", "replaced"), [(D, 204), (S, 201)])
+def test_a_move_takes_no_place_that_is_taken(at, profile, replaced):
     user = at(profile)
     user.ask("PUT", "part", MINE)
     to = f"{user.door.url}/agata/disk"
     statuses = [user.ask("MOVE", "part", Destination=to, **more).status for more in ({}, {"Overwrite": "F"})]
-    assert [*statuses, user.ask("MOVE", "part", Destination=to, Overwrite="T").status] == [412, 412, 201]
+    assert [*statuses, user.ask("MOVE", "part", Destination=to, Overwrite="T").status] == [412, 412, replaced]
     assert (content(user, "disk"), digest(user, "disk")) == (MINE, f"adler32={ADLER}")
     assert user.ask("MOVE", "disk", Destination=f"{user.door.url}/agata/missing/disk").status == 409
     assert user.ask("MOVE", "gone", Destination=to).status == 404

@@ -2,8 +2,8 @@
 
 dCache takes an upload whole or not at all (what was under the name is gone then), at a pool if the client waits with
 its body. StoRM writes in place: an upload that was cut off stays as it is, one over a longer file leaves its end.
-Inferred, not met: what dCache says to the end of a folder that is not empty, to a move onto what is there, and to a
-PUT with If-None-Match onto what is there; that a file which is removed while StoRM writes it stays removed.
+Read, not met: what dCache says to a move onto what is there, and to a PUT with If-None-Match onto it. Inferred: what it
+says to the end of a folder that is not empty; that a file which is removed while StoRM writes it stays removed.
 """
 
 from __future__ import annotations
@@ -151,14 +151,15 @@ class Uploads:
             return error(request, 415, self.switches)
         if not target.strip("/") or not self.has_parent(target):
             return error(request, 409, self.switches)
-        if self.tree.find(target):
+        replaced = self.tree.find(target)
+        if replaced:
             if request.headers.get("overwrite") != "T":
                 return error(request, 412, self.switches)
             self.tree.remove(target)
         self.tree.remove(request.path)
         parent, _, node.name = target.rstrip("/").rpartition("/")
         self.tree.folder(parent).children[node.name] = node
-        return Reply(201)
+        return Reply(204 if replaced and self.switches.words == "dcache" else 201)
 
     def _delete(self, request: Request, node: Node | None) -> Reply:
         if not node:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
-from gridsync_parts.errors import GridError
+from gridsync_parts.errors import GridError, drop_frames
 from gridsync_parts.secrets import make_printable
 
 IN_PYTHON = {  # remedies of the command line that are others in a program
@@ -27,12 +24,21 @@ def in_python(sentence: str) -> str:
     return sentence
 
 
-@contextlib.contextmanager
-def speaking_plainly() -> Iterator[None]:
-    """Have errors in the words of programs, and let none show what nobody may see; those that it was made of could."""
-    try:
-        yield
-    except GridError as error:
-        error.args = (in_python(make_printable(str(error))),)
-        error.__cause__ = error.__context__ = None
-        raise
+class Plain:
+    """Has errors in the words of programs; none shows what nobody may see.
+
+    Those that it was made of could, and so could the frames that it came through: many tools show what is in them.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _frames: object) -> None:
+        if isinstance(error, GridError):
+            error.args = (in_python(make_printable(str(error))),)
+            raise drop_frames(error)
+
+
+def speaking_plainly() -> Plain:
+    """Have errors as programs get them."""
+    return Plain()

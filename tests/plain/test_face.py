@@ -103,6 +103,16 @@ def test_paths_of_this_machine_may_be_bytes_too(site, tmp_path):
     assert [row.verified for row in site.get("a/1", bytes(tmp_path / "here"))] == ["adler32"]
 
 
+def test_no_error_holds_the_frames_that_it_came_through(memory, site):
+    """Of which notebooks and test runners show all values: a token, where a door has refused it."""
+    memory.order("folder", "a", CredentialError("refused"))
+    with pytest.raises(CredentialError) as caught:
+        site.ls("a")
+    frames = [(frame.path.name, frame.name) for frame in caught.traceback]
+    assert frames[-2:] == [("face.py", "ls"), ("telling.py", "__exit__")]
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
 def test_an_empty_file_is_verified_by_its_size(site):
     with site.open("c/4") as file:
         assert (file.read(), file.verified) == (b"", "size")

@@ -13,16 +13,18 @@ from gridsync_parts.keys.oidc import account_of, agent_error, check_agent
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
 
+MOST_TYPED = 4096  # characters of secrets, which a pipe must hold
+
 
 def told_in(lines: Iterable[str], tell: Callable[[str], None]) -> str:
     """What oidc-gen writes; where and with which code one logs in is told at once."""
     said, url = [], ""
     for line in lines:
-        if "\x1b" not in line:  # a picture of the URL
+        if "\x1b" not in line or line.startswith("Error"):  # else it is a picture of the URL
             said.append(line)
         if found := re.match(r"(https?://\S+)\s*$", line):
             url = found[1]
-        elif found := re.match(r"And enter the code: *(\S+)", line):
+        elif url and (found := re.match(r"And enter the code: *(\S+)", line)):
             tell(f"Log in with a browser, on any device, at {url} and enter the code {found[1]}")
     return "".join(line for line in said if line.strip())
 
@@ -47,6 +49,8 @@ def ask_for(account: str, site: Site, ask: Callable[[str], str]) -> tuple[str, s
     phrase = ask(f"Pass phrase for the account {account}, which oidc-agent keeps encrypted:")
     if not phrase or ask("The same again:") != phrase:
         raise CredentialError("the pass phrase is empty, or not the same twice; nothing has changed")
+    if len(secret + phrase) > MOST_TYPED:
+        raise CredentialError("the secret or the pass phrase is much too long; nothing has changed")
     return secret, phrase
 
 

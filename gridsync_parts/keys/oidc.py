@@ -25,10 +25,12 @@ AGENT_ERRORS = tuple(
         (r"invalid_client|client_secret", "{issuer} does not take the client {client} with this secret ({said}); "
          "correct CLIENT_ID, or ask who has registered it"),
         (r"invalid_scope", "{issuer} does not give the client {client} what SCOPE asks for ({said}); correct SCOPE"),
-        (r"access_denied|expired_token", "nobody has agreed in the browser ({said}); try again"),
+        (r"unauthorized_client|unsupported_grant|not supported by", "{issuer} has no login by a code for the client "
+         "{client} ({said}); ask who has registered it"),
+        (r"access_denied|expired_token|not valid any ?more", "nobody has agreed in the browser ({said}); try again"),
         (r"wrong password|decrypt|maximum number of tries", "the pass phrase of {account} is wrong; try again"),
-        (r"disconnected|token endpoint|resolve|network", "{issuer} cannot be reached, or is none that logs in users; "
-         "check ISSUER and your network, or try again later"),
+        (r"disconnected|token endpoint|resolve|network|parse json|http status", "{issuer} cannot be reached, or is "
+         "none that logs in users; check ISSUER and your network, or try again later"),
         (r"", "oidc-agent gives no token for the account {account}; it says: {said}"),
     )
 )  # fmt: skip

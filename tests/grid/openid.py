@@ -7,6 +7,7 @@ that the device flow names has said yes.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ import sqlite3
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -51,7 +53,9 @@ class OpenId:
         self.life = 3600  # seconds of a new token
         self.audience = ANY_AUDIENCE
         self.is_public = False  # clients have no secret
-        self.is_agreed = True  # by the user in the browser
+        self.is_agreed = True  # by the user in the browser,
+        self.patience = 600  # within so many seconds
+        self._odd: dict[str, Reply] = {}  # answers that have nothing to do with what is asked, by path
         self.renews = True
         self.log = Log()
         self._devices: set[str] = set()
@@ -117,7 +121,14 @@ class OpenId:
             "/device": self._agree,
             "/token": self._give,
         }
-        return places.get(request.path, lambda _: Reply(404))(request)
+        return self._odd.get(request.path) or places.get(request.path, lambda _: Reply(404))(request)
+
+    @contextlib.contextmanager
+    def saying(self, path: str, reply: Reply) -> Iterator[None]:
+        """Answer always the same there."""
+        self._odd[path] = reply
+        yield
+        self._odd.clear()
 
     def _configuration(self, _: Request) -> Reply:
         url = self.url
@@ -147,8 +158,8 @@ class OpenId:
         self._devices.add(device)
         page = f"{self.url}/device"
         return json_reply(200, {
-            "device_code": device, "user_code": user, "verification_uri": page, "expires_in": 600, "interval": 1,
-            "verification_uri_complete": f"{page}?user_code={user}",
+            "device_code": device, "user_code": user, "expires_in": self.patience, "interval": 1,
+            "verification_uri": page, "verification_uri_complete": f"{page}?user_code={user}",
         })  # fmt: skip
 
     def _agree(self, _: Request) -> Reply:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.grid.openid import ANY_AUDIENCE, CLIENT, CLIENT_SECRET
+from tests.grid.web import Reply, json_reply
 from tests.grid.xrootd import ELSEWHERE, SCRATCH
 from tests.support import SCRIPT
 from tests.support.agent import PHRASE, Agent
@@ -483,6 +484,7 @@ def test_a_token_that_is_set_stays(newcomer: User, agent: Agent):
         (f"{CLIENT_SECRET}\n{PHRASE}\nother\n", "the pass phrase is empty, or not the same twice; nothing has changed"),
         (f"{CLIENT_SECRET}\n\n", "the pass phrase is empty"),
         ("", "no pass phrase was given on standard input; nothing has changed"),
+        (f"{'x' * 100_000}\n{PHRASE}\n{PHRASE}\n", "the secret or the pass phrase is much too long; nothing has"),
     ],
 )
 def test_what_is_typed_wrong_is_said_and_nothing_is_remembered(newcomer: User, agent: Agent, typed, says):
@@ -516,6 +518,37 @@ def test_a_provider_that_is_none_is_said(newcomer: User, agent: Agent):
     newcomer.set("ISSUER", "https://localhost:1/")
     status, _, err = newcomer("--new_token", TYPED)
     assert status == 3 and "https://localhost:1/ cannot be reached, or is none that logs in users" in err
+
+
+DENIED = {"error": "unauthorized_client", "error_description": "no \x1b[31mdevice flow"}
+NO_LOGIN = "has no login by a code for the client agata-tool (unauthorized_client: no \\x1b[31mdevice flow); ask who"
+
+
+@pytest.mark.parametrize(
+    ("path", "reply", "says"),
+    [
+        ("/devicecode", json_reply(400, DENIED), NO_LOGIN),
+        ("/devicecode", Reply(200, b"<html>Log in</html>"), "cannot be reached, or is none that logs in users"),
+        ("/devicecode", Reply(500), "cannot be reached, or is none that logs in users"),
+        ("/devicecode", json_reply(200, {}), "the login of the account lyon is over"),
+        ("/token", Reply(200, b"<html>Log in</html>"), "cannot be reached, or is none that logs in users"),
+        ("/token", json_reply(400, {"error": "expired_token"}), "nobody has agreed in the browser (expired_token)"),
+    ],
+)
+def test_what_a_provider_refuses_is_said(newcomer: User, agent: Agent, path, reply, says):
+    with newcomer.grid.openid.saying(path, reply):
+        status, out, err = newcomer("--new_token", TYPED)
+    assert (status, out) == (3, "") and says in err.splitlines()[-1], err
+    assert err.count("Log in with a browser") == err.count("\n") - 1 == (path == "/token")
+
+
+def test_a_code_that_is_over_is_said(newcomer: User, agent: Agent):
+    newcomer.grid.openid.is_agreed, newcomer.grid.openid.patience = False, 1
+    try:
+        status, _, err = newcomer("--new_token", TYPED)
+    finally:
+        newcomer.grid.openid.is_agreed, newcomer.grid.openid.patience = True, 600
+    assert status == 3 and "nobody has agreed in the browser (Device code is not valid any more!); try again" in err
 
 
 def test_ctrl_c_while_nobody_logs_in_leaves_nothing_behind(newcomer: User, agent: Agent):

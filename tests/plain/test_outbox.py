@@ -95,3 +95,11 @@ def test_what_cannot_be_sent_at_all_is_a_wrong_command_line(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match=r"^--put "):
         collected(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("name", ["tab\tbed", "line\nbreak", "bell\a"])
+def test_a_name_with_a_control_character_is_named(top, name):
+    (top / name).touch()
+    outbox = collected(top)
+    says = f"{top}/{name}: has a control character in its name, which doors change or refuse; rename it"
+    assert paths(outbox) == ["b", "sub/a", "sub/deep/er/c"] and [str(fault) for fault in outbox.faults] == [says]

@@ -12,7 +12,6 @@ from gridsync_parts.home import STATE_NAMES
 from gridsync_parts.values import Scope
 from gridsync_parts.words import is_path
 
-
 CONTROLS = {*map(chr, range(32)), "\x7f"}  # doors leave them out, or fail at them
 
 
@@ -110,7 +109,8 @@ class Outbox:
     def add(self, path: str, file: str, found: os.stat_result) -> None:
         """Take in a file, if the patterns keep it."""
         if not is_path(path) or CONTROLS & {*path}:
-            self.faults.append(FileError(f"{file}: has a control character in its name, which doors change or refuse; rename it"))
+            sentence = f"{file}: has a control character in its name, which doors change or refuse; rename it"
+            self.faults.append(FileError(sentence))
         elif self.scope.holds(path):
             self.folders[path.rpartition("/")[0]].append(Local(path, file, found.st_size, int(found.st_mtime)))
         else:

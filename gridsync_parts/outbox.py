@@ -67,6 +67,8 @@ class Outbox:
             self.collect_folder("")
         else:
             raise UsageError(f"--put {self.top}: is not a regular file or folder; name one")
+        if self.left_out and not self.files():
+            raise UsageError(f"none of the {self.left_out} files of {self.top} passes --inc and --exc; change them")
         self.drop_empty()
 
     def collect_folder(self, folder: str) -> None:

@@ -13,6 +13,7 @@ IN_PYTHON = {  # remedies of the command line that are others in a program
     "choose another --output_dir": "choose another folder",
     "--overwrite replaces": "overwrite=True replaces",
     "fetch less with --inc": "fetch less with include",
+    "--inc and --exc": "include and exclude",
     "--put ": "",
 }
 

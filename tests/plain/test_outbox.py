@@ -57,6 +57,13 @@ def test_a_file_alone_keeps_its_name(top):
     assert (linked.path, linked.file) == ("link", str(top / "b"))
 
 
+def test_patterns_that_keep_no_file_are_a_mistake(top):
+    for what in (top, top / "b"):
+        with pytest.raises(UsageError, match=rf"none of the \d files of {what} passes --inc and --exc; change them"):
+            collected(what, ALL._replace(include=(re.compile("zzz"),)))
+    assert collected(top / "empty", ALL._replace(include=(re.compile("zzz"),))).files() == 0
+
+
 def test_patterns_are_tried_on_the_path_below(top):
     outbox = collected(top, ALL._replace(include=(re.compile("^sub/"),), exclude=(re.compile("c$"),)))
     assert paths(outbox) == ["sub/a"] and outbox.left_out == 2 and list(outbox.folders) == ["", "sub"]

@@ -99,22 +99,22 @@ class Credential:
 
 
 class Door:
-    """Whether a door gives anything at all."""
+    """Whether a door gives anything at all, or takes anything."""
 
-    def __init__(self, done: str = "delivered") -> None:
-        self.done = done  # what it does with files
+    def __init__(self) -> None:
+        self.takes = False  # it is sent files: bytes go before it says whether it takes one
         self.enough = math.inf  # failures, one after the other, that end the run
         self.failures: list[GridError] = []  # those that there are
         self.held: list[Outcome] = []  # files that were refused, of which nothing is told while it may be so with all
-        self.is_given = False  # it has given some bytes
+        self.is_given = False  # it has given some bytes, or taken a file
 
     def see(self, received: dict[str, int]) -> None:
         """Take down what files on their way have got so far."""
-        self.is_given = self.is_given or any(list(received.values()))
+        self.is_given = self.is_given or (not self.takes and any(list(received.values())))
 
     def judge(self, outcome: Outcome) -> list[Outcome]:
         """The files of which may be told now."""
-        self.is_given = self.is_given or outcome.received > 0
+        self.is_given = self.is_given or (outcome.done == "sent" if self.takes else outcome.received > 0)
         if isinstance(outcome.fault, DoorError):
             self.failures.append(outcome.fault)
         elif not outcome.is_put_back():
@@ -143,4 +143,5 @@ class Door:
         if len(self.failures) >= self.enough:
             raise self.failures[-1]
         if self.is_shut():
-            raise DoorError(f"the door refused the first {REFUSED} files and {self.done} none: {self.held[0].fault}")
+            done = "took" if self.takes else "delivered"
+            raise DoorError(f"the door refused the first {REFUSED} files and {done} none: {self.held[0].fault}")

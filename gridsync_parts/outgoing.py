@@ -40,7 +40,7 @@ def begin_sending(run: Sender, outbox: Outbox) -> tuple[Flow, Sending]:
     flow.book = lambda: sending
     flow.survey = ground = Ground(run, flow.service, sending, outbox)
     bringing = flow.bring(sending.putter, verb="Sent")
-    bringing.door.done, bringing.door.enough = "took", min(DOORS_SHUT, max(1, outbox.files()))
+    bringing.door.takes, bringing.door.enough = True, min(DOORS_SHUT, max(1, outbox.files()))
     targets = [target for folder in outbox.folders for _, target in ground.files(folder)]
     if left := sending.strangers(targets):
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""

@@ -252,6 +252,28 @@ def test_a_door_without_room_says_so_and_is_not_asked_for_ever(sender):
     assert "no room" in done.err and not left(sender) and len(sender.there()) == 3
 
 
+def test_a_door_that_lets_nobody_write_is_not_asked_for_each_file(sender):
+    for number in range(60):
+        sender.fill(f"many/{number}", b"small")
+    sender.door.faults.add("*", 403, method="PUT")
+    done = sender.put()
+    sender.door.faults.clear()
+    assert done.status == 4 and done.err.count("\n") == 1, done
+    assert "the door refused the first 16 files and took none: " in done.err and "right VO?" in done.err
+    assert sender.count(method="PUT") <= 20 and not sender.there()
+    assert sender.put().status == 0 and sender.there() == sender.here()
+
+
+def test_a_folder_that_nobody_may_write_to_costs_the_others_nothing(sender):
+    for number in range(20):
+        sender.fill(f"many/{number:02}", b"small")
+    sender.door.faults.add("*/many/*", 403, method="PUT")
+    done = sender.put()
+    sender.door.faults.clear()
+    assert done.status == 1 and re.search(last_line(sent=4, failed=20), done.out), done
+    assert done.err.count("the door refuses") == 20
+
+
 def test_a_page_in_place_of_a_new_name_is_no_new_name(sender):
     sender.door.faults.add(f"*{MARK}", 200, method="MOVE", text="<html>Please log in</html>")
     done = sender.put()

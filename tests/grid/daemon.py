@@ -50,10 +50,13 @@ class Daemon:
         assert self._process
         return self._process.pid
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def is_up(self) -> bool:
         """Wait for its word; a connection proves nothing: on a taken port somebody else answers."""
         end = time.monotonic() + PATIENCE
-        while self._process and self._process.poll() is None and time.monotonic() < end:
+        while self.is_running() and time.monotonic() < end:
             if self._up.search(self.log.read_text(errors="replace")):
                 return True
             time.sleep(0.01)

@@ -147,6 +147,15 @@ class XRootD:
                 return
         raise NotUp(self._server.log.read_text(errors="replace"))
 
+    def mend(self) -> bool:
+        """Start it again, where it was, if it has crashed: 5.5.3 may when clients are killed while they send."""
+        if self._server.is_running():
+            return False
+        self._server.start()
+        if not self._server.is_up():
+            raise NotUp(self._server.log.read_text(errors="replace"))
+        return True
+
     def stop(self) -> None:
         self._server.stop()
 

@@ -89,7 +89,7 @@ def carried_out(error: BaseException = LOST) -> Callable[[Any], Any]:
 # In one go.
 
 
-@pytest.mark.parametrize("data", [DATA, b"", bytes(CHUNK + 1)])
+@pytest.mark.parametrize("data", [DATA, b"", bytes(CHUNK + 1)], ids=["short", "empty", "long"])
 @pytest.mark.parametrize(
     ("sends", "knows", "kind", "asked"),
     [

@@ -114,11 +114,14 @@ PHASES = {
     "between two attempts": {"what": 503, "path": "*/{}/small/*", "method": "PUT"},
     "naming": {**STALL, "path": "*/{}/small/*", "method": "MOVE"},
 }
-LONG = [pytest.param(how, marks=[pytest.mark.long] * (how != "Ctrl-C")) for how in TOLD]
+EACH = [
+    pytest.param(phase, how, marks=[pytest.mark.long] * ((phase, how) != ("sending", "Ctrl-C")))
+    for phase in PHASES
+    for how in TOLD
+]
 
 
-@pytest.mark.parametrize("told", LONG)
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("phase", "told"), EACH)
 def test_wherever_a_run_is_told_to_end_it_does_and_leaves_nothing_unnoted(sender, folder, phase, told):
     sender.user.set("RETRIES", "9", "gridsync")
     options = PHASES[phase]
@@ -166,6 +169,7 @@ def test_two_runs_from_two_folders_send_the_same_files_side_by_side(sender, tmp_
     assert [sum(count) for count in counts] == [30, 30]
 
 
+@pytest.mark.long
 def test_two_that_send_other_files_of_the_same_names_leave_whole_ones(sender, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(sender.results, other / "results")
@@ -213,6 +217,7 @@ def test_what_is_left_of_a_file_that_is_gone_here_is_named(sender):
     assert sender().status == 0 and sender.there() == sender.here() and not sender.noted()
 
 
+@pytest.mark.long
 def test_what_was_left_at_one_site_is_none_of_another_s(user, folder):
     first, second = (Sender(user, f"{folder}/{door}", door) for door in DOORS)
     killed(first)
@@ -275,6 +280,7 @@ def test_a_token_that_is_refused_in_mid_run_is_read_again(lyon):
     assert lyon.door.log.count(status=401) == 1
 
 
+@pytest.mark.long
 def test_a_proxy_that_ends_in_mid_run_ends_it_and_what_may_be_left_is_noted(lyon):
     proxy = lyon.user.folder / "proxy"
     shutil.copy(lyon.user.grid.pki.proxy("good"), proxy)
@@ -322,6 +328,7 @@ def test_a_work_folder_without_room_ends_the_run_and_nothing_is_there_that_is_no
     lyon.ends_well()
 
 
+@pytest.mark.long
 def test_a_disk_that_fails_while_a_file_is_read_costs_this_file_alone(lyon, tmp_path):
     if os.geteuid():
         pytest.skip("only root can mount a filesystem that is in a file")

@@ -134,6 +134,8 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--workdir=oth", "--workdir=other\\ work/"),
         ("--log_file=a\\ ", "--log_file=a\\ file.txt "),
         ("--files_from a\\ ", "--files_from a\\ file.txt "),
+        ("--put a\\ ", "--put a\\ file.txt "),
+        ("--put=loc", "--put=local\\ folder/"),
         ("https://door/a loc", "https://door/a local\\ folder/"),
         ("--quiet https://door:2880/a loc", "--quiet https://door:2880/a local\\ folder/"),
         ("https://door/a data --st", "https://door/a data --st"),
@@ -365,7 +367,7 @@ def test_a_site_is_never_more_than_a_name(tricked: Shell, typed: str, quote: str
 
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 @pytest.mark.parametrize("typed", ["loc\t\t", "several/\t\t", "several/\t\t1\t\t"])
-@pytest.mark.parametrize("option", ["--output_dir ", "--workdir=", "--log_file="])
+@pytest.mark.parametrize("option", ["--output_dir ", "--workdir=", "--log_file=", "--put "])
 def test_tab_runs_no_local_name(tricked: Shell, option: str, typed: str, quote: str):
     """They have such names where they were copied."""
     tricked.line(f"gridsync.py {option}{quote}{typed}")

@@ -41,11 +41,11 @@ class Sending:
         if self.is_over:  # an interim answer has come, and gives no more time for the one that counts
             return
         site = self.watch.site
+        self.watch.socket.settimeout(0)  # whoever waits to send does not hear what the server says
         self.poll.modify(self.watch.socket, select.POLLIN)
         if not self.is_wanted and not self.is_answered(file, self.wanted_by - time.monotonic()):
             self.is_wanted = self.is_unanswered = True
         if self.is_wanted:
-            self.watch.socket.settimeout(site.silence)
             try:
                 self.is_over = self.send(file)
             except OSError:
@@ -57,16 +57,12 @@ class Sending:
     def is_answered(self, file: io.BufferedReader, seconds: float) -> bool:
         """Whether the server says something in time, or has hung up; what TLS has to say by itself is no answer."""
         ends = time.monotonic() + seconds
-        self.watch.socket.settimeout(0)
-        try:
-            while not file.peek(1) and not self.watch.is_ended:
-                left = ends - time.monotonic()
-                if left <= 0:
-                    return False
-                self.poll.poll(left * 1000)
-            return True
-        finally:
-            self.watch.socket.settimeout(self.watch.site.silence)
+        while not file.peek(1) and not self.watch.is_ended:
+            left = ends - time.monotonic()
+            if left <= 0:
+                return False
+            self.poll.poll(left * 1000)
+        return True
 
     def send(self, file: io.BufferedReader) -> bool:
         """Send what is left; False if the server says something before that."""
@@ -79,9 +75,17 @@ class Sending:
                 raise TimeoutError("timed out")
             if events[0][1] & ~select.POLLOUT and self.is_answered(file, 0):
                 return False
-            self.watch.socket.sendall(piece)
-            self.piece = None
+            self.piece = piece[self.hand_over(piece) :]
         return True
+
+    def hand_over(self, piece: memoryview) -> int:
+        """Give the line as many bytes as it has room for; TLS takes all or none, and then the same again."""
+        import ssl
+
+        try:
+            return self.watch.socket.send(piece)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
 
     def cut(self) -> Iterator[memoryview]:
         """What is to be sent, in pieces."""

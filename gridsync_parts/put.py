@@ -187,7 +187,15 @@ class Deliverer:
                 raise FileError(f"{job.row.path}: {TAKEN}") from error
             # It is from an attempt whose answer was lost, as nobody else has such names.
             raise FileError(str(error), passing=True) from error
-        return self.verify(job.row.path, stored if stored.checksum else self.writer.stored(job.temp), source, seen)
+        return self.verify(job.row.path, stored if stored.checksum else self.taken(job), source, seen)
+
+    def taken(self, job: Put) -> Stored:
+        """What is there of a file that the door has just taken, as it says."""
+        try:
+            return self.writer.stored(job.temp)
+        except NotFound as error:
+            said = "the door says that it has taken the file, but does not have it; ask the site"
+            raise FileError(f"{job.row.path}: {said}", passing=True) from error
 
     def verify(self, path: str, stored: Stored, source: Source, seen: Seen) -> str:
         """What it is verified by; Mismatch if it is not what was sent."""

@@ -274,6 +274,16 @@ def test_a_folder_that_nobody_may_write_to_costs_the_others_nothing(sender):
     assert done.err.count("the door refuses") == 20
 
 
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_page_in_place_of_an_upload_is_none(sender, status):
+    sender.door.faults.add(f"*{MARK}", status, method="PUT", text="<html>Please log in</html>")
+    done = sender.put()
+    sender.door.faults.clear()
+    assert done.status == 1 and re.search(last_line(failed=4), done.out), done
+    assert done.err.count(": the door says that it has taken the file, but does not have it; ask the site\n") == 4
+    assert not sender.there()
+
+
 def test_a_page_in_place_of_a_new_name_is_no_new_name(sender):
     sender.door.faults.add(f"*{MARK}", 200, method="MOVE", text="<html>Please log in</html>")
     done = sender.put()

@@ -10,6 +10,7 @@ from collections import deque
 from gridsync_parts.errors import CredentialError
 
 WINDOW = 21  # seconds in which dCache 11.2 stands no third 401
+FORGOTTEN = 60  # seconds after which a door that takes nothing is asked again, by a program that is still there
 TURN = 11  # seconds after which one more may ask, if the one before has no answer yet
 FASTEST = 5000  # requests a second, of which a server takes no more
 PRUDENCE = 0.8  # of what a server has taken in a second until it was too much,
@@ -42,6 +43,8 @@ class Welcome:
             return True
         with self.turn:
             now, ready = time.monotonic(), self.due
+            if self.words and now >= self.refusals[-1] + FORGOTTEN:
+                self.strikes, self.refused, self.words = 0, None, ""
             if len(self.refusals) > 1:
                 ready = max(ready, self.refusals[0] + WINDOW)
             if self.words and (shown == self.refused or now < ready):

@@ -138,6 +138,27 @@ def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shu
     assert fault.hits == 2
 
 
+@pytest.mark.parametrize("kind", ["proxy", "token", "gfal2"])
+def test_a_program_that_is_still_there_later_is_let_in_again(grid: Grid, shut, folder, tmp_path, monkeypatch, kind):
+    """With what was refused before: the door may have been in trouble all night."""
+    for name, value in (("WINDOW", 0.1), ("WEAKNESS", 0.1), ("TURN", 0.1), ("TOKEN_PAUSE", 0), ("FORGOTTEN", 2)):
+        replace(monkeypatch, name, value)
+    write_secret(tmp_path / "token", grid.door.token(600))
+    if kind == "token":
+        place = place_with(grid, Token(f"file:{tmp_path}/token", Config(str(tmp_path))))
+    else:
+        place = place_at(grid, site_of(grid, "gfal2 dcache" if kind == "gfal2" else "http dcache"))
+    fault = shut()
+    for _ in range(2):
+        before = fault.hits
+        with pytest.raises(CredentialError, match="does not accept"):
+            call(place.lister.folder, folder)
+    assert fault.hits == before > 0
+    time.sleep(2.1)
+    grid.door.faults.clear()
+    assert call(place.lister.folder, folder) == []
+
+
 def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path, monkeypatch):
     replace(monkeypatch, "WEAKNESS", 60)
     proxy = tmp_path / "proxy"

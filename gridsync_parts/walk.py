@@ -166,5 +166,5 @@ def misspelt_error(
             known += f"{part}/"
     if known or not option:
         return error
-    more = " And" if isinstance(error, Forbidden) else ";"  # StoRM says it of an area that it does not have
+    more = " And" if str(error).endswith("?") else ";"
     return type(error)(f"{error}{more} is BASE_DIR_ON_GRID in Grid.conf right?")

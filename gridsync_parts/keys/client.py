@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import sys
 from typing import Callable, NamedTuple
 
@@ -17,6 +18,8 @@ from gridsync_parts.keys import CA_REMEDY, CLIENT_LIMIT, helper_env
 from gridsync_parts.keys.proxy import Holder, Proxy, gen_cert, proxy_file, read_proxy, user_certificate
 from gridsync_parts.vomses import VOMS_SERVERS, servers_of, voms_server
 
+PRIVATE = ".gridsync-"  # what the name of a folder begins with in which a proxy is made
+LONG_AGO = 3600  # seconds after which no run can be in it any more
 # What the clients (C++ or Java) say when they make no proxy, and know why;
 CLEAR = (
     (r"bad decrypt|wrong password|error decrypting|mac verify", "the pass phrase of your key is wrong; try again"),
@@ -185,6 +188,18 @@ def make_proxy(maker: Maker, vo: str, places: list[str], now: float) -> tuple[Pr
     return proxy, text
 
 
+def sweep(folder: str, now: float) -> None:
+    """Remove what killed runs have left in their private folders: perhaps a proxy."""
+    import shutil
+
+    with contextlib.suppress(OSError):
+        for found in os.scandir(folder):
+            about = found.stat(follow_symlinks=False)
+            is_own = stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid()
+            if found.name.startswith(PRIVATE) and is_own and about.st_mtime < now - LONG_AGO:
+                shutil.rmtree(found.path, ignore_errors=True)
+
+
 def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | None, now: float) -> tuple[Proxy, str]:
     """A new proxy in place of the old one, and the VOMS server's line."""
     import tempfile
@@ -195,10 +210,11 @@ def new_proxy(vo: str, hours: int, pass_phrase: Callable[[], str], ca: str | Non
         raise no_cas()
     if os.path.isdir(path) or not os.access(os.path.dirname(path) or ".", os.W_OK):
         raise CredentialError(f"the proxy cannot be written to {path}; see X509_USER_PROXY")
+    sweep(os.path.dirname(path) or ".", now)
     holder = Holder(certificate, key, pass_phrase() if is_encrypted else "", ca)
     try:
         # Java's client lets all read the file before it narrows that: so nobody else can enter the folder.
-        with tempfile.TemporaryDirectory(prefix=".gridsync-", dir=os.path.dirname(path) or ".") as private:
+        with tempfile.TemporaryDirectory(prefix=PRIVATE, dir=os.path.dirname(path) or ".") as private:
             places, env = voms_server(vo, client, private)
             maker = Maker(client, private, holder, hours, env)
             proxy, text = make_proxy(maker, vo, places, now)

@@ -347,12 +347,13 @@ def test_a_misspelt_folder_is_told_with_what_is_nearest(folder, kind, more):
     assert isinstance(found, Forbidden) is (kind is Forbidden and not more)
 
 
-@pytest.mark.parametrize(("kind", "joined"), [(NotFound, f";{IS_BASE_RIGHT}"), (Forbidden, f" And{IS_BASE_RIGHT}")])
-def test_where_nothing_can_be_listed_the_base_may_be_wrong(kind, joined):
+@pytest.mark.parametrize("kind", [NotFound, Forbidden])
+@pytest.mark.parametrize(("said", "joined"), [("no", f";{IS_BASE_RIGHT}"), ("is it?", f" And{IS_BASE_RIGHT}")])
+def test_where_nothing_can_be_listed_the_base_may_be_wrong(kind, said, joined):
     site = Memory(TREE)
     site.order("folder", "", NotFound("no"))
-    found = misspelt_error(site.folder, "agata", "--ls_dir", "run", kind("run: no."))
-    assert type(found) is kind and str(found) == f"run: no.{joined}"
+    found = misspelt_error(site.folder, "agata", "--ls_dir", "run", kind(f"run: {said}"))
+    assert type(found) is kind and str(found) == f"run: {said}{joined}"
 
 
 @pytest.mark.parametrize(

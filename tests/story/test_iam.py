@@ -283,6 +283,21 @@ def test_ctrl_c_leaves_nothing(member, iam, client):
     assert not left_over(user) and not any(path.exists() for path in own)
 
 
+def test_what_a_killed_run_has_left_is_removed_by_a_later_one(member, iam):
+    """But nothing of a run that may be going on, and nothing behind a link."""
+    user = member()
+    folder = Path(user.env["X509_USER_PROXY"]).parent
+    for name in ("old", "new", "target"):
+        (folder / f".gridsync-{name}" if name != "target" else folder / name).mkdir()
+    (folder / ".gridsync-old/proxy").write_text("secret")
+    (folder / ".gridsync-link").symlink_to("target")
+    for path in (folder / ".gridsync-old", folder / ".gridsync-link", folder / "target"):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    assert user("--new_proxy", PASSPHRASE).status == 0
+    assert sorted(path.name for path in left_over(user)) == [".gridsync-link", ".gridsync-new"]
+    assert (folder / "target").exists()
+
+
 def test_the_pass_phrase_is_neither_in_arguments_nor_in_the_environment(member, iam):
     iam.httpg = False
     user = member()

@@ -52,7 +52,8 @@ def refuse_stopped(stop: Stop) -> None:
 
 def open_below(top: str, path: str) -> int:
     """A descriptor to read a file by; below a folder, no link is followed that somebody has put there meanwhile."""
-    below = path[len(top) :].strip("/") if top and path.startswith(top) else ""
+    inside = top.rstrip("/") + "/"
+    below = path[len(inside) :].strip("/") if top and path.startswith(inside) else ""
     if not below:
         return open_regular(path, os.O_NOFOLLOW)
     *folders, name = below.split("/")

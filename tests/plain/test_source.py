@@ -53,6 +53,10 @@ def test_what_was_named_may_be_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real/a").write_bytes(b"1")
     (tmp_path / "named").symlink_to("real")
+    (tmp_path / "run").symlink_to("run_3.tar")
+    (tmp_path / "run_3.tar").write_bytes(b"12")
+    with Source(str(tmp_path / "run_3.tar"), str(tmp_path / "run")) as source:  # what a link leads to that was named
+        assert source.size == 2
     for top in (tmp_path / "named", f"{tmp_path}/named/", tmp_path / "real/a"):
         with Source(str(tmp_path / "named/a"), str(top)) as source:
             assert source.size == 1

@@ -130,7 +130,6 @@ if TYPE_CHECKING:
     from gridsync_parts.keys.proxy import Proxy
     from gridsync_parts.keys.token import Token
     from gridsync_parts.loop import Loop
-    from gridsync_parts.outbox import Outbox
     from gridsync_parts.pool import Settling
     from gridsync_parts.uploads import Upload, Uploads
     from gridsync_parts.walk import Walk
@@ -1022,24 +1021,9 @@ def do_repair(run: Run) -> int:
     return fetch(run, plan, until, len(doubtful))
 
 
-def pack(run: Run) -> Outbox:
-    """The local files to send; what can't be, or is not meant to, is named."""
-    from gridsync_parts.outbox import Outbox
-
-    if not run.settings.input_dir:
-        raise UsageError("no folder of the site is chosen; give one with --input_dir=path")
-    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder=""))
-    outbox.collect()
-    for remark in outbox.remarks():
-        run.report.note(remark)
-    for fault in outbox.faults:
-        run.report.error(fault)
-    return outbox
-
-
 def do_put(run: Run) -> int:
     """send a local folder or file into input_dir of the site"""
-    from gridsync_parts.outgoing import begin_sending, plan_sending
+    from gridsync_parts.outgoing import begin_sending, pack, plan_sending
 
     outbox = pack(run)
     run.announce_end()
@@ -1327,6 +1311,16 @@ def refuse_beside_put(actions: list[Option], options: optparse.Values) -> None:
             raise UsageError(f"--{name} means nothing for --put; leave it out")
 
 
+def go_by(given: dict[str, str], options: optparse.Values, actions: list[Option], config: Config) -> dict[str, str]:
+    """Have the settings be those of the command line; which of them are remembered."""
+    config.change(given)
+    if options.put is None:
+        return {} if options.url else given
+    refuse_beside_put(actions, options)
+    config.change({"INCLUDE": "", "EXCLUDE": "", **given})  # remembered ones would leave files out in silence
+    return {}
+
+
 def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for; the highest status."""
     folder = work_folder(options)
@@ -1350,11 +1344,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     remarks += take_urls(options, given, config)
     if is_look:
         return examine(folder, given, report)
-    config.change(given)
-    if options.put is not None:
-        refuse_beside_put(actions, options)
-        config.change({"INCLUDE": "", "EXCLUDE": "", **given})  # remembered ones would leave files out in silence
-    given = {} if options.url or options.put is not None else given  # nothing of such lines is remembered
+    given = go_by(given, options, actions, config)
     name_unknown_keys(config, report)
     run = make_run(options, config, actions, report)
     if given and not options.dry_run:

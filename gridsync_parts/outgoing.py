@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
+from gridsync_parts.errors import UsageError
 from gridsync_parts.flow import SEND, Flow
 from gridsync_parts.ground import Ground, prepare
 from gridsync_parts.outbox import Outbox
@@ -22,6 +24,19 @@ class Sender(Runs, Protocol):
     """A run that can send."""
 
     def uploads(self) -> Uploads: ...
+
+
+def pack(run: Sender) -> Outbox:
+    """The local files to send; what can't be, or is not meant to, is named."""
+    if not run.settings.input_dir:
+        raise UsageError("no folder of the site is chosen; give one with --input_dir=path")
+    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder=""))
+    outbox.collect()
+    for remark in outbox.remarks():
+        run.report.note(remark)
+    for fault in outbox.faults:
+        run.report.error(fault)
+    return outbox
 
 
 def sending_of(run: Sender) -> Sending:

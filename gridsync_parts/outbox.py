@@ -24,6 +24,11 @@ class Local(NamedTuple):
     mtime: int
 
 
+def is_own(name: str) -> bool:
+    """Whether a file is one of gridsync's own, by its name: at the site it would be taken for what it is not."""
+    return name.lower() in STATE_NAMES or name.endswith(MARK)
+
+
 class Outbox:
     """What there is to send."""
 
@@ -60,9 +65,12 @@ class Outbox:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"--put {self.top}: {reason}; name a file or folder of this machine") from error
         if stat.S_ISREG(found.st_mode):
+            name = os.path.basename(os.path.abspath(self.top))
+            if is_own(name):
+                raise UsageError(f"--put {self.top}: is one of gridsync's own files and is not sent; name another one")
             self.folders[""] = []
             file = os.path.realpath(self.top) if os.path.islink(self.top) else self.top  # the user has named the link
-            self.add(os.path.basename(os.path.abspath(self.top)), file, found)
+            self.add(name, file, found)
         elif stat.S_ISDIR(found.st_mode):
             self.collect_folder("")
         else:
@@ -102,7 +110,7 @@ class Outbox:
             self.links.append(file)
         elif not stat.S_ISREG(found.st_mode):
             self.faults.append(FileError(f"{file}: is not a regular file and cannot be sent"))
-        elif name.lower() in STATE_NAMES or name.endswith(MARK):
+        elif is_own(name):
             self.own.append(file)
         else:
             self.add(path, file, found)

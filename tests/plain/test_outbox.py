@@ -57,6 +57,13 @@ def test_a_file_alone_keeps_its_name(top):
     assert (linked.path, linked.file) == ("link", str(top / "b"))
 
 
+@pytest.mark.parametrize("name", ["Grid.conf", "grid_uploads.csv", "data.cdat.gridsync-part"])
+def test_a_file_of_gridsync_s_own_is_not_sent_when_it_is_named(top, name):
+    (top / name).touch()
+    with pytest.raises(UsageError, match=rf"--put {top / name}: is one of gridsync's own files and is not sent"):
+        collected(top / name)
+
+
 def test_patterns_that_keep_no_file_are_a_mistake(top):
     for what in (top, top / "b"):
         with pytest.raises(UsageError, match=rf"none of the \d files of {what} passes --inc and --exc; change them"):

@@ -10,7 +10,7 @@ from gridsync_parts.disk import MARK
 from gridsync_parts.errors import FileError, UsageError
 from gridsync_parts.home import STATE_NAMES
 from gridsync_parts.values import Scope
-from gridsync_parts.words import is_path
+from gridsync_parts.words import bare, has_scheme, is_path
 
 CONTROLS = {*map(chr, range(32)), "\x7f"}  # doors leave them out, or fail at them
 
@@ -59,6 +59,8 @@ class Outbox:
 
     def collect(self) -> None:
         """Find all of it."""
+        if has_scheme(self.top):
+            raise UsageError(f"--put {bare(self.top)}: is a URL; name a file or folder of this machine")
         try:
             found = os.stat(self.top)
         except (OSError, ValueError) as error:

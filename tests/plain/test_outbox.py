@@ -57,6 +57,12 @@ def test_a_file_alone_keeps_its_name(top):
     assert (linked.path, linked.file) == ("link", str(top / "b"))
 
 
+def test_a_url_is_no_file_here_and_what_may_be_secret_in_it_is_not_shown():
+    with pytest.raises(UsageError) as caught:
+        collected("https://me:secret@door/a?authz=secret")
+    assert str(caught.value) == "--put https://door/a: is a URL; name a file or folder of this machine"
+
+
 @pytest.mark.parametrize("name", ["Grid.conf", "grid_uploads.csv", "data.cdat.gridsync-part"])
 def test_a_file_of_gridsync_s_own_is_not_sent_when_it_is_named(top, name):
     (top / name).touch()

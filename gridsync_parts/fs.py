@@ -5,6 +5,7 @@ fsspec loads this by its entry point, or when gridsync is imported.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from fsspec.spec import AbstractFileSystem
@@ -32,7 +33,7 @@ class GridFileSystem(AbstractFileSystem):  # type: ignore[misc]
         name, _, below = self._strip_protocol(path).partition("/")
         if not name:
             raise UsageError("grid:// needs the name of a site: grid://LYON/path")
-        if name not in self.opened:
+        if name not in self.opened or self.opened[name].process != os.getpid():  # after a fork, as workers are made
             self.opened[name] = open_site(name, **self.shown)
         return self.opened[name], below
 
@@ -78,9 +79,15 @@ class GridFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **more: Any) -> RemoteFile:
         if mode != "rb":
-            raise UsageError(f"{path}: grid:// is for reading alone; put of gridsync.open_site() sends files")
+            self.refuse(path)
         site, _ = self.site(path)
         return site.open(self.entry(path), block_size or BLOCK)
+
+    def refuse(self, path: str, *_more: Any, **_others: Any) -> Any:
+        """Refuse to change something; fsspec's own would do nothing, or not say why."""
+        raise UsageError(f"{path}: grid:// is for reading alone; put of gridsync.open_site() sends files")
+
+    mkdir = makedirs = rmdir = rm_file = _rm = cp_file = refuse
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **more: Any) -> bytes:
         """The bytes from start up to end, in one range; all of a file are verified."""

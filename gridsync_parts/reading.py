@@ -189,6 +189,7 @@ class RemoteFile(io.BufferedReader):
     def __init__(self, source: Source, block: int = BLOCK):
         self.file = RawFile(source, block)
         super().__init__(self.file, min(block, 64 << 10))
+        self.size = source.entry.size  # as users of fsspec want to know
 
     @property
     def verified(self) -> str:

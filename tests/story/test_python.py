@@ -652,9 +652,36 @@ def test_fsspec_asks_for_one_range_and_looks_at_a_file_once(grid_fs, grid, folde
     assert grid.door.log.count(role="door", method="PROPFIND") == 1
 
 
+def test_fsspec_goes_on_after_a_fork(grid_fs, grid, folder):
+    """As workers of a data loader are made."""
+    plant(grid, folder)
+    assert grid_fs.size(f"LYON/{folder}/1/1") == 20_000
+    process = os.fork()
+    if not process:
+        with contextlib.suppress(Exception):
+            os._exit(7 if len(grid_fs.cat_file(f"LYON/{folder}/1/1")) == 20_000 else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 7
+    assert len(grid_fs.cat_file(f"LYON/{folder}/1/1")) == 20_000
+
+
+def test_fsspec_has_the_end_of_a_file_and_a_cache_takes_it(grid_fs, conf, grid, folder, tmp_path):
+    import fsspec
+
+    path = f"LYON/{folder}/0/2"
+    data = plant(grid, folder)[f"{folder}/0/2"]
+    assert grid_fs.tail(path, 10) == data[-10:]
+    options = {"simplecache": {"cache_storage": str(tmp_path / "cache")}, "grid": {"conf": str(conf)}}
+    with fsspec.open(f"simplecache::grid://{path}", **options) as file:
+        assert file.read(100) == data[:100]
+
+
 def test_fsspec_only_reads(grid_fs):
-    with pytest.raises(gridsync.UsageError, match="for reading alone"):
-        grid_fs.open("LYON/e680/new", "wb")
+    path = "LYON/e680/new"
+    verbs = [grid_fs.mkdir, grid_fs.makedirs, grid_fs.rmdir, grid_fs.rm, grid_fs.rm_file, grid_fs.touch]
+    for change, *more in ([grid_fs.open, "wb"], [grid_fs.cp_file, path], *([verb] for verb in verbs)):
+        with pytest.raises(gridsync.UsageError, match="LYON/e680/new: grid:// is for reading alone"):
+            change(path, *more)
     with pytest.raises(gridsync.UsageError, match="grid:// needs the name of a site"):
         grid_fs.ls("grid://")
 

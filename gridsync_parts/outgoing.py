@@ -59,7 +59,7 @@ def begin_sending(run: Sender, outbox: Outbox) -> tuple[Flow, Sending]:
     targets = [target for folder in outbox.folders for _, target in ground.files(folder)]
     if left := sending.strangers(targets):
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-        run.report.note(f"an earlier run has left unfinished at the site: {', '.join(left[:NAMED])}{more}")
+        run.report.note(f"an earlier run may have left unfinished at the site: {', '.join(left[:NAMED])}{more}")
     return flow, sending
 
 

@@ -254,11 +254,13 @@ class Deliverer:
         self.open.discard(job.temp)
         return "sent"
 
-    def clear(self, temp: str) -> str:
+    def clear(self, temp: str, error: GridError) -> str:
         """Remove what is left of a file that was given up; a sentence if that fails."""
         try:
-            if temp in self.open:
-                self.remove(temp)
+            # From a line that broke the door may still read: what is not there yet stays noted, as it may come.
+            has_broken = error.passing or isinstance(error.__cause__, OSError) or self.stop.is_set()
+            if temp in self.open and (self.writer.remove(temp) or not has_broken):
+                self.open.discard(temp)
         except GridError:
             return LEFT_OVER.format(temp)
         return ""

@@ -61,7 +61,7 @@ class Putter(Mover):
             raise error
         temp = self.temps[row.path]
         error.args = (str(error).replace(temp, row.path),)
-        left = self.deliverer.clear(temp)
+        left = self.deliverer.clear(temp, error)
         if self.stop.is_set():
             return Outcome(row, "interrupted", self.let_go(row))
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"

@@ -130,8 +130,8 @@ class Writer(Protocol):
     def rename(self, path: str, target: str, replace: bool) -> None:
         """Give a file its name; Exists if something has it that is not to be replaced."""
 
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing happens if it is not there."""
+    def remove(self, path: str) -> bool:
+        """Remove a file; whether it was there."""
 
 
 class Place(NamedTuple):

@@ -267,11 +267,12 @@ class WebDavWriter:
         answer.drain()
         return answer.status
 
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing happens if it is not there."""
+    def remove(self, path: str) -> bool:
+        """Remove a file; whether it was there."""
         url = self.url_of(path)
         answer = self.http.ask("DELETE", url)
         if answer.status not in (200, 202, 204, 404):
             raise refusal(answer, url)
         answer.drain()
         self.names.note(path, False)
+        return answer.status != 404

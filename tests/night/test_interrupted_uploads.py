@@ -212,7 +212,7 @@ def test_what_is_left_of_a_file_that_is_gone_here_is_named(sender):
     (sender.results / "big/large").unlink()
     (left,) = [temp for temp in sender.noted() if temp.startswith("big/")]
     status, _, err = sender()
-    assert status == 0 and f"an earlier run has left unfinished at the site: {sender.folder}/{left}\n" in err
+    assert status == 0 and f"an earlier run may have left unfinished at the site: {sender.folder}/{left}\n" in err
     sender.fill("big/large", b"another one")
     assert sender().status == 0 and sender.there() == sender.here() and not sender.noted()
 
@@ -342,7 +342,7 @@ def test_a_disk_that_fails_while_a_file_is_read_costs_this_file_alone(lyon, tmp_
         descriptor = os.open(bad, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(descriptor)
-        os.truncate(image.file, 60 * MB)
+        os.truncate(image.file, 16 * MB)  # wherever its blocks are, most of them are gone
         status, _, err = lyon.user(lyon.line().replace(str(lyon.results), str(image.folder)))
         assert status == 1 and f"{bad}: cannot be read: Input/output error" in err, err
         assert lyon.there().keys() == {"good"} and not lyon.noted()

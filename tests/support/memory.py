@@ -260,9 +260,9 @@ class MemoryWriter:
             self.check_free(target)
         self.site.files[target] = self.site.files.pop(path)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> bool:
         self.site.asked.append(("remove", path))
-        self.site.answer("remove", path, lambda: self.site.files.pop(path, None))
+        return self.site.answer("remove", path, lambda: self.site.files.pop(path, None)) is not None
 
 
 # Faults of reading, for `order("read", path, ...)`.

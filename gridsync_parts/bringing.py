@@ -44,7 +44,7 @@ class Bringing:
             lane.add(item)
         is_more = bool(fetch.jobs.places[Where.READY] or fetch.jobs.planned.rows)
         lane.low = lane.ahead() // 2 if is_more else 0
-        is_last = not lane.pending and not is_more and not fetch.jobs.count(Where.PAUSED)
+        is_last = not (lane.pending or is_more or fetch.jobs.count(Where.PAUSED) or fetch.beyond[0])
         for outcome in door.tell(is_last):
             fetch.land(outcome, now)
 

@@ -15,9 +15,9 @@ from gridsync_parts.loop import Answer, Loop
 from gridsync_parts.outbox import Local, Outbox
 from gridsync_parts.pace import PACE
 from gridsync_parts.pool import Pool, Stop
-from gridsync_parts.put import TAKEN
+from gridsync_parts.put import NO_FILE, TAKEN
 from gridsync_parts.putter import Putter, writer_of
-from gridsync_parts.sending import NO_FILE, put_action
+from gridsync_parts.sending import put_action
 from gridsync_parts.table import Settings
 from gridsync_parts.telling import in_python
 from gridsync_parts.uploads import Upload

@@ -14,6 +14,7 @@ from gridsync_parts.home import FOLDER
 from gridsync_parts.pool import Stop
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
+NO_FILE = "what has this name at the site is not a file; move it away"
 TAKEN = "another file has this name at the site; --overwrite replaces it"
 LEFT_OVER = "; some of it may be left at the site as {}"
 
@@ -247,6 +248,8 @@ class Deliverer:
             if self.renames:
                 self.writer.rename(job.temp, job.row.path, job.overwrite)
         except (Exists, NotFound) as error:  # somebody was faster, or an attempt whose answer was lost
+            if job.overwrite and isinstance(error, Exists):
+                raise FileError(f"{job.row.path}: {NO_FILE}") from None
             if not self.named(job, source, seen):
                 raise FileError(f"{job.row.path}: {TAKEN}") if isinstance(error, Exists) else error from None
             self.remove(job.temp)

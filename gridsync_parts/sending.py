@@ -14,12 +14,10 @@ from gridsync_parts.fetching import Fetch
 from gridsync_parts.jobs import Aim, Job, Next, Where
 from gridsync_parts.outbox import Local
 from gridsync_parts.pace import Pace
-from gridsync_parts.put import LEFT_OVER, TAKEN
+from gridsync_parts.put import LEFT_OVER, NO_FILE, TAKEN
 from gridsync_parts.putter import Putter
 from gridsync_parts.uploads import Upload, Uploads
 from gridsync_parts.values import Action, Entry, Locality, Outcome, Row, Wishes
-
-NO_FILE = "what has this name at the site is not a file; move it away"
 
 
 def put_action(row: Row, there: Entry | None, overwrite: bool) -> Action:

@@ -243,6 +243,8 @@ class WebDavWriter:
         check_name(goal)
         if not replace:
             self.check_free(target)
+        elif not self.is_heedless and self.is_folder(target):  # it would go with all that is in it
+            raise Exists(TAKEN.format(place=place_of(goal)))
         is_odd = "%" in goal  # StoRM refuses some such names, or does not find the file again
         if is_odd and not self.is_heedless and self.status(goal) == 400:
             raise BadName(NO_NAME.format(place_of(goal), "it answers 400"))

@@ -188,6 +188,17 @@ def test_a_name_that_is_taken_is_given_only_where_that_is_wanted(store):
     assert store.names() == ["b"] and store.content("b") == b"mine"
 
 
+def test_a_folder_is_not_replaced_by_a_file(store):
+    store.writer.folder(f"{store.home}/folder")
+    store.send("folder/theirs", b"theirs")
+    store.send("a", b"mine")
+    for replace in (False, True):
+        with pytest.raises(Exists, match=r"folder.*already"):
+            store.writer.rename(f"{store.home}/a", f"{store.home}/folder", replace=replace)
+    for name in ("folder/theirs", "a"):
+        assert patiently(lambda name=name: store.content(name)) == (b"mine" if name == "a" else b"theirs")
+
+
 ODD = ["two words", "9%", "semi;colon", "hash#mark", "what?", "c=d&e+f", "-rf", "[x]", "back\\slash", 'q"', "'s", "<&>"]
 ACCENTS = ["caf\u00e9", "cafe\u0301"]
 

@@ -15,8 +15,9 @@ from gridsync_parts.jobs import Where
 from gridsync_parts.outbox import Local
 from gridsync_parts.pace import PACE
 from gridsync_parts.pool import Stop
+from gridsync_parts.put import NO_FILE
 from gridsync_parts.putter import Putter
-from gridsync_parts.sending import NO_FILE, Sending, put_action
+from gridsync_parts.sending import Sending, put_action
 from gridsync_parts.uploads import Upload, Uploads
 from gridsync_parts.values import Action, Entry, Locality, Row, Wishes, with_error
 from tests.support.memory import Memory

@@ -302,6 +302,7 @@ def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monk
 
 def test_listings_that_make_no_sense_hold_neither_connections_nor_memory(raw):
     server = raw(lambda: [b"HTTP/1.1 207 x\r\nContent-Length: 999999\r\n\r\n" + b"<a>" * 100_000])
+    gc.collect()  # what other tests have left
     names = [f"run/{number}" for number in range(40)]
     place = place_at(server.url)
     walk = Walk("")

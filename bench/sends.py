@@ -106,7 +106,7 @@ def put_small(site: Site, folder: Path) -> str:
     with Sink(site, folder / "sink") as sink:
         done = side_by_side([sink.side(tool, "small", 4) for tool in ("gridsync", "rclone", "curl")], folder / "small")
     rclone = ratio(done["rclone"], done["gridsync"])
-    return "\n" + table(done, short(site)) + goals(Goal("times as fast as rclone", rclone, 1.0))
+    return "\n4 connections:\n\n" + table(done, short(site)) + goals(Goal("times as fast as rclone", rclone, 1.0))
 
 
 def put_large(site: Site, folder: Path) -> str:
@@ -114,7 +114,7 @@ def put_large(site: Site, folder: Path) -> str:
     with Sink(site, folder / "sink") as sink:
         done = side_by_side([sink.side(tool, "large", 1) for tool in ("gridsync", "curl", "rclone")], folder / "large")
     memory = max(run.memory for run in done["gridsync"].runs)
-    return "\n" + table(done, short(site)) + goals(
+    return "\n1 connection:\n\n" + table(done, short(site)) + goals(
         Goal("times as fast as curl", ratio(done["curl"], done["gridsync"]), 1.0),
         Goal(f"times as fast as the best peer, {best(done).side.name}", times(done), 1.0),
         Goal("peak MB", memory, 100, at_most=True),

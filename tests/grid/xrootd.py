@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 from pathlib import Path
 
 from tests.grid.daemon import Daemon
@@ -22,6 +23,7 @@ EXPORT = "agata"
 SCRATCH = "scratch"  # where members may write
 ELSEWHERE = "elsewhere"  # what one with an issuer says is at another port
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
+PATIENCE = 10  # seconds for an answer of one that does not hang
 ATTEMPTS = 3  # a free port may be taken before XRootD binds it
 CONFIG = """\
 all.export /{export}
@@ -147,10 +149,22 @@ class XRootD:
                 return
         raise NotUp(self._server.log.read_text(errors="replace"))
 
-    def mend(self) -> bool:
-        """Start it again, where it was, if it has crashed: 5.5.3 may when clients are killed while they send."""
-        if self._server.is_running():
+    def answers(self) -> bool:
+        """Whether it still says something in TLS; where it hangs as a whole, nothing comes."""
+        context = ssl.create_default_context(cafile=str(self.pki.folder / "ca.pem"))
+        try:
+            line = socket.create_connection(("localhost", self.ports[0]), PATIENCE)
+            with line, context.wrap_socket(line, server_hostname="localhost") as secure:
+                secure.sendall(b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                return bool(secure.recv(1))
+        except OSError:
             return False
+
+    def mend(self) -> bool:
+        """Start it again, where it was, if it has crashed or hangs: 5.5.3 may if clients are killed while they send."""
+        if self._server.is_running() and self.answers():
+            return False
+        self._server.stop()
         self._server.start()
         if not self._server.is_up():
             raise NotUp(self._server.log.read_text(errors="replace"))

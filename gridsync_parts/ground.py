@@ -57,9 +57,7 @@ class Ground(Survey):
         super().__init__(run, service)
         self.sending = sending
         self.outbox = outbox
-        self.below: dict[str, list[str]] = {}  # the folders in a folder
-        for folder in filter(None, outbox.folders):
-            self.below.setdefault(folder.rpartition("/")[0], []).append(folder)
+        self.below = outbox.below()
         self.todo = deque([("", False)])  # folders, and whether they can't be there yet
         self.sending.beyond = outbox.files(), outbox.size()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gridsync_parts.disk import MARK
 from gridsync_parts.errors import FileError, UsageError
 from gridsync_parts.home import STATE_NAMES
-from gridsync_parts.values import Scope
+from gridsync_parts.values import Locality, Row, Scope
 from gridsync_parts.words import bare, has_scheme, is_path
 
 CONTROLS = {*map(chr, range(32)), "\x7f"}  # doors leave them out, or fail at them
@@ -22,6 +22,10 @@ class Local(NamedTuple):
     file: str  # how it is opened here
     size: int
     mtime: int
+
+    def row(self, target: str, site: str) -> Row:
+        """It as it will be at the site."""
+        return Row(target, self.size, self.mtime, "", Locality.ONLINE, False, "", "", site, "")
 
 
 def is_own(name: str) -> bool:
@@ -40,6 +44,13 @@ class Outbox:
         self.links: list[str] = []
         self.own: list[str] = []  # gridsync's own files
         self.faults: list[FileError] = []  # what can't be sent
+
+    def below(self) -> dict[str, list[str]]:
+        """The folders in each folder."""
+        found: dict[str, list[str]] = {}
+        for folder in filter(None, self.folders):
+            found.setdefault(folder.rpartition("/")[0], []).append(folder)
+        return found
 
     def files(self) -> int:
         """How many files it has."""

@@ -21,7 +21,7 @@ from gridsync_parts.sending import put_action
 from gridsync_parts.table import Settings
 from gridsync_parts.telling import in_python
 from gridsync_parts.uploads import Upload
-from gridsync_parts.values import Action, Locality, Row, with_error
+from gridsync_parts.values import Action, Row, with_error
 from gridsync_parts.walk import DOORS_SHUT
 
 
@@ -58,9 +58,7 @@ class Parcel:
         """Have all folders there, several at once, and plan what is to be done with their files."""
         loop, doors_shut = Loop(self.settings.retries, PACE, Pool()), 0
         ends = self.place.lister, self.place.writer
-        below: dict[str, list[str]] = {}
-        for folder in filter(None, self.outbox.folders):
-            below.setdefault(folder.rpartition("/")[0], []).append(folder)
+        below = self.outbox.below()
         todo = [("", False)]  # folders, and whether they can't be there yet
         try:
             while todo or loop.pending("folders"):
@@ -87,7 +85,7 @@ class Parcel:
         self.unfinished += [path for path in there if path.endswith(MARK)]
         for local in files:
             path = self.target(local.path)
-            row = Row(path, local.size, local.mtime, "", Locality.ONLINE, False, "", "", self.settings.site.name, "")
+            row = local.row(path, self.settings.site.name)
             self.putter.sources[path] = local.file
             name = f"{self.token}-{len(self.putter.temps)}{MARK}"
             renames = self.place.can.renames

@@ -17,7 +17,7 @@ from gridsync_parts.pace import Pace
 from gridsync_parts.put import LEFT_OVER, NO_FILE, TAKEN
 from gridsync_parts.putter import Putter
 from gridsync_parts.uploads import Upload, Uploads
-from gridsync_parts.values import Action, Entry, Locality, Outcome, Row, Wishes
+from gridsync_parts.values import Action, Entry, Outcome, Row, Wishes
 
 
 def put_action(row: Row, there: Entry | None, overwrite: bool) -> Action:
@@ -50,7 +50,7 @@ class Sending(Fetch):
         """
         known = self.uploads.by_path(self.site).get(target)
         self.putter.sources[target] = local.file
-        row = Row(target, local.size, local.mtime, "", Locality.ONLINE, False, "", "", self.site, "")
+        row = local.row(target, self.site)
         if known and known.temp and (there is None or known.temp in there):
             self.putter.deliverer.open.add(known.temp)
         self.putter.temps[target] = self.name_of(target, known)

@@ -19,7 +19,7 @@ from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
 from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
 from gridsync_parts.doors.refused import OTHER_FILE, pause_of, refusal
-from gridsync_parts.doors.sending import ASK, HASTE, UnreadError
+from gridsync_parts.doors.sending import ASK, UnreadError
 from gridsync_parts.doors.urls import compose, mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import (
@@ -42,6 +42,7 @@ HEEDLESS = "xrootd"  # in the header Server of what writes over things whatever 
 FRESH = 30  # seconds for which the names in a folder are believed,
 WORTH = 20  # or so many times as long as it took to list them
 FOLDERS = 32  # whose names are kept
+SMALL = 2 << 20  # bytes of a file whose checksum XRootD 5.5 may have ready before it waits for it, and then it crashes
 MAX_LOOK = 1 << 20  # bytes of what a door says of one file
 TAKEN = "{place}: there is something of this name already"
 NO_ROOM = "{place}: the door has no room for it, or your quota is used up ({said}); ask the site"
@@ -207,10 +208,10 @@ class WebDavWriter:
         """What is there under a name; NotFound if nothing."""
         if not self.is_heedless:
             return self.told(path)
-        found = self.told(path, [{}])  # XRootD 5.5 makes no checksum of a new file without losing answers now and then:
-        if 0 <= found.size <= HASTE:  # never of small ones
+        found = self.told(path, [{}])
+        if 0 <= found.size <= SMALL:
             return self.read_back(path)
-        with self.one_digest:  # and of large ones one after the other
+        with self.one_digest:  # else it loses answers
             return self.told(path)
 
     def told(self, path: str, wishes: Iterable[dict[str, str]] = (ANY_WANTED, WANTED, {})) -> Stored:
@@ -234,7 +235,7 @@ class WebDavWriter:
         if answer.status != 200:
             raise refusal(answer, url)
         answer.watch.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # 0.04 s, as the door waits for it
-        data = answer.content(HASTE)
+        data = answer.content(SMALL)
         return Stored(len(data), f"adler32:{zlib.adler32(data):08x}")
 
     def rename(self, path: str, target: str, replace: bool) -> None:

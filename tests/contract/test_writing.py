@@ -6,6 +6,7 @@ import errno
 import threading
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Callable, NamedTuple, TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ from gridsync_parts.doors import Place, Sent, Stored, Writer
 from gridsync_parts.errors import BadName, Changed, DoorError, Exists, FileError, NotFound
 from gridsync_parts.values import UNFINISHED
 from tests.grid import Grid
+from tests.grid.xrootd import SCRATCH
 from tests.support.memory import Memory
 from tests.support.places import WRITERS, place_at, received, site_to_write
 
@@ -26,6 +28,7 @@ class Store(NamedTuple):
 
     place: Place
     home: str
+    disk: Path | None = None  # of a server that may crash if it is asked for new files with their checksums
 
     @property
     def writer(self) -> Writer:
@@ -37,7 +40,10 @@ class Store(NamedTuple):
 
     def content(self, name: str) -> bytes:
         path = f"{self.home}/{name}"
-        return received(self.place, path, 0, size) if (size := self.writer.stored(path).size) else b""
+        size = self.writer.stored(path).size
+        if self.disk:
+            return (self.disk / path).read_bytes()
+        return received(self.place, path, 0, size) if size else b""
 
     def names(self) -> list[str]:
         return sorted(entry.path.rpartition("/")[2] for entry in self.place.lister.folder(self.home))
@@ -75,7 +81,8 @@ def adler(data: bytes) -> str:
 @pytest.fixture(params=[*WRITERS, "memory"])
 def store(grid: Grid, request: pytest.FixtureRequest, folder: str) -> Store:
     place = Memory().place if request.param == "memory" else place_at(grid, site_to_write(grid, request.param))
-    made = Store(place, folder.rpartition("/")[2])
+    disk = grid.copier.folder / "data" / SCRATCH if request.param.endswith("xrootd") else None
+    made = Store(place, folder.rpartition("/")[2], disk)
     made.writer.folder(made.home)
     return made
 

@@ -7,6 +7,7 @@ its tokens, too, on both ports. A public one asks nobody who they are.
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import re
 import shutil
@@ -150,15 +151,19 @@ class XRootD:
         raise NotUp(self._server.log.read_text(errors="replace"))
 
     def answers(self) -> bool:
-        """Whether it still says something in TLS; where it hangs as a whole, nothing comes."""
+        """Whether it still lists and reads for a member; one that hangs may go on saying who it is and what it can."""
         context = ssl.create_default_context(cafile=str(self.pki.folder / "ca.pem"))
-        try:
-            line = socket.create_connection(("localhost", self.ports[0]), PATIENCE)
-            with line, context.wrap_socket(line, server_hostname="localhost") as secure:
-                secure.sendall(b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                return bool(secure.recv(1))
-        except OSError:
-            return False
+        context.load_cert_chain(self.pki.proxy())
+        for method in ("PROPFIND", "HEAD"):
+            line = http.client.HTTPSConnection("localhost", self.ports[0], timeout=PATIENCE, context=context)
+            try:
+                line.request(method, f"/{SCRATCH}/", headers={"Depth": "1"})
+                line.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                return False
+            finally:
+                line.close()
+        return True
 
     def mend(self) -> bool:
         """Start it again, where it was, if it has crashed or hangs: 5.5.3 may if clients are killed while they send."""

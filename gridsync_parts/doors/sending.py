@@ -14,7 +14,8 @@ from gridsync_parts.doors.answers import Watch
 HASTE = 64 << 10  # bytes that are sent unasked: they have left before a word could come back
 ASK = {"Expect": "100-continue"}
 PAUSE = 10  # seconds for that word; dCache needs some, as it looks for a pool first, and some servers never say it
-PIECE = 128 << 10  # bytes that are handed over at once; about as many wait here, beside those on the line
+PIECE = 128 << 10  # bytes that are handed over at once
+WAITING = 1 << 20  # bytes that wait here, beside those on the line; they are counted as sent
 
 
 class UnreadError(Exception):
@@ -66,7 +67,7 @@ class Sending:
 
     def send(self, file: io.BufferedReader) -> bool:
         """Send what is left; False if the server says something before that."""
-        self.watch.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PIECE)
+        self.watch.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WAITING)
         self.poll.modify(self.watch.socket, select.POLLIN | select.POLLOUT)
         while piece := self.piece or next(self.pieces, None):
             self.piece = piece

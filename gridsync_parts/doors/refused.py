@@ -30,6 +30,9 @@ from gridsync_parts.secrets import secrets
 from gridsync_parts.table import Site
 
 
+FAILED = "Could not run "  # XRootD says so under 404, of files that are there; 5.5 does now and then over new checksums
+
+
 def pause_of(answer: Answer) -> float:
     """For how many seconds a server wants to be left alone."""
     after = answer.header("Retry-After")
@@ -60,16 +63,17 @@ def refusal(answer: Answer, url: str) -> GridError:
         return CredentialError(f"{place}: {who} does not accept your proxy or token ({said}); see --proxy_status")
     if answer.status == 403:
         return Forbidden(f"{place}: {who} refuses ({said}); {doubt_of(site)}")
-    if answer.status == 404:
+    has_failed = said.startswith(FAILED)
+    if answer.status == 404 and not has_failed:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
         return OnTape(f"{place}: is on tape only; --bring_online brings it to disk")
     if answer.status == 413:
         return TooMany(f"{place}: {who} does not take a request of this size ({said})")
-    if 400 <= answer.status < 500 and answer.status != 429:
+    if 400 <= answer.status < 500 and answer.status != 429 and not has_failed:
         kind = BadRequest if answer.status == 400 else FileError
         return kind(f"{place}: {who} answers {answer.status} ({said}); if this continues, ask the site")
-    passing = answer.status >= 500 or answer.status == 429
+    passing = answer.status >= 500 or answer.status == 429 or has_failed
     return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.doors import MAX_QUERY, At, Place
-from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError
+from gridsync_parts.errors import Changed, CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.table import Site
 from gridsync_parts.values import Locality
 from tests.grid import Grid, agata
@@ -268,6 +268,16 @@ def test_what_a_pool_takes_for_another_file_is_not_asked_for_again(grid, dcache,
     with pytest.raises(FileError, match="each try would cost the site a mover") as caught:
         received(direct, f"{folder}/a", 0, 1000)
     assert not caught.value.passing
+
+
+@pytest.mark.parametrize("text, is_gone", [("Could not run read request.", False), ("Unable to open a", True)])
+def test_what_xrootd_fails_at_is_not_taken_for_gone_though_it_answers_404(grid, dcache, direct, folder, text, is_gone):
+    grid.tree.add(f"agata/{folder}/a", 1000)
+    dcache.faults.add(f"*/{folder}/a", 404, role="door", count=1, text=text)
+    with pytest.raises(GridError, match="no such file" if is_gone else "answers 404 .Could not run") as caught:
+        received(direct, f"{folder}/a", 0, 1000)
+    assert isinstance(caught.value, NotFound) is is_gone and caught.value.passing is not is_gone
+    assert received(direct, f"{folder}/a", 0, 1000) == grid.tree.expected(f"agata/{folder}/a")
 
 
 def test_a_name_that_gfal2_can_not_get_from_dcache_is_tried_once(grid, dcache, folder):

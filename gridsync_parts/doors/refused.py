@@ -29,7 +29,6 @@ from gridsync_parts.kinds import WEB
 from gridsync_parts.secrets import secrets
 from gridsync_parts.table import Site
 
-
 FAILED = "Could not run "  # XRootD says so under 404, of files that are there; 5.5 does now and then over new checksums
 
 

@@ -412,7 +412,8 @@ def steps(text: str) -> Iterator[Step]:
 def on_stage(grid: Grid, folder: Path, kind: str = "dcache") -> Iterator[Stage]:
     """A stage on one kind of door; afterwards the grid is as it was."""
     stage = Stage(grid, grid.storm if kind == "storm" else grid.door, folder)
-    stage.door.staging.requests.clear()  # what other tests have left is nobody's any more
+    stage.door.staging.requests.clear()  # what other tests have left is nobody's any more,
+    move(stage, "tape", "e680*")  # and what they have brought online is on tape again
     try:
         yield stage
     finally:

@@ -22,9 +22,10 @@ class Sink:
 
     def __init__(self, site: Site):
         self.site = site
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
-        self.xrootd = XRootD(self.folder, site.pki, "copier")
-        self.there = self.folder / "data" / SCRATCH
+        self.memory = tempfile.TemporaryDirectory(dir="/dev/shm")
+        self.xrootd = XRootD(Path(self.memory.name), site.pki, "copier")
+        self.there = self.xrootd.folder / "data" / SCRATCH
+        self.keys = f"--cert {site.proxy} --key {site.proxy} --cacert {site.ca}"  # of curl
 
     def __enter__(self) -> Sink:
         self.xrootd.start()
@@ -33,7 +34,7 @@ class Sink:
 
     def __exit__(self, *_: object) -> None:
         self.xrootd.stop()
-        shutil.rmtree(self.folder)
+        self.memory.cleanup()
 
     def gridsync(self, source: Path, folder: Path, files: int) -> str:
         work, target = folder / "work", target_of(folder)
@@ -50,26 +51,25 @@ class Sink:
 
     def curl(self, source: Path, folder: Path, files: int) -> str:
         """It makes no folders, but XRootD does."""
-        keys = f"--cert {self.site.proxy} --key {self.site.proxy} --cacert {self.site.ca}"
         config = folder / "curl"
         url = f"{self.xrootd.scratch}/{target_of(folder)}"
         paths = [path for path in sorted(source.rglob("*")) if path.is_file()]
         config.write_text(
             "".join(f'upload-file = "{path}"\nurl = "{url}/{path.relative_to(source)}"\n' for path in paths)
         )
-        return f"curl -s -Z --parallel-max {files} {keys} -K {config} >{config}.out 2>&1"
+        return f"curl -s -Z --parallel-max {files} {self.keys} -K {config} >{config}.out 2>&1"
 
-    def asking(self, source: Path, folder: Path, _: int) -> str:
-        """curl with one file, of which it then has the door tell the checksum, as gridsync does."""
+    def curl_digest(self, source: Path, folder: Path, _: int) -> str:
+        """curl with one file, of which it then asks the door for the checksum, as gridsync does, but compares none."""
         (path,) = (path for path in source.rglob("*") if path.is_file())
         url = f"{self.xrootd.scratch}/{target_of(folder)}/{path.relative_to(source)}"
-        keys = f"--cert {self.site.proxy} --key {self.site.proxy} --cacert {self.site.ca}"
         wanted = '-I -H "Want-Digest: adler32"'
-        return f"curl -s {keys} -T {path} {url} >{folder}/sent && curl -s {keys} {wanted} {url} | grep -qi ^digest:"
+        sends, asks = f"curl -s {self.keys} -T {path} {url} >{folder}/sent", f"curl -s {self.keys} {wanted} {url}"
+        return f"{sends} && {asks} | grep -qi ^digest:"
 
     def side(self, tool: str, name: str, files: int, part: int = 1) -> Side:
         """A tool that sends a set of files, or a part of them."""
-        line: Line = getattr(self, tool)
+        line: Line = getattr(self, tool.replace("+", "_"))
         source = self.site.source(name)
         if part > 1:
             source = self.site.folder / f"{name}-{part}"
@@ -87,10 +87,9 @@ class Sink:
 
         is_many = part == 1 and tool != "gridsync" and len(SETS[name]) > PART
         smaller = self.side(tool, name, files, PART) if is_many else None
-        verifies = {"gridsync": CHECKSUM, "asking": CHECKSUM, "rclone": "size"}.get(tool, "nothing")
+        verifies = {"gridsync": CHECKSUM, "curl+digest": "nothing, but asks", "rclone": "size"}.get(tool, "nothing")
         server = lambda: cpu_of(self.xrootd.pid)  # noqa: E731
-        shown = {"asking": "curl+digest"}.get(tool, tool)
-        return Side(shown, command, self.site.env, check=check, verifies=verifies, part=smaller, server=server)
+        return Side(tool, command, self.site.env, check=check, verifies=verifies, part=smaller, server=server)
 
     def refuse_unless_same(self, source: Path, target: str, tool: str) -> None:
         """A tool whose files are not those that were sent has no time."""
@@ -123,7 +122,7 @@ def put_small(site: Site, folder: Path) -> str:
 
 def put_large(site: Site, folder: Path) -> str:
     """one file of 2 GiB sent over 1 connection"""
-    tools = ("gridsync", "asking", "curl", "rclone")
+    tools = ("gridsync", "curl+digest", "curl", "rclone")
     with Sink(site) as sink:
         done = side_by_side([sink.side(tool, "large", 1) for tool in tools], folder / "large")
     memory = max(run.memory for run in done["gridsync"].runs)

@@ -62,17 +62,18 @@ def refusal(answer: Answer, url: str) -> GridError:
         return CredentialError(f"{place}: {who} does not accept your proxy or token ({said}); see --proxy_status")
     if answer.status == 403:
         return Forbidden(f"{place}: {who} refuses ({said}); {doubt_of(site)}")
-    has_failed = said.startswith(FAILED)
-    if answer.status == 404 and not has_failed:
+    if answer.status == 404 and said.startswith(FAILED):
+        return DoorError(f"{place}: {who} answers 404 ({said})", passing=True)
+    if answer.status == 404:
         return NotFound(f"{place}: there is no such file or folder; --ls_dir shows what there is")
     if answer.status == 415:  # StoRM's for a GET of what has no copy on disk
         return OnTape(f"{place}: is on tape only; --bring_online brings it to disk")
     if answer.status == 413:
         return TooMany(f"{place}: {who} does not take a request of this size ({said})")
-    if 400 <= answer.status < 500 and answer.status != 429 and not has_failed:
+    if 400 <= answer.status < 500 and answer.status != 429:
         kind = BadRequest if answer.status == 400 else FileError
         return kind(f"{place}: {who} answers {answer.status} ({said}); if this continues, ask the site")
-    passing = answer.status >= 500 or answer.status == 429 or has_failed
+    passing = answer.status >= 500 or answer.status == 429
     return DoorError(f"{place}: {who} answers {answer.status} ({said})", passing, pause_of(answer))
 
 

@@ -101,6 +101,24 @@ def test_a_file_is_there_as_it_was_sent(store, size):
     assert store.content("a") == data
 
 
+@pytest.mark.parametrize(("size", "is_asked"), [(1 << 20, False), (3 << 20, True)])
+def test_a_new_file_at_xrootd_is_read_back_if_it_is_small(grid, folder, monkeypatch, size, is_asked):
+    place, data = place_at(grid, site_to_write(grid, "http xrootd")), bytes_of(size)
+    store = Store(place, folder.rpartition("/")[2])
+    store.writer.folder(store.home)
+    store.send("a", data)
+    http, asked = place.writer.http, []
+    follow = http.follow
+
+    def spy(*words, headers=None):
+        asked.extend(headers or ())
+        return follow(*words, headers=headers)
+
+    monkeypatch.setattr(http, "follow", spy)
+    assert store.writer.stored(f"{store.home}/a") == Stored(size, adler(data))
+    assert ("Want-Digest" in asked) is is_asked
+
+
 def test_what_something_has_is_not_written_over(store):
     for size in (20_000, LARGE):
         name = f"a{size}"

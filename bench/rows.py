@@ -21,7 +21,7 @@ ROWS = {
     "large": Row(copies.large, ("large",)),
     "large-far": Row(copies.large_far, ("far",)),
     "mixed": Row(copies.mixed, ("mixed",)),
-    "put-small": Row(sends.put_small, ("small",)),
+    "put-small": Row(sends.put_small, ("sent",)),
     "put-large": Row(sends.put_large, ("large",)),
     "gfal2": Row(copies.gfal2, ("small", "large")),
     "walk": Row(chores.walk, ("many",)),

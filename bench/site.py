@@ -19,6 +19,7 @@ TOP = Path(__file__).resolve().parents[1]
 MB = 1 << 20
 SETS: dict[str, list[int]] = {  # sizes of the files of each folder
     "small": [20_000] * 2000,
+    "sent": [20_000] * 10_000,
     "large": [2048 * MB],
     "far": [1024 * MB],
     "mixed": [80_000] * 200 + [60 * MB] * 20 + [500 * MB] * 2,

@@ -20,8 +20,9 @@ SHOWN = {  # row and the words above its table: what a physicist calls it
     ("large", "1 connection"): "a file of 2 GiB",
     ("large", "4 connections"): "the same in 4 streams",
     ("mixed", "16 connections"): "222 files, small to 500 MB; 2.4 GB",
-    ("put-small", "4 connections"): "2,000 files of 20 kB sent, 4 at once",
-    ("put-large", "1 connection"): "a file of 2 GiB sent",
+    ("put-small", "4 connections"): "10,000 files of 20 kB sent, 4 at once",
+    ("put-large", "to XRootD"): "a file of 2 GiB sent to XRootD",
+    ("put-large", "to WsgiDAV"): "the same to WsgiDAV, which knows no checksums",
     ("walk", "8 connections"): "a listing of 100,000 files, 10 ms",
     ("status", "one after the other"): "where 10,000 files on tape are",
 }

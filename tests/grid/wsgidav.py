@@ -30,6 +30,10 @@ class WsgiDav:
     def url(self) -> str:
         return f"https://localhost:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
     def start(self) -> None:
         """Start it, and wait until it serves."""
         subprocess.run(["make", "-s", "build/wsgidav/done"], cwd=TOP, check=True)

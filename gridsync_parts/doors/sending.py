@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import select
-import socket
 import time
+from array import array
 from collections.abc import Iterator
 
 from gridsync_parts.doors import Sent
@@ -14,8 +15,7 @@ from gridsync_parts.doors.answers import Watch
 HASTE = 64 << 10  # bytes that are sent unasked: they have left before a word could come back
 ASK = {"Expect": "100-continue"}
 PAUSE = 10  # seconds for that word; dCache needs some, as it looks for a pool first, and some servers never say it
-PIECE = 128 << 10  # bytes that are handed over at once
-WAITING = 1 << 20  # bytes that wait here, beside those on the line; they are counted as sent
+GLANCE = 0.1  # seconds between looks at what still waits here
 
 
 class UnreadError(Exception):
@@ -48,7 +48,7 @@ class Sending:
             self.is_wanted = self.is_unanswered = True
         if self.is_wanted:
             try:
-                self.is_over = self.send(file)
+                self.is_over = self.send(file) and self.is_arrived(file)
             except OSError:
                 if not self.is_answered(file, 0):  # that it will have no more of it
                     raise
@@ -67,7 +67,6 @@ class Sending:
 
     def send(self, file: io.BufferedReader) -> bool:
         """Send what is left; False if the server says something before that."""
-        self.watch.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WAITING)
         self.poll.modify(self.watch.socket, select.POLLIN | select.POLLOUT)
         while piece := self.piece or next(self.pieces, None):
             self.piece = piece
@@ -79,6 +78,31 @@ class Sending:
             self.piece = piece[self.hand_over(piece) :]
         return True
 
+    def is_arrived(self, file: io.BufferedReader) -> bool:
+        """Wait until the server's machine has all, or an answer is there: its time to answer begins only then.
+
+        On a slow line megabytes wait here when the last of them is handed over.
+        """
+        self.poll.modify(self.watch.socket, select.POLLIN)
+        waiting, ends = self.waiting(), time.monotonic() + self.watch.site.silence
+        while waiting and not self.is_answered(file, GLANCE):
+            left = self.waiting()
+            if left < waiting:
+                waiting, ends = left, time.monotonic() + self.watch.site.silence
+            elif time.monotonic() > ends:
+                raise TimeoutError("timed out")
+        return True
+
+    def waiting(self) -> int:
+        """Bytes that the server's machine has not acknowledged; 0 where the system does not say."""
+        import fcntl
+        import termios
+
+        told = array("i", [0])
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self.watch.socket, termios.TIOCOUTQ, told)
+        return told[0]
+
     def hand_over(self, piece: memoryview) -> int:
         """Give the line as many bytes as it has room for; TLS takes all or none, and then the same again."""
         import ssl
@@ -89,14 +113,13 @@ class Sending:
             return 0
 
     def cut(self) -> Iterator[memoryview]:
-        """What is to be sent, in pieces."""
+        """What is to be sent, piece by piece, and no byte more."""
         left = self.sent.size
-        for chunk in self.chunks():
-            left -= len(chunk)
+        for piece in self.chunks():
+            left -= len(piece)
             if left < 0:
                 break
-            for at in range(0, len(chunk), PIECE):
-                yield chunk[at : at + PIECE]
+            yield piece
         if left:
             raise UnreadError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,12 +53,13 @@ class Store(NamedTuple):
 
 def patiently(call: Callable[[], T]) -> T:
     """What may pass is tried again: XRootD now and then ends other connections, too, when an upload was cut off."""
-    for _ in range(3):
+    for _ in range(50):
         try:
             return call()
         except DoorError as error:
             if not error.passing:
                 raise
+        time.sleep(0.1)
     return call()
 
 

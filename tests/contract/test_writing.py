@@ -86,7 +86,7 @@ def store(grid: Grid, request: pytest.FixtureRequest, folder: str) -> Store:
     place = Memory().place if request.param == "memory" else place_at(grid, site_to_write(grid, request.param))
     disk = grid.copier.folder / "data" / SCRATCH if request.param.endswith("xrootd") else None
     made = Store(place, folder.rpartition("/")[2], disk)
-    made.writer.folder(made.home)
+    patiently(lambda: made.writer.folder(made.home))
     return made
 
 
@@ -165,8 +165,8 @@ def test_what_the_source_raises_ends_the_request_and_comes_out(store, size, erro
         return store.names() == []
 
     wait_until(lambda: patiently(gone))
-    store.send("b", bytes_of(size))
-    assert store.content("b") == bytes_of(size)
+    patiently(lambda: store.send("b", bytes_of(size)))
+    assert patiently(lambda: store.content("b")) == bytes_of(size)
 
 
 @pytest.mark.parametrize("size", [20_000, LARGE])

@@ -48,7 +48,9 @@ class Sending:
             self.is_wanted = self.is_unanswered = True
         if self.is_wanted:
             try:
-                self.is_over = self.send(file) and self.is_arrived(file)
+                self.is_over = self.send(file)
+                if self.is_over:
+                    self.await_arrival(file)
             except OSError:
                 if not self.is_answered(file, 0):  # that it will have no more of it
                     raise
@@ -78,7 +80,7 @@ class Sending:
             self.piece = piece[self.hand_over(piece) :]
         return True
 
-    def is_arrived(self, file: io.BufferedReader) -> bool:
+    def await_arrival(self, file: io.BufferedReader) -> None:
         """Wait until the server's machine has all, or an answer is there: its time to answer begins only then.
 
         On a slow line megabytes wait here when the last of them is handed over.
@@ -91,7 +93,6 @@ class Sending:
                 waiting, ends = left, time.monotonic() + self.watch.site.silence
             elif time.monotonic() > ends:
                 raise TimeoutError("timed out")
-        return True
 
     def waiting(self) -> int:
         """Bytes that the server's machine has not acknowledged; 0 where the system does not say."""

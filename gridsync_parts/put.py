@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
-from gridsync_parts.disk import CHUNK, open_regular
+from gridsync_parts.disk import CHUNK, COARSE, open_regular
 from gridsync_parts.doors import Sent, Stored, Writer
 from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.home import FOLDER
@@ -216,9 +216,12 @@ class Deliverer:
     def same(self, path: str, source: Source, seen: Seen) -> str:
         """What a file there is verified to be the local one by; empty if it is another one, or none."""
         try:
-            return self.verify(path, self.writer.stored(path), source, seen)
+            stored = self.writer.stored(path)
+            kind = self.verify(path, stored, source, seen)
         except (NotFound, Mismatch):
             return ""
+        is_older = kind == "size" and source.size > 0 and 0 < stored.mtime < int(source.found.st_mtime) - COARSE
+        return "" if is_older else kind  # an older one may be what the local file was then
 
     def named(self, job: Put, source: Source, seen: Seen) -> str:
         """What the file with its name is verified by, if it is this one, and not perhaps one that is to be replaced."""

@@ -110,6 +110,7 @@ class Stored(NamedTuple):
 
     size: int  # UNFINISHED where it does not say
     checksum: str = ""  # empty where it names none
+    mtime: int = 0  # 0 where it does not say, to the second
 
 
 class Writer(Protocol):

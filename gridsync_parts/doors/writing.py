@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from gridsync_parts.doors import Listing, Sent, Stored
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
-from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
+from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of, time_of
 from gridsync_parts.doors.refused import OTHER_FILE, pause_of, refusal
 from gridsync_parts.doors.sending import ASK, UnreadError
 from gridsync_parts.doors.urls import compose, mask_url, netloc_of
@@ -226,7 +226,8 @@ class WebDavWriter:
             raise refusal(answer, url)
         answer.drain()
         length = answer.header("Content-Length")
-        return Stored(int(length) if length.isdecimal() else UNFINISHED, digest_in(answer))
+        size = int(length) if length.isdecimal() else UNFINISHED
+        return Stored(size, digest_in(answer), time_of(answer.header("Last-Modified")))
 
     def read_back(self, path: str) -> Stored:
         """A small file by the bytes that the door sends."""

@@ -101,6 +101,7 @@ def test_a_file_is_there_as_it_was_sent(store, size):
     found = store.writer.stored(f"{store.home}/a")
     assert found.size == size and found.checksum in (adler(data), "")
     assert found.checksum or "wsgidav" in str(store)
+    assert found.checksum or abs(found.mtime - time.time()) < 600  # which tells it from an older one
     assert store.content("a") == data
 
 
@@ -118,7 +119,7 @@ def test_a_new_file_at_xrootd_is_read_back_if_it_is_small(grid, folder, monkeypa
         return follow(*words, headers=headers)
 
     monkeypatch.setattr(http, "follow", spy)
-    assert store.writer.stored(f"{store.home}/a") == Stored(size, adler(data))
+    assert store.writer.stored(f"{store.home}/a")[:2] == (size, adler(data))
     assert ("Want-Digest" in asked) is is_asked
 
 

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from gridsync_parts.disk import CHUNK, MARK
+from gridsync_parts.disk import CHUNK, COARSE, MARK
 from gridsync_parts.doors import Stored
 from gridsync_parts.errors import (
     Changed,
@@ -133,8 +133,38 @@ def test_another_file_there_is_left_alone_or_replaced_in_one_step(sender):
 def test_what_is_to_be_replaced_is_not_taken_for_the_same_by_its_size(sender):
     sender.site.knows_checksums = sender.site.sends_checksums = False
     sender.site.put(NAME, OTHER)
+    sender.site.tells_times = False
     assert sender.send(is_there=True)[1] == "skipped"  # as far as anybody can tell
     assert sender.send(is_there=True, overwrite=True)[1] == "sent" and sender.there() == {NAME: DATA}
+
+
+@pytest.mark.parametrize(
+    ("data", "later", "told", "done"),
+    [
+        (OTHER, 0, True, "skipped"),
+        (OTHER, COARSE, True, "skipped"),  # a disk may be so wrong
+        (OTHER, COARSE + 1, True, ""),
+        (OTHER, COARSE + 1, False, "skipped"),
+        (OTHER, -1000, True, "skipped"),  # it was sent later than it was written
+        (b"", COARSE + 1, True, "skipped"),  # of these there are no two
+    ],
+)
+def test_without_a_checksum_an_older_file_of_the_same_size_is_another_one(sender, data, later, told, done):
+    sender.site.knows_checksums, sender.site.tells_times = False, told
+    sender.file.write_bytes(DATA[: len(data)])
+    os.utime(sender.file, (5000 + later + 0.9, 5000 + later + 0.9))
+    sender.site.put(NAME, data, mtime=5000)
+    if done:
+        assert sender.send(is_there=True)[1] == done
+    else:
+        with pytest.raises(FileError, match="in/a: another file has this name at the site; --overwrite replaces it"):
+            sender.send(is_there=True)
+    assert sender.there() == {NAME: data}
+
+
+def test_with_a_checksum_times_do_not_matter(sender):
+    sender.site.put(NAME, DATA, mtime=5000)
+    assert sender.send(is_there=True)[1] == "skipped"
 
 
 # What an earlier attempt has left.

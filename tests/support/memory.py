@@ -53,6 +53,7 @@ class Memory:
         self.knows_checksums = True
         self.sends_checksums = True  # with the bytes
         self.has_tags = True
+        self.tells_times = True  # of what it has taken
         self.holds_lock = True
         self.is_robot_held = False
         for path, data in (files or {}).items():
@@ -246,8 +247,9 @@ class MemoryWriter:
 
     def known(self, path: str) -> Stored:
         """What there is of a file."""
-        data = self.site.file(path).data
-        return Stored(len(data), adler32(data) if self.site.knows_checksums else "")
+        file = self.site.file(path)
+        checksum = adler32(file.data) if self.site.knows_checksums else ""
+        return Stored(len(file.data), checksum, file.mtime if self.site.tells_times else 0)
 
     def rename(self, path: str, target: str, replace: bool) -> None:
         self.site.asked.append(("rename", path, target, replace))

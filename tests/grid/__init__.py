@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.grid import agata, corner
 from tests.grid.door import PROFILES, Door, kindly
+from tests.grid.hub import Hub
 from tests.grid.iam import Iam
 from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
@@ -20,7 +21,8 @@ from tests.grid.voms import Voms
 from tests.grid.wsgidav import WsgiDav
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
-LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav"}  # servers that most tests need not
+# Servers that most tests need not.
+LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -145,6 +147,13 @@ class Grid:
         wsgidav = WsgiDav(self.folder / "wsgidav", self.pki)
         wsgidav.start()
         return wsgidav
+
+    @cached_property
+    def hub(self) -> Hub:
+        """CTA's download service without a hub around it; started when first asked for."""
+        hub = Hub(self.tree, self.pki, self.robot)
+        hub.start()
+        return hub
 
     @property
     def open_ports(self) -> tuple[int, ...]:

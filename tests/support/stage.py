@@ -106,6 +106,7 @@ class Stage:
     answers: Answers = field(default_factory=list)
     phrase: str = PASSPHRASE  # what is typed where one is asked for
     typed: dict[str, str] = field(default_factory=dict)  # what stands for what in command lines
+    asked: Answers = field(default_factory=list)  # what each command may ask for
     closing: ExitStack = field(default_factory=ExitStack)  # what is let go in the end
     disk: Disk | None = None
 
@@ -157,7 +158,7 @@ class Stage:
             self.places[f"localhost:{self.grid.voms.port}"] = MANUALS_VOMS.partition(" ")[0]
         before = self.disk.before if self.disk else ()
         command = [*before, "env", "-C", str(self.work), "bash", "-c", line]
-        status, text = dialogue(command, self.env, self.answers)
+        status, text = dialogue(command, self.env, [*self.answers, *self.asked])
         self.answers.clear()
         for here in sorted(self.places, key=len, reverse=True):
             text = text.replace(here, self.places[here])

@@ -353,7 +353,7 @@ class Report(Output):
 
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
-        values = {name: value for name, value in vars(tally).items() if name != "began"}
+        values = {name: value for name, value in vars(tally).items() if name not in ("began", "again")}
         counts = f"skipped: {tally.skipped}, failed: {tally.failed}, waiting on tape: {tally.waiting}"
         self.end("copy", values, f"Copied: {tally.copied}, {counts}", tally)
 
@@ -366,17 +366,19 @@ class Report(Output):
 
     def verified(self, tally: Tally) -> None:
         """The last line of a run that reads files again."""
-        good = tally.checked + tally.sized
+        good = tally.checked + tally.again + tally.sized
         values = {"good": good, "damaged": tally.failed, "checked": tally.checked, "sized": tally.sized}
+        values["computed"] = tally.again
         self.end("verify", values, f"Verified: {good}, damaged: {tally.failed}", tally)
 
     def end(self, part: str, values: dict[str, Any], text: str, tally: Tally) -> None:
         """The last line of a run: counts, speed, and what the files were verified by."""
         rate = tally.received / max(time.monotonic() - tally.began, 0.001)
+        again = f" by computed checksum: {tally.again}," if tally.again else ""
         self.put(**{part: {**values, "rate": rate}})
         self.line(
             f"{text}; {size_text(tally.received)} at {size_text(rate)}/s; "
-            f"verified by checksum: {tally.checked}, by size only: {tally.sized}",
+            f"verified by checksum: {tally.checked},{again} by size only: {tally.sized}",
             Colour.RED if tally.failed else Colour.YELLOW if tally.waiting else Colour.GREEN,
         )
 

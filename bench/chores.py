@@ -232,7 +232,7 @@ def nothing_to_do(site: Site, folder: Path) -> str:
 def complete(job: Job, work: Path, rows: int) -> None:
     """A work folder with a catalog of files of one byte, and these."""
     conf(job, work, work / "data")
-    lines = ["path,size,mtime,checksum,locality,downloaded,verified,request,site,error"]
+    lines = ["path,size,mtime,checksum,locality,downloaded,verified,request,site,error,computed"]
     for number in range(rows):
         path = f"{job.name}/{number // 500:04d}/{number % 500:03d}.cdat"
         here = f"{work}/data/{path}"
@@ -241,5 +241,5 @@ def complete(job: Job, work: Path, rows: int) -> None:
         with open(here, "wb", buffering=0) as file:
             file.write(b"x")
         os.utime(here, (1433851200, 1433851200))
-        lines.append(f"{path},1,2015-06-09T12:00:00Z,adler32:00790079,ONLINE,yes,adler32,,BENCH,")
+        lines.append(f"{path},1,2015-06-09T12:00:00Z,adler32:00790079,ONLINE,yes,adler32,,BENCH,,")
     (work / "grid_summary.csv").write_text("\n".join([*lines, ""]))

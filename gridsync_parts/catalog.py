@@ -30,6 +30,7 @@ def cells_of(row: Row) -> list[str]:
     return [
         row.path, str(row.size), time_text(row.mtime), row.checksum, row.locality.value,
         "yes" if row.downloaded else "no", row.verified, row.request, row.site, row.error,
+        row.computed,
     ]  # fmt: skip
 
 
@@ -38,6 +39,7 @@ COLUMNS = Columns(
     (
         reading(is_path), reading(SIZE.fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch),
         LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
+        reading(CHECKSUM.fullmatch),
     ),
     9,
     cells_of,

@@ -140,14 +140,16 @@ def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrive
     with PartFile(home, row, checksum_kind(row.checksum or "adler32:", job.checked), job.has_twin) as part:
         part.resume(job.streams if job.has_ranges else 1)
         said = receive_all(job, place, part, seen, stop) if part.received() < row.size else ""
-        expected = ""
+        expected = computed = ""
         if part.kind != "size":
             expected = row.checksum or said or place.reader.checksum(At(row.path, row.size))
         if expected:
             compare(row, part, expected)
+        elif part.kind != "size":
+            computed = part.checksum(part.kind)
         part.arrive()
-    verified = checksum_kind(expected, True)
-    new = row._replace(checksum=row.checksum or expected, downloaded=True, verified=verified, error="")
+    known, verified = row.checksum or expected, checksum_kind(expected, True)
+    new = row._replace(checksum=known, downloaded=True, verified=verified, error="", computed=computed)
     return Arrived(job, new, "copied", part.file.fd, part.file.place, part)
 
 
@@ -185,9 +187,10 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
     if job.checked and row.size and not expected:
         expected = place.reader.checksum(At(row.path, row.size))
     kind = checksum_kind(expected, job.checked and row.size > 0)
+    computed = row.computed if job.checked and kind == "size" else ""
     fd = home.reading(row.path)
     try:
-        if not is_same(job, fd, kind, expected, seen):
+        if not is_same(job, fd, checksum_kind(computed, True) if computed else kind, computed or expected, seen):
             os.close(fd)
             return leave_alone(row)
         with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
@@ -196,7 +199,7 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
     except BaseException:
         os.close(fd)
         raise
-    same = row._replace(checksum=expected, downloaded=True, verified=kind, error="")
+    same = row._replace(checksum=expected, downloaded=True, verified=kind, error="", computed=computed)
     return Arrived(job, same, "skipped", fd, home.place(row.path)[0])
 
 

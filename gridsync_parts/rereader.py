@@ -33,7 +33,7 @@ class Rereader:
     def bring(self, work: Work) -> Outcome:
         """Whether a file still is what it was when it came."""
         row = work.row
-        expected = row.checksum if row.size else ""
+        expected = row.checksum or row.computed if row.size else ""
 
         def seen(remaining: int) -> None:
             self.flying[row.path] = row.size - remaining
@@ -44,7 +44,8 @@ class Rereader:
             if is_gone(row, local_file(self.home.full(row.path))):
                 return self.damaged_outcome(row, "is no longer here, or has another size")
             if expected and self.checksum(row, expected, seen) != expected:
-                return self.damaged_outcome(row, f"is damaged: its checksum is not {expected}")
+                came = "" if row.checksum else ", as when it came"
+                return self.damaged_outcome(row, f"is damaged: its checksum is not {expected}{came}")
         except FileError as error:  # perhaps it is as it was
             if self.stop.is_set():
                 return Outcome(row, "interrupted")
@@ -52,7 +53,7 @@ class Rereader:
             return Outcome(with_error(doubtful, sentence_about(row, error)), "failed", fault=drop_frames(error))
         finally:
             self.flying.pop(row.path, None)
-        verified = checksum_kind(expected, True)
+        verified = checksum_kind(row.checksum, row.size > 0)
         return Outcome(row._replace(downloaded=True, verified=verified, error=""), "verified", row.size)
 
     def checksum(self, row: Row, expected: str, seen: Callable[[int], None]) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import csv
 import functools
 import io
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Callable, Generic, NamedTuple, TextIO, TypeVar
@@ -119,12 +120,14 @@ class Sheet(Generic[R]):
         if header is None or header[: columns.promised] != names[: columns.promised]:
             self.is_foreign = self.is_new = header is not None
             return
+        pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(header, names))
+        known = len(list(pairs))  # columns; what follows is another program's
         whole = lines.line_num
         try:
             for cells in lines:
                 if len(cells) < len(header):  # cut in one column, it would be read as another value
                     raise ValueError(columns.fault_of(cells))
-                self.hold(columns.row_of(cells))
+                self.hold(columns.row_of(cells[:known]))
                 whole = lines.line_num
         except (ValueError, csv.Error) as error:
             if not is_cut or next(file, "") or lines.line_num > whole + 2:

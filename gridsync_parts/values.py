@@ -59,6 +59,7 @@ class Row(NamedTuple):
     request: str  # the staging requests that hold a pin
     site: str
     error: str  # why the last attempt failed
+    computed: str = ""  # the checksum made of its bytes as they came, where the door names none
 
     def is_staging(self) -> bool:
         """Whether a request is to bring it to disk, which has not happened yet."""
@@ -179,6 +180,7 @@ class Tally:
         self.began = time.monotonic()
         self.received = 0  # bytes
         self.checked = self.sized = 0  # files here that were verified by checksum, and by size alone
+        self.again = 0  # those of the latter that were read again, and are as they came
 
     def count(self, outcome: Outcome) -> None:
         """Add one file."""
@@ -189,7 +191,9 @@ class Tally:
             return
         self.copied += (is_new := outcome.done in ("copied", "sent"))
         self.skipped += not is_new
-        self.sized += outcome.row.verified == "size"
+        is_again = outcome.done == "verified" and outcome.row.verified == "size" and bool(outcome.row.computed)
+        self.again += is_again
+        self.sized += outcome.row.verified == "size" and not is_again
         self.checked += outcome.row.verified != "size"
 
 

@@ -545,12 +545,12 @@ def test_nothing_that_a_terminal_would_obey_reaches_the_screen_or_the_log(user, 
 
 # == Files ==============================================================================================
 
+SUMS = st.just("") | st.binary(min_size=4, max_size=4).map(lambda value: f"adler32:{value.hex()}")
 ROWS = st.builds(
-    Row, PATHS, st.integers(0, 10**18 - 1), st.integers(0, 253402300799),
-    st.just("") | st.binary(min_size=4, max_size=4).map(lambda value: f"adler32:{value.hex()}"),
+    Row, PATHS, st.integers(0, 10**18 - 1), st.integers(0, 253402300799), SUMS,
     st.sampled_from(Locality), st.booleans(), st.sampled_from(["", "size", "adler32", "md5"]),
     st.just("") | st.from_regex(r"\w[!-~]{0,20}", fullmatch=True), st.sampled_from(["LYON", "CNAF"]),
-    TEXT.map(lambda text: make_printable(text)[:500]),
+    TEXT.map(lambda text: make_printable(text)[:500]), SUMS,
 )  # fmt: skip
 LINES = st.lists(ROWS, max_size=5, unique_by=lambda row: (row.site, row.path))
 

@@ -16,8 +16,8 @@ from gridsync_parts.errors import DiskError, LockedError
 from gridsync_parts.values import Locality, Row, Scope
 from tests.support.parts import open_files
 
-HEADER = "path,size,mtime,checksum,locality,downloaded,verified,request,site,error\n"
-LINE = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"
+HEADER = "path,size,mtime,checksum,locality,downloaded,verified,request,site,error,computed\n"
+LINE = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,,\n"
 ROW = Row("run/a", 10, 1433838120, "adler32:00000001", Locality.ONLINE, False, "", "", "LYON", "")
 
 
@@ -86,6 +86,7 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path, cut):
         (LINE.replace("run/a", "/etc/passwd"), r"line 3: column 1 \(path\) is '/etc/passwd'"),
         (LINE.replace("run/a", "a/../../b"), r"line 3: column 1 \(path\)"),
         (LINE.replace("adler32:", "foo:"), r"line 3: column 4 \(checksum\)"),
+        (LINE.replace(",\n", ",foo\n"), r"line 3: column 11 \(computed\) is 'foo'"),
         (LINE.replace("-09T", "-99T"), r"line 3: column 3 \(mtime\)"),
         ("run/b,10\n", r"line 3: column 3 \(mtime\) is missing"),
         ('"run/b,10\n', r"line \d+: unexpected end of data"),
@@ -146,9 +147,30 @@ def test_another_programs_catalog_is_set_aside(tmp_path):
 
 
 def test_a_catalog_of_the_nine_promised_columns_or_with_more_is_read(tmp_path):
-    nine = "\ufeff" + HEADER.replace(",error", "") + LINE.replace("LYON,", "LYON")
+    nine = "\ufeff" + HEADER.replace(",error,computed", "") + LINE.replace("LYON,,", "LYON")
     assert list(catalog(tmp_path, nine).all()) == [ROW]
-    assert list(catalog(tmp_path, HEADER.replace("error", "error,more") + LINE.replace("\n", ",1\n")).all()) == [ROW]
+    more = HEADER.replace("computed", "computed,more") + LINE.replace("\n", ",1\n")
+    assert list(catalog(tmp_path, more).all()) == [ROW]
+
+
+@pytest.mark.parametrize(("name", "found"), [("computed", "adler32:00000002"), ("note", ""), ("Computed", "")])
+def test_a_column_beyond_the_promised_ones_counts_by_its_name(tmp_path, name, found):
+    last = HEADER.replace("computed", name) + LINE.replace(",\n", ",adler32:00000002\n")
+    assert [row.computed for row in catalog(tmp_path, last).all()] == [found]
+    before = HEADER.replace("error,computed", f"{name},error") + LINE.replace(",,\n", ",a reason,no\n")
+    assert list(catalog(tmp_path, before).all()) == [ROW]
+
+
+def test_a_catalog_from_before_the_column_is_saved_with_it(tmp_path):
+    before = HEADER.replace(",computed", "") + LINE.replace(",,\n", ",a reason\n")
+    kept = catalog(tmp_path, before)
+    assert list(kept.all()) == [ROW._replace(error="a reason")]
+    came = ROW._replace(checksum="", downloaded=True, verified="size", computed="adler32:00000002")
+    kept.put([came])
+    assert list(Catalog(str(tmp_path)).all()) == [came]
+    kept.save()
+    last = "run/a,10,2015-06-09T08:22:00Z,,ONLINE,yes,size,,LYON,,adler32:00000002\n"
+    assert text(tmp_path) == HEADER + last
 
 
 def test_an_empty_file_is_a_new_catalog(tmp_path):
@@ -170,7 +192,7 @@ def test_one_writer_at_a_time_and_the_lock_ends_with_its_process(tmp_path):
 
 def test_a_catalog_with_a_column_more_outlives_a_kill(tmp_path):
     (tmp_path / "grid_summary.csv").write_text(
-        ",".join([*Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,mine\n"
+        ",".join([*Row._fields, "note"]) + "\na,1,2020-01-01T00:00:00Z,,ONLINE,no,,,LYON,,,mine\n"
     )
     catalog = Catalog(str(tmp_path))
     catalog.put([row._replace(downloaded=True) for row in catalog.all()], durable=True)
@@ -226,9 +248,9 @@ def test_what_has_not_changed_is_not_written(tmp_path):
         kept.save()
 
 
-@pytest.mark.parametrize("wrong", [HEADER.replace(",error", ""), HEADER.replace("error", "error,more")])
+@pytest.mark.parametrize("wrong", [HEADER.replace(",error,computed", ""), HEADER.replace("error,", "error,more,")])
 def test_a_catalog_of_other_columns_is_saved_with_ours(tmp_path, wrong):
-    kept = catalog(tmp_path, wrong + LINE.replace("LYON,", "LYON" + "," * (wrong.count(",") - 8)))
+    kept = catalog(tmp_path, wrong + LINE.replace("LYON,,", "LYON" + "," * (wrong.count(",") - 8)))
     kept.save()
     assert text(tmp_path) == HEADER + LINE
 

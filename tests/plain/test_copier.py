@@ -182,8 +182,42 @@ def test_what_a_file_is_verified_by(fetch, site, listed, knows, sends, unwanted,
     assert outcome.row.checksum == kept and len(site.calls("checksum")) == asks
 
 
+@pytest.mark.parametrize(
+    ("knows", "unwanted", "computed"), [(False, False, adler32(DATA)), (False, True, ""), (True, False, "")]
+)
+@pytest.mark.parametrize("before", ["", adler32(OTHER)])
+def test_where_the_door_names_none_the_checksum_of_what_came_is_kept_apart(
+    fetch, site, knows, unwanted, computed, before
+):
+    site.knows_checksums = knows
+    run = fetch(nochecksum=unwanted)
+    outcome = run(site.row("run/a", "")._replace(computed=before))
+    check_copied(run, outcome, verified="adler32" if knows else "size")
+    assert (outcome.row.computed, outcome.row.checksum) == (computed, adler32(DATA) if knows else "")
+
+
+def test_an_empty_file_has_no_checksum_of_what_came(fetch, site):
+    site.knows_checksums = False
+    site.put("run/a", b"")
+    assert fetch()(site.row("run/a", "")).row.computed == ""
+
+
+def test_it_is_of_all_that_has_come_in_one_run_or_another_and_in_any_order(fetch, site, short):
+    site.knows_checksums, site.piece = False, 100
+    site.order("read", "run/a", break_off(300), break_off(4000))
+    first = fetch(streams=2)(site.row("run/a", ""))
+    assert (first.done, first.row.computed) == ("failed", "")
+    for streams in (1, 2):
+        run = fetch(streams=streams)
+        outcome = run(site.row("run/a", ""))
+        check_copied(run, outcome, verified="size")
+        assert outcome.row.computed == adler32(DATA)
+        (run.folder / "run/a").unlink()
+
+
+@pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("listed", [adler32(DATA), MD5, ""])
-def test_a_checksum_grows_with_the_bytes_and_they_are_not_read_again(fetch, site, monkeypatch, listed):
+def test_a_checksum_grows_with_the_bytes_and_they_are_not_read_again(fetch, site, monkeypatch, short, listed, streams):
     read: list[int] = []
 
     def pread(fd: int, count: int, at: int, real=os.pread) -> bytes:
@@ -191,8 +225,10 @@ def test_a_checksum_grows_with_the_bytes_and_they_are_not_read_again(fetch, site
         return data
 
     monkeypatch.setattr(os, "pread", pread)
-    run = fetch()
-    assert run(site.row("run/a", listed)).done == "copied" and sum(read) < 100
+    site.knows_checksums = site.sends_checksums = bool(listed)
+    run = fetch(streams=streams)
+    is_read = streams > 1 and listed == MD5  # which does not grow in pieces
+    assert run(site.row("run/a", listed)).done == "copied" and sum(read) < 100 + is_read * len(DATA)
 
 
 WRONG = [adler32(OTHER), MD5.replace("md5:", "md5:00")[: len(MD5)], "sha256:00"]
@@ -683,6 +719,35 @@ def test_a_file_that_is_here_is_taken_for_the_sites_if_it_is(
         assert outcome.done == "failed" and not outcome.row.downloaded
         assert outcome.row.error == "run/a: a different local file has this name; --overwrite replaces it"
         assert int(path.stat().st_mtime) == mtime
+
+
+@pytest.mark.parametrize(
+    ("data", "mtime", "computed", "unwanted", "is_same", "kept"),
+    [
+        (DATA, 5000, adler32(DATA), False, True, adler32(DATA)),  # its time is of no matter then
+        (DATA, 1000, MD5, False, True, MD5),
+        (OTHER, 1000, adler32(DATA), False, False, adler32(DATA)),
+        (OTHER, 1000, "", False, True, ""),
+        (OTHER, 1000, adler32(DATA), True, True, ""),  # nobody wants to know
+    ],
+)
+def test_a_file_that_is_here_is_compared_with_what_once_came(
+    fetch, site, data, mtime, computed, unwanted, is_same, kept
+):
+    site.knows_checksums = False
+    run = fetch(nochecksum=unwanted)
+    put_here(run, data, mtime)
+    row = site.row("run/a", "")._replace(computed=computed)
+    outcome = run(row, is_here=True)
+    assert outcome.done == ("skipped" if is_same else "failed") and run.files() == {"run/a": data}
+    assert (outcome.row.verified, outcome.row.checksum, outcome.row.computed) == ("size" if is_same else "", "", kept)
+
+
+def test_the_doors_checksum_counts_before_that_of_what_once_came(fetch, site):
+    run = fetch()
+    put_here(run, DATA)
+    outcome = run(site.row("run/a")._replace(computed=adler32(OTHER)), is_here=True)
+    assert (outcome.done, outcome.row.verified, outcome.row.computed) == ("skipped", "adler32", "")
 
 
 def test_only_reading_waits_for_the_tape(fetch, site):

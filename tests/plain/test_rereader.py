@@ -60,6 +60,22 @@ def test_a_file_that_is_as_it_came_is_verified(rereader, here, data, checksum, v
     assert outcome.row == row._replace(downloaded=True, verified=verified, error="")
 
 
+@pytest.mark.parametrize("computed", [ADLER, MD5])
+def test_where_the_door_has_no_checksum_that_of_its_bytes_as_they_came_counts(rereader, here, computed):
+    row = row_of("")._replace(computed=computed, verified="size")
+    outcome = reread(rereader, row)
+    assert (outcome.done, outcome.row) == ("verified", row._replace(error=""))  # by no more than its size still
+    here.write_bytes(b"x" + DATA[1:])
+    outcome = reread(rereader, row)
+    reason = f"run/a: is damaged: its checksum is not {computed}, as when it came; {REPAIR}"
+    assert outcome.row == row._replace(downloaded=False, error=reason) and outcome.row.is_damaged()
+
+
+def test_the_doors_checksum_counts_before_it(rereader, here):
+    outcome = reread(rereader, row_of()._replace(computed="adler32:00000001"))
+    assert (outcome.done, outcome.row.verified) == ("verified", "adler32")
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [

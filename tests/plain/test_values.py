@@ -84,6 +84,9 @@ def test_a_request_waits_until_it_is_done_or_has_failed(staging, is_waiting):
         ("copied", "size", {"copied": 1, "sized": 1}),
         ("skipped", "md5", {"skipped": 1, "checked": 1}),
         ("verified", "size", {"skipped": 1, "sized": 1}),
+        ("verified", "size computed", {"skipped": 1, "again": 1}),
+        ("verified", "md5 computed", {"skipped": 1, "checked": 1}),
+        ("copied", "size computed", {"copied": 1, "sized": 1}),  # nobody has read it again
         ("failed", "", {"failed": 1}),
         ("waiting", "", {"waiting": 1}),
         ("late", "", {}),
@@ -92,9 +95,12 @@ def test_a_request_waits_until_it_is_done_or_has_failed(staging, is_waiting):
     ],
 )
 def test_what_is_counted_of_an_outcome(done, verified, counts):
-    tally, outcome = Tally(), Outcome(ROW._replace(verified=verified), done, 7)
+    kind, _, more = verified.partition(" ")
+    row = ROW._replace(verified=kind, computed="adler32:00000001" if more else "")
+    tally, outcome = Tally(), Outcome(row, done, 7)
     tally.count(outcome)
-    found = {name: getattr(tally, name) for name in ("copied", "skipped", "failed", "waiting", "checked", "sized")}
+    names = ("copied", "skipped", "failed", "waiting", "checked", "sized", "again")
+    found = {name: getattr(tally, name) for name in names}
     assert {name: count for name, count in found.items() if count} == counts
     assert tally.received == 7
     assert outcome.is_here() is (done in ("copied", "skipped", "verified"))

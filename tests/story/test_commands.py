@@ -120,9 +120,10 @@ def test_verify_names_what_is_gone_and_start_fetches_it_again(three, folder):
     assert three("--verify").status == 0
 
 
-def test_verify_says_what_it_can_know_by_size_only(user, folder, monkeypatch):
+def test_verify_says_what_it_can_know_by_size_only(user, folder):
     user.grid.tree.add(f"agata/{folder}/file", 1000, checksums=())
-    user(f"--input_dir {folder} --build_list --start")
+    user(f"--input_dir {folder} --build_list --start --nochecksum")
+    assert user.catalog()[f"{folder}/file"]["computed"] == ""
     assert "verified by checksum: 0, by size only: 1\n" in user("--verify").out
 
 

@@ -122,12 +122,13 @@ class Sheet(Generic[R]):
             return
         pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(header, names))
         known = len(list(pairs))  # columns; what follows is another program's
+        has_more = known < len(header)
         whole = lines.line_num
         try:
             for cells in lines:
                 if len(cells) < len(header):  # cut in one column, it would be read as another value
                     raise ValueError(columns.fault_of(cells))
-                self.hold(columns.row_of(cells[:known]))
+                self.hold(columns.row_of(cells[:known] if has_more else cells))
                 whole = lines.line_num
         except (ValueError, csv.Error) as error:
             if not is_cut or next(file, "") or lines.line_num > whole + 2:

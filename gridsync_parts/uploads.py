@@ -7,7 +7,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from gridsync_parts.catalog import CHECKSUM, SIZE
+from gridsync_parts.catalog import SIZE, checksum_in
 from gridsync_parts.disk import COARSE, MARK
 from gridsync_parts.sheet import Columns, Sheet, reading
 from gridsync_parts.words import is_path, seconds_of, time_text
@@ -54,7 +54,7 @@ def cells_of(upload: Upload) -> list[str]:
 COLUMNS = Columns(
     Upload,
     (
-        str, reading(SIZE.fullmatch, int), seconds_of, reading(CHECKSUM.fullmatch), sys.intern, sys.intern,
+        str, reading(SIZE.fullmatch, int), seconds_of, checksum_in, sys.intern, sys.intern,
         reading(is_path), str, reading(is_temp),
     ),
     8,

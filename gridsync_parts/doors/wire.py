@@ -30,11 +30,16 @@ def target_of(url: str) -> str:
     return urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
 
 
+AGAIN = ("GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "DELETE", "MKCOL")  # twice does no more than once
+ENDED = ("BrokenPipeError", "ConnectionResetError", "RemoteDisconnected", "SSLEOFError", "SSLZeroReturnError")
+
+
 class Line(NamedTuple):
     """A connection to a server, which is kept when an answer was read to its end."""
 
     connection: http.client.HTTPConnection
     place: object  # where it leads, and what was shown there
+    is_used: bool = False  # it has brought an answer before
 
     def is_dead(self) -> bool:
         """Whether the server has ended it: nothing else is to be read before a request."""
@@ -109,7 +114,7 @@ class WireAnswer(Answer):
         # No socket is left where the server has ended it with the answer; behind an interim one comes another.
         is_asked_all = not self.sending or self.sending.is_over
         if self.response.isclosed() and line.connection.sock and self.status >= 200 and is_asked_all:
-            self.idle.keep(line)
+            self.idle.keep(line._replace(is_used=True))
         else:
             self.response.close()
             line.connection.close()
@@ -123,18 +128,31 @@ class Http(Guest):
         self.idle = Idle()
         self.silent: set[tuple[str, int]] = set()  # servers that do not say that they want a body
 
-    def line(self, url: str) -> Line:
+    def line(self, url: str, is_new: bool = False) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
         netloc, is_secure = netloc_of(url), urlsplit(url).scheme == "https"
         shown = self.shown_to(netloc)
         place = (netloc, is_secure, shown)
-        return self.idle.take(place) or Line(self.connection(netloc, is_secure, shown), place)
+        kept = None if is_new else self.idle.take(place)
+        return kept or Line(self.connection(netloc, is_secure, shown), place)
 
     def carry(self, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
-        """One request over a connection that was kept, or a new one."""
-        if isinstance(data, Sent):
-            return self.carry_file(method, url, headers, data)
+        """One request over a connection that was kept, or a new one.
+
+        A server may end one that was kept just when it is used again; then the request goes once more, over a new one.
+        """
         line = self.line(url)
+        try:
+            return self.carry_over(line, method, url, headers, data)
+        except OSError as error:
+            if not line.is_used or method not in AGAIN or type(error).__name__ not in ENDED:
+                raise
+        return self.carry_over(self.line(url, is_new=True), method, url, headers, data)
+
+    def carry_over(self, line: Line, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
+        """One request over a connection."""
+        if isinstance(data, Sent):
+            return self.carry_file(line, method, url, headers, data)
         try:
             line.connection.request(method, target_of(url), data or None, headers)
             return WireAnswer(line, self.idle, url, Watch(line.connection.sock, self.site))
@@ -142,9 +160,8 @@ class Http(Guest):
             line.connection.close()
             raise
 
-    def carry_file(self, method: str, url: str, headers: dict[str, str], sent: Sent) -> Answer:
+    def carry_file(self, line: Line, method: str, url: str, headers: dict[str, str], sent: Sent) -> Answer:
         """The same with the bytes of a file, which go once they are wanted."""
-        line = self.line(url)
         headers = {"Content-Length": str(sent.size), **headers}
         if sent.size > HASTE:
             headers.update(ASK)
@@ -162,7 +179,7 @@ class Http(Guest):
             self.silent.add(netloc_of(url))
         if answer.status == 417 and ASK.keys() & headers.keys():
             answer.drain()
-            return self.carry_file(method, url, headers, sent)
+            return self.carry_file(self.line(url), method, url, headers, sent)
         return answer
 
     def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:

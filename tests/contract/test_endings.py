@@ -271,6 +271,58 @@ def test_a_body_that_says_that_it_is_not_coded_is_taken(raw):
 WHOLE = OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE
 
 
+ENTRY = (
+    b'<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run</d:href><d:propstat><d:prop><d:resourcetype/>'
+    b"</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>"
+)
+LISTED = b"HTTP/1.1 207 Multi-Status\r\nContent-Length: %d\r\n\r\n%s" % (len(ENTRY), ENTRY)
+
+
+def ends(*turns: bytes) -> Callable[[], Iterator[bytes]]:
+    """A server that gives these answers one after the other, and ends the connection in place of one that is empty."""
+    left = iter(turns)
+
+    def answer() -> Iterator[bytes]:
+        if not (turn := next(left)):
+            raise ConnectionAbortedError("it was idle for too long")
+        yield turn
+
+    return answer
+
+
+def test_a_connection_that_was_kept_and_is_ended_when_it_is_used_again_costs_no_request(raw):
+    server = raw(ends(LISTED, b"", LISTED))
+    place = place_at(server.url)
+    for _ in range(2):
+        assert [entry.path for entry in place.lister.folder("run")] == ["run"]
+    assert server.connections == 2 and server.heard.count(b"PROPFIND") == 3
+
+
+@pytest.mark.parametrize("turns", [(b"",), (LISTED, b"", b"")], ids=["at once", "twice"])
+def test_a_new_connection_that_is_ended_is_a_failure(raw, turns):
+    server = raw(ends(*turns))
+    place = place_at(server.url)
+    if len(turns) > 1:
+        place.lister.folder("run")
+    with pytest.raises(DoorError, match="broke off") as caught:
+        place.lister.folder("run")
+    assert caught.value.passing and server.heard.count(b"PROPFIND") == len(turns)
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_what_would_do_something_twice_is_not_asked_again_by_itself(raw, is_sent):
+    server = raw(ends(LISTED, b"", b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"))
+    place = place_at(server.url)
+    place.lister.folder("run")
+    if is_sent:  # a file that is there as it was sent is as it was
+        place.writer.names.known, place.writer.is_heedless = {"": set()}, False
+        place.writer.write("b", Sent(3, lambda: iter([b"abc"])))
+    else:
+        with pytest.raises(DoorError, match="broke off"):
+            place.writer.http.ask("MOVE", f"{server.url}/a", headers={"Destination": "b"})
+    assert server.heard.count(b"PUT") == (2 if is_sent else 0)
+
+
 def test_of_idle_connections_to_many_pools_the_oldest_are_let_go(raw):
     pools = [raw(lambda: [WHOLE]) for _ in range(CONNECTIONS + 20)]
     http = place_at(pools[0].url).lister.http

@@ -213,19 +213,26 @@ class Deliverer:
             raise Mismatch(f"{path}: the door has {stored.checksum}, but {own} was sent", passing=True)
         return kind
 
-    def same(self, path: str, source: Source, seen: Seen) -> str:
-        """What a file there is verified to be the local one by; empty if it is another one, or none."""
+    def same(self, path: str, source: Source, seen: Seen, sent: str = "") -> str:
+        """What a file there is verified to be the local one by; empty if it is another one, or none.
+
+        Where that is its size, the checksum of what was sent once tells more, and else which of them is older.
+        """
         try:
             stored = self.writer.stored(path)
             kind = self.verify(path, stored, source, seen)
         except (NotFound, Mismatch):
             return ""
-        is_older = kind == "size" and source.size > 0 and 0 < stored.mtime < int(source.found.st_mtime) - COARSE
-        return "" if is_older else kind  # an older one may be what the local file was then
+        if kind != "size" or not source.size:
+            return kind
+        if sent:
+            return kind if source.checksum(checksum_kind(sent, True), seen, self.stop) == sent else ""
+        is_older = 0 < stored.mtime < int(source.found.st_mtime) - COARSE
+        return "" if is_older else kind  # it may be what the local file was then
 
     def named(self, job: Put, source: Source, seen: Seen) -> str:
         """What the file with its name is verified by, if it is this one, and not perhaps one that is to be replaced."""
-        kind = self.same(job.row.path, source, seen)
+        kind = self.same(job.row.path, source, seen, job.row.computed if job.is_there else "")
         return "" if job.overwrite and kind == "size" and source.size else kind
 
     def left_over(self, job: Put, source: Source, seen: Seen) -> tuple[str, bool]:

@@ -54,6 +54,8 @@ class Sending(Fetch):
         if known and known.temp and (there is None or known.temp in there):
             self.putter.deliverer.open.add(known.temp)
         self.putter.temps[target] = self.name_of(target, known)
+        if known and known.verified:
+            row = row._replace(computed=known.checksum)
         is_known = known and known.is_of(os.path.abspath(local.file), local.size, local.mtime)
         if known and is_known and local.mtime < self.uploads.noted:
             return row._replace(checksum=known.checksum, verified=known.verified)

@@ -59,7 +59,7 @@ class Row(NamedTuple):
     request: str  # the staging requests that hold a pin
     site: str
     error: str  # why the last attempt failed
-    computed: str = ""  # the checksum made of its bytes as they came, where the door names none
+    computed: str = ""  # the checksum made of its bytes on their way, where the door names none
 
     def is_staging(self) -> bool:
         """Whether a request is to bring it to disk, which has not happened yet."""

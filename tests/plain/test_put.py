@@ -58,10 +58,12 @@ class Sender:
         """What the site was asked, a word a call."""
         return " ".join(asked[0] for asked in self.site.asked)
 
-    def send(self, is_there: bool = False, overwrite: bool = False, checksum: str = "") -> tuple[Row, str]:
+    def send(
+        self, is_there: bool = False, overwrite: bool = False, checksum: str = "", sent: str = ""
+    ) -> tuple[Row, str]:
         """One attempt."""
         size, mtime = self.file.stat().st_size, int(self.file.stat().st_mtime)
-        row = Row(NAME, size, mtime, checksum, Locality.ONLINE, False, "", "", "LYON", "")
+        row = Row(NAME, size, mtime, checksum, Locality.ONLINE, False, "", "", "LYON", "", sent)
         is_open = self.temp in self.deliverer.open
         job = Put(row, str(self.file), self.temp, is_open, is_there, overwrite)
         return self.deliverer.deliver(job, lambda here, came: None)
@@ -164,7 +166,30 @@ def test_without_a_checksum_an_older_file_of_the_same_size_is_another_one(sender
 
 def test_with_a_checksum_times_do_not_matter(sender):
     sender.site.put(NAME, DATA, mtime=5000)
-    assert sender.send(is_there=True)[1] == "skipped"
+    assert sender.send(is_there=True, sent=adler32(OTHER))[1] == "skipped"
+
+
+@pytest.mark.parametrize("later", [-1000, 0, 1000])
+@pytest.mark.parametrize(("sent", "is_same"), [(DATA, True), (OTHER, False)])
+def test_without_a_checksum_there_that_of_what_was_sent_once_tells(sender, later, sent, is_same):
+    sender.site.knows_checksums = False
+    os.utime(sender.file, (5000 + later, 5000 + later))
+    sender.site.put(NAME, DATA, mtime=5000)
+    if is_same:
+        row, done = sender.send(is_there=True, sent=adler32(sent))
+        assert (done, row.verified, row.checksum) == ("skipped", "size", adler32(DATA))
+    else:
+        with pytest.raises(FileError, match="in/a: another file has this name at the site; --overwrite replaces it"):
+            sender.send(is_there=True, sent=adler32(sent))
+
+
+def test_what_was_sent_once_tells_nothing_of_what_appears_meanwhile(sender):
+    sender.site.knows_checksums = sender.site.sends_checksums = False
+    sender.site.order("rename", TEMP, carried_out())
+    with pytest.raises(DoorError):
+        sender.send(sent=adler32(OTHER))
+    os.utime(sender.file, (1000, 1000))
+    assert sender.send(sent=adler32(OTHER))[1] == "sent" and len(sender.site.calls("write")) == 1
 
 
 # What an earlier attempt has left.

@@ -127,6 +127,13 @@ def test_what_was_read_counts_as_long_as_the_file_is_the_same(tmp_path, known, m
     assert desk.sending.row_of(*desk.local("a", mtime)).checksum == checksum
 
 
+@pytest.mark.parametrize(("known", "computed"), [({}, "adler32:00000001"), ({"verified": ""}, "")])
+@pytest.mark.parametrize("mtime", [1000, 2000])
+def test_what_was_sent_once_is_known_of_a_file_that_has_changed_since(desk, known, computed, mtime):
+    desk.known("a", **known)
+    assert desk.sending.row_of(*desk.local("a", mtime)).computed == computed
+
+
 def test_a_file_as_young_as_what_is_noted_of_it_is_read_again(desk):
     desk.known("a")
     desk.uploads.noted = 1000.0

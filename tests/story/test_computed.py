@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import time
 import zlib
+
+import pytest
 
 from tests.support.user import User, flip, read_copy
 
@@ -63,3 +67,33 @@ def test_a_catalog_from_before_there_was_such_a_column_goes_on(user: User, folde
     assert user.catalog()[path]["computed"] == "" and user("--start").status == 0
     (user.data / path).unlink()
     assert user("--start").status == 0 and user.catalog()[path]["computed"]
+
+
+@pytest.mark.long
+def test_a_real_server_without_checksums_is_sent_what_is_newer_and_what_comes_is_still_known(user: User, folder: str):
+    for key, value in (("SERVER", user.grid.wsgidav.url), ("BASE_DIR_ON_GRID", "/"), ("CREDENTIAL", "none")):
+        user.set(key, value, "PLAIN")
+    results = user.folder / "results"
+    (results / "sub").mkdir(parents=True)
+    for name in ("a", "sub/b"):
+        (results / name).write_bytes(name.encode() * 5000)
+    put = f"--put {results} --from=PLAIN --input_dir {folder}"
+    assert re.search(r"Sent: 2, skipped: 0, failed: 0.*checksum: 0, by size only: 2\n", user(put).out)
+    (user.folder / "grid_uploads.csv").unlink()  # as if another machine had sent it
+    assert "Sent: 0, skipped: 2, failed: 0" in user(put).out
+    data = (results / "a").read_bytes()[::-1].replace(b"a", b"c")
+    (results / "a").write_bytes(data)
+    later = time.time() + 100
+    os.utime(results / "a", (later, later))
+    (user.folder / "grid_uploads.csv").unlink()
+    status, out, err = user(put)
+    assert (status, err.count("another file has this name at the site; --overwrite replaces it")) == (1, 1)
+    assert "Sent: 0, skipped: 1, failed: 1" in out and user(f"{put} --overwrite").status == 0
+
+    assert user(f"--from=PLAIN --input_dir {folder} --sync").status == 0
+    row = user.catalog()[f"{folder}/a"]
+    assert (row["checksum"], row["verified"], row["computed"]) == ("", "size", f"adler32:{zlib.adler32(data):08x}")
+    assert "by computed checksum: 2, by size only: 0\n" in user("--verify").out
+    flip(user.data / folder / "a", 7)
+    assert user("--verify").status == 1 and user("--repair").status == 0
+    assert read_copy(user, f"{folder}/a") == data

@@ -130,6 +130,23 @@ def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(sender):
     assert {row["error"] for row in noted(sender).values()} == {""}
 
 
+@pytest.mark.parametrize("later", [-1000, 1000])
+def test_a_file_that_has_changed_is_not_taken_for_sent_where_the_door_knows_no_checksum(sender, later):
+    sender.put()
+    sent = sender.there()["a"]
+    sender.grid.tree.file(f"agata/{sender.target}/a").checksums = ()
+    assert re.search(r"Sent: 0, skipped: 4, failed: 0.*checksum: 3, by size only: 1\n", sender.put().out)
+    when = sender.results.joinpath("a").stat().st_mtime + later
+    os.utime(sender.results / "a", (when, when))
+    assert sender.put().status == 0  # its bytes are those that were sent
+    sender.fill("a", sent[::-1])
+    os.utime(sender.results / "a", (when + 5, when + 5))
+    done = sender.put()
+    assert done.status == 1 and re.search("Sent: 0, skipped: 3, failed: 1", done.out)
+    assert f"{sender.target}/a: another file has this name at the site; --overwrite replaces it" in done.err
+    assert sender.there()["a"] == sent and sender.put("--overwrite").status == 0 and sender.there()["a"] == sent[::-1]
+
+
 def test_a_folder_in_the_way_is_named_and_the_others_go_on(sender):
     sender.grid.tree.folder(f"agata/{sender.target}/a")
     sender.grid.tree.add(f"agata/{sender.target}/sub", 10)

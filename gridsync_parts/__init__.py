@@ -46,6 +46,8 @@ Parts, each using only those above it; none of them knows the script:
   doors/tape      the Tape REST API of a site
   doors/writing   files that are sent to a WebDAV door
   doors/webdav    a WebDAV door
+  doors/hubwire   requests to the services of a hub
+  doors/hubsend   files that are sent to one of them
   doors/contexts  the contexts of gfal2, and what it shows
   doors/gfal      the same verbs through gfal2
   doors/opening   a site, opened by its kind

@@ -11,7 +11,7 @@ from gridsync_parts.keys.oidc import check_agent
 from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token, token_left
-from gridsync_parts.kinds import COMING, ENGINES, Credential, find_kind
+from gridsync_parts.kinds import COMING, Credential, find_kind
 from gridsync_parts.settings import Config
 from gridsync_parts.sites import blank_of
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, Site
@@ -73,4 +73,5 @@ def choices_of(config: Config, now: float) -> Iterator[Choice]:
             at_hand, text = False, f"write {blank} in SERVER"
         if not kind:
             text += "; this version of gridsync cannot speak to it yet"
-        yield Choice(name, scheme if site.engine in ENGINES else site.engine, f"{bare(site.server)}/", at_hand, text)
+        is_usual = site.engine == "gfal2" or find_kind("auto", scheme) is kind  # of this scheme
+        yield Choice(name, scheme if is_usual else site.engine, f"{bare(site.server)}/", at_hand, text)

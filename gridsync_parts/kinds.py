@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import NamedTuple
 
 from gridsync_parts.errors import UsageError
@@ -29,6 +30,7 @@ class Can(NamedTuple):
     tape: bool  # there may be a tape service
     holds_lock: bool  # its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
     renames: bool = False  # it gives a file another name
+    removes: bool = True  # it takes files away, as far as it takes any
 
 
 class Kind(NamedTuple):
@@ -42,6 +44,7 @@ class Kind(NamedTuple):
     can: Can
     packages: tuple[str, ...] = ()  # of Python, which it needs,
     remedy: str = ""  # and how to get them
+    token: str = ""  # where its token lies, unless TOKEN says it
 
 
 WEB = ("https", "davs", "http", "dav")
@@ -66,11 +69,15 @@ KINDS = (
     GFAL2._replace(schemes=("file",), what="a folder of this machine", credential=Credential.NONE),
     GFAL2._replace(schemes=("srm",), what="SRM, not tested", can=GFAL2.can._replace(tape=True)),
     GFAL2._replace(schemes=("gsiftp", "ftp", "dcap", "gsidcap"), what="not tested"),
+    Kind(
+        "hub", ("https",), "CTA's download service on a JupyterHub", "hub", Credential.TOKEN,
+        Can(STRONG, tape=False, holds_lock=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
+    ),
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
 # The engines and schemes of sites that no door is there for yet, and what such a site is shown.
-COMING_ENGINES = {"hub": Credential.TOKEN, "opendata": Credential.NONE, "invenio": Credential.TOKEN}
+COMING_ENGINES = {"opendata": Credential.NONE, "invenio": Credential.TOKEN}
 COMING_SCHEMES = {"ftps": Credential.PASSWORD}
 COMING = {**COMING_ENGINES, **COMING_SCHEMES}
 
@@ -87,6 +94,11 @@ def kind_of(site: Site) -> Kind:
         raise UsageError(
             f"SERVER of the site {site.name} is not complete; write {blank} in its section of Grid.conf, which "
             f"--from={site.name} without an action makes"
+        )
+    if site.engine != "hub" and re.search("/services/[^/]+/webdav(/|$)", f"{site.server}/{site.base}"):
+        raise UsageError(
+            f"SERVER of the site {site.name} is a service of a hub; set ENGINE = hub in its section of Grid.conf, and "
+            "SERVER = https://HUB/services/downloadservice/webdav/"
         )
     if not kind:
         raise UsageError(

@@ -16,6 +16,7 @@ from gridsync_parts.values import UNFINISHED, Row, Seen
 
 NO_FILE = "what has this name at the site is not a file; move it away"
 TAKEN = "another file has this name at the site; --overwrite replaces it"
+STAYS = "another file, or some of this one, has its name at the site; --overwrite replaces it"
 LEFT_OVER = "; some of it may be left at the site as {}"
 
 
@@ -140,13 +141,15 @@ class Source:
 class Deliverer:
     """Brings local files to a site."""
 
-    def __init__(self, writer: Writer, renames: bool, stop: Stop):
+    def __init__(self, writer: Writer, renames: bool, stop: Stop, removes: bool = True):
         self.writer = writer
         self.renames = renames
+        self.removes = removes
         self.stop = stop
         self.top = ""  # the local folder below which no link is followed
         self.kind = "adler32"  # of the checksums that the door names, as far as it has done so
         self.open: set[str] = set()  # paths where some of a file may be that is not whole
+        self.made: set[str] = set()  # what was taken under its own name by a door that removes nothing
 
     def deliver(self, job: Put, seen: Seen) -> tuple[Row, str]:
         """Have a file there; its new row, and what was done."""
@@ -157,8 +160,9 @@ class Deliverer:
                 kind = checksum_kind(row.checksum, True)
                 source.sums[kind] = row.checksum
             if job.is_there and (kind := self.named(job, source, seen)):
-                if job.is_open:
+                if job.is_open and job.temp != row.path:
                     self.remove(job.temp)
+                self.open.discard(job.temp)
                 return self.done(row, source, kind), "skipped"
             if job.is_there and not job.overwrite:
                 raise FileError(f"{row.path}: {TAKEN}")
@@ -177,18 +181,22 @@ class Deliverer:
     def send(self, job: Put, source: Source, seen: Seen) -> str:
         """Send it; what it is verified by."""
         kind = self.kind
-        if not self.renames and job.overwrite:
+        if not self.renames and job.overwrite and self.removes:
             self.writer.remove(job.temp)
-        sent = Sent(source.size, lambda: source.chunks(kind, seen, self.stop), int(source.found.st_mtime))
+        over = not self.removes and (job.overwrite or job.temp in self.made)
+        sent = Sent(source.size, lambda: source.chunks(kind, seen, self.stop), int(source.found.st_mtime), over)
         self.open.add(job.temp)
         try:
             stored = self.writer.write(job.temp, sent)
         except Exists as error:
             if not self.renames:
-                self.open.discard(job.temp)  # it is another one's
-                raise FileError(f"{job.row.path}: {TAKEN}") from error
+                self.open.discard(job.temp)  # it is another one's, or an attempt's whose answer was lost
+                if kind := self.named(job, source, seen):
+                    return kind
+                raise FileError(f"{job.row.path}: {STAYS if job.is_open else TAKEN}") from error
             # It is from an attempt whose answer was lost, as nobody else has such names.
             raise FileError(str(error), passing=True) from error
+        self.made.update([] if self.removes else [job.temp])
         return self.verify(job.row.path, stored if stored.checksum else self.taken(job), source, seen)
 
     def taken(self, job: Put) -> Stored:
@@ -244,6 +252,10 @@ class Deliverer:
             if kind := self.named(job, source, seen):
                 self.remove(job.temp)
                 return kind, True
+        elif not self.removes:
+            if kind := self.named(job, source, seen):
+                self.open.discard(job.temp)
+            return kind, bool(kind)
         self.remove(job.temp)
         return "", False
 

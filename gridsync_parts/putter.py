@@ -28,7 +28,7 @@ class Putter(Mover):
 
     def __init__(self, place: Place, writer: Writer, stop: Stop, overwrite: bool):
         super().__init__(place, stop)
-        self.deliverer = Deliverer(writer, place.can.renames, stop)
+        self.deliverer = Deliverer(writer, place.can.renames, stop, place.can.removes)
         self.overwrite = overwrite
         self.sources: dict[str, str] = {}  # the local files, by their paths at the site
         self.temps: dict[str, str] = {}  # their paths there until they are verified

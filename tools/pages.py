@@ -156,7 +156,7 @@ def doors() -> str:
             kind.credential.value,
             ", ".join(kind.can.checksums) or "none, so the size is compared",
             "if the door names it" if kind.can.tape else "no",
-            "yes" if kind.can.renames else "no",
+            "yes" if kind.can.renames else "no" if kind.can.removes else "yes, for good",
         )
         for kind in KINDS
     ]

@@ -103,6 +103,7 @@ class Sent(NamedTuple):
     size: int
     chunks: Callable[[], Iterator[bytes | memoryview]]  # from the beginning, each time; each to be used before the next
     mtime: int = 0  # to be kept where the door can
+    over: bool = False  # what has its name is to be replaced at once: the door can neither rename nor remove
 
 
 class Stored(NamedTuple):
@@ -145,6 +146,7 @@ class Place(NamedTuple):
     expires: Callable[[], float] = lambda: 0.0  # when the token that it is shown ends; 0 if none does, or none says
     close: Callable[[], None] = lambda: None  # lets go of its connections
     writer: Writer | None = None  # None where it takes no files
+    readers: str = ""  # who can read what is sent there, where users should be told
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: the tape service knows, else the listings tell."""

@@ -15,7 +15,7 @@ from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.doors.writing import WebDavWriter
-from gridsync_parts.errors import DoorError, FileError, Forbidden, NotFound, OnTape, brief
+from gridsync_parts.errors import DoorError, FileError, Forbidden, GridError, NotFound, OnTape, brief
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import Can
 from gridsync_parts.table import Site
@@ -23,6 +23,11 @@ from gridsync_parts.values import LOCALITIES, Locality, check_tag
 
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
 TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT')
+
+
+def wish_of(at: At, start: int, stop: int) -> dict[str, str]:
+    """The headers that ask for a part of a file, and for its checksum."""
+    return {**WANTED, "Range": f"bytes={start}-{stop - 1}", **({"If-Range": at.tag} if at.tag else {})}
 
 
 class WebDavDoor:
@@ -68,17 +73,19 @@ class WebDavDoor:
 
     def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size."""
-        path, size, tag = at
-        headers = dict(WANTED)
-        if (start, stop) != (0, size):  # not for a whole file: a range keeps its mover busy on the pool
-            headers["Range"] = f"bytes={start}-{stop - 1}"
-            headers.update({"If-Range": tag} if tag else {})
-        url = self.url(path)
-        place = mask_url(unquote(url))
+        url = self.url(at.path)
+        # No range of a whole file: it keeps its mover busy on the pool.
+        headers = wish_of(at, start, stop) if (start, stop) != (0, at.size) else dict(WANTED)
         answer = self.http.follow("GET", url, headers=headers)
         if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
             headers = {name: value for name, value in headers.items() if name not in WANTED}
             answer = self.http.follow("GET", url, headers=headers)
+        return self.body(answer, at, start, stop)
+
+    def body(self, answer: Answer, at: At, start: int, stop: int) -> Body:
+        """The bytes that an answer brings, which are to be those from start up to stop."""
+        url = self.url(at.path)
+        place = mask_url(unquote(url))
         if answer.status not in (200, 206):
             if netloc_of(answer.url) in self.http.trusted:
                 error = read_refusal(answer, url)
@@ -90,13 +97,14 @@ class WebDavDoor:
                 raise FileError(f"{place}: {reason}")
             raise FileError(f"{place}: the pool answers {answer.status} ({said})", passing=True)
         try:
-            begins, ends = self.check_range(answer, place, start, size)
+            begins, ends = self.check_range(answer, place, start, at.size)
             found = self.tag_of(answer)
-            check_tag(place, found, tag)
-        except FileError:
+            check_tag(place, found, at.tag)
+        except GridError:
             answer.close()
             raise
-        surplus = resized_error(place, "more", size) if ends <= stop else None  # else there is more than was asked for
+        # Else there is more than was asked for.
+        surplus = resized_error(place, "more", at.size) if ends <= stop else None
         chunks = answer.file_chunks(min(stop, ends) - begins, surplus)
         return Body(chunks, begins, digest_in(answer), found, answer.close, answer.hang_up)
 

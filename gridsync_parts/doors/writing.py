@@ -179,9 +179,11 @@ class WebDavWriter:
         """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
         url = self.url_of(path)
         check_name(url)
-        self.check_free(path)
+        if not sent.over:
+            self.check_free(path)
         self.names.note(path, True)  # whatever becomes of it
-        headers = {"Content-Type": "application/octet-stream", "If-None-Match": "*", **ANY_WANTED}
+        headers = {"Content-Type": "application/octet-stream", **ANY_WANTED}
+        headers.update({} if sent.over else {"If-None-Match": "*"})
         headers.update({"X-OC-Mtime": str(sent.mtime)} if sent.mtime else {})
         headers.update(ASK if compose(path) != path else {})  # dCache's pools take such names, its doors do not
         try:

@@ -70,6 +70,9 @@ def settled(site: Site, conf: Config) -> tuple[Site, str]:
         return site, f"TOKEN of [{site.name}] names it"
     if site.credential not in ("auto", "token"):
         return site, f"CREDENTIAL of [{site.name}] is {site.credential}"
+    kind = find_kind(site.engine, scheme_of(site.server))
+    if kind and kind.token and stands(site, conf):
+        return site._replace(token=kind.token), "it is the one that such sites give their users"
     source = next(places_of(), "")
     if not (source and takes_tokens(site) and stands(site, conf)):
         return site, ""

@@ -90,6 +90,13 @@ def store(grid: Grid, request: pytest.FixtureRequest, folder: str) -> Store:
     return made
 
 
+def need(store: Store, *abilities: str) -> None:
+    """Leave a test out at a place that lacks one of these."""
+    for ability in abilities:
+        if not getattr(store.place.can, ability):
+            pytest.skip(f"it has no {ability}")
+
+
 # A new file.
 
 
@@ -145,6 +152,7 @@ def test_a_folder_is_not_written_over(store):
 def test_a_file_that_is_not_there_is_not_found(store):
     with pytest.raises(NotFound, match="a"):
         store.writer.stored(f"{store.home}/a")
+    need(store, "renames")
     with pytest.raises(NotFound):
         store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=False)
 
@@ -205,6 +213,7 @@ def test_a_folder_with_the_name_of_a_file_is_not_made(store):
 
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_file_gets_another_name(store, replace):
+    need(store, "renames")
     store.send("a", b"mine")
     store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=replace)
     assert store.names() == ["b"] and store.content("b") == b"mine"
@@ -213,6 +222,7 @@ def test_a_file_gets_another_name(store, replace):
 
 
 def test_a_name_that_is_taken_is_given_only_where_that_is_wanted(store):
+    need(store, "renames")
     store.send("a", b"mine")
     store.send("b", b"theirs")
     with pytest.raises(Exists, match=r"b.*already"):
@@ -223,6 +233,7 @@ def test_a_name_that_is_taken_is_given_only_where_that_is_wanted(store):
 
 
 def test_a_folder_is_not_replaced_by_a_file(store):
+    need(store, "renames")
     store.writer.folder(f"{store.home}/folder")
     store.send("folder/theirs", b"theirs")
     store.send("a", b"mine")
@@ -239,6 +250,7 @@ ACCENTS = ["caf\u00e9", "cafe\u0301"]
 
 @pytest.mark.parametrize("name", ODD + ACCENTS)
 def test_a_name_is_given_as_it_is_or_refused_and_nothing_is_left_of_the_file(store, name):
+    need(store, "renames")
     store.send("temp", b"mine")
     try:
         store.writer.rename(f"{store.home}/temp", f"{store.home}/{name}", replace=False)
@@ -266,6 +278,7 @@ def test_a_file_is_sent_under_a_name_that_is_odd_or_the_name_is_refused(store, n
 
 
 def test_a_file_is_removed_once_and_for_all(store):
+    need(store, "removes")
     store.send("a")
     store.writer.remove(f"{store.home}/a")
     assert store.names() == []

@@ -134,11 +134,18 @@ class Request:
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
             yield from self._next(int(min(int(self.headers.get("content-length", 0)), limit)))
             return
-        while size := int(self.stream.readline(LINE).partition(b";")[0] or b"0", 16):
+        while size := int(self._line().partition(b";")[0], 16):
             yield from self._next(size)
             self.stream.readline(LINE)
         while self.stream.readline(LINE).strip():  # trailers
             pass
+
+    def _line(self) -> bytes:
+        """The line before a chunk."""
+        line = self.stream.readline(LINE)
+        if not line:
+            raise Cut("the body ends early")
+        return line
 
     def _next(self, size: int) -> Iterator[bytes]:
         while size:

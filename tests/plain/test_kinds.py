@@ -50,6 +50,7 @@ def test_a_row_is_chosen_by_its_scheme_and_engine():
         ("root://a/", "", "gfal2", True),
         ("sftp://a/", "", "gfal2", False),
         ("file:///a", "", "gfal2", False),
+        ("https://hub/services/downloadservice/webdav/", "ENGINE = hub", "hub", False),
     ],
 )
 def test_auto_is_the_first_engine_that_speaks_the_scheme(tmp_path, server, more, engine, is_shown_a_proxy):
@@ -68,13 +69,19 @@ def test_an_engine_that_does_not_speak_the_scheme_is_refused(tmp_path, server, m
         site_in(tmp_path, server, more)
 
 
+@pytest.mark.parametrize("more", ["", "ENGINE = http\nTOKEN = env:A", "ENGINE = gfal2"])
+@pytest.mark.parametrize("server", ["https://hub/services/downloadservice/webdav/", "https://hub/x/services/a/webdav"])
+def test_a_hubs_service_wants_its_own_engine(tmp_path, server, more):
+    with pytest.raises(UsageError, match="SERVER of the site A is a service of a hub; set ENGINE = hub in its section"):
+        kind_of(site_in(tmp_path, server, more))
+
+
 TO_COME = "the site A is of the kind {}, which this version of gridsync cannot speak to yet; it knows http, gfal2"
 
 
 @pytest.mark.parametrize(
     ("server", "more", "name"),
     [
-        ("https://hub/", "ENGINE = hub", "hub"),
         ("https://portal/", "ENGINE = opendata", "opendata"),
         ("https://repository/", "ENGINE = invenio", "invenio"),
         ("ftps://a/", "", "ftps"),
@@ -86,15 +93,15 @@ def test_a_site_of_a_kind_to_come_is_told(tmp_path, server, more, name):
 
 
 def test_it_is_told_when_the_site_is_needed_and_not_before(tmp_path):
-    site_in(tmp_path, "https://hub/", "ENGINE = hub")
+    site_in(tmp_path, "https://portal/", "ENGINE = opendata")
 
     def run(option: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "gridsync.py", "--workdir", str(tmp_path), option]
         return subprocess.run(line, cwd=TOP, capture_output=True, text=True, check=False)
 
     done = run("--show_conf")
-    assert (done.returncode, done.stderr) == (0, "") and "https://hub" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "") and "https://portal" in done.stdout
     for option in ("--ls_dir", "--doctor"):
         done = run(option)
         assert done.returncode == (2 if option == "--ls_dir" else 1)
-        assert (done.stdout + done.stderr).count(TO_COME.format("hub")) == 1
+        assert (done.stdout + done.stderr).count(TO_COME.format("opendata")) == 1

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from gridsync_parts.disk import CHUNK, COARSE, MARK
-from gridsync_parts.doors import Stored
+from gridsync_parts.doors import Sent, Stored
 from gridsync_parts.errors import (
     Changed,
     CredentialError,
@@ -35,7 +35,7 @@ LOST = DoorError("the line broke", passing=True)
 class Sender:
     """A local file, and what brings it to a site, an attempt at a time."""
 
-    def __init__(self, folder: Path, renames: bool = True):
+    def __init__(self, folder: Path, renames: bool = True, removes: bool = True):
         self.file = folder / "a"
         self.file.write_bytes(DATA)
         self.site = Memory()
@@ -44,7 +44,9 @@ class Sender:
         self.stop = Stop()
         writer = self.site.place.writer
         assert writer
-        self.deliverer = Deliverer(writer, renames, self.stop)
+        self.deliverer = Deliverer(writer, renames, self.stop, removes)
+        if not removes:
+            self.site.order("remove", NAME, *[FileError("it removes nothing")] * 9)
 
     @property
     def temp(self) -> str:
@@ -436,3 +438,53 @@ def test_without_renames_what_an_attempt_has_left_is_removed(direct):
         direct.send()
     assert direct.send()[1] == "sent" and direct.asked() == "write remove write"
     assert direct.deliverer.clear(NAME, LOST) == "" and direct.there() == {NAME: DATA}
+
+
+# A door that can't remove either.
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Sender:
+    return Sender(tmp_path, renames=False, removes=False)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_without_removal_another_one_s_file_is_left_alone_or_written_over(keeping, is_there):
+    keeping.site.put(NAME, OTHER)
+    with pytest.raises(FileError, match="another file has this name at the site; --overwrite replaces it") as caught:
+        keeping.send(is_there=is_there)
+    assert keeping.deliverer.clear(NAME, caught.value) == "" and keeping.there() == {NAME: OTHER}
+    assert keeping.send(overwrite=True)[1] == "sent" and keeping.there() == {NAME: DATA}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_without_removal_a_file_whose_answer_was_lost_is_found(keeping, overwrite, is_there):
+    keeping.site.order("write", NAME, carried_out())
+    with pytest.raises(DoorError):
+        keeping.send(overwrite=overwrite)
+    assert keeping.send(is_there, overwrite)[1] == ("skipped" if is_there else "sent")
+    assert keeping.asked() == "write stored" and keeping.there() == {NAME: DATA} and not keeping.deliverer.open
+
+
+def test_without_removal_a_file_that_the_line_has_sent_twice_is_no_other_one(keeping):
+    keeping.site.order("write", NAME, lambda _: keeping.deliverer.writer.taken(NAME, Sent(1, lambda: iter([b"x"]))))
+    assert keeping.send()[1] == "sent" and keeping.there() == {NAME: DATA}
+
+
+def test_without_removal_some_of_a_file_stays_and_is_named_until_it_is_to_be_replaced(keeping):
+    keeping.left(DATA[:3])
+    with pytest.raises(FileError, match="another file, or some of this one, has its name at the site; --overwrite"):
+        keeping.send()
+    assert keeping.there() == {NAME: DATA[:3]}
+    keeping.deliverer.open.add(NAME)
+    assert "some of it may be left at the site as in/a" in keeping.deliverer.clear(NAME, LOST)
+    assert keeping.send(overwrite=True)[1] == "sent" and keeping.there() == {NAME: DATA}
+
+
+def test_without_removal_what_the_door_has_taken_wrong_is_sent_over_it(keeping):
+    keeping.site.order("write", NAME, lambda stored: stored._replace(checksum=adler32(OTHER)))
+    with pytest.raises(Mismatch) as caught:
+        keeping.send()
+    keeping.site.put(NAME, OTHER)
+    assert caught.value.passing and keeping.send()[1] == "sent" and keeping.there() == {NAME: DATA}

@@ -26,7 +26,7 @@ def test_a_site_is_chosen_by_its_name_and_its_section_is_written(user: User):
     assert user("--from=LYON --ls_dir").status == 0
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN if name not in ("LYON", "CNAF", "CTA_DCACHE")])
+@pytest.mark.parametrize("name", [name for name in KNOWN if name not in ("LYON", "CNAF", "CTA", "CTA_DCACHE")])
 @pytest.mark.parametrize("action", ["--ls_dir", "--input_dir a --build_list", "--input_dir a --sync"])
 def test_what_no_door_is_there_for_ends_with_one_sentence_and_is_not_remembered(user: User, name, action):
     before = (user.folder / "Grid.conf").read_bytes()

@@ -28,12 +28,16 @@ def with_engines(*doors: Any) -> list[Any]:
 
 WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
 WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", "gfal2 file", "gfal2 sftp"]
-PLACES = WITH_TAPE + WITHOUT_TAPE
+HUBS = ["hub alone"]
+PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
 PLAIN = pytest.param("http wsgidav", marks=pytest.mark.long)
-WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", PLAIN]
+WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", PLAIN, *HUBS]
+
+
+HOME = "lst/users/alice"  # where Alice may write, on a hub
 
 
 def door_of(grid: Grid, pair: str) -> Door:
@@ -47,6 +51,8 @@ def site_of(grid: Grid, pair: str) -> Site:
     engine, door = pair.split()
     if door.startswith(("dcache", "storm")):
         return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
+    if engine == "hub":
+        return Site("LYON", grid.hub.server.rstrip("/"), "", engine, "none", "", "", "", 30, 10)
     server = {
         "sftp": grid.sshd.url if door == "sftp" else "",
         "xrootd": grid.xrootd.url,
@@ -61,6 +67,9 @@ def site_to_write(grid: Grid, pair: str) -> Site:
     if pair.endswith("wsgidav"):
         return Site("LYON", grid.wsgidav.url, "", "http", "none", "", "", "", 30, 10)
     site = site_of(grid, pair)
+    if site.engine == "hub":
+        grid.hub.tree.folder(f"agata/{HOME}")
+        return site._replace(base=HOME)
     return site._replace(server=grid.copier.url, base="scratch") if pair.endswith("xrootd") else site
 
 
@@ -71,8 +80,23 @@ def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | No
     return place
 
 
+class Given(Token):
+    """A token that a test has."""
+
+    def __init__(self, text: str):
+        self.source, self.kind, self.text, self.ends = "env:A", "env", text, 0.0
+
+    def value(self) -> str:
+        return self.text
+
+    def renew(self, refused: str) -> str:
+        return ""
+
+
 def place_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Place:
-    """A site that is shown one of the grid's proxies, or the one at a path."""
+    """A site that is shown one of the grid's proxies, or the one at a path; a hub, the token of Alice."""
+    if site.engine == "hub":
+        return opened(site, token=Given(grid.hub.token), ca=ca or grid.env["X509_CERT_DIR"])
     return opened(site, path or str(grid.pki.proxy(proxy)), ca=ca or grid.env["X509_CERT_DIR"])
 
 

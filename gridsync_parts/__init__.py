@@ -33,6 +33,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/throttle  what a door takes, and how fast
   doors/urls      URLs that may be shown, and where they lead
   doors/relay     the web proxy on the way to a door
+  doors/drip      bytes that drip
   doors/answers   answers, and an end to each
   doors/refused   what answers mean that are errors
   doors/sending   bytes on their way to a server
@@ -44,6 +45,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/digests   checksums, in the words of doors
   doors/listing   what a door says of a folder
   doors/tape      the Tape REST API of a site
+  doors/plain     what doors without tape and checksums have in common
   doors/writing   files that are sent to a WebDAV door
   doors/webdav    a WebDAV door
   doors/hubwire   requests to the services of a hub

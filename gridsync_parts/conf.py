@@ -117,7 +117,7 @@ def is_foreign(text: str) -> bool:
 
 
 # Of URLs that name none.
-PORTS = {"https": 443, "davs": 443, "sftp": 22, **dict.fromkeys(("root", "roots", "xroot", "xroots"), 1094)}
+PORTS = {"https": 443, "davs": 443, "sftp": 22, "ftps": 21, **dict.fromkeys(("root", "roots", "xroot", "xroots"), 1094)}
 
 
 def place_of(url: str) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from gridsync_parts.doors import BITE
+from gridsync_parts.doors.drip import Drip
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, Saying, Unreached, error_for
 from gridsync_parts.keys import CA_REMEDY
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_JSON = 4 << 20  # bytes of an answer in JSON; of 500 files 8 kB each, and objects take 30 times as much
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
-RATED = 60.0  # seconds over which MIN_RATE counts, at least
 
 # What the libraries say of a request without answer.
 CONNECTION_ERRORS = (
@@ -71,7 +71,7 @@ class Watch:
         self.room = MAX_HEAD  # bytes that may still come
         self.is_begun = False
         self.is_ended = False  # by the server, as far as a glance has shown
-        self.came, self.waited = 0, 0.0  # bytes, and seconds for them: only those in which somebody asked for more
+        self.drip = Drip(site)
         sock.settimeout(site.first_byte)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -93,13 +93,8 @@ class Watch:
         self.room -= count
         if self.room < 0:
             raise OSError("no end")
-        self.came += count
-        self.waited += time.monotonic() - began if self.is_begun else 0
+        self.drip.take(count, time.monotonic() - began if self.is_begun else 0)
         self.is_begun = True
-        if self.waited >= max(RATED, self.site.silence):
-            if self.came < self.site.min_rate * self.waited:
-                raise TimeoutError("too slow")
-            self.came, self.waited = 0, 0.0
         return count
 
     def glance(self, buffer: Any) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from urllib.parse import unquote, urlsplit
 
+from gridsync_parts.conf import PORTS
 from gridsync_parts.errors import FileError
 
 KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is not for a request line
@@ -20,7 +21,7 @@ def netloc_of(url: str) -> tuple[str, int]:
     """Host and port of a URL."""
     try:
         parts = urlsplit(url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "davs") else 80)
+        return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80)
     except ValueError as error:
         raise FileError(f"{mask_url(url)} is not a URL: {error}") from error
 

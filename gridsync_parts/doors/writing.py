@@ -18,6 +18,7 @@ from gridsync_parts.doors import Listing, Sent, Stored
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
 from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of, time_of
+from gridsync_parts.doors.plain import NO_FOLDER, NO_NAME, NO_ROOM, TAKEN
 from gridsync_parts.doors.refused import OTHER_FILE, pause_of, refusal
 from gridsync_parts.doors.sending import ASK, UnreadError
 from gridsync_parts.doors.urls import compose, mask_url, netloc_of
@@ -44,11 +45,7 @@ WORTH = 20  # or so many times as long as it took to list them
 FOLDERS = 32  # whose names are kept
 SMALL = 2 << 20  # bytes of a new file; XRootD 5.5 may crash when it has its checksum ready before it waits for it
 MAX_LOOK = 1 << 20  # bytes of what a door says of one file
-TAKEN = "{place}: there is something of this name already"
-NO_ROOM = "{place}: the door has no room for it, or your quota is used up ({said}); ask the site"
-NO_NAME = "{}: the door takes no file of this name ({}); rename it"
 OTHER = "it could become another one"
-NO_FOLDER = "{place}: the folder for it is not there"
 
 # What doors say of what they can't take, with whatever status.
 PROBLEMS = (
@@ -69,7 +66,7 @@ def place_of(url: str) -> str:
 def check_name(url: str) -> None:
     """Refuse a name with what ends one in a URL: XRootD and WsgiDAV make another name of it, in spite of its coding."""
     if re.search("[?;]", unquote(url)):
-        raise BadName(NO_NAME.format(place_of(url), OTHER))
+        raise BadName(NO_NAME.format(place=place_of(url), said=OTHER))
 
 
 def write_refusal(answer: Answer, url: str) -> GridError:
@@ -84,7 +81,7 @@ def write_refusal(answer: Answer, url: str) -> GridError:
     if status in (405, 412):
         return Exists(TAKEN.format(**words))
     if status == 400:
-        return BadName(NO_NAME.format(place, said))
+        return BadName(NO_NAME.format(place=place, said=said))
     if status in (409, 500):
         error = error_for(PROBLEMS, answer.drain().decode("utf-8", "replace"), **words)
         return NotFound(NO_FOLDER.format(**words)) if status == 409 and isinstance(error, DoorError) else error
@@ -251,10 +248,10 @@ class WebDavWriter:
             raise Exists(TAKEN.format(place=place_of(goal)))
         is_odd = "%" in goal  # StoRM refuses some such names, or does not find the file again
         if is_odd and not self.is_heedless and self.status(goal) == 400:
-            raise BadName(NO_NAME.format(place_of(goal), "it answers 400"))
+            raise BadName(NO_NAME.format(place=place_of(goal), said="it answers 400"))
         told = unquote(goal, errors="surrogateescape") if self.is_heedless else goal
         if not (told.isascii() and told.isprintable()):  # XRootD takes what it is told as it is, up to others
-            raise BadName(NO_NAME.format(place_of(goal), OTHER))
+            raise BadName(NO_NAME.format(place=place_of(goal), said=OTHER))
         answer = self.http.ask("MOVE", url, headers={"Destination": told, "Overwrite": "T" if replace else "F"})
         if answer.status in (405, 501):
             raise FileError(f"{place_of(url)}: the door cannot rename files; ask the site")
@@ -265,7 +262,7 @@ class WebDavWriter:
         self.names.note(target, True)
         if is_odd and self.status(goal) == 404:
             self.remove(target)
-            raise BadName(NO_NAME.format(place_of(goal), "it would not find it again"))
+            raise BadName(NO_NAME.format(place=place_of(goal), said="it would not find it again"))
 
     def status(self, url: str) -> int:
         """What the door answers to who asks for a file."""

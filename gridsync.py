@@ -57,12 +57,11 @@ from gridsync_parts.disk import (
     check_copies,
     check_free,
     check_writable,
-    free_space,
     is_gone,
     set_aside,
     unfit_error,
 )
-from gridsync_parts.doors import MAX_PATHS, NO_TAPE, Listing, Place
+from gridsync_parts.doors import NO_TAPE, Listing, Place
 from gridsync_parts.errors import (
     Changed,
     CredentialError,
@@ -84,7 +83,6 @@ from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
     is_refused,
-    plan_calls,
     plan_copies,
     plan_staging,
     totals_of,
@@ -109,7 +107,6 @@ from gridsync_parts.values import (
     T,
     Tally,
     Wishes,
-    batches,
 )
 from gridsync_parts.words import (
     day_text,
@@ -314,23 +311,6 @@ class Report(Output):
             f"and {settings.streams} streams per file..."
         )
 
-    def would(self, verb: str, rows: list[Row], requests: int) -> None:
-        """What a dry run would ask the site for."""
-        size = sum(row.size for row in rows)
-        self.put_dry(**{verb.split()[0]: {"files": len(rows), "bytes": size, "requests": requests}})
-        self.line(f"(DRY RUN) would {verb} {len(rows)} files, {size_text(size)}, in {requests} request(s)")
-
-    def would_copy(self, plan: dict[Action, list[Row]], free: int) -> None:
-        """What a dry run would copy."""
-        counts = {action.name.lower(): len(rows) for action, rows in plan.items()}
-        size = sum(row.size for row in plan[Action.COPY])
-        self.put_dry(**counts, bytes=size, free=free)
-        self.line(
-            f"(DRY RUN) would copy {counts['copy']} files, {size_text(size)}; already here: {counts['skip']}, "
-            f"to compare: {counts['adopt']}, blocked by another local file: {counts['keep']}, "
-            f"waiting on tape: {counts['wait']}, missing at the site: {counts['lost']}; free disk: {size_text(free)}"
-        )
-
     def waiting(self, rows: list[Row], has_tape: bool) -> None:
         """What helps with files on tape."""
         if rows and not has_tape:
@@ -340,16 +320,6 @@ class Report(Output):
             self.note(f"{asked} file(s) are on their way from tape: start again later, or let --sync wait for them")
         if left := len(rows) - asked:
             self.note(f"{left} file(s) are on tape: --bring_online asks for them, --sync also waits for them")
-
-    def would_send(self, plan: dict[Action, list[Row]], folders: int) -> None:
-        """What a dry run would send."""
-        counts = {action.name.lower(): len(rows) for action, rows in plan.items()}
-        size = sum(row.size for row in plan[Action.COPY])
-        self.put_dry(**counts, bytes=size, folders=folders)
-        self.line(
-            f"(DRY RUN) would send {counts['copy']} files, {size_text(size)}; new folders: {folders}, already there: "
-            f"{counts['skip']}, to compare: {counts['adopt']}, blocked by another file there: {counts['keep']}"
-        )
 
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
@@ -766,9 +736,8 @@ def refuse_nothing(run: Run, walk: Walk) -> None:
     run.report.note(f"There is no file in {run.settings.input_dir} yet")
 
 
-def do_build_list(run: Run) -> int:
-    """build the list of files to be downloaded (mandatory before start)"""
-    walk = update_list(run)
+def tell_list(run: Run, walk: Walk) -> int:
+    """Say what was listed; the status."""
     rows = run.catalog().matching(run.scope)
     run.report.adding(rows)
     run.report.catalog(f"Catalog built from {run.settings.input_dir}", rows)
@@ -776,6 +745,17 @@ def do_build_list(run: Run) -> int:
     for failure in walk.faults().values():
         run.report.error(failure)
     return 1 if walk.faults() else 0
+
+
+def do_build_list(run: Run) -> int:
+    """build the list of files to be downloaded (mandatory before start)"""
+    walk = update_list(run)
+    status = tell_list(run, walk)
+    if run.wishes.dry_run:
+        from gridsync_parts import dry
+
+        dry.tell_list(run, walk)
+    return status
 
 
 def wait_for_tape(run: Run, rows: list[Row]) -> int:
@@ -811,9 +791,13 @@ def say_no_tape(run: Run) -> int:
     rows = [row for row in run.catalog().matching(run.scope) if not row.downloaded]
     if on_tape := sum(row.locality is Locality.NEARLINE for row in rows):
         run.report.error(f"{on_tape} file(s) are {NO_TAPE}")
-        return 1
-    run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
-    return 0
+    else:
+        run.report.line(f"The site {run.settings.site.name} has no tape: its files are on disk already")
+    if run.wishes.dry_run:
+        from gridsync_parts import dry
+
+        dry.tell_no_tape(run)
+    return 1 if on_tape else 0
 
 
 def do_bring_online(run: Run) -> int:
@@ -832,7 +816,9 @@ def do_bring_online(run: Run) -> int:
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")
     run.report.line(f" Number of files to bring online: {len(rows)}")
     if run.wishes.dry_run:
-        run.report.would("ask for", wanted := plan_staging(rows), len(list(batches(wanted, MAX_PATHS))))
+        from gridsync_parts import dry
+
+        dry.tell_staging(run, rows)
         return 1 if failed else 0
     failed += launch_staging(run, rows)
     if run.report.is_terminal and not (run.wishes.start or run.wishes.sync or run.wishes.repair):
@@ -914,15 +900,21 @@ def fetch(run: Run, plan: dict[Action, list[Row]], until: float, failed: int = 0
     return 1 if flow.tally.failed or flow.tally.waiting or failures else 0
 
 
+def tell_copies(run: Run, plan: dict[Action, list[Row]], walk: Walk | None = None) -> int:
+    """Say what a dry run would copy; the status."""
+    from gridsync_parts import dry
+
+    run.report.going_on(kept_of(run, plan[Action.COPY]))
+    return dry.tell_copies(run, plan, walk)
+
+
 def do_start(run: Run) -> int:
     """launch the download of the files from the Grid"""
     run.announce_end()
     until = fresh_until(run)
     plan = plan_start(run)
     if run.wishes.dry_run:
-        run.report.going_on(kept_of(run, plan[Action.COPY]))
-        run.report.would_copy(plan, free_space(run.settings.output_dir))
-        return 0
+        return tell_copies(run, plan)
     return fetch(run, plan, until)
 
 
@@ -940,12 +932,9 @@ def plan_sync(run: Run, flow: Flow) -> None:
 
 def dry_sync(run: Run) -> int:
     """Show what would be done; the status."""
-    status = do_build_list(run)
-    if not run.catalog().matching(run.scope):
-        return status
-    wanted = plan_staging(row for row in run.rows() if row.locality is Locality.NEARLINE)
-    run.report.would("ask for", wanted, len(list(batches(wanted, MAX_PATHS))))
-    return max(status, do_start(run))
+    run.announce_end()
+    walk = update_list(run)
+    return max(tell_list(run, walk), tell_copies(run, plan_start(run), walk))
 
 
 def do_sync(run: Run) -> int:
@@ -1016,8 +1005,7 @@ def do_repair(run: Run) -> int:
     plan = plan_for(run, locate(run, [job.row for job in failed if job.final]))
     plan[Action.SKIP] += [row for row in map(run.catalog().row, damaged) if row.downloaded]
     if run.wishes.dry_run:
-        run.report.would_copy(plan, free_space(run.settings.output_dir))
-        return 0
+        return tell_copies(run, plan)
     for row in doubtful:
         run.report.error(row.error)
     return fetch(run, plan, until, len(doubtful))
@@ -1025,13 +1013,12 @@ def do_repair(run: Run) -> int:
 
 def do_put(run: Run) -> int:
     """send a local folder or file into input_dir of the site"""
-    from gridsync_parts.outgoing import begin_sending, pack, plan_sending
+    from gridsync_parts.outgoing import begin_sending, pack, tell_sending
 
     outbox = pack(run)
     run.announce_end()
     if run.wishes.dry_run:
-        run.report.would_send(*plan_sending(run, outbox))
-        return 1 if outbox.faults else 0
+        return tell_sending(run, outbox)
     flow, sending = begin_sending(run, outbox)
     site, threads = run.settings.site, run.settings.threads
     where = f"{site.server}/{grid_path(f'{site.base}/{run.scope.folder}')}"
@@ -1050,7 +1037,9 @@ def do_release(run: Run) -> int:
     """release all files from disk"""
     pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
     if run.wishes.dry_run:
-        run.report.would("release", pinned, len(plan_calls(pinned)))
+        from gridsync_parts import dry
+
+        dry.tell_release(run, pinned)
         return 0
     count, failures = release(run, pinned) if pinned else (0, [])
     run.report.line(f" ** Release accepted for {count} file(s) **" if pinned else " No file is pinned")

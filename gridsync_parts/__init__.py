@@ -55,6 +55,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/opening   a site, opened by its kind
   doors/apart     a site that a process of its own speaks to
   plans           what to do with rows, from facts alone
+  forecast        what would be done, and what skipped, and why
   pace            every waiting time, and the one law of failures
   pool            threads
   loop            calls to the site, tried again, and the only wait
@@ -80,6 +81,7 @@ Parts, each using only those above it; none of them knows the script:
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours
   runs            what a command line is about, as far as its flow needs it
+  dry             what a dry run tells in the end
   named           files that a list names
   survey          a folder, listed while other things go on
   endings         what ends a run before it is done

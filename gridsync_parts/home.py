@@ -57,6 +57,20 @@ def whole_sync(device: int) -> Callable[[int], int] | None:
     return call
 
 
+def place_of(path: str) -> tuple[str, str]:
+    """Folder and name of a file of the catalog; never outside OUTPUTDIR, whatever the door says."""
+    if not is_path(path):
+        raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
+    if MARK in path and any(part.endswith(MARK) for part in path.split("/")):
+        raise FileError(f"{path}: the name ends like that of an unfinished copy and is refused; ask the site")
+    folder, _, name = path.rpartition("/")
+    if name.lower() in STATE_NAMES:
+        raise FileError(f"{path}: the name is that of one of gridsync's own files and is refused; ask the site")
+    if len(os.fsencode(name)) > NAME_MAX:
+        raise FileError(f"{path}: the name is longer than {NAME_MAX} bytes, too long for any disk; ask the site")
+    return folder, name
+
+
 class Home:
     """OUTPUTDIR, which may be a link, and the folders below it, which may not."""
 
@@ -83,17 +97,8 @@ class Home:
         raise DiskError(f"the disk of {self.path} is gone; mount it and start again, nothing is lost")
 
     def place(self, path: str) -> tuple[str, str]:
-        """Folder and name of a file of the catalog; never outside OUTPUTDIR, whatever the door says."""
-        if not is_path(path):
-            raise FileError(f"{path}: the name leads out of OUTPUTDIR and is refused")
-        if MARK in path and any(part.endswith(MARK) for part in path.split("/")):
-            raise FileError(f"{path}: the name ends like that of an unfinished copy and is refused; ask the site")
-        folder, _, name = path.rpartition("/")
-        if name.lower() in STATE_NAMES:
-            raise FileError(f"{path}: the name is that of one of gridsync's own files and is refused; ask the site")
-        if len(os.fsencode(name)) > NAME_MAX:
-            raise FileError(f"{path}: the name is longer than {NAME_MAX} bytes, too long for any disk; ask the site")
-        return folder, name
+        """Folder and name of a file of the catalog."""
+        return place_of(path)
 
     def folder(self, path: str) -> Folder:
         """A folder to write into, made if it is not there."""

@@ -7,7 +7,7 @@ import stat
 from typing import NamedTuple
 
 from gridsync_parts.disk import MARK
-from gridsync_parts.errors import FileError, UsageError
+from gridsync_parts.errors import BadName, FileError, UsageError
 from gridsync_parts.home import STATE_NAMES
 from gridsync_parts.values import Locality, Row, Scope
 from gridsync_parts.words import bare, has_scheme, is_path
@@ -40,7 +40,8 @@ class Outbox:
         self.top = top
         self.scope = scope  # whose patterns count, and nothing else of it
         self.folders: dict[str, list[Local]] = {}  # those that are there, each after the one it is in, and their files
-        self.left_out = 0  # files that the patterns leave out
+        self.left_out = 0  # files that the patterns leave out,
+        self.left_size = 0  # and bytes of them
         self.links: list[str] = []
         self.own: list[str] = []  # gridsync's own files
         self.faults: list[FileError] = []  # what can't be sent
@@ -133,11 +134,12 @@ class Outbox:
         """Take in a file, if the patterns keep it."""
         if not is_path(path) or CONTROLS & {*path}:
             sentence = f"{file}: has a control character in its name, which doors change or refuse; rename it"
-            self.faults.append(FileError(sentence))
+            self.faults.append(BadName(sentence))
         elif self.scope.holds(path):
             self.folders[path.rpartition("/")[0]].append(Local(path, file, found.st_size, int(found.st_mtime)))
         else:
             self.left_out += 1
+            self.left_size += found.st_size
 
     def drop_empty(self) -> None:
         """Forget folders without a file in them or below, which are not made at the site."""

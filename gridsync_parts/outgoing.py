@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from gridsync_parts.errors import UsageError
+from gridsync_parts.dry import tell
+from gridsync_parts.errors import BadName, UsageError
 from gridsync_parts.flow import SEND, Flow
+from gridsync_parts.forecast import Forecast, refuse_names
 from gridsync_parts.ground import Ground, prepare
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pool import Stop
@@ -77,3 +79,18 @@ def plan_sending(run: Sender, outbox: Outbox) -> tuple[dict[Action, list[Row]], 
         for action, rows in sending.sort(sending.join(ground.files(folder)), prepared.listing).items():
             plan[action] += rows
     return plan, len(new)
+
+
+def tell_sending(run: Sender, outbox: Outbox) -> int:
+    """Say what a dry run would send; the status."""
+    plan, folders = plan_sending(run, outbox)
+    refused, errors = refuse_names(plan, run.place().check_name)
+    forecast = Forecast("send", plan[Action.COPY], folders=folders)
+    forecast.skip_plan(plan)
+    forecast.skip("refused", refused)
+    for fault in outbox.faults:
+        forecast.skip_some("refused" if isinstance(fault, BadName) else "unread", 1)
+    forecast.skip_some("links", len(outbox.links))
+    forecast.skip_some("own", len(outbox.own))
+    forecast.skip_some("excluded", outbox.left_out, outbox.left_size)
+    return tell(run, forecast, errors) or (1 if outbox.faults else 0)

@@ -147,6 +147,7 @@ class Place(NamedTuple):
     close: Callable[[], None] = lambda: None  # lets go of its connections
     writer: Writer | None = None  # None where it takes no files
     readers: str = ""  # who can read what is sent there, where users should be told
+    check_name: Callable[[str], None] = lambda path: None  # BadName where it would take none at a path, if it knows
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: the tape service knows, else the listings tell."""

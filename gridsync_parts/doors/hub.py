@@ -215,4 +215,4 @@ def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | 
     """A site that is shown a token."""
     door = HubDoor(HubWire(site, token, ca), site)
     writer = HubWriter(door.http, door.url, door.folder, door.server + door.prefix)
-    return Place(can, door, door, lambda: None, door.expires, door.close, writer, READERS)
+    return Place(can, door, door, lambda: None, door.expires, door.close, writer, READERS, writer.check_name)

@@ -7,8 +7,9 @@ from typing import Callable
 from urllib.parse import urlsplit
 
 from gridsync_parts.doors import Listing, Sent, Stored
+from gridsync_parts.doors.plain import NO_NAME, TAKEN
 from gridsync_parts.doors.wire import Http
-from gridsync_parts.doors.writing import NO_NAME, TAKEN, WebDavWriter, place_of, write_refusal
+from gridsync_parts.doors.writing import WebDavWriter, place_of, write_refusal
 from gridsync_parts.errors import BadName, Exists, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.words import LONGEST
 
@@ -44,14 +45,15 @@ class HubWriter(WebDavWriter):
         """Whether something has a name: what is behind the service may not heed If-None-Match."""
         return self.names.has(path)
 
-    def check_own_name(self, path: str) -> None:
+    def check_name(self, path: str) -> None:
         """Refuse a name that would become another one."""
         if is_odd(path):
-            raise BadName(NO_NAME.format(place_of(self.url_of(path)), "the hub makes another one of #, ? and %"))
+            said = "the hub makes another one of #, ? and %"
+            raise BadName(NO_NAME.format(place=place_of(self.url_of(path)), said=said))
 
     def folder(self, path: str) -> bool:
         """Make a folder in one that is there; whether it was not there yet."""
-        self.check_own_name(path)
+        self.check_name(path)
         if path and self.is_taken(path):  # else BASE_DIR_ON_GRID is missing, or the caller would not ask
             if self.is_folder(path):
                 return False
@@ -69,7 +71,7 @@ class HubWriter(WebDavWriter):
 
     def write(self, path: str, sent: Sent) -> Stored:
         """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
-        self.check_own_name(path)
+        self.check_name(path)
         try:
             return super().write(path, sent)
         except GridError as error:

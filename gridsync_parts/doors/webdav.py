@@ -187,7 +187,7 @@ class WebDavDoor:
 def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
     writer = WebDavWriter(door.http, door.url, door.folder)
-    return Place(can, door, door, door.find_tape, door.expires, door.close, writer)
+    return Place(can, door, door, door.find_tape, door.expires, door.close, writer, check_name=writer.check_name)
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

@@ -5,6 +5,7 @@ None of them takes a part of a file. Of an upload that was cut off, StoRM and XR
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
@@ -246,12 +247,7 @@ class WebDavWriter:
             self.check_free(target)
         elif not self.is_heedless and self.is_folder(target):  # it would go with all that is in it
             raise Exists(TAKEN.format(place=place_of(goal)))
-        is_odd = "%" in goal  # StoRM refuses some such names, or does not find the file again
-        if is_odd and not self.is_heedless and self.status(goal) == 400:
-            raise BadName(NO_NAME.format(place=place_of(goal), said="it answers 400"))
-        told = unquote(goal, errors="surrogateescape") if self.is_heedless else goal
-        if not (told.isascii() and told.isprintable()):  # XRootD takes what it is told as it is, up to others
-            raise BadName(NO_NAME.format(place=place_of(goal), said=OTHER))
+        told = self.destination(goal)
         answer = self.http.ask("MOVE", url, headers={"Destination": told, "Overwrite": "T" if replace else "F"})
         if answer.status in (405, 501):
             raise FileError(f"{place_of(url)}: the door cannot rename files; ask the site")
@@ -260,9 +256,30 @@ class WebDavWriter:
         answer.drain()
         self.names.note(path, False)
         self.names.note(target, True)
-        if is_odd and self.status(goal) == 404:
+        if "%" in goal and self.status(goal) == 404:
             self.remove(target)
             raise BadName(NO_NAME.format(place=place_of(goal), said="it would not find it again"))
+
+    def destination(self, goal: str) -> str:
+        """A new name as the door is told it; BadName if it would not take it."""
+        # StoRM refuses some such names, or does not find the file again.
+        if "%" in goal and not self.is_heedless and self.status(goal) == 400:
+            raise BadName(NO_NAME.format(place=place_of(goal), said="it answers 400"))
+        told = unquote(goal, errors="surrogateescape") if self.is_heedless else goal
+        if not (told.isascii() and told.isprintable()):  # XRootD takes what it is told as it is, up to others
+            raise BadName(NO_NAME.format(place=place_of(goal), said=OTHER))
+        return told
+
+    def check_name(self, path: str) -> None:
+        """Raise BadName where the door takes no file of this name, as far as it shows that beforehand."""
+        goal = self.url_of(path)
+        check_name(goal)
+        if "%" not in goal:
+            return
+        with contextlib.suppress(GridError):  # who may not look there may still send
+            if self.is_heedless is None:
+                self.is_folder("")
+        self.destination(goal)
 
     def status(self, url: str) -> int:
         """What the door answers to who asks for a file."""

@@ -711,7 +711,10 @@ def test_dry_runs_change_nothing_and_say_what_would_be_done(user, folder):
     assert (status, err) == (0, "")
     assert "=> adding: 10.0 B " in out and "rows: 3" in out
     assert "(DRY RUN) would ask for 1 files, 10.0 B, in 1 request(s)" in out
-    assert "(DRY RUN) would copy 2 files, 20.0 B; already here: 0," in out and "waiting on tape: 1" in out
+    assert "(DRY RUN) would list 3 files, 30.0 B\n(DRY RUN) would skip 0 files, 0.0 B\n" in out
+    assert "(DRY RUN) would skip 2 files, 20.0 B (asked for before: 2)\n" in out
+    assert "(DRY RUN) would copy 2 files, 20.0 B, and make 2 folder(s); free disk: " in out
+    assert "(DRY RUN) would skip 1 files, 10.0 B (on tape, not staged: 1)\n" in out
     assert "(DRY RUN) would release 2 files, 20.0 B, in 1 request(s)" in out
     assert (user.folder / "Grid.conf").read_bytes() == conf and user.files() == []
     assert (user.folder / "grid_summary.csv").read_bytes() == catalog

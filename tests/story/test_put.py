@@ -189,8 +189,8 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(sender):
     done = sender.put("--dry_run")
     assert done.status == 0, done
     says = (
-        "(DRY RUN) would send 2 files, 3.1 MB; new folders: 2, already there: 0, to compare: 1, "
-        "blocked by another file there: 1\n"
+        "(DRY RUN) would send 2 files, 3.1 MB, and make 2 folder(s)\n"
+        "(DRY RUN) would skip 2 files, 10.0 B (to be compared: 1; another file has the name: 1)\n"
     )
     assert says in done.out
     assert not {record.method for record in sender.door.log} & {"PUT", "MKCOL", "MOVE", "DELETE"}

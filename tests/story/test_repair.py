@@ -150,7 +150,7 @@ def test_a_dry_repair_says_what_would_be_fetched_and_changes_nothing(damaged, fo
     catalog, files = (damaged.folder / "grid_summary.csv").read_bytes(), damaged.files()
     before = read_copy(damaged, f"{folder}/small")
     status, out, _ = damaged("--repair --dry_run")
-    assert status == 0 and "(DRY RUN) would copy 1 files, 19.5 kB; already here: 0, " in out
+    assert status == 0 and "(DRY RUN) would copy 1 files, 19.5 kB, and make 0 folder(s); " in out
     assert json.loads(damaged("--repair --dry_run --json").out)["dry_run"]["copy"] == 1
     assert (damaged.folder / "grid_summary.csv").read_bytes() == catalog and damaged.files() == files
     assert read_copy(damaged, f"{folder}/small") == before and asked_for(damaged, folder) == []

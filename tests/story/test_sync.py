@@ -313,7 +313,7 @@ def test_both_flows_are_on_the_screen(mixed, folder):
 
 def test_a_dry_sync_changes_nothing_and_says_what_would_be_done(mixed, folder):
     status, out, _ = mixed("--sync --dry_run")
-    assert status == 0 and "(DRY RUN) would ask for 5 files" in out and "(DRY RUN) would copy 4 files" in out
+    assert status == 0 and "(DRY RUN) would ask for 5 files" in out and "(DRY RUN) would copy 9 files" in out
     assert mixed.files() == [] and not (mixed.folder / "grid_summary.csv").exists()
     assert not mixed.grid.door.staging.pins(f"agata/{folder}/tape/0")
 

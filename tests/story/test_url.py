@@ -109,7 +109,7 @@ def test_the_folder_and_patterns_of_grid_conf_are_not_used_and_the_other_setting
 def test_a_dry_run_changes_nothing(user: User, run_1):
     before = sorted(user.folder.iterdir())
     status, out, _ = user(f"{run_1} {user.folder}/here --dry_run")
-    assert status == 0 and "(DRY RUN) would copy 2 files, 48.8 kB" in out
+    assert status == 0 and "(DRY RUN) would copy 3 files, 87.9 kB, and make " in out
     assert sorted(user.folder.iterdir()) == before
 
 

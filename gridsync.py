@@ -75,6 +75,7 @@ from gridsync_parts.errors import (
     Mismatch,
     NotFound,
     OnTape,
+    OutOfTime,
     UsageError,
 )
 from gridsync_parts.keys import ca_folder
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
     from gridsync_parts.keys.proxy import Proxy
     from gridsync_parts.keys.token import Token
     from gridsync_parts.loop import Loop
+    from gridsync_parts.pacing import Pacing
     from gridsync_parts.pool import Settling
     from gridsync_parts.uploads import Upload, Uploads
     from gridsync_parts.walk import Walk
@@ -390,13 +392,22 @@ class Run:
         """OUTPUTDIR, as whoever decides sees it."""
         return Target(self.settings.output_dir)
 
+    @functools.cached_property
+    def pacing(self) -> Pacing | None:
+        """What holds back the bytes of all files; None where there is no limit."""
+        from gridsync_parts.pacing import pacing_of
+
+        return pacing_of(self.wishes.bwlimit, self.report.note)
+
     def copier(self, wishes: Wishes) -> tuple[Copier, Settling]:
         """What brings files to OUTPUTDIR, and what makes them durable together."""
         from gridsync_parts.copier import Copier
         from gridsync_parts.copy import Arrived
+        from gridsync_parts.pacing import paced
         from gridsync_parts.pool import Settling, Stop
 
-        copier = Copier(self.place(), self.settings, wishes, self.catalog(), Stop())
+        stop = Stop()
+        copier = Copier(paced(self.place(), self.pacing, stop), self.settings, wishes, self.catalog(), stop)
         return copier, Settling(copier.settle, files_to_spare(self.settings), Arrived)
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
@@ -1094,6 +1105,8 @@ OPTIONS = (
     Option("release", do=do_release, by=("SITE",)),
     Option("put", metavar="PATH", do=do_put),
     Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
+    Option("bwlimit", 'move at most so many bytes a second: 20M, or by the time of day "08:00,10M 19:00,off"', "RATE"),
+    Option("max_duration", "end after so long (11h, 90m, 1d, 2h30m) with what is done; the next run goes on", "T"),
     Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),
@@ -1271,6 +1284,8 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
                     status = max(status, option.do(run))
                     if status < 2:
                         run.accepted()
+                except OutOfTime:
+                    raise
                 except GridError as error:
                     log.debug("", exc_info=True)
                     run.report.error(error)
@@ -1338,6 +1353,10 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     given = go_by(given, options, actions, config)
     name_unknown_keys(config, report)
     run = make_run(options, config, actions, report)
+    if options.bwlimit is not None or options.max_duration is not None:
+        from gridsync_parts.bounds import seconds_for
+
+        run.loop.ends = run.loop.clock() + seconds_for(options.bwlimit, options.max_duration, {o.name for o in actions})
     if given and not options.dry_run:
         config.file.check_saving()
     if not config.file.saved and not options.dry_run and not options.url:
@@ -1391,16 +1410,16 @@ def main(arguments: list[str] | None = None) -> int:
             start_logging(options.debug, options.log_file)
         log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
         status = run_commands(options, report)
+    except (KeyboardInterrupt, OutOfTime) as end:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever says it again means the same
+            signal.signal(number, signal.SIG_IGN)
+        goes_on = "begins again" if "--overwrite" in arguments else "goes on from here"
+        report.error(f"{str(end) or 'interrupted'}; what is done is kept, and the same command {goes_on}")
+        status = end.status if isinstance(end, OutOfTime) else 130
     except GridError as error:
         log.debug("", exc_info=True)
         report.error(error)
         status = error.status
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever says it again means the same
-            signal.signal(number, signal.SIG_IGN)
-        goes_on = "begins again" if "--overwrite" in arguments else "goes on from here"
-        report.error(f"interrupted; what is done is kept, and the same command {goes_on}")
-        status = 130
     except Exception as error:
         log.debug("", exc_info=True)
         sentence, status = unforeseen_error(error)

@@ -58,6 +58,8 @@ Parts, each using only those above it; none of them knows the script:
   forecast        what would be done, and what skipped, and why
   pace            every waiting time, and the one law of failures
   pool            threads
+  pacing          no more bytes a second than --bwlimit allows
+  bounds          how fast and how long a run may be
   loop            calls to the site, tried again, and the only wait
   walk            all files below a folder
   jobs            files still to come: where each is, and what is next

@@ -32,6 +32,10 @@ def drop_frames(error: GridError) -> GridError:
     return error.with_traceback(None)
 
 
+class OutOfTime(GridError):
+    """The run may take no longer; what is done is kept."""
+
+
 class UsageError(GridError):
     status = 2
 

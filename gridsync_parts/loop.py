@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Union
 
 from gridsync_parts.doors import LISTINGS
-from gridsync_parts.errors import GridError, drop_frames
+from gridsync_parts.errors import GridError, OutOfTime, drop_frames
 from gridsync_parts.log import log
 from gridsync_parts.pace import Pace, Tries
 from gridsync_parts.pool import Pool
@@ -91,6 +91,7 @@ class Loop:
         self.forgotten = 0  # the first turn of which the answer is still wanted
         self.told_at = -math.inf  # when a pause was told
         self.slow_at = math.inf  # when an answer has taken too long
+        self.ends = math.inf  # when the time of the run is over
 
     def ask(self, lane: str, about: Any, verb: Callable[..., Any], *arguments: Any) -> None:
         """Have a call made; its answer is an event."""
@@ -133,6 +134,8 @@ class Loop:
         """What has come; if there is nothing, so long is waited for it."""
         self.pool.check()  # not at the end, as what has come is to be taken in first
         now, seconds = self.clock(), self.pace.tick if seconds is None else seconds
+        if now >= self.ends:
+            raise OutOfTime("the time that --max_duration gives is over")
         while self.resting and self.resting[0][0] <= now:
             call = heapq.heappop(self.resting)[2]
             self.pool.add(call.lane, call)

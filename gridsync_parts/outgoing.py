@@ -11,6 +11,7 @@ from gridsync_parts.flow import SEND, Flow
 from gridsync_parts.forecast import Forecast, refuse_names
 from gridsync_parts.ground import Ground, prepare
 from gridsync_parts.outbox import Outbox
+from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
 from gridsync_parts.putter import Putter, writer_of
 from gridsync_parts.runs import Runs
@@ -24,6 +25,9 @@ NAMED = 5  # left-overs that are named
 
 class Sender(Runs, Protocol):
     """A run that can send."""
+
+    @property
+    def pacing(self) -> Pacing | None: ...
 
     def uploads(self) -> Uploads: ...
 
@@ -43,8 +47,9 @@ def pack(run: Sender) -> Outbox:
 
 def sending_of(run: Sender) -> Sending:
     """What is to be known of the files that are sent."""
-    place = run.place()
-    putter = Putter(place, writer_of(run.settings.site, place), Stop(), run.wishes.overwrite)
+    stop = Stop()
+    place = paced(run.place(), run.pacing, stop)
+    putter = Putter(place, writer_of(run.settings.site, place), stop, run.wishes.overwrite)
     aim = SEND._replace(retries=run.settings.retries)
     return Sending(aim, run.loop.pace, run.wishes, run.uploads(), run.scope.site, putter)
 

@@ -86,6 +86,7 @@ class Wishes(NamedTuple):
     sync: bool = False
     repair: bool = False
     put: str = ""
+    bwlimit: str = ""
 
 
 def is_below(path: str, folders: Collection[str]) -> bool:

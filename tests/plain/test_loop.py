@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gridsync_parts.doors import LISTINGS
-from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, TooFast
+from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, OutOfTime, TooFast
 from gridsync_parts.loop import NEWS, WIDTHS, WONDER, Answer, Came, Event, Loop, Said, Slow, make
 from gridsync_parts.pace import PACE
 from gridsync_parts.pool import Pool
@@ -346,3 +346,14 @@ def test_many_answers_one_after_the_other_are_not_slow(waiting):
         waiting.ask(waiting.clock.wait, 15)
         waiting.go()
     assert not waiting.told(Slow)
+
+
+def test_a_run_waits_no_longer_than_it_may(waiting):
+    waiting.hands.held.add("site")  # whose call hangs
+    waiting.loop.ends = waiting.began + 60
+    waiting.ask(Verb(waiting.clock, []))
+    with pytest.raises(OutOfTime, match="the time that --max_duration gives is over"):
+        waiting.go()
+    assert waiting.clock() - waiting.began == pytest.approx(60, abs=1)
+    with pytest.raises(OutOfTime):
+        waiting.loop.result(Verb(waiting.clock, []), note=pytest.fail, note_slow=pytest.fail)

@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz
+.PHONY: help demo quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-hub
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -115,6 +115,18 @@ build/wsgidav/done: tools/wsgidav.txt
 	$(PYTHON) -m venv build/wsgidav
 	build/wsgidav/bin/python -m pip install --quiet --requirement tools/wsgidav.txt
 	touch $@
+
+# And for a real JupyterHub, with the proxy that it needs.
+build/hub/done: tools/hub.txt | need-hub
+	rm -rf build/hub
+	$(PYTHON) -m venv build/hub
+	build/hub/bin/python -m pip install --quiet --requirement tools/hub.txt
+	npm install --silent --no-fund --no-audit --prefix build/hub/npm $$(sed -n 's/^# npm: //p' tools/hub.txt)
+	touch $@
+
+need-hub:
+	@tools/need python3-venv
+	@command -v npm >/dev/null || tools/need nodejs npm
 
 need-fuzz:
 	@tools/need $(FUZZ)

@@ -329,6 +329,12 @@ class Report(Output):
         counts = f"skipped: {tally.skipped}, failed: {tally.failed}, waiting on tape: {tally.waiting}"
         self.end("copy", values, f"Copied: {tally.copied}, {counts}", tally)
 
+    def shared(self, path: str, readers: str) -> None:
+        """What others need to have what was sent, and who they may be, where that is not plain."""
+        if readers:
+            self.put(shared=path)
+            self.line(f"To share it, name {path}; it can be read by {readers}")
+
     def sent(self, tally: Tally) -> None:
         """The last line of a run that sends."""
         values = {"sent": tally.copied, "skipped": tally.skipped, "failed": tally.failed, "bytes": tally.received}
@@ -726,8 +732,7 @@ def do_ls_dir(run: Run) -> int:
         raise misspelt_error(run.list_folder, site.base, "--ls_dir", folder, error) from error
     if not any(entry.path == folder for entry in entries):  # else it is a file
         run.folders().remember([folder], [entry.path for entry in entries if entry.is_folder])
-    base = f"{site.server}/{site.base}"
-    run.report.listing(f"{base}/{folder}" if folder else f"{base.rstrip('/')}/", entries)
+    run.report.listing("/".join(filter(None, (site.server, site.base, folder))) + "/" * (not folder), entries)
     if not entries and not entries.odd:
         run.report.note(f"The door shows nothing in {folder or '/'}")
     for left_out in entries.odd.values():
@@ -1032,13 +1037,15 @@ def do_put(run: Run) -> int:
         return tell_sending(run, outbox)
     flow, sending = begin_sending(run, outbox)
     site, threads = run.settings.site, run.settings.threads
-    where = f"{site.server}/{grid_path(f'{site.base}/{run.scope.folder}')}"
+    folder = grid_path(f"{site.base}/{run.scope.folder}")
+    where = f"{site.server}/{folder}"
     count = f"{outbox.files()} files, {size_text(outbox.size())}"
     run.report.line(f"...starting to send {count}, to {where} using {threads} threads...")
     try:
         flow.go()
     finally:
         flow.count().failed += len(outbox.faults)
+        run.report.shared(outbox.name_below(folder), run.place().readers if flow.tally.copied else "")
         run.report.sent(flow.tally)
         sending.forget_idle()
     return 1 if flow.tally.failed else 0

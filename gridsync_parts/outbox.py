@@ -61,6 +61,12 @@ class Outbox:
         """How many bytes they have."""
         return sum(local.size for some in self.folders.values() for local in some)
 
+    def name_below(self, folder: str) -> str:
+        """What is to be named at the site for it: the folder that it goes into, or the one file there."""
+        files = self.folders.get("", [])
+        is_file = len(files) == 1 and files[0].path == os.path.basename(os.path.abspath(self.top))
+        return f"{folder}/{files[0].path}".strip("/") if is_file and not os.path.isdir(self.top) else folder
+
     def remarks(self) -> list[str]:
         """What is not sent, and is nobody's fault."""
         told = [f"{path}: is a link and is not sent; name what it leads to with --put" for path in self.links]

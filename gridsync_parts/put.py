@@ -193,7 +193,7 @@ class Deliverer:
                 self.open.discard(job.temp)  # it is another one's, or an attempt's whose answer was lost
                 if kind := self.named(job, source, seen):
                     return kind
-                raise FileError(f"{job.row.path}: {STAYS if job.is_open else TAKEN}") from error
+                raise FileError(f"{job.row.path}: {TAKEN if self.removes else STAYS}") from error
             # It is from an attempt whose answer was lost, as nobody else has such names.
             raise FileError(str(error), passing=True) from error
         self.made.update([] if self.removes else [job.temp])

@@ -59,16 +59,17 @@ class HubWire(Http):
 
     def verdict(self, answer: Answer, method: str, url: str, token: str) -> Answer:
         """The answer; the way to a login page is a 401, and so is that page itself."""
-        is_hubs = bool(answer.header(OF_HUB))
-        target = urlsplit(urljoin(url, answer.header("Location"))) if answer.status in REDIRECTS else None
-        leads_there = target and "/hub/" in target.path and netloc_of(target.geturl()) == netloc_of(url)
-        if leads_there or (is_hubs and answer.status == 200):
-            answer.drain()
-            answer.status, answer.beginning = 401, SIGN_IN
-        if is_hubs and answer.status == 404:
+        is_hubs, target = bool(answer.header(OF_HUB)), ""
+        if answer.status in REDIRECTS:
+            goal = urljoin(url, answer.header("Location"))
+            target = urlsplit(goal).path if netloc_of(goal) == netloc_of(url) else ""
+        if is_hubs and (answer.status in (404, 405) or target.endswith(f"/hub{urlsplit(url).path}")):
             answer.drain()
             raise DoorError(
                 f"{mask_url(unquote(url))}: the hub has no such service; correct SERVER in Grid.conf, as "
                 "https://HUB/services/downloadservice/webdav/"
             )
+        if "/hub/" in target or (is_hubs and answer.status == 200 and is_page(answer)):
+            answer.drain()
+            answer.status, answer.beginning = 401, SIGN_IN
         return answer

@@ -12,6 +12,7 @@ from tests.grid import agata, corner
 from tests.grid.door import PROFILES, Door, kindly
 from tests.grid.hub import Hub
 from tests.grid.iam import Iam
+from tests.grid.jupyter import Jupyter
 from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
 from tests.grid.sshd import Sshd
@@ -22,7 +23,7 @@ from tests.grid.wsgidav import WsgiDav
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
 # Servers that most tests need not.
-LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub"}
+LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -154,6 +155,13 @@ class Grid:
         hub = Hub(self.tree, self.pki, self.robot)
         hub.start()
         return hub
+
+    @cached_property
+    def jupyter(self) -> Jupyter:
+        """The same behind a real JupyterHub, started when first asked for."""
+        jupyter = Jupyter(self.folder / "jupyter", self.tree, self.pki, self.robot)
+        jupyter.start()
+        return jupyter
 
     @property
     def open_ports(self) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ Switches
     swaps             are `:href>/BASE/` replaced in files, too, as in listings?
     mangles           does a path with #, ? or %xx become another one on its way to the dCache?
     length_of_head    what HEAD says of the length: "0", "" (nothing) or "right"
+    pools             what clients are told of pools: "right", "dead" (a port that nobody has), "silent" (nothing comes)
     makes_folders     is a file taken whose folder is not there? dCache makes it; else 409
     server, handshake, idle_close, latency, bandwidth      as at a door
 
@@ -62,6 +63,7 @@ HOP_BY_HOP = {
 }  # fmt: skip
 LONGEST = 7  # days of a certificate
 LOGIN = "/hub/login"
+OF_HUB = {"X-JupyterHub-Version": "6.1.1"}
 PAGE = "<!DOCTYPE HTML>\n<html><head><title>JupyterHub</title></head><body><form>Sign in</form></body></html>\n"
 REFUSED = "Access denied, token scopes are insufficient. If you need access to this service, contact the DC team."
 # Of the two of the service alone; that of a guest is good for something else.
@@ -76,6 +78,7 @@ class Switches:
     swaps: bool = True
     mangles: bool = True
     length_of_head: str = "0"
+    pools: str = "right"
     makes_folders: bool = True
     server: str = "Cheroot/10.0.1"
     handshake: str = "served"
@@ -140,6 +143,7 @@ class Hub:
         tls.load_cert_chain(*map(str, pki.host()))
         answer = self.faults.around(self._answer)
         self._server = Server("hub", (lambda: tls) if secure else None, self.log, self.switches, answer)
+        self._silent = Server("silent", lambda: tls, Log(), Switches(handshake="silent"), answer)
         self.root = self._server.url
         self.port = self._server.port
 
@@ -165,9 +169,11 @@ class Hub:
     def start(self) -> None:
         self.dcache.start()
         self._server.start()
+        self._silent.start()
 
     def stop(self) -> None:
         self._server.stop()
+        self._silent.stop()
         self.dcache.stop()
 
     def down(self) -> None:
@@ -196,7 +202,23 @@ class Hub:
         for prefix, answer in ((PREFIX, self._download), (CERTIFICATES, self._certificate)):
             if request.path == prefix or request.path.startswith(f"{prefix}/"):
                 return answer(request, request.path[len(prefix) :].lstrip("/"))
-        return _hubs_page(200 if request.path == LOGIN else 404)
+        return self._of_hub(request)
+
+    def _of_hub(self, request: Request) -> Reply:
+        """What the hub says by itself, as JupyterHub 6.1 does: also of what is none of its services."""
+        if request.path == "/hub/api/user":
+            guest = self._guest(request)
+            name = guest.name if isinstance(guest, Guest) else ""
+            return (
+                json_reply(200, {"name": name}, OF_HUB) if name else json_reply(403, {"message": "Forbidden"}, OF_HUB)
+            )
+        if request.path == LOGIN:
+            return _hubs_page(200)
+        if request.path.startswith("/hub/"):
+            return _hubs_page(404)
+        if request.method not in ("GET", "HEAD"):
+            return _hubs_page(405)
+        return Reply(302, b"", {"Location": f"/hub{request.target}", **OF_HUB})
 
     def _guest(self, request: Request) -> Guest | Reply:
         """Who asks, or what is said to somebody who is nobody."""
@@ -295,6 +317,9 @@ class Hub:
             body = body.replace(f":href>/{BASE}/".encode(), f":href>{PREFIX}/webdav/".encode())
         kept = HOP_BY_HOP | {"server", "date"}  # the last two are said here
         passed = {name: value for name, value in told.headers.items() if name.lower() not in kept}
+        if "Location" in passed and self.switches.pools != "right":
+            place = {"dead": "localhost:1", "silent": f"localhost:{self._silent.port}"}[self.switches.pools]
+            passed["Location"] = urlsplit(passed["Location"])._replace(netloc=place).geturl()
         if method == "HEAD":
             return self._head(told, passed)
         return Reply(told.status, body, passed, told.reason)
@@ -407,4 +432,4 @@ def _page(status: int) -> Reply:
 
 def _hubs_page(status: int) -> Reply:
     """What the hub says to people: who they may be, or that there is no such page."""
-    return Reply(status, PAGE.encode(), {"Content-Type": "text/html", "X-JupyterHub-Version": "6.1.1"})
+    return Reply(status, PAGE.encode(), {"Content-Type": "text/html", **OF_HUB})

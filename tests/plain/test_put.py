@@ -451,7 +451,8 @@ def keeping(tmp_path: Path) -> Sender:
 @pytest.mark.parametrize("is_there", [False, True])
 def test_without_removal_another_one_s_file_is_left_alone_or_written_over(keeping, is_there):
     keeping.site.put(NAME, OTHER)
-    with pytest.raises(FileError, match="another file has this name at the site; --overwrite replaces it") as caught:
+    says = "another file has this name" if is_there else "another file, or some of this one, has its name"
+    with pytest.raises(FileError, match=f"{says} at the site; --overwrite replaces it") as caught:
         keeping.send(is_there=is_there)
     assert keeping.deliverer.clear(NAME, caught.value) == "" and keeping.there() == {NAME: OTHER}
     assert keeping.send(overwrite=True)[1] == "sent" and keeping.there() == {NAME: DATA}

@@ -13,6 +13,7 @@ from gridsync_parts.kinds import kind_of
 from gridsync_parts.table import Site
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import PROFILES, Door
+from tests.grid.hub import Hub
 from tests.support.memory import Memory
 
 # Of doors, the grid's two; the other profiles are left to the long tests.
@@ -28,7 +29,7 @@ def with_engines(*doors: Any) -> list[Any]:
 
 WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
 WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", "gfal2 file", "gfal2 sftp"]
-HUBS = ["hub alone"]
+HUBS = ["hub alone", pytest.param("hub jupyter", marks=pytest.mark.long)]
 PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
@@ -52,7 +53,8 @@ def site_of(grid: Grid, pair: str) -> Site:
     if door.startswith(("dcache", "storm")):
         return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
     if engine == "hub":
-        return Site("LYON", grid.hub.server.rstrip("/"), "", engine, "none", "", "", "", 30, 10)
+        hub = grid.jupyter if door == "jupyter" else grid.hub
+        return Site("LYON", hub.server.rstrip("/"), "", engine, "none", "", "", "", 30, 10)
     server = {
         "sftp": grid.sshd.url if door == "sftp" else "",
         "xrootd": grid.xrootd.url,
@@ -68,7 +70,7 @@ def site_to_write(grid: Grid, pair: str) -> Site:
         return Site("LYON", grid.wsgidav.url, "", "http", "none", "", "", "", 30, 10)
     site = site_of(grid, pair)
     if site.engine == "hub":
-        grid.hub.tree.folder(f"agata/{HOME}")
+        hub_of(grid, site).tree.folder(f"agata/{HOME}")
         return site._replace(base=HOME)
     return site._replace(server=grid.copier.url, base="scratch") if pair.endswith("xrootd") else site
 
@@ -78,6 +80,12 @@ def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | No
     kind = kind_of(site)
     place: Place = import_module(f"gridsync_parts.doors.{kind.module}").open_place(site, kind.can, proxy, token, ca)
     return place
+
+
+def hub_of(grid: Grid, site: Site) -> Hub:
+    """The hub of a site."""
+    hubs: list[Hub] = [grid.__dict__[name] for name in ("hub", "jupyter") if name in grid.__dict__]
+    return next(hub for hub in hubs if hub.server.rstrip("/") == site.server)
 
 
 class Given(Token):
@@ -96,7 +104,7 @@ class Given(Token):
 def place_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Place:
     """A site that is shown one of the grid's proxies, or the one at a path; a hub, the token of Alice."""
     if site.engine == "hub":
-        return opened(site, token=Given(grid.hub.token), ca=ca or grid.env["X509_CERT_DIR"])
+        return opened(site, token=Given(hub_of(grid, site).token), ca=ca or grid.env["X509_CERT_DIR"])
     return opened(site, path or str(grid.pki.proxy(proxy)), ca=ca or grid.env["X509_CERT_DIR"])
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from typing import Any
 
+from gridsync_parts.doors.relay import CONNECT
 from gridsync_parts.errors import UsageError
 from gridsync_parts.keys import stamp_of
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
@@ -16,6 +17,11 @@ from gridsync_parts.secrets import secrets
 from gridsync_parts.table import Site
 from gridsync_parts.words import scheme_of
 
+ROOT = {  # what XRootD's library is told; the user's own environment goes before
+    "XRD_CONNECTIONWINDOW": str(CONNECT),  # it would try for ten minutes to reach a server,
+    "XRD_CONNECTIONRETRY": "1",
+    "XRD_STREAMERRORWINDOW": "0",  # and for half an hour not again, which is for us to decide
+}
 LIMITS: list[str] = []  # of redirects, for each context; XRootD's library goes by that of the first
 
 
@@ -58,6 +64,8 @@ class Contexts:
         # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
         os.environ["SSL_CERT_FILE"] = os.devnull
         os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
+        for name, value in {**ROOT, "XRD_REQUESTTIMEOUT": str(site.first_byte)}.items():
+            os.environ.setdefault(name, value)
         self.gfal2 = load_gfal2()
         self.proxy = proxy
         self.token = token

@@ -114,7 +114,10 @@ def read_refusal(answer: Answer, url: str) -> GridError:
     return error_for(INTERNAL_PROBLEMS, said, place=mask_url(unquote(url)), sentence=str(error))
 
 
-UNREACHABLE = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM)
+UNREACHABLE = (
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ECOMM,
+    errno.ENOTSOCK, errno.ESTALE,  # so XRootD's library says that there is no way to a host, and that an answer is late
+)  # fmt: skip
 
 # What gfal2 says, behind the name of its error number.
 GFAL_ERRORS = (
@@ -147,6 +150,7 @@ GFAL_ERRORS = (
     Saying(r"HTTP 500 .*while +read", PoolError,  # which readers alone are told
            "{place}: the pool of this file is down or serves too many readers, or the door fails ({text}); "
            "try again later, or ask the site", passing=True),
+    Saying(r"^ESTALE", DoorError, "{place}: the door has not answered in time ({text})", passing=True),
     Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
            "{place}: the door cannot be reached, or fails ({text})", passing=True),
     Saying(r"bad server answer|malformed", DoorError,

@@ -1,7 +1,8 @@
 """A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk.
 
 One that copies has a folder to write in, makes third-party copies, and gives macaroons out. One with an issuer takes
-its tokens, too, on both ports. A public one asks nobody who they are.
+its tokens, too, on both ports. A public one lets in everybody, and takes a proxy from whoever shows one. Both say in
+their log who came in how, and which bytes were read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 from pathlib import Path
@@ -41,11 +43,13 @@ http.listingdeny no
 http.desthttps yes
 xrootd.chksum adler32
 """
-MEMBERS = """\
+SHOWN = """\
 xrootd.seclib libXrdSec.so
 sec.protocol gsi -certdir:{certificates} -cert:{folder}/host.pem -key:{folder}/host.key {gsi}
-ofs.authorize 1
-acc.authdb {folder}/authdb
+"""
+MEMBERS = f"""\
+{SHOWN}ofs.authorize 1
+acc.authdb {{folder}}/authdb
 """
 COPIES = """\
 all.export /{scratch}
@@ -76,6 +80,8 @@ base_path = /
 map_subject = false
 default_user = alice
 """
+PUBLIC = "sec.protocol unix\n"
+TRACE = "xrootd.trace login fsio\n"
 GSI = "-gmapopt:10 -vomsat:1 -vomsfun:libXrdVoms.so -vomsfunparms:certfmt=raw -crl:1"
 
 
@@ -122,6 +128,23 @@ class XRootD:
     def pid(self) -> int:
         return self._server.pid
 
+    def said(self) -> str:
+        """Its log."""
+        return self._server.log.read_text(errors="replace")
+
+    @staticmethod
+    def read_of(log: str) -> int:
+        """Bytes that were read by root://, as a part of the log of one with TRACE says."""
+        return sum(map(int, re.findall(r"fh=\d+ read (\d+)@", log)))
+
+    def add(self, path: str, data: bytes) -> Path:
+        """Give it one more file while it runs, as if it had come by the door; it may note its checksum there."""
+        file = self.folder / "data" / path
+        file.write_bytes(data)
+        owner = file.parent.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
+        return file
+
     def fill(self, tree: Tree) -> None:
         """Write the files it serves."""
         tree.write(self.folder / "data", EXPORT, SPARSE_ABOVE)
@@ -148,7 +171,7 @@ class XRootD:
                 self._spawn()
             if self._server.is_up():
                 return
-        raise NotUp(self._server.log.read_text(errors="replace"))
+        raise NotUp(self.said())
 
     def answers(self) -> bool:
         """Whether it still lists and reads for a member; one that hangs may go on saying who it is and what it can."""
@@ -172,8 +195,24 @@ class XRootD:
         self._server.stop()
         self._server.start()
         if not self._server.is_up():
-            raise NotUp(self._server.log.read_text(errors="replace"))
+            raise NotUp(self.said())
         return True
+
+    def pause(self, way: str) -> None:
+        """Have it stopped, or hang."""
+        if way == "stops":
+            self._server.stop()
+        else:
+            os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it serve again, where it was."""
+        if self._server.is_running():
+            os.kill(self.pid, signal.SIGCONT)
+            return
+        self._server.start()
+        if not self._server.is_up():
+            raise NotUp(self.said())
 
     def stop(self) -> None:
         self._server.stop()
@@ -182,7 +221,12 @@ class XRootD:
         self.ports = free_ports()
         http_port, root_port = self.ports
         values = {"http_port": http_port, "root_port": root_port, "gsi": GSI, "certificates": self.pki.certificates}
-        kinds = {"plain": MEMBERS, "copier": MEMBERS + COPIES, "guarded": MEMBERS + TOKENS, "public": ""}
+        kinds = {
+            "plain": MEMBERS,
+            "copier": MEMBERS + COPIES,
+            "guarded": MEMBERS + TOKENS + TRACE,
+            "public": SHOWN + PUBLIC + TRACE,
+        }
         text = CONFIG + kinds[self.kind]
         values.update(folder=self.folder, export=EXPORT, scratch=SCRATCH)
         values.update(elsewhere=self.elsewhere, elsewhere_path=ELSEWHERE)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gridsync_parts.doors import At, Place
+from gridsync_parts.doors.apart import open_apart
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import kind_of
+from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import PROFILES, Door
@@ -28,7 +32,8 @@ def with_engines(*doors: Any) -> list[Any]:
 
 
 WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
-WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", "gfal2 file", "gfal2 sftp"]
+APART = ["gfal2 token", "gfal2 public"]  # root:// that is shown a token, and nothing
+WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "gfal2 sftp"]
 HUBS = ["hub alone", pytest.param("hub jupyter", marks=pytest.mark.long)]
 PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
@@ -58,10 +63,34 @@ def site_of(grid: Grid, pair: str) -> Site:
     server = {
         "sftp": grid.sshd.url if door == "sftp" else "",
         "xrootd": grid.xrootd.url,
-        "root": f"root://localhost:{grid.xrootd.ports[1]}",
+        "root": grid.xrootd.root_url.rstrip("/"),
+        "token": grid.guarded.root_url.rstrip("/") if door == "token" else "",
+        "public": grid.public.root_url.rstrip("/") if door == "public" else "",
         "file": f"file://{grid.xrootd.folder / 'data'}",
     }[door]
-    return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
+    site = Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
+    if door == "token":
+        return site._replace(token=f"file:{token_file(grid)}", credential="token")
+    return site._replace(credential="none") if door == "public" else site
+
+
+@functools.cache
+def token_file(grid: Grid) -> Path:
+    """Where a token of the grid's provider lies."""
+    path = grid.folder / "token"
+    path.touch(mode=0o600)
+    path.write_text(grid.openid.token())
+    return path
+
+
+@functools.cache
+def apart(grid: Grid, site: Site) -> Place:
+    """A site that a process of its own speaks to, as Python programs have it: gfal2 shows one credential by root://."""
+    conf = grid.folder / "apart" / "Grid.conf"
+    conf.parent.mkdir(exist_ok=True)
+    conf.write_text(grid.conf("data"))
+    # Its process ends with this one: gfal2 alone has nothing that could be closed either.
+    return open_apart(site, "", Config(str(conf.parent)), "")._replace(close=lambda: None)
 
 
 def site_to_write(grid: Grid, pair: str) -> Site:
@@ -102,9 +131,11 @@ class Given(Token):
 
 
 def place_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Place:
-    """A site that is shown one of the grid's proxies, or the one at a path; a hub, the token of Alice."""
+    """A site that is shown one of the grid's proxies, or the one at a path; or what it says itself."""
     if site.engine == "hub":
         return opened(site, token=Given(hub_of(grid, site).token), ca=ca or grid.env["X509_CERT_DIR"])
+    if site.credential in ("token", "none") and kind_of(site).module == "gfal":
+        return apart(grid, site)
     return opened(site, path or str(grid.pki.proxy(proxy)), ca=ca or grid.env["X509_CERT_DIR"])
 
 

@@ -23,7 +23,8 @@ from gridsync_parts.conf import with_setting
 from gridsync_parts.sites import KNOWN
 from tests.grid import Grid
 from tests.support import SCRIPT
-from tests.support.stage import LESSON, MANUALS_DOOR, Stage, difference, on_stage, played
+from tests.support.stage import LESSON, MANUALS_DOOR, PROVIDER, Stage, difference, live_at, on_stage, played
+from tests.support.user import write_secret
 
 PAGE = SCRIPT.with_name("docs") / "doors.md"
 INI = re.compile(r"(?s)(```ini\n.*?```\n)")
@@ -36,9 +37,29 @@ def lyon(stage: Stage) -> dict[str, str]:
     return {MANUALS_DOOR: stage.door.url}
 
 
+def cta_dcache(stage: Stage) -> dict[str, str]:
+    """A dCache, and a token for it."""
+    live_at(stage, "alice")
+    write_secret(stage.home / ".cta_token", stage.door.token(2 * 86400))
+    stage.grid.tree.add(f"{LESSON}/run_1/setup.tar", 20 << 10)
+    return {"davs://dcache.cta.cscs.ch:2880": stage.door.url.replace("https:", "davs:")}
+
+
+def root(stage: Stage) -> dict[str, str]:
+    """An XRootD that takes tokens, and one for everybody."""
+    stage.env["MY_TOKEN"] = stage.grid.openid.token(2 * 86400)
+    stage.places[stage.grid.openid.url] = PROVIDER
+    return {
+        "root://xrootd.example.org": stage.grid.guarded.root_url.rstrip("/"),
+        "root://open.example.org": stage.grid.public.root_url.rstrip("/"),
+    }
+
+
 # By the heading of the section: what is set up for it, and which address of the page is which one of the grid.
 SET_UPS: dict[str, Callable[[Stage], dict[str, str]]] = {
     "https, with a proxy": lyon,
+    "https, with a token": cta_dcache,
+    "root": root,
 }
 
 

@@ -24,6 +24,7 @@ import contextlib
 import functools
 import io
 import itertools
+import math
 import optparse
 import os
 import re
@@ -342,12 +343,13 @@ class Report(Output):
         text = f"Sent: {tally.copied}, skipped: {tally.skipped}, failed: {tally.failed}"
         self.end("put", values, text, tally)
 
-    def verified(self, tally: Tally) -> None:
-        """The last line of a run that reads files again."""
+    def verified(self, tally: Tally, of: int) -> None:
+        """The last line of a run that reads files again, a sample of so many or, if of none, all of them."""
         good = tally.checked + tally.again + tally.sized
         values = {"good": good, "damaged": tally.failed, "checked": tally.checked, "sized": tally.sized}
-        values["computed"] = tally.again
-        self.end("verify", values, f"Verified: {good}, damaged: {tally.failed}", tally)
+        values |= {"computed": tally.again, **({"of": of} if of else {})}
+        sample = f", read: {good + tally.failed} of {of} files" if of else ""
+        self.end("verify", values, f"Verified: {good}, damaged: {tally.failed}{sample}", tally)
 
     def end(self, part: str, values: dict[str, Any], text: str, tally: Tally) -> None:
         """The last line of a run: counts, speed, and what the files were verified by."""
@@ -995,11 +997,17 @@ def do_verify(run: Run) -> int:
     rows = run.rows()
     find_copies(run, rows)  # whose disk must be there
     run.accepted()
-    flow = reread(run, [row for row in rows if row.downloaded or row.is_damaged()], is_told=True)
+    here = [row for row in rows if row.downloaded or row.is_damaged()]
+    chosen, of = here, 0
+    if run.wishes.sample:
+        from gridsync_parts.sampling import sample_of
+
+        chosen, of = sample_of(here, run.wishes.sample), len(here)
+    flow = reread(run, chosen, is_told=True)
     try:
         flow.go()
     finally:
-        run.report.verified(flow.count())
+        run.report.verified(flow.count(), of)
     return 1 if flow.tally.failed else 0
 
 
@@ -1108,6 +1116,7 @@ OPTIONS = (
     Option("overwrite", "overwrite already downloaded files"),
     Option("sync", do=do_sync, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("verify", do=do_verify, by=(*CHOICE, "OUTPUTDIR", "THREADS")),
+    Option("sample", "with --verify: read only so many per cent of the files, chosen anew each time", "PERCENT"),
     Option("repair", do=do_repair, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("release", do=do_release, by=("SITE",)),
     Option("put", metavar="PATH", do=do_put),
@@ -1334,6 +1343,19 @@ def go_by(given: dict[str, str], options: optparse.Values, actions: list[Option]
     return {}
 
 
+def bound(options: optparse.Values, actions: set[str]) -> float:
+    """Refuse bounds that make no sense on this line; how many seconds the run may take."""
+    if options.sample is not None:
+        from gridsync_parts.sampling import check_sample
+
+        check_sample(options.sample, actions)
+    if options.bwlimit is None and options.max_duration is None:
+        return math.inf
+    from gridsync_parts.bounds import seconds_for
+
+    return seconds_for(options.bwlimit, options.max_duration, actions)
+
+
 def run_commands(options: optparse.Values, report: Report) -> int:
     """Do all that the command line asks for; the highest status."""
     folder = work_folder(options)
@@ -1359,11 +1381,9 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         return examine(folder, given, report)
     given = go_by(given, options, actions, config)
     name_unknown_keys(config, report)
+    seconds = bound(options, {option.name for option in actions})
     run = make_run(options, config, actions, report)
-    if options.bwlimit is not None or options.max_duration is not None:
-        from gridsync_parts.bounds import seconds_for
-
-        run.loop.ends = run.loop.clock() + seconds_for(options.bwlimit, options.max_duration, {o.name for o in actions})
+    run.loop.ends = run.loop.clock() + seconds
     if given and not options.dry_run:
         config.file.check_saving()
     if not config.file.saved and not options.dry_run and not options.url:

@@ -10,6 +10,7 @@ Parts, each using only those above it; none of them knows the script:
   sites           those that gridsync knows by itself
   values          what all hand to each other
   kinds           the kinds of sites: a row each
+  sampling        some files of many
   machine         what this machine has too little of
   disk            local names and files; replacing one in one step
   checksums       checksums that grow with the bytes

@@ -87,6 +87,7 @@ class Wishes(NamedTuple):
     repair: bool = False
     put: str = ""
     bwlimit: str = ""
+    sample: str = ""  # per cent
 
 
 def is_below(path: str, folders: Collection[str]) -> bool:

@@ -140,7 +140,7 @@ def test_a_file_of_another_site_is_no_part_file(user, folder):
     assert user(f"--input_dir {folder} --build_list").status == 0
     rows = (user.folder / "grid_summary.csv").read_text()
     (user.folder / "grid_summary.csv").write_text(
-        f"{rows}{folder}/x.part,{other.stat().st_size},2020-01-01T00:00:00Z,,ONLINE,yes,size,,CNAF,\n"
+        f"{rows}{folder}/x.part,{other.stat().st_size},2020-01-01T00:00:00Z,,ONLINE,yes,size,,CNAF,,\n"
     )
     before = other.read_bytes()
     assert user("--start").status == 0

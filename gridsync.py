@@ -79,7 +79,7 @@ from gridsync_parts.errors import (
     OutOfTime,
     UsageError,
 )
-from gridsync_parts.keys import ca_folder
+from gridsync_parts.keys import folder_for_proxies
 from gridsync_parts.kinds import needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
@@ -643,7 +643,8 @@ def do_new_proxy(run: Run) -> int:
     from gridsync_parts.keys.client import ask_pass_phrase, new_proxy
 
     settings, now = run.settings, time.time()
-    proxy, server = new_proxy(settings.vo, settings.proxy_hours, ask_pass_phrase, ca_folder(settings.site), now)
+    cas = folder_for_proxies(settings.site)
+    proxy, server = new_proxy(settings.vo, settings.proxy_hours, ask_pass_phrase, cas, now)
     run.report.new_proxy(proxy, server)
     wanted = now + settings.proxy_hours * 3600 - GRACE
     if proxy.ends < wanted:

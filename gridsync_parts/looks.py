@@ -35,7 +35,7 @@ from gridsync_parts.errors import (
     UsageError,
     brief,
 )
-from gridsync_parts.keys import CA_REMEDY, GRID_CAS, ca_folder
+from gridsync_parts.keys import CA_REMEDY, GRID_CAS, ca_folder, folder_for_proxies, trust
 from gridsync_parts.keys.client import client_error, no_cas, voms_client
 from gridsync_parts.keys.proxy import der, end_of_certificate, has_phrase, inner, time_in, user_files, valid_proxy
 from gridsync_parts.keys.token import token_left
@@ -105,12 +105,21 @@ def end_of_list(path: str) -> float:
     return 0.0
 
 
+def count_cas(path: str) -> str:
+    """How many CAs there are in a PEM file."""
+    import ssl
+
+    return f"{len(trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path).get_ca_certs())} CA(s) in the file {path}"
+
+
 def look_at_cas(patient: Patient) -> str:
     folder = ca_folder(patient.settings.site)
     if not folder and needs_proxy(patient.settings.site) and patient.makes_proxies():
         raise no_cas()
     if not folder:
         return f"that of the system, as there is no {GRID_CAS}"
+    if os.path.isfile(folder):
+        return count_cas(folder)
     names = [path for path in (os.path.join(folder, name) for name in os.listdir(folder)) if os.path.isfile(path)]
     files = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.\d+$", name)}
     lists = {os.path.realpath(name) for name in names if re.search(r"/[0-9a-f]{8}\.r\d+$", name)}
@@ -180,7 +189,7 @@ def meet_voms(host: str, port: int, ca: str | None) -> None:
             return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False  # as the VOMS clients do
-        context.load_verify_locations(capath=ca)
+        trust(context, ca)
         try:
             context.wrap_socket(line).close()
         except ssl.SSLCertVerificationError:
@@ -197,7 +206,7 @@ def look_at_voms(patient: Patient) -> str:
     vo, client = patient.settings.vo, ""
     with contextlib.suppress(CredentialError):
         client = voms_client()
-    ca = ca_folder(patient.settings.site) if patient.is_well("CA folder") else None
+    ca = folder_for_proxies(patient.settings.site) if patient.is_well("CA folder") else None
     failure = client_error("no VOMS server", vo, "")
     for host, port, *_ in servers_of(vo, client):  # one that answers is enough
         try:

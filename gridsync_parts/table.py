@@ -85,7 +85,7 @@ INPUT_DIR = Form(
     "a path at the site", kept=lambda text, folder: text.strip() if has_scheme(text) else grid_path(text) or "/"
 )
 OUTPUT_DIR = Form("a folder", kept=output_dir_kept)
-CA_DIR = Form("a folder", os.path.expanduser)
+CA_DIR = Form("a folder or a file", os.path.expanduser)
 TAPE_BASE = Form("a path", lambda text: text.rstrip("/"))
 PATTERNS = Form("regular expressions", kept=lambda text, folder: "" if text == "none" else text)
 ENGINE = Form("auto or a kind of site")
@@ -148,8 +148,8 @@ class Site(NamedTuple):
         "TAPE_BASE", "prefix of paths at the tape service, if its root is not that of the door", TAPE_BASE, "/pnfs",
     )] = ""
     ca_dir: Annotated[str, Key(
-        "CA_DIR", "certificates of the CAs (else X509_CERT_DIR, then /etc/grid-security/certificates, then the "
-        "system's)", CA_DIR, "folder",
+        "CA_DIR", "certificates of the CAs, a folder or one PEM file (else X509_CERT_DIR, then "
+        "/etc/grid-security/certificates, then the system's)", CA_DIR, "folder",
     )] = ""
     token: Annotated[str, Key(
         "TOKEN", "a bearer token instead of a proxy: env:NAME, file:PATH, cmd:COMMAND or oidc:ACCOUNT (of oidc-agent) "

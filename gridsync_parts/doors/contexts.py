@@ -53,8 +53,11 @@ class Contexts:
 
     def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
         show(proxy, scheme_of(site.server) in WEB)
+        is_file = bool(ca) and os.path.isfile(ca or "")
+        if is_file and scheme_of(site.server) not in WEB:
+            raise UsageError(f"CA_DIR of {site.name} is the file {ca}; for this SERVER gfal2 needs a folder of CAs")
         if ca:
-            os.environ["X509_CERT_DIR"] = ca
+            os.environ["X509_CERT_DIR"] = os.path.dirname(ca) if is_file else ca
         if token:
             if LIMITS and LIMITS[0] != "0":
                 raise UsageError(f"{site.server}: this process has used gfal2 without a token; use another one")
@@ -62,7 +65,7 @@ class Contexts:
             os.environ["XrdSecPROTOCOL"] = "ztn"  # noqa: SIM112
             os.environ["XRD_REDIRECTLIMIT"] = "0"
         # davix would else read the system's CA bundle at every request, and remember redirects to dead pools.
-        os.environ["SSL_CERT_FILE"] = os.devnull
+        os.environ["SSL_CERT_FILE"] = ca if ca and is_file else os.devnull
         os.environ["DAVIX_DISABLE_REDIRECT_CACHING"] = "1"
         for name, value in {**ROOT, "XRD_REQUESTTIMEOUT": str(site.first_byte)}.items():
             os.environ.setdefault(name, value)

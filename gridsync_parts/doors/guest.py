@@ -20,7 +20,7 @@ from gridsync_parts.doors.relay import CONNECT, relay_named
 from gridsync_parts.doors.throttle import HELD, Throttle, Welcome
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, UsageError
-from gridsync_parts.keys import stamp_of
+from gridsync_parts.keys import stamp_of, trust
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
 from gridsync_parts.keys.token import Token
 from gridsync_parts.log import log
@@ -81,10 +81,7 @@ class Guest:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.post_handshake_auth = True
-        if self.ca:
-            context.load_verify_locations(capath=self.ca)
-        else:
-            context.load_default_certs()
+        trust(context, self.ca)
         if with_proxy:
             try:
                 load_proxy(self.proxy, context)

@@ -6,11 +6,14 @@ import errno
 import os
 import re
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gridsync_parts.disk import open_regular
 from gridsync_parts.errors import CredentialError, UsageError
 from gridsync_parts.table import Site
+
+if TYPE_CHECKING:
+    import ssl
 
 CLIENT_LIMIT = 120  # seconds for a helper program
 MOST_OUTPUT = 1 << 20  # bytes of what one writes, and of a file with a key or token
@@ -88,10 +91,30 @@ def output_of(command: list[str]) -> bytes:
 
 
 def ca_folder(site: Site) -> str | None:
-    """The folder of CA certificates; None for those of the system."""
+    """The folder of CA certificates, or one PEM file of them; None for those of the system."""
     chosen = site.ca_dir or os.environ.get("X509_CERT_DIR", "")
     if chosen:
-        if not os.path.isdir(chosen):
+        if not os.path.exists(chosen):
             raise UsageError(f"the folder of CA certificates {chosen} does not exist; correct CA_DIR or X509_CERT_DIR")
         return chosen
     return GRID_CAS if os.path.isdir(GRID_CAS) else None
+
+
+def folder_for_proxies(site: Site) -> str | None:
+    """The same for VOMS clients, which read a folder alone: where CA_DIR is a file, what holds without it."""
+    chosen = ca_folder(site)
+    return chosen if not chosen or os.path.isdir(chosen) else ca_folder(site._replace(ca_dir=""))
+
+
+def trust(context: ssl.SSLContext, ca: str | None, with_system: bool = False) -> ssl.SSLContext:
+    """Have TLS trust the CAs of a folder or a PEM file, or those of the system."""
+    try:
+        if ca and os.path.isdir(ca):
+            context.load_verify_locations(capath=ca)
+        elif ca:
+            context.load_verify_locations(cafile=ca)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{ca} has no certificates of CAs in PEM that can be read; correct CA_DIR") from error
+    if with_system or not ca:
+        context.load_default_certs()
+    return context

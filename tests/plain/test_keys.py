@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 
 from gridsync_parts import keys
 from gridsync_parts.errors import CredentialError, UsageError
-from gridsync_parts.keys import ca_folder, helper_env, open_secret, stamp_of
+from gridsync_parts.keys import ca_folder, folder_for_proxies, helper_env, open_secret, stamp_of, trust
 from gridsync_parts.keys.login import account_for
 from gridsync_parts.keys.oidc import agent_error
 from gridsync_parts.keys.token import TOKEN_LIFE, TOKEN_PAUSE, Token, token_end, token_left
@@ -123,6 +124,17 @@ def test_a_folder_of_certificates_that_is_none_is_told(tmp_path):
     with pytest.raises(UsageError, match=r"the folder of CA certificates .*nowhere does not exist; correct CA_DIR or"):
         ca_folder(SITE._replace(ca_dir=str(tmp_path / "nowhere")))
     assert keys.GRID_CAS.startswith("/etc/")
+
+
+def test_the_certificates_may_be_one_file_but_voms_clients_need_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("X509_CERT_DIR", str(tmp_path / "folder"))
+    site = SITE._replace(ca_dir=str(tmp_path / "ca.pem"))
+    assert ca_folder(site) == str(tmp_path / "ca.pem")
+    assert folder_for_proxies(site) == folder_for_proxies(SITE) == str(tmp_path / "folder")
+    with pytest.raises(UsageError, match=r"ca\.pem has no certificates of CAs in PEM that can be read; correct CA_DIR"):
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), str(tmp_path / "ca.pem"))
 
 
 # Tokens.

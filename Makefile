@@ -8,7 +8,7 @@ GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-v
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) gfal2-plugin-sftp openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
 	python3-fsspec zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
-	xrootd-scitokens-plugins
+	xrootd-scitokens-plugins python3-keyring
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
 FUZZ := python3-venv
@@ -33,11 +33,11 @@ quick:  ## the plain tests, without grid or network, in a few seconds: while typ
 	@tools/need $(TOOL) python3-pytest
 	@$(PYTHON) -m pytest tests/plain
 
-test:  ## all tests except the long ones
+test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all:  ## all tests, also those for size, interruption and all faults; a quarter of an hour
+test-all: build/ftpd/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -127,6 +127,14 @@ build/hub/done: tools/hub.txt | need-hub
 need-hub:
 	@tools/need python3-venv
 	@command -v npm >/dev/null || tools/need nodejs npm
+
+# FTP servers, which Debian does not install side by side: unpacked, not installed.
+build/ftpd/done: tools/ftpd.txt
+	rm -rf build/ftpd
+	mkdir -p build/ftpd
+	cd build/ftpd && apt-get -qq download $$(grep -v '^#' ../../tools/ftpd.txt)
+	for package in build/ftpd/*.deb; do dpkg-deb -x $$package build/ftpd && rm $$package || exit; done
+	touch $@
 
 need-fuzz:
 	@tools/need $(FUZZ)

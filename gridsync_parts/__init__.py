@@ -27,6 +27,7 @@ Parts, each using only those above it; none of them knows the script:
   keys/oidc       tokens of oidc-agent
   keys/login      a new account there
   keys/token      bearer tokens
+  keys/password   user name and password for a site that wants them
   keys/shown      which credential a site is shown, and why
   errand          what a URL on the command line means, for one run
   choices         the sites, and whether what they want to be shown is at hand
@@ -51,6 +52,11 @@ Parts, each using only those above it; none of them knows the script:
   doors/webdav    a WebDAV door
   doors/hubwire   requests to the services of a hub
   doors/hubsend   files that are sent to one of them
+  doors/ftplist   what an FTP server says of a folder
+  doors/ftpwire   a line to it, and the channels for data
+  doors/ftplines  all lines to it, and one login
+  doors/ftpnames  what it says of names, and what it means when it refuses
+  doors/ftpput    files that are sent there
   doors/contexts  the contexts of gfal2, and what it shows
   doors/gfal      the same verbs through gfal2
   doors/opening   a site, opened by its kind

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from gridsync_parts.errors import CredentialError, GridError, UsageError
 from gridsync_parts.keys.oidc import check_agent
+from gridsync_parts.keys.password import host_and_user, login_in_netrc
 from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token, token_left
-from gridsync_parts.kinds import COMING, Credential, find_kind
+from gridsync_parts.kinds import COMING_ENGINES, Credential, find_kind
 from gridsync_parts.settings import Config
 from gridsync_parts.sites import blank_of
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, Site
@@ -40,6 +41,16 @@ def look_for_token(source: str, config: Config, now: float) -> str:
     return f"token, {program} is asked for it"
 
 
+def look_for_login(site: Site) -> tuple[bool | None, str]:
+    """The same of user name and password; the keyring is not asked, which might want to be unlocked."""
+    try:
+        found = login_in_netrc(*host_and_user(site))
+    except GridError as error:
+        return False, str(error)
+    text = Credential.PASSWORD.value
+    return (True, f"{text}, from {found.source}") if found else (None, f"{text}, asked for then")
+
+
 def look_for(site: Site, credential: Credential, config: Config, now: float) -> tuple[bool | None, str]:
     """Whether what a site wants to be shown is at hand, and which that is or why not."""
     try:
@@ -52,6 +63,8 @@ def look_for(site: Site, credential: Credential, config: Config, now: float) -> 
             return True, f"proxy, {left_text(min(proxy.ends, proxy.attribute_ends), now)}"
     except GridError as error:
         return False, str(error)
+    if credential is Credential.PASSWORD:
+        return look_for_login(site)
     if credential is Credential.KEYS:
         has_key = os.environ.get("SSH_AUTH_SOCK") or glob.glob(os.path.expanduser("~/.ssh/id_*"))
         return (True, credential.value) if has_key else (None, f"{credential.value}; none was found here")
@@ -68,7 +81,7 @@ def choices_of(config: Config, now: float) -> Iterator[Choice]:
             continue
         scheme = scheme_of(site.server)
         kind = find_kind(site.engine, scheme)
-        at_hand, text = look_for(site, kind.credential if kind else COMING[site.engine], config, now)
+        at_hand, text = look_for(site, kind.credential if kind else COMING_ENGINES[site.engine], config, now)
         if blank := blank_of(site):
             at_hand, text = False, f"write {blank} in SERVER"
         if not kind:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from gridsync_parts.conf import place_of
 from gridsync_parts.errors import CredentialError, UsageError, brief
 from gridsync_parts.keys.proxy import proxy_file, read_proxy
-from gridsync_parts.kinds import COMING_SCHEMES, SCHEMES, Credential, find_kind
+from gridsync_parts.kinds import SCHEMES, Credential, find_kind, scheme_error
 from gridsync_parts.settings import Config
 from gridsync_parts.table import GENERAL_KEYS, PASSWORD
-from gridsync_parts.words import CONTROL, bare, grid_path, has_scheme, is_url, nearest, scheme_of
+from gridsync_parts.words import CONTROL, bare, grid_path, has_scheme, is_url, scheme_of
 
 
 def check_url(url: str) -> None:
@@ -22,8 +22,8 @@ def check_url(url: str) -> None:
     shown = brief(bare(url))
     if not is_url(url):
         raise UsageError(f"{shown!r} is not a URL like https://door.example.org:2880/path/of/a/folder")
-    if (scheme := scheme_of(url)) not in (*SCHEMES, *COMING_SCHEMES):
-        raise UsageError(f"{shown}: {scheme}:// is not known{nearest(scheme, SCHEMES)}")
+    if (scheme := scheme_of(url)) not in SCHEMES:
+        raise UsageError(f"{shown}: {scheme_error(scheme)}")
     if re.search(PASSWORD, url):
         raise UsageError(f"{shown}: the URL contains a user name or password; remove it")
     if re.search("[?#]", url):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gridsync_parts.errors import UsageError
 from gridsync_parts.sites import blank_of
 from gridsync_parts.table import Site
-from gridsync_parts.words import scheme_of
+from gridsync_parts.words import nearest, scheme_of
 
 
 class Credential(enum.Enum):
@@ -66,9 +66,13 @@ KINDS = (
     GFAL2._replace(
         schemes=("sftp",), what="a machine with ssh", credential=Credential.KEYS, can=GFAL2.can._replace(checksums=())
     ),
+    Kind(
+        "ftps", ("ftps",), "FTP with TLS: proftpd, pure-ftpd, vsftpd", "ftps", Credential.PASSWORD,
+        Can((), tape=False, holds_lock=True, renames=True),
+    ),
     GFAL2._replace(schemes=("file",), what="a folder of this machine", credential=Credential.NONE),
     GFAL2._replace(schemes=("srm",), what="SRM, not tested", can=GFAL2.can._replace(tape=True)),
-    GFAL2._replace(schemes=("gsiftp", "ftp", "dcap", "gsidcap"), what="not tested"),
+    GFAL2._replace(schemes=("gsiftp", "dcap", "gsidcap"), what="not tested"),
     Kind(
         "hub", ("https",), "CTA's download service on a JupyterHub", "hub", Credential.TOKEN,
         Can(STRONG, tape=False, holds_lock=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
@@ -78,13 +82,18 @@ ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
 # The engines and schemes of sites that no door is there for yet, and what such a site is shown.
 COMING_ENGINES = {"opendata": Credential.NONE, "invenio": Credential.TOKEN}
-COMING_SCHEMES = {"ftps": Credential.PASSWORD}
-COMING = {**COMING_ENGINES, **COMING_SCHEMES}
 
 
 def find_kind(engine: str, scheme: str) -> Kind | None:
     """What an ENGINE, or auto, and a scheme of SERVER mean; None for nothing that is known."""
     return next((kind for kind in KINDS if engine in ("auto", kind.engine) and scheme in kind.schemes), None)
+
+
+def scheme_error(scheme: str) -> str:
+    """What is wrong with a scheme that there is no kind for."""
+    if scheme == "ftp":
+        return "ftp:// would send passwords and data for all to read; use ftps://, if the server has it"
+    return f"{scheme}:// is not known{nearest(scheme, SCHEMES)}"
 
 
 def kind_of(site: Site) -> Kind:

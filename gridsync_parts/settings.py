@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gridsync_parts.conf import GridConf, place_of, with_section, with_setting
 from gridsync_parts.disk import replacing, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.kinds import COMING_ENGINES, COMING_SCHEMES, ENGINES, KEEPING, SCHEMES, WEB, find_kind
+from gridsync_parts.kinds import COMING_ENGINES, ENGINES, KEEPING, SCHEMES, WEB, Credential, find_kind, scheme_error
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
@@ -226,9 +226,8 @@ class Config:
     def check_scheme(self, name: str, key: str, url: str) -> str:
         """The scheme of a URL, which must be one that there is."""
         scheme = scheme_of(url)
-        if scheme not in (*SCHEMES, *COMING_SCHEMES):
-            hint = nearest(scheme, SCHEMES)
-            raise UsageError(f"{self.path}: {key} of [{name}] is {url!r}; {scheme}:// is not known{hint}")
+        if scheme not in SCHEMES:
+            raise UsageError(f"{self.path}: {key} of [{name}] is {url!r}; {scheme_error(scheme)}")
         return scheme
 
     def engine(self, site: Site) -> str:
@@ -244,6 +243,10 @@ class Config:
         kind = find_kind(engine, scheme)
         if not kind and engine in ENGINES:
             raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; set it to auto")
+        if kind and kind.credential is Credential.PASSWORD and (site.token or site.credential != "auto"):
+            raise UsageError(
+                f"{self.path}: [{name}] is shown user name and password alone; remove TOKEN and CREDENTIAL there"
+            )
         if engine == "auto":
             engine = kind.engine if kind else scheme
         if site.token and scheme in ("http", "dav"):

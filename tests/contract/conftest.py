@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.contract.deviations import DEVIATIONS
+from tests.grid.ftpd import PASSWORD, USER
 from tests.support.raw import Raw
+from tests.support.user import write_secret
 
 
 @pytest.fixture(autouse=True)
 def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where gfal2 finds the key of the sftp server."""
+    """Where gfal2 finds the key of the sftp server, and passwords lie."""
+    if "ftps" in request.node.name:
+        write_secret(tmp_path / ".netrc", f"machine localhost login {USER} password \"{PASSWORD}\"\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
     if "gfal2 sftp" in request.node.name:
         sshd = request.getfixturevalue("grid").sshd
         (tmp_path / ".ssh").mkdir()

@@ -107,7 +107,7 @@ def test_a_file_is_there_as_it_was_sent(store, size):
     assert told.size in (size, UNFINISHED) and told.checksum in (adler(data), "")
     found = store.writer.stored(f"{store.home}/a")
     assert found.size == size and found.checksum in (adler(data), "")
-    assert found.checksum or "wsgidav" in str(store)
+    assert found.checksum or not store.place.can.checksums or "wsgidav" in str(store)
     assert found.checksum or abs(found.mtime - time.time()) < 600  # which tells it from an older one
     assert store.content("a") == data
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.grid import agata, corner
 from tests.grid.door import PROFILES, Door, kindly
+from tests.grid.ftpd import Ftpd
 from tests.grid.hub import Hub
 from tests.grid.iam import Iam
 from tests.grid.jupyter import Jupyter
@@ -46,6 +47,7 @@ class Grid:
         self.pki = Pki(self.folder / "pki")
         self.robot = Robot(self.tree, drives, seconds)
         self.xrootd = XRootD(self.folder / "xrootd", self.pki)
+        self.ftpds: dict[str, Ftpd] = {}  # by kind
         self.doors: dict[str, Door] = {}  # by profile, all over the same tree and robot
 
     def __enter__(self) -> Grid:
@@ -76,6 +78,8 @@ class Grid:
         for door in self.doors.values():
             door.stop()
         self.xrootd.stop()
+        for ftpd in self.ftpds.values():
+            ftpd.stop()
         for server in LAZY & self.__dict__.keys():
             getattr(self, server).stop()
         if self._temporary:
@@ -87,6 +91,14 @@ class Grid:
             self.doors[profile] = Door(self.tree, self.pki, self.robot, profile, kindly(profile))
             self.doors[profile].start()
         return self.doors[profile]
+
+    def ftpd(self, kind: str) -> Ftpd:
+        """An FTP server with the manual's experiment at 1/64 and the awkward names, started when first asked for."""
+        if kind not in self.ftpds:
+            ftpd = Ftpd(self.folder / kind, self.pki, kind)
+            ftpd.start(self.tree, ("agata/e680_1to64", corner.AWKWARD), SPARSE_ABOVE)
+            self.ftpds[kind] = ftpd
+        return self.ftpds[kind]
 
     @cached_property
     def voms(self) -> Voms:

@@ -104,7 +104,7 @@ def test_one_value_is_changed_and_no_other_line(text, after):
             (f"[gridsync]\nSITE = A\n[A]\nSERVER = https://a/\nTAPE_API = {url}\nTOKEN = env:A\n", says)
             for url, says in {
                 "dav://a/": "would go to .A. unencrypted", "HTTP://a/": "would go to .A. unencrypted",
-                "root://a/": "it must be an https URL", "ftp://a/": "it must be an https URL",
+                "root://a/": "it must be an https URL", "srm://a/": "it must be an https URL",
                 "https://me:pw@a/": "TAPE_API of .A. contains a user name or password",
             }.items()
         ),

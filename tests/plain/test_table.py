@@ -10,7 +10,7 @@ import pytest
 
 from gridsync_parts.conf import default_conf
 from gridsync_parts.errors import UsageError
-from gridsync_parts.kinds import COMING, find_kind, kind_of
+from gridsync_parts.kinds import COMING_ENGINES, find_kind, kind_of
 from gridsync_parts.settings import Change, Config
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL_KEYS, SITE_KEYS, Settings, Site
@@ -173,7 +173,7 @@ def test_a_site_that_was_never_chosen_does_not_stand_in_for_a_section_that_is_go
 
 
 @pytest.mark.parametrize(("server", "engine", "says"), [
-    ("hub://h/", "auto", "hub:// is not known"), ("https://h/", "ftps", "expected auto, http, gfal2 or"),
+    ("hub://h/", "auto", "hub:// is not known"), ("https://h/", "sftp", "expected auto, http, gfal2, ftps or"),
 ])
 def test_what_is_to_come_as_an_engine_is_no_scheme_and_the_other_way_round(tmp_path, server, engine, says):
     (tmp_path / "Grid.conf").write_text(f"[gridsync]\n[A]\nSERVER = {server}\nENGINE = {engine}\n")
@@ -198,7 +198,7 @@ def test_a_site_that_is_known_is_of_a_kind_or_says_what_it_lacks(tmp_path, name)
         with pytest.raises(UsageError, match=says):
             kind_of(site)
         site = site._replace(server=site.server.replace("USER", "me").replace("REPOSITORY", "a.example.org"))
-    if site.engine in COMING:
+    if site.engine in COMING_ENGINES:
         with pytest.raises(UsageError, match=f"the site {name} is of the kind {site.engine}"):
             kind_of(site)
     else:

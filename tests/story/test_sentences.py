@@ -79,7 +79,7 @@ def test_a_port_that_nobody_answers_is_named(grid, monkeypatch):
         ("SERVER", "https://no-such-host.invalid/", 4, "no address is known for no-such-host.invalid:443"),
         ("SERVER", "https://localhost:1/", 4, "localhost:1 refuses the connection"),
         ("CA_DIR", "/nonexistent", 2, "the folder of CA certificates /nonexistent does not exist"),
-        ("ENGINE", "curl", 2, "ENGINE of [LYON] is 'curl'; expected auto, http or gfal2"),
+        ("ENGINE", "curl", 2, "ENGINE of [LYON] is 'curl'; expected auto, http, gfal2"),
         ("FIRST_BYTE", "soon", 2, "FIRST_BYTE in [LYON] is 'soon'"),
         ("TOKEN", "secret", 2, "TOKEN must name the token's source"),
         ("BASE_DIR_ON_GRID", "../x", 2, "'../x' is not a path on the grid"),

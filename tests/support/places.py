@@ -17,6 +17,7 @@ from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import PROFILES, Door
+from tests.grid.ftpd import KINDS
 from tests.grid.hub import Hub
 from tests.support.memory import Memory
 
@@ -33,14 +34,15 @@ def with_engines(*doors: Any) -> list[Any]:
 
 WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
 APART = ["gfal2 token", "gfal2 public"]  # root:// that is shown a token, and nothing
-WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "gfal2 sftp"]
+FTPS = [f"ftps {kind}" for kind in KINDS]
+WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "gfal2 sftp", *FTPS]
 HUBS = ["hub alone", pytest.param("hub jupyter", marks=pytest.mark.long)]
 PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
 PLAIN = pytest.param("http wsgidav", marks=pytest.mark.long)
-WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", PLAIN, *HUBS]
+WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", PLAIN, *FTPS, *HUBS]
 
 
 HOME = "lst/users/alice"  # where Alice may write, on a hub
@@ -55,6 +57,8 @@ def door_of(grid: Grid, pair: str) -> Door:
 def site_of(grid: Grid, pair: str) -> Site:
     """The site of an engine and a door."""
     engine, door = pair.split()
+    if engine == "ftps":
+        return Site("DESY", grid.ftpd(door).url, "agata", engine, "auto", "", "", "", 30, 10)
     if door.startswith(("dcache", "storm")):
         return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
     if engine == "hub":
@@ -101,6 +105,8 @@ def site_to_write(grid: Grid, pair: str) -> Site:
     if site.engine == "hub":
         hub_of(grid, site).tree.folder(f"agata/{HOME}")
         return site._replace(base=HOME)
+    if pair.startswith("ftps"):
+        return site._replace(base="")
     return site._replace(server=grid.copier.url, base="scratch") if pair.endswith("xrootd") else site
 
 

@@ -39,10 +39,14 @@ def on_terminal(command: list[str], env: dict[str, str], size: tuple[int, int] =
 Answers = list[tuple[str, Union[str, Callable[[], object]]]]
 
 
+class Seen(str):
+    """An answer that is no secret."""
+
+
 def dialogue(command: list[str], env: dict[str, str], answers: Answers) -> tuple[int, str]:
     """Exit status and output of a command that is typed to: each (text in the last line of the screen, answer) in turn.
 
-    An answer is a secret, typed once the echo is off, or CTRL_C, or something else that is done then.
+    An answer is a secret, typed once the echo is off, or Seen, or CTRL_C, or something else that is done then.
     """
     end = time.monotonic() + PATIENCE
     ours, theirs = _opened(SIZE)
@@ -101,6 +105,8 @@ def _converse(terminal: int, answers: Answers, end: float) -> str:
                 answer()
             elif answer == CTRL_C:
                 os.write(terminal, CTRL_C.encode())
+            elif isinstance(answer, Seen):
+                os.write(terminal, f"{answer}\n".encode())
             else:
                 _wait_without_echo(terminal)
                 os.write(terminal, f"{answer}\n".encode())

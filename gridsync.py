@@ -550,8 +550,11 @@ def kept_of(run: Run, rows: Iterable[Row]) -> list[int]:
 
 def check_folder(run: Run) -> str:
     """OUTPUTDIR, which is there and can be written to."""
+    from gridsync_parts.hooks import hooks_of
+
     folder = run.settings.output_dir
     run.config.check_output_dir(folder)
+    hooks_of(run)  # it may name none that can run
     if run.wishes.overwrite and run.catalog().doubt:
         raise UsageError(f"files are not replaced because {run.catalog().doubt}")
     try:
@@ -916,7 +919,7 @@ def fetch(run: Run, plan: dict[Action, list[Row]], until: float, failed: int = 0
         flow.count().failed += failed
         run.report.waiting(flow.on_tape(), flow.fetch.has_tape)
         run.report.totals(flow.tally)
-    return 1 if flow.tally.failed or flow.tally.waiting or failures else 0
+    return 1 if flow.tally.failed or flow.tally.waiting or flow.hooks.owed or failures else 0
 
 
 def tell_copies(run: Run, plan: dict[Action, list[Row]], walk: Walk | None = None) -> int:
@@ -978,7 +981,7 @@ def do_sync(run: Run) -> int:
         failures = release_copied(run)
     finally:
         run.report.totals(flow.count())
-    return 1 if flow.tally.failed or flow.survey.unread or failures else 0
+    return 1 if flow.tally.failed or flow.survey.unread or flow.hooks.owed or failures else 0
 
 
 def reread(run: Run, rows: list[Row], is_told: bool) -> Flow:

@@ -91,6 +91,7 @@ Parts, each using only those above it; none of them knows the script:
   screen          lines that are printed or redrawn, and colours
   runs            what a command line is about, as far as its flow needs it
   dry             what a dry run tells in the end
+  hooks           ON_DONE: a command for each file that is here
   named           files that a list names
   survey          a folder, listed while other things go on
   endings         what ends a run before it is done

@@ -12,7 +12,7 @@ from gridsync_parts.jobs import Aim, Facts, Job, Jobs, Next, Where, next_fetch, 
 from gridsync_parts.loop import Again
 from gridsync_parts.pace import Pace, Tries
 from gridsync_parts.plans import copy_action, is_same_file, without_request
-from gridsync_parts.values import Action, Locality, Outcome, Row, Wishes, place_row, with_error
+from gridsync_parts.values import OWED, Action, Locality, Outcome, Row, Wishes, place_row, with_error
 
 DEPTH = 1000  # files that wait in front of the threads at the most,
 AHEAD = 1 << 30  # and bytes of them
@@ -208,6 +208,8 @@ class Fetch:
         if not outcome.is_put_back() and not self.is_as_planned(job, outcome):
             fault = FileError(f"{outcome.row.path}: changed at the site while it was being copied", passing=True)
             outcome = Outcome(with_error(job.row, str(fault)), "failed", outcome.received, fault)
+        if self.aim.owes and outcome.is_here():
+            outcome = outcome._replace(row=outcome.row._replace(error=OWED))  # until it has run
         self.ledger.outcomes.append(outcome)
         if not outcome.is_put_back() and outcome.done != "interrupted":
             job.tries = None

@@ -14,6 +14,7 @@ from gridsync_parts.bringing import Bringing, Wheel, lost_of, todo_of
 from gridsync_parts.endings import Credential, Heed
 from gridsync_parts.errors import CredentialError, DiskError, GridError
 from gridsync_parts.fetching import Fetch, Ledger
+from gridsync_parts.hooks import LANE, Hooks, hooks_of
 from gridsync_parts.jobs import Aim, Job, Where
 from gridsync_parts.loop import Answer, Came, Event, Said, Slow
 from gridsync_parts.orders import Order, What, ask
@@ -22,7 +23,7 @@ from gridsync_parts.runs import Book, Runs, online_rows, unpin_rows
 from gridsync_parts.screen import Progress
 from gridsync_parts.service import Service
 from gridsync_parts.survey import Survey
-from gridsync_parts.values import Action, Outcome, Row, Tally, Wishes
+from gridsync_parts.values import Action, Outcome, Row, Tally, Wishes, is_owed
 from gridsync_parts.walk import DOORS_SHUT, Walk
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ WAIT = BRING._replace(polls=True, waits=True)
 START = Aim(copies=True)
 SEND = Aim(copies=True)
 SYNC = Aim(copies=True, stages=True, polls=True, waits=True, is_patient=True)
+
+
+def await_number(flow: Flow, order: Order) -> None:
+    """Wait for what is said to a staging request: after Ctrl-C, say, it may still be made, and must be known."""
+    loop, report = flow.run.loop, flow.run.report
+    report.note("A staging request is under way; waiting for its number, so that it can be released")
+    for call, request, failure in loop.pool.settle("site", loop.pace.last_word):
+        if not failure and call.about is order:
+            flow.take(Answer(call.about, request), loop.clock())
+    if loop.pool.pending("site"):
+        days = flow.run.settings.pin_days
+        report.error(f"a staging request got no number; its pins end by themselves in {days} days")
 
 
 class Flow:
@@ -53,7 +66,7 @@ class Flow:
         self.tally = Tally()
         self.bringing: Bringing | None = None
         self.wheel: Wheel | None = None
-        self.asked: Order | None = None  # of the site, which has not answered yet
+        self.hooks = Hooks(run, None)  # what runs for each file that comes
 
     # What is to be done.
 
@@ -65,8 +78,10 @@ class Flow:
     def begin(self, plan: dict[Action, list[Row]], until: float) -> None:
         """Take in files for which it was planned what to do; what is here is taken to be on disk until then."""
         run, pace, count = self.run, self.fetch.pace, len(plan[Action.COPY]) + len(plan[Action.ADOPT])
+        self.hooks, self.fetch.aim = hooks_of(run), self.fetch.aim._replace(owes=bool(run.settings.on_done))
         for row in plan[Action.SKIP]:
             self.tally.count(Outcome(row, "skipped"))
+        self.hooks.add(filter(is_owed, plan[Action.SKIP]))
         self.fetch.has_tape = bool(count or plan[Action.WAIT]) and run.has_tape()
         self.fetch.plan(plan, until - pace.fresh)
         self.write(run.loop.clock())
@@ -76,16 +91,12 @@ class Flow:
 
     def bring(self, worker: Mover | Rereader, settling: Settling | None = None, verb: str = "Copied") -> Bringing:
         """Have files brought here, or read again."""
-        threads, live = self.run.settings.threads, self.run.report.follow(FileBars(worker.flying, self.size_of))
+        threads, bars = self.run.settings.threads, FileBars(worker.flying, self.fetch.jobs.size_of)
         lane = self.run.loop.pool.open("files", worker.bring, threads, settling)
-        self.bringing = Bringing(self.fetch, worker, lane, threads, Progress(live, self.tally, worker, verb))
+        progress = Progress(self.run.report.follow(bars), self.tally, worker, verb)
+        self.bringing = Bringing(self.fetch, worker, lane, threads, progress)
         self.rule_off()
         return self.bringing
-
-    def size_of(self, path: str) -> int:
-        """How many bytes a file still to come has."""
-        job = self.fetch.jobs.by_path.get(path)
-        return job.row.size if job else 0
 
     def rule_off(self) -> None:
         """Count no more in the progress what is given up so far."""
@@ -118,22 +129,26 @@ class Flow:
 
     def is_open(self) -> bool:
         """Whether something is left to do."""
+        return self.is_busy() or self.hooks.is_open()
+
+    def is_busy(self) -> bool:
+        """Whether it is about the site, or files on their way."""
         aim, jobs = self.fetch.aim, self.fetch.jobs
         places = [Where.READY, Where.COPYING, Where.PAUSED, Where.LOOKING, Where.ORDERED, Where.LATE]
         places += [Where.TAPE] * aim.stages + [Where.STAGING] * aim.polls
-        is_asking = self.asked or self.service.is_open() or self.survey.is_open(self.run.loop.clock())
+        is_asking = self.service.asked or self.service.is_open() or self.survey.is_open(self.run.loop.clock())
         return bool(jobs.count(*places) or jobs.planned.rows or is_asking or self.fetch.ledger.errors)
 
     def give(self, now: float) -> None:
         """Give the threads what is next."""
         run, loop, survey = self.run, self.run.loop, self.survey
-        if self.fetch.aim.copies:
+        if self.fetch.aim.copies and self.is_busy():
             self.credential.is_good(now)
         walk = survey.walk
-        if survey.give(self.asked is not None, now) and walk and self.fetch.aim.is_patient:
+        if survey.give(self.service.asked is not None, now) and walk and self.fetch.aim.is_patient:
             self.join(walk, now)
-        if not self.asked and not survey.is_waited_for() and (order := self.service.next(now)):
-            self.asked = order
+        if not self.service.asked and not survey.is_waited_for() and (order := self.service.next(now)):
+            self.service.asked = order
             loop.ask("site", order, ask, run.place(), order, run.settings.pin_days)
         if self.bringing:
             self.bringing.feed(now)
@@ -157,10 +172,12 @@ class Flow:
             if not (self.bringing or self.wheel or self.survey.live):
                 self.run.note_slow()
         elif isinstance(event, Came):
-            if self.bringing:
+            if event.lane == LANE:
+                self.hooks.note(event.results)
+            elif self.bringing:
                 self.bringing.land(event.results, now)
         elif isinstance(event.about, Order):
-            self.asked = None
+            self.service.asked = None
             self.service.came(event.about, event.value, event.error, now)
             if event.about.what is What.STAGE and not event.error:
                 self.keep(event.about, event.value, now)
@@ -191,6 +208,7 @@ class Flow:
         unpin_rows(self.run, ledger.unpinned)
         for outcome in filter(Outcome.is_here, ledger.outcomes):
             report.tell_landed(outcome)
+            self.hooks.add([outcome.row])
         for remark in ledger.remarks:
             report.say(None, remark)
         self.tell(ledger, now, is_last)
@@ -210,21 +228,14 @@ class Flow:
 
     def break_off(self, error: BaseException) -> None:
         """End what is under way, and keep what comes of it."""
-        loop, report = self.run.loop, self.run.report
+        loop, asked = self.run.loop, self.service.asked
         if isinstance(error, CredentialError):
             self.fetch.ledger.errors.clear()  # it is the reason
         if self.bringing:
             self.bringing.worker.stop.set()
         try:
-            if self.asked and self.asked.what is What.STAGE and loop.pool.pending("site"):
-                # After Ctrl-C, say, the request may still be made, and must not be forgotten.
-                report.note("A staging request is under way; waiting for its number, so that it can be released")
-                for call, request, failure in loop.pool.settle("site", loop.pace.last_word):
-                    if not failure and call.about is self.asked:
-                        self.take(Answer(call.about, request), loop.clock())
-                if loop.pool.pending("site"):
-                    days = self.run.settings.pin_days
-                    report.error(f"a staging request got no number; its pins end by themselves in {days} days")
+            if asked and asked.what is What.STAGE and loop.pool.pending("site"):
+                await_number(self, asked)
         finally:
             loop.forget()
             self.close(is_broken=True)
@@ -236,6 +247,7 @@ class Flow:
             bringing.end(loop.pool.shut("files"), loop.clock())
         try:
             self.write(loop.clock(), is_last=True)
+            self.hooks.close()
         finally:
             if bringing:
                 if not is_broken:
@@ -267,6 +279,7 @@ class Flow:
 
     def show(self) -> None:
         """Redraw the lines."""
+        self.hooks.tell_wait(self.is_busy)
         if self.bringing and self.bringing.progress.live.is_seen():
             self.bringing.progress.show(todo_of(self.fetch, self.service, self.bringing, self.run.loop.clock()))
         elif self.wheel:

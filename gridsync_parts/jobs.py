@@ -44,6 +44,7 @@ class Aim(NamedTuple):
     enough: int = ENOUGH  # times that a file is asked for
     retries: int = 0  # of a call that fails
     is_silent: bool = False  # nothing is told of files that are given up
+    owes: bool = False  # ON_DONE is to run for each file that comes
 
 
 class Facts(NamedTuple):
@@ -254,6 +255,11 @@ class Jobs:
             self.staging.setdefault(row.request, {})[path] = job
         if is_first:
             self.places[where].move_to_end(path, last=False)
+
+    def size_of(self, path: str) -> int:
+        """How many bytes a file still to come has."""
+        job = self.by_path.get(path)
+        return job.row.size if job else 0
 
     def make_ready(self, count: int) -> None:
         """Have so many files ready, as far as there are planned ones."""

@@ -50,6 +50,7 @@ class Pace(NamedTuple):
 
     tick: float = 0.1  # between two looks at what has come
     slow: float = 20.0  # without an answer, until that is told
+    command: float = HOUR  # that the command of ON_DONE may take for a file
     check: float = MINUTE  # between two looks at the credential
     last_word: float = 30.0  # that a site has to name a request, when the run ends
     call: Backoff = Backoff(2, MINUTE)  # a call to the site, after a second attempt at once

@@ -12,6 +12,7 @@ from gridsync_parts.loop import Loop
 from gridsync_parts.plans import without_request
 from gridsync_parts.pool import Settling
 from gridsync_parts.screen import Output
+from gridsync_parts.settings import Config
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Locality, Row, Scope, T, Wishes
 
@@ -29,6 +30,7 @@ class Runs(Protocol):
     """A run."""
 
     wishes: Wishes
+    config: Config
     settings: Settings
     scope: Scope
     opened: Place | None

@@ -26,6 +26,7 @@ class Service:
 
     def __init__(self, fetch: Fetch, now: float):
         self.fetch = fetch
+        self.asked: Order | None = None  # of the site, which has not answered yet
         self.began = now
         self.todo: deque[Order] = deque()  # before all that is due
         self.unlooked: deque[Row] = deque()  # files of which the site is to be asked then

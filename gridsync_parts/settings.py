@@ -13,7 +13,7 @@ from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import COMING_ENGINES, ENGINES, KEEPING, SCHEMES, WEB, Credential, find_kind, scheme_error
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.sites import KNOWN
-from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
+from gridsync_parts.table import COMMAND, GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
 from gridsync_parts.words import bare, grid_path, has_scheme, is_url, nearest, scheme_of
 
@@ -156,7 +156,8 @@ class Config:
         if key in self.given:
             return self.given[key] or default
         text = self.section(GENERAL).get(key, "") or default
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+        if is_quoted and GENERAL_KEYS[key].form is not COMMAND:  # whose words may be
             raise UsageError(f"{self.path}, line {self.file.line_of(GENERAL, key)}: {key} is in quotes; remove them")
         return text
 

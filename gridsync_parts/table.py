@@ -90,6 +90,17 @@ TAPE_BASE = Form("a path", lambda text: text.rstrip("/"))
 PATTERNS = Form("regular expressions", kept=lambda text, folder: "" if text == "none" else text)
 ENGINE = Form("auto or a kind of site")
 TOKEN = Form("env:NAME, file:PATH, cmd:COMMAND or oidc:ACCOUNT")
+def command_in(text: str) -> str:
+    """A command, whose words can be told."""
+    import shlex
+
+    try:
+        return text if shlex.split(text) else ""
+    except ValueError as error:
+        raise ValueError(f"is no command ({error}); correct its quotes") from error
+
+
+COMMAND = Form("a command", command_in)
 CREDENTIAL = Form("auto, proxy, token or none", credential_in)
 
 
@@ -215,6 +226,9 @@ class Settings(NamedTuple):
     proxy_hours: Annotated[int, Key("PROXY_HOURS", "Hours that a new proxy lasts.", number())] = 72
     pin_days: Annotated[int, Key("PIN_DAYS", "Days that staged files stay on disk at the site.", number())] = 7
     retries: Annotated[int, Key("RETRIES", "Further attempts after a temporary failure.", number(least=0))] = 4
+    on_done: Annotated[str, Key(
+        "ON_DONE", "A command for each verified file that comes; its path is the last word.", COMMAND,
+    )] = ""
 
 
 def keys_of(values: Any) -> dict[str, Key]:

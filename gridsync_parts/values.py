@@ -242,6 +242,14 @@ def with_error(row: Row, error: str) -> Row:
     return row._replace(error=make_printable(error[:5000])[:500])
 
 
+OWED = "ON_DONE has not run yet"
+
+
+def is_owed(row: Row) -> bool:
+    """Whether a file is here for which ON_DONE has not succeeded."""
+    return row.downloaded and row.error.startswith("ON_DONE ")
+
+
 LEFT = "has left the disk again; --bring_online asks for it again"
 
 

@@ -194,6 +194,7 @@ class World:
         site, facts = self.site, self.facts
         run.wishes = Wishes(overwrite=facts.overwrite, force=facts.force)
         run.settings = SimpleNamespace(output_dir="/data", threads=facts.threads, retries=5, pin_days=7, vo="")
+        run.settings.on_done, run.config = "", None
         run.settings.site = SimpleNamespace(name="LYON", server="https://door")
         run.scope = Scope("LYON", "", (), ())
         run.loaded = self.catalog = Catalog("/no/such/folder", is_frozen=True)

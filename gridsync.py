@@ -96,7 +96,7 @@ from gridsync_parts.screen import (
     staging_text,
 )
 from gridsync_parts.secrets import make_printable
-from gridsync_parts.settings import MOST_UNKNOWN, Config, scope_of, settings_of
+from gridsync_parts.settings import MOST_UNKNOWN, Config, name_of_rows, scope_of, settings_of
 from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import (
     UNFINISHED,
@@ -382,6 +382,8 @@ class Run:
         site, self.why = settled(settings.site, config)  # why a proxy or a token is shown, where there is a choice
         self.settings = settings._replace(site=site)
         self.scope = scope_of(self.settings, names)
+        if wishes.url:
+            self.scope = self.scope._replace(site=name_of_rows(config, self.settings))
         self.held = contextlib.ExitStack()
         self.opened: Place | None = None
         self.loaded: Catalog | None = None
@@ -1065,7 +1067,7 @@ def do_put(run: Run) -> int:
 
 def do_release(run: Run) -> int:
     """release all files from disk"""
-    pinned = [row for row in run.catalog().of(run.settings.site.name) if row.request]
+    pinned = [row for row in run.catalog().of(run.scope.site) if row.request]
     if run.wishes.dry_run:
         from gridsync_parts import dry
 

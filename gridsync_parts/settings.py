@@ -306,6 +306,15 @@ def settings_of(config: Config) -> Settings:
     return settings._replace(output_dir=output_dir)
 
 
+def name_of_rows(config: Config, settings: Settings) -> str:
+    """The site of the rows for URL DIR: what came to a folder other than OUTPUTDIR is not known to be there."""
+    site, folder = settings.site, settings.output_dir
+    own = os.path.expanduser(config.section(GENERAL).get("OUTPUTDIR", "") or Settings._field_defaults["output_dir"])
+    if site.name in config.made or os.path.realpath(os.path.join(config.folder, own)) == os.path.realpath(folder):
+        return site.name
+    return f"{site.server}/{site.base}"
+
+
 def scope_of(settings: Settings, names: frozenset[str] | None = None) -> Scope:
     """The files that the settings select, or of their site those that a list names."""
     return Scope(

@@ -47,8 +47,26 @@ def test_a_folder_at_a_known_site_comes_as_sync_would_bring_it(user: User, folde
     assert "waiting on tape: 0;" in out and "verified by checksum: 3, by size only: 0" in out
     assert "remembered" not in err and conf_of(user) == before and user.files() == []
     rows = user.catalog()
-    assert {row["site"] for row in rows.values()} == {"LYON"} and find_pinned(user, folder) == []
-    assert {row["downloaded"] for row in rows.values()} == {"yes"}
+    assert {row["site"] for row in rows.values()} == {f"{user.grid.door.url}/agata"}
+    assert {row["downloaded"] for row in rows.values()} == {"yes"} and find_pinned(user, folder) == []
+
+
+def test_what_came_to_another_folder_is_not_taken_for_what_is_in_outputdir(user: User, folder, run_1):
+    assert user(f"{run_1} {user.folder}/here").status == 0
+    status, out, err = user(f"--sync --input_dir {folder}")
+    assert status == 0 and "Copied: 3, skipped: 0, " in out, err
+    assert user.files() == sorted(f"{folder}/run_1/{name}" for name in SIZES)
+    assert user(f"{run_1} {user.folder}/there").status == user("--sync --verify").status == 0
+    for line in ("--sync", f"{run_1} {user.folder}/there"):
+        assert "Copied: 0, skipped: 3, " in user(line).out
+
+
+def test_into_outputdir_it_is_one_with_what_came_there(user: User, folder, run_1):
+    assert user(f"--sync --input_dir {folder}").status == 0
+    assert "Copied: 0, skipped: 3, " in user(f"{run_1} {user.data}/").out
+    rows = (user.folder / "grid_summary.csv").read_text().splitlines()[1:]
+    assert len(rows) == 3 and user("--verify").status == 0
+    assert {row["site"] for row in user.catalog().values()} == {"LYON"}
 
 
 def test_a_folder_at_an_unknown_door_comes_by_its_name(stranger: User, folder, run_1):

@@ -118,6 +118,7 @@ class Flow:
                     if self.bringing:
                         self.bringing.door.check()
                     self.show()
+                loop.pool.check()  # a fault leaves no answer that would be missed
             except BaseException as error:
                 heed.close()
                 reason = self.credential.blame(error) if self.run.opened else error
@@ -253,9 +254,8 @@ class Flow:
                 if not is_broken:
                     bringing.progress.show(todo_of(self.fetch, self.service, bringing, loop.clock()))
                 bringing.progress.close()
-            for live in (self.survey.live, self.wheel and self.wheel.live):
-                if live:
-                    live.close()
+            for live in filter(None, (self.survey.live, self.wheel and self.wheel.live)):
+                live.close()
 
     # The folder.
 

@@ -15,7 +15,7 @@ from gridsync_parts.catalog import Lock
 from gridsync_parts.disk import MARK
 from tests.grid import Grid
 from tests.grid.propfind import content
-from tests.support.user import Result, User, wait_until
+from tests.support.user import Result, User, wait_for, wait_until
 
 ROOT = os.geteuid() == 0
 
@@ -94,6 +94,12 @@ def test_a_folder_is_there_verified_and_a_further_run_sends_nothing(sender):
     again = sender.put()
     assert again.status == 0 and re.search(last_line(skipped=4), again.out)
     assert not sender.count(method="PUT") and sender.there() == sender.here()
+
+
+def test_a_fault_in_the_last_call_is_no_success(sender):
+    with sender.running(sender.line(), "prepare = lambda *_: 1 / 0") as run:
+        done = wait_for(run)
+    assert done.status == 70 and "ZeroDivisionError" in done.err and not sender.there()
 
 
 def test_a_file_alone_goes_into_the_folder(sender):

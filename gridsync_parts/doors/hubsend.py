@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from gridsync_parts.doors import Listing, Sent, Stored
 from gridsync_parts.doors.plain import NO_NAME, TAKEN
 from gridsync_parts.doors.wire import Http
-from gridsync_parts.doors.writing import WebDavWriter, place_of, write_refusal
+from gridsync_parts.doors.writing import WebDavWriter, check_name, place_of, write_refusal
 from gridsync_parts.errors import BadName, Exists, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.words import LONGEST
 
@@ -46,10 +46,11 @@ class HubWriter(WebDavWriter):
         return self.names.has(path)
 
     def check_name(self, path: str) -> None:
-        """Refuse a name that would become another one."""
+        """Raise BadName for a name that would become another one."""
         if is_odd(path):
-            said = "the hub makes another one of #, ? and %"
-            raise BadName(NO_NAME.format(place=place_of(self.url_of(path)), said=said))
+            reason = "the hub makes another one of #, ? and %"
+            raise BadName(NO_NAME.format(place=place_of(self.url_of(path)), said=reason))
+        check_name(self.url_of(path))
 
     def folder(self, path: str) -> bool:
         """Make a folder in one that is there; whether it was not there yet."""

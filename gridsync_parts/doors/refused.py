@@ -150,6 +150,9 @@ GFAL_ERRORS = (
     Saying(r"HTTP 500 .*while +read", PoolError,  # which readers alone are told
            "{place}: the pool of this file is down or serves too many readers, or the door fails ({text}); "
            "try again later, or ask the site", passing=True),
+    Saying(r"^(ENETRESET|EAGAIN.*Resource temporarily)", DoorError,  # with no CAs, with others
+           "{place}: there is no TLS connection to the door ({text}); is there its CA in CA_DIR of Grid.conf?",
+           passing=True),
     Saying(r"^ESTALE", DoorError, "{place}: the door has not answered in time ({text})", passing=True),
     Saying(r"^(" + "|".join(errno.errorcode[code] for code in UNREACHABLE) + r")|(received|HTTP) 5\d\d", DoorError,
            "{place}: the door cannot be reached, or fails ({text})", passing=True),

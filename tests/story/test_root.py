@@ -255,6 +255,13 @@ def test_a_token_that_is_no_use_is_one_sentence(holder: User, kind, says):
     assert holder.files() == []
 
 
+def test_a_server_whose_certificate_is_of_nobody_known_is_named(holder: User):
+    cas = holder.folder / "cas"
+    cas.mkdir()
+    status, _, err = holder("--ls_dir", X509_CERT_DIR=str(cas))
+    assert status == 4 and "there is no TLS connection to the door" in err and err.count("\n") == 1, err
+
+
 def test_a_server_that_is_down_is_named_at_once(visitor: User):
     """XRootD's library alone would try for ten minutes."""
     visitor.set("SERVER", "root://localhost:1/")

@@ -59,6 +59,8 @@ def site_of(grid: Grid, pair: str) -> Site:
     engine, door = pair.split()
     if engine == "ftps":
         return Site("DESY", grid.ftpd(door).url, "agata", engine, "auto", "", "", "", 30, 10)
+    if door in ("token", "public"):
+        return root_site(grid, door)
     if door.startswith(("dcache", "storm")):
         return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
     if engine == "hub":
@@ -68,14 +70,17 @@ def site_of(grid: Grid, pair: str) -> Site:
         "sftp": grid.sshd.url if door == "sftp" else "",
         "xrootd": grid.xrootd.url,
         "root": grid.xrootd.root_url.rstrip("/"),
-        "token": grid.guarded.root_url.rstrip("/") if door == "token" else "",
-        "public": grid.public.root_url.rstrip("/") if door == "public" else "",
         "file": f"file://{grid.xrootd.folder / 'data'}",
     }[door]
-    site = Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
-    if door == "token":
-        return site._replace(token=f"file:{token_file(grid)}", credential="token")
-    return site._replace(credential="none") if door == "public" else site
+    return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
+
+
+def root_site(grid: Grid, door: str) -> Site:
+    """One that is not shown a proxy."""
+    site = Site("ROOT", "", "agata", "gfal2", ca_dir=grid.env["X509_CERT_DIR"], first_byte=30, silence=10)
+    if door == "public":
+        return site._replace(server=grid.public.root_url.rstrip("/"), credential="none")
+    return site._replace(server=grid.guarded.root_url.rstrip("/"), token=f"file:{token_file(grid)}")
 
 
 @functools.cache
@@ -88,13 +93,13 @@ def token_file(grid: Grid) -> Path:
 
 
 @functools.cache
-def apart(grid: Grid, site: Site) -> Place:
-    """A site that a process of its own speaks to, as Python programs have it: gfal2 shows one credential by root://."""
-    conf = grid.folder / "apart" / "Grid.conf"
-    conf.parent.mkdir(exist_ok=True)
-    conf.write_text(grid.conf("data"))
-    # Its process ends with this one: gfal2 alone has nothing that could be closed either.
-    return open_apart(site, "", Config(str(conf.parent)), "")._replace(close=lambda: None)
+def apart(site: Site) -> Place:
+    """A site that a process of its own speaks to, as Python programs have it: in one gfal2 shows one thing alone.
+
+    The process ends with this one, and where gfal2 is here, there is nothing to close either.
+    """
+    no_conf = Config(site.ca_dir)
+    return open_apart(site, "", no_conf, "")._replace(close=lambda: None)
 
 
 def site_to_write(grid: Grid, pair: str) -> Site:
@@ -111,8 +116,10 @@ def site_to_write(grid: Grid, pair: str) -> Site:
 
 
 def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | None = None) -> Place:
-    """A site that is shown just these."""
+    """A site that is shown just these, or what it says itself."""
     kind = kind_of(site)
+    if site.name == "ROOT":
+        return apart(site)
     place: Place = import_module(f"gridsync_parts.doors.{kind.module}").open_place(site, kind.can, proxy, token, ca)
     return place
 
@@ -137,11 +144,9 @@ class Given(Token):
 
 
 def place_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Place:
-    """A site that is shown one of the grid's proxies, or the one at a path; or what it says itself."""
+    """A site that is shown one of the grid's proxies, or the one at a path; a hub, the token of Alice."""
     if site.engine == "hub":
         return opened(site, token=Given(hub_of(grid, site).token), ca=ca or grid.env["X509_CERT_DIR"])
-    if site.credential in ("token", "none") and kind_of(site).module == "gfal":
-        return apart(grid, site)
     return opened(site, path or str(grid.pki.proxy(proxy)), ca=ca or grid.env["X509_CERT_DIR"])
 
 

@@ -29,8 +29,9 @@ class Can(NamedTuple):
     checksums: tuple[str, ...]  # that it may name
     tape: bool  # there may be a tape service
     holds_lock: bool  # its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
-    renames: bool = False  # it gives a file another name
-    removes: bool = True  # it takes files away, as far as it takes any
+    writes: bool = False  # it takes files,
+    renames: bool = False  # gives one another name,
+    removes: bool = True  # and takes one away again
 
 
 class Kind(NamedTuple):
@@ -47,6 +48,7 @@ class Kind(NamedTuple):
     token: str = ""  # where its token lies, unless TOKEN says it
 
 
+UNTRIED = "not tested"
 WEB = ("https", "davs", "http", "dav")
 STRONG = ("sha512", "sha256", "sha1", "md5", "adler32")
 KEEPING = ("root", "roots", "xroot", "xroots")  # with gfal2 they keep a token from hosts that it is not for
@@ -59,7 +61,7 @@ GFAL2 = Kind(
 KINDS = (
     Kind(
         "http", WEB, "WebDAV: dCache, StoRM, XRootD", "webdav", Credential.ANY,
-        Can(STRONG, tape=True, holds_lock=True, renames=True),
+        Can(STRONG, tape=True, holds_lock=True, writes=True, renames=True),
     ),
     GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
     GFAL2._replace(credential=Credential.ANY),
@@ -68,20 +70,25 @@ KINDS = (
     ),
     Kind(
         "ftps", ("ftps",), "FTP with TLS: proftpd, pure-ftpd, vsftpd", "ftps", Credential.PASSWORD,
-        Can((), tape=False, holds_lock=True, renames=True),
+        Can((), tape=False, holds_lock=True, writes=True, renames=True),
     ),
     GFAL2._replace(schemes=("file",), what="a folder of this machine", credential=Credential.NONE),
-    GFAL2._replace(schemes=("srm",), what="SRM, not tested", can=GFAL2.can._replace(tape=True)),
-    GFAL2._replace(schemes=("gsiftp", "dcap", "gsidcap"), what="not tested"),
+    GFAL2._replace(schemes=("srm",), what=f"SRM, {UNTRIED}", can=GFAL2.can._replace(tape=True)),
+    GFAL2._replace(schemes=("gsiftp", "dcap", "gsidcap"), what=UNTRIED),
     Kind(
         "hub", ("https",), "CTA's download service on a JupyterHub", "hub", Credential.TOKEN,
-        Can(STRONG, tape=False, holds_lock=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
+        Can(STRONG, tape=False, holds_lock=True, writes=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
     ),
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
 # The engines and schemes of sites that no door is there for yet, and what such a site is shown.
 COMING_ENGINES = {"opendata": Credential.NONE, "invenio": Credential.TOKEN}
+
+
+def is_tried(kind: Kind) -> bool:
+    """Whether tests try it at a real server."""
+    return UNTRIED not in kind.what
 
 
 def find_kind(engine: str, scheme: str) -> Kind | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gridsync_parts.doors import Place, Writer
 from gridsync_parts.errors import DoorError, FileError, GridError, PoolError, UsageError
 from gridsync_parts.fetching import Work
+from gridsync_parts.kinds import KINDS
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
 from gridsync_parts.pool import Stop
@@ -12,13 +13,15 @@ from gridsync_parts.put import Deliverer, Put
 from gridsync_parts.table import Site
 from gridsync_parts.values import Outcome, Row, failed_outcome
 
+HOW_TO_SEND = " or ".join(f"at {kind.schemes[0]}:// with ENGINE = {kind.engine}" for kind in KINDS if kind.can.writes)
+
 
 def writer_of(site: Site, place: Place) -> Writer:
     """What takes files at a site."""
     if place.writer is None:
         raise UsageError(
             f"gridsync cannot send files to the site {site.name} with ENGINE = {site.engine} and SERVER {site.server}; "
-            "ENGINE = http can, at https doors"
+            f"it can {HOW_TO_SEND}"
         )
     return place.writer
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(TOP))
 
 from gridsync import HELP, LIST, OPTIONS, Option  # noqa: E402 - it stands in the folder above
 from gridsync_parts.conf import default_conf  # noqa: E402
-from gridsync_parts.kinds import KINDS  # noqa: E402
+from gridsync_parts.kinds import KINDS, WEB, Can, find_kind, is_tried  # noqa: E402
 from gridsync_parts.sites import KNOWN  # noqa: E402
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key  # noqa: E402
 from gridsync_parts.vomses import VOMS_SERVERS  # noqa: E402
@@ -137,13 +137,36 @@ def table(*rows: tuple[object, ...]) -> str:
     return "".join(f"| {' | '.join(map(str, row))} |\n" for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]))
 
 
-def filled(page: str, **parts: str) -> str:
-    """A page of docs/ with what is to stand between its comments now."""
-    text = (DOCS / page).read_text(encoding="utf-8")
+def filled(page: Path, **parts: str) -> str:
+    """A page with what is to stand between its comments now."""
+    text = page.read_text(encoding="utf-8")
     for name, part in parts.items():
         place = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- end of {name} -->)", re.DOTALL)
         text = place.sub(lambda _, part=part: part, text)
     return text
+
+
+def takes_files(can: Can) -> str:
+    """Whether a door does, and whether it gives them back."""
+    return "no" if not can.writes else "yes" if can.removes else "yes, for good"
+
+
+def short_doors() -> str:
+    """The same in short, of those that were tried."""
+    rows = [
+        (
+            ", ".join(f"`{scheme}://`" for scheme in kind.schemes[:2])
+            + (f", `ENGINE = {kind.engine}`" if find_kind("auto", kind.schemes[0]) is not kind else ""),
+            kind.what,
+            kind.credential.value,
+            "checksum" if kind.can.checksums else "size",
+            takes_files(kind.can),
+        )
+        for kind in KINDS
+        if is_tried(kind) and not (kind.engine == "gfal2" and kind.schemes == WEB)  # which is the other engine's
+    ]
+    made = table(("SERVER", "what it is", "is shown", "verified by", "takes files"), *rows)
+    return made.replace(" --- |", "---|").replace("| ---", "|---")
 
 
 def doors() -> str:
@@ -156,7 +179,7 @@ def doors() -> str:
             kind.credential.value,
             ", ".join(kind.can.checksums) or "none, so the size is compared",
             "if the door names it" if kind.can.tape else "no",
-            "yes" if kind.can.renames else "no" if kind.can.removes else "yes, for good",
+            takes_files(kind.can),
         )
         for kind in KINDS
     ]
@@ -204,9 +227,10 @@ def pages() -> dict[Path, str]:
         MAN: man(),
         EXAMPLE: default_conf("./data/", KNOWN),
         COMPLETION: completion(),
-        DOCS / "options.md": filled("options.md", options=options, order=order, keys=keys),
-        DOCS / "doors.md": filled("doors.md", doors=doors(), deviations=deviations()),
-        DOCS / "exit-status.md": filled("exit-status.md", statuses=statuses),
+        TOP / "README.md": filled(TOP / "README.md", doors=short_doors()),
+        DOCS / "options.md": filled(DOCS / "options.md", options=options, order=order, keys=keys),
+        DOCS / "doors.md": filled(DOCS / "doors.md", doors=doors(), deviations=deviations()),
+        DOCS / "exit-status.md": filled(DOCS / "exit-status.md", statuses=statuses),
         **voms(),
     }
 

@@ -13,6 +13,7 @@ import gridsync
 from tests.support import SCRIPT
 
 PAGES = SCRIPT.parent / "tools/pages.py"
+README = SCRIPT.with_name("README.md")
 spec = importlib.util.spec_from_file_location("pages", PAGES)
 pages = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pages)
@@ -29,6 +30,8 @@ def test_the_pages_of_docs_have_what_is_made_for_them():
     assert "`--build_list`, `--bring_online`" in made[pages.DOCS / "options.md"]
     assert "| 130 | interrupted |" in made[pages.DOCS / "exit-status.md"]
     assert "| `sftp://` | `gfal2` |" in made[pages.DOCS / "doors.md"]
+    assert "| WebDAV: dCache, StoRM, XRootD | proxy, or TOKEN | checksum | yes |" in made[README]
+    assert "not tested" not in made[README].partition("<!-- doors -->")[2].partition("<!-- end of doors -->")[0]
     assert "\n- StoRM accepts a release and keeps the pin" in made[pages.DOCS / "doors.md"]
 
 

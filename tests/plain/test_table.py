@@ -32,7 +32,7 @@ ROWS = {
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program with two more rows in its table, and the pages made anew."""
     top = tmp_path_factory.mktemp("copy")
-    for name in ("gridsync.py", "gridsync.1", "Grid.conf.example", "do_grid_completion.sh"):
+    for name in ("README.md", "gridsync.py", "gridsync.1", "Grid.conf.example", "do_grid_completion.sh"):
         shutil.copy(TOP / name, top)
     for name in ("gridsync_parts", "docs", "tools"):
         shutil.copytree(TOP / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))

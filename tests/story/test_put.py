@@ -240,7 +240,7 @@ def test_what_cannot_take_files_says_so(user):
     done = user(f"--put {user.folder / 'a'} --input_dir x")
     assert done.status == 2
     says = "gridsync cannot send files to the site LYON with ENGINE = gfal2"
-    assert says in done.err and "ENGINE = http can" in done.err
+    assert says in done.err and "it can at https:// with ENGINE = http" in done.err
 
 
 def test_another_run_in_the_work_folder_is_waited_for_by_the_user(sender):

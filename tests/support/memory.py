@@ -114,7 +114,7 @@ class Memory:
     @property
     def place(self) -> Place:
         """It as a Place."""
-        can = Can(("adler32",), tape=True, holds_lock=self.holds_lock, renames=True)
+        can = Can(("adler32",), tape=True, holds_lock=self.holds_lock, writes=True, renames=True)
         return Place(can, self, self, lambda: self, writer=MemoryWriter(self))
 
     def folder(self, path: str) -> Listing:

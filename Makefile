@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-hub
+.PHONY: help demo demo-doors quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-hub
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -28,6 +28,10 @@ help:  ## list these targets
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.story.demo
+
+demo-doors:  ## a file fetched at each kind of site, and one sent, in a minute
+	@tools/need $(TEST)
+	@$(PYTHON) -m tests.story.doors
 
 quick:  ## the plain tests, without grid or network, in a few seconds: while typing
 	@tools/need $(TOOL) python3-pytest

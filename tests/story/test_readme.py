@@ -96,6 +96,16 @@ def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, tmp_path
 
 
 @pytest.mark.long
+def test_the_demo_of_doors_visits_each_kind_in_two_minutes():
+    done = subprocess.run(
+        ["make", "demo-doors"], cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    fetched, sent = re.findall(r"(\d+) files fetched, (\d+) sent", done.stdout)[0]
+    assert done.stdout.count("\nCopied: 1,") == int(fetched) >= 10 and done.stdout.count("\nSent: 1,") == int(sent) >= 4
+
+
+@pytest.mark.long
 def test_the_demo_works():
     done = subprocess.run(["make", "demo"], cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr

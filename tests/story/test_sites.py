@@ -109,3 +109,38 @@ def test_a_command_that_is_none_is_named_and_the_others_go_on(user: User):
     status, out, _ = user("--from=list")
     assert status == 0 and "cmd:it's is no command (No closing quotation); correct TOKEN in Grid.conf\n" in out
     assert "\nNRP " in out
+
+
+# == What cannot be spoken to ===========================================================================
+
+
+ACTIONS = ["--ls_dir", "--input_dir a --build_list --start", "--sync", "--put results --input_dir a"]
+
+
+@pytest.mark.parametrize("line", ACTIONS)
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("ENGINE", "htpp", "ENGINE of [LYON] is 'htpp'; expected auto, http, "),
+        ("ENGINE", "GFAL", "ENGINE of [LYON] is 'GFAL'; expected auto, http, "),
+        ("SERVER", "htps://door.example.org/", "htps:// is not known; did you mean https"),
+        ("SERVER", "s3://door.example.org/", "s3:// is not known"),
+        ("SERVER", "door.example.org", "SERVER of [LYON] is 'door.example.org'"),
+        ("SERVER", "", "SERVER of [LYON] is"),
+    ],
+)
+def test_a_site_that_cannot_be_spoken_to_is_one_sentence_and_nothing_is_done(user: User, key, value, says, line):
+    user.set(key, value)
+    (user.folder / "results").mkdir()
+    (user.folder / "results/a").write_bytes(b"a")
+    before = {path: path.read_bytes() for path in user.folder.rglob("*") if path.is_file()}
+    status, _, err = user(line.replace("results", str(user.folder / "results")))
+    assert (status, err.count("\n")) == (2, 1) and says in err, err
+    assert {path: path.read_bytes() for path in user.folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_url_that_cannot_be_spoken_to_is_one_sentence_and_nothing_is_done(user: User):
+    before = sorted(user.folder.rglob("*"))
+    status, _, err = user(f"s3://door.example.org/a {user.folder}/here")
+    assert (status, err.count("\n")) == (2, 1) and "s3://" in err, err
+    assert sorted(user.folder.rglob("*")) == before

@@ -5,8 +5,8 @@ FROM docker.io/library/debian:bookworm-slim AS system
 # fetch-crl is not run here: revocation lists grow old with the image, and old ones keep a proxy from being made.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    python3-requests python3-tqdm libdeflate0 ca-certificates openssl \
-    python3-gfal2 gfal2-plugin-file gfal2-plugin-gridftp gfal2-plugin-http gfal2-plugin-sftp gfal2-plugin-srm \
+    python3-requests python3-tqdm libdeflate0 ca-certificates openssl openssh-client \
+    python3-gfal2 gfal2-plugin-file gfal2-plugin-gridftp gfal2-plugin-http gfal2-plugin-srm \
     gfal2-plugin-xrootd xrootd-plugins \
     voms-clients fetch-crl igtf-policy-classic igtf-policy-iota igtf-policy-mics igtf-policy-slcs \
  && apt-get clean && rm -rf /var/lib/apt/lists/*

@@ -459,6 +459,7 @@ class Run:
         if self.opened is None:
             files_to_spare(self.settings)  # else it would seem that the door fails
             self.opened = open_place(self.settings.site, self.settings.vo, self.config)
+            self.held.callback(self.opened.close)
         return self.opened
 
     def catalog(self) -> Catalog:

@@ -57,6 +57,12 @@ Parts, each using only those above it; none of them knows the script:
   doors/ftplines  all lines to it, and one login
   doors/ftpnames  what it says of names, and what it means when it refuses
   doors/ftpput    files that are sent there
+  doors/sftp      SFTP, version 3
+  doors/openssh   OpenSSH's own client as a child
+  doors/channels  the channels to a server that is reached by ssh
+  doors/remote    what is asked of a server that speaks SFTP
+  doors/sftpin    a file on its way here by SFTP
+  doors/sftpout   files that are sent by SFTP
   doors/contexts  the contexts of gfal2, and what it shows
   doors/gfal      the same verbs through gfal2
   doors/opening   a site, opened by its kind

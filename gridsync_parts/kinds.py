@@ -55,7 +55,7 @@ KEEPING = ("root", "roots", "xroot", "xroots")  # with gfal2 they keep a token f
 GFAL2 = Kind(
     "gfal2", KEEPING, "XRootD, dCache", "gfal", Credential.PROXY,
     Can(("adler32", "md5"), tape=False, holds_lock=False), ("gfal2",),
-    "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd gfal2-plugin-sftp",
+    "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd",
 )  # fmt: skip
 # ENGINE = auto means the first with the scheme.
 KINDS = (
@@ -65,8 +65,9 @@ KINDS = (
     ),
     GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
     GFAL2._replace(credential=Credential.ANY),
-    GFAL2._replace(
-        schemes=("sftp",), what="a machine with ssh", credential=Credential.KEYS, can=GFAL2.can._replace(checksums=())
+    Kind(
+        "ssh", ("sftp",), "a machine with ssh", "ssh", Credential.KEYS,
+        Can((), tape=False, holds_lock=True, writes=True, renames=True),
     ),
     Kind(
         "ftps", ("ftps",), "FTP with TLS: proftpd, pure-ftpd, vsftpd", "ftps", Credential.PASSWORD,

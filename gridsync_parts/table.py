@@ -148,8 +148,9 @@ class Site(NamedTuple):
     server: Annotated[str, Key("SERVER", "the door: scheme, host and port", URL)]
     base: Annotated[str, Key("BASE_DIR_ON_GRID", "the folder below which all paths begin", SITE_PATH)] = ""
     engine: Annotated[str, Key(
-        "ENGINE", "how gridsync talks to it: auto (http for https doors, gfal2 for root, sftp, ...), http, gfal2 or "
-        "hub. gfal2 follows redirects on its own and shows your proxy to every host they lead to", ENGINE, "gfal2",
+        "ENGINE", "how gridsync talks to it: auto (http for https doors, ssh for sftp, gfal2 for root, ...), http, "
+        "gfal2 or hub. gfal2 follows redirects on its own and shows your proxy to every host they lead to", ENGINE,
+        "gfal2",
     )] = "auto"
     tape_api: Annotated[str, Key(
         "TAPE_API", "none: the site has no tape; or the URL of its Tape REST API, if /.well-known/wlcg-tape-rest-api "

@@ -73,9 +73,6 @@ class Contexts:
         self.proxy = proxy
         self.token = token
         self.timeout = site.first_byte
-        keys = [os.path.expanduser(f"~/.ssh/{name}") for name in ("id_rsa", "id_ecdsa", "id_ed25519")]
-        # gfal2 itself, where its configuration names no key, looks for the first of them alone.
-        self.key = "" if os.path.exists(keys[0]) else next(filter(os.path.exists, keys), "")
         self.local = threading.local()
 
     def shown(self) -> object:
@@ -99,7 +96,5 @@ class Contexts:
             context = self.gfal2.creat_context()
             context.set_opt_boolean("HTTP PLUGIN", "RETRIEVE_BEARER_TOKEN", False)
             context.set_opt_integer("HTTP PLUGIN", "OPERATION_TIMEOUT", self.timeout)
-            if self.key:
-                context.set_opt_string("SFTP PLUGIN", "PRIVKEY", self.key)
             self.local.context = context
         return self.local.context

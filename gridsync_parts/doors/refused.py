@@ -132,8 +132,6 @@ GFAL_ERRORS = (
     Saying(r"HTTP 415", OnTape, "{place}: is on tape only; --bring_online brings it to disk"),
     Saying(r"^ENOENT|received 404", NotFound,
            "{place}: there is no such file or folder; --ls_dir shows what there is"),
-    Saying(r"authentication methods failed", CredentialError,
-           "{place}: the server does not accept your key; gfal2 tries ~/.ssh/id_rsa or another one"),
     Saying(r"handshake failed: (unexpected eof|connection (timed out|reset))", DoorError,
            "{place}: the door ends the TLS handshake ({text}); is your proxy valid (--proxy_status)?", passing=True),
     Saying(r"^(EPERM|EACCES)", Forbidden, "{place}: the door refuses ({text}); {doubt}"),

@@ -16,16 +16,13 @@ from tests.support.user import write_secret
 
 @pytest.fixture(autouse=True)
 def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where gfal2 finds the key of the sftp server, and passwords lie."""
+    """Where ssh finds the key of the sftp server, and that of the server, and passwords lie."""
     if "ftps" in request.node.name:
         write_secret(tmp_path / ".netrc", f"machine localhost login {USER} password \"{PASSWORD}\"\n")
         monkeypatch.setenv("HOME", str(tmp_path))
-    if "gfal2 sftp" in request.node.name:
-        sshd = request.getfixturevalue("grid").sshd
-        (tmp_path / ".ssh").mkdir()
-        (tmp_path / ".ssh/id_ed25519").symlink_to(sshd.key)
-        (tmp_path / ".ssh/id_ed25519.pub").symlink_to(sshd.key.with_suffix(".pub"))
-        monkeypatch.setenv("HOME", str(tmp_path))
+    if "ssh sftp" in request.node.name:
+        for name, value in request.getfixturevalue("grid").sshd.client.env.items():
+            monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_the_pages_of_docs_have_what_is_made_for_them():
     assert "| `--sync` |" in made[pages.DOCS / "options.md"]
     assert "`--build_list`, `--bring_online`" in made[pages.DOCS / "options.md"]
     assert "| 130 | interrupted |" in made[pages.DOCS / "exit-status.md"]
-    assert "| `sftp://` | `gfal2` |" in made[pages.DOCS / "doors.md"]
+    assert "| `sftp://` | `ssh` |" in made[pages.DOCS / "doors.md"]
     assert "| WebDAV: dCache, StoRM, XRootD | proxy, or TOKEN | checksum | yes |" in made[README]
     assert "not tested" not in made[README].partition("<!-- doors -->")[2].partition("<!-- end of doors -->")[0]
     assert "\n- StoRM accepts a release and keeps the pin" in made[pages.DOCS / "doors.md"]

@@ -547,8 +547,8 @@ def test_a_server_that_hangs_holds_it_up_for_a_while_only(well, path, method, na
     assert "Looking at: " in err
 
 
-@pytest.mark.parametrize("scheme", ["root", "sftp"])
-def test_so_does_one_that_only_gfal2_speaks_to(well, scheme):
+@pytest.mark.parametrize(("scheme", "said"), [("root", "does not answer within 4 s"), ("sftp", "does not answer")])
+def test_so_does_one_that_speaks_no_http(well, scheme, said):
     with socket.create_server(("localhost", 0)) as silent:
         place = f"localhost:{silent.getsockname()[1]}"
         well.set("SERVER", f"{scheme}://{place}/")
@@ -557,7 +557,7 @@ def test_so_does_one_that_only_gfal2_speaks_to(well, scheme):
             out, err = run.communicate(timeout=40)
     found = rows(Result(run.returncode, out, err))
     assert time.monotonic() - began < 20 and run.returncode == 1
-    assert found["door"] == ("FAIL", f"{place} does not answer within 4 s: overloaded, or blocked by a firewall")
+    assert found["door"] == ("FAIL", f"{place} {said}: overloaded, or blocked by a firewall")
     assert found["tape service"] == found["pools"] == ("--", "not looked at: needs the door")
 
 

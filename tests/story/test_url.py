@@ -151,7 +151,7 @@ def test_blanks_and_escapes_are_decoded_once(user: User, folder):
 
 
 @pytest.mark.parametrize("kind", ["https", "davs", "root", "file", "sftp"])
-def test_every_kind_of_door(stranger: User, tmp_path: Path, kind):
+def test_every_kind_of_door(stranger: User, kind):
     user, grid, lesson = stranger, stranger.grid, "agata/e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf"
     url = {
         "https": grid.xrootd.url,
@@ -160,11 +160,8 @@ def test_every_kind_of_door(stranger: User, tmp_path: Path, kind):
         "file": f"file://{grid.xrootd.folder / 'data'}",
         "sftp": grid.sshd.url if kind == "sftp" else "",
     }[kind]
-    if kind == "sftp":
-        (tmp_path / ".ssh").mkdir()
-        for name, key in (("id_ed25519", grid.sshd.key), ("id_ed25519.pub", grid.sshd.key.with_suffix(".pub"))):
-            (tmp_path / ".ssh" / name).symlink_to(key)
-    status, _, err = user(f"{url}/{lesson} {user.folder}/here", HOME=str(tmp_path))
+    env = grid.sshd.client.env if kind == "sftp" else {}
+    status, _, err = user(f"{url}/{lesson} {user.folder}/here", **env)
     wanted = [path[len(lesson) - 4 :] for path in grid.tree.files(lesson)]
     assert status == 0 and sorted(files(user.folder / "here")) == sorted(wanted), err
 

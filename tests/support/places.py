@@ -35,14 +35,14 @@ def with_engines(*doors: Any) -> list[Any]:
 WITH_TAPE = with_engines("dcache", "storm", *OTHERS)
 APART = ["gfal2 token", "gfal2 public"]  # root:// that is shown a token, and nothing
 FTPS = [f"ftps {kind}" for kind in KINDS]
-WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "gfal2 sftp", *FTPS]
+WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "ssh sftp", *FTPS]
 HUBS = ["hub alone", pytest.param("hub jupyter", marks=pytest.mark.long)]
 PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
 PLAIN = pytest.param("http wsgidav", marks=pytest.mark.long)
-WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", PLAIN, *FTPS, *HUBS]
+WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", "ssh sftp", *FTPS, PLAIN, *HUBS]
 
 
 HOME = "lst/users/alice"  # where Alice may write, on a hub
@@ -112,6 +112,8 @@ def site_to_write(grid: Grid, pair: str) -> Site:
         return site._replace(base=HOME)
     if pair.startswith("ftps"):
         return site._replace(base="")
+    if pair.endswith("sftp"):
+        return site._replace(base="scratch")
     return site._replace(server=grid.copier.url, base="scratch") if pair.endswith("xrootd") else site
 
 

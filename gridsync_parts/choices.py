@@ -66,7 +66,8 @@ def look_for(site: Site, credential: Credential, config: Config, now: float) -> 
     if credential is Credential.PASSWORD:
         return look_for_login(site)
     if credential is Credential.KEYS:
-        has_key = os.environ.get("SSH_AUTH_SOCK") or glob.glob(os.path.expanduser("~/.ssh/id_*"))
+        keys = [path for path in glob.glob(os.path.expanduser("~/.ssh/id_*")) if not path.endswith(".pub")]
+        has_key = keys or os.path.exists(os.environ.get("SSH_AUTH_SOCK", ""))
         return (True, credential.value) if has_key else (None, f"{credential.value}; none was found here")
     return (True, credential.value) if credential is Credential.NONE else (None, f"{credential.value}, asked for then")
 

@@ -189,9 +189,12 @@ class Config:
 
     def no_site(self, name: str) -> UsageError:
         """The sentence for a site that has no section, and is not chosen of those that gridsync knows."""
-        there = ", ".join(self.own_sites()) or "none"
-        others = self.own_sites() if name in KNOWN else self.sites()
+        own = self.own_sites()
+        there, others = ", ".join(own) or "none", own if name in KNOWN else self.sites()
         hint = nearest(name, others) or (f"; --from={name} adds it" if name in KNOWN else "")
+        known = ", ".join(site for site in self.sites() if site not in own)
+        if known and not hint:
+            hint = f"; gridsync also knows {known} (--from=list prints all)"
         return UsageError(f"there is no site {bare(name)} in {self.path}; it has {there}{hint}")
 
     def places(self) -> dict[str, tuple[str, list[str]]]:

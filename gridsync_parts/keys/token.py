@@ -142,6 +142,7 @@ class Token:
             reason = getattr(error, "strerror", None) or "there is none, or it takes too long"
             raise CredentialError(f"{self.source} gives no token ({reason}); correct TOKEN in Grid.conf") from None
         if not re.fullmatch(r"[!-~]+", text.strip()):
-            what = "usable token (one word, without Bearer)"
-            raise CredentialError(f"{self.source} gives no {what}; renew it, or correct TOKEN in Grid.conf")
+            is_unset = self.kind == "env" and self.place not in os.environ
+            what = f"as {self.place} is not set; set it" if is_unset else "(one word, without Bearer); renew it"
+            raise CredentialError(f"{self.source} gives no usable token {what}, or correct TOKEN in Grid.conf")
         return text.strip()

@@ -261,7 +261,7 @@ CASES: list[tuple[str, Plant, str]] = [
     ("proxy", no_proxy, "there is no proxy at .*/proxy; make a new one with --new_proxy"),
     ("proxy", ended_proxy, "your proxy .*/proxy expired .* ago; make a new one with --new_proxy"),
     ("proxy", mode("proxy", 0o644), "others can read your proxy .*; chmod 600 .*|.*others can read your proxy.*"),
-    ("token", no_token, "env:NONE gives no usable token .*; renew it, or correct TOKEN in Grid.conf"),
+    ("token", no_token, "env:NONE gives no usable token as NONE is not set; set it, or correct TOKEN in Grid.conf"),
     ("token", bad_token_file, "others can read your token .*; chmod 600 .*"),
     ("Grid.conf", conf("THREAD", "8", "gridsync"), r".*, line \d+: unknown key THREAD in .* THREADS"),
     ("Grid.conf", conf("THREADS", "many", "gridsync"), "THREADS in .gridsync. is 'many'; .*|.*THREADS in .*"),

@@ -46,7 +46,7 @@ def test_the_list_says_what_is_at_hand_and_remembers_nothing(user: User):
     assert (status, err) == (0, "") and said.keys() >= KNOWN.keys()
     assert re.fullmatch(r"https +proxy, \d+h\d\dm left, until .*", said["LYON"])
     assert said["CNAF"] == "https     token from env:MY_TOKEN, does not say when it ends"
-    assert said["CTA"].startswith("hub       env:JUPYTERHUB_API_TOKEN gives no usable token")
+    assert said["CTA"].startswith("hub       env:JUPYTERHUB_API_TOKEN gives no usable token as JUPYTERHUB_API_TOKEN is")
     assert said["CTA_DCACHE"] == (
         "davs      oidc-agent does not run here; start it, and set its variables: eval $(oidc-agent-service use)"
     )
@@ -70,8 +70,12 @@ def test_keys_of_ssh_are_looked_for(user: User):
     lines = {"none": "keys of ssh; none was found here", "agent": "keys of ssh", "file": "keys of ssh"}
     env = {"HOME": str(user.folder), "SSH_AUTH_SOCK": ""}
     assert f"DIAMOND        sftp      {lines['none']}\n" in user("--from=list", **env).out
-    assert f"DIAMOND        sftp      {lines['agent']}\n" in user("--from=list", **{**env, "SSH_AUTH_SOCK": "/x"}).out
+    agent = {**env, "SSH_AUTH_SOCK": str(user.folder)}
+    assert f"DIAMOND        sftp      {lines['agent']}\n" in user("--from=list", **agent).out
+    agent["SSH_AUTH_SOCK"] += "/gone"
     (user.folder / ".ssh").mkdir()
+    (user.folder / ".ssh/id_ed25519.pub").touch()
+    assert f"DIAMOND        sftp      {lines['none']}\n" in user("--from=list", **agent).out
     (user.folder / ".ssh/id_ed25519").touch()
     assert f"DIAMOND        sftp      {lines['file']}\n" in user("--from=list", **env).out
 
@@ -94,6 +98,14 @@ def test_the_list_runs_no_command_of_a_token(user: User, tmp_path: Path):
     user.set("TOKEN", f"cmd:touch {tmp_path}/trace", "CNAF")
     assert "CNAF           https     token, touch is asked for it\n" in user("--from=list").out
     assert not (tmp_path / "trace").exists()
+
+
+def test_a_site_that_there_is_not_is_told_with_those_that_there_are(user: User):
+    status, _, err = user("--from=nope --show_conf")
+    known = ", ".join(name for name in KNOWN if name not in ("LYON", "CNAF"))
+    says = f"it has LYON, CNAF, XROOTD; gridsync also knows {known} (--from=list prints all)"
+    assert (status, err) == (2, f"gridsync.py: there is no site nope in {user.folder}/Grid.conf; {says}\n")
+    assert "; did you mean ZENODO\n" in user("--from=ZENODOO --show_conf").err
 
 
 @pytest.mark.parametrize("other", ["start", "threads=99", "inc=("])

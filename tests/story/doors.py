@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gridsync_parts.errors import GridError
 from gridsync_parts.kinds import KINDS, is_tried, kind_of
 from gridsync_parts.table import Site
 from tests.grid import Grid
@@ -30,22 +32,14 @@ VISITS = {  # by a site's name: which Place of the test grid it is, and what the
     "ROOT_TOKEN": ("gfal2 token", "the same; a token is shown"),
     "ROOT_PUBLIC": ("gfal2 public", "the same with public data; nothing is shown"),
     "FOLDER": ("gfal2 file", "a folder of this machine"),
-    "SSH": ("gfal2 sftp", "a real OpenSSH; a key is shown"),
+    "SSH": ("ssh sftp", "a real OpenSSH; a key is shown"),
     "HUB": ("hub alone", "CTA's service on a hub, simulated; a token is shown"),
 }
 SET_UPS: dict[str, Callable[[Grid, Path], dict[str, str]]] = {  # by the engine or door: what a user has there
     "hub": lambda grid, home: {"JUPYTERHUB_API_TOKEN": grid.hub.token},
-    "sftp": lambda grid, home: with_key(grid, home),
+    "sftp": lambda grid, home: grid.sshd.client.env,
 }
 LAST = re.compile(r"(?ms)^(Copied|Sent): .*")
-
-
-def with_key(grid: Grid, home: Path) -> dict[str, str]:
-    """Have the key that the ssh server knows."""
-    (home / ".ssh").mkdir()
-    for name in ("id_ed25519", "id_ed25519.pub"):
-        (home / ".ssh" / name).symlink_to(grid.sshd.key.with_suffix(Path(name).suffix))
-    return {"HOME": str(home)}
 
 
 def section(name: str, site: Site) -> str:
@@ -65,6 +59,7 @@ class Visitor:
         self.grid = grid
         self.folder = folder
         self.env = {**grid.env, "GRIDSYNC_DIR": str(folder), "NO_COLOR": "1"}
+        self.own: dict[str, str] = {}  # of the environment, for the site that is visited
         self.wrong: list[str] = []
         (folder / RESULTS).mkdir()
         (folder / RESULTS / "spectrum.root").write_bytes(SPECTRUM)
@@ -72,9 +67,8 @@ class Visitor:
 
     def visit(self, name: str, pair: str) -> Iterator[str]:
         """Fetch a file there and send one; which of it was done."""
-        for word in pair.split():
-            if word in SET_UPS:
-                self.env.update(SET_UPS[word](self.grid, self.folder))
+        own = [SET_UPS[word](self.grid, self.folder) for word in pair.split() if word in SET_UPS]
+        self.own = dict(item for env in own for item in env.items())
         site = site_of(self.grid, pair)
         self.add(name, site)
         self.run(f"--from {name} --input_dir {FOLDER} --output_dir {name.lower()}/ --build_list --start")
@@ -89,9 +83,17 @@ class Visitor:
             self.add(there, target)
         folder = f"demo_{name.lower()}"
         self.run(f"--from {there} --put {RESULTS} --input_dir {folder}")
-        if received(place_at(self.grid, target), f"{folder}/spectrum.root", 0, len(SPECTRUM)) != SPECTRUM:
+        if self.content(target, f"{folder}/spectrum.root") != SPECTRUM:
             self.wrong.append(f"{name}: what was sent is not what is there")
         yield "sent"
+
+    def content(self, site: Site, path: str) -> bytes:
+        """What is there under the name of the file that was sent."""
+        os.environ.update(self.own)
+        try:
+            return received(place_at(self.grid, site), path, 0, len(SPECTRUM))
+        except GridError as error:
+            return str(error).encode()
 
     def add(self, name: str, site: Site) -> None:
         """Have one more site."""
@@ -102,7 +104,8 @@ class Visitor:
         """Show a command line and how it ends."""
         print(f"$ gridsync.py {line}", flush=True)
         command = [sys.executable, str(TOP / "gridsync.py"), *shlex.split(line)]
-        done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, text=True, check=False)
+        env = {**self.env, **self.own}
+        done = subprocess.run(command, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
         last = LAST.search(done.stdout)
         print(last[0].rstrip("\n") if last and not done.returncode else done.stdout + done.stderr)
         if done.returncode:

@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo demo-doors quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-hub
+.PHONY: help demo demo-doors quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
@@ -41,7 +41,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/notebook/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -107,38 +107,41 @@ build/fuzz/done: tools/fuzz.txt | need-fuzz
 	touch $@
 
 # And for what Python programs are tested with: a notebook, pandas, uproot.
-build/notebook/done: tools/notebook.txt
+build/notebook/done: tools/notebook.txt | need-venv
 	rm -rf build/notebook
 	$(PYTHON) -m venv --system-site-packages build/notebook
 	build/notebook/bin/python -m pip install --quiet --requirement tools/notebook.txt
 	touch $@
 
 # And for a plain WebDAV server.
-build/wsgidav/done: tools/wsgidav.txt
+build/wsgidav/done: tools/wsgidav.txt | need-venv
 	rm -rf build/wsgidav
 	$(PYTHON) -m venv build/wsgidav
 	build/wsgidav/bin/python -m pip install --quiet --requirement tools/wsgidav.txt
 	touch $@
 
 # And for a real JupyterHub, with the proxy that it needs.
-build/hub/done: tools/hub.txt | need-hub
+build/hub/done: tools/hub.txt | need-venv need-npm
 	rm -rf build/hub
 	$(PYTHON) -m venv build/hub
 	build/hub/bin/python -m pip install --quiet --requirement tools/hub.txt
 	npm install --silent --no-fund --no-audit --prefix build/hub/npm $$(sed -n 's/^# npm: //p' tools/hub.txt)
 	touch $@
 
-need-hub:
-	@tools/need python3-venv
+need-npm:
 	@command -v npm >/dev/null || tools/need nodejs npm
 
 # FTP servers, which Debian does not install side by side: unpacked, not installed.
 build/ftpd/done: tools/ftpd.txt
 	rm -rf build/ftpd
 	mkdir -p build/ftpd
-	cd build/ftpd && apt-get -qq download $$(grep -v '^#' ../../tools/ftpd.txt)
+	cd build/ftpd && packages=$$(grep -v '^#' ../../tools/ftpd.txt) && { apt-get -qq download $$packages || \
+	  { $$([ $$(id -u) = 0 ] || echo sudo) apt-get -qq update && apt-get -qq download $$packages; }; }
 	for package in build/ftpd/*.deb; do dpkg-deb -x $$package build/ftpd && rm $$package || exit; done
 	touch $@
+
+need-venv:
+	@tools/need python3-venv
 
 need-fuzz:
 	@tools/need $(FUZZ)

@@ -308,8 +308,8 @@ SEEDS = {
     well_known: ('{"endpoints": [{"uri": "https://tape.example.org:8443/api/v1", "version": "v1"}]}',),
     refused: ("dno such file", "<html>"),
     catalog: (
-        ",".join(Row._fields) + '\nrun/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,\n"b ""c",1,'
-        "2015-06-09T08:22:00Z,,NEARLINE,yes,size,r1 r2,LYON,why\n",
+        ",".join(Row._fields) + '\nrun/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,,\n"b ""c",1,'
+        "2015-06-09T08:22:00Z,,NEARLINE,yes,size,r1 r2,LYON,why,adler32:00000001\n",
     ),
     conf: (
         default_conf("./data/"),

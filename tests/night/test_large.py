@@ -156,7 +156,7 @@ def million(folder: Path) -> str:
         site, rest = divmod(number, MILLION // 2)
         lines.append(
             f"run_{rest // 50_000:02d}/{rest // 100 % 500:03d}/event_{rest % 100:02d}.cdat,{1000 + rest},"
-            f"2015-06-09T08:22:00Z,adler32:{number:08x},NEARLINE,yes,adler32,,{('CNAF', 'LYON')[site]},"
+            f"2015-06-09T08:22:00Z,adler32:{number:08x},NEARLINE,yes,adler32,,{('CNAF', 'LYON')[site]},,"
         )
     text = "\n".join([*lines, ""])
     (folder / "grid_summary.csv").write_text(text)

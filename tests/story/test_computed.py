@@ -8,9 +8,12 @@ import os
 import re
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 
+from tests.grid import Grid
+from tests.support.ftp import Member, folder_of
 from tests.support.user import User, flip, read_copy
 
 
@@ -69,16 +72,35 @@ def test_a_catalog_from_before_there_was_such_a_column_goes_on(user: User, folde
     assert user("--start").status == 0 and user.catalog()[path]["computed"]
 
 
-@pytest.mark.long
-def test_a_real_server_without_checksums_is_sent_what_is_newer_and_what_comes_is_still_known(user: User, folder: str):
-    for key, value in (("SERVER", user.grid.wsgidav.url), ("BASE_DIR_ON_GRID", "/"), ("CREDENTIAL", "none")):
+def site_at(grid: Grid, kind: str, home: Path, name: str) -> tuple[User, str]:
+    """A user of the site PLAIN, at a real server without checksums, and a folder for them there."""
+    if kind.endswith("ftpd"):
+        user = Member(grid, home, grid.ftpd(kind), folder_of(name))
+        conf = home / "Grid.conf"
+        conf.write_text(conf.read_text().replace("BEAM", "PLAIN"))
+        return user, "new"
+    user = User(grid, home)
+    keys = {"SERVER": grid.wsgidav.url, "BASE_DIR_ON_GRID": "/", "CREDENTIAL": "none"}
+    if kind == "ssh":
+        keys = {"SERVER": grid.sshd.url, "BASE_DIR_ON_GRID": "scratch"}
+        user.env = {**user.env, **grid.sshd.client.env}
+    for key, value in keys.items():
         user.set(key, value, "PLAIN")
+    return user, folder_of(name)
+
+
+@pytest.mark.parametrize("kind", ["ssh", "proftpd", "vsftpd", pytest.param("wsgidav", marks=pytest.mark.long)])
+def test_a_real_server_without_checksums_is_sent_what_is_newer_and_what_comes_is_still_known(
+    grid: Grid, tmp_path: Path, request: pytest.FixtureRequest, kind: str
+):
+    user, folder = site_at(grid, kind, tmp_path, request.node.name)
     results = user.folder / "results"
     (results / "sub").mkdir(parents=True)
     for name in ("a", "sub/b"):
         (results / name).write_bytes(name.encode() * 5000)
     put = f"--put {results} --from=PLAIN --input_dir {folder}"
-    assert re.search(r"Sent: 2, skipped: 0, failed: 0.*checksum: 0, by size only: 2\n", user(put).out)
+    status, out, err = user(put)
+    assert status == 0 and re.search(r"Sent: 2, skipped: 0, failed: 0.*checksum: 0, by size only: 2\n", out), err
     (user.folder / "grid_uploads.csv").unlink()  # as if another machine had sent it
     assert "Sent: 0, skipped: 2, failed: 0" in user(put).out
     data = (results / "a").read_bytes()[::-1].replace(b"a", b"c")

@@ -120,6 +120,13 @@ build/wsgidav/done: tools/wsgidav.txt | need-venv
 	build/wsgidav/bin/python -m pip install --quiet --requirement tools/wsgidav.txt
 	touch $@
 
+# And for the examples of ctadata.
+build/webdav4/done: tools/webdav4.txt
+	rm -rf build/webdav4
+	$(PYTHON) -m venv --system-site-packages build/webdav4
+	build/webdav4/bin/python -m pip install --quiet --requirement tools/webdav4.txt
+	touch $@
+
 # And for a real JupyterHub, with the proxy that it needs.
 build/hub/done: tools/hub.txt | need-venv need-npm
 	rm -rf build/hub

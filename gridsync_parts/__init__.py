@@ -52,6 +52,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/webdav    a WebDAV door
   doors/hubwire   requests to the services of a hub
   doors/hubsend   files that are sent to one of them
+  doors/hubcert   a proxy that one of them keeps
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data
   doors/ftplines  all lines to it, and one login
@@ -113,6 +114,14 @@ Parts, each using only those above it; none of them knows the script:
   parcel          the same, to a site
   face            sites for Python programs
   fs              fsspec's grid://, for pandas, uproot and others
+  ctadata/opened  the sites that ctadata's names are about
+  ctadata/moved   files under names that a program chooses
+  ctadata/verbs   what ctadata's names do
+  ctadata/direct  ctadata's names at the dCache behind the hub
+  ctadata         ctadata's names
+  ctadata/shell   ctadata's lines of the shell
+  ctadata/direct/__main__  those of cta-data-direct
+  ctadata/__main__         those of cta-data
 
 A file in doors/ that only a row of kinds names needs no line here; it uses what is above doors/opening.
 """

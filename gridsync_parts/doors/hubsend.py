@@ -14,6 +14,7 @@ from gridsync_parts.errors import BadName, Exists, FileError, Forbidden, GridErr
 from gridsync_parts.words import LONGEST
 
 HOMES = ("lst", "cta")  # above the folders of users
+UNNAMED = "YOUR_NAME"  # for one of whom the hub does not tell it
 ODD = "{}: the hub makes another name of it, as of all with #, ? or %; ask the site to rename it"
 NO_REMOVAL = "{}: the hub removes nothing and renames nothing; ask the site"
 
@@ -93,7 +94,7 @@ class HubWriter(WebDavWriter):
         try:
             return fragment_of(str(self.http.ask("GET", url).json()["name"]))
         except (GridError, ValueError, KeyError, TypeError):
-            return "YOUR_NAME"
+            return UNNAMED
 
     def stored(self, path: str) -> Stored:
         """What is there under a name; NotFound if nothing. HEAD tells no length here."""

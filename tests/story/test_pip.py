@@ -81,6 +81,17 @@ def test_programs_read_from_the_grid_without_an_import(venv: Path, grid: Grid, t
     assert done.stdout == "158 False\n", done.stderr
 
 
+def test_lines_and_names_of_ctadata_are_there(venv: Path, grid: Grid, tmp_path: Path):
+    grid.hub.reset()
+    env = {**grid.env, "CTADS_URL": f"{grid.hub.url}/", "JUPYTERHUB_API_TOKEN": grid.hub.token}
+    listing = "from gridsync_parts import ctadata; print(*map(str, ctadata.list_dir('lst')))"
+    lines = {("-c", listing): "lst/ lst/users/\n", ("-m", "gridsync_parts.ctadata", "list", "lst"): "lst/users/\n"}
+    for words, out in lines.items():
+        command = [venv / "bin" / "python3", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, out, "")
+
+
 def test_programs_are_checked_against_the_types_that_come_with_it(venv: Path, tmp_path: Path):
     subprocess.run(["make", "-s", "build/lint/done"], cwd=TOP, check=True)
     program = shutil.copy(TOP / "tests/story/typed.py", tmp_path)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import gridsync
+from gridsync_parts import ctadata
 
 
 def sizes(site: gridsync.OpenSite, folder: str) -> dict[str, int]:
@@ -36,6 +37,14 @@ def send(site: gridsync.OpenSite, here: Path) -> list[str]:
     """Send results; where they are then."""
     uploads: list[gridsync.Upload] = site.put(here, "users/me", exclude=r"\.log$")
     return [upload.target for upload in uploads if upload.verified]
+
+
+def move_over(folder: str) -> tuple[int, str]:
+    """What a script does that came from ctadata."""
+    files = [entry for entry in ctadata.list_dir(folder, chunk_size=1 << 20) if entry["type"] == "file"]
+    size: int = sum(ctadata.fetch_and_save_file(path, save_to_fn=Path(path).name) for path in files)
+    path: str = ctadata.upload_file("latest", "filelists/")["path"]
+    return size + ctadata.direct.fetch_and_save_file_or_dir(folder, recursive=True), path
 
 
 def main() -> int:

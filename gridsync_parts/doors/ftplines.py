@@ -22,7 +22,7 @@ T = TypeVar("T")
 FTP_ERRORS = (
     Saying(r"^(?!.*(verify failed|mismatch|doesn't match)).*alert", DoorError,
            "{host} ended the TLS handshake ({error}); ask the site"),
-    Saying(r"wrong version number|unknown protocol|no greeting|error proto|proto: ", DoorError,
+    Saying(r"no greeting", DoorError,
            "{host} is not an FTP server that gridsync can use; check SERVER in Grid.conf: ftps:// is FTP on port 21, "
            "where TLS begins at a command"),
     Saying(r"^(?!.*(verify failed|mismatch|doesn't match)).*(ssl|eof occurred)", DoorError,

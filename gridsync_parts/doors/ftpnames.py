@@ -37,6 +37,8 @@ REFUSALS = (
     Saying(r"file exists|already exists", Exists, TAKEN),
     Saying(r"name too long|invalid (file)?name|prohibited|not allowed|^553.*(dot|name)", BadName, NO_NAME),
     Saying(r"denied|not permitted|permission", Forbidden, REFUSED),
+    Saying(r"failure writing|during write", DoorError,
+           "{place}: the server could not write it ({said}); its disk may be full", passing=True),
     Saying(r"^4", DoorError, "{place}: the server cannot do it now ({said})", passing=True),
     Saying(r"", FileError, "{place}: the server refuses ({said}); if this continues, ask the site"),
 )  # fmt: skip

@@ -44,8 +44,9 @@ class Reply(NamedTuple):
 
     @property
     def said(self) -> str:
-        """The same for a sentence: of several lines the last."""
-        return brief(self.text.rpartition("\n")[2].strip())
+        """The same for a sentence: of several lines the first, which says what has failed, or else the last."""
+        lines = self.text.splitlines()
+        return brief(lines[0 if self.code >= 400 else -1].strip())
 
 
 class Crowded(Exception):
@@ -136,6 +137,7 @@ class Line(ftplib.FTP_TLS):
         """Reach the server, and begin TLS."""
         self.host, self.port = netloc_of(self.site.server)
         self.sock = reach(self.host, self.port)
+        self.sock.settimeout(min(CONNECT, self.site.first_byte))
         self.af = self.sock.family
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in KEEPALIVE.items():
@@ -162,14 +164,15 @@ class Line(ftplib.FTP_TLS):
     def reply(self) -> Reply:
         """The next reply."""
         ends, lines = time.monotonic() + self.site.first_byte, [self.getline()]
-        code, is_open = lines[0][:3], lines[0][3:4] == "-"
+        code = lines[0][:3]
+        if not re.fullmatch("[1-5][0-9]{2}", code):
+            raise ValueError(f"no greeting: {code!r}")
+        is_open = lines[0][3:4] == "-"
         while is_open:
             lines.append(self.getline())
             is_open = lines[-1][:3] != code or lines[-1][3:4] == "-"
             if len(lines) > MOST_LINES or time.monotonic() > ends:
                 raise OSError("no end")
-        if not re.fullmatch("[1-5][0-9]{2}", code):
-            raise ValueError(f"no greeting: {code!r}")
         text = "\n".join(lines).encode("latin-1").decode("utf-8", "replace")
         log.debug("%s:%d < %s", self.host, self.port, text)
         self.is_heard = True

@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.contract.deviations import DEVIATIONS
-from tests.grid.ftpd import PASSWORD, USER
+from tests.support.ftp import home_with_login
 from tests.support.raw import Raw
-from tests.support.user import write_secret
 
 
 @pytest.fixture(autouse=True)
 def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where ssh finds the key of the sftp server, and that of the server, and passwords lie."""
     if "ftps" in request.node.name:
-        write_secret(tmp_path / ".netrc", f"machine localhost login {USER} password \"{PASSWORD}\"\n")
-        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("HOME", home_with_login(tmp_path)["HOME"])
     if "ssh sftp" in request.node.name:
         for name, value in request.getfixturevalue("grid").sshd.client.env.items():
             monkeypatch.setenv(name, value)

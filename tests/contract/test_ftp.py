@@ -20,12 +20,12 @@ from gridsync_parts.doors.ftpwire import reach
 from gridsync_parts.errors import BadName, CredentialError, DoorError, FileError, Full, GridError
 from gridsync_parts.table import Site
 from tests.grid import Grid
-from tests.grid.ftpd import KINDS, PASSWORD, USER, Ftpd
+from tests.grid.ftpd import KINDS, Ftpd
 from tests.support.constants import replace
-from tests.support.ftp import NETRC
+from tests.support.ftp import home_with_login
 from tests.support.oddftp import Answer, OddFtp, Talk
 from tests.support.places import opened, received
-from tests.support.user import wait_until, write_secret
+from tests.support.user import wait_until
 
 DATA = os.urandom(100_000)
 LARGE = 40 << 20
@@ -33,8 +33,7 @@ LARGE = 40 << 20
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_secret(tmp_path / ".netrc", NETRC.format(USER, PASSWORD))
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", home_with_login(tmp_path)["HOME"])
 
 
 Odd = Callable[..., tuple[OddFtp, Place]]

@@ -18,6 +18,7 @@ from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.xrootd import NotUp
 from tests.support import TOP
+from tests.support.ftp import home_with_login
 from tests.support.places import place_at, received, site_of, site_to_write
 
 FOLDER = "e680_1to64/ReadATCA"
@@ -33,11 +34,13 @@ VISITS = {  # by a site's name: which Place of the test grid it is, and what the
     "ROOT_PUBLIC": ("gfal2 public", "the same with public data; nothing is shown"),
     "FOLDER": ("gfal2 file", "a folder of this machine"),
     "SSH": ("ssh sftp", "a real OpenSSH; a key is shown"),
+    "FTPS": ("ftps proftpd", "a real proftpd with TLS; user name and password are shown"),
     "HUB": ("hub alone", "CTA's service on a hub, simulated; a token is shown"),
 }
 SET_UPS: dict[str, Callable[[Grid, Path], dict[str, str]]] = {  # by the engine or door: what a user has there
     "hub": lambda grid, home: {"JUPYTERHUB_API_TOKEN": grid.hub.token},
     "sftp": lambda grid, home: grid.sshd.client.env,
+    "ftps": lambda grid, home: home_with_login(home),
 }
 LAST = re.compile(r"(?ms)^(Copied|Sent): .*")
 

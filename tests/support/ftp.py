@@ -13,6 +13,12 @@ from tests.support.user import User, write_secret
 NETRC = 'machine localhost login {} password "{}"\n'
 
 
+def home_with_login(home: Path) -> dict[str, str]:
+    """The environment of somebody at a home where ~/.netrc has the password."""
+    write_secret(home / ".netrc", NETRC.format(USER, PASSWORD))
+    return {"HOME": str(home)}
+
+
 class Member(User):
     """Somebody with a site BEAM at a server, and the password for it in ~/.netrc."""
 

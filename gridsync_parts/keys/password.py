@@ -57,11 +57,9 @@ def login_in_keyring(host: str, user: str) -> Login | None:
     """The login that the keyring has for a host; nothing where there is none, or it stays locked."""
     try:
         import keyring
-    except ImportError:
-        return None
-    try:
+
         found = keyring.get_credential(host, user or None)
-    except Exception as error:  # of each backend its own
+    except Exception as error:  # it is not installed; or of each backend its own
         log.debug("the keyring gives nothing: %s", error)
         return None
     return Login(found.username or user, found.password, "the keyring") if found and (found.username or user) else None

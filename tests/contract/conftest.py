@@ -16,7 +16,7 @@ from tests.support.raw import Raw
 @pytest.fixture(autouse=True)
 def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where ssh finds the key of the sftp server, and that of the server, and passwords lie."""
-    if "ftps" in request.node.name:
+    if re.search("ftps|each_row", request.node.name):
         monkeypatch.setenv("HOME", home_with_login(tmp_path)["HOME"])
     if "ssh sftp" in request.node.name:
         for name, value in request.getfixturevalue("grid").sshd.client.env.items():

@@ -11,7 +11,9 @@ each, so nothing here talks to a real one.
 from __future__ import annotations
 
 import configparser
+import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from gridsync_parts.conf import with_setting
 from gridsync_parts.sites import KNOWN
 from tests.grid import Grid
 from tests.support import SCRIPT
+from tests.support.ftp import home_with_login
 from tests.support.stage import LESSON, MANUALS_DOOR, PROVIDER, Stage, difference, live_at, on_stage, played
 from tests.support.user import write_secret
 
@@ -55,11 +58,29 @@ def root(stage: Stage) -> dict[str, str]:
     }
 
 
+def desy(stage: Stage) -> dict[str, str]:
+    """A pure-ftpd, as DESY had one, and the password for it."""
+    server = stage.grid.ftpd("pure-ftpd")
+    stage.env.update(home_with_login(stage.home), PYTHON_KEYRING_BACKEND="none")
+    for name, size in (("scan.nxs", 300 << 10), ("notes.txt", 457)):
+        file = server.data / "raw/run_1" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(size))
+        os.utime(file, (1_773_669_480, 1_773_669_480))
+    shutil.rmtree(server.data / "processed", ignore_errors=True)
+    (server.data / "processed").mkdir()
+    server.give(server.data)
+    (stage.work / "results").mkdir()
+    (stage.work / "results/fit.txt").write_bytes(bytes(20 << 10))
+    return {"ftps://psftp.desy.de": f"ftps://localhost:{server.port}"}
+
+
 # By the heading of the section: what is set up for it, and which address of the page is which one of the grid.
 SET_UPS: dict[str, Callable[[Stage], dict[str, str]]] = {
     "https, with a proxy": lyon,
     "https, with a token": cta_dcache,
     "root": root,
+    "FTPS": desy,
 }
 
 

@@ -15,6 +15,7 @@ NETRC = 'machine localhost login {} password "{}"\n'
 
 def home_with_login(home: Path) -> dict[str, str]:
     """The environment of somebody at a home where ~/.netrc has the password."""
+    home.mkdir(exist_ok=True)
     write_secret(home / ".netrc", NETRC.format(USER, PASSWORD))
     return {"HOME": str(home)}
 

@@ -143,7 +143,7 @@ class Flow:
     def give(self, now: float) -> None:
         """Give the threads what is next."""
         run, loop, survey = self.run, self.run.loop, self.survey
-        if self.fetch.aim.copies and self.is_busy():
+        if self.fetch.aim.copies and (not self.hooks.owed or self.is_busy()):
             self.credential.is_good(now)
         walk = survey.walk
         if survey.give(self.service.asked is not None, now) and walk and self.fetch.aim.is_patient:

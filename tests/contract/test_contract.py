@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import NamedTuple
 
 import pytest
@@ -20,7 +21,9 @@ from gridsync_parts.checksums import Checksum
 from gridsync_parts.doors import At, Place, Tape
 from gridsync_parts.errors import BadRequest, Changed, FileError, Forbidden, GridError, NotFound
 from gridsync_parts.kinds import STRONG
+from gridsync_parts.pacing import Pacing, Timetable, paced
 from gridsync_parts.patient import Patient
+from gridsync_parts.pool import Stop
 from gridsync_parts.values import Entry, Locality
 from tests.grid import Grid, agata
 from tests.support import TOP
@@ -150,6 +153,14 @@ def test_who_has_enough_closes_and_others_read_on(subject):
     next(body.chunks)
     body.close()
     assert received(subject.place, subject.file.path, 0, min(10, subject.file.size), subject.file.size)
+
+
+def test_bytes_come_no_faster_than_they_may(subject):
+    size = len(subject.data)
+    place = paced(subject.place, Pacing(Timetable(((0, max(size, 1024)),))), Stop())  # in a second
+    began = time.monotonic()
+    assert received(place, subject.file.path, 0, size) == subject.data
+    assert time.monotonic() - began > 0.9 * min(1, size / 1024)
 
 
 def test_several_threads_read_at_once(subject):

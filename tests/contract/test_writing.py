@@ -14,6 +14,8 @@ import pytest
 
 from gridsync_parts.doors import Place, Sent, Stored, Writer
 from gridsync_parts.errors import BadName, Changed, DoorError, Exists, FileError, NotFound
+from gridsync_parts.pacing import Pacing, Timetable, paced
+from gridsync_parts.pool import Stop
 from gridsync_parts.values import UNFINISHED
 from tests.grid import Grid
 from tests.grid.xrootd import SCRATCH
@@ -128,6 +130,16 @@ def test_a_new_file_at_xrootd_is_read_back_if_it_is_small(grid, folder, monkeypa
     monkeypatch.setattr(http, "follow", spy)
     assert store.writer.stored(f"{store.home}/a")[:2] == (size, adler(data))
     assert ("Want-Digest" in asked) is is_asked
+
+
+def test_bytes_go_no_faster_than_they_may(store):
+    data = bytes_of(200_000)
+    pacing = Pacing(Timetable(((0, len(data)),)))  # in a second
+    writer = paced(store.place, pacing, Stop()).writer
+    began = time.monotonic()
+    writer.write(f"{store.home}/a", sent_of(data))
+    assert time.monotonic() - began > 0.85
+    assert writer.stored(f"{store.home}/a").size == len(data) and store.content("a") == data
 
 
 def test_what_something_has_is_not_written_over(store):

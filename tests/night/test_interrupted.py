@@ -19,7 +19,7 @@ from gridsync_parts.settings import Config
 from tests.grid.door import Door
 from tests.support import SCRIPT
 from tests.support.terminal import ctrl_c
-from tests.support.user import User, find_pinned, find_wrong, wait_until
+from tests.support.user import User, find_pinned, find_wrong, read_copy, wait_until
 
 MB = 1 << 20
 AGAIN = 16 * MB  # what may be fetched again for each stream after an interruption
@@ -323,3 +323,27 @@ def test_while_one_run_copies_others_look_and_leave(copy):
         run.kill()
         run.wait(10)
         copy.ends_well()
+
+
+def find_wrong_names(user: User) -> list[str]:
+    """Files that have their real names, and not the bytes of the site."""
+    here = [path for path in user.files() if not path.endswith(MARK)]
+    return [path for path in here if read_copy(user, path) != user.grid.tree.expected(f"agata/{path}")]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_a_night_in_pieces_ends_with_all_of_it(user: User, folder: str, engine: str):
+    """A batch system gives each job less than a large file takes: each goes on where the one before was ended."""
+    sizes = {"large": 30 * MB, "other": 8 * MB, **{f"small/{number}": 20_000 for number in range(100)}}
+    for name, size in sizes.items():
+        user.grid.tree.add(f"agata/{folder}/{name}", size, tape=name == "other")
+    user.set("ENGINE", engine)
+    line = f"--sync --input_dir {folder} --streams 2 --bwlimit 4M --quiet"
+    statuses = []
+    while not statuses or statuses[-1] != 0:
+        assert len(statuses) < 30, "nothing moves on"
+        statuses.append(user(f"{line} --max_duration 4s").status)
+        assert statuses[-1] in (0, 1) and find_wrong_names(user) == []
+    assert len(statuses) > 2, "a large file takes longer than a job"
+    assert find_wrong(user, folder) == find_pinned(user, folder) == []

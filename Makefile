@@ -41,7 +41,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/notebook/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/notebook/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 

@@ -24,6 +24,7 @@ import pytest
 from gridsync_parts.conf import with_setting
 from gridsync_parts.sites import KNOWN
 from tests.grid import Grid
+from tests.grid.hub import BASE
 from tests.support import SCRIPT
 from tests.support.ftp import home_with_login
 from tests.support.stage import LESSON, MANUALS_DOOR, PROVIDER, Stage, difference, live_at, on_stage, played
@@ -75,12 +76,26 @@ def desy(stage: Stage) -> dict[str, str]:
     return {"ftps://psftp.desy.de": f"ftps://localhost:{server.port}"}
 
 
+def hub(stage: Stage) -> dict[str, str]:
+    """CTA's service on a hub, and a token of Alice."""
+    grid_hub = stage.grid.hub
+    grid_hub.reset()
+    for name, size in (("events.h5", 3 << 20), ("log", 2000)):
+        grid_hub.tree.add(f"{BASE}/cta/DL1/run_1/{name}", size)
+    (stage.work / "results/plots").mkdir(parents=True)
+    for name in ("spectrum.csv", "plots/sky.png"):
+        (stage.work / "results" / name).write_bytes(bytes(10_000))
+    stage.env["JUPYTERHUB_API_TOKEN"] = grid_hub.token
+    return {"https://platform.cta.cscs.ch/services/downloadservice/webdav": grid_hub.server.rstrip("/")}
+
+
 # By the heading of the section: what is set up for it, and which address of the page is which one of the grid.
 SET_UPS: dict[str, Callable[[Stage], dict[str, str]]] = {
     "https, with a proxy": lyon,
     "https, with a token": cta_dcache,
     "root": root,
     "FTPS": desy,
+    "CTA's hub": hub,
 }
 
 

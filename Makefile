@@ -29,7 +29,7 @@ demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.story.demo
 
-demo-doors:  ## a file fetched at each kind of site, and one sent, in a minute
+demo-doors: build/ftpd/done  ## a file fetched at each kind of site, and one sent, in a minute
 	@tools/need $(TEST)
 	@$(PYTHON) -m tests.story.doors
 

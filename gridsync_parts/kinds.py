@@ -101,7 +101,8 @@ def scheme_error(scheme: str) -> str:
     """What is wrong with a scheme that there is no kind for."""
     if scheme == "ftp":
         return "ftp:// would send passwords and data for all to read; use ftps://, if the server has it"
-    return f"{scheme}:// is not known{nearest(scheme, SCHEMES)}"
+    known = ", ".join(dict.fromkeys(kind.schemes[0] for kind in KINDS if is_tried(kind)))
+    return f"{scheme}:// is not known" + (nearest(scheme, SCHEMES) or f"; gridsync speaks {known}")
 
 
 def kind_of(site: Site) -> Kind:

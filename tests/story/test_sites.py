@@ -136,7 +136,8 @@ ACTIONS = ["--ls_dir", "--input_dir a --build_list --start", "--sync", "--put re
         ("ENGINE", "htpp", "ENGINE of [LYON] is 'htpp'; expected auto, http, "),
         ("ENGINE", "GFAL", "ENGINE of [LYON] is 'GFAL'; expected auto, http, "),
         ("SERVER", "htps://door.example.org/", "htps:// is not known; did you mean https"),
-        ("SERVER", "s3://door.example.org/", "s3:// is not known"),
+        ("SERVER", "s3://door.example.org/", "s3:// is not known; gridsync speaks https, root, sftp, "),
+        ("SERVER", "ftp://door.example.org/", "use ftps://, if the server has it"),
         ("SERVER", "door.example.org", "SERVER of [LYON] is 'door.example.org'"),
         ("SERVER", "", "SERVER of [LYON] is"),
     ],
@@ -154,5 +155,5 @@ def test_a_site_that_cannot_be_spoken_to_is_one_sentence_and_nothing_is_done(use
 def test_a_url_that_cannot_be_spoken_to_is_one_sentence_and_nothing_is_done(user: User):
     before = sorted(user.folder.rglob("*"))
     status, _, err = user(f"s3://door.example.org/a {user.folder}/here")
-    assert (status, err.count("\n")) == (2, 1) and "s3://" in err, err
+    assert (status, err.count("\n")) == (2, 1) and "s3:// is not known; gridsync speaks https, root" in err, err
     assert sorted(user.folder.rglob("*")) == before

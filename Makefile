@@ -121,7 +121,7 @@ build/wsgidav/done: tools/wsgidav.txt | need-venv
 	touch $@
 
 # And for the examples of ctadata.
-build/webdav4/done: tools/webdav4.txt
+build/webdav4/done: tools/webdav4.txt | need-venv
 	rm -rf build/webdav4
 	$(PYTHON) -m venv --system-site-packages build/webdav4
 	build/webdav4/bin/python -m pip install --quiet --requirement tools/webdav4.txt

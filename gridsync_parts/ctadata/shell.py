@@ -69,7 +69,7 @@ def do_list(verbs: Verbs, line: argparse.Namespace, output: Output) -> int:
     """Show what is in a folder."""
     found = verbs.look(line.path, NOTHING)
     for entry in found:
-        output.data(f"{entry.path}/" if entry.is_folder else entry.path)
+        output.data(verbs.shown(entry))
     for error in found.odd.values():
         output.error(in_shell(str(error)))
     return 1 if found.odd else 0

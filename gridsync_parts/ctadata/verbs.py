@@ -46,16 +46,16 @@ class Listed(str):
         return self.said.items()
 
 
-def as_listed(entry: Entry, service: str) -> Listed:
+def as_listed(entry: Entry, path: str, service: str) -> Listed:
     """An entry as the service itself would have it."""
-    said = {"href": entry.path + "/" * (entry.is_folder and entry.path != "")}
+    said = {"href": path}
     if not entry.is_folder:
         said["size"] = str(entry.size)
     if entry.mtime:
         said["mtime"] = email.utils.formatdate(entry.mtime, usegmt=True)
-    said["url"] = f"{service}/list/{said['href']}"
+    said["url"] = f"{service}/list/{path}"
     said["type"] = "directory" if entry.is_folder else "file"
-    return Listed(said["href"], said)
+    return Listed(path, said)
 
 
 def shared(gone: Gone) -> list[dict[str, Any]]:
@@ -86,6 +86,10 @@ class Verbs:
         """What is in a folder; for a file, the file itself."""
         with Speaking(self.words), self.open(given) as site:
             return site.ls(path)
+
+    def shown(self, entry: Entry) -> str:
+        """An entry of it, as it is listed: by its name."""
+        return entry.path.rpartition("/")[2]
 
     def find(self, path: str, given: Given) -> list[Row]:
         """All files below a folder."""
@@ -126,6 +130,10 @@ class HubVerbs(Verbs):
         """None: a tree has its whole path here, too."""
         return 0
 
+    def shown(self, entry: Entry) -> str:
+        """An entry, as it is listed: by its whole path, with a slash if it is a folder."""
+        return entry.path + "/" * (entry.is_folder and entry.path != "")
+
     def listed(self, path: str, given: Given) -> list[Listed]:
         """What is in a folder, after the folder itself, as the service has it."""
         with Speaking(self.words):
@@ -135,7 +143,7 @@ class HubVerbs(Verbs):
         if [entry.path for entry in found if not entry.is_folder] != [own]:
             found.insert(0, Entry(own, True, 0, 0))
         warn_of([f"{error}; it is left out" for error in found.odd.values()])
-        return [as_listed(entry, service) for entry in found]
+        return [as_listed(entry, self.shown(entry), service) for entry in found]
 
     def send(self, site: OpenSite, send: Send, local: FilePath, path: str, progress: bool) -> Gone:
         """Send it into the user's folder, wherever that is."""

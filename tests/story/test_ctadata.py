@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from gridsync_parts.errors import (
 )
 from tests.grid import Grid
 from tests.grid.hub import BASE
+from tests.support import TOP
 from tests.support.ctadata import DATA, FILES, HOME, LOCAL, RUN, Member, set_environment
 from tests.support.user import write_secret
 
@@ -87,6 +89,10 @@ def test_a_folder_comes_at_its_whole_path_and_directly_below_its_own_name(member
     assert member.here() == {path[len("lst/") :]: data for path, data in TREE.items()}
     assert sorted(direct.list_dir("lst/some-data-dir")) == ["more", "some-data-file"]
     assert sorted(direct.list_dir("lst/some-data-dir", recursive=True)) == sorted(TREE)
+    done = member.run("-m", "gridsync_parts.ctadata.direct", "list", "lst/some-data-dir")
+    assert (done.status, done.out, done.err) == (0, "more\nsome-data-file\n", "")
+    done = member.run("-m", "gridsync_parts.ctadata.direct", "list", "lst/nowhere")
+    assert done.status == 2 and done.err.startswith("ctadata.direct: ") and done.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("path", ["your-folder/", "your-folder/latest", "a/b/c/", "", "/"])
@@ -440,6 +446,17 @@ def test_a_proxy_of_another_ca_is_refused_and_its_key_is_in_no_error(member, gri
 def test_without_webdav4_it_says_so(member, monkeypatch):
     monkeypatch.setitem(sys.modules, "webdav4.client", None)
     fails(ctadata.webdav4_client, UsageError, "needs webdav4, which is not installed; pip install webdav4")
+
+
+@pytest.mark.long
+def test_webdav4_shows_the_token_to_no_pool_and_files_come(member):
+    subprocess.run(["make", "-s", "build/webdav4/done"], cwd=TOP, check=True)
+    member.python = [str(TOP / "build/webdav4/bin/python")]
+    fetch = f"from gridsync_parts import ctadata; ctadata.webdav4_client().download_file('{LARGE}', 'mine')"
+    done = member.run("-c", fetch)
+    assert done.status == 0 and member.here() == {"mine": FILES[LARGE]}, done
+    assert member.hub.dcache.log.count(role="pool") == 1
+    assert not [record for record in member.hub.dcache.log if record.token] and not member.hub.in_queries
 
 
 # A real hub.

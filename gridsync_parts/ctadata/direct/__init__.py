@@ -20,7 +20,7 @@ def list_dir(path: str, recursive: bool = False, n_threads: int = 2) -> list[str
         return [row.path for row in VERBS.find(path, NOTHING)]
     found = VERBS.look(path, NOTHING)
     warn_of([f"{error}; it is left out" for error in found.odd.values()])
-    return [entry.path.rpartition("/")[2] for entry in found]
+    return [VERBS.shown(entry) for entry in found]
 
 
 def fetch_and_save_file(path: str, save_to_fn: FilePath | None = None) -> int:

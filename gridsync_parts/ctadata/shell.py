@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,11 @@ def parser_of(program: str, more: Sequence[More]) -> Parser:
     return parser
 
 
+def is_watched() -> bool:
+    """Whether somebody wants to see how far it is, and can be shown it."""
+    return sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+
+
 def do_list(verbs: Verbs, line: argparse.Namespace, output: Output) -> int:
     """Show what is in a folder."""
     found = verbs.look(line.path, NOTHING)
@@ -77,14 +83,14 @@ def do_list(verbs: Verbs, line: argparse.Namespace, output: Output) -> int:
 
 def do_get(verbs: Verbs, line: argparse.Namespace, output: Output) -> int:
     """Have files here; their names are shown."""
-    for row in verbs.get(line.path, line.recursive, progress=sys.stderr.isatty()):
+    for row in verbs.get(line.path, line.recursive, progress=is_watched()):
         output.data(row.path)
     return 0
 
 
 def do_put(verbs: Verbs, line: argparse.Namespace, output: Output) -> int:
     """Send files; the paths to share are shown, and who can read them."""
-    gone = verbs.put(line.local_path, line.path, line.recursive, progress=sys.stderr.isatty())
+    gone = verbs.put(line.local_path, line.path, line.recursive, progress=is_watched())
     for upload in gone.uploads:
         output.data(upload.target)
     for remark in gone.left_out:

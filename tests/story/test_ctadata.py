@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ from tests.grid import Grid
 from tests.grid.hub import BASE
 from tests.support import TOP
 from tests.support.ctadata import DATA, FILES, HOME, LOCAL, RUN, Member, set_environment
-from tests.support.user import write_secret
+from tests.support.user import wait_until, write_secret
 
 TREE = {path: data for path, data in FILES.items() if path.startswith("lst/")}
 SOME = "lst/some-data-dir/some-data-file"
@@ -316,6 +318,37 @@ def test_lines_print_paths_alone_and_what_is_left_out_beside(member):
     assert member(f"list {HOME}").out == f"{HOME}/results/\n"
     assert member(f"get {HOME}/results/a").out == "a\n" and Path("a").read_text() == "a"
     assert member("--help").status == member("get --help").status == 0
+
+
+def test_a_terminal_shows_how_far_it_is(member):
+    terminal, end = pty.openpty()
+    words = [sys.executable, "-m", "gridsync_parts.ctadata", "get", "-r", "lst/some-data-dir"]
+    done = subprocess.run(words, cwd=member.folder, env=member.env, stdout=subprocess.PIPE, stderr=end, text=True)
+    os.close(end)
+    shown = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert (done.returncode, done.stdout) == (0, "".join(f"{path}\n" for path in sorted(TREE)))
+    assert "CTA: 100%" in shown and "2/2 files" in shown
+
+
+def test_a_line_that_is_interrupted_says_so_and_goes_on(member):
+    member.hub.dcache.switches.redirect = "proxy"
+    member.hub.faults.add("*/another-data-file", "drip", method="GET", count=1, speed=400_000)
+    words = [sys.executable, "-m", "gridsync_parts.ctadata", "get", LARGE]
+    run = {"cwd": member.folder, "env": member.env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **run) as line:
+        try:
+            part = member.folder / "another-data-file.gridsync-part"
+            wait_until(lambda: part.exists() and part.stat().st_size)
+            line.send_signal(signal.SIGINT)
+            out, err = line.communicate(timeout=60)
+        finally:
+            line.kill()
+    assert (line.returncode, out) == (130, "")
+    assert err == "ctadata: interrupted; what is done is kept, and the same line goes on from here\n"
+    assert not (member.folder / "another-data-file").exists()
+    assert member(f"get {LARGE}").out == "another-data-file\n"
+    assert member.here() == {"another-data-file": FILES[LARGE]}
 
 
 def test_names_that_the_service_changes_are_told_and_not_listed(member):

@@ -72,4 +72,7 @@ class HubWire(Http):
         if "/hub/" in target or (is_hubs and answer.status == 200 and is_page(answer)):
             answer.drain()
             answer.status, answer.beginning = 401, SIGN_IN
+        if method == "PROPFIND" and answer.status == 200:
+            place, said = mask_url(unquote(url)), words_of(answer.drain())
+            raise DoorError(f"{place}: the hub sends a page ({said}) and no listing; try again later", passing=True)
         return answer

@@ -254,6 +254,50 @@ def test_a_service_that_is_down_is_tried_again(member):
     assert member("--build_list").status == 0
 
 
+MAINTENANCE = "<html><head><title>We are back soon</title></head></html>"
+LISTS, READS, FETCHES, POOLS = "PROPFIND", "GET", "fetch", "pool"
+FAULTS = {
+    "the hub's proxy fails at a listing": (LISTS, {"what": 502}),
+    "a listing is cut off": (LISTS, {"what": "truncate"}),
+    "a listing makes no sense": (LISTS, {"what": "garbage"}),
+    "a page stands in place of a listing": (LISTS, {"what": 200, "text": MAINTENANCE}),
+    "the hub's proxy fails at a file": (READS, {"what": 503}),
+    "a file is cut off": (READS, {"what": "truncate", "at": 300}),
+    "other bytes come": (READS, {"what": "wrong_bytes"}),
+    "another range comes": (READS, {"what": "other_range"}),
+    "nothing comes": (READS, {"what": "stall_in_body", "at": 500}),
+    "the service breaks off in a file that it fetches": (FETCHES, {"what": "reset_in_body", "at": 500}),
+    "it ends a file too early": (FETCHES, {"what": 200, "text": "x" * 999}),
+    "it makes a file of an error": (FETCHES, {"what": 200, "text": MAINTENANCE}),
+    "it makes a file of an error that is longer": (FETCHES, {"what": 200, "text": MAINTENANCE * 50}),
+    "it fails at a file": (FETCHES, {"what": 500}),
+    "a pool fails": (POOLS, {"what": 500}),
+    "a pool cuts off a file": (POOLS, {"what": "reset_in_body", "at": 300}),
+}
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "always"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_goes_wrong_passes_or_is_named_and_nothing_wrong_is_kept(member, name, stays):
+    where, fault = FAULTS[name]
+    fault = {**fault, "at": 0} if stays and "at" in fault else fault  # else a little more comes each time
+    member.set("SILENCE", "1", "HUB")
+    member.hub.switches.pools = "dead" if where == FETCHES else "right"
+    member.hub.dcache.switches.redirect = "pool302" if where in (FETCHES, POOLS) else "proxy"
+    method, pattern = (LISTS, f"*/{RUN}") if where == LISTS else ("GET", f"*{where * (where == FETCHES)}*/small")
+    faults = member.hub.dcache.faults if where == POOLS or fault["what"] == "wrong_bytes" else member.hub.faults
+    role = {"role": POOLS} if where == POOLS else {}
+    planted = faults.add(pattern, method=method, count=None if stays else 1, **role, **fault)
+    done = member("--build_list --start")
+    assert planted.hits >= 1
+    if not stays:
+        assert done.status == 0 and member.here() == member.expected(), done
+        return
+    assert done.status == (4 if where == LISTS else 1) and done.err.count("gridsync.py: ") == 1, done
+    assert f"{RUN}/small" not in member.files() and "Traceback" not in done.err
+    assert where == LISTS or {**member.here()} == {k: v for k, v in member.expected().items() if "small" not in k}
+
+
 # What ctadata gets wrong.
 
 

@@ -129,9 +129,12 @@ class Channels:
     def found(self, is_long: bool) -> Line | None:
         """One that is there, and may be used; else one is to be opened."""
         with self.lock:
-            dead = [line for line in self.lines if not line.is_well()]
-            self.lines = [line for line in self.lines if line not in dead]
-            best = min(self.lines, key=lambda line: line.users, default=None)
+            dead = []
+            while best := min(self.lines, key=lambda line: line.users, default=None):
+                if best.is_well():
+                    break
+                self.lines.remove(best)
+                dead.append(best)
             if best and is_long and best.users and len(self.lines) < self.most:
                 best = None
             if best:

@@ -320,7 +320,7 @@ class Client:
         """What its last words mean."""
         text = re.sub(r"[\r\n]+", "\n", self.words.decode("utf-8", "replace")).strip()
         log.debug("ssh: %s", text)
-        lines = [line for line in text.split("\n") if not re.match(r"[@\s]|\*\*|warning: permanently", line, re.I)]
+        lines = [line for line in text.split("\n") if not re.match(r"$|[@\s]|\*\*|warning: permanently", line, re.I)]
         known = re.search(r"(?m)^offending .* key in (.+):(\d+)", text, re.I)
         name = re.search(r"host key for (\S+) has changed", text, re.I)
         forget = ["ssh-keygen", *(["-f", known[1]] if known else []), "-R", name[1] if name else self.server.host]

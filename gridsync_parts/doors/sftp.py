@@ -130,6 +130,8 @@ class Inflow:
         lacking = self.packet[self.came :]
         room = self.room[self.filled :]
         count = os.readv(self.descriptor, [lacking, room] if lacking else [room])
+        if not count and 0 < self.filled == self.total:
+            raise ValueError(bytes(self.room[: self.filled]).decode("utf-8", "replace"))  # nothing else has come
         if not count:
             raise EOFError("end")
         self.total += count

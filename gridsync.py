@@ -80,7 +80,7 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import folder_for_proxies
-from gridsync_parts.kinds import needs_proxy
+from gridsync_parts.kinds import kind_of, needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
@@ -676,6 +676,7 @@ def do_new_token(run: Run) -> int:
 
 def do_proxy_status(run: Run) -> int:
     """print the proxy status"""
+    from gridsync_parts.choices import look_for
     from gridsync_parts.keys.proxy import proxy_file, read_proxy, valid_proxy
     from gridsync_parts.keys.shown import token_of
 
@@ -683,8 +684,11 @@ def do_proxy_status(run: Run) -> int:
     if token := token_of(site, run.config):
         token.value()
         run.report.token(token, now)
-    elif site.credential == "none":
-        run.report.line(f"The site {site.name} is shown nothing")
+    elif not needs_proxy(site):
+        at_hand, text = look_for(site, kind_of(site).credential, run.config, now)
+        if at_hand is False:
+            raise CredentialError(text)
+        run.report.line(f"The site {site.name} is shown {text}")
     else:
         with contextlib.suppress(OSError, ValueError):  # of which valid_proxy tells
             run.report.proxy(read_proxy(proxy_file()), now)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +14,10 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.ftpd import KINDS, PASSWORD, USER
+from tests.support import SCRIPT
 from tests.support.ftp import Member, folder_of
 from tests.support.terminal import Seen, dialogue
-from tests.support.user import wait_until
+from tests.support.user import wait_for, wait_until
 
 DATA = bytes(range(256)) * 1200
 
@@ -225,3 +230,57 @@ def test_the_cas_may_be_one_file(member):
     member.set("CA_DIR", str(member.folder / "Grid.conf"), "BEAM")
     status, _, err = member("--ls_dir")
     assert status == 2 and "Grid.conf has no certificates of CAs in PEM that can be read; correct CA_DIR" in err
+
+
+@pytest.mark.parametrize(("netrc", "status", "says"), [
+    (0o600, 0, "The site BEAM is shown user name and password, from ~/.netrc\n"),
+    (None, 0, "The site BEAM is shown user name and password, asked for then\n"),
+    (0o644, 3, "others can read the file of passwords"),
+])
+def test_proxy_status_says_where_the_password_comes_from(member, netrc, status, says):
+    path = member.folder / ".netrc"
+    path.chmod(netrc) if netrc else path.unlink()
+    done = member("--proxy_status")
+    assert done.status == status and says in done.out + done.err
+
+
+def test_ctrl_c_ends_a_run_whose_server_stands_still(member):
+    member.lay("raw/large", bytes(300 << 20))
+    member.set("SILENCE", "120", "BEAM")
+    part = member.data / "raw/large.gridsync-part"
+    with member.running("--input_dir=raw --sync") as run:
+        wait_until(lambda: run.poll() is not None or (part.exists() and part.stat().st_size > 5 << 20))
+        children = subprocess.run(["pgrep", "-P", str(member.server.pid)], capture_output=True, text=True, check=False)
+        for child in children.stdout.split():
+            os.kill(int(child), signal.SIGSTOP)
+        try:
+            time.sleep(0.5)  # until it waits
+            run.send_signal(signal.SIGINT)
+            status, _, err = wait_for(run)
+        finally:
+            for child in children.stdout.split():
+                os.kill(int(child), signal.SIGKILL)
+    assert status == 130 and "fault of gridsync" not in err, err
+
+
+def test_the_doctor_looks_at_the_site(member):
+    member.lay("raw/a", DATA)
+    member.set("CA_DIR", str(member.grid.pki.folder / "ca.pem"), "BEAM")
+    assert member("--input_dir=raw --build_list").status == 0
+    out = member("--doctor").out
+    assert re.search(r"(?m)^ok +CA folder +1 CA\(s\) in the file .*ca\.pem$", out)
+    assert re.search(r"(?m)^ok +door .* answers, 1 entries in raw$", out)
+    assert re.search(r"(?m)^ok +pools .* of raw/a came$", out)
+
+
+def test_python_programs_have_the_site_too(member):
+    member.lay("raw/a", DATA)
+    code = (
+        "import gridsync; site = gridsync.open_site('BEAM'); print([row.path for row in site.ls('raw')]); "
+        "site.get('raw', 'here'); print(site.open('raw/a').read(3))"
+    )
+    line = ["/usr/bin/python3", "-c", code]
+    env = {**member.env, "PYTHONPATH": str(SCRIPT.parent)}
+    done = subprocess.run(line, cwd=member.folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == "['raw/a']\nb'\\x00\\x01\\x02'\n", done.stderr
+    assert (member.folder / "here/raw/a").read_bytes() == DATA

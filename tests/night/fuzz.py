@@ -25,6 +25,9 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.doors import ODDITIES, At
     from gridsync_parts.doors.answers import Answer
     from gridsync_parts.doors.digests import digest_of
+    from gridsync_parts.doors.ftplist import Unknown, read_listing
+    from gridsync_parts.doors.ftpnames import Found
+    from gridsync_parts.doors.ftps import FtpsDoor
     from gridsync_parts.doors.listing import (
         ADLER_PROPERTY,
         CHECKSUMS_PROPERTY,
@@ -83,10 +86,10 @@ class Said(Answer):
 class Wired(Http):
     """The server of these answers, which is asked over a socket; wherever else a redirect leads, nobody answers."""
 
-    def line(self, url: str) -> Line:
+    def line(self, url: str, is_new: bool = False) -> Line:
         if netloc_of(url) != netloc_of(self.site.server):
             raise ConnectionRefusedError("refused")
-        return super().line(url)
+        return super().line(url, is_new)
 
 
 class Told(Http):
@@ -129,6 +132,18 @@ def listing(data: bytes) -> None:
     for entry in found:
         kept(entry)
     assert len(found.odd) <= ODDITIES
+
+
+def ftp(data: bytes) -> None:
+    """What a server lists by MLSD, or as ls does."""
+    door = FtpsDoor.__new__(FtpsDoor)
+    door.server, door.root = "ftps://door.example.org", "/agata"
+    door.facts_about = lambda line, paths: [Found(False, 1, 1) for _ in paths]  # type: ignore[method-assign]
+    lines = [line.rstrip(b"\r").decode("utf-8", "surrogateescape") for line in data[1:].split(b"\n")]
+    with contextlib.suppress(Unknown):
+        found = list(read_listing(lines, bool(data[:1] < b"L")))
+        for entry in door.listing_of(None, "run", found):  # type: ignore[arg-type]
+            kept(entry)
 
 
 GAP = b"\0\0"  # between two answers on the line
@@ -279,7 +294,7 @@ def part(data: bytes) -> None:
 
 READERS: tuple[Callable[[bytes], None], ...] = (
     listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
-    token, part, membership, vomses,
+    token, part, membership, vomses, ftp,
 )  # fmt: skip
 LISTED = (
     '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
@@ -324,6 +339,10 @@ SEEDS = {
         "<html>400 The SSL certificate error",
     ),
     vomses: ('"x.vo" "https://v.x/" "443" "/DC=x/CN=v.x" "x.vo" "24"',),
+    ftp: (
+        "Llrwxrwxrwx 1 a b 5 Nov 27 18:57 a -> b\r\n-rw-r--r-- 1 a b 5 Nov 27  2026 c d\r\nmore\r\n",
+        "Ftype=file;size=5;modify=20261127185700; a b\r\ntype=OS.unix=slink:;size=1; c\r\n",
+    ),
     part: ("x" * 10, "x" * 100 + "\0" * 24 + "d" + "\0" * 31 + "gridsync"),
 }
 WORDS = (

@@ -281,7 +281,8 @@ FAULTS = {
 def test_what_goes_wrong_passes_or_is_named_and_nothing_wrong_is_kept(member, name, stays):
     where, fault = FAULTS[name]
     fault = {**fault, "at": 0} if stays and "at" in fault else fault  # else a little more comes each time
-    member.set("SILENCE", "1", "HUB")
+    member.set("SILENCE", "3", "HUB")
+    member.set("FIRST_BYTE", "10", "HUB")
     member.hub.switches.pools = "dead" if where == FETCHES else "right"
     member.hub.dcache.switches.redirect = "pool302" if where in (FETCHES, POOLS) else "proxy"
     method, pattern = (LISTS, f"*/{RUN}") if where == LISTS else ("GET", f"*{where * (where == FETCHES)}*/small")

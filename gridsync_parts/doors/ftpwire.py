@@ -6,6 +6,7 @@ Which server the data come from is not for the server to say: it is always itsel
 from __future__ import annotations
 
 import contextlib
+import errno
 import ftplib
 import itertools
 import os
@@ -58,6 +59,18 @@ def raw(command: str) -> bytes:
     return command.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
+def begin(found: tuple[Any, ...]) -> socket.socket:
+    """A connection to an address that begins; OSError if it can't even do that."""
+    family, kind, proto, _, address = found
+    sock = socket.socket(family, kind, proto)
+    sock.setblocking(False)
+    number = sock.connect_ex(address)
+    if number not in (0, errno.EINPROGRESS):
+        sock.close()
+        raise OSError(number, os.strerror(number))
+    return sock
+
+
 def reach(host: str, port: int) -> socket.socket:
     """A connection to whichever address of a host answers first: they are tried one beside the other."""
     all_found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -71,14 +84,15 @@ def reach(host: str, port: int) -> socket.socket:
             if now >= ends:
                 raise TimeoutError("timed out")
             if found and (now >= due or not trying.get_map()):
-                family, kind, proto, _, address = found.pop(0)
-                sock, due = socket.socket(family, kind, proto), now + STAGGER
-                sock.setblocking(False)
-                sock.connect_ex(address)
-                trying.register(sock, selectors.EVENT_WRITE)
+                try:
+                    trying.register(begin(found.pop(0)), selectors.EVENT_WRITE)
+                    due = now + STAGGER
+                except OSError as error:  # there is no way to it from here, or none of its kind
+                    failure = error
+                    continue
             for key, _ in trying.select(max(0.0, min(ends, due if found else ends) - now)):
                 trying.unregister(key.fileobj)
-                sock = key.fileobj  # type: ignore[assignment]
+                sock: socket.socket = key.fileobj  # type: ignore[assignment]
                 if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                     sock.close()
                     failure, due = OSError(number, os.strerror(number)), 0.0
@@ -200,6 +214,11 @@ class Line(ftplib.FTP_TLS):
 
     def log_in(self, login: Login) -> None:
         """Show who the user is."""
+        if {"\r", "\n"} & {*login.password}:
+            raise CredentialError(
+                f"{self.host}: the password of {login.source} for {login.user} has a line end in it, which FTP cannot "
+                "send; correct it"
+            )
         reply = self.say(f"USER {login.user}")
         if reply.code == 331:
             secrets.note(login.password)
@@ -224,6 +243,8 @@ class Line(ftplib.FTP_TLS):
         if opened.code not in (227, 229):
             return None, opened
         port = ftplib.parse229(opened.text, peer)[1] if opened.code == 229 else ftplib.parse227(opened.text)[1]
+        if not 0 < port < 1 << 16:
+            raise DoorError(f"{self.host}: the server names a port for data that cannot be; ask the site", passing=True)
         try:
             data = socket.create_connection((peer[0], port), CONNECT)
         except OSError as error:

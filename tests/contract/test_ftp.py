@@ -132,10 +132,19 @@ def test_a_refused_login_is_tried_once_however_many_threads_there_are(odd, answe
 
 def test_a_user_name_with_a_line_end_is_no_second_command(odd, tmp_path, monkeypatch):
     server, place = odd()
-    place.lister.lines.visitor.login = place.lister.lines.visitor.login._replace(password="a\r\nDELE b")
+    place.lister.lines.visitor.login = place.lister.lines.visitor.login._replace(user="a\r\nDELE b")
     with pytest.raises(GridError):
         place.lister.folder("raw")
     assert not any(command.startswith("DELE") for command in server.heard)
+
+
+def test_a_password_with_a_line_end_is_neither_sent_nor_shown(odd):
+    """As a keyring has it that was given one with echo."""
+    server, place = odd()
+    place.lister.lines.visitor.login = place.lister.lines.visitor.login._replace(password="hush\n")
+    with pytest.raises(CredentialError, match=r"the password of .* has a line end in it") as caught:
+        place.lister.folder("raw")
+    assert "hush" not in str(caught.value) and not any("hush" in command for command in server.heard)
 
 
 @pytest.mark.parametrize(("host", "says"), [
@@ -263,7 +272,8 @@ def test_data_come_from_the_server_whatever_it_says(odd):
     assert received(place, "raw/a", 0, len(DATA)) == DATA
 
 
-@pytest.mark.parametrize("pasv", ["227 (127,0,0,1,0,1)", "227 somewhere", "500 no", "227 (1,1,1,1,999,999)"])
+@pytest.mark.parametrize("pasv", ["227 (127,0,0,1,0,1)", "227 somewhere", "500 no", "227 (1,1,1,1,999,999)",
+                                  f"227 (1,1,1,1,{10**30},1)"])
 def test_a_channel_that_cannot_be_had_gets_a_sentence(odd, pasv):
     _, place = odd(**{**FILE, "PASV": pasv})
     with pytest.raises((FileError, DoorError)) as caught:
@@ -423,6 +433,22 @@ def test_an_address_that_does_not_answer_gives_way_to_one_that_does(monkeypatch)
     replace(monkeypatch, "CONNECT", 1)
     with pytest.raises(OSError):
         reach("psftp.example.org", port)
+
+
+@pytest.mark.parametrize("address", [("fe80::1", 0, 0, 0), None])
+def test_an_address_to_which_there_is_no_way_from_here_gives_way_too(monkeypatch, address):
+    """As one of IPv6 where there is none: connect() fails at once, or even socket()."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = [
+            (socket.AF_INET6 if address else 9999, socket.SOCK_STREAM, 6, "", address),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname()),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        with reach("psftp.example.org", 21) as line:
+            assert line.getpeername() == server.getsockname()
+        found.pop()
+        with pytest.raises(OSError, match=r"Invalid argument|not supported"):
+            reach("psftp.example.org", 21)
 
 
 def test_ipv6_is_spoken(grid, run, monkeypatch):

@@ -18,6 +18,7 @@ from gridsync_parts.values import Entry, Locality, Staging
 ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
 MISNAMED = "the entry {} cannot be right"
 MISSIZED = "the size of {} cannot be right: {}"
+MAX_ENTRIES = 4_000_000  # files and folders in one folder
 TOO_LARGE = 10**18  # bytes; no file has as many, and the catalog no room for the number
 
 

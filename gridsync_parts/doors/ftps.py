@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Callable
 
-from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, resized_error
+from gridsync_parts.doors import MAX_ENTRIES, MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, resized_error
 from gridsync_parts.doors.drip import Drip
 from gridsync_parts.doors.ftplist import Named, Unknown, What, moment_of, read_listing
 from gridsync_parts.doors.ftpnames import Server, file_of, refusal, tag_of
@@ -29,7 +29,6 @@ GATHERING = 0.2  # or what has come in so many seconds
 LONG = 4 << 20  # bytes of a read in which the file may change
 LINE_END = "{} has a line end in its name, which FTP cannot ask for"
 LINE = 10_000  # bytes of a line of a listing
-MAX_ENTRIES = 4_000_000  # files and folders in one folder
 
 
 class Stream:
@@ -164,10 +163,7 @@ class FtpsDoor(Server, PlainDoor):
         found: list[Named | str] = []
         with ending(data), data.makefile("rb") as file:
             try:
-                for item in read_listing(self.text_lines(file), by_mlsd):
-                    found.append(item)
-                    if len(found) > MAX_ENTRIES:
-                        raise Unknown("more than could be there")
+                found += read_listing(self.text_lines(file), by_mlsd)
             except Unknown as error:
                 raise DoorError(
                     f"{self.place(path)}: the server lists it in a format that gridsync does not know "
@@ -183,8 +179,11 @@ class FtpsDoor(Server, PlainDoor):
 
     def text_lines(self, file: io.BufferedIOBase) -> Iterator[str]:
         """The lines of a listing."""
-        while line := file.readline(LINE):
+        for _ in range(MAX_ENTRIES):
+            if not (line := file.readline(LINE)):
+                return
             yield line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+        raise Unknown("more than could be there")
 
     def listing_of(self, line: Line, path: str, found: list[Named | str]) -> Listing:
         """What is in a folder, once what the lines leave open was asked for."""

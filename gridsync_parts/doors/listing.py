@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Callable
 from urllib.parse import unquote, urlsplit
 
-from gridsync_parts.doors import MISNAMED, MISSIZED, Listing
+from gridsync_parts.doors import MAX_ENTRIES, MISNAMED, MISSIZED, Listing
 from gridsync_parts.doors.digests import digest_of
 from gridsync_parts.doors.urls import mask_url
 from gridsync_parts.errors import DoorError
@@ -16,7 +16,6 @@ from gridsync_parts.log import nothing
 from gridsync_parts.values import LOCALITIES, UNFINISHED, Entry, Locality
 from gridsync_parts.words import LONGEST, MONTHS, is_name, sane_time, seconds_of
 
-MAX_ENTRIES = 4_000_000  # files and folders in one folder
 PADDING = 1 << 20  # bytes of a listing beside its entries
 PADDED = 16 << 10  # bytes of an entry, on average; a path has at most 4096, each of which may be written as three
 NESTED = 100  # elements in elements of a listing

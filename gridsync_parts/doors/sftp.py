@@ -16,6 +16,7 @@ import time
 from typing import Callable, NamedTuple, Protocol
 
 from gridsync_parts.doors.drip import Drip
+from gridsync_parts.errors import brief
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, FSETSTAT = 3, 4, 5, 6, 7, 8, 10
@@ -110,7 +111,7 @@ def check_status(packet: memoryview) -> None:
         (code,) = struct.unpack_from(">I", packet, 5)
         if code != OK:
             said = text_at(packet, 9)[0] if len(packet) > 9 else b""
-            raise Refused(code, said.decode("utf-8", "replace").strip())
+            raise Refused(code, brief(" ".join(said.decode("utf-8", "replace").split())))
 
 
 class Inflow:

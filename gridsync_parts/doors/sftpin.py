@@ -83,6 +83,8 @@ class Incoming:
                     number, at, count = self.asked.popleft()
                     packet = self.channel.reply(number, silence, drip, lambda: self.is_over)
                     data = data_of(packet)
+                    if len(data) > count:
+                        raise struct.error("more than was asked for")
                     if len(data) < count:
                         self.miss(data, at + len(data), count - len(data))
                     if self.next < self.stop and len(self.asked) <= AHEAD // 2:

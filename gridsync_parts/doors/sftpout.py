@@ -84,7 +84,7 @@ class Outgoing:
     def finish(self, mtime: int) -> None:
         """Give it its time, have it on the server's disk, and close it."""
         self.heed(0)
-        if mtime:
+        if 0 < mtime < 1 << 32:  # version 3 knows no other
             times = struct.pack(">III", HAS_TIMES, mtime, mtime)
             (number,) = self.channel.ask((FSETSTAT, self.handle + times, b""))
             self.channel.forget([number])  # a server that can't has the file all the same

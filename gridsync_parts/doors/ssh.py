@@ -10,7 +10,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-from gridsync_parts.doors import MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, resized_error
+from gridsync_parts.doors import MAX_ENTRIES, MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, resized_error
 from gridsync_parts.doors.plain import PlainDoor
 from gridsync_parts.doors.remote import Remote, is_file
 from gridsync_parts.doors.sftp import (
@@ -49,6 +49,8 @@ LEADS_NOWHERE = "{} is a link that leads nowhere"
 def names_in(packet: memoryview) -> Iterable[tuple[str, Attributes]]:
     """What a part of a listing names."""
     (count,), at = struct.unpack_from(">I", packet, 5), 9
+    if not count:
+        raise struct.error("no names")
     for _ in range(count):
         name, at = text_at(packet, at)
         _, at = text_at(packet, at)
@@ -95,10 +97,15 @@ class SshDoor(PlainDoor):
         """What is in an open folder, which is closed then."""
         found: dict[str, Attributes] = {}
         asked: list[int] = []
+        count = 0
         try:
             while True:
                 asked += channel.ask(*[(READDIR, handle, b"")] * (LISTED - len(asked)))
-                found.update(names_in(self.remote.reply(channel, asked.pop(0), NAME)))
+                names = list(names_in(self.remote.reply(channel, asked.pop(0), NAME)))
+                found.update(names)
+                count += len(names)
+                if count > MAX_ENTRIES:
+                    raise struct.error("no end")
         except Refused as error:
             if error.code != EOF:
                 raise

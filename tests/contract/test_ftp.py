@@ -229,6 +229,17 @@ def test_a_name_that_ends_a_line_is_asked_for_in_vain(odd):
     assert not any(command.startswith("DELE b") for command in server.heard)
 
 
+LONG_NAME = b"drwxr-xr-x 2 a b 4096 Mar 16 13:58 sub\r\nand\r\nso\r\non\r\n"
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"total 12\r\n", LONG_NAME])
+def test_a_listing_without_end_has_one(odd, monkeypatch, line):
+    replace(monkeypatch, "MAX_ENTRIES", 1000)
+    _, place = odd(LIST=line * 2000)
+    with pytest.raises(DoorError, match="lists it in a format that gridsync does not know"):
+        place.lister.folder("raw")
+
+
 # Data.
 
 FILE: dict[str, Answer] = {"SIZE": f"213 {len(DATA)}", "MDTM": "213 20260316135800"}

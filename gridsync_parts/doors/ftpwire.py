@@ -138,10 +138,10 @@ class Line(ftplib.FTP_TLS):
     """A control connection."""
 
     sock: Any
+    file: Any  # of bytes, so that one can see whether there are some
 
     def __init__(self, site: Site, context: ssl.SSLContext):
         super().__init__(context=context)
-        self.encoding = "latin-1"  # a character is a byte
         self.site = site
         self.is_used = False  # it has done something before, so that it may have died of old age
         self.is_heard = False  # the server has said something since it was taken
@@ -158,7 +158,7 @@ class Line(ftplib.FTP_TLS):
             if hasattr(socket, name):
                 self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.file = self.sock.makefile("rb")
         self.owed = 1
         greeting = self.reply()
         if greeting.code // 100 == 4:
@@ -172,8 +172,17 @@ class Line(ftplib.FTP_TLS):
                 "ask the site for a server that does, or for sftp://"
             )
         self.sock = self.context.wrap_socket(self.sock, server_hostname=self.host)
-        self.file = self.sock.makefile("r", encoding=self.encoding)  # what came before TLS is not believed
+        self.file = self.sock.makefile("rb")  # what came before TLS is not believed
         self.sock.settimeout(self.site.first_byte)
+
+    def getline(self) -> str:
+        """The next line; a character is a byte."""
+        line = self.file.readline(self.maxline + 1)
+        if len(line) > self.maxline:
+            raise ftplib.Error(f"got more than {self.maxline} bytes")
+        if not line:
+            raise EOFError
+        return str(line.rstrip(b"\r\n"), "latin-1")
 
     def reply(self) -> Reply:
         """The next reply."""
@@ -278,9 +287,16 @@ class Line(ftplib.FTP_TLS):
 
     def is_dead(self) -> bool:
         """Whether the server has ended it, or says something that nobody has asked for."""
-        with selectors.DefaultSelector() as look:
-            look.register(self.sock, selectors.EVENT_READ)
-            return bool(look.select(0))
+        self.sock.settimeout(0)
+        try:
+            self.file.peek()  # a line may have come with the one before
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError:
+            return True
+        finally:
+            self.sock.settimeout(self.site.first_byte)
+        return True
 
     def hang_up(self) -> None:
         """End it under a thread that reads from it."""

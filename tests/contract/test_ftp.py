@@ -530,3 +530,10 @@ def test_a_server_that_does_not_replace_files_by_itself_is_helped(odd):
     place.writer.rename("a", "b", replace=True)
     done = [command for command in server.heard if command[:2] in ("RN", "DE")]
     assert done == ["RNFR /a", "RNTO /b", "DELE /b", "RNFR /a", "RNTO /b"] and "/b" in there
+
+
+def test_a_reply_too_many_is_not_taken_for_that_to_the_next_command(odd):
+    """As of servers that say 426 and 226 of data that nobody wanted any more."""
+    _, place = odd(DELE="250 gone\r\n250 and gone", SIZE="213 5", MDTM="213 20260316135800")
+    assert place.writer.remove("raw/a")
+    assert place.writer.stored("raw/b").size == 5

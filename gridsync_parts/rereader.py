@@ -12,7 +12,7 @@ from gridsync_parts.disk import disk_error, is_gone, local_file
 from gridsync_parts.errors import FileError, drop_frames
 from gridsync_parts.fetching import Work
 from gridsync_parts.home import Home
-from gridsync_parts.values import REPAIR, Outcome, Row, sentence_about, with_error
+from gridsync_parts.values import REPAIR, Outcome, Row, is_owed, sentence_about, with_error
 
 
 class Rereader:
@@ -54,7 +54,8 @@ class Rereader:
         finally:
             self.flying.pop(row.path, None)
         verified = checksum_kind(row.checksum, row.size > 0)
-        return Outcome(row._replace(downloaded=True, verified=verified, error=""), "verified", row.size)
+        owed = row.error if is_owed(row) else ""  # which no look at the file settles
+        return Outcome(row._replace(downloaded=True, verified=verified, error=owed), "verified", row.size)
 
     def checksum(self, row: Row, expected: str, seen: Callable[[int], None]) -> str:
         """The checksum that a file has now."""

@@ -124,6 +124,15 @@ def test_one_that_fails_is_said_loses_no_file_and_is_tried_again(doer: Doer):
     assert doer("--sync").status == 0 and doer.done() == doer.here("b") and doer.errors() == {}
 
 
+@pytest.mark.parametrize("line", ["--verify", "--build_list", "--check_status", "--bring_online", "--release"])
+def test_nothing_else_settles_what_is_owed(doer: Doer, line):
+    doer.does("#!/bin/sh\nexit 3\n")
+    assert doer("--start").status == 1 and doer.errors().keys() == {"a", "b"}
+    assert doer(line).status == 0
+    doer.does(SAYS.format(log=doer.log))
+    assert doer("--start").status == 0 and doer.done() == doer.here("a", "b")
+
+
 @pytest.mark.parametrize(
     ("does", "says"),
     [("exit 1", "status 1; it says: nothing"), ("kill -9 $$", "signal 9; it says: nothing"),

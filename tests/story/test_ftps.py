@@ -88,10 +88,10 @@ def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_
     assert user("--input_dir=raw --sync --streams=2").status == 0
     assert (user.data / "raw/large").read_bytes() == data
     (user.data / "raw/large").unlink()
-    with user.running("--sync") as run:
+    with user.running("--start") as run:
         part = user.data / "raw/large.gridsync-part"
         wait_until(lambda: run.poll() is not None or (part.exists() and part.stat().st_size > 9 << 20))
-    status, out, err = user("--sync --debug")
+    status, out, err = user("--start")
     assert status == 0 and (user.data / "raw/large").read_bytes() == data, out + err
 
 

@@ -125,8 +125,7 @@ class Sshd:
             made = subprocess.run(["openssl", "passwd", "-6", PASSWORD], check=True, capture_output=True, text=True)
             (server / "shadow").write_text(f"{self.user}:{made.stdout.strip()}:20000:0:99999:7:::\n")
             (server / "pam").write_text(PAM)
-            for path in (server / "data", *(server / "data").rglob("*")):
-                os.lchown(path, pwd.getpwnam(self.user).pw_uid, -1)
+            self.own()
         for key in (self.key, server / "host_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=60)
         (server / "authorized_keys").write_bytes(self.key.with_suffix(".pub").read_bytes())
@@ -150,6 +149,11 @@ class Sshd:
     def data(self) -> Path:
         """The folder that it serves."""
         return self.folder / "server/data"
+
+    def own(self) -> None:
+        """Have all that it serves belong to who it lets in."""
+        for path in (self.data, *self.data.rglob("*")) if os.getuid() == 0 else ():
+            os.lchown(path, pwd.getpwnam(self.user).pw_uid, -1)
 
     def take_key(self) -> None:
         """Show another key of its own from now on."""

@@ -76,6 +76,27 @@ def desy(stage: Stage) -> dict[str, str]:
     return {"ftps://psftp.desy.de": f"ftps://localhost:{server.port}"}
 
 
+def diamond(stage: Stage) -> dict[str, str]:
+    """An OpenSSH, and a key for it."""
+    sshd = stage.grid.sshd
+    path = f"{sshd.client.folder}/bin:{stage.env['PATH']}"
+    stage.env.update(HOME=sshd.client.env["HOME"], PATH=path, XDG_RUNTIME_DIR=str(stage.home))
+    visit = sshd.data / "dls/i12/data/2021/mg25682-2"
+    shutil.rmtree(visit, ignore_errors=True)
+    for name, size in (("rawdata/scan.nxs", 300 << 10), ("notes.txt", 457)):
+        file = visit / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(size))
+        os.utime(file, (1_773_669_480, 1_773_669_480))
+    (visit / "processing").mkdir()
+    os.utime(visit / "rawdata", (1_773_669_480, 1_773_669_480))
+    os.utime(visit / "processing", (1_773_669_480, 1_773_669_480))
+    sshd.own()
+    (stage.work / "results").mkdir()
+    (stage.work / "results/fit.txt").write_bytes(bytes(20 << 10))
+    return {"sftp://alice@ssh.diamond.ac.uk": sshd.url}
+
+
 def hub(stage: Stage) -> dict[str, str]:
     """CTA's service on a hub, and a token of Alice."""
     grid_hub = stage.grid.hub
@@ -94,6 +115,7 @@ SET_UPS: dict[str, Callable[[Stage], dict[str, str]]] = {
     "https, with a proxy": lyon,
     "https, with a token": cta_dcache,
     "root": root,
+    "Machines with ssh": diamond,
     "FTPS": desy,
     "CTA's hub": hub,
 }

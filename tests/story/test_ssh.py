@@ -51,13 +51,8 @@ class Guest(User):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
         os.utime(file, (1_434_000_000, 1_434_000_000))
-        self.own()
+        self.sshd.own()
         return file
-
-    def own(self) -> None:
-        """Have all there belong to who serves it."""
-        for path in (self.there, *self.there.rglob("*")) if ROOT else ():
-            os.lchown(path, daemon_id(), -1)
 
     def wrong(self) -> list[str]:
         """Files that are not here as they are there."""
@@ -197,7 +192,7 @@ def test_links_are_followed_and_what_is_neither_file_nor_folder_is_named(guest):
     (run / "nowhere").symlink_to("gone")
     os.mkfifo(run / "pipe")
     (run / "no files").mkdir()
-    guest.own()
+    guest.sshd.own()
     status, out, err = guest("--sync")
     assert status == 1 and "Copied: 8" in out and guest.wrong() == []
     assert "run/nowhere is a link that leads nowhere; it is left out" in err
@@ -211,7 +206,7 @@ def test_links_are_followed_and_what_is_neither_file_nor_folder_is_named(guest):
 
 def test_a_link_to_a_folder_above_ends(guest):
     (guest.there / "run/sub/up").symlink_to("..")
-    guest.own()
+    guest.sshd.own()
     status, _, err = guest("--sync")
     assert status == 1 and "contains itself through a link; its files are already listed" in err
     assert guest.wrong() == []
@@ -225,7 +220,8 @@ def test_modes_are_those_of_who_gets_the_files(guest):
 
 def test_a_file_that_may_not_be_read_is_named_and_the_others_come(guest):
     (guest.there / "run/small").chmod(0)
-    status, out, err = guest("--sync")
+    with guest.running("--sync", "pool = Backoff(0.1, 60)") as run:
+        status, out, err = wait_for(run)
     assert status == 1 and "Copied: 4" in out and "failed: 1" in out
     assert "small: the door refuses (Permission denied)" in err
 
@@ -483,7 +479,7 @@ def test_a_full_disk_there_is_said_and_nothing_is_left(guest):
         (local / str(number)).write_bytes(os.urandom(3 << 20))
     (guest.there / "tiny").mkdir()
     with mounted(guest.there / "tiny", "2M"):
-        guest.own()
+        guest.sshd.own()
         status, _, err = guest(f"--put {local} --input_dir tiny")
         assert os.listdir(guest.there / "tiny") == []
     assert status in (1, 4) and "the door has no room for it, or your quota is used up (Failure)" in err

@@ -91,6 +91,7 @@ class Channels:
         self.way: Way | None = None  # to it, once somebody has looked
         self.most = CHANNELS
         self.lines: list[Line] = []
+        self.greeting: Client | None = None  # one that does not take requests yet
         self.refusal: GridError | None = None  # why there is no use in another login
         self.lock = threading.Lock()
         self.opening = threading.Lock()  # one at a time: the first one may ask, the others use its connection
@@ -170,7 +171,7 @@ class Channels:
 
     def greeted(self, client: Client) -> Line:
         """A channel that takes requests."""
-        channel = Channel(client, self.site.silence)
+        self.greeting, channel = client, Channel(client, self.site.silence)
         ends = time.monotonic() + (min(CONNECT, self.site.first_byte) if client.tty is None else ASKING)
 
         def is_over() -> bool:
@@ -185,6 +186,8 @@ class Channels:
             client.end(0)
             client.hang_up()
             raise
+        finally:
+            self.greeting = None
         return Line(client, channel)
 
     def close(self) -> None:
@@ -192,6 +195,8 @@ class Channels:
         with self.lock:
             lines, self.lines = self.lines, []
         ends = time.monotonic() + LAST_WORDS
+        if client := self.greeting:
+            client.end(0)
         for line in lines:
             line.hang_up()
         for line in reversed(lines):

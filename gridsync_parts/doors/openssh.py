@@ -339,9 +339,11 @@ class Client:
                 self.process.stdin.close()
 
     def end(self, seconds: float) -> None:
-        """Have it end in so many seconds."""
-        try:
-            self.process.wait(max(0.0, seconds))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """Have it end in so many seconds, or when it is told to: then it gives the terminal back as it was."""
+        for tell, patience in ((self.process.terminate, max(0.0, seconds)), (self.process.kill, LAST_WORDS)):
+            try:
+                self.process.wait(patience)
+                return
+            except subprocess.TimeoutExpired:
+                tell()
+        self.process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from gridsync_parts.doors import Place, Sent
 from gridsync_parts.errors import DoorError, FileError
 from gridsync_parts.table import Site
+from tests.grid.sshd import children_of
 from tests.support.constants import replace
 from tests.support.oddsftp import BYTES, lay_ssh
 from tests.support.places import opened, received
+from tests.support.user import wait_until
 
 
 @pytest.fixture
@@ -53,6 +56,24 @@ def test_more_bytes_than_were_asked_for_are_no_file(odd):
 @pytest.mark.parametrize("mtime", [-1, 1 << 32])
 def test_a_file_of_a_time_that_sftp_cannot_name_is_sent_without_it(odd, mtime):
     assert odd("well").writer.write("raw/b", Sent(3, lambda: iter([b"abc"]), mtime)).size == 3
+
+
+def test_a_run_that_ends_does_not_leave_an_ssh_that_has_not_come_in_yet(odd):
+    place, before = odd("hang"), children_of(os.getpid())
+    said: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            place.lister.folder("raw")
+        except DoorError as error:
+            said.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    wait_until(lambda: place.lister.remote.channels.greeting)
+    place.close()
+    thread.join(60)
+    assert said and children_of(os.getpid()) == before
 
 
 def test_a_server_with_many_words_is_quoted_in_a_sentence(odd):

@@ -7,6 +7,7 @@ import itertools
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ from gridsync_parts.disk import MARK
 from tests.grid import Grid
 from tests.grid.sshd import ASKING, PASSWORD, SHELL, Sshd
 from tests.grid.tree import Tree
-from tests.support.terminal import dialogue
+from tests.support.terminal import CTRL_C, dialogue
 from tests.support.user import Result, User, wait_for, wait_until
 
 ROOT = os.geteuid() == 0
@@ -314,6 +315,20 @@ def test_a_pass_phrase_is_asked_for_once_for_all_threads(guest):
     assert (status, guest.wrong()) == (0, []), seen
     assert seen.count("Enter passphrase") == 1 and "Copied: 5" in seen
     refused(guest("--ls_dir"), 3, "does not let you in")
+
+
+def test_ctrl_c_before_ssh_asks_leaves_none_that_does_and_the_terminal_as_it_was(guest):
+    key = guest.sshd.client.folder / ".ssh/id_ed25519"
+    data = key.read_bytes()
+    key.unlink()
+    key.write_bytes(data)
+    key.chmod(0o600)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "phrase of mine", "-f", key], check=True, timeout=60)
+    line = shlex.join(guest.command("--sync"))
+    script = f"trap : INT; {line}; echo it ends with $?; stty -a; ps -o comm= -t $(tty)"
+    _, seen = dialogue(["sh", "-c", script], {**os.environ, **guest.env}, [("Listing: ", CTRL_C)])
+    after = seen.partition("it ends with 130")[2]
+    assert re.search(r"\secho\s", after) and not re.search(r"(?m)^ssh$", after), seen
 
 
 def test_a_key_of_rsa_and_an_agent_open_it_too(guest, tmp_path):

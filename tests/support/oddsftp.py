@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import time
 from pathlib import Path
 
 VERSION, OPEN, READ, LSTAT, FSTAT, OPENDIR, READDIR, REMOVE, STAT = 2, 3, 5, 7, 8, 11, 12, 13, 17
@@ -70,6 +71,8 @@ class Odd:
         return names(b"a") if self.count == 1 else status(END)
 
     def run(self) -> None:
+        if self.what == "hang":
+            time.sleep(600)
         while head := sys.stdin.buffer.read(5):
             length, kind = struct.unpack(">IB", head)
             body = sys.stdin.buffer.read(length - 1)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from gridsync_parts.doors import Sent, Stored
 from gridsync_parts.doors.ftpnames import FOLDER, Server, refusal
 from gridsync_parts.doors.ftpwire import BROKEN, FAREWELL, NO_CHANNEL, Line, Reply, end_data, ending
-from gridsync_parts.doors.plain import NO_FOLDER, NOT_THERE, TAKEN
+from gridsync_parts.doors.plain import NO_FOLDER, NO_NAME, NOT_THERE, TAKEN
 from gridsync_parts.doors.sending import UnreadError
 from gridsync_parts.errors import BadName, Changed, Exists, FileError, Forbidden, Full, GridError, NotFound
 from gridsync_parts.values import UNFINISHED
+
+PURE = {"PRET", "ESTP"}  # among what it says that it can, pure-ftpd is known by these
 
 
 def pieces_of(sent: Sent) -> Iterator[bytes | memoryview]:
@@ -36,6 +38,13 @@ class FtpsWriter:
     def __init__(self, server: Server):
         self.server = server
         self.lines = server.lines
+
+    def check_name(self, path: str) -> None:
+        """BadName for what a server would refuse when a file is to get this name."""
+        if "\\" in path:
+            self.lines.ask(lambda line: None)  # after which it is known what the server can
+            if self.lines.facts and self.lines.facts >= PURE:
+                raise BadName(NO_NAME.format(place=self.server.place(path), said="pure-ftpd has no backslash in names"))
 
     def write_refusal(self, line: Line, path: str, reply: Reply) -> GridError:
         """The sentence for what the server does not take; some say no more than that."""

@@ -250,4 +250,5 @@ class FtpsDoor(Server, PlainDoor):
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
     """A site that is shown a login."""
     door = FtpsDoor(site, ca)
-    return Place(can, door, door, door.find_tape, close=door.close, writer=FtpsWriter(door))
+    writer = FtpsWriter(door)
+    return Place(can, door, door, door.find_tape, close=door.close, writer=writer, check_name=writer.check_name)

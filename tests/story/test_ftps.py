@@ -80,6 +80,16 @@ def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(at, kind):
     assert user.there() == {"new/a": b"mine, and longer"}
 
 
+def test_a_name_that_the_server_would_not_take_is_named_and_the_others_are_sent(at):
+    user = at("pure-ftpd")
+    (user.folder / "mine").mkdir()
+    for each in ("a", "back\\slash"):
+        (user.folder / "mine" / each).write_bytes(b"1")
+    status, _, err = user(f"--put={user.folder}/mine --input_dir=new")
+    assert status == 1 and "the door takes no file of this name" in err
+    assert user.there() == {"new/a": b"1"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_off(at, kind):
     user = at(kind)

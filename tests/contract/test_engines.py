@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.doors import At, Place
-from gridsync_parts.errors import CredentialError, FileError, GridError
+from gridsync_parts.errors import CredentialError, FileError, GridError, UsageError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
@@ -193,3 +193,14 @@ def test_a_door_that_refuses_to_name_a_checksum_is_not_one_that_has_none(user, f
     finally:
         user.grid.door.faults.clear()
     assert run.returncode and "by size only: 0" in out and user.files() == []
+
+
+@pytest.mark.parametrize("engine", ["http", "gfal2"])
+def test_the_cas_may_be_one_file(grid, engine):
+    ca = str(grid.pki.folder / "ca.pem")
+    assert place_at(grid, site_of(grid, f"{engine} dcache"), ca=ca).lister.folder("e680_1to64")
+
+
+def test_where_gfal2_needs_a_folder_of_cas_that_is_said(grid):
+    with pytest.raises(UsageError, match=r"CA_DIR of LYON is the file .*; for this SERVER gfal2 needs a folder of CAs"):
+        place_at(grid, site_of(grid, "gfal2 root"), ca=str(grid.pki.folder / "ca.pem"))

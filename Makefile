@@ -12,7 +12,7 @@ TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest p
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
 FUZZ := python3-venv
-BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client lftp
+BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client lftp openssh-client openssh-server
 
 IMAGE := gitlab-registry.in2p3.fr/ip2igamma/docker_images:agata_grid_IAM
 

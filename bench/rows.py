@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import chores, copies, ftps, sends, services
+from bench import chores, copies, ftps, sends, services, sftp
 from bench.site import Site
 
 
@@ -24,6 +24,7 @@ ROWS = {
     "put-small": Row(sends.put_small, ("sent",)),
     "put-large": Row(sends.put_large, ("large",)),
     "ftps": Row(ftps.ftps, ("small", "far")),
+    "sftp": Row(sftp.sftp, ("small", "far")),
     "gfal2": Row(copies.gfal2, ("small", "large")),
     "walk": Row(chores.walk, ("many",)),
     "status": Row(chores.status),

@@ -181,6 +181,7 @@ class Channels:
         try:
             extensions = Extensions(channel.greet(is_over))
             extensions.learn(channel, self.site.first_byte)
+            extensions.waits_for_close = self.extensions.waits_for_close
             self.extensions = extensions
         except BaseException:
             client.end(0)

@@ -40,6 +40,7 @@ from gridsync_parts.table import Site
 from gridsync_parts.values import Entry, Locality, check_tag
 from gridsync_parts.words import LONGEST, is_name, sane_time
 
+MOST = 10_000_000  # names in a folder
 LISTED = 4  # requests of a listing that are under way
 NO_FILE = "{}: is not a file; --ls_dir shows what there is"
 STRAY = "{} is neither file nor folder"
@@ -83,7 +84,7 @@ class SshDoor(PlainDoor):
                 self.take(listing, path, found)
                 return listing
             channel.forget([looked])
-            found_all = self.read_folder(channel, handle)
+            found_all = self.read_folder(channel, handle, remote.place(path))
             self.follow(channel, path, found_all)
         for name, found in found_all.items():
             below = f"{path}/{name}".lstrip("/")
@@ -93,7 +94,7 @@ class SshDoor(PlainDoor):
                 listing.leave_out(f"/{below}", remote.place(path), MISNAMED.format(below[:LONGEST]))
         return listing
 
-    def read_folder(self, channel: Channel, handle: bytes) -> dict[str, Attributes]:
+    def read_folder(self, channel: Channel, handle: bytes, place: str) -> dict[str, Attributes]:
         """What is in an open folder, which is closed then."""
         found: dict[str, Attributes] = {}
         asked: list[int] = []

@@ -146,6 +146,7 @@ class Line(ftplib.FTP_TLS):
         self.is_used = False  # it has done something before, so that it may have died of old age
         self.is_heard = False  # the server has said something since it was taken
         self.owed = 0  # replies that are still to come
+        self.hidden = ""  # what the server may repeat and nobody else may see
 
     def open(self) -> None:
         """Reach the server, and begin TLS."""
@@ -197,6 +198,8 @@ class Line(ftplib.FTP_TLS):
             if len(lines) > MOST_LINES or time.monotonic() > ends:
                 raise OSError("no end")
         text = "\n".join(lines).encode("latin-1").decode("utf-8", "replace")
+        if self.hidden:  # short ones are not known by their letters
+            text = text[:4] + text[4:].replace(self.hidden, "...")
         log.debug("%s:%d < %s", self.host, self.port, text)
         self.is_heard = True
         if code[0] != "1":
@@ -231,7 +234,9 @@ class Line(ftplib.FTP_TLS):
         reply = self.say(f"USER {login.user}")
         if reply.code == 331:
             secrets.note(login.password)
+            self.hidden = login.password
             reply = self.say(f"PASS {login.password}")
+            self.hidden = ""
         if reply.code // 100 == 2:
             return
         if re.search(CROWDED, reply.text, re.IGNORECASE):

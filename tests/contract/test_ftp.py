@@ -18,6 +18,7 @@ import pytest
 from gridsync_parts.doors import At, Place, Sent
 from gridsync_parts.doors.ftpwire import reach
 from gridsync_parts.errors import BadName, CredentialError, DoorError, FileError, Full, GridError
+from gridsync_parts.log import log
 from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.ftpd import KINDS, Ftpd
@@ -136,6 +137,17 @@ def test_a_user_name_with_a_line_end_is_no_second_command(odd, tmp_path, monkeyp
     with pytest.raises(GridError):
         place.lister.folder("raw")
     assert not any(command.startswith("DELE") for command in server.heard)
+
+
+@pytest.mark.parametrize("code", [500, 421])
+def test_a_server_that_repeats_the_password_is_not_quoted_with_it(odd, monkeypatch, code):
+    said: list[str] = []
+    monkeypatch.setattr(log, "debug", lambda text, *values: said.append(text % values))
+    _, place = odd(PASS=lambda talk: talk.say(f"{code} '{' '.join(talk.words)}' not understood"))
+    place.lister.lines.visitor.login = place.lister.lines.visitor.login._replace(password="hush5")
+    with pytest.raises(GridError, match=r"'PASS \.\.\.' not understood") as caught:
+        place.lister.folder("raw")
+    assert "hush5" not in str([str(caught.value), *said]) and "not understood" in str(said)
 
 
 def test_a_password_with_a_line_end_is_neither_sent_nor_shown(odd):

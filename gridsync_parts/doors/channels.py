@@ -157,6 +157,8 @@ class Channels:
         is_first = not any(line.is_well() for line in self.lines)
         tty = terminal() if is_first else None
         try:
+            if is_first and self.way:
+                self.way.leave()
             if is_first or not self.way:
                 self.way, self.most = way_to(self.server), CHANNELS
             part = Part.FURTHER if not is_first else Part.GUEST if self.way.is_theirs else Part.MASTER
@@ -202,6 +204,5 @@ class Channels:
             line.hang_up()
         for line in reversed(lines):
             line.client.end(ends - time.monotonic())
-        if self.way and not self.way.is_theirs:
-            with contextlib.suppress(OSError):  # ssh itself removes it, unless it was killed
-                os.unlink(self.way.socket)
+        if self.way:
+            self.way.leave()

@@ -150,6 +150,20 @@ def check_socket_folder(folder: str) -> None:
         )
 
 
+def clear_sockets(folder: str) -> None:
+    """Remove what runs have left that were killed: ssh leaves its socket where the other end has died first."""
+    for name in os.listdir(folder):
+        number = name.partition("-")[0]
+        try:
+            if number.isdecimal():
+                os.kill(int(number), 0)
+        except (ProcessLookupError, OverflowError):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        except PermissionError:  # another user's process has the number now
+            pass
+
+
 def socket_folder() -> str:
     """A folder of the user's alone, for the sockets by which connections are shared."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -160,6 +174,7 @@ def socket_folder() -> str:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         check_socket_folder(folder)
+        clear_sockets(folder)
     except OSError as error:
         raise UsageError(f"{folder} cannot hold sockets of ssh: {error.strerror}; set XDG_RUNTIME_DIR") from error
     return folder
@@ -214,6 +229,12 @@ class Way(NamedTuple):
     settings: dict[str, str]  # of the user's, for it
     socket: str  # by which a connection is shared,
     is_theirs: bool  # perhaps one that the user has opened
+
+    def leave(self) -> None:
+        """Its connection is over."""
+        if not self.is_theirs:
+            with contextlib.suppress(OSError):  # ssh itself removes it, unless the other end has died first
+                os.unlink(self.socket)
 
 
 def way_to(server: Server) -> Way:

@@ -380,6 +380,16 @@ def test_where_nobody_can_be_asked_a_sentence_says_so_and_a_connection_opened_by
 # Sockets.
 
 
+def test_what_a_killed_run_has_left_is_removed_by_the_next(guest):
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    (guest.folder / "gridsync").mkdir(mode=0o700)
+    for name in (f"{gone.pid}-0123abcd", f"{os.getpid()}-0123abcd"):
+        (guest.folder / "gridsync" / name).touch()
+    assert guest("--ls_dir").status == 0
+    assert os.listdir(guest.folder / "gridsync") == [f"{os.getpid()}-0123abcd"]
+
+
 def test_a_folder_for_sockets_that_others_can_write_is_refused(guest):
     (guest.folder / "gridsync").mkdir()
     (guest.folder / "gridsync").chmod(0o777)
@@ -454,7 +464,7 @@ def test_a_server_that_ends_connections_in_mid_file_is_asked_again(guest):
         found = wait_for(run)
     assert found.status == 0 and guest.wrong() == [], found
     assert (guest.data / "run/huge").read_bytes() == (guest.there / "run/huge").read_bytes()
-    assert guest.sshd.log.count("Accepted") == 2
+    assert guest.sshd.log.count("Accepted") == 2 and os.listdir(guest.folder / "gridsync") == []
 
 
 def test_a_server_that_ends_in_mid_upload_leaves_nothing_that_seems_whole(guest):

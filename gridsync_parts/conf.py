@@ -38,7 +38,7 @@ def default_conf(output_dir: str, sites: Iterable[str] = SHOWN) -> str:
     lines += ["", "# --from=list prints the sites that gridsync knows. A site can also have:"]
     for key in SITE_KEYS.values():
         if key.example:
-            row = f"#   {key.name} = {key.example}".ljust(BESIDE) + key.help
+            row = f"#   {key.name} = {key.example} ".ljust(BESIDE) + key.help
             lines += textwrap.wrap(row, WIDTH, subsequent_indent="#".ljust(BESIDE))
     return "\n".join([*lines, ""])
 

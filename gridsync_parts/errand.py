@@ -25,7 +25,7 @@ def check_url(url: str) -> None:
     if (scheme := scheme_of(url)) not in SCHEMES:
         raise UsageError(f"{shown}: {scheme_error(scheme)}")
     if re.search(PASSWORD, url):
-        raise UsageError(f"{shown}: the URL contains a user name or password; remove it")
+        raise UsageError(f"{shown}: the URL contains a password or an unused user name; remove it")
     if re.search("[?#]", url):
         raise UsageError(f"{shown}: behind it stands ? or #; leave that out, or write %3F or %23 if it is in a name")
 

@@ -39,7 +39,7 @@ def url_in(text: str) -> str:
     """The URL that a text is, without its last slash."""
     url = text.rstrip("/")
     if re.search(PASSWORD, url):
-        raise ValueError("contains a user name or password; remove it")
+        raise ValueError("contains a password or an unused user name; remove it")
     if not is_url(url):
         raise ValueError(f"is {url!r}; expected a URL like https://door.example.org:2880/")
     return url

@@ -87,7 +87,7 @@ def login_typed(host: str, user: str) -> Login | None:
                 name = ""
             if not name:
                 raise CredentialError("no user name was typed; nothing has changed")
-            typed[host, user] = Login(name, password_typed(f"Password of {name} at {host}: "), "what you typed")
+            typed[host, user] = Login(name, password_typed(f"Password of {name} at {host}: "), "the prompt")
         return typed[host, user]
 
 

@@ -105,11 +105,11 @@ def test_one_value_is_changed_and_no_other_line(text, after):
             for url, says in {
                 "dav://a/": "would go to .A. unencrypted", "HTTP://a/": "would go to .A. unencrypted",
                 "root://a/": "it must be an https URL", "srm://a/": "it must be an https URL",
-                "https://me:pw@a/": "TAPE_API of .A. contains a user name or password",
+                "https://me:pw@a/": "TAPE_API of .A. contains a password or an unused user name",
             }.items()
         ),
         *(
-            (f"[gridsync]\nSITE = A\n[A]\nSERVER = {url}\n", "SERVER of .A. contains a user name or password")
+            (f"[gridsync]\nSITE = A\n[A]\nSERVER = {url}\n", "SERVER of .A. contains a password or an unused user name")
             for url in ("https://me:pw@a/", "https://me@a/", "DAVS://me@a/", "sftp://me:pw@a/", "https://me:p@w@a:x/")
         ),
         ("[gridsync]\nSITE = A\nTHREADS = many\n[A]\nSERVER = https://a/\n", "THREADS in .gridsync. is 'many'"),

@@ -80,7 +80,7 @@ def test_what_is_typed_is_asked_for_once_until_it_was_wrong(monkeypatch):
     beam = site(f"ftps://m%40e@{HOST}:2121/")
     assert host_and_user(beam) == (HOST, "m@e")
     for _ in range(2):
-        assert find_login(beam) == Login("m@e", "hush", "what you typed")
+        assert find_login(beam) == Login("m@e", "hush", "the prompt")
     assert asked == [f"Password of m@e at {HOST}: "]
     password.forget_typed(beam)
     assert find_login(beam).password == "hush" and len(asked) == 2

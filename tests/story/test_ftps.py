@@ -98,7 +98,7 @@ def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_
     assert user("--input_dir=raw --sync --streams=2").status == 0
     assert (user.data / "raw/large").read_bytes() == data
     (user.data / "raw/large").unlink()
-    with user.running("--start") as run:
+    with user.running("--sync") as run:  # which does not wait, though the listing does not say that it is on disk
         part = user.data / "raw/large.gridsync-part"
         wait_until(lambda: run.poll() is not None or (part.exists() and part.stat().st_size > 9 << 20))
     status, out, err = user("--start")
@@ -211,7 +211,7 @@ def test_the_dialogue_can_be_seen_without_the_password(member):
 @pytest.mark.parametrize(("keys", "says"), [
     ({"TOKEN": "env:A"}, "[BEAM] is shown user name and password alone; remove TOKEN and CREDENTIAL there"),
     ({"CREDENTIAL": "proxy"}, "[BEAM] is shown user name and password alone; remove TOKEN and CREDENTIAL there"),
-    ({"SERVER": "ftps://me:hush@localhost/"}, "SERVER of [BEAM] contains a user name or password; remove it"),
+    ({"SERVER": "ftps://me:hush@localhost/"}, "SERVER of [BEAM] contains a password or an unused user name; remove it"),
     ({"SERVER": "ftp://localhost/"}, "ftp:// would send passwords and data for all to read; use ftps://"),
 ])
 def test_what_does_not_go_with_ftps_is_refused(member, keys, says):

@@ -952,7 +952,8 @@ def plan_sync(run: Run, flow: Flow) -> None:
     rows = reconcile(run, run.catalog().matching(run.scope))
     if run.wishes.overwrite:
         forget_copies(run, rows)
-        rows = run.catalog().matching(run.scope)
+    locate_unknown(run)  # also those that were here, and are gone
+    rows = run.catalog().matching(run.scope)
     plan = plan_for(run, rows)
     flow.begin(plan, fresh_until(run))
     flow.fetch.pins.update((row.path, row) for row in rows if row.downloaded and row.request)

@@ -65,8 +65,6 @@ class Fetch:
 
     def facts(self, row: Row) -> Facts:
         """What is known of a file here."""
-        if not self.has_tape and row.locality is Locality.UNKNOWN:
-            row = place_row(row, Locality.ONLINE)  # where nobody can be asked, all is on disk
         overwrites = self.wishes.overwrite and not row.downloaded and row.path not in self.jobs.came
         action = copy_action(row, self.target.find(row), overwrites, self.wishes.force)
         return Facts(action, overwrites, self.has_tape)

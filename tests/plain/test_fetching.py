@@ -123,14 +123,3 @@ def test_who_waits_for_another_attempt_takes_the_place_of_one_that_comes(tmp_pat
         jobs.move(jobs.by_path[name], Where.PAUSED)
     jobs.fed = Fed(threads=3, depth=12)
     assert len(run.fetch.feed(run.clock())) == begins
-
-
-@pytest.mark.parametrize(("has_tape", "where"), [(True, Where.LATE), (False, Where.READY)])
-def test_a_file_that_came_once_and_is_gone_here_comes_again_at_once_where_all_is_on_disk(tmp_path, has_tape, where):
-    """Its door says nothing of where it is, and no tape service is there to be asked."""
-    clock = Clock()
-    fetch = Fetch(Aim(copies=True, is_patient=True), PACE, Target(str(tmp_path)), Wishes())
-    fetch.has_tape = has_tape
-    row = ROW._replace(path="a", locality=Locality.UNKNOWN, downloaded=True)
-    fetch.place(fetch.jobs.add(row), clock())
-    assert fetch.jobs.by_path["a"].where is where

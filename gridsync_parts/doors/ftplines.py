@@ -64,6 +64,7 @@ class Lines:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.idle: list[Line] = []
         self.open, self.most = 0, CONNECTIONS  # lines, and how many the server takes
+        self.moved = 0.0  # when the last bytes of a file came or went
         self.turn = threading.Condition()
         self.facts: frozenset[str] | None = None  # what the server can
 
@@ -99,8 +100,8 @@ class Lines:
             raise
 
     def take(self) -> Line:
-        """A line with nothing to do, or a new one, unless there are too many."""
-        ends = time.monotonic() + self.site.first_byte
+        """A line with nothing to do, or a new one; if there are too many, as soon as a file is over that moves."""
+        began = time.monotonic()
         while True:
             with self.turn:
                 while self.idle:
@@ -111,7 +112,7 @@ class Lines:
                     self.open -= 1
                     line.end()
                 if self.open >= self.most:
-                    if time.monotonic() > ends:
+                    if time.monotonic() > max(began, self.moved) + self.site.first_byte:
                         raise DoorError(f"{self.site.server}: no connection has become free", passing=True)
                     self.turn.wait(1)
                     continue

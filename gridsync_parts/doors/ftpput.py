@@ -93,6 +93,7 @@ class FtpsWriter:
             try:
                 for piece in pieces_of(sent):
                     data.sendall(piece)
+                    self.lines.moved = time.monotonic()
                 end_data(data, line.site.silence)
             except OSError as error:
                 reply = self.last_word(line)

@@ -53,7 +53,7 @@ class Stream:
             while count < len(buffer):
                 some = self.data.recv_into(buffer[count:])
                 count += some
-                now = time.monotonic()
+                now = self.server.lines.moved = time.monotonic()
                 if not some or now > ends:
                     break
             self.drip.take(count, now - began)

@@ -425,6 +425,24 @@ def test_a_server_that_takes_few_lines_gets_few(grid, run, kind, more):
     assert came == [DATA] * 20
 
 
+def test_a_free_line_is_waited_for_as_long_as_a_file_moves_on_the_others(grid, run):
+    server = run("proftpd", "MaxClientsPerHost 1\n")
+    lay(server, "a", os.urandom(1 << 20) * 40)
+    place = top(server, grid)
+    body = place.reader.read(At("a", LARGE), 0, LARGE)
+    next(body.chunks)
+    with pytest.raises(DoorError, match=r"no connection has become free|takes no more connections"):
+        place.lister.folder("")  # as nothing moves
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.extend(entry.path for entry in place.lister.folder("")))
+    thread.start()
+    for _ in body.chunks:  # for much longer than FIRST_BYTE
+        time.sleep(0.04)
+    body.close()
+    thread.join(60)
+    assert found == ["a"]
+
+
 def test_an_answer_without_end_has_one(odd):
     def endless(talk: Talk) -> None:
         while True:

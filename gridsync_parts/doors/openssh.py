@@ -168,7 +168,8 @@ def socket_folder() -> str:
     """A folder of the user's alone, for the sockets by which connections are shared."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = os.path.join(base, "gridsync") if base else ""
-    if not folder or len(folder) > LONGEST_SOCKET or not os.access(base, os.W_OK | os.X_OK):
+    is_plain = re.fullmatch(r"[\w/.,:@+-]+", folder) and len(folder) <= LONGEST_SOCKET  # else ssh makes more of it
+    if not is_plain or not os.access(base, os.W_OK | os.X_OK):
         folder = f"/tmp/gridsync-{os.getuid()}"
     try:
         with contextlib.suppress(FileExistsError):

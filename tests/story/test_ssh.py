@@ -396,6 +396,13 @@ def test_a_folder_for_sockets_that_others_can_write_is_refused(guest):
     refused(guest("--sync"), 2, f"{guest.folder}/gridsync is to hold sockets of ssh, but another user may write there")
 
 
+@pytest.mark.parametrize("name", ["of mine", "100%done", 'quo"ted'])
+def test_a_folder_for_sockets_that_ssh_would_take_for_another_is_not_used(guest, name):
+    (guest.folder / name).mkdir()
+    assert guest("--ls_dir", XDG_RUNTIME_DIR=str(guest.folder / name)).status == 0
+    assert os.listdir(guest.folder / name) == []
+
+
 @pytest.mark.skipif(not ROOT, reason="only root can give things to others")
 def test_a_socket_of_somebody_else_is_refused(guest, tmp_path):
     with socket.socket(socket.AF_UNIX) as theirs:

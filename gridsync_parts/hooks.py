@@ -33,7 +33,7 @@ LOOK = 0.2  # seconds between two looks at whether it is to be told
 PATIENCE = 5.0  # seconds until it is said that this is waited for
 LANE = "done"
 KEPT = 4 << 10  # bytes of what one writes, from its end
-SECRET_NAMES = "(?i).*(token|secret|passw|credential|api_?key|cookie).*"
+SECRET_NAMES = "(?i).*(token|secret|passw|passphrase|_pwd|credential|api_?key|cookie).*"
 REMEDY = "give a program of this machine with its full path, or empty ON_DONE"
 
 

@@ -41,10 +41,11 @@ def test_it_is_owed_for_what_comes_from_the_first_note_on(tmp_path: Path, done, 
 def test_secrets_stay_here(monkeypatch):
     secrets.note("sesame-open-0123456789")
     hidden = {"MINE": "a", "my_Token": "b", "X_SECRET": "c", "PGPASSWORD": "d", "OTHER": "x sesame-open-0123456789"}
-    for name, value in {**hidden, "SSH_AUTH_SOCK": "/s", "X509_USER_PROXY": "/p"}.items():
+    hidden |= {"GPG_PASSPHRASE": "e", "MYSQL_PWD": "f"}
+    for name, value in {**hidden, "SSH_AUTH_SOCK": "/s", "X509_USER_PROXY": "/p", "OLDPWD": "/"}.items():
         monkeypatch.setenv(name, value)
     found = environment(names_in(["env:MINE", "file:SSH_AUTH_SOCK", ""]))
-    assert not hidden.keys() & found.keys() and {"SSH_AUTH_SOCK", "X509_USER_PROXY", "PATH"} <= found.keys()
+    assert not hidden.keys() & found.keys() and {"SSH_AUTH_SOCK", "X509_USER_PROXY", "OLDPWD", "PATH"} <= found.keys()
 
 
 def test_a_program_is_found_in_path_or_from_the_work_folder(tmp_path: Path):

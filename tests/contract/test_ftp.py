@@ -377,7 +377,7 @@ def test_a_server_that_dies_or_stands_still_in_the_middle_gets_a_sentence_and_an
 
 
 @pytest.mark.parametrize(("kind", "more"), [
-    ("proftpd", "TimeoutIdle 1\n"), ("vsftpd", "idle_session_timeout=1\n"), ("proftpd", ""),
+    ("proftpd", "TimeoutIdle 3\n"), ("vsftpd", "idle_session_timeout=3\n"), ("proftpd", ""),
 ])
 def test_a_line_that_died_of_old_age_is_not_noticed(grid, run, kind, more):
     server = run(kind, more)

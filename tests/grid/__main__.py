@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from tests.grid import Grid
@@ -59,8 +60,10 @@ def summary(grid: Grid) -> str:
         f"# CNAF    {grid.storm.url}/agata/  simulated StoRM, the same files",
         f"# XROOTD  {grid.xrootd.url}/agata/  a real XRootD,",
         f"#         and {grid.xrootd.root_url}",
-        f"# open to the network: ports {', '.join(map(str, grid.open_ports))}",
-        "#         of XRootD and VOMS",
+        *textwrap.wrap(
+            f"# open to the network: ports {', '.join(map(str, grid.open_ports))} of XRootD and VOMS",
+            80, subsequent_indent="#         ",
+        ),
         f'# You are Alice, and the pass phrase of your key is "{PASSPHRASE}".',
         f"# Other proxies are in {grid.pki.folder}/proxies:",
         f"#   {' '.join(PROXIES)}",

@@ -97,8 +97,13 @@ def find_kind(engine: str, scheme: str) -> Kind | None:
     return next((kind for kind in KINDS if engine in ("auto", kind.engine) and scheme in kind.schemes), None)
 
 
+ALIKE = {"scp": "sftp", "ssh": "sftp"}  # what people write who mean it
+
+
 def scheme_error(scheme: str) -> str:
     """What is wrong with a scheme that there is no kind for."""
+    if scheme in ALIKE:
+        return f"{scheme}:// is not known; did you mean {ALIKE[scheme]}://"
     if scheme == "ftp":
         return "ftp:// would send passwords and data for all to read; use ftps://, if the server has it"
     known = ", ".join(dict.fromkeys(kind.schemes[0] for kind in KINDS if is_tried(kind)))

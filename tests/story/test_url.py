@@ -225,6 +225,7 @@ REFUSED = {
     "https://me@h/a here": "https://h/a: the URL contains a password or an unused user name; remove it",
     "sftp://me:secret@h/a here": "sftp://h/a: the URL contains a password or an unused user name; remove it",
     "htps://h/a here": "htps://h/a: htps:// is not known; did you mean https",
+    "scp://h/a here": "scp://h/a: scp:// is not known; did you mean sftp://",
     "https://[h/a here": "'https://[h/a' is not a URL like https://door.example.org:2880/path/of/a/folder",
     "https:///a here": "'https:///a' is not a URL like https://door.example.org:2880/path/of/a/folder",
     "{url}/../b here": "'agata/a/../b' is not a path on the grid; leave out '..'",

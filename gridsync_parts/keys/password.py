@@ -48,9 +48,11 @@ def login_in_netrc(host: str, user: str) -> Login | None:
             raise CredentialError(f"{path}: line {error.lineno} cannot be understood; correct it") from None
         except UnicodeDecodeError:
             raise CredentialError(f"{path} is not in UTF-8; correct it") from None
-    if not found or not found[0] or (user and found[0] != user):
+        except ValueError:  # of Python 3.9, for a quote without an end
+            raise CredentialError(f"{path} cannot be understood; correct it") from None
+    if not found or not found[0] or not found[2] or (user and found[0] != user):
         return None
-    return Login(found[0], found[2] or "", NETRC)
+    return Login(found[0], found[2], NETRC)
 
 
 def login_in_keyring(host: str, user: str) -> Login | None:

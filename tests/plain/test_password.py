@@ -30,6 +30,7 @@ def home(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("text", "user", "found"), [
     (f"machine {HOST} login me password hush", "", Login("me", "hush", "~/.netrc")),
     (f"machine {HOST} login me password hush", "me", Login("me", "hush", "~/.netrc")),
+    (f"machine {HOST} login me", "", None),  # whoever tried it would lose one of few attempts
     (f"machine {HOST} login me password hush", "other", None),
     (f'machine {HOST}\n  login me\n  password "two words"\n', "", Login("me", "two words", "~/.netrc")),
     ("machine other.example.org login me password hush", "", None),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import chores, copies, ftps, sends, services, sftp
+from bench import chores, copies, machines, sends, services
 from bench.site import Site
 
 
@@ -23,8 +23,8 @@ ROWS = {
     "mixed": Row(copies.mixed, ("mixed",)),
     "put-small": Row(sends.put_small, ("sent",)),
     "put-large": Row(sends.put_large, ("large",)),
-    "ftps": Row(ftps.ftps, ("small", "far")),
-    "sftp": Row(sftp.sftp, ("small", "far")),
+    "ftps": Row(machines.ftps, machines.SETS),
+    "sftp": Row(machines.sftp, machines.SETS),
     "gfal2": Row(copies.gfal2, ("small", "large")),
     "walk": Row(chores.walk, ("many",)),
     "status": Row(chores.status),

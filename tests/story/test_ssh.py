@@ -37,7 +37,9 @@ class Guest(User):
     def __init__(self, grid: Grid, home: Path, sshd: Sshd):
         super().__init__(grid, home)
         self.sshd = sshd
-        self.env = {**self.env, **sshd.client.env, "XDG_RUNTIME_DIR": str(home)}
+        self.runtime = sshd.folder / f"run{next(NUMBERS)}"  # a short path, as that of a socket has to be
+        self.runtime.mkdir(mode=0o700)
+        self.env = {**self.env, **sshd.client.env, "XDG_RUNTIME_DIR": str(self.runtime)}
         self.set("SERVER", sshd.url)
         self.set("BASE_DIR_ON_GRID", "scratch")
         self.set("THREADS", "4", "gridsync")
@@ -134,8 +136,8 @@ def test_a_folder_comes_verified_by_size_with_its_times_and_once(guest):
 
 def test_nothing_of_ssh_is_left_when_a_run_is_over(guest):
     assert guest("--sync").status == 0
-    assert os.listdir(guest.folder / "gridsync") == []
-    assert stat.S_IMODE((guest.folder / "gridsync").stat().st_mode) == 0o700
+    assert os.listdir(guest.runtime / "gridsync") == []
+    assert stat.S_IMODE((guest.runtime / "gridsync").stat().st_mode) == 0o700
     wait_until(lambda: "Disconnected" in guest.sshd.log or "Connection closed" in guest.sshd.log)
 
 
@@ -383,24 +385,24 @@ def test_where_nobody_can_be_asked_a_sentence_says_so_and_a_connection_opened_by
 def test_what_a_killed_run_has_left_is_removed_by_the_next(guest):
     with subprocess.Popen(["true"]) as gone:
         pass
-    (guest.folder / "gridsync").mkdir(mode=0o700)
+    (guest.runtime / "gridsync").mkdir(mode=0o700)
     for name in (f"{gone.pid}-0123abcd", f"{os.getpid()}-0123abcd"):
-        (guest.folder / "gridsync" / name).touch()
+        (guest.runtime / "gridsync" / name).touch()
     assert guest("--ls_dir").status == 0
-    assert os.listdir(guest.folder / "gridsync") == [f"{os.getpid()}-0123abcd"]
+    assert os.listdir(guest.runtime / "gridsync") == [f"{os.getpid()}-0123abcd"]
 
 
 def test_a_folder_for_sockets_that_others_can_write_is_refused(guest):
-    (guest.folder / "gridsync").mkdir()
-    (guest.folder / "gridsync").chmod(0o777)
-    refused(guest("--sync"), 2, f"{guest.folder}/gridsync is to hold sockets of ssh, but another user may write there")
+    (guest.runtime / "gridsync").mkdir()
+    (guest.runtime / "gridsync").chmod(0o777)
+    refused(guest("--sync"), 2, f"{guest.runtime}/gridsync is to hold sockets of ssh, but another user may write there")
 
 
 @pytest.mark.parametrize("name", ["of mine", "100%done", 'quo"ted'])
 def test_a_folder_for_sockets_that_ssh_would_take_for_another_is_not_used(guest, name):
-    (guest.folder / name).mkdir()
-    assert guest("--ls_dir", XDG_RUNTIME_DIR=str(guest.folder / name)).status == 0
-    assert os.listdir(guest.folder / name) == []
+    (guest.runtime / name).mkdir()
+    assert guest("--ls_dir", XDG_RUNTIME_DIR=str(guest.runtime / name)).status == 0
+    assert os.listdir(guest.runtime / name) == []
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give things to others")
@@ -471,7 +473,7 @@ def test_a_server_that_ends_connections_in_mid_file_is_asked_again(guest):
         found = wait_for(run)
     assert found.status == 0 and guest.wrong() == [], found
     assert (guest.data / "run/huge").read_bytes() == (guest.there / "run/huge").read_bytes()
-    assert guest.sshd.log.count("Accepted") == 2 and os.listdir(guest.folder / "gridsync") == []
+    assert guest.sshd.log.count("Accepted") == 2 and os.listdir(guest.runtime / "gridsync") == []
 
 
 def test_a_server_that_ends_in_mid_upload_leaves_nothing_that_seems_whole(guest):
@@ -535,4 +537,4 @@ def test_ctrl_c_ends_ssh_too(guest):
         run.send_signal(signal.SIGINT)
         assert wait_for(run).status == 130
     with contextlib.suppress(FileNotFoundError):
-        assert os.listdir(guest.folder / "gridsync") == []
+        assert os.listdir(guest.runtime / "gridsync") == []

@@ -192,11 +192,15 @@ class XRootD:
         """Start it again, where it was, if it has crashed or hangs: 5.5.3 may if clients are killed while they send."""
         if self._server.is_running() and self.answers():
             return False
+        self.renew()
+        return True
+
+    def renew(self) -> None:
+        """Start it anew, where it was."""
         self._server.stop()
         self._server.start()
         if not self._server.is_up():
             raise NotUp(self.said())
-        return True
 
     def pause(self, way: str) -> None:
         """Have it stopped, or hang."""

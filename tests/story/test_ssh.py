@@ -306,13 +306,18 @@ def test_ssh_is_told_nothing_that_it_need_not_know(guest):
     assert not {"BEARER_TOKEN", "MY_SECRET", "X509_USER_PROXY", "GRIDSYNC_DIR"} & seen
 
 
-def test_a_pass_phrase_is_asked_for_once_for_all_threads(guest):
+def lock_key(guest: Guest) -> None:
+    """Have the user's key, a link to the one that all tests share, want the pass phrase "phrase of mine"."""
     key = guest.sshd.client.folder / ".ssh/id_ed25519"
     data = key.read_bytes()
     key.unlink()
     key.write_bytes(data)
     key.chmod(0o600)
     subprocess.run(["ssh-keygen", "-q", "-p", "-N", "phrase of mine", "-f", key], check=True, timeout=60)
+
+
+def test_a_pass_phrase_is_asked_for_once_for_all_threads(guest):
+    lock_key(guest)
     status, seen = guest.typed("--sync", "phrase of mine")
     assert (status, guest.wrong()) == (0, []), seen
     assert seen.count("Enter passphrase") == 1 and "Copied: 5" in seen
@@ -320,12 +325,7 @@ def test_a_pass_phrase_is_asked_for_once_for_all_threads(guest):
 
 
 def test_ctrl_c_before_ssh_asks_leaves_none_that_does_and_the_terminal_as_it_was(guest):
-    key = guest.sshd.client.folder / ".ssh/id_ed25519"
-    data = key.read_bytes()
-    key.unlink()
-    key.write_bytes(data)
-    key.chmod(0o600)
-    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "phrase of mine", "-f", key], check=True, timeout=60)
+    lock_key(guest)
     line = shlex.join(guest.command("--sync"))
     script = f"trap : INT; {line}; echo it ends with $?; stty -a; ps -o comm= -t $(tty)"
     _, seen = dialogue(["sh", "-c", script], {**os.environ, **guest.env}, [("Listing: ", CTRL_C)])

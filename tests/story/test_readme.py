@@ -20,13 +20,15 @@ DOCS = SCRIPT.with_name("docs")
 README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
 PROGRAM = [SCRIPT, *SCRIPT.with_name("gridsync_parts").rglob("*.py")]
 SECTIONS = [
-    "Install", "Your first transfer", "The Grid's words", "Overnight", "Trouble", "What you can rely on", "Limits",
-    "Recipes", "Other tools", "Container", "Options", "Benchmarks",
+    "Install", "Your first transfer", "Overnight", "Trouble", "What you can rely on", "Limits", "Recipes",
+    "Other tools", "Container", "Options", "Benchmarks",
 ]  # fmt: skip
-WORDS = 2200
+WORDS = 1700
 # README.md and the pages with lines to type; docs/first-hour.md has a test of its own.
-PAGES = [SCRIPT.with_name("README.md"), *(DOCS / f"{name}.md" for name in ("install", "container", "exit-status"))]
+NAMES = ("recipes", "install", "container", "exit-status")
+PAGES = [SCRIPT.with_name("README.md"), *(DOCS / f"{name}.md" for name in NAMES)]
 TEXTS = [page.read_text(encoding="utf-8") for page in PAGES]
+RECIPES, INSTALL = TEXTS[1:3]
 TRIED = {  # by what else
     "make demo": "test_the_demo_works below",
     "make test": ".ci/run",
@@ -50,7 +52,6 @@ CRON = "*/10 * * * * $HOME/bin/"
 COMMANDS = [line for text in TEXTS for line in commands(text)]
 GRIDSYNC = [line for line in COMMANDS if line.startswith((CRON, "gridsync.py", "mkdir -p run"))]
 OTHERS = [line for line in COMMANDS if line not in GRIDSYNC]
-INSTALL = TEXTS[1]
 PIP = [line for line in commands(INSTALL[INSTALL.index("## With pip") : INSTALL.index("## EL9")]) if "apt " not in line]
 
 
@@ -128,7 +129,7 @@ def test_a_copy_of_the_file_works_alone(grid: Grid, tmp_path: Path):
 
 
 def test_the_settings_of_another_experiment_are_understood(tmp_path: Path):
-    (conf,) = re.findall(r"(?s)```ini\n(.*?)```", README)
+    (conf,) = re.findall(r"(?s)```ini\n(.*?)```", RECIPES)
     (tmp_path / "Grid.conf").write_text(conf)
     settings = Config(str(tmp_path)).settings()
     assert settings.vo == "vo.example.org"
@@ -160,8 +161,8 @@ def test_no_other_command_is_left_untried():
 
 
 def sentences() -> list[str]:
-    """What README.md quotes of the screen, in the parts between dots."""
-    table = README[README.index("## Trouble") : README.index("## What you can rely on")]
+    """What docs/trouble.md quotes of the screen, in the parts between dots."""
+    table = DOCS.joinpath("trouble.md").read_text(encoding="utf-8")
     return re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
 
 

@@ -58,7 +58,8 @@ def test_the_commands_work_under_their_names(venv: Path, grid: Grid, tmp_path: P
 def test_it_brings_what_it_needs_and_gfal2_if_that_is_wished(venv: Path):
     code = "from importlib.metadata import requires; print(*sorted(requires('gridsync')), sep='\\n')"
     told = subprocess.run([venv / "bin" / "python3", "-c", code], capture_output=True, text=True, check=True).stdout
-    assert re.sub("['\" ]", "", told).splitlines() == ["gfal2-python;extra==gfal2", "requests", "tqdm"]
+    brought = ["gfal2-python;extra==gfal2", "plotly;extra==report", "requests", "tqdm"]
+    assert re.sub("['\" ]", "", told).splitlines() == brought
 
 
 def test_a_tape_service_is_asked_with_the_requests_of_pip(venv: Path, grid: Grid, tmp_path: Path):

@@ -1,11 +1,11 @@
 # The Grid user interface around gridsync.py, from Debian's packages alone. README.md, "Container", says how to run it.
 FROM docker.io/library/debian:bookworm-slim AS system
 
-# xrootd-plugins is how root:// doors are shown a proxy.
+# xrootd-plugins is how root:// doors are shown a proxy; python3-plotly draws the page of --report.
 # fetch-crl is not run here: revocation lists grow old with the image, and old ones keep a proxy from being made.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    python3-requests python3-tqdm libdeflate0 ca-certificates openssl openssh-client \
+    python3-requests python3-tqdm python3-plotly libdeflate0 ca-certificates openssl openssh-client \
     python3-gfal2 gfal2-plugin-file gfal2-plugin-gridftp gfal2-plugin-http gfal2-plugin-srm \
     gfal2-plugin-xrootd xrootd-plugins \
     voms-clients fetch-crl igtf-policy-classic igtf-policy-iota igtf-policy-mics igtf-policy-slcs \

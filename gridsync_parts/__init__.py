@@ -53,6 +53,8 @@ Parts, each using only those above it; none of them knows the script:
   doors/hubwire   requests to the services of a hub
   doors/hubsend   files that are sent to one of them
   doors/hubcert   a proxy that one of them keeps
+  doors/record    a record of the CERN Open Data portal
+  doors/portal    what the portal is asked
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data
   doors/ftplines  all lines to it, and one login

@@ -12,6 +12,7 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.pki import WEB_PROXIES
+from tests.grid.portal import Portal
 from tests.support.client import Client
 from tests.support.user import User
 
@@ -38,6 +39,14 @@ def signals_are_heard() -> None:
 def grid() -> Iterator[Grid]:
     with Grid() as grid:
         yield grid
+
+
+@pytest.fixture
+def portal(grid: Grid) -> Iterator[Portal]:
+    """The portal of open data, empty and as at first; one for the session."""
+    grid.portal.reset()
+    yield grid.portal
+    grid.portal.reset()
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from tests.grid.iam import Iam
 from tests.grid.jupyter import Jupyter
 from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
+from tests.grid.portal import Portal
 from tests.grid.sshd import Sshd
 from tests.grid.tape import Robot
 from tests.grid.tree import Tree
@@ -24,7 +25,7 @@ from tests.grid.wsgidav import WsgiDav
 from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
 # Servers that most tests need not.
-LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter"}
+LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter", "portal"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -175,11 +176,20 @@ class Grid:
         jupyter.start()
         return jupyter
 
+    @cached_property
+    def portal(self) -> Portal:
+        """The CERN Open Data portal with nothing in it, started when first asked for."""
+        portal = Portal(self.folder / "portal", self.pki)
+        portal.start()
+        return portal
+
     @property
     def open_ports(self) -> tuple[int, ...]:
         """The ports that other machines can reach: those of servers that cannot be told to stay on loopback."""
         started = self.__dict__
         others = [port for name in ("copier", "guarded", "public") if name in started for port in started[name].ports]
+        if "portal" in started and "xrootd" in self.portal.__dict__:
+            others += self.portal.xrootd.ports
         return (*self.xrootd.ports, *others, *([self.voms.port] if "voms" in started else []))
 
     def conf(self, output: Path | str) -> str:

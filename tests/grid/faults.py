@@ -6,9 +6,9 @@
 
 The path is a pattern for the decoded path of the request; role is door, pool, plain (a pool without TLS) or tape. The
 kind is a status or one of these functions below, whose options it takes: repeat, reset, stall, interim, meanwhile,
-moved, cut, other_bytes; lost; truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, other_range,
-empty_206, digest, redirect; garbage, other_json, null_error. One that spoils a body happens only where there is a body,
-and so on. The first fault that fits takes the request, and the log names it.
+moved, cut, other_bytes; lost; truncate, reset_in_body, stall_in_body, wrong_bytes, drip; ignore_range, refuse_range,
+other_range, empty_206, digest, redirect; garbage, other_json, null_error. One that spoils a body happens only where
+there is a body, and so on. The first fault that fits takes the request, and the log names it.
 """
 
 from __future__ import annotations
@@ -334,6 +334,12 @@ def ignore_range(hit: Hit) -> Reply:
     """The whole file with 200 instead of a range."""
     del hit.request.headers["range"]
     return hit.answer(hit.request)
+
+
+@kind(is_range)
+def refuse_range(hit: Hit) -> Reply:
+    """416 for any range."""
+    return Reply(416)
 
 
 @kind(is_range)

@@ -111,6 +111,7 @@ class Request:
     record: Record
     stream: BufferedIOBase
     is_read: bool = False  # has anybody asked for the body?
+    asked: str = ""  # what stands behind the question mark; `query` has one value of each name
 
     @property
     def origin(self) -> str:
@@ -295,7 +296,8 @@ class Server:
         record = Record(self.role, method, path, headers.get("range"), token="authorization" in headers)
         record.port = connection.getpeername()[1]
         record.certificate = isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert(binary_form=True))
-        return Request(method, target.decode("latin-1"), path, query, headers, connection, record, stream)
+        asked = words[1].partition(b"?")[2].decode("latin-1")
+        return Request(method, target.decode("latin-1"), path, query, headers, connection, record, stream, asked=asked)
 
     def _send(self, request: Request, reply: Reply, last: bool) -> bool:
         """Send all of a reply; False if its body ends too early."""

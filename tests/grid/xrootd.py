@@ -1,8 +1,8 @@
 """A real door: XRootD with HTTPS and root://, open to members of the VO, serving files on disk.
 
 One that copies has a folder to write in, makes third-party copies, and gives macaroons out. One with an issuer takes
-its tokens, too, on both ports. A public one lets in everybody, and takes a proxy from whoever shows one. Both say in
-their log who came in how, and which bytes were read.
+its tokens, too, on both ports. A public one lets in everybody, and takes a proxy from whoever shows one; so
+does the one of the open data. These three say in their log who came in how, and which bytes were read.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.grid.pki import VO, Pki
 from tests.grid.tree import Tree
 
 EXPORT = "agata"
+OPEN_DATA = "eos/opendata"
 SCRATCH = "scratch"  # where members may write
 ELSEWHERE = "elsewhere"  # what one with an issuer says is at another port
 SPARSE_ABOVE = 16 * 1024 * 1024  # bytes; larger files are holes of the right size
@@ -101,7 +102,7 @@ class XRootD:
     """One xrootd process; it listens on every address of the machine, `ports` says where."""
 
     def __init__(self, folder: Path, pki: Pki, kind: str = "plain", issuer: OpenId | None = None) -> None:
-        self.kind = kind  # plain, copier, guarded (by an issuer) or public
+        self.kind = kind  # plain, copier, guarded (by an issuer), public or opendata
         self.issuer = issuer
         self.folder = folder
         self.pki = pki
@@ -230,9 +231,10 @@ class XRootD:
             "copier": MEMBERS + COPIES,
             "guarded": MEMBERS + TOKENS + TRACE,
             "public": SHOWN + PUBLIC + TRACE,
+            "opendata": SHOWN + PUBLIC + TRACE,
         }
         text = CONFIG + kinds[self.kind]
-        values.update(folder=self.folder, export=EXPORT, scratch=SCRATCH)
+        values.update(folder=self.folder, export=OPEN_DATA if self.kind == "opendata" else EXPORT, scratch=SCRATCH)
         values.update(elsewhere=self.elsewhere, elsewhere_path=ELSEWHERE)
         (self.folder / "xrootd.cfg").write_text(text.format(**values))
         if self.issuer:

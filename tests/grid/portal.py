@@ -16,7 +16,7 @@
     portal.odd("cms-5500", "a.root", "bare checksum") the same, by a name of ODD
     portal.goes_wrong("502 once")                     what went wrong in production, by a name of WRONG
     portal.finish("cms-5500")                         tape has done what was asked; or names=[...] of it
-    portal.asked_by_other("cms-5500")                 somebody else has asked for a record
+    portal.asked_by_other("cms-5500", "started")      somebody else has asked for a record; its times are to be set
     portal.eos = portal.xrootd.root_url               where uris lead; production's host else
 
 Switches
@@ -44,6 +44,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -144,19 +145,24 @@ class Transfer:
     cold: int | None
     files: int
     size: int
-    began: float
-    status: str = "submitted"
+    created: float  # times as of time.time()
+    started: float | None = None
+    completed: float | None = None
+    failed: int = 0  # transfers of the record, ever
     is_held: bool = False  # it stands as it is until `finish`
 
+    @property
+    def status(self) -> str:
+        return "completed" if self.completed else "started" if self.started else "submitted"
+
     def said(self) -> Fields:
-        is_started, is_over = self.status != "submitted", self.status == "completed"
+        times = {"created_at": self.created, "started_at": self.started, "completed_at": self.completed}
         return {
             "id": str(self.id), "recid": self.recid, "action": "stage", "status": self.status, "file": self.file,
-            "num_transfers": self.cold or 0 if is_started else 0, "size": self.size if is_started else 0,
-            "created_at": "2026-11-27T10:00:00", "started_at": "2026-11-27T10:05:00" if is_started else None,
-            "completed_at": "2026-11-27T11:00:00" if is_over else None, "num_hot_files": self.hot,
+            "num_transfers": self.cold or 0 if self.started else 0, "size": self.size if self.started else 0,
+            **{name: iso(time) for name, time in times.items()}, "num_hot_files": self.hot,
             "num_cold_files": self.cold, "num_record_files": self.files, "record_size": self.size,
-            "num_failed_transfers": 0,
+            "num_failed_transfers": self.failed,
         }  # fmt: skip
 
 
@@ -321,7 +327,8 @@ class Portal:
                 self._move(record.held[name], ONLINE)
             for transfer in self.transfers:
                 if transfer.recid == recid and not self._cold(transfer):
-                    transfer.status = "completed"
+                    transfer.started = transfer.started or time.time()
+                    transfer.completed = transfer.completed or time.time()
             self._settle(record)
 
     def evict(self, recid: str, names: Collection[str] | None = None) -> None:
@@ -332,11 +339,15 @@ class Portal:
                 self._move(record.held[name], ON_DEMAND)
             self._settle(record)
 
-    def asked_by_other(self, recid: str, status: str = "submitted", file: str | None = None) -> Transfer:
-        """Somebody else has asked for a record; it stays so until `finish`."""
+    def asked_by_other(
+        self, recid: str, status: str = "submitted", file: str | None = None, age: float = 60
+    ) -> Transfer:
+        """Somebody else has asked for a record so many seconds ago; it stays so until `finish`."""
         with self._lock:
-            transfer = self._ask(self.records[recid], file)
-            transfer.status, transfer.is_held = status, True
+            transfer = self._ask(self.records[recid], file, age)
+            transfer.is_held = True
+            transfer.started = transfer.created + 1 if status in ("started", "completed") else None
+            transfer.completed = transfer.created + 2 if status == "completed" else None
             self._settle(self.records[recid])
             return transfer
 
@@ -353,11 +364,11 @@ class Portal:
             before.rename(self._file(held))
         self._found.clear()
 
-    def _ask(self, record: Record, file: str | None) -> Transfer:
+    def _ask(self, record: Record, file: str | None, age: float = 0) -> Transfer:
         counts = record.counts()
         size = sum(held.size for held in record.held.values())
         numbers = (counts.get(ONLINE), counts.get(ON_DEMAND), len(record.held), size)
-        transfer = Transfer(len(self.transfers) + 1, record.recid, file, *numbers, began=time.monotonic())
+        transfer = Transfer(len(self.transfers) + 1, record.recid, file, *numbers, created=time.time() - age)
         self.transfers.append(transfer)
         record.is_requested = True
         self._found.clear()
@@ -372,21 +383,22 @@ class Portal:
         """Let tape go on as time has passed."""
         with self._lock:
             for transfer in self.transfers:
-                age = (time.monotonic() - transfer.began) / max(self.switches.stage_seconds, 1e-9)
-                if transfer.status == "completed" or transfer.is_held or transfer.recid not in self.records:
+                age = (time.time() - transfer.created) / max(self.switches.stage_seconds, 1e-9)
+                if transfer.completed or transfer.is_held or transfer.recid not in self.records:
                     continue
                 if age >= 1:
                     if self.switches.completes == "right":
                         for held in self._cold(transfer):
                             self._move(held, ONLINE)
-                    transfer.status = "completed"
+                    transfer.started = transfer.started or time.time()
+                    transfer.completed = time.time()
                     self._settle(self.records[transfer.recid])
                 elif age >= 0.3:
-                    transfer.status = "started"
+                    transfer.started = transfer.started or time.time()
 
     def _settle(self, record: Record) -> None:
         """A record is `requested` as long as a request for it is open."""
-        record.is_requested = any(one.recid == record.recid and one.status != "completed" for one in self.transfers)
+        record.is_requested = any(one.recid == record.recid and not one.completed for one in self.transfers)
         self._found.clear()
 
     # == What it answers ====================================================================================
@@ -517,7 +529,7 @@ class Portal:
         except ValueError:
             return page(422)
         with self._lock:
-            rows = [one.said() for one in reversed(self.transfers)]
+            rows = [one.said() for one in sorted(self.transfers, key=lambda one: (-one.created, -one.id))]
             if "record" in wanted:
                 record = self.find(request.query["record"])
                 rows = [row for row in rows if record and row["recid"] == record.recid]
@@ -628,6 +640,11 @@ class Portal:
         for many in self._many:
             for recid in many:
                 yield many.fields(recid), (many, recid)
+
+
+def iso(seconds: float | None) -> str | None:
+    """A time as the portal writes it: UTC, without a word of that."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat()
 
 
 def page(status: int, title: str = "") -> Reply:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
+import subprocess
+import time
 import zlib
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from tests.grid.portal import Portal
+from tests.grid.portal import ODD, WRONG, Portal
 
+PYTHON = "/usr/bin/python3"
 TEXT = b"Ten bytes\n"
 ROOT = b"root" * 1000
 
@@ -139,9 +144,12 @@ def test_one_index_can_be_asked_for_alone_and_somebody_else_may_have_asked(clien
     portal.switches.stage_seconds = 0
     indices = client.metadata("cms-1")["_file_indices"]
     assert [index["availability"] for index in indices] == [{"on demand": 1}, {"online": 1}]
-    portal.asked_by_other("cms-1", "started")
+    portal.asked_by_other("cms-1", "started", age=3600)
     rows = client.json("/transfer_requests_content", record="cms-1")["details"]
-    assert [row["status"] for row in rows] == ["started", "completed"]
+    assert [row["status"] for row in rows] == ["completed", "started"]
+    ages = [datetime.now(timezone.utc) - datetime.fromisoformat(f"{row['created_at']}+00:00") for row in rows]
+    assert ages[0] < timedelta(minutes=10) < timedelta(minutes=59) < ages[1] < timedelta(minutes=70)
+    assert rows[1]["started_at"] and not rows[1]["completed_at"]
     assert len(client.json("/transfer_requests_content", status="started")["details"]) == 1
     assert client.json("/transfer_requests_content", record="cms-2")["details"] == []
     portal.switches.may_stage = False
@@ -162,6 +170,10 @@ def test_bytes_come_in_ranges_and_from_an_xrootd(client, portal, tmp_path):
     portal.add("cms-2", {"b.root": ROOT})
     uri = client.metadata("cms-2")["_files"][0]["uri"]
     assert uri == f"{portal.xrootd.root_url}/eos/opendata/cms/cms-2/b.root"
+    program = "import gfal2, sys; gfal2.creat_context().filecopy(*sys.argv[1:])"
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}  # nothing to show
+    subprocess.run([PYTHON, "-c", program, uri, f"file://{tmp_path}/b.root"], env=bare, check=True, timeout=120)
+    assert (tmp_path / "b.root").read_bytes() == ROOT
 
 
 def test_a_search_has_pages_a_limit_and_a_total(client, portal):
@@ -179,3 +191,205 @@ def test_a_search_has_pages_a_limit_and_a_total(client, portal):
     (file,) = hit["metadata"]["_files"]
     path = file["uri"].partition("cern.ch/")[2]
     assert client.ask("GET", path)[2] == portal.data(recid, "data.txt")
+
+
+@pytest.fixture
+def library(client, portal) -> Client:
+    """A portal with a few records to search for."""
+    for recid, year, title in (("cms-1", 2011, "/BTau/Run2011A"), ("cms-2", 2012, "Muons"), ("atlas-3", 2012, "Muon")):
+        words = {"title": f"{title} of {year}", "keywords": ["heavy flavour"]}
+        portal.add(recid, {}, doi=f"10.7483/{recid}", date_created=[str(year)], **words)
+    portal.add("cms-4", {}, title="A program", type={"primary": "Software"}, date_created=None, date_published="2020")
+    portal.add("cms-5", {"a.root": ROOT}, on_demand=["a.root"], title="On tape", date_created=["2011", "2012"])
+    portal.add_page("cms-guide", title="A guide")
+    return client
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("", {"cms-1", "cms-2", "atlas-3", "cms-4", "cms-guide"}),
+        ("experiment:CMS", {"cms-1", "cms-2", "cms-4", "cms-guide"}),
+        ("experiment:cms", set()),
+        ("experiment:CMS date_created:2011", {"cms-1"}),
+        ("experiment:CMS AND date_created:2012", {"cms-2"}),
+        ("experiment:ATLAS OR date_created:2011", {"cms-1", "atlas-3"}),
+        ("date_created:[2011 TO 2012]", {"cms-1", "cms-2", "atlas-3"}),
+        ("date_created:{2011 TO *]", {"cms-2", "atlas-3"}),
+        ("date_created:>=2012", {"cms-2", "atlas-3"}),
+        ("date_created:<2012", {"cms-1"}),
+        ("NOT _exists_:date_created", {"cms-4", "cms-guide"}),
+        ("_exists_:recid -type.primary:Dataset", {"cms-4"}),
+        ("experiment:(ATLAS OR ALICE)", {"atlas-3"}),
+        ("(experiment:ATLAS OR experiment:CMS) AND date_created:2012", {"cms-2", "atlas-3"}),
+        ('doi:"10.7483/cms-1"', {"cms-1"}),
+        ("doi:10.7483/cms-1", {"cms-1"}),
+        ("doi:10.7483*", {"cms-1", "cms-2", "atlas-3"}),
+        ("recid:cms-2", {"cms-2"}),
+        ("muon", {"atlas-3"}),
+        ("Muon*", {"cms-2", "atlas-3"}),
+        ('title:"muons of"', {"cms-2"}),
+        ('"of muons"', set()),
+        ("/BTau", {"cms-1"}),
+        ("flavour", {"cms-1", "cms-2", "atlas-3"}),
+    ],
+)  # fmt: skip
+def test_a_query_string_is_understood(library, q, found):
+    assert set(library.search(q)) == found
+
+
+@pytest.mark.parametrize("q", ["(experiment:CMS", "experiment:CMS AND", 'title:"muon', "OR muon", "muon)"])
+def test_a_query_that_makes_no_sense_is_refused(library, q):
+    status, _, body = library.ask("GET", f"/api/records?q={quote(q)}")
+    assert (status, json.loads(body)["message"]) == (400, "Invalid query syntax.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("experiment=ATLAS", {"atlas-3"}),
+        ("experiment=CMS&year=2012--2012", {"cms-2"}),
+        ("year=2011--2012", {"cms-1", "cms-2", "atlas-3"}),
+        ("year=2012--", {"cms-2", "atlas-3"}),
+        ("type=Software&type=Documentation", {"cms-4", "cms-guide"}),
+        ("type=Dataset::Collision&experiment=CMS", {"cms-1", "cms-2"}),
+        ("experiment=CMS&ondemand=true&year=2011--2011", {"cms-1", "cms-5"}),
+        ("experiment=CMS&q=muons", {"cms-2"}),
+    ],
+)
+def test_facets_are_parameters_and_what_is_all_on_tape_is_found_only_on_demand(library, asked, found):
+    hits = library.json(f"/api/records?{asked}")["hits"]
+    assert {hit["metadata"].get("recid", hit["id"]) for hit in hits["hits"]} == found
+    assert hits["total"] == len(found)
+
+
+def test_boxes_count_what_there_is_and_their_own_choice_leaves_the_others_in(library):
+    boxes = library.json("/api/records?experiment=CMS")["aggregations"]
+    counted = {name: {one.get("key_as_string", one["key"]): one["doc_count"] for one in box["buckets"]}
+               for name, box in boxes.items()}  # fmt: skip
+    assert counted["experiment"] == {"ATLAS": 1, "CMS": 4}
+    assert counted["year"] == {"2011": 1, "2012": 1}
+    assert counted["type"] == {"Dataset": 2, "Documentation": 1, "Software": 1}
+    assert library.ask("GET", "/api/records?year=2012")[0] == 400
+
+
+def test_a_search_has_an_order_and_may_leave_out_files(library, portal):
+    assert library.search("", sort="title")[:2] == ["cms-1", "cms-guide"]
+    assert library.search("", sort="mostrecent")[0] == "cms-4"
+    assert library.search("", sort="-mostrecent")[-1] == "cms-4"
+    metadata = library.json("/api/records", q="recid:cms-1", skip_files=1)["hits"]["hits"][0]["metadata"]
+    assert not {"files", "_files", "_file_indices"} & metadata.keys()
+    portal.many(1000)
+    portal.switches.ties = "shuffled"
+    assert library.search("experiment:CMS") != library.search("experiment:CMS")
+    assert library.search("experiment:CMS", sort="mostrecent") == library.search("experiment:CMS", sort="mostrecent")
+
+
+def test_many_records_are_of_all_kinds(client, portal):
+    portal.many(25_000)
+
+    def total(**asked: object) -> int:
+        return client.json("/api/records", size=1, **asked)["hits"]["total"]
+
+    cms, atlas = total(experiment="CMS"), total(experiment="ATLAS")
+    assert cms > 10_000 and cms + atlas + total(experiment="ALICE") > 25_000
+    assert total(q="NOT _exists_:date_created") == 500
+    years = [total(year=f"{year}--{year}") for year in range(2010, 2017)]
+    assert max(years) < 10_000 and sum(years) > 24_500
+    portal.many(12_000, first=500_000, experiment=["LHCb"], date_created=["2018"], type={"primary": "Dataset"})
+    assert total(experiment="LHCb", year="2018--2018", type="Dataset") == 12_000
+
+
+# == What goes wrong ====================================================================================
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_the_portal_says_of_a_file_can_be_odd(client, portal, what):
+    portal.add("cms-1", {"a.root": ROOT, "b.root": ROOT}, index=["b.root"])
+    for name in ("a.root", "b.root"):
+        portal.odd("cms-1", name, what)
+    metadata = client.metadata("cms-1")
+    for file in (metadata["files"][0], metadata["_files"][0], metadata["_file_indices"][0]["files"][0]):
+        assert {name: file.get(name) for name in ODD[what]} == ODD[what]
+
+
+def outcome(client: Client, what: str) -> tuple[object, ...]:
+    """What a client meets that asks for a record, and goes on with its file."""
+    is_of_bytes = WRONG[what]["path"].startswith("/eos")
+    path = "/eos/opendata/cms/cms-1/a.root" if is_of_bytes else "/api/records/cms-1"
+    path = "/api/records" if what == "slow search" else path
+    before = time.monotonic()
+    try:
+        shown = {"Range": "bytes=10-"} if "range" in what else {}
+        status, headers, body = client.ask("GET", path, base=client.portal.plain, **shown)  # TLS hides a reset
+    except (OSError, http.client.HTTPException) as error:
+        return (type(error).__name__,)
+    kind = "html" if body.startswith(b"<!DOCTYPE") else "right" if body == ROOT else len(body)
+    if what == "slow search":
+        return (status, time.monotonic() - before >= 3)
+    return (status, kind if is_of_bytes or kind == "html" else headers.get("Retry-After") or "cut")
+
+
+@pytest.mark.parametrize(
+    ("what", "met"),
+    [
+        ("html instead of JSON", (200, "html")),
+        ("502 once", (502, "html")),
+        ("404 page", (404, "html")),
+        ("404 page under 200", (200, "html")),
+        ("range refused", (416, 0)),
+        ("no range", (200, "right")),
+        ("truncated JSON", (200, "cut")),
+        ("cut JSON", ("IncompleteRead",)),
+        ("slow search", (200, True)),
+        ("429", (429, "1")),
+        ("cut in the middle", ("IncompleteRead",)),
+        ("reset in the middle", ("ConnectionResetError",)),
+        ("wrong bytes", (200, 4000)),
+    ],
+)
+def test_what_went_wrong_in_production_goes_wrong_here(client, portal, what, met):
+    portal.add("cms-1", {"a.root": ROOT})
+    portal.goes_wrong(what)
+    assert outcome(client, what) == met
+    if "once" in what or "middle" in what or what == "429":
+        assert outcome(client, "404 page" if "middle" in what else "429")[0] == 200
+
+
+def test_each_name_of_what_went_wrong_is_tested():
+    tested = next(mark for mark in test_what_went_wrong_in_production_goes_wrong_here.pytestmark if mark.args)
+    assert [what for what, _ in tested.args[1]] == list(WRONG)
+
+
+def test_bytes_may_be_at_another_host_which_notes_what_it_is_shown(client, portal):
+    portal.add("cms-1", {"a.root": ROOT})
+    portal.switches.bytes_at = "elsewhere"
+    path = "/eos/opendata/cms/cms-1/a.root"
+    status, headers, _ = client.ask("GET", path)
+    assert status == 302 and headers["Location"] == f"{portal.elsewhere}{path}" and "session=" in headers["Set-Cookie"]
+    assert urlsplit(portal.elsewhere).hostname != urlsplit(portal.base).hostname
+    assert client.ask("GET", path, base=portal.elsewhere)[::2] == (200, ROOT)
+    assert portal.secrets_elsewhere() == []
+    client.ask("GET", path, base=portal.elsewhere, Cookie="session=0badcafe")
+    assert portal.secrets_elsewhere() == ["cookie"]
+
+
+def test_requests_are_noted(client, portal):
+    portal.add("cms-1", {"a.root": ROOT})
+    client.ask("GET", "/api/records/cms-1?x=1", Accept="application/json")
+    (asked,) = portal.asked(path="/api/records/cms-1")
+    assert (asked.method, asked.query, asked.in_flight) == ("GET", {"x": "1"}, 1)
+    assert asked.headers["accept"] == "application/json"
+    portal.reset()
+    assert not portal.requests and client.ask("GET", "/api/records/cms-1")[0] == 404
+
+
+def test_a_file_that_was_evicted_is_gone_from_the_xrootd_too_and_a_reset_leaves_none(client, portal):
+    portal.add("cms-1", {"a.root": ROOT})
+    data = portal.xrootd.folder / "data/eos/opendata/cms/cms-1/a.root"
+    assert data.read_bytes() == ROOT
+    portal.evict("cms-1")
+    assert not data.exists() and portal.data("cms-1", "a.root") == ROOT
+    portal.finish("cms-1")
+    portal.reset()
+    assert not data.exists()

@@ -14,6 +14,7 @@ Parts, each using only those above it; none of them knows the script:
   machine         what this machine has too little of
   disk            local names and files; replacing one in one step
   checksums       checksums that grow with the bytes
+  stats           the file of --stats
   home            OUTPUTDIR and the folders below it
   segments        what of a file is here, and the table that says so
   partfile        a file while it is copied

@@ -338,7 +338,7 @@ def open_site(
             site = site._replace(token=token or "", credential="token" if token else "proxy")
             config.engine(site)  # which may refuse a token
         shown = local_path(proxy) if proxy else ""
-        if kind_of(site).module == "gfal":
+        if kind_of(site).module == "gfal" or site.bytes_by == "root":
             from gridsync_parts.doors.apart import open_apart
 
             place = open_apart(site, settings.vo, config, shown)

@@ -80,11 +80,15 @@ KINDS = (
         "hub", ("https",), "CTA's download service on a JupyterHub", "hub", Credential.TOKEN,
         Can(STRONG, tape=False, holds_lock=True, writes=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
     ),
+    Kind(
+        "opendata", ("https",), "the CERN Open Data portal", "opendata", Credential.NONE,
+        Can(("adler32",), tape=False, holds_lock=True), ("requests",), "on Debian: apt install python3-requests",
+    ),
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
 # The engines and schemes of sites that no door is there for yet, and what such a site is shown.
-COMING_ENGINES = {"opendata": Credential.NONE, "invenio": Credential.TOKEN}
+COMING_ENGINES = {"invenio": Credential.TOKEN}
 
 
 def is_tried(kind: Kind) -> bool:

@@ -251,6 +251,10 @@ class Config:
             raise UsageError(
                 f"{self.path}: [{name}] is shown user name and password alone; remove TOKEN and CREDENTIAL there"
             )
+        if kind and engine == "opendata" and (site.token or site.credential not in ("auto", "none")):
+            raise UsageError(f"{self.path}: [{name}] is shown nothing; remove TOKEN and CREDENTIAL there")
+        if site.bytes_by == "root" and engine != "opendata":
+            raise UsageError(f"{self.path}: BYTES of [{name}] is for ENGINE = opendata alone; remove it")
         if engine == "auto":
             engine = kind.engine if kind else scheme
         if site.token and scheme in ("http", "dav"):

@@ -74,6 +74,13 @@ def credential_in(text: str) -> str:
     return text
 
 
+def carrier_in(text: str) -> str:
+    """How the bytes of a portal come."""
+    if text not in ("https", "root"):
+        raise ValueError
+    return text
+
+
 TEXT = Form("text")
 SITE = Form("the name of a site")
 URL = Form("a URL", url_in)
@@ -101,6 +108,7 @@ def command_in(text: str) -> str:
 
 
 COMMAND = Form("a command", command_in)
+CARRIER = Form("https or root", carrier_in)
 CREDENTIAL = Form("auto, proxy, token or none", credential_in)
 
 
@@ -149,8 +157,8 @@ class Site(NamedTuple):
     base: Annotated[str, Key("BASE_DIR_ON_GRID", "the folder below which all paths begin", SITE_PATH)] = ""
     engine: Annotated[str, Key(
         "ENGINE", "how gridsync talks to it: auto (http for https doors, ssh for sftp, gfal2 for root, ...), http, "
-        "gfal2 or hub. gfal2 follows redirects on its own and shows your proxy to every host they lead to", ENGINE,
-        "gfal2",
+        "gfal2, hub or opendata. gfal2 follows redirects on its own and shows your proxy to every host they lead to",
+        ENGINE, "gfal2",
     )] = "auto"
     tape_api: Annotated[str, Key(
         "TAPE_API", "none: the site has no tape; or the URL of its Tape REST API, if /.well-known/wlcg-tape-rest-api "
@@ -179,6 +187,10 @@ class Site(NamedTuple):
         "CREDENTIAL", "what it is shown: auto (TOKEN, else a proxy that X509_USER_PROXY names, else a token that lies "
         "where WLCG puts it, else your proxy), proxy, token or none", CREDENTIAL, "none",
     )] = "auto"
+    bytes_by: Annotated[str, Key(
+        "BYTES", "with ENGINE = opendata, how bytes come: https, or root (from where they lie, through gfal2)", CARRIER,
+        "root",
+    )] = "https"
     issuer: Annotated[str, Key(
         "ISSUER", "who gives out its tokens: --new_token logs you in there", ISSUER, "https://iam.example.org/",
     )] = ""

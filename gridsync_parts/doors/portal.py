@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from gridsync_parts.doors import BITE
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.guest import Guest
-from gridsync_parts.doors.hubwire import is_page, words_of
+from gridsync_parts.doors.hubwire import words_of
 from gridsync_parts.doors.record import RECID, Record, lacking, record_of, senseless
 from gridsync_parts.doors.refused import pause_of, refusal
 from gridsync_parts.doors.rest import Rest
@@ -61,7 +64,7 @@ class Portal:
         self.rest = PortalRest(site, "", None, ca)
         self.turn = threading.BoundedSemaphore(AT_ONCE)
         self.lock = threading.Lock()
-        self.records: dict[str, Record] = {}  # by what the portal calls them
+        self.records: dict[str, tuple[Record, float]] = {}  # by what the portal calls them, and when that was said
         self.names: dict[str, str] = {}  # what it calls those that it was asked for
         self.awaited: dict[str, Future[Record]] = {}  # those that are being asked for
         self.held = 0  # bytes, more or less
@@ -83,13 +86,13 @@ class Portal:
             answer = self.rest.ask(method, url, headers=headers, data=body)
             if answer.status not in (200, 201, 202):
                 raise self.refusal(answer, url, recid)
-            if is_page(answer):
-                said = words_of(answer.drain())
-                raise DoorError(PAGE.format(place=mask_url(unquote(url)), said=said), passing=True)
             content = answer.content(LONGEST)
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
+            if content.lstrip()[:1] == b"<":  # of whatever type: it calls a mere OK a page, too
+                said = words_of(content[:BITE])
+                raise DoorError(PAGE.format(place=mask_url(unquote(url)), said=said), passing=True) from None
             return content.decode("utf-8", "replace")
 
     def refusal(self, answer: Answer, url: str, recid: str) -> GridError:
@@ -108,13 +111,16 @@ class Portal:
 
     # Records.
 
-    def record(self, recid: str, fresh: bool = False) -> Record:
-        """A record by what the portal calls it, or has called it; asked for once, unless it is to be fresh."""
+    def record(self, recid: str, fresh: bool = False, younger: float = math.inf) -> Record:
+        """A record by what the portal calls it, or has called it; asked for once, unless what is known is too old.
+
+        It is to be fresh, or younger than so many seconds.
+        """
         if not re.fullmatch(RECID, recid, re.ASCII):
             raise NotFound(NOT_THERE.format(place=brief(recid), server=self.server))
         with self.lock:
-            known = self.records.get(self.names.get(recid, recid))
-            if known and not fresh:
+            known, since = self.records.get(self.names.get(recid, recid), (None, 0.0))
+            if known and not fresh and time.monotonic() - since < younger:
                 return known
             waited = self.awaited.get(recid)
             mine = waited or self.awaited.setdefault(recid, Future())
@@ -145,10 +151,10 @@ class Portal:
 
     def keep(self, recid: str, found: Record) -> None:
         """Remember a record, and let go of the oldest ones where there are too many."""
-        if old := self.records.pop(found.recid, None):
-            self.held -= cost_of(old)
+        if found.recid in self.records:
+            self.held -= cost_of(self.records.pop(found.recid)[0])
         self.names[recid] = found.recid
-        self.records[found.recid] = found
+        self.records[found.recid] = (found, time.monotonic())
         self.held += cost_of(found)
         while self.held > KEPT and len(self.records) > 1:
-            self.held -= cost_of(self.records.pop(next(iter(self.records))))
+            self.held -= cost_of(self.records.pop(next(iter(self.records)))[0])

@@ -226,16 +226,22 @@ class Files:
     def __init__(self, recid: str):
         self.recid = recid
         self.found: dict[str, Held] = {}  # by their paths
-        self.odd: dict[str, FileError] = {}
+        self.left: list[tuple[str, str]] = []  # uris that can't be right, and why
 
-    def leave_out(self, uri: str, reason: object) -> None:
+    def leave_out(self, uri: str, reason: str) -> None:
         """Name one that can't be right."""
-        if len(self.odd) == ODDITIES:
+        if len(self.left) == ODDITIES:
             raise ValueError(f"{reason}, and so on")
-        error = FileError(LEFT_OUT.format(recid=self.recid, reason=reason))
-        name = uri.rpartition("/")[2]
-        is_free = is_name(name) and name not in self.odd
-        self.odd[name if is_free else f"/{uri[:1000]}"] = error
+        self.left.append((uri, reason))
+
+    def odd(self, named: Mapping[str, Held]) -> dict[str, FileError]:
+        """What can't be right, by names that nothing else has."""
+        found: dict[str, FileError] = {}
+        for uri, reason in self.left:
+            name = uri.rpartition("/")[2]
+            name = name if is_name(name) and name != NAME and not {name} & (named.keys() | found.keys()) else f"/{uri}"
+            found[name] = FileError(LEFT_OUT.format(recid=self.recid, reason=reason))
+        return found
 
     def take(self, facts: Mapping[str, Any], index: str, online: bool, hosts: Iterable[str]) -> None:
         """Take in what is said of one."""
@@ -264,7 +270,8 @@ class Files:
         for path, held in self.found.items():
             if path not in names:
                 self.leave_out(held.uri, f"{brief(held.uri)!r} has a name that something else has, too")
-        return {names[path]: held._replace(name=names[path]) for path, held in self.found.items() if path in names}
+        found = sorted((names[path], held) for path, held in self.found.items() if path in names)
+        return {name: held._replace(name=name) for name, held in found}
 
 
 # The record itself.
@@ -280,9 +287,12 @@ def steady(value: Any) -> Any:
     return value
 
 
-def record_text(answer: Mapping[str, Any]) -> bytes:
-    """record.json: it stays the same while files go to tape and come from there, which makes the record a new one."""
-    kept = {key: value for key, value in answer.items() if key not in ("updated", "revision")}
+def record_text(answer: Mapping[str, Any], recid: str) -> bytes:
+    """record.json: it stays the same while files go to tape and come from there, whatever name was asked for.
+
+    What the portal writes around a record hangs on both.
+    """
+    kept = {"id": recid, "created": answer.get("created"), "metadata": answer["metadata"]}
     # A half of a character is written as JSON can have it.
     text = json.dumps(steady(kept), indent=1, sort_keys=True, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace") + b"\n"
@@ -314,9 +324,10 @@ def record_of(answer: Any, host: str = "", more: Mapping[str, Any] | None = None
         files, hosts = Files(recid), (STORE, host)
         for facts, index, online in listed(metadata, more or {}):
             files.take(facts, index, online, hosts)
-        named, text = files.named(), record_text(answer)
+        named, text = files.named(), record_text(answer, recid)
     except (ValueError, TypeError, RecursionError) as error:
         raise senseless(recid, error) from error
     named[NAME] = Held(NAME, "", len(text), adler_of(text), True)
     created = time_in(text_in(answer, "created"))
-    return Record(recid, text_in(metadata, "title"), text_in(metadata, "doi"), created, named, files.odd, text)
+    title, doi = text_in(metadata, "title"), text_in(metadata, "doi")
+    return Record(recid, title, doi, created, named, files.odd(named), text)

@@ -144,8 +144,8 @@ def test_it_takes_a_file_away_or_says_that_it_can_not(store):
 def test_where_it_takes_none_a_put_ends_with_one_sentence_that_says_where_one_can(user: User, tried):
     if tried.kind.can.writes:
         pytest.skip("it takes files")
-    keys = {"SERVER": f"{tried.site.server}/", "ENGINE": tried.site.engine, "TOKEN": tried.site.token}
-    for key, value in {**keys, "CREDENTIAL": tried.site.credential}.items():
+    keys = {"SERVER": f"{tried.site.server}/", "BASE_DIR_ON_GRID": tried.site.base, "ENGINE": tried.site.engine}
+    for key, value in {**keys, "TOKEN": tried.site.token, "CREDENTIAL": tried.site.credential}.items():
         user.set(key, value)
     (user.folder / "results").mkdir()
     (user.folder / "results/a").write_bytes(b"mine")

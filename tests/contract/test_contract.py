@@ -25,9 +25,11 @@ from gridsync_parts.pacing import Pacing, Timetable, paced
 from gridsync_parts.patient import Patient
 from gridsync_parts.pool import Stop
 from gridsync_parts.values import Entry, Locality
+from gridsync_parts.words import seconds_of
 from tests.grid import Grid, agata
+from tests.grid.records import CREATED
 from tests.support import TOP
-from tests.support.places import PLACES, memory_of, place_at, received, site_of
+from tests.support.places import PLACES, PORTALS, memory_of, place_at, received, site_of
 
 SITE = os.environ.get("CONTRACT_SITE", "")
 RUN = f"e680_1to64/{agata.RUN}"
@@ -84,7 +86,8 @@ def grid_subject(grid: Grid, name: str) -> Subject:
     known, data = grid.tree.file(f"agata/{path}"), grid.tree.expected(f"agata/{path}")
     known.locality = "ONLINE"
     place = memory_of(grid, RUN).place if name == "memory" else place_at(grid, site_of(grid, name))
-    return Subject(place, Entry(path, False, known.size, int(known.mtime)), data)
+    mtime = seconds_of(f"{CREATED[:19]}Z") if name in PORTALS else int(known.mtime)
+    return Subject(place, Entry(path, False, known.size, mtime), data)
 
 
 @pytest.fixture(params=[SITE] if SITE else [*PLACES, "memory"])

@@ -52,6 +52,7 @@ def test_a_row_is_chosen_by_its_scheme_and_engine():
         ("file:///a", "", "gfal2", False),
         ("https://hub/services/downloadservice/webdav/", "ENGINE = hub", "hub", False),
         ("ftps://a/", "", "ftps", False),
+        ("https://a/", "ENGINE = opendata", "opendata", False),
     ],
 )
 def test_auto_is_the_first_engine_that_speaks_the_scheme(tmp_path, server, more, engine, is_shown_a_proxy):
@@ -70,6 +71,21 @@ def test_an_engine_that_does_not_speak_the_scheme_is_refused(tmp_path, server, m
         site_in(tmp_path, server, more)
 
 
+@pytest.mark.parametrize("more", ["TOKEN = env:A", "CREDENTIAL = proxy", "CREDENTIAL = token"])
+def test_a_portal_is_shown_nothing(tmp_path, more):
+    with pytest.raises(UsageError, match=r".A. is shown nothing; remove TOKEN and CREDENTIAL there"):
+        site_in(tmp_path, "https://portal/", f"ENGINE = opendata\n{more}")
+    assert site_in(tmp_path, "https://portal/", "ENGINE = opendata\nCREDENTIAL = none").credential == "none"
+
+
+def test_where_bytes_come_from_is_said_of_portals_alone(tmp_path):
+    assert site_in(tmp_path, "https://portal/", "ENGINE = opendata\nBYTES = root").bytes_by == "root"
+    with pytest.raises(UsageError, match=r"BYTES of .A. is for ENGINE = opendata alone; remove it"):
+        site_in(tmp_path, "https://portal/", "BYTES = root")
+    with pytest.raises(UsageError, match=r"BYTES of .A. is 'ftp'; expected https or root"):
+        site_in(tmp_path, "https://portal/", "ENGINE = opendata\nBYTES = ftp")
+
+
 @pytest.mark.parametrize("more", ["", "ENGINE = http\nTOKEN = env:A", "ENGINE = gfal2"])
 @pytest.mark.parametrize("server", ["https://hub/services/downloadservice/webdav/", "https://hub/x/services/a/webdav"])
 def test_a_hubs_service_wants_its_own_engine(tmp_path, server, more):
@@ -83,7 +99,6 @@ TO_COME = "the site A is of the kind {}, which this version of gridsync cannot s
 @pytest.mark.parametrize(
     ("server", "more", "name"),
     [
-        ("https://portal/", "ENGINE = opendata", "opendata"),
         ("https://repository/", "ENGINE = invenio", "invenio"),
     ],
 )
@@ -93,15 +108,15 @@ def test_a_site_of_a_kind_to_come_is_told(tmp_path, server, more, name):
 
 
 def test_it_is_told_when_the_site_is_needed_and_not_before(tmp_path):
-    site_in(tmp_path, "https://portal/", "ENGINE = opendata")
+    site_in(tmp_path, "https://repository/", "ENGINE = invenio")
 
     def run(option: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "gridsync.py", "--workdir", str(tmp_path), option]
         return subprocess.run(line, cwd=TOP, capture_output=True, text=True, check=False)
 
     done = run("--show_conf")
-    assert (done.returncode, done.stderr) == (0, "") and "https://portal" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "") and "https://repository" in done.stdout
     for option in ("--ls_dir", "--doctor"):
         done = run(option)
         assert done.returncode == (2 if option == "--ls_dir" else 1)
-        assert (done.stdout + done.stderr).count(TO_COME.format("opendata")) == 1
+        assert (done.stdout + done.stderr).count(TO_COME.format("invenio")) == 1

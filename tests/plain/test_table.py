@@ -173,7 +173,7 @@ def test_a_site_that_was_never_chosen_does_not_stand_in_for_a_section_that_is_go
 
 
 @pytest.mark.parametrize(("server", "engine", "says"), [
-    ("hub://h/", "auto", "hub:// is not known"), ("https://h/", "sftp", "expected auto, http, gfal2, ssh, ftps or"),
+    ("hub://h/", "auto", "hub:// is not known"), ("https://h/", "sftp", "expected auto, http, gfal2, ssh, ftps, hub"),
 ])
 def test_what_is_to_come_as_an_engine_is_no_scheme_and_the_other_way_round(tmp_path, server, engine, says):
     (tmp_path / "Grid.conf").write_text(f"[gridsync]\n[A]\nSERVER = {server}\nENGINE = {engine}\n")

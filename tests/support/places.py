@@ -15,7 +15,7 @@ from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import kind_of
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
-from tests.grid import CHOSEN, Grid
+from tests.grid import CHOSEN, Grid, agata
 from tests.grid.door import PROFILES, Door
 from tests.grid.ftpd import KINDS
 from tests.grid.hub import Hub
@@ -37,7 +37,8 @@ APART = ["gfal2 token", "gfal2 public"]  # root:// that is shown a token, and no
 FTPS = [f"ftps {kind}" for kind in KINDS]
 WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "ssh sftp", *FTPS]
 HUBS = ["hub alone", pytest.param("hub jupyter", marks=pytest.mark.long)]
-PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS
+PORTALS = ["opendata https", "opendata root"]  # by what brings the bytes
+PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS + PORTALS
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
@@ -45,6 +46,7 @@ PLAIN = pytest.param("http wsgidav", marks=pytest.mark.long)
 WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", "ssh sftp", *FTPS, PLAIN, *HUBS]
 
 
+RECORD = "e680_1to64"  # of the portal
 HOME = "lst/users/alice"  # where Alice may write, on a hub
 
 
@@ -63,6 +65,8 @@ def site_of(grid: Grid, pair: str) -> Site:
         return root_site(grid, door)
     if door.startswith(("dcache", "storm")):
         return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
+    if engine == "opendata":
+        return portal_site(grid, door)
     if engine == "hub":
         hub = grid.jupyter if door == "jupyter" else grid.hub
         return Site("LYON", hub.server.rstrip("/"), "", engine, "none", "", "", "", 30, 10)
@@ -73,6 +77,17 @@ def site_of(grid: Grid, pair: str) -> Site:
         "file": f"file://{grid.xrootd.folder / 'data'}",
     }[door]
     return Site("LYON", server, "agata", engine, "auto", "", "", "", 30, 10)
+
+
+def portal_site(grid: Grid, carrier: str) -> Site:
+    """The portal, with a file of a run in the record of that name, and one that has the same name in another folder."""
+    portal, path = grid.portal, f"{agata.RUN}/Data/03A/{agata.SMALL}"
+    if RECORD not in portal.records:
+        data = grid.tree.expected(f"agata/{RECORD}/{path}")
+        portal.add(RECORD, {path: data, path.replace("e680", "other", 1): b""})
+    portal.eos = portal.xrootd.root_url
+    site = Site("PORTAL", portal.base, "", "opendata", "none", first_byte=30, silence=10)
+    return site._replace(ca_dir=grid.env["X509_CERT_DIR"], bytes_by=carrier)
 
 
 def root_site(grid: Grid, door: str) -> Site:
@@ -120,7 +135,7 @@ def site_to_write(grid: Grid, pair: str) -> Site:
 def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | None = None) -> Place:
     """A site that is shown just these, or what it says itself."""
     kind = kind_of(site)
-    if site.name == "ROOT":
+    if site.name == "ROOT" or site.bytes_by == "root":
         return apart(site)
     place: Place = import_module(f"gridsync_parts.doors.{kind.module}").open_place(site, kind.can, proxy, token, ca)
     return place

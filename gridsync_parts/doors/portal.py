@@ -34,6 +34,11 @@ REFUSES = "{place}: the portal refuses ({said}); see what {page} says of it"
 PAGE = "{place}: the portal sends a page ({said}) and no record; is SERVER in Grid.conf the portal? else try later"
 
 
+def no_number(text: str) -> None:
+    """Refuse what Python takes for a number in JSON."""
+    raise ValueError(f"{text} is no number")
+
+
 def cost_of(record: Record) -> int:
     """How much memory a record takes, more or less."""
     return len(record.text) + COST * len(record.files)
@@ -88,7 +93,7 @@ class Portal:
                 raise self.refusal(answer, url, recid)
             content = answer.content(LONGEST)
         try:
-            return json.loads(content)
+            return json.loads(content, parse_constant=no_number)
         except (ValueError, RecursionError):
             if content.lstrip()[:1] == b"<":  # of whatever type: it calls a mere OK a page, too
                 said = words_of(content[:BITE])

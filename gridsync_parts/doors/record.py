@@ -148,7 +148,8 @@ def listed(metadata: Mapping[str, Any], more: Mapping[str, Any]) -> Iterator[tup
     indices = indices_of(metadata)
     record_online = text_in(metadata, "availability").replace(" ", "") != "ondemand"
     own = list_in(metadata, "_files")
-    for facts in own if own or ("_files" in metadata and indices) else list_in(metadata, "files"):
+    is_told = bool(own or (metadata.get("_files") is not None and indices))
+    for facts in own if is_told else list_in(metadata, "files"):
         if not is_index(facts):
             yield facts, "", is_online(facts, record_online)
     for index in indices:

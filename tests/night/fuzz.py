@@ -36,6 +36,8 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
         entry_of,
         listing_of,
     )
+    from gridsync_parts.doors.opendata import tree_of
+    from gridsync_parts.doors.record import lacking, record_of
     from gridsync_parts.doors.refused import refusal
     from gridsync_parts.doors.urls import netloc_of
     from gridsync_parts.doors.webdav import WebDavDoor
@@ -185,6 +187,21 @@ def wire(data: bytes) -> None:
     found.close()
 
 
+def record(data: bytes) -> None:
+    """What the portal says of a record, and an answer about an index of it."""
+    import json
+
+    texts = data.split(GAP)
+    with contextlib.suppress(ValueError, TypeError, RecursionError):  # whoever asks takes them for GridErrors
+        said = json.loads(texts[0])
+        found = record_of(said, more=dict.fromkeys(lacking(said), json.loads(texts[-1])))
+        for entries in tree_of("cms-1", found).values():
+            assert len({entry.path for entry in entries}) == len(entries)
+            for entry in entries:
+                kept(entry)
+        assert json.loads(found.text)["id"] == found.recid and len(found.odd) <= ODDITIES
+
+
 def properties(data: bytes) -> None:
     names = (MTIME, SIZE, CHECKSUMS_PROPERTY, ADLER_PROPERTY)
     values = data.decode("utf-8", "replace").split("\n")
@@ -294,7 +311,7 @@ def part(data: bytes) -> None:
 
 READERS: tuple[Callable[[bytes], None], ...] = (
     listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
-    token, part, membership, vomses, ftp,
+    token, part, membership, vomses, ftp, record,
 )  # fmt: skip
 LISTED = (
     '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
@@ -315,6 +332,12 @@ SENT = (
 SEEDS = {
     listing: (LISTED, '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
     wire: ("\0\0".join(SENT), "\0\0".join(reversed(SENT))),
+    record: (
+        '{"id": "1", "created": "2026-06-01T10:00:00", "metadata": {"recid": "cms-1", "_files": [{"size": 1, '
+        '"uri": "root://eospublic.cern.ch//eos/opendata/x/a", "checksum": "adler32:1", "availability": "on demand"}], '
+        '"_file_indices": [{"key": "X_file_index.json", "number_files": 1}]}}\0\0{"files": [{"size": 2, '
+        '"uri": "root://eospublic.cern.ch//eos/opendata/y/a"}]}',
+    ),
     properties: ("Tue, 09 Jun 2015 12:00:00 +0200\n10\nadler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==\n03da0195",),
     digest: ("adler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==", "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
     localities: ('[{"path": "/agata/run/a", "locality": "TAPE"}, {"path": "/agata/run/b", "error": "no"}]',),
@@ -351,7 +374,7 @@ WORDS = (
     "TOKEN = cmd:", "THREADS = ", "INPUTDIR", "\r\n", '\\"', "ONLINE", "NEARLINE", "2015-06-09T08:22:00Z",
     "-----BEGIN CERTIFICATE-----", "HTTP/1.1 100 Continue\r\n\r\n", "Transfer-Encoding: chunked", "Content-Length: ",
     "Connection: close", "\0\0", "0\r\n\r\n", "Content-Range: bytes ", "Content-Encoding: gzip", "Repr-Digest: ",
-    "Location: /",
+    "Location: /", "root://eospublic.cern.ch//eos/opendata/", '{"metadata": {', '"_files": [{', '"availability": "on',
 )  # fmt: skip
 
 

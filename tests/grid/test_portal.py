@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
+from tests.grid.library import plant
 from tests.grid.portal import ODD, WRONG, Portal
 
 PYTHON = "/usr/bin/python3"
@@ -393,3 +394,18 @@ def test_a_file_that_was_evicted_is_gone_from_the_xrootd_too_and_a_reset_leaves_
     portal.finish("cms-1")
     portal.reset()
     assert not data.exists()
+
+
+def test_people_find_twelve_records_with_what_they_look_for(client, portal):
+    plant(portal)
+    assert client.json("/api/records", ondemand="true", size=1)["hits"]["total"] == 12
+    assert client.metadata("5500")["recid"] == "cms-5500"
+    (recid,) = client.search('doi:"10.7483/OPENDATA.CMS.JKB8.RR42"')
+    assert recid == "cms-5500"
+    kinds = set()
+    for recid in portal.records:
+        metadata = client.metadata(recid)
+        kinds |= {metadata["availability"], *metadata["date_created"], metadata["collision_information"]["energy"]}
+        assert metadata["distribution"]["size"] and metadata["categories"]["primary"] and metadata["type"]["secondary"]
+    assert {"online", "partial", "on demand", "1998", "2016", "189GeV", "13TeV"} <= kinds
+    assert sum(record.fields()["distribution"]["size"] for record in portal.records.values()) < 40 << 20

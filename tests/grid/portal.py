@@ -38,6 +38,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 import ssl
 import threading
 import time
@@ -233,9 +234,9 @@ class Portal:
         with self._lock:
             for name, value in vars(Switches()).items():
                 setattr(self.switches, name, value)
-            for record in self.records.values():
-                for held in record.held.values():
-                    self._file(held).unlink(missing_ok=True)
+            for folder in (self._bytes, self._tape):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
             for one in (self.records, self.pages, self.transfers, self._many, self._found, self.requests):
                 one.clear()
             self.faults.clear()

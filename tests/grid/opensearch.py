@@ -21,6 +21,7 @@ TERMS = {
 }  # fmt: skip
 NESTED = {"type": "type", "category": "categories"}  # of a primary and secondary ones
 RANGES = {"year": "date_created", "number_events": "distribution.number_events"}
+DATES = ("date_created", "date_published")
 COUNTED = ("type", "experiment", "availability", "year", "file_type", "category", "collision_energy")
 TEXTS = ("title", "abstract.description")  # fields whose words are found; others must be the same
 WORDS = ("title", "recid", "doi", "experiment", "keywords", "abstract.description", "type.primary", "type.secondary")
@@ -154,23 +155,21 @@ def _words(text: str, more: str = "") -> list[str]:
     return re.findall(rf"[\w{more}]+", text.lower())
 
 
+def _day(text: str) -> str:
+    """A date, of which a missing month or day is the first: as OpenSearch has it, also of bounds."""
+    return "-".join([*text.split("-"), "01", "01"][:3])
+
+
 def _between(field: str, low: str, high: str, after: bool, before: bool) -> Test:
-    """Is a date or number there in a range? A year as upper bound is all of it."""
+    """Is a date or number there in a range? 2012 as an upper bound is its first day."""
+    order: Callable[[Any], Any] = _day if field in DATES else float
 
-    def test(fields: Fields) -> bool:
-        for value in values(fields, field):
-            if isinstance(value, (int, float)):
-                under = low != "*" and (value <= float(low) if after else value < float(low))
-                over = high != "*" and (value >= float(high) if before else value > float(high))
-            else:
-                text = str(value)
-                under = low != "*" and (text[: len(low)] <= low if after else text < low)
-                over = high != "*" and (text >= high if before else text[: len(high)] > high)
-            if not under and not over:
-                return True
-        return False
+    def is_in(value: Any) -> bool:
+        under = low != "*" and (value <= order(low) if after else value < order(low))
+        over = high != "*" and (value >= order(high) if before else value > order(high))
+        return not under and not over
 
-    return test
+    return lambda fields: any(is_in(order(value)) for value in values(fields, field))
 
 
 # == Facets =============================================================================================

@@ -153,7 +153,7 @@ class Many:
     """So many records that are computed from their number, each with one file `data.txt`; what is `same` is so for all.
 
     Three of five are CMS's, the others ATLAS's and ALICE's, one of 101 both CMS's and ATLAS's; years are 2010 to 2015,
-    one of 37 has two, one of 50 none; four of six are data sets."""
+    one of 37 has two, one of 41 a day, one of 50 none; four of six are data sets."""
 
     count: int
     first: int = 100_000
@@ -191,6 +191,8 @@ class Many:
         }
         if number % 50:
             said["date_created"] = [str(year), str(year + 1)] if number % 37 == 0 else [str(year)]
+            if number % 41 == 0:
+                said["date_created"] = [f"{year}-06-03"]
         return {**said, **self.same}
 
     def record(self, recid: str) -> Record:

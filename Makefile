@@ -41,7 +41,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/notebook/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/notebook/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -125,6 +125,13 @@ build/webdav4/done: tools/webdav4.txt | need-venv
 	rm -rf build/webdav4
 	$(PYTHON) -m venv --system-site-packages build/webdav4
 	build/webdav4/bin/python -m pip install --quiet --requirement tools/webdav4.txt
+	touch $@
+
+# And for the client of the open data portal, which checks the portal of the tests.
+build/cernopendata/done: tools/cernopendata.txt | need-venv
+	rm -rf build/cernopendata
+	$(PYTHON) -m venv build/cernopendata
+	build/cernopendata/bin/python -m pip install --quiet --use-pep517 --requirement tools/cernopendata.txt
 	touch $@
 
 # And for a real JupyterHub, with the proxy that it needs.

@@ -85,6 +85,11 @@ def got(user: User, recid: str) -> dict[str, bytes]:
     return contents(user.data / recid)
 
 
+def ranges(portal: Portal) -> int:
+    """How often gridsync has asked for the rest of a file."""
+    return sum("range" in asked.headers for asked in portal.asked(role="portal", method="GET"))
+
+
 @pytest.mark.parametrize(("number", "recid"), [("5500", "cms-5500"), ("16", "cms-16"), ("15006", "atlas-15006")])
 def test_both_list_and_fetch_the_same(theirs, ours, portal, number, recid):
     plant(portal)
@@ -92,7 +97,7 @@ def test_both_list_and_fetch_the_same(theirs, ours, portal, number, recid):
     listed = {(held.path, held.size, held.checksum) for held in record.held.values()}
     assert theirs.locations(number) == listed
     assert theirs(f"download-files --recid {number}").status == 0
-    result = ours(f"--input_dir {recid} --build_list --start")
+    result = ours(f"--input_dir {number} --build_list --start")
     assert result.status == 0, result.out + result.err
     rows = {path: row for path, row in ours.catalog().items() if not path.endswith("/record.json")}
     assert {(path, int(row["size"]), row["checksum"]) for path, row in rows.items()} == {
@@ -111,7 +116,7 @@ def test_a_doi_and_the_metadata_are_the_same_for_both(theirs, ours, portal):
     record = json.loads((ours.data / "cms-5500/record.json").read_text())
     metadata = record.get("metadata", record)
     same = ("recid", "title", "doi", "experiment", "type", "date_created", "categories", "collision_information")
-    assert {name: metadata[name] for name in same} == {name: told["metadata"][name] for name in same}
+    assert {name: metadata[name] for name in same} == {name: told[name] for name in same}
 
 
 def test_their_check_of_what_gridsync_has_fetched_passes(theirs, ours, portal):
@@ -131,9 +136,9 @@ def test_a_page_in_place_of_a_file_is_no_file(theirs, ours, portal, what):
     assert result.status == 0 and "Success!" in result.out
     assert theirs.got("cms-1")["a.root"].startswith(b"<!DOCTYPE html>")
     result = ours("--input_dir cms-1 --build_list --start")
-    assert result.status == 1 and "cms-1/a.root" in result.out + result.err
-    assert got(ours, "cms-1") == {}
-    assert ours.catalog()["cms-1/a.root"]["error"]
+    says = {"404 page": "does not have it (404)", "404 page under 200": "sends a page (404) and not the file"}[what]
+    assert result.status == 1 and says in result.err and got(ours, "cms-1") == {}
+    assert says in ours.catalog()["cms-1/a.root"]["error"]
     portal.faults.clear()
     assert ours("--start").status == 0 and got(ours, "cms-1") == {"a.root": LARGE}
 
@@ -160,7 +165,7 @@ def test_a_rest_that_comes_as_the_whole_is_not_appended(theirs, ours, portal):
     portal.goes_wrong("cut in the middle", role="portal")
     ours.set("RETRIES", "3", site="gridsync")
     assert ours("--input_dir cms-1 --build_list --start").status == 0 and got(ours, "cms-1") == {"a.root": LARGE}
-    assert portal.log.count(role="portal", method="GET", path=f"{TOP}cms/cms-1/a.root") > 1
+    assert ranges(portal) > 0
 
 
 def test_a_refused_range_is_no_end(theirs, ours, portal):
@@ -174,6 +179,7 @@ def test_a_refused_range_is_no_end(theirs, ours, portal):
     portal.goes_wrong("cut in the middle", role="portal")
     ours.set("RETRIES", "3", site="gridsync")
     assert ours("--input_dir cms-1 --build_list --start").status == 0 and got(ours, "cms-1") == {"a.root": LARGE}
+    assert ranges(portal) > 0
 
 
 def test_files_of_an_index_are_verified(theirs, ours, portal):
@@ -206,4 +212,4 @@ def test_html_in_place_of_the_record_is_named(theirs, ours, portal):
     result = theirs("download-files --recid 1")
     assert result.status == 1 and "Traceback" in result.err
     result = ours("--input_dir cms-1 --build_list --start")
-    assert result.status not in (0, 70) and "Traceback" not in result.err + result.out
+    assert result.status == 4 and "sends a page (CERN Open Data)" in result.err and ours.files() == []

@@ -12,12 +12,14 @@ import textwrap
 from pathlib import Path
 
 from tests.grid import Grid
+from tests.grid.library import plant
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE, PROXIES
 from tests.grid.xrootd import NotUp
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"  # the one that has gfal2
 MOVER_TIMEOUT = 180.0  # as at a real dCache
+STAGE_SECONDS = 20.0  # until the portal has brought a record from tape; at the real one, hours
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +43,11 @@ def equip(grid: Grid) -> dict[str, str]:
     work, tools = grid.folder / "work", grid.folder / "bin"
     for folder in (work, tools):
         folder.mkdir()
-    (work / "Grid.conf").write_text(grid.conf(work / "data"))
+    plant(grid.portal)
+    grid.portal.eos = grid.portal.xrootd.root_url  # for BYTES = root
+    grid.portal.switches.stage_seconds = STAGE_SECONDS
+    site = f"\n[CERN_OPENDATA]\nSERVER = {grid.portal.server}\nENGINE = opendata\n"
+    (work / "Grid.conf").write_text(grid.conf(work / "data") + site)
     command = tools / "gridsync.py"
     command.write_text(f'#!/bin/sh\nexec {PYTHON} {shlex.quote(str(REPOSITORY / "gridsync.py"))} "$@"\n')
     command.chmod(0o755)
@@ -60,6 +66,8 @@ def summary(grid: Grid) -> str:
         f"# CNAF    {grid.storm.url}/agata/  simulated StoRM, the same files",
         f"# XROOTD  {grid.xrootd.url}/agata/  a real XRootD,",
         f"#         and {grid.xrootd.root_url}",
+        f"# CERN_OPENDATA {grid.portal.server}  twelve records of a portal like CERN's,",
+        f"#         their bytes also at {grid.portal.xrootd.root_url}",
         *textwrap.wrap(
             f"# open to the network: ports {', '.join(map(str, grid.open_ports))} of XRootD and VOMS",
             80, subsequent_indent="#         ",
@@ -75,6 +83,7 @@ def summary(grid: Grid) -> str:
         "# Begin with",
         "#   gridsync.py --ls_dir e680_1to64",
         f"#   gridsync.py {grid.door.url}/agata/e680_1to64/ReadATCA data",
+        "#   gridsync.py --from=CERN_OPENDATA --ls_dir 5500",
         "# Ctrl-D ends the shell and the grid.",
     ]
     return "\n".join(lines)

@@ -89,6 +89,7 @@ from gridsync_parts.plans import (
     plan_staging,
     totals_of,
 )
+from gridsync_parts.recids import is_portal
 from gridsync_parts.screen import (
     Colour,
     Output,
@@ -106,6 +107,7 @@ from gridsync_parts.values import (
     Finding,
     Locality,
     Row,
+    Scope,
     T,
     Tally,
     Wishes,
@@ -381,13 +383,22 @@ class Run:
         settings = settings_of(config)
         site, self.why = settled(settings.site, config)  # why a proxy or a token is shown, where there is a choice
         self.settings = settings._replace(site=site)
-        self.scope = scope_of(self.settings, names)
+        self.chosen = scope_of(self.settings, names)
         if wishes.url:
-            self.scope = self.scope._replace(site=name_of_rows(config, self.settings))
+            self.chosen = self.chosen._replace(site=name_of_rows(config, self.settings))
         self.held = contextlib.ExitStack()
         self.opened: Place | None = None
         self.loaded: Catalog | None = None
         self.accepted: Callable[[], None] = nothing  # remembers the settings that the action goes by
+
+    @functools.cached_property
+    def scope(self) -> Scope:
+        """The files that it is about; at a portal, those of records that are looked for once."""
+        if not is_portal(self.settings.site.engine):
+            return self.chosen
+        from gridsync_parts.finding import found_scope
+
+        return found_scope(self, self.chosen)
 
     @functools.cached_property
     def loop(self) -> Loop:
@@ -738,6 +749,10 @@ def do_ls_dir(run: Run) -> int:
     from gridsync_parts.walk import misspelt_error
 
     site = run.settings.site
+    if is_portal(site.engine):
+        from gridsync_parts.finding import list_records
+
+        return list_records(run, run.report.listing)
     folder = grid_path(run.wishes.ls_dir)
     try:
         entries = run.list_folder(folder)
@@ -1318,7 +1333,7 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
                     log.debug("", exc_info=True)
                     run.report.error(error)
                     status = max(status, error.status)
-        if run.loaded and run.scope.names and status < 2:
+        if run.loaded and run.wishes.files_from and status < 2:
             from gridsync_parts.named import tell_unlisted
 
             status = max(status, tell_unlisted(run))

@@ -10,6 +10,7 @@ Parts, each using only those above it; none of them knows the script:
   sites           those that gridsync knows by itself
   values          what all hand to each other
   kinds           the kinds of sites: a row each
+  recids          what names records of a portal
   sampling        some files of many
   machine         what this machine has too little of
   disk            local names and files; replacing one in one step
@@ -56,6 +57,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/hubcert   a proxy that one of them keeps
   doors/record    a record of the CERN Open Data portal
   doors/portal    what the portal is asked
+  doors/searching  which records words mean there
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data
   doors/ftplines  all lines to it, and one login
@@ -103,6 +105,7 @@ Parts, each using only those above it; none of them knows the script:
   dry             what a dry run tells in the end
   hooks           ON_DONE: a command for each file that is here
   named           files that a list names
+  finding         the records that words name at a portal
   survey          a folder, listed while other things go on
   endings         what ends a run before it is done
   bringing        what brings files here, and how that is shown

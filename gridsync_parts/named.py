@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import BinaryIO, Callable
 
 from gridsync_parts.doors import Listing
-from gridsync_parts.errors import GridError, NotFound, UsageError, brief
+from gridsync_parts.errors import GridError, NotFound, UsageError, brief, drop_frames
 from gridsync_parts.runs import Runs
 from gridsync_parts.values import Scope, is_below
 from gridsync_parts.walk import Walk
@@ -87,16 +87,19 @@ def lacking(names: Iterable[str], paths: Iterable[str]) -> list[str]:
 class NamedWalk(Walk):
     """The files that a list names, and all that is below the folders in it; the site is asked for little else."""
 
-    def __init__(self, names: Collection[str]):
+    def __init__(self, names: Collection[str], missing: Mapping[str, GridError] | None = None):
         super().__init__("")
         self.names = names
+        self.missing = missing  # words for which there is no name, at a portal: it has no folder above all records
+        self.absent: dict[str, GridError] = {}  # names of nothing, as the site says it
         self.shared: set[str] = set()  # folders of which only names are wanted
         self.todo.clear()
         together: dict[str, list[str]] = {}
         for name in names:
             together.setdefault(above(name), []).append(name)
         for folder in sorted(together):
-            if len(together[folder]) > ALONE and not is_below(folder, names):
+            can_list = bool(folder) or missing is None
+            if len(together[folder]) > ALONE and can_list and not is_below(folder, names):
                 self.shared.add(folder)
                 self.todo.append(folder)
             elif not is_below(folder, names):  # else it comes with that folder
@@ -120,6 +123,7 @@ class NamedWalk(Walk):
         """Something can't be listed, which is noted; what is not there is found missing in the end."""
         if isinstance(error, NotFound):
             self.doors_shut = 0
+            self.absent[folder] = drop_frames(error)
         else:
             super().fail(folder, error)
 
@@ -127,7 +131,10 @@ class NamedWalk(Walk):
         """What the user is told of: names of nothing, too."""
         found = [*self.folders, *(entry.path for entry in self.entries)]
         missing = [name for name in lacking(self.names, found) if not is_below(name, self.failures)]
-        told = {name: NotFound(f"{name}: is not at the site; --ls_dir shows what there is") for name in missing}
+        told: dict[str, GridError] = dict(self.missing or {})
+        for name in missing:
+            absent = None if self.missing is None else self.absent.get(name)
+            told[name] = absent or NotFound(f"{name}: is not at the site; --ls_dir shows what there is")
         return {**self.failures, **told}
 
 
@@ -143,4 +150,4 @@ def tell_unlisted(run: Runs) -> int:
 
 def walk_of(scope: Scope) -> Walk:
     """What lists the files of a scope."""
-    return Walk(scope.folder) if scope.names is None else NamedWalk(scope.names)
+    return Walk(scope.folder) if scope.names is None else NamedWalk(scope.names, scope.missing)

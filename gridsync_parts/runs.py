@@ -32,8 +32,10 @@ class Runs(Protocol):
     wishes: Wishes
     config: Config
     settings: Settings
-    scope: Scope
     opened: Place | None
+
+    @property
+    def scope(self) -> Scope: ...
 
     @property
     def report(self) -> Output: ...

@@ -87,9 +87,11 @@ URL = Form("a URL", url_in)
 ISSUER = Form("an https URL", issuer_in)
 TAPE_API = Form("auto, none or a URL", tape_url_in)
 SITE_PATH = Form("a path at the site", grid_path)
-# A URL of the site is taken for the path that it means, where the sites are known.
+# A URL of the site is taken for the path that it means, where the sites are known; a search of a portal has its own
+# slashes.
 INPUT_DIR = Form(
-    "a path at the site", kept=lambda text, folder: text.strip() if has_scheme(text) else grid_path(text) or "/"
+    "a path at the site",
+    kept=lambda text, folder: text.strip() if has_scheme(text) or "?" in text else grid_path(text) or "/",
 )
 OUTPUT_DIR = Form("a folder", kept=output_dir_kept)
 CA_DIR = Form("a folder or a file", os.path.expanduser)

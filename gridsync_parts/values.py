@@ -6,7 +6,7 @@ import enum
 import itertools
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Callable, NamedTuple, TypeVar
 
 from gridsync_parts.errors import Changed, GridError, drop_frames
@@ -110,6 +110,7 @@ class Scope(NamedTuple):
     include: tuple[re.Pattern[str], ...]
     exclude: tuple[re.Pattern[str], ...]
     names: frozenset[str] | None = None  # files, and folders with all that is below them
+    missing: Mapping[str, GridError] | None = None  # of a portal: words that name no record, and why
 
     def holds(self, path: str) -> bool:
         """Whether a file of the site belongs to it."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Callable, NamedTuple, Protocol
 
-from gridsync_parts.errors import DoorError, FileError
+from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.kinds import Can
 from gridsync_parts.secrets import secrets
 from gridsync_parts.values import Entry, Locality, Staging
@@ -137,6 +137,15 @@ class Writer(Protocol):
         """Remove a file; whether it was there."""
 
 
+class Found(NamedTuple):
+    """The records that a word names at a portal."""
+
+    recids: list[str]
+    others: int = 0  # what else a search finds, which is no record
+    hidden: int = 0  # records that it would find with ondemand=true
+    error: GridError | None = None  # why there is none
+
+
 class Place(NamedTuple):
     """A site, opened: what it has, by what can be done with it."""
 
@@ -149,6 +158,7 @@ class Place(NamedTuple):
     writer: Writer | None = None  # None where it takes no files
     readers: str = ""  # who can read what is sent there, where users should be told
     check_name: Callable[[str], None] = lambda path: None  # BadName where it would take none at a path, if it knows
+    find: Callable[[list[str]], dict[str, Found]] | None = None  # what words mean; None where INPUTDIR is a path
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: the tape service knows, else the listings tell."""

@@ -1,0 +1,164 @@
+"""What the words of INPUTDIR mean at a portal: old numbers, DOIs, and searches of any size."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, NamedTuple
+from urllib.parse import urlencode
+
+from gridsync_parts.doors import Found
+from gridsync_parts.doors.portal import AT_ONCE, Portal
+from gridsync_parts.doors.record import RECID
+from gridsync_parts.errors import BadRequest, DoorError, FileError, NotFound, UsageError, brief
+from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of
+
+LIMIT = 10_000  # records that the portal shows of a search
+SIZE = 200  # of them in an answer; it divides LIMIT, or the last ones could not be shown
+ALL = (("sort", "mostrecent"), ("skip_files", "1"))  # in an order that stays the same
+
+Map = Callable[..., Iterator[Any]]  # as map, but with several calls at once
+
+
+class Page(NamedTuple):
+    """An answer to a search."""
+
+    total: int  # records that it finds
+    hits: dict[str, str]  # their recids by their ids; those of what is no record are empty
+    counts: dict[str, dict[str, int]]  # of what it finds, by facets and their values
+
+
+def recid_of(hit: Mapping[str, Any]) -> str:
+    """The recid of what was found; empty for a page of documentation, or a term of the glossary."""
+    facts = hit["metadata"]
+    recid = facts.get("recid", "")
+    text = str(recid) if isinstance(recid, (int, str)) else ""
+    if text and not re.fullmatch(RECID, text, re.ASCII):
+        raise ValueError(f"{brief(repr(text))} is no recid")
+    return text
+
+
+def value_of(facet: str, bucket: Mapping[str, Any]) -> str:
+    """The value of a facet that a count is of, as the portal filters by it."""
+    if facet != "year":
+        return str(bucket["key"])
+    year = int(str(bucket["key_as_string"])[:4])
+    return f"{year:04d}--<{year + 1:04d}"  # the whole of it: without < the portal means its first day
+
+
+def page_in(answer: Any) -> Page:
+    """What an answer to a search says; ValueError, KeyError or TypeError if it makes no sense."""
+    hits, total = answer["hits"]["hits"], answer["hits"]["total"]
+    if not isinstance(total, int) or total < len(hits):
+        raise ValueError(f"it has {len(hits)} of {brief(repr(total))} records")
+    found = {str(hit["id"]): recid_of(hit) for hit in hits}
+    counts = {
+        facet: {value_of(facet, bucket): int(bucket["doc_count"]) for bucket in told["buckets"]}
+        for facet, told in (answer.get("aggregations") or {}).items()
+        if facet in FACETS
+    }
+    return Page(total, found, counts)
+
+
+def without(query: Query, facet: str, values: Iterable[str]) -> Query:
+    """A search for what has none of these values of a facet."""
+    if facet in ("year", "number_events"):  # of which ranges leave nothing out
+        return query.with_words(f"-_exists_:{FACETS[facet]}")
+    quoted = ('"' + re.sub(r'(["\\])', r"\\\1", value) + '"' for value in values)
+    return query.with_words(f"-{FACETS[facet]}:({' OR '.join(quoted)})")
+
+
+def parts_of(query: Query, page: Page) -> list[Query]:
+    """Smaller searches that together find what this one does; none if it can't be split."""
+    for facet in FACETS:
+        given, counts = query.filters.get(facet, []), page.counts.get(facet, {})
+        if len(given) > 1:
+            return [query.with_filter(facet, value) for value in given]
+        counts = {value: count for value, count in counts.items() if count}
+        if not given and counts and max(counts.values()) < page.total:
+            return [*(query.with_filter(facet, value) for value in counts), without(query, facet, counts)]
+    return []
+
+
+class Searching:
+    """Finds records of a portal."""
+
+    def __init__(self, portal: Portal):
+        self.portal = portal
+
+    def find(self, words: list[str]) -> dict[str, Found]:
+        """The records that words name; a word for a record that the portal does not have names none."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # as many as the portal is asked at once
+            named = [word for word in words if not is_query(word)]
+            found = dict(zip(named, pool.map(self.named, named)))
+            found.update((word, self.search(word, pool.map)) for word in words if is_query(word))
+        return found
+
+    def named(self, word: str) -> Found:
+        """The record that a word names: by its recid now, or an old number, or its DOI."""
+        try:
+            if is_doi(word):
+                return self.with_doi(word)
+            recid, slash, name = word.partition("/")
+            return Found([f"{self.portal.record(recid).recid}{slash}{name}"])
+        except FileError as error:  # the others go on
+            return Found([], error=error)
+
+    def with_doi(self, doi: str) -> Found:
+        """The record with a DOI."""
+        for spelt in dict.fromkeys((doi, doi.upper())):  # the portal takes its letters as they are
+            hits = self.page(Query(f'doi:"{spelt}"', {ON_DEMAND: ["true"]}), 1, doi).hits
+            if recids := sorted(filter(None, hits.values())):
+                return Found(recids)
+        raise NotFound(f"{doi}: the portal has no record with this DOI; see {page_of('', doi)}")
+
+    def search(self, word: str, each: Map) -> Found:
+        """The records that a search finds, in slices that the portal can show."""
+        query, hidden = query_of(word), 0
+        hits = self.collect(query, word, each)
+        recids = sorted(set(filter(None, hits.values())))
+        others = len(hits) - sum(map(bool, hits.values()))
+        if ON_DEMAND not in query.filters:
+            hidden = self.page(query.with_filter(ON_DEMAND, "true"), 1, word, size=1).total - len(hits)
+        error = None
+        if not recids:
+            what = "pages of documentation alone, which have no files" if others else "no record"
+            more = f"add &{ON_DEMAND}=true for {hidden:,} on demand alone, or " if hidden > 0 else ""
+            seen = page_of(self.portal.server, word)
+            error = FileError(f"{word}: the search finds {what}; {more}try other words or facets at {seen}")
+        return Found(recids, others, max(hidden, 0), error)
+
+    def collect(self, query: Query, word: str, each: Map, below: float = math.inf) -> dict[str, str]:
+        """All that a query finds, which is to be less than before it was split."""
+        first = self.page(query, 1, word)
+        if first.total <= LIMIT:
+            numbers = range(2, -(-first.total // SIZE) + 1)
+            pages = [first, *each(lambda number: self.page(query, number, word), numbers)]
+        else:
+            parts = parts_of(query, first) if first.total < below else []
+            if not parts:
+                raise UsageError(
+                    f"{word}: the search finds {first.total:,} records that no facet tells apart, and the portal shows "
+                    f"{LIMIT:,} of them; add words or a facet to it"
+                )
+            pages = [first, *(Page(0, self.collect(part, word, each, first.total), {}) for part in parts)]
+        hits = {name: recid for page in pages for name, recid in page.hits.items()}
+        if len(hits) < first.total:
+            sentence = f"{word}: the portal shows {len(hits):,} of the {first.total:,} records that it finds"
+            raise DoorError(f"{sentence}; try later, or with more words", passing=True)
+        return hits
+
+    def page(self, query: Query, number: int, word: str, size: int = SIZE) -> Page:
+        """One answer to a search."""
+        params = urlencode([*query.params(), *ALL, ("size", str(size)), ("page", str(number))])
+        try:
+            return page_in(self.portal.ask("GET", f"api/records/?{params}"))
+        except BadRequest as error:
+            raise UsageError(f"{word}: the portal cannot make sense of the search; correct its words") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DoorError(
+                f"{brief(word)}: the portal's answer to the search makes no sense ({brief(str(error))}); try later",
+                passing=True,
+            ) from error

@@ -1,0 +1,124 @@
+"""The records that INPUTDIR or a list names at a portal, and what its words meant before."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Callable
+
+from gridsync_parts.disk import open_regular, replacing
+from gridsync_parts.doors import Found, Listing
+from gridsync_parts.errors import DiskError, GridError
+from gridsync_parts.recids import check_words, is_query, page_of, recid_in, words_in
+from gridsync_parts.runs import Runs
+from gridsync_parts.values import Entry, Scope
+from gridsync_parts.words import is_path
+
+MEANINGS = "grid_records.txt"
+MOST = 1 << 28  # bytes of it
+
+
+class Meanings:
+    """What words meant when they were looked for, in grid_records.txt, so that not every command looks again."""
+
+    def __init__(self, work_folder: str, site: str):
+        self.path = os.path.join(work_folder, MEANINGS)
+        self.site = site
+        self.lines: dict[tuple[str, str], str] = {}  # by site and word: recids with blanks between them
+        with contextlib.suppress(OSError, ValueError), open(open_regular(self.path), encoding="utf-8") as file:
+            for line in file.read(MOST).split("\n")[:-1]:
+                site, word, recids = line.split("\t")
+                self.lines[site, word] = recids
+
+    def of(self, word: str) -> list[str] | None:
+        """The records that a word meant, perhaps none; None where it was not looked for."""
+        recids = self.lines.get((self.site, word))
+        return None if recids is None else list(filter(is_path, recids.split(" ")))
+
+    def note(self, found: Mapping[str, Found]) -> None:
+        """Keep what words mean now."""
+        new = {(self.site, word): " ".join(one.recids) for word, one in found.items() if word.isprintable()}
+        lines = {**self.lines, **new}
+        if lines != self.lines:
+            self.lines = lines
+            with contextlib.suppress(DiskError), replacing(self.path) as file:
+                file.writelines("\t".join((*key, recids)) + "\n" for key, recids in sorted(lines.items()))
+
+
+def tell_found(run: Runs, word: str, found: Found, before: list[str] | None) -> None:
+    """Say what a word means, where that is not plain and was not said before."""
+    if is_query(word) and found.recids:
+        others = f", and {found.others:,} page(s) of documentation, which have no files" if found.others else ""
+        run.report.note(f"{len(found.recids):,} record(s) are found by {word}{others}")
+        if found.hidden:
+            run.report.note(f"{found.hidden:,} more are on demand alone, and come with &ondemand=true behind it")
+    elif found.recids not in ([], [word], before):
+        run.report.note(f"{word} is {' and '.join(found.recids)} at the portal, and its folder here has that name")
+
+
+def known_names(run: Runs, words: Iterable[str], meanings: Meanings) -> dict[str, list[str]]:
+    """The names of the words that are not to be looked for: all but old numbers, DOIs and searches.
+
+    Those, too, if they were looked for before and no list is to be built.
+    """
+    is_listing = run.wishes.build_list or run.wishes.sync
+    names: dict[str, list[str]] = {}
+    folders: set[str] | None = None
+    for word in words:
+        recid = recid_in(word)
+        if recid.isdecimal() and not is_listing:  # it may be an old number
+            if folders is None:
+                folders = {path.partition("/")[0] for path in run.catalog().by_path(run.settings.site.name)}
+            recid = recid if recid in folders else ""
+        before = None if is_listing else meanings.of(word)
+        if recid and not (recid.isdecimal() and is_listing):
+            names[word] = [word]
+        elif before is not None:
+            names[word] = before
+    return names
+
+
+def found_scope(run: Runs, scope: Scope) -> Scope:
+    """The scope of the records that INPUTDIR or a list names."""
+    site = run.settings.site
+    words = check_words(words_in(run.settings.input_dir) if scope.names is None else sorted(scope.names), site.name)
+    meanings = Meanings(run.config.folder, site.name)
+    names = known_names(run, words, meanings)
+    missing: dict[str, GridError] = {}
+    find, asked = run.place().find if len(names) < len(words) else None, [word for word in words if word not in names]
+    if find and asked:
+        found = run.call(find, asked)
+        for word, one in found.items():
+            names[word] = one.recids
+            tell_found(run, word, one, meanings.of(word))
+            if one.error:
+                missing[word] = one.error
+        if not run.wishes.dry_run and not run.catalog().is_frozen:
+            meanings.note(found)
+    # A word that means nothing is one of the list all the same, and so it is named.
+    unknown = [word for word in words if not names[word] and word not in missing]
+    return scope._replace(names=frozenset().union(*names.values(), unknown), missing=missing)
+
+
+def list_records(run: Runs, show: Callable[[str, list[Entry]], None]) -> int:
+    """Say what is in a record, or which records several words name; the status."""
+    site, lister = run.settings.site, run.place().lister
+    words = check_words(words_in(run.wishes.ls_dir), site.name)
+    find = run.place().find
+    found = run.call(find, words) if find else {}
+    names = sorted({name for one in found.values() for name in one.recids})
+    for word, one in found.items():
+        tell_found(run, word, one, None)
+    entries, odd = Listing(), [one.error for one in found.values() if one.error]
+    if len(words) == 1 and len(names) == 1 and not is_query(words[0]):
+        entries = run.call(lister.folder, names[0])
+        odd += entries.odd.values()
+    elif names:
+        entries.extend(Entry(name, True, 0, 0) for name in names)
+    run.folders().remember((), [name for name in names if "/" not in name])
+    if names or not odd:
+        show(page_of(site.server, words[0] if len(words) == 1 else names[0]), entries)
+    for error in odd:
+        run.report.error(error)
+    return max((error.status for error in odd), default=0)

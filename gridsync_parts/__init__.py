@@ -120,6 +120,18 @@ Parts, each using only those above it; none of them knows the script:
   parcel          the same, to a site
   face            sites for Python programs
   fs              fsspec's grid://, for pandas, uproot and others
+  report/said     numbers and names as a report says them
+  report/reasons  why attempts have failed, in few words
+  report/times    when something moved
+  report/gather   what a stats file comes to
+  report/flows    what the records of a portal are
+  report/figures  figures of all that
+  report/markup   a table as HTML
+  report/tables   and tables
+  report/dress    how their page looks
+  report/page     the page
+  report/telling  the same in a screen of a terminal
+  report          a stats file as a page
   ctadata/opened  the sites that ctadata's names are about
   ctadata/moved   files under names that a program chooses
   ctadata/verbs   what ctadata's names do

@@ -156,7 +156,10 @@ def test_only_report_the_command_line_and_the_screen_print():
         expect_none(module.place(call) for call in told if room(module, call) not in MAY_PRINT)
 
 
-LIBRARIES = {"gfal2": "doors/contexts", "requests": "doors/rest", "urllib3": "doors/rest", "fsspec": "fs"}
+LIBRARIES = {
+    "gfal2": "doors/contexts", "requests": "doors/rest", "urllib3": "doors/rest", "fsspec": "fs",
+    "plotly": "report/page",
+}  # fmt: skip
 LOADED_BY = {"fs": {"fsspec"}}  # parts that only others load, who have these modules
 
 

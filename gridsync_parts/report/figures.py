@@ -1,0 +1,216 @@
+"""The figures, as plotly takes them; colours are names of the page's own, as they are others in the dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gridsync_parts.report.flows import TIERS, Flow
+from gridsync_parts.report.gather import PER_DECADE, Sizes
+from gridsync_parts.report.said import label_text, rate_text, seconds_text, short_size, size_range, stamp
+from gridsync_parts.report.times import Timeline
+from gridsync_parts.words import size_text
+
+Figure = dict[str, Any]
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+CLEAR = "rgba(0,0,0,0)"
+STEPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
+DURATIONS = (
+    (0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
+    (3600, "1 h"), (36000, "10 h"), (86400, "1 day"), (864000, "10 days"),
+)  # fmt: skip
+PIECES = ((0, 3), (2, 5), (4, 7), (6, 8))  # tiers of the flow that a narrow page shows beside each other
+
+
+def axis(**more: Any) -> dict[str, Any]:
+    """An axis that is quiet and stays as it is."""
+    return {
+        "fixedrange": True, "gridcolor": "var(--line)", "zeroline": False, "linecolor": "var(--line)",
+        "automargin": True, "tickfont": {"color": "var(--soft)"}, **more,
+    }  # fmt: skip
+
+
+def named(text: str) -> dict[str, Any]:
+    """The title of an axis."""
+    return {"text": text, "font": {"color": "var(--soft)", "size": 12}, "standoff": 8}
+
+
+def figure(traces: list[dict[str, Any]], height: int, **layout: Any) -> Figure:
+    """A figure that looks like the others."""
+    return {
+        "data": traces,
+        "layout": {
+            "height": height, "autosize": True, "margin": {"l": 8, "r": 8, "t": 10, "b": 8}, "paper_bgcolor": CLEAR,
+            "plot_bgcolor": CLEAR, "font": {"family": FONT, "size": 12, "color": "var(--ink)"}, "showlegend": False,
+            "dragmode": False, "hovermode": "closest", "bargap": 0.08,
+            "hoverlabel": {"bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--ink)"}},
+            **layout,
+        },
+    }  # fmt: skip
+
+
+def ticks_of(most: float) -> tuple[list[float], list[str]]:
+    """Where an axis of bytes a second has its numbers."""
+    unit = 1.0
+    while most >= 1024 * unit:
+        unit *= 1024
+    step = unit * next((step for step in STEPS if most <= 5 * step * unit), STEPS[-1])
+    marks = [step * n for n in range(int(most // step) + 1)]
+    return marks, [rate_text(mark).replace(".0 ", " ") if mark else "0" for mark in marks]
+
+
+def bars_of(timeline: Timeline, amounts: Sequence[float], said: Sequence[str], colour: str) -> dict[str, Any]:
+    """A bar for each bin of time."""
+    width, bins = timeline.width(), timeline.bins()
+    return {
+        "type": "bar", "x": [stamp(start + width / 2) for start, _, _ in bins], "y": list(amounts),
+        "width": [1000 * width] * len(bins), "marker": {"color": colour, "line": {"width": 0}},
+        "text": [f"{stamp(start)} UTC<br>{text}" for (start, _, _), text in zip(bins, said)], "textposition": "none",
+        "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip
+
+
+def rates(timeline: Timeline) -> Figure:
+    """Bytes a second over time, and below it the attempts that have failed."""
+    speeds, failed = [rate for _, rate, _ in timeline.bins()], [count for _, _, count in timeline.bins()]
+    most = max(speeds, default=0)
+    marks, texts = ticks_of(most)
+    traces = [bars_of(timeline, speeds, [rate_text(rate) for rate in speeds], "var(--blue)")]
+    layout: Figure = {
+        "xaxis": axis(type="date", showgrid=False, title=named("time (UTC)"), nticks=6, tickangle=0),
+        "yaxis": axis(tickvals=marks, ticktext=texts, range=[0, most * 1.05 or 1]),
+        "bargap": 0,
+    }
+    if any(failed):
+        traces.append(bars_of(timeline, [*map(float, failed)], [f"{count:,} failed" for count in failed], "var(--red)"))
+        traces[1]["yaxis"] = "y2"
+        layout["yaxis"]["domain"] = [0.34, 1]
+        layout["yaxis2"] = axis(domain=[0, 0.2], nticks=3, tickformat=",d", title=named("failed"), rangemode="tozero")
+        layout["xaxis"]["anchor"] = "y2"
+    return figure(traces, 340 if any(failed) else 280, **layout)
+
+
+def sizes(found: Sizes) -> Figure:
+    """How many files are of which size."""
+    bits = sorted(found.by_size)
+    low, high = min((b for b in bits if b), default=1), max(bits, default=1)
+    step = 10 if high - low > 18 else 5 if high - low > 8 else 2
+    marks = [float(mark) for mark in range(0, high + step, step) if low - 1 <= mark <= high]
+    texts = [short_size(2**mark) for mark in marks]
+    if 0 in bits:
+        marks, texts = [low - 2.5, *marks], ["empty", *texts]
+    trace = {
+        "type": "bar", "x": [b - 0.5 if b else low - 2.5 for b in bits], "y": [found.by_size[b] for b in bits],
+        "marker": {"color": "var(--blue)"}, "text": [size_range(b) for b in bits], "textposition": "none",
+        "hovertemplate": "%{text}<br>%{y:,} files<extra></extra>", "width": 0.92,
+    }  # fmt: skip
+    across = axis(tickvals=marks, ticktext=texts, showgrid=False, title=named("size of the file"))
+    return figure([trace], 260, xaxis=across, yaxis=axis(title=named("files"), tickformat=",d", nticks=6))
+
+
+def between(marks: Iterable[tuple[float, str]], low: float, high: float) -> tuple[list[float], list[str]]:
+    """Those marks of an axis with a logarithm that are on it."""
+    kept = [(math.log10(mark), text) for mark, text in marks if low <= math.log10(mark) <= high]
+    return [at for at, _ in kept], [text for _, text in kept]
+
+
+def points_of(found: Sizes) -> dict[str, Any]:
+    """A point for each file."""
+    files = found.points
+    sizes = (f"{size_text(file.size)}, {seconds_text(file.seconds)}" for file in files)
+    return {
+        "type": "scatter", "mode": "markers", "x": [round(math.log10(file.size), 3) for file in files],
+        "y": [round(math.log10(file.seconds), 3) for file in files],
+        "marker": {"color": "var(--blue)", "size": 6, "opacity": 0.55},
+        "text": [f"{label_text(file.key[-60:])}<br>{said}" for file, said in zip(files, sizes)],
+        "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip
+
+
+def density_of(found: Sizes) -> dict[str, Any]:
+    """A square for files that are alike, the darker the more they are."""
+    cells = sorted(found.cells)
+    most = math.log10(max(found.cells.values()) + 1)
+    return {
+        "type": "scatter", "mode": "markers", "x": [round((x + 0.5) / PER_DECADE, 3) for x, _ in cells],
+        "y": [round((y + 0.5) / PER_DECADE, 3) for _, y in cells],
+        "marker": {
+            "color": "var(--blue)", "symbol": "square", "size": 9,
+            "opacity": [round(0.12 + 0.88 * math.log10(found.cells[cell] + 1) / most, 2) for cell in cells],
+        },
+        "text": [f"{found.cells[cell]:,} files" for cell in cells], "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip
+
+
+Ends = tuple[float, float]
+
+
+def slopes(low: Ends, high: Ends) -> list[dict[str, Any]]:
+    """Lines on which all files come at the same rate."""
+    lines = []
+    for speed in (1024.0**unit * ten for unit in range(5) for ten in (1, 10, 100)):
+        rate = math.log10(speed)
+        start, end = max(low[0], low[1] + rate), min(high[0], high[1] + rate)
+        if end - start > 0.35 * (high[0] - low[0]):
+            lines.append({
+                "type": "scatter", "mode": "lines+text", "x": [start, end], "y": [start - rate, end - rate],
+                "text": ["", rate_text(speed).replace(".0 ", " ")], "textposition": "bottom left", "hoverinfo": "skip",
+                "textfont": {"size": 10, "color": "var(--soft)"}, "line": {"color": "var(--line)", "width": 1},
+            })  # fmt: skip
+    return lines
+
+
+def durations(found: Sizes) -> Figure:
+    """How long files of which size take."""
+    trace = points_of(found) if found.has_points() else density_of(found)
+    low = min(trace["x"]) - 0.3, min(trace["y"]) - 0.3
+    high = max(trace["x"]) + 0.3, max(trace["y"]) + 0.3
+    marks = ((1024.0**unit * ten, short_size(1024.0**unit * ten)) for unit in range(6) for ten in (1, 10, 100))
+    across, texts = between(marks, low[0], high[0])
+    up, names = between(DURATIONS, low[1], high[1])
+    return figure(
+        [*slopes(low, high), trace], 400,
+        xaxis=axis(tickvals=across, ticktext=texts, range=[low[0], high[0]], title=named("size of the file")),
+        yaxis=axis(tickvals=up, ticktext=names, range=[low[1], high[1]], title=named("duration")),
+    )  # fmt: skip
+
+
+def headline(place: int, of: int, text: str) -> dict[str, Any]:
+    """The name of a tier above it."""
+    return {
+        "text": text, "x": place / (of - 1), "y": 1, "xref": "paper", "yref": "paper", "showarrow": False,
+        "xanchor": "left" if place == 0 else "right" if place == of - 1 else "center", "yanchor": "top",
+        "font": {"size": 12, "color": "var(--soft)"},
+    }  # fmt: skip
+
+
+def flow_figure(flow: Flow, first: int, after: int) -> Figure:
+    """The records on their way through some of the tiers."""
+    tiers = range(first, after)
+    starts = {tier: sum(len(flow.tiers[before]) for before in range(first, tier)) for tier in tiers}
+    links = [link for link in flow.links if first <= link[0] < after - 1]
+    labels = [label_text(word) for tier in tiers for word, _ in flow.tiers[tier]]
+    nodes = ((TIERS[tier], node) for tier in tiers for node in flow.tiers[tier])
+    said = [f"{tier}: {label_text(word)}<br>{count:,} records" for tier, (word, count) in nodes]
+    trace = {
+        "type": "sankey", "arrangement": "snap", "domain": {"x": [0, 1], "y": [0, 0.94]},
+        "node": {
+            "label": labels, "customdata": said, "hovertemplate": "%{customdata}<extra></extra>", "pad": 12,
+            "thickness": 10, "color": "var(--blue)", "line": {"width": 0},
+        },
+        "link": {
+            "source": [starts[tier] + node for tier, node, _, _ in links],
+            "target": [starts[tier + 1] + node for tier, _, node, _ in links],
+            "value": [records for _, _, _, records in links], "color": "var(--flow)",
+            "hovertemplate": "%{source.label} to %{target.label}<br>%{value:,} records<extra></extra>",
+        },
+    }  # fmt: skip
+    heads = [headline(tier - first, after - first, TIERS[tier]) for tier in tiers]
+    most = max(len(flow.tiers[tier]) for tier in tiers)
+    return figure([trace], 90 + 44 * most, annotations=heads)
+
+
+def flow_figures(flow: Flow) -> Sequence[Figure]:
+    """The whole flow, and the same in pieces for a narrow page."""
+    return [flow_figure(flow, 0, len(TIERS)), *(flow_figure(flow, *piece) for piece in PIECES)]

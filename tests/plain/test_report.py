@@ -1,0 +1,316 @@
+"""A stats file as numbers, figures and a page; in a browser the page is tried by tests/story/test_report_page.py."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridsync_parts.errors import DiskError, UsageError
+from gridsync_parts.report import flows, make_page
+from gridsync_parts.report.gather import MOST_POINTS, MOST_SITES, Gathered, gather
+from gridsync_parts.report.page import plotly_script
+from gridsync_parts.report.reasons import MOST, OTHER, Reasons, reason_of
+from gridsync_parts.report.telling import document, summary
+from gridsync_parts.report.times import MOST_BINS, Spans, Timeline, moment_of
+from gridsync_parts.stats import Line, lines_of, moment_text, text_of
+
+BEGIN = 1795730400.0  # 26 Nov 2026, 22:00:00 UTC
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u2028\u202e\x1b[31m&lt;"
+
+
+def line(key: str = "e680/run/a.dat", start: float = 0, seconds: float = 2.0, **more: Any) -> Line:
+    """A line about a file of 1,000 bytes that has come."""
+    times = {"start": moment_text(BEGIN + start), "end": moment_text(BEGIN + start + seconds), "duration_s": seconds}
+    usual = {
+        "site": "LYON", "direction": "get", "status": "ok", "bytes": 1000, "size": 1000, "attempts": 1, "error": "",
+        "rate_Bps": 1000 / seconds if seconds else 0.0, "checksum": "", "verified": "adler32", "host": "here",
+    }  # fmt: skip
+    return Line(key=key, **{**usual, **times, **more})
+
+
+def failed(key: str, error: str, **more: Any) -> Line:
+    """A line about an attempt that has failed."""
+    return line(key, **{"status": "failed", "error": error, "verified": "", "bytes": 100, **more})
+
+
+def gathered(*lines: Line) -> Gathered:
+    """What lines come to."""
+    found = Gathered()
+    found.take(lines)
+    found.settle()
+    return found
+
+
+@pytest.fixture
+def stats(tmp_path: Path) -> Path:
+    """A stats file with a little of everything."""
+    path = tmp_path / "s.jsonl"
+    lines = [failed("b", "b: the door says 503"), line("a"), line("b", 1), line("c", status="skipped", bytes=0)]
+    path.write_text(text_of([*lines, failed("d", "d: no such file")], as_csv=False))
+    return path
+
+
+def test_the_last_line_of_a_file_says_what_became_of_it():
+    sums = gathered(
+        failed("a", "broken"), line("a"), line("b"), failed("b", "broken"), line("c", status="skipped"),
+        line("a", site="CNAF"), line("a", direction="put"),
+    ).all()  # fmt: skip
+    assert (sums.ok, sums.skipped, sums.failed, sums.attempts) == (3, 1, 1, 2)
+
+
+def test_each_site_and_direction_has_its_own_sums():
+    found = gathered(line("a"), line("a", site="CNAF"), line("b", direction="put", bytes=500), failed("c", "broken"))
+    assert {name: (sums.ok, sums.failed, sums.bytes) for name, sums in found.sites.items()} == {
+        ("LYON", "get"): (1, 1, 1100), ("CNAF", "get"): (1, 0, 1000), ("LYON", "put"): (1, 0, 500),
+    }  # fmt: skip
+    many = gathered(*(line(site=f"S{n}") for n in range(100)))
+    assert len(many.sites) == MOST_SITES and many.all().ok == 100
+
+
+def test_the_rate_is_that_of_the_time_in_which_something_moved():
+    # Two files side by side for ten seconds, and one an hour later.
+    sums = gathered(line("a", 0, 10.0), line("b", 0, 10.0), line("c", 3600, 10.0)).all()
+    assert sums.spans.seconds() == pytest.approx(20) and sums.rate() == pytest.approx(150)
+
+
+def test_spans_join_in_any_order_and_stay_few(monkeypatch: pytest.MonkeyPatch):
+    spans = Spans()
+    for start, end in [(10, 11), (0, 1), (5, 6), (0.5, 5.5), (20, 30), (21, 22), (9, 40)]:
+        spans.add(start, end)
+    assert spans.spans == [(0, 6), (9, 40)]
+    monkeypatch.setattr("gridsync_parts.report.times.MOST_SPANS", 100)
+    for start in range(100, 10_000, 2):
+        spans.add(start, start + 1)
+    assert len(spans.spans) <= 101
+
+
+@pytest.mark.parametrize(("count", "step"), [(1, 0.0), (50, 0.3), (5000, 7.0), (5000, 3600.0), (500, -86400.0)])
+def test_bins_get_longer_and_no_byte_is_lost(count: int, step: float):
+    timeline = Timeline()
+    for n in range(count):
+        timeline.add(BEGIN + n * step, BEGIN + n * step + 40, 1000)
+        timeline.fail(BEGIN + n * step)
+    bins = timeline.bins()
+    assert len(bins) <= MOST_BINS and sum(n for _, _, n in bins) == count
+    assert sum(rate * timeline.width() for _, rate, _ in bins) == pytest.approx(1000 * count)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026", "yesterday", "1970-01-01T00:00:00.000Z", "2026-11-26T22:00:00.abcZ", "9" * 30]
+)
+def test_a_time_that_makes_no_sense_is_none(text: str):
+    assert moment_of(text) == 0
+    found = gathered(line(start=0)._replace(start=text))
+    assert found.when.senseless == 1 and found.all().ok == 1 and not found.when.timeline.bytes
+
+
+def test_a_clock_that_was_set_makes_no_negative_time():
+    found = gathered(line("a", 100, -50.0)._replace(duration_s=0.0), line("b", 0, 0.0))
+    assert found.when.backwards == 1 and found.all().spans.seconds() == 0 and found.all().rate() == 0
+    assert sum(found.when.timeline.bytes.values()) == 2000
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("e680/run/a.dat: the door says 503 Service Unavailable", "the door says 503 Service Unavailable"),
+        ("e680/run/a.dat: checksum adler32:0a1b2c3d, not adler32:11111111", "checksum adler32:…, not adler32:…"),
+        ("waited 30 s for 1,234.5 bytes", "waited N s for N bytes"),
+        ("https://door.in2p3.fr:2880/agata/e680 answers nothing", "answers nothing"),
+        ("no answer of ccdavegee.in2p3.fr:2880", "no answer of …"),
+        ("no answer of [2001:db8::1]:2880, 10.0.0.7", "no answer of …, …"),
+        ("/data/e680/a.dat cannot be written: No space left on device", "cannot be written: No space left on device"),
+        ("TLSv1.2 and md5 stay", "TLSv1.2 and md5 stay"),
+        ("", "no reason given"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_a_sentence_without_names_and_numbers(error: str, reason: str):
+    assert reason_of(error, "e680/run/a.dat") == reason
+
+
+def test_reasons_are_counted_and_stay_few():
+    reasons = Reasons()
+    for n in range(3):
+        reasons.add(f"a{n}/b/c{n}: the door is closed", f"a{n}/b/c{n}")
+    for n in range(2 * MOST):
+        reasons.add(f"broken{n}in{n}", "f")
+    found = reasons.found({0: 2})
+    assert found[0].text == OTHER and len(found) == MOST + 1
+    assert found[1]._replace(example="") == ("the door is closed", 3, 2, "")
+
+
+def test_the_slowest_come_first():
+    found = gathered(*(line(f"f{n}", seconds=float(n % 50)) for n in range(200)))
+    assert [file.seconds for file in found.slowest()] == [49.0] * 4 + [48.0] * 4 + [47.0] * 4
+    assert found.slowest()[0].key == "f49"
+
+
+def test_many_files_are_shown_as_squares_and_a_few_as_points():
+    few, many = (gathered(*(line(f"f{n}") for n in range(count))).sizes for count in (MOST_POINTS, MOST_POINTS + 1))
+    assert few.has_points() and not many.has_points() and sum(many.cells.values()) == many.timed
+
+
+def test_the_memory_of_many_lines_is_small():
+    import tracemalloc
+
+    tracemalloc.start()
+    try:
+        found = Gathered()
+        found.take(failed(f"run/{n:09}/" + "x" * 200, f"run/{n:09}: broken {n}", start=n) for n in range(20_000))
+        assert tracemalloc.get_traced_memory()[0] / 20_000 < 250  # bytes a file, whose name has 213
+    finally:
+        tracemalloc.stop()
+
+
+def record(folder: Path, recid: str, **metadata: Any) -> None:
+    """A record as --start leaves it."""
+    (folder / recid).mkdir()
+    (folder / recid / "record.json").write_text(json.dumps({"id": recid, "metadata": {"recid": recid, **metadata}}))
+
+
+def test_the_flow_of_records_says_what_they_are(tmp_path: Path):
+    spread = {"formats": ["aod"], "number_events": 500, "number_files": 3, "size": 5 << 30}
+    kind = {"type": {"primary": "Dataset", "secondary": ["Collision"]}, "categories": {"primary": "Higgs Physics"}}
+    more = {"collision_information": {"energy": "7TeV"}, "distribution": spread}
+    record(tmp_path, "cms-1", date_created=["2011"], **kind, **more)
+    record(tmp_path, "cms-2")
+    odd = {"formats": [[]], "number_events": "many", "size": -1, "number_files": True}
+    record(tmp_path, "cms-3", date_created=7, type=[], categories="x", collision_information=None, distribution=odd)
+    (tmp_path / "4").mkdir()
+    (tmp_path / "4/record.json").write_text("{" * 100_000)
+    found = flows.flow_of(str(tmp_path), ["cms-1", "cms-2", "cms-3", "4", "5", "..", ""])
+    assert found.records == 3
+    words = ["2011", "Higgs Physics", "Collision", "7TeV", "aod", "below 1,000", "2 to 10", "to 10 GB"]
+    assert found.tiers == [[(word, 1), ("not said", 2)] for word in words]
+    assert found.links[:2] == [(0, 0, 0, 1), (0, 1, 1, 2)]
+
+
+def test_rare_nodes_are_one(tmp_path: Path):
+    for n in range(30):
+        record(tmp_path, str(n), date_created=[str(1990 + n)])
+    tier = flows.flow_of(str(tmp_path), map(str, range(30))).tiers[0]
+    assert tier[-1] == ("others", 30 - flows.MOST_NODES) and len(tier) == flows.MOST_NODES + 1
+
+
+def plotted(value: Any) -> Iterator[Any]:
+    """Every value in what plotly is given."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    yield value
+    for child in children:
+        yield from plotted(child)
+
+
+def page_of(stats: Path, *lines: Line, half: str = "") -> str:
+    """The page of some lines."""
+    stats.write_text(text_of(lines, as_csv=False) + half)
+    make_page(str(stats), str(stats.parent / "p.html"), str(stats.parent))
+    return (stats.parent / "p.html").read_text(encoding="utf-8")
+
+
+def test_a_page_has_all_in_it_and_asks_for_nothing(stats: Path):
+    make_page(str(stats), str(stats.with_name("p.html")), str(stats.parent))
+    page = stats.with_name("p.html").read_text(encoding="utf-8")
+    assert re.findall(r"<h([1-6])", page.replace(plotly_script(), "")) == ["1", *"222222"]
+    assert plotly_script() in page and page.count("<script") == page.count("</script>") == 3
+    rest = page.replace(plotly_script(), "")
+    assert not re.findall(r"""(?:src|href)=(?!"#)|url\(|@import|https?:""", rest)
+    assert "default-src 'none'" in rest and "503" in rest and "no such file" in rest
+
+
+def test_names_and_errors_are_text_and_no_more(stats: Path):
+    evil = [failed(EVIL, EVIL, site=EVIL), line(EVIL, site=EVIL, direction=EVIL), line("x\udc80\ud800", seconds=9.0)]
+    (stats.parent / "x").mkdir()
+    record(stats.parent, "5500", date_created=["2011"], type={"primary": EVIL}, categories={"primary": EVIL})
+    page = page_of(stats, *evil, line("5500/a.root"))
+    rest = page.replace(plotly_script(), "")
+    assert rest.count("<script") == 3 and "<img" not in rest and "onerror=alert" in html.unescape(rest)
+    assert not any(letter in rest for letter in "\u2028\u202e\x1b\udc80")
+    assert "&lt;/script&gt;" in rest and "&amp;lt;" in rest and "\\u202e" in rest
+
+
+def test_plotly_takes_each_figure(stats: Path):
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    record(stats.parent, "5500", date_created=["2011"])
+    record(stats.parent, "5501", date_created=["2012"])
+    many = [line(f"5501/{n}", n, 0.1 + n / 100, size=10 * n) for n in range(MOST_POINTS + 10)]
+    for lines in ([line("5500/a"), line("5501/b", size=0), failed("c", "broken")], [line("5500/a"), *many]):
+        page = page_of(stats, *lines)
+        found = json.loads(re.search(r'id="figures">(.*?)</script>', page)[1])
+        assert len(found) == 8
+        for figure in found:
+            colours = {value for value in plotted(figure) if isinstance(value, str) and value.startswith("var(")}
+            assert all(re.fullmatch(r"var\(--\w+\)", colour) and f"{colour[4:-1]}:" in page for colour in colours)
+            graph_objects.Figure(json.loads(re.sub(r"var\(--\w+\)", "#123456", json.dumps(figure))))  # else ValueError
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [], [line()], [failed("a", "broken")], [line(seconds=0.0)], [line(size=0, bytes=0)],
+        [line("a", 0, 2.0), line("b", 0, 2.0)], [line(bytes=10**17, size=10**17, seconds=1e-9, rate_Bps=1e17)],
+        [line("a", 0, -5.0)._replace(duration_s=0.0, rate_Bps=0.0)], [line(status="skipped", bytes=0)],
+        [line("a", -86400 * 365 * 30), line("b")], [line("")], [line(duration_s=1e17)],
+        [line(status="odd")],
+    ],
+)  # fmt: skip
+def test_any_lines_make_a_page_and_a_summary(stats: Path, lines: list[Line]):
+    page = page_of(stats, *lines)
+    assert f"{len(lines):,} lines of s.jsonl" in page and "nan" not in re.sub(r"[a-z]*nan[a-z]+", "", page[-3000:])
+    found = gather(lines_of(str(stats)))
+    text = list(summary(found, "s.jsonl", "p.html"))
+    assert len(text) <= 24 and all(len(one) <= 80 and one.isprintable() for one in text)
+    json.dumps(document(found, "p.html"), allow_nan=False)
+
+
+def test_the_summary_fits_a_screen(stats: Path):
+    lines = [failed(f"f{n}" + "é" * 300, "broken\n" + "x" * n, start=n) for n in range(99)]
+    slow = [line("long/" * 50 + str(n), seconds=1e6) for n in range(30)]
+    page = page_of(stats, *lines, *slow, half='{"key": "a", "si')
+    found = gather(lines_of(str(stats)))
+    text = list(summary(found, "s" * 200, "p.html"))
+    assert len(text) <= 24 and all(len(one) <= 80 for one in text)
+    assert "1 lines are left out" in page and any("1 lines are left out" in one for one in text)
+
+
+def test_an_earlier_page_is_replaced_and_nothing_else(stats: Path):
+    page = stats.with_name("p.html")
+    make_page(str(stats), str(page), "")
+    first = page.read_bytes()
+    make_page(str(stats), str(page), "")
+    assert len(page.read_bytes()) == len(first)
+    page.write_text("<html>my own</html>")
+    with pytest.raises(UsageError, match="is no page of --report; name another file"):
+        make_page(str(stats), str(page), "")
+    assert page.read_text() == "<html>my own</html>"
+
+
+def test_a_page_that_can_not_be_made_is_refused(stats: Path):
+    folder = stats.parent
+    for page, sentence in [
+        (folder, "is a folder; name a file in it"), (f"{folder}/", "is a folder"), (stats, "the stats file itself"),
+        (folder / "none/p.html", "there is no folder .*none; make it"), ("", "is a folder"),
+    ]:  # fmt: skip
+        with pytest.raises(UsageError, match=sentence):
+            make_page(str(stats), str(page), "")
+    with pytest.raises(UsageError, match="name it with --stats=FILE"):
+        make_page("", str(folder / "p.html"), "")
+    os.symlink(stats, folder / "link.html")
+    with pytest.raises(UsageError, match="is the stats file itself"):
+        make_page(str(stats), str(folder / "link.html"), "")
+    with pytest.raises(DiskError):
+        make_page(str(folder / "none.jsonl"), str(folder / "p.html"), "")
+    assert sorted(os.listdir(folder)) == ["link.html", "s.jsonl"]
+
+
+def test_plotly_that_is_missing_is_named(stats: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "plotly.offline", None)
+    with pytest.raises(UsageError, match="apt install python3-plotly"):
+        make_page(str(stats), str(stats.with_name("p.html")), "")
+    assert os.listdir(stats.parent) == ["s.jsonl"]

@@ -18,6 +18,7 @@ from gridsync import HELP, LIST, OPTIONS, Option  # noqa: E402 - it stands in th
 from gridsync_parts.conf import default_conf  # noqa: E402
 from gridsync_parts.kinds import KINDS, WEB, Can, find_kind, is_tried  # noqa: E402
 from gridsync_parts.sites import KNOWN  # noqa: E402
+from gridsync_parts.stats import meanings  # noqa: E402
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, SITE_KEYS, Key  # noqa: E402
 from gridsync_parts.vomses import VOMS_SERVERS  # noqa: E402
 from tests.contract.deviations import DEVIATIONS  # noqa: E402
@@ -223,6 +224,7 @@ def pages() -> dict[Path, str]:
         ),
     )
     statuses = table(("status", "meaning", "for a script"), *STATUSES)
+    stats = table(("field", "what it is"), *((f"`{name}`", meaning) for name, meaning in meanings().items()))
     return {
         MAN: man(),
         EXAMPLE: default_conf("./data/", KNOWN),
@@ -231,6 +233,7 @@ def pages() -> dict[Path, str]:
         DOCS / "options.md": filled(DOCS / "options.md", options=options, order=order, keys=keys),
         DOCS / "doors.md": filled(DOCS / "doors.md", doors=doors(), deviations=deviations()),
         DOCS / "exit-status.md": filled(DOCS / "exit-status.md", statuses=statuses),
+        DOCS / "stats.md": filled(DOCS / "stats.md", stats=stats),
         **voms(),
     }
 

@@ -29,6 +29,7 @@ def test_the_pages_of_docs_have_what_is_made_for_them():
     assert "| `--sync` |" in made[pages.DOCS / "options.md"]
     assert "`--build_list`, `--bring_online`" in made[pages.DOCS / "options.md"]
     assert "| 130 | interrupted |" in made[pages.DOCS / "exit-status.md"]
+    assert "| `file_count` |" in made[pages.DOCS / "stats.md"]
     assert "| `sftp://` | `ssh` |" in made[pages.DOCS / "doors.md"]
     assert "| WebDAV: dCache, StoRM, XRootD | proxy, or TOKEN | checksum | yes |" in made[README]
     assert "not tested" not in made[README].partition("<!-- doors -->")[2].partition("<!-- end of doors -->")[0]

@@ -7,7 +7,7 @@ TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-reques
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
-	python3-fsspec zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
+	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
 	xrootd-scitokens-plugins python3-keyring
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
@@ -20,10 +20,10 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo demo-doors quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
+.PHONY: help demo demo-doors demo-open-data quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
-	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 17
+	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
 
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)
@@ -32,6 +32,10 @@ demo:  ## the manual's example on a test grid
 demo-doors: build/ftpd/done  ## a file fetched at each kind of site, and one sent, in a minute
 	@tools/need $(TEST)
 	@$(PYTHON) -m tests.story.doors
+
+demo-open-data:  ## records of open data, from a search to a page with their statistics, in a minute
+	@tools/need $(GRID) python3-plotly
+	@$(PYTHON) -m tests.story.opendata
 
 quick:  ## the plain tests, without grid or network, in a few seconds: while typing
 	@tools/need $(TOOL) python3-pytest

@@ -66,8 +66,8 @@ def summary(grid: Grid) -> str:
         f"# CNAF    {grid.storm.url}/agata/  simulated StoRM, the same files",
         f"# XROOTD  {grid.xrootd.url}/agata/  a real XRootD,",
         f"#         and {grid.xrootd.root_url}",
-        f"# CERN_OPENDATA {grid.portal.server}  twelve records of a portal like CERN's,",
-        f"#         their bytes also at {grid.portal.xrootd.root_url}",
+        f"# CERN_OPENDATA {grid.portal.server}  a portal with twelve records,",
+        f"#         and {grid.portal.xrootd.root_url}",
         *textwrap.wrap(
             f"# open to the network: ports {', '.join(map(str, grid.open_ports))} of XRootD and VOMS",
             80, subsequent_indent="#         ",

@@ -113,6 +113,7 @@ SPOILT: list[tuple[Any, dict[str, Any], Callable[[Client], Any], Any]] = [
     ("wrong_bytes", {}, first_differs, [SIZE // 2]),
     ("wrong_bytes", {"at": 7}, first_differs, [7]),
     ("ignore_range", {}, lambda u: (lambda a: (a.status, len(a.body)))(u.get(**RANGE)), (200, SIZE)),
+    ("refuse_range", {}, lambda u: u.get(**RANGE).status, 416),
     ("other_range", {}, lambda u: u.get(**RANGE).headers["Content-Range"], f"bytes 9-19/{SIZE}"),
     ("empty_206", {}, lambda u: (lambda a: (a.status, a.body))(u.get(**RANGE)), (206, b"")),
     ("digest", {}, digest_of, ("adler32=0badc0de", "0badc0de")),

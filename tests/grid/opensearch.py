@@ -23,8 +23,11 @@ NESTED = {"type": "type", "category": "categories"}  # of a primary and secondar
 RANGES = {"year": "date_created", "number_events": "distribution.number_events"}
 DATES = ("date_created", "date_published")
 COUNTED = ("type", "experiment", "availability", "year", "file_type", "category", "collision_energy")
-TEXTS = ("title", "abstract.description")  # fields whose words are found; others must be the same
-WORDS = ("title", "recid", "doi", "experiment", "keywords", "abstract.description", "type.primary", "type.secondary")
+TEXTS = {  # whose words are found, and where they stand; other fields must be the same from end to end, a title, too
+    "title.tokens": "title", "abstract.description": "abstract.description",
+    "type.primary.primary_text": "type.primary", "type.secondary.secondary_text": "type.secondary",
+}  # fmt: skip
+KEYWORDS = ("title", "recid", "doi", "experiment", "keywords", "collections", "distribution.formats")
 TOKEN = re.compile(
     r"""\s*(?:(?P<mark>[()])|(?P<no>[-!](?=\S))|(?P<field>[\w.\\*]+):
     |"(?P<phrase>(?:\\.|[^"\\])*)"|(?P<range>[\[{][^\]}]+\sTO\s[^\]}]+[\]}])|(?P<word>(?:\\.|[^\s()"\[\]{}])+))""",
@@ -126,11 +129,13 @@ def _term(field: str, token: Token) -> Test:
     if field == "_exists_":
         return lambda fields: bool(values(fields, text))
     if not field:
-        return lambda fields: any(_says(values(fields, name), text, token.kind) for name in WORDS)
+        return lambda fields: any(_says(values(fields, name), text, token.kind) for name in TEXTS.values()) or any(
+            _same(str(value), text) for name in KEYWORDS for value in values(fields, name)
+        )
     if field in RANGES.values():
         return _between(field, text, text, False, False)
     if field in TEXTS:
-        return lambda fields: _says(values(fields, field), text, token.kind)
+        return lambda fields: _says(values(fields, TEXTS[field]), text, token.kind)
     return lambda fields: any(_same(str(value), text) for value in values(fields, field))
 
 

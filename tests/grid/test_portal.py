@@ -200,7 +200,8 @@ def library(client, portal) -> Client:
     for recid, year, title in (("cms-1", 2011, "/BTau/Run2011A"), ("cms-2", 2012, "Muons"), ("atlas-3", 2012, "Muon")):
         words = {"title": f"{title} of {year}", "keywords": ["heavy flavour"]}
         portal.add(recid, {}, doi=f"10.7483/{recid}", date_created=[str(year)], **words)
-    portal.add("cms-4", {}, title="A program", type={"primary": "Software"}, date_created=None, date_published="2020")
+    software = {"primary": "Software", "secondary": []}
+    portal.add("cms-4", {}, title="A program", type=software, date_created=None, date_published="2020")
     portal.add("cms-5", {"a.root": ROOT}, on_demand=["a.root"], title="On tape", date_created=["2011", "2012"])
     portal.add_page("cms-guide", title="A guide")
     return client
@@ -229,10 +230,17 @@ def library(client, portal) -> Client:
         ("recid:cms-2", {"cms-2"}),
         ("muon", {"atlas-3"}),
         ("Muon*", {"cms-2", "atlas-3"}),
-        ('title:"muons of"', {"cms-2"}),
+        ('title:"muons of"', set()),
+        ('title:"Muons of 2012"', {"cms-2"}),
+        ('title.tokens:"muons of"', {"cms-2"}),
         ('"of muons"', set()),
         ("/BTau", {"cms-1"}),
-        ("flavour", {"cms-1", "cms-2", "atlas-3"}),
+        ("flavour", set()),
+        ('"heavy flavour"', {"cms-1", "cms-2", "atlas-3"}),
+        ('keywords:"heavy flavour"', {"cms-1", "cms-2", "atlas-3"}),
+        ("type.secondary:Collision experiment:CMS", {"cms-1", "cms-2"}),
+        ("collision", {"cms-1", "cms-2", "atlas-3"}),
+        ("doi:10.7483/CMS-1", set()),
     ],
 )  # fmt: skip
 def test_a_query_string_is_understood(library, q, found):

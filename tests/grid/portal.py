@@ -43,6 +43,7 @@ import ssl
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -132,7 +133,7 @@ class Asked(NamedTuple):
     headers: dict[str, str]  # names in lower case
     body: bytes
     time: float  # monotonic
-    in_flight: int  # requests that are being answered, this one among them
+    in_flight: int  # requests that are being answered, this one among them: for records and searches, bytes, others
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Portal:
         self._many: list[Many] = []
         self._found: dict[object, tuple[list[Found], Fields]] = {}
         self._lock = threading.RLock()
-        self._in_flight = 0
+        self._in_flight: Counter[str] = Counter()
         self._bytes = folder / "eos/data/eos/opendata"  # what is on disk; XRootD serves it, too
         self._tape = folder / "tape"
         self._bytes.mkdir(parents=True, exist_ok=True)
@@ -408,9 +409,10 @@ class Portal:
         """Answers whose requests are noted."""
 
         def noting(request: Request) -> Reply:
+            kind = request.path[: request.path.find("/", 1)]
             with self._lock:
-                self._in_flight += 1
-                came = (time.monotonic(), self._in_flight)
+                self._in_flight[kind] += 1
+                came = (time.monotonic(), self._in_flight[kind])
             try:
                 body = request.body if request.method == "POST" else b""
                 with self._lock:
@@ -426,7 +428,7 @@ class Portal:
                 return reply
             finally:
                 with self._lock:
-                    self._in_flight -= 1
+                    self._in_flight[kind] -= 1
 
         return noting
 

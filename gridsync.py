@@ -158,6 +158,7 @@ if "fsspec" in sys.modules:  # where gridsync came by pip, fsspec finds it by it
 
 FIRST = 20  # files of a new list that a terminal shows
 COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
+NO_TITLES: Mapping[str, str] = {}
 VERDICTS = {True: ("ok", Colour.GREEN), False: ("FAIL", Colour.RED), None: ("--", Colour.NONE)}
 
 
@@ -258,15 +259,16 @@ class Report(Output):
             colour = Colour.GREEN if choice.at_hand else Colour.NONE
             self.data(f"{choice.name:<{width}}{choice.kind:<10}{choice.text}", colour)
 
-    def listing(self, url: str, entries: list[Entry]) -> None:
-        """The content of a folder: files first, then folders, oldest first."""
+    def listing(self, url: str, entries: list[Entry], titles: Mapping[str, str] = NO_TITLES) -> None:
+        """The content of a folder: files first, then folders, oldest first; records with their titles."""
         self.data(f" -- List content of folder: {url}")
         entries = sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path))
         self.put(listing=map(plain, entries))
         for entry in entries:
             size = "Folder" if entry.is_folder else "?" if entry.size == UNFINISHED else size_text(entry.size)
             line = f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}"
-            self.data(line, Colour.BLUE if entry.is_folder else Colour.NONE)
+            title = f"  {titles[entry.path]}" if entry.path in titles else ""
+            self.data(line + title, Colour.BLUE if entry.is_folder else Colour.NONE)
 
     def adding(self, rows: list[Row]) -> None:
         """The files of a new list."""
@@ -611,6 +613,8 @@ def update_list(run: Run) -> Walk:
     try:
         walk = Flow(run, LOOK).walk()
     except (NotFound, Forbidden) as error:
+        if is_portal(run.settings.site.engine):
+            raise
         folder, option = run.scope.folder, "" if run.wishes.url else "--input_dir"
         raise misspelt_error(run.list_folder, run.settings.site.base, option, folder, error) from error
     locate_unknown(run)
@@ -1254,7 +1258,8 @@ def take_urls(options: optparse.Values, given: dict[str, str], config: Config) -
         if has_scheme(texts.get(key) or ""):
             path = config.path_of(texts[key], site)
             texts[key] = GENERAL_KEYS[key].kept(path, config.folder) if texts is given else path
-            yield f"--{option} is taken as {path}, below BASE_DIR_ON_GRID of {site}"
+            base = config.section(config.name_of(site)).get("BASE_DIR_ON_GRID", "")
+            yield f"--{option} is taken as {path}, " + (f"below BASE_DIR_ON_GRID of {site}" if base else f"of {site}")
 
 
 def remember(run: Run, given: dict[str, str], by: Iterable[str]) -> None:

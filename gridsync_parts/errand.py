@@ -12,13 +12,14 @@ from gridsync_parts.conf import place_of
 from gridsync_parts.errors import CredentialError, UsageError, brief
 from gridsync_parts.keys.proxy import proxy_file, read_proxy
 from gridsync_parts.kinds import SCHEMES, Credential, find_kind, scheme_error
+from gridsync_parts.recids import portal_of, word_of
 from gridsync_parts.settings import Config
 from gridsync_parts.table import GENERAL_KEYS, PASSWORD
 from gridsync_parts.words import CONTROL, bare, grid_path, has_scheme, is_url, scheme_of
 
 
-def check_url(url: str) -> None:
-    """Refuse a URL that names no file or folder of a site."""
+def check_url(url: str, is_page: bool = False) -> None:
+    """Refuse a URL that names no file or folder of a site; a page of a portal may do so behind a ?."""
     shown = brief(bare(url))
     if not is_url(url):
         raise UsageError(f"{shown!r} is not a URL like https://door.example.org:2880/path/of/a/folder")
@@ -26,7 +27,7 @@ def check_url(url: str) -> None:
         raise UsageError(f"{shown}: {scheme_error(scheme)}")
     if re.search(PASSWORD, url):
         raise UsageError(f"{shown}: the URL contains a password or an unused user name; remove it")
-    if re.search("[?#]", url):
+    if re.search("[?#]", url) and not is_page:
         raise UsageError(f"{shown}: behind it stands ? or #; leave that out, or write %3F or %23 if it is in a name")
 
 
@@ -92,11 +93,13 @@ def errand_of(
         raise UsageError(f"URL DIR does what --sync does for that URL and folder; leave out --{option}")
     check_words(words)
     url = words[0].strip()
-    check_url(url)
+    sections = {name: config.section(name) for name in config.sites()}
+    portal = portal_of(sections, url, config.general("SITE", "LYON")) if is_url(url) else ""
+    check_url(url, bool(portal))
     host, folders = place_of(url)
     if re.search(CONTROL, grid_path("/".join(folders))):
         raise UsageError(f"{brief(repr(bare(url)))} has a control character in a name; ask the site to rename it")
-    name, folders = find_site(config, url, host, folders)
+    name, folders = (portal, [word_of(url)]) if portal else find_site(config, url, host, folders)
     folder = "/".join(folders) or "/"
     vo = vo_of_proxy() if name in config.made else {}  # the one in Grid.conf is that of other sites
     is_bare = config.made.get(name, {}).get("CREDENTIAL") == "none"

@@ -10,7 +10,7 @@ from typing import Callable
 from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.doors import Found, Listing
 from gridsync_parts.errors import DiskError, GridError
-from gridsync_parts.recids import check_words, is_query, page_of, recid_in, words_in
+from gridsync_parts.recids import check_words, is_query, page_of, recid_in, tidy, words_in
 from gridsync_parts.runs import Runs
 from gridsync_parts.values import Entry, Scope
 from gridsync_parts.words import is_path
@@ -38,7 +38,7 @@ class Meanings:
 
     def note(self, found: Mapping[str, Found]) -> None:
         """Keep what words mean now."""
-        new = {(self.site, word): " ".join(one.recids) for word, one in found.items() if word.isprintable()}
+        new = {(self.site, word): " ".join(one.records) for word, one in found.items() if word.isprintable()}
         lines = {**self.lines, **new}
         if lines != self.lines:
             self.lines = lines
@@ -48,16 +48,18 @@ class Meanings:
 
 def tell_found(run: Runs, word: str, found: Found, before: list[str] | None) -> None:
     """Say what a word means, where that is not plain and was not said before."""
-    if is_query(word) and found.recids:
+    names = list(found.records)
+    if is_query(word) and names:
         others = f", and {found.others:,} page(s) of documentation, which have no files" if found.others else ""
-        run.report.note(f"{len(found.recids):,} record(s) are found by {word}{others}")
+        run.report.note(f"{len(names):,} record(s) are found by {word}{others}")
         if found.hidden:
-            run.report.note(f"{found.hidden:,} more are on demand alone, and come with &ondemand=true behind it")
-    elif found.recids not in ([], [word], before):
-        run.report.note(f"{word} is {' and '.join(found.recids)} at the portal, and its folder here has that name")
+            run.report.note(f"{found.hidden:,} more are on demand alone, and are found with &ondemand=true behind it")
+    elif names and names not in ([word], before):
+        recids = " and ".join(name.partition("/")[0] for name in names)
+        run.report.note(f"{recid_in(word) or word} is {recids} at the portal, and has that name here, too")
 
 
-def known_names(run: Runs, words: Iterable[str], meanings: Meanings) -> dict[str, list[str]]:
+def known_names(run: Runs, site: str, words: Iterable[str], meanings: Meanings) -> dict[str, list[str]]:
     """The names of the words that are not to be looked for: all but old numbers, DOIs and searches.
 
     Those, too, if they were looked for before and no list is to be built.
@@ -69,7 +71,7 @@ def known_names(run: Runs, words: Iterable[str], meanings: Meanings) -> dict[str
         recid = recid_in(word)
         if recid.isdecimal() and not is_listing:  # it may be an old number
             if folders is None:
-                folders = {path.partition("/")[0] for path in run.catalog().by_path(run.settings.site.name)}
+                folders = {path.partition("/")[0] for path in run.catalog().by_path(site)}
             recid = recid if recid in folders else ""
         before = None if is_listing else meanings.of(word)
         if recid and not (recid.isdecimal() and is_listing):
@@ -82,18 +84,21 @@ def known_names(run: Runs, words: Iterable[str], meanings: Meanings) -> dict[str
 def found_scope(run: Runs, scope: Scope) -> Scope:
     """The scope of the records that INPUTDIR or a list names."""
     site = run.settings.site
-    words = check_words(words_in(run.settings.input_dir) if scope.names is None else sorted(scope.names), site.name)
+    chosen = words_in(run.settings.input_dir) if scope.names is None else sorted(set(map(tidy, scope.names)))
+    words = check_words(chosen, site.name)
     meanings = Meanings(run.config.folder, site.name)
-    names = known_names(run, words, meanings)
+    names = known_names(run, scope.site, words, meanings)
     missing: dict[str, GridError] = {}
     find, asked = run.place().find if len(names) < len(words) else None, [word for word in words if word not in names]
     if find and asked:
         found = run.call(find, asked)
         for word, one in found.items():
-            names[word] = one.recids
+            names[word] = list(one.records)
             tell_found(run, word, one, meanings.of(word))
             if one.error:
                 missing[word] = one.error
+        if len(missing) == len(words) == 1:
+            raise next(iter(missing.values()))
         if not run.wishes.dry_run and not run.catalog().is_frozen:
             meanings.note(found)
     # A word that means nothing is one of the list all the same, and so it is named.
@@ -101,24 +106,26 @@ def found_scope(run: Runs, scope: Scope) -> Scope:
     return scope._replace(names=frozenset().union(*names.values(), unknown), missing=missing)
 
 
-def list_records(run: Runs, show: Callable[[str, list[Entry]], None]) -> int:
-    """Say what is in a record, or which records several words name; the status."""
-    site, lister = run.settings.site, run.place().lister
+def list_records(run: Runs, show: Callable[[str, Listing, Mapping[str, str]], None]) -> int:
+    """Say what is in a record, or which records several words or a search name; the status."""
+    site, place = run.settings.site, run.place()
     words = check_words(words_in(run.wishes.ls_dir), site.name)
-    find = run.place().find
-    found = run.call(find, words) if find else {}
-    names = sorted({name for one in found.values() for name in one.recids})
+    found = run.call(place.find, words) if place.find else {}
+    records = {name: shown for one in found.values() for name, shown in one.records.items()}
+    odd = [one.error for one in found.values() if one.error]
     for word, one in found.items():
         tell_found(run, word, one, None)
-    entries, odd = Listing(), [one.error for one in found.values() if one.error]
-    if len(words) == 1 and len(names) == 1 and not is_query(words[0]):
-        entries = run.call(lister.folder, names[0])
-        odd += entries.odd.values()
-    elif names:
-        entries.extend(Entry(name, True, 0, 0) for name in names)
-    run.folders().remember((), [name for name in names if "/" not in name])
-    if names or not odd:
-        show(page_of(site.server, words[0] if len(words) == 1 else names[0]), entries)
+    listing, titles, where = Listing(), {}, words[0]
+    if len(words) == len(records) == 1 and not is_query(words[0]):
+        where = next(iter(records))
+        listing = run.call(place.lister.folder, where)
+        odd += listing.odd.values()
+    else:
+        listing.extend(Entry(name, "/" not in name, 0, shown.mtime) for name, shown in records.items())
+        titles = {name: shown.title for name, shown in records.items()}
+    if records:
+        run.folders().remember((), {name.partition("/")[0] for name in records})
+        show(page_of(site.server, where), listing, titles)
     for error in odd:
         run.report.error(error)
     return max((error.status for error in odd), default=0)

@@ -10,6 +10,7 @@ from typing import BinaryIO, Callable
 
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import GridError, NotFound, UsageError, brief, drop_frames
+from gridsync_parts.recids import is_query
 from gridsync_parts.runs import Runs
 from gridsync_parts.values import Scope, is_below
 from gridsync_parts.walk import Walk
@@ -30,8 +31,9 @@ def path_in(line: bytes, top: str, path_of: Callable[[str], str]) -> str:
     shown = brief(repr(text))
     if re.search(CONTROL, text):
         raise UsageError(f"{shown} has a control character; a path stands alone in its line")
-    if has_scheme(text):
-        path = grid_path(path_of(text))
+    if has_scheme(text) or is_query(text):  # which has slashes of its own
+        path = path_of(text)
+        path = path if is_query(path) else grid_path(path)
     elif text.startswith("/"):
         where = "of the URL" if top else "BASE_DIR_ON_GRID"
         raise UsageError(f"{shown} is an absolute path; paths begin in the folder {where}, without a slash")
@@ -124,6 +126,8 @@ class NamedWalk(Walk):
         if isinstance(error, NotFound):
             self.doors_shut = 0
             self.absent[folder] = drop_frames(error)
+            if self.missing == {} and self.asked == 1:
+                raise error
         else:
             super().fail(folder, error)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.words import bare, grid_path, nearest
+from gridsync_parts.words import bare, grid_path, is_url, nearest
 
 ENGINE = "opendata"  # of portals
 DOI = r"10\.[0-9]{4,9}/[^\s?#]+"
@@ -99,6 +99,14 @@ def is_page_of(server: str, url: str) -> bool:
     return at[0] == at[1] or (at[0] == (found.hostname, 443) and at[1][1] == 80)
 
 
+def portal_of(sections: Mapping[str, Mapping[str, str]], url: str, chosen: str) -> str:
+    """The site that is a portal which a URL is a page of, or that has the record of a DOI; empty for other URLs."""
+    servers = {name: keys.get("SERVER", "") for name, keys in sections.items() if is_portal(keys.get("ENGINE", ""))}
+    pages = [name for name, server in servers.items() if is_url(server) and is_page_of(server, url)]
+    fitting = pages or (list(servers) if is_doi_url(url) else [])
+    return chosen if chosen in fitting else next(iter(fitting), "")
+
+
 def word_of(url: str) -> str:
     """The word for what a page of a portal, or of doi.org, shows."""
     parts = urlsplit(url.strip())
@@ -117,9 +125,9 @@ def word_of(url: str) -> str:
 
 
 def page_of(server: str, word: str) -> str:
-    """The page of a portal that shows what a word names."""
+    """The page of a portal that shows what a word names; of a search itself, as it may be long."""
     if is_query(word):
-        return f"{server}/search{word}"
+        return word
     return f"https://doi.org/{word}" if is_doi(word) else f"{server}/record/{quote(recid_in(word))}"
 
 
@@ -162,6 +170,20 @@ def filter_in(text: str) -> tuple[str, str] | None:
     return facet.strip(), value.strip().strip('"')
 
 
+def years_in(text: str) -> str:
+    """A year, or several with -- between the first and the last, as the portal wants them."""
+    if not re.fullmatch(r"[0-9]{4}|>?([0-9]{4})?(-[0-9]{2}){0,2}--<?([0-9]{4})?(-[0-9]{2}){0,2}", text):
+        raise UsageError(f"{brief(repr(text))} is no year; write year=2011 or year=2010--2012")
+    return text if "--" in text else f"{text}--{text}"
+
+
+def is_filter(item: str) -> bool:
+    """Whether facet:value, as people write it, is just that, and no words in the language of the portal's search."""
+    facet, value = filter_in(item) or ("", "AND")
+    is_long = facet == "experiment" and " " in value  # no experiment has two words
+    return not is_long and not re.search(r"\b(AND|OR|NOT)\b|&&|\|\||^[(\[{<>]|(?<!:):(?!:)", value)
+
+
 def pairs_in(text: str) -> list[tuple[str, str]]:
     """What stands between the & of a search: of an address, or as people write it."""
     found = []
@@ -170,7 +192,8 @@ def pairs_in(text: str) -> list[tuple[str, str]]:
         if "=" in item and re.fullmatch(r"[\w.]+", name):
             found += parse_qsl(item, keep_blank_values=True)
         elif item.strip():
-            found.append(("q" if filter_in(unquote(item)) is None else "f", unquote(item).strip()))
+            item = unquote(item).strip()
+            found.append(("f" if is_filter(item) else "q", item))
     return found
 
 
@@ -195,5 +218,5 @@ def query_of(word: str) -> Query:
         if facet not in filters:
             raise UsageError(f"{brief(word)}: a sub{facet} stands beside its {facet}; add &{facet}=...")
         filters[facet] = [f"{value}::{lower}" for value in filters[facet] for lower in some]
-    filters["year"] = [year if "--" in year else f"{year}--{year}" for year in filters.get("year", [])]
+    filters["year"] = list(map(years_in, filters.get("year", [])))
     return Query(" ".join(words), {facet: some for facet, some in filters.items() if some})

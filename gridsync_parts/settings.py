@@ -12,7 +12,7 @@ from gridsync_parts.disk import replacing, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import COMING_ENGINES, ENGINES, KEEPING, SCHEMES, WEB, Credential, find_kind, scheme_error
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.recids import is_doi_url, is_page_of, is_portal, word_of
+from gridsync_parts.recids import is_portal, portal_of, word_of
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import COMMAND, GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
@@ -205,13 +205,6 @@ class Config:
         bases = {name: section.get("BASE_DIR_ON_GRID", "") for name, section in sections.items()}
         return {name: place_of(f"{url}/{bases[name]}") for name, url in servers.items() if is_url(url)}
 
-    def portal_of(self, url: str, chosen: str) -> str:
-        """The portal that a URL is a page of, or that has the record of a DOI; empty for other URLs."""
-        portals = [name for name in self.sites() if is_portal(self.section(name).get("ENGINE", ""))]
-        pages = [name for name in portals if is_page_of(self.section(name).get("SERVER", ""), url)]
-        fitting = pages or (portals if is_doi_url(url) else [])
-        return chosen if chosen in fitting else next(iter(fitting), "")
-
     def path_of(self, text: str, chosen: str) -> str:
         """The path below BASE_DIR_ON_GRID of the chosen site that a URL means; what is no URL is a path already."""
         if not has_scheme(text):
@@ -222,7 +215,7 @@ class Config:
             raise UsageError(f"{shown} is neither a URL nor a path below BASE_DIR_ON_GRID")
         (host, folders), places = place_of(text), self.places()
         chosen = self.name_of(chosen)
-        if portal := self.portal_of(text, chosen):
+        if portal := portal_of({name: self.section(name) for name in self.sites()}, text, chosen):
             if portal != chosen:
                 raise UsageError(f"{shown} belongs to the site {portal}; use --from {portal}, or choose another folder")
             return word_of(text)

@@ -137,10 +137,17 @@ class Writer(Protocol):
         """Remove a file; whether it was there."""
 
 
+class Shown(NamedTuple):
+    """What a portal says of a record in short."""
+
+    title: str = ""
+    mtime: int = 0
+
+
 class Found(NamedTuple):
     """The records that a word names at a portal."""
 
-    recids: list[str]
+    records: dict[str, Shown]  # by recid; perhaps with the path of a file in it
     others: int = 0  # what else a search finds, which is no record
     hidden: int = 0  # records that it would find with ondemand=true
     error: GridError | None = None  # why there is none

@@ -18,6 +18,7 @@ from gridsync_parts.doors.hubwire import is_page, words_of
 from gridsync_parts.doors.portal import AT_ONCE, Browser, Portal
 from gridsync_parts.doors.record import NAME, Held, Record, path_of
 from gridsync_parts.doors.refused import pause_of
+from gridsync_parts.doors.searching import Searching
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.doors.webdav import WebDavDoor, wish_of
 from gridsync_parts.doors.wire import Http
@@ -263,4 +264,4 @@ def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | 
             "remove it from Grid.conf, and name records with --input_dir"
         )
     door = OpenDataDoor(site, ca)
-    return Place(can, door, door, door.find_tape, close=door.close)
+    return Place(can, door, door, door.find_tape, close=door.close, find=Searching(door.portal).find)

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlencode
 
-from gridsync_parts.doors import Found
+from gridsync_parts.doors import Found, Shown
 from gridsync_parts.doors.portal import AT_ONCE, Portal
-from gridsync_parts.doors.record import RECID
+from gridsync_parts.doors.record import RECID, text_in, time_in
 from gridsync_parts.errors import BadRequest, DoorError, FileError, NotFound, UsageError, brief
 from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of
 
@@ -19,6 +19,7 @@ LIMIT = 10_000  # records that the portal shows of a search
 SIZE = 200  # of them in an answer; it divides LIMIT, or the last ones could not be shown
 ALL = (("sort", "mostrecent"), ("skip_files", "1"))  # in an order that stays the same
 
+Hits = dict[str, tuple[str, Shown]]  # recids, by the ids of what was found; empty ones of what is no record
 Map = Callable[..., Iterator[Any]]  # as map, but with several calls at once
 
 
@@ -26,18 +27,23 @@ class Page(NamedTuple):
     """An answer to a search."""
 
     total: int  # records that it finds
-    hits: dict[str, str]  # their recids by their ids; those of what is no record are empty
+    hits: Hits
     counts: dict[str, dict[str, int]]  # of what it finds, by facets and their values
 
 
-def recid_of(hit: Mapping[str, Any]) -> str:
-    """The recid of what was found; empty for a page of documentation, or a term of the glossary."""
+def recid_of(hit: Mapping[str, Any]) -> tuple[str, Shown]:
+    """The recid of what was found, and what is said of it; empty for documentation, and for a term of the glossary."""
     facts = hit["metadata"]
     recid = facts.get("recid", "")
     text = str(recid) if isinstance(recid, (int, str)) else ""
     if text and not re.fullmatch(RECID, text, re.ASCII):
         raise ValueError(f"{brief(repr(text))} is no recid")
-    return text
+    return text, Shown(text_in(facts, "title"), time_in(text_in(hit, "created")))
+
+
+def records_in(hits: Hits) -> dict[str, Shown]:
+    """The records among them, in the order of their recids."""
+    return dict(sorted((recid, shown) for recid, shown in hits.values() if recid))
 
 
 def value_of(facet: str, bucket: Mapping[str, Any]) -> str:
@@ -102,35 +108,36 @@ class Searching:
             if is_doi(word):
                 return self.with_doi(word)
             recid, slash, name = word.partition("/")
-            return Found([f"{self.portal.record(recid).recid}{slash}{name}"])
+            record = self.portal.record(recid)
+            return Found({f"{record.recid}{slash}{name}": Shown(record.title, record.mtime)})
         except FileError as error:  # the others go on
-            return Found([], error=error)
+            return Found({}, error=error)
 
     def with_doi(self, doi: str) -> Found:
         """The record with a DOI."""
         for spelt in dict.fromkeys((doi, doi.upper())):  # the portal takes its letters as they are
             hits = self.page(Query(f'doi:"{spelt}"', {ON_DEMAND: ["true"]}), 1, doi).hits
-            if recids := sorted(filter(None, hits.values())):
-                return Found(recids)
+            if records := records_in(hits):
+                return Found(records)
         raise NotFound(f"{doi}: the portal has no record with this DOI; see {page_of('', doi)}")
 
     def search(self, word: str, each: Map) -> Found:
         """The records that a search finds, in slices that the portal can show."""
         query, hidden = query_of(word), 0
         hits = self.collect(query, word, each)
-        recids = sorted(set(filter(None, hits.values())))
-        others = len(hits) - sum(map(bool, hits.values()))
+        records = records_in(hits)
+        others = len(hits) - len(records)
         if ON_DEMAND not in query.filters:
             hidden = self.page(query.with_filter(ON_DEMAND, "true"), 1, word, size=1).total - len(hits)
         error = None
-        if not recids:
+        if not records:
             what = "pages of documentation alone, which have no files" if others else "no record"
             more = f"add &{ON_DEMAND}=true for {hidden:,} on demand alone, or " if hidden > 0 else ""
-            seen = page_of(self.portal.server, word)
+            seen = f"{self.portal.server}/search"
             error = FileError(f"{word}: the search finds {what}; {more}try other words or facets at {seen}")
-        return Found(recids, others, max(hidden, 0), error)
+        return Found(records, others, max(hidden, 0), error)
 
-    def collect(self, query: Query, word: str, each: Map, below: float = math.inf) -> dict[str, str]:
+    def collect(self, query: Query, word: str, each: Map, below: float = math.inf) -> Hits:
         """All that a query finds, which is to be less than before it was split."""
         first = self.page(query, 1, word)
         if first.total <= LIMIT:
@@ -144,7 +151,7 @@ class Searching:
                     f"{LIMIT:,} of them; add words or a facet to it"
                 )
             pages = [first, *(Page(0, self.collect(part, word, each, first.total), {}) for part in parts)]
-        hits = {name: recid for page in pages for name, recid in page.hits.items()}
+        hits = {name: hit for page in pages for name, hit in page.hits.items()}
         if len(hits) < first.total:
             sentence = f"{word}: the portal shows {len(hits):,} of the {first.total:,} records that it finds"
             raise DoorError(f"{sentence}; try later, or with more words", passing=True)

@@ -90,7 +90,7 @@ def test_what_is_at_the_portal(url, is_one):
 
 def test_the_page_of_a_word():
     assert [page_of(SITE, word) for word in ("5500/a b", "?q=a b", DOI)] == [
-        f"{SITE}/record/5500", f"{SITE}/search?q=a b", f"https://doi.org/{DOI}"
+        f"{SITE}/record/5500", "?q=a b", f"https://doi.org/{DOI}"
     ]  # fmt: skip
 
 
@@ -122,6 +122,12 @@ QUERIES = {
     "?q=higgs&p=2": Query("higgs", {}),
     "?title.tokens:*muon*": Query("title.tokens:*muon*", {}),
     '?keywords:"heavy-ion physics"': Query("", {"keywords": ["heavy-ion physics"]}),
+    "?experiment:CMS AND type.secondary:Collision": Query("experiment:CMS AND type.secondary:Collision", {}),
+    "?experiment:(CMS OR ATLAS)": Query("experiment:(CMS OR ATLAS)", {}),
+    "?experiment:CMS muon": Query("experiment:CMS muon", {}),
+    "?type:Dataset::Collision&keywords:heavy-ion physics": Query(
+        "", {"type": ["Dataset::Collision"], "keywords": ["heavy-ion physics"]}
+    ),
     "?q=a//b:c": Query("a//b:c", {}),
     "?availability:on demand&ondemand=true": Query("", {"availability": ["on demand"], "ondemand": ["true"]}),
 }

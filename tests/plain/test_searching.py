@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gridsync_parts.doors import Shown
 from gridsync_parts.doors.searching import Page, page_in, parts_of, without
 from gridsync_parts.recids import Query
 
@@ -71,10 +72,10 @@ def test_an_answer_with_records_and_others():
         "year": {"buckets": [{"key": 1262304000000, "key_as_string": "2010", "doc_count": 2}]},
         "new facet": {"what": "ever"},
     }
-    hits = [hit("cms-1", recid="cms-1"), hit("7", recid=7), hit("cms-guide", slug="cms-guide")]
-    assert page_in({"hits": {"hits": hits, "total": 12}, "aggregations": boxes}) == Page(
-        12, {"cms-1": "cms-1", "7": "7", "cms-guide": ""}, {"experiment": {"CMS": 2}, "year": {"2010--<2011": 2}}
-    )
+    hits = [hit("cms-1", recid="cms-1", title="One"), hit("7", recid=7), hit("cms-guide", slug="cms-guide")]
+    found = {"cms-1": ("cms-1", Shown("One")), "7": ("7", Shown()), "cms-guide": ("", Shown())}
+    counts = {"experiment": {"CMS": 2}, "year": {"2010--<2011": 2}}
+    assert page_in({"hits": {"hits": hits, "total": 12}, "aggregations": boxes}) == Page(12, found, counts)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ from gridsync_parts.words import (
 )
 
 if TYPE_CHECKING:
+    from gridsync_parts.attempts import Attempts
     from gridsync_parts.copier import Copier
     from gridsync_parts.face import OpenSite, open_site
     from gridsync_parts.flow import Flow
@@ -375,6 +376,8 @@ SOON = 12 * 3600.0  # a credential that ends within so many seconds is announced
 
 class Run:
     """What the commands of one command line work with."""
+
+    stats: Attempts | None = None  # what --stats is told of
 
     def __init__(self, config: Config, wishes: Wishes, report: Report, names: frozenset[str] | None = None):
         from gridsync_parts.keys.shown import settled
@@ -1154,6 +1157,7 @@ OPTIONS = (
     Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
     Option("bwlimit", 'move at most so many bytes a second: 20M, or by the time of day "08:00,10M 19:00,off"', "RATE"),
     Option("max_duration", "end after so long (11h, 90m, 1d, 2h30m) with what is done; the next run goes on", "T"),
+    Option("stats", "add a line to this file (.jsonl or .csv) for each file that is moved", "FILE"),
     Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),
@@ -1311,6 +1315,16 @@ def make_run(options: optparse.Values, config: Config, actions: list[Option], re
     return run
 
 
+def stats_for(path: str | None, run: Run, actions: list[Option]) -> Attempts | None:
+    """What --stats is told of."""
+    if path is None:
+        return None
+    from gridsync_parts.attempts import attempts_for
+
+    named = {option.name for option in actions}
+    return attempts_for(path, named, run.wishes, run.settings.site.name, run.report.error)
+
+
 def show_settings(run: Run, actions: list[Option]) -> None:
     """Show what the line goes by, unless it is about other things."""
     if not actions or any(option.do not in ABOUT_KEYS for option in actions):
@@ -1342,7 +1356,7 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
             from gridsync_parts.named import tell_unlisted
 
             status = max(status, tell_unlisted(run))
-    return status
+    return max(status, 1) if run.stats and run.stats.lost else status
 
 
 def list_sites(config: Config, others: list[str], report: Report) -> int:
@@ -1416,6 +1430,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     seconds = bound(options, {option.name for option in actions})
     run = make_run(options, config, actions, report)
     run.loop.ends = run.loop.clock() + seconds
+    run.stats = stats_for(options.stats, run, actions)
     if given and not options.dry_run:
         config.file.check_saving()
     if not config.file.saved and not options.dry_run and not options.url:

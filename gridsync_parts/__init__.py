@@ -94,6 +94,7 @@ Parts, each using only those above it; none of them knows the script:
   telling         errors as Python programs get them
   reading         a file at a site, read as if it were here
   rereader        files that are here, read again
+  attempts        what --stats says of the files of a run
   outbox          local files that are to be sent
   uploads         grid_uploads.csv
   put             one local file, from its first byte until it has its name at the site

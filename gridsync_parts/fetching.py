@@ -36,6 +36,8 @@ class Ledger:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.outcomes: list[Outcome] = []  # that count
+        self.failed: list[Again] = []  # attempts that others follow
+        self.left: list[Row] = []  # files that were given up
         self.errors: list[str] = []
         self.notes: list[str] = []
         self.remarks: list[str] = []  # for the log alone
@@ -45,7 +47,8 @@ class Ledger:
 
     def is_new(self) -> bool:
         """Whether there is anything in it."""
-        return bool(self.rows or self.outcomes or self.errors or self.notes or self.remarks or self.unpinned)
+        files = self.rows or self.outcomes or self.failed or self.left
+        return bool(files or self.errors or self.notes or self.remarks or self.unpinned)
 
 
 class Fetch:
@@ -106,8 +109,9 @@ class Fetch:
             job.final = job.row
         if job.reason != reason and not self.aim.is_silent:
             self.ledger.errors.append(reason)
-        job.reason = reason
+        is_new, job.reason = job.reason != reason, reason
         self.change(job, with_error(job.row, reason))
+        self.ledger.left += [job.row] if is_new else []
 
     def change(self, job: Job, row: Row) -> None:
         """Note a new row of a file."""
@@ -201,6 +205,7 @@ class Fetch:
         if job := self.jobs.by_path.get(again.row.path):
             job.tries, job.due = again.tries, now + again.pause
             self.jobs.move(job, Where.PAUSED)
+        self.ledger.failed.append(again)
 
     def land(self, outcome: Outcome, now: float) -> None:
         """Take in what became of a file."""

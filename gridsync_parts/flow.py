@@ -7,13 +7,13 @@ still to come, to the catalog, to the counts, to the screen. Nothing else waits.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from gridsync_parts.bars import FileBars
 from gridsync_parts.bringing import Bringing, Wheel, lost_of, todo_of
 from gridsync_parts.endings import Credential, Heed
 from gridsync_parts.errors import CredentialError, DiskError, GridError
-from gridsync_parts.fetching import Fetch, Ledger
+from gridsync_parts.fetching import Fetch, Ledger, Work
 from gridsync_parts.hooks import LANE, Hooks, hooks_of
 from gridsync_parts.jobs import Aim, Job, Where
 from gridsync_parts.loop import Answer, Came, Event, Said, Slow
@@ -51,6 +51,30 @@ def await_number(flow: Flow, order: Order) -> None:
         report.error(f"a staging request got no number; its pins end by themselves in {days} days")
 
 
+# With --stats.
+
+
+def watched(flow: Flow, worker: Mover | Rereader) -> Callable[[Work], Any]:
+    """What threads do with a file; attempts to move one are watched."""
+    return flow.run.stats.watching(worker) if flow.run.stats and flow.fetch.aim.copies else worker.bring
+
+
+def count_skipped(flow: Flow, rows: list[Row]) -> None:
+    """Count files that were here."""
+    for row in rows:
+        flow.tally.count(Outcome(row, "skipped"))
+    if flow.run.stats:
+        flow.run.stats.skip(rows)
+
+
+def tell_stats(flow: Flow, ledger: Ledger, is_last: bool) -> None:
+    """Tell the stats file what has come of files."""
+    if flow.run.stats and flow.fetch.aim.copies:
+        flow.run.stats.note(ledger)
+        if is_last:
+            flow.run.stats.close()
+
+
 class Flow:
     """What a command wants, in one loop."""
 
@@ -79,8 +103,7 @@ class Flow:
         """Take in files for which it was planned what to do; what is here is taken to be on disk until then."""
         run, pace, count = self.run, self.fetch.pace, len(plan[Action.COPY]) + len(plan[Action.ADOPT])
         self.hooks, self.fetch.aim = hooks_of(run), self.fetch.aim._replace(owes=bool(run.settings.on_done))
-        for row in plan[Action.SKIP]:
-            self.tally.count(Outcome(row, "skipped"))
+        count_skipped(self, plan[Action.SKIP])
         self.hooks.add(filter(is_owed, plan[Action.SKIP]))
         self.fetch.has_tape = bool(count or plan[Action.WAIT]) and run.has_tape()
         self.fetch.plan(plan, until - pace.fresh)
@@ -92,7 +115,7 @@ class Flow:
     def bring(self, worker: Mover | Rereader, settling: Settling | None = None, verb: str = "Copied") -> Bringing:
         """Have files brought here, or read again."""
         threads, bars = self.run.settings.threads, FileBars(worker.flying, self.fetch.jobs.size_of)
-        lane = self.run.loop.pool.open("files", worker.bring, threads, settling)
+        lane = self.run.loop.pool.open("files", watched(self, worker), threads, settling)
         progress = Progress(self.run.report.follow(bars), self.tally, worker, verb)
         self.bringing = Bringing(self.fetch, worker, lane, threads, progress)
         self.rule_off()
@@ -198,7 +221,7 @@ class Flow:
     def write(self, now: float, is_last: bool = False) -> None:
         """Note what has come of files, in the catalog and on the screen."""
         ledger, report = self.fetch.ledger, self.run.report
-        if not ledger.is_new():
+        if not (ledger.is_new() or is_last):
             return
         self.fetch.ledger = Ledger()
         for outcome in ledger.outcomes:
@@ -207,6 +230,7 @@ class Flow:
                 self.bringing.progress.count(outcome)
         self.book().put(ledger.rows, ledger.is_durable)  # before the pins go
         unpin_rows(self.run, ledger.unpinned)
+        tell_stats(self, ledger, is_last)
         for outcome in filter(Outcome.is_here, ledger.outcomes):
             report.tell_landed(outcome)
             self.hooks.add([outcome.row])

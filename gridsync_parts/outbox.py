@@ -36,8 +36,9 @@ def is_own(name: str) -> bool:
 class Outbox:
     """What there is to send."""
 
-    def __init__(self, top: str, scope: Scope):
+    def __init__(self, top: str, scope: Scope, growing: os.stat_result | None = None):
         self.top = top
+        self.growing = growing  # a file of gridsync's own under any name, to which it is adding
         self.scope = scope  # whose patterns count, and nothing else of it
         self.folders: dict[str, list[Local]] = {}  # those that are there, each after the one it is in, and their files
         self.left_out = 0  # files that the patterns leave out,
@@ -45,6 +46,10 @@ class Outbox:
         self.links: list[str] = []
         self.own: list[str] = []  # gridsync's own files
         self.faults: list[FileError] = []  # what can't be sent
+
+    def is_own(self, name: str, found: os.stat_result) -> bool:
+        """Whether a file is one of gridsync's own."""
+        return is_own(name) or (self.growing is not None and os.path.samestat(self.growing, found))
 
     def below(self) -> dict[str, list[str]]:
         """The folders in each folder."""
@@ -86,7 +91,7 @@ class Outbox:
             raise UsageError(f"--put {self.top}: {reason}; name a file or folder of this machine") from error
         if stat.S_ISREG(found.st_mode):
             name = os.path.basename(os.path.abspath(self.top))
-            if is_own(name):
+            if self.is_own(name, found):
                 raise UsageError(f"--put {self.top}: is one of gridsync's own files and is not sent; name another one")
             self.folders[""] = []
             file = os.path.realpath(self.top) if os.path.islink(self.top) else self.top  # the user has named the link
@@ -130,7 +135,7 @@ class Outbox:
             self.links.append(file)
         elif not stat.S_ISREG(found.st_mode):
             self.faults.append(FileError(f"{file}: is not a regular file and cannot be sent"))
-        elif is_own(name):
+        elif self.is_own(name, found):
             self.own.append(file)
         else:
             self.add(path, file, found)

@@ -36,7 +36,8 @@ def pack(run: Sender) -> Outbox:
     """The local files to send; what can't be, or is not meant to, is named."""
     if not run.settings.input_dir:
         raise UsageError("no folder of the site is chosen; give one with --input_dir=path")
-    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder=""))
+    growing = run.stats.stats.found() if run.stats else None
+    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder=""), growing)
     outbox.collect()
     for remark in outbox.remarks():
         run.report.note(remark)

@@ -17,6 +17,7 @@ from gridsync_parts.table import Settings
 from gridsync_parts.values import Locality, Row, Scope, T, Wishes
 
 if TYPE_CHECKING:
+    from gridsync_parts.attempts import Attempts
     from gridsync_parts.copier import Copier
 
 
@@ -33,6 +34,7 @@ class Runs(Protocol):
     config: Config
     settings: Settings
     opened: Place | None
+    stats: Attempts | None  # what --stats is told of
 
     @property
     def scope(self) -> Scope: ...

@@ -98,8 +98,10 @@ class Sending(Fetch):
         """Leave all files of a folder that can't be listed or made; it is told of once."""
         self.ledger.errors.append(str(error))
         for row in self.join(files):
-            self.jobs.add(row).reason = str(error)
+            job = self.jobs.add(row)
+            job.reason = str(error)
             self.leave(row, str(error))
+            self.ledger.left.append(job.row)
 
     def join(self, files: list[tuple[Local, str]], there: Collection[str] | None = None) -> list[Row]:
         """Have files join in."""

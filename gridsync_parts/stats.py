@@ -212,7 +212,7 @@ class Stats:
 
     def error(self, error: OSError) -> DiskError:
         """The sentence for what the disk says."""
-        return DiskError(f"--stats={self.path} cannot be written: {error.strerror}; name another file")
+        return DiskError(f"--stats={self.path} cannot be written: {error.strerror}; make room or name another file")
 
     def judge(self) -> None:
         """Refuse a file to which lines of ours can't be added."""
@@ -221,6 +221,12 @@ class Stats:
         if self.is_csv and first.removeprefix("\ufeff").rstrip("\r") != HEADER[:-1] and not HEADER.startswith(head):
             raise foreign_error(self.path)
         columns_of(self.path, first)
+
+    def found(self) -> Optional[os.stat_result]:
+        """What the disk says of it."""
+        with contextlib.suppress(OSError):
+            return os.stat(self.path)
+        return None
 
     def open(self) -> None:
         """Open the file, unless that has been done and it has still its name."""

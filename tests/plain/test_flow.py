@@ -61,7 +61,7 @@ def flow_of(folder: Path, *names: str) -> tuple[Flow, Worker]:
     live = SimpleNamespace(show=nothing, close=nothing, is_seen=lambda: True)
     run: Any = SimpleNamespace(
         loop=Loop(0, PACE, Pool()), settings=SimpleNamespace(retries=0, site=SITE), wishes=Wishes(), opened=None,
-        target=lambda: Target(str(folder)), scope=Scope("LYON", "", (), ()),
+        stats=None, target=lambda: Target(str(folder)), scope=Scope("LYON", "", (), ()),
         report=SimpleNamespace(error=nothing, note=nothing, say=nothing, tell_landed=nothing),
     )  # fmt: skip
     catalog = Catalog(str(folder), is_frozen=True)

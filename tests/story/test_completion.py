@@ -84,7 +84,7 @@ def test_all_options_are_offered_but_those_given():
 
 @pytest.mark.parametrize("command", ["gridsync.py", "./gridsync.py", "gridsync", "GridDataSync.py", "/any/gridsync.py"])
 def test_each_name_of_the_command_completes(shell: Shell, command: str):
-    assert shell.line(f"{command} --sta\t") == f"{command} --start "
+    assert shell.line(f"{command} --star\t") == f"{command} --start "
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--ls", "--ls_dir "),
         ("--ls-", "--ls-dir "),  # the tool takes that, too
         ("--start", "--start "),
-        ("--start --sta", "--start --sta"),
+        ("--start --star", "--start --star"),
         ("--fro", "--from"),
         ("--from", "--from"),
         ("--from C", "--from C"),
@@ -114,7 +114,7 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--ls_dir only/one/way/", "--ls_dir only/one/way/"),
         ("--ls_dir e6", "--ls_dir e680/"),
         ("--ls_dir e680/e680/", "--ls_dir e680/e680/run_"),
-        ("--ls_dir --sta", "--ls_dir --start "),
+        ("--ls_dir --star", "--ls_dir --start "),
         ("--ls_dir odd/my\\", "--ls_dir odd/my\\ folder/"),
         ("--ls_dir evil", "--ls_dir evil"),
         ("--ls_dir csi", "--ls_dir csi"),
@@ -134,6 +134,7 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--workdir=oth", "--workdir=other\\ work/"),
         ("--log_file=a\\ ", "--log_file=a\\ file.txt "),
         ("--files_from a\\ ", "--files_from a\\ file.txt "),
+        ("--stats=a\\ ", "--stats=a\\ file.txt "),
         ("--put a\\ ", "--put a\\ file.txt "),
         ("--put=loc", "--put=local\\ folder/"),
         ("https://door/a loc", "https://door/a local\\ folder/"),

@@ -1108,6 +1108,14 @@ def do_release(run: Run) -> int:
     return max((failure.status for failure in failures), default=0)
 
 
+def do_report(run: Run) -> int:
+    """make one page of the --stats file: totals, rates, failures, sizes, slowest files, records"""
+    from gridsync_parts.report.telling import tell_report
+
+    tell_report(run)
+    return 0
+
+
 # == Command line =============================================================
 # Each option is written once, here or in the table of settings; actions run in this order, the help has its own.
 
@@ -1128,8 +1136,8 @@ DESCRIPTION = "Browse and download AGATA data from the Grid"
 EPILOG = "{} URL DIR [options] does what --sync does for the folder or file of a URL, and remembers nothing."
 CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
 LIST = "list"  # in place of a site
-ABOUT_KEYS = (do_new_proxy, do_new_token, do_proxy_status, do_doctor)  # the settings are not shown above these
-LOOKS = (*ABOUT_KEYS, do_show_conf)  # actions that may stand beside any other one
+BARE = (do_new_proxy, do_new_token, do_proxy_status, do_doctor, do_report)  # the settings are not shown above these
+LOOKS = (*BARE, do_show_conf)  # actions that may stand beside any other one
 OPTIONS = (
     Option("from_LYON", "download data from CC Lyon (default)", key="SITE", value="LYON"),
     Option("from_CNAF", "download data from Bologna", key="SITE", value="CNAF"),
@@ -1154,6 +1162,7 @@ OPTIONS = (
     Option("repair", do=do_repair, by=(*CHOICE, "OUTPUTDIR", "THREADS", "STREAMS")),
     Option("release", do=do_release, by=("SITE",)),
     Option("put", metavar="PATH", do=do_put),
+    Option("report", metavar="PAGE", do=do_report, by=("OUTPUTDIR",)),
     Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
     Option("bwlimit", 'move at most so many bytes a second: 20M, or by the time of day "08:00,10M 19:00,off"', "RATE"),
     Option("max_duration", "end after so long (11h, 90m, 1d, 2h30m) with what is done; the next run goes on", "T"),
@@ -1301,6 +1310,10 @@ def name_unknown_keys(config: Config, report: Report) -> None:
 def make_run(options: optparse.Values, config: Config, actions: list[Option], report: Report) -> Run:
     """What the commands of this line work with."""
     wishes = Wishes(*[getattr(options, name) or default for name, default in Wishes._field_defaults.items()])
+    if options.report is not None:
+        from gridsync_parts.report import check_page
+
+        check_page(wishes.stats, wishes.report)
     if options.files_from is None:
         return Run(config, wishes, report)
     from gridsync_parts.named import read_names
@@ -1327,31 +1340,33 @@ def stats_for(path: str | None, run: Run, actions: list[Option]) -> Attempts | N
 
 def show_settings(run: Run, actions: list[Option]) -> None:
     """Show what the line goes by, unless it is about other things."""
-    if not actions or any(option.do not in ABOUT_KEYS for option in actions):
+    if not actions or any(option.do not in BARE for option in actions):
         run.report.configuration(run.config.settings()._replace(input_dir=run.settings.input_dir))
     if run.config.file.foreign:
         run.report.warn(run.config.file.foreign_text())
 
 
 def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
-    """Do one after the other, unless one ends with 2 or above; the highest status."""
+    """Do one after the other, unless one ends with 2 or above or the time is over, but --report; the highest status."""
     used = {key for option in actions for key in option.by}
-    status = 0
+    status, late = 0, None
     with run.held:
         for option in actions:
             by = [key for key in given if key in option.by or key not in used]
             run.accepted = functools.partial(remember, run, given, by)
-            if option.do and status < 2:
+            if option.do and ((status < 2 and not late) or option.do is do_report):
                 try:
                     status = max(status, option.do(run))
                     if status < 2:
                         run.accepted()
-                except OutOfTime:
-                    raise
+                except OutOfTime as end:
+                    late = end
                 except GridError as error:
                     log.debug("", exc_info=True)
                     run.report.error(error)
                     status = max(status, error.status)
+        if late:
+            raise late
         if run.loaded and run.wishes.files_from and status < 2:
             from gridsync_parts.named import tell_unlisted
 

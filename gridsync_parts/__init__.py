@@ -131,8 +131,8 @@ Parts, each using only those above it; none of them knows the script:
   report/tables   and tables
   report/dress    how their page looks
   report/page     the page
-  report/telling  the same in a screen of a terminal
   report          a stats file as a page
+  report/telling  the same in a screen of a terminal
   ctadata/opened  the sites that ctadata's names are about
   ctadata/moved   files under names that a program chooses
   ctadata/verbs   what ctadata's names do

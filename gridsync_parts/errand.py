@@ -89,7 +89,7 @@ def errand_of(
 ) -> tuple[dict[str, str], list[str]]:
     """The settings of a line with URL DIR, without the folders and patterns of Grid.conf; and what is to be said."""
     taken = [GENERAL_KEYS[key].option for key in ("SITE", "INPUTDIR", "OUTPUTDIR") if key in given]
-    for option in [*(name for name in actions if name not in ("sync", "release")), *taken]:
+    for option in [*(name for name in actions if name not in ("sync", "release", "report")), *taken]:
         raise UsageError(f"URL DIR does what --sync does for that URL and folder; leave out --{option}")
     check_words(words)
     url = words[0].strip()

@@ -74,6 +74,8 @@ class Wishes(NamedTuple):
     """What one command line wants of its commands, and no other remembers."""
 
     ls_dir: str = ""
+    stats: str = ""
+    report: str = ""
     files_from: str = ""
     url: str = ""  # what is copied without being remembered
     verbose: bool = False

@@ -26,6 +26,7 @@ def is_ours(page: str) -> bool:
 
 def check_page(stats: str, page: str) -> None:
     """Refuse a page that can't be made, before anything is done."""
+    stats, page = os.path.expanduser(stats), os.path.expanduser(page)
     if not stats:
         raise UsageError("--report makes a page of a stats file; name it with --stats=FILE on the same line")
     folder = os.path.dirname(page) or os.curdir
@@ -43,12 +44,13 @@ def check_page(stats: str, page: str) -> None:
     plotly_script()
 
 
-def make_page(stats: str, page: str, output_dir: str) -> Gathered:
-    """Make the page of a stats file, in one step; what it tells."""
+def make_page(stats: str, page: str, output_dir: str, dry_run: bool = False) -> Gathered:
+    """Make the page of a stats file, in one step, or see only what it would tell; what that is."""
     check_page(stats, page)
-    gathered = gather(lines_of(stats))
+    gathered = gather(lines_of(os.path.expanduser(stats)))
     flow = flow_of(output_dir, gathered.records)
     text = Page(gathered, flow, os.path.basename(stats), time.time()).text()
-    with replacing(page) as file:
-        file.write(text)
+    if not dry_run:
+        with replacing(os.path.expanduser(page)) as file:
+            file.write(text)
     return gathered

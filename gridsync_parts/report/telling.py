@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
+from gridsync_parts.report import make_page
 from gridsync_parts.report.gather import Gathered
 from gridsync_parts.report.page import cards, span_text
 from gridsync_parts.report.said import rate_text, seconds_text
 from gridsync_parts.report.tables import notes
+from gridsync_parts.runs import Runs
 from gridsync_parts.secrets import make_printable
 from gridsync_parts.words import size_text
 
@@ -58,3 +61,13 @@ def document(gathered: Gathered, page: str) -> dict[str, Any]:
         "failures": [reason._asdict() for reason in gathered.failures()],
         "slowest": [file._asdict() for file in gathered.slowest()],
     }  # fmt: skip
+
+
+def tell_report(run: Runs) -> None:
+    """Make the page that the line names, and tell what is in it."""
+    wishes = run.wishes
+    gathered = make_page(wishes.stats, wishes.report, run.settings.output_dir, wishes.dry_run)
+    run.report.put(report=document(gathered, wishes.report))
+    page = f"would be {wishes.report}" if wishes.dry_run else wishes.report
+    for line in summary(gathered, os.path.basename(wishes.stats), page):
+        run.report.line(line)

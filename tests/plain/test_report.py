@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import json
 import os
@@ -307,6 +308,19 @@ def test_a_page_that_can_not_be_made_is_refused(stats: Path):
     with pytest.raises(DiskError):
         make_page(str(folder / "none.jsonl"), str(folder / "p.html"), "")
     assert sorted(os.listdir(folder)) == ["link.html", "s.jsonl"]
+
+
+def test_a_disk_that_is_full_leaves_the_earlier_page(stats: Path, monkeypatch: pytest.MonkeyPatch):
+    make_page(str(stats), str(stats.with_name("p.html")), "")
+    before = stats.with_name("p.html").read_bytes()
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(DiskError, match="cannot be written: No space left on device"):
+        make_page(str(stats), str(stats.with_name("p.html")), "")
+    assert stats.with_name("p.html").read_bytes() == before and len(os.listdir(stats.parent)) == 2
 
 
 def test_plotly_that_is_missing_is_named(stats: Path, monkeypatch: pytest.MonkeyPatch):

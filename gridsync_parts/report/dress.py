@@ -56,11 +56,17 @@ footer { padding-bottom: 48px; font-size: 14px; }
   .stack thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
   .stack, .stack tbody, .stack tr { display: block; }
   .stack tr { padding: 8px 0; border-bottom: 1px solid var(--line); }
-  .stack th, .stack td { display: block; border: 0; padding: 1px 0; }
-  .stack td.number { text-align: left; }
+  .stack caption { display: block; }
+  .stack th { display: block; border: 0; padding: 0; }
+  .stack td { display: inline-block; border: 0; padding: 0 14px 0 0; }
   .stack td::before { content: attr(data-head) ": "; color: var(--soft); } }
 @media (prefers-reduced-motion: no-preference) { .skip { transition: top .1s; } }
-@media print { body { background: #fff; font-size: 12px; } .skip, summary { display: none; }
+.on-paper .whole { display: none; }
+.on-paper .pieces { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; }
+.on-paper .cards { grid-template-columns: repeat(5, 1fr); }
+.on-paper .cards dd { font-size: 20px; }
+@media print { * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  body { background: #fff; font-size: 12px; } .skip, summary { display: none; }
   section { border: 0; padding: 0; margin: 16px 0; break-inside: avoid; } section.long { break-inside: auto; }
   tr { break-inside: avoid; } header { padding-top: 0; } a { color: inherit; } }
 """

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gridsync_parts.report.flows import TIERS, Flow
-from gridsync_parts.report.gather import PER_DECADE, Sizes
+from gridsync_parts.report.gather import PER_DECADE, Sizes, middle
 from gridsync_parts.report.said import label_text, rate_text, seconds_text, short_size, size_range, stamp
 from gridsync_parts.report.times import Timeline
 from gridsync_parts.words import size_text
 
 Figure = dict[str, Any]
+Ends = tuple[float, float]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 CLEAR = "rgba(0,0,0,0)"
 STEPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
@@ -20,6 +22,7 @@ DURATIONS = (
     (0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
     (3600, "1 h"), (36000, "10 h"), (86400, "1 day"), (864000, "10 days"),
 )  # fmt: skip
+PAD, THICK = 12, 10  # pixels between nodes, and of one
 PIECES = ((0, 3), (2, 5), (4, 7), (6, 8))  # tiers of the flow that a narrow page shows beside each other
 
 
@@ -78,7 +81,8 @@ def rates(timeline: Timeline) -> Figure:
     marks, texts = ticks_of(most)
     traces = [bars_of(timeline, speeds, [rate_text(rate) for rate in speeds], "var(--blue)")]
     layout: Figure = {
-        "xaxis": axis(type="date", showgrid=False, title=named("time (UTC)"), nticks=6, tickangle=0),
+        "xaxis": axis(type="date", showgrid=False, title=named("time (UTC)"), nticks=5, tickangle=0, automargin=False),
+        "margin": {"l": 8, "r": 24, "t": 10, "b": 62},
         "yaxis": axis(tickvals=marks, ticktext=texts, range=[0, most * 1.05 or 1]),
         "bargap": 0,
     }
@@ -143,22 +147,28 @@ def density_of(found: Sizes) -> dict[str, Any]:
     }  # fmt: skip
 
 
-Ends = tuple[float, float]
+def usual_rates(found: Sizes) -> list[float]:
+    """Three rates, each ten times the one before, of which the middle one is near that of most files."""
+    speeds = [1024.0**unit * ten for unit in range(5) for ten in (1, 10, 100)]
+    rates: Counter[int] = Counter()
+    for (size, seconds), count in found.cells.items():
+        rates[size - seconds] += count
+    usual = middle(rates) / PER_DECADE
+    nearest = min(range(1, len(speeds) - 1), key=lambda n: abs(math.log10(speeds[n]) - usual))
+    return speeds[nearest - 1 : nearest + 2]
 
 
-def slopes(low: Ends, high: Ends) -> list[dict[str, Any]]:
-    """Lines on which all files come at the same rate."""
-    lines = []
-    for speed in (1024.0**unit * ten for unit in range(5) for ten in (1, 10, 100)):
-        rate = math.log10(speed)
-        start, end = max(low[0], low[1] + rate), min(high[0], high[1] + rate)
-        if end - start > 0.35 * (high[0] - low[0]):
-            lines.append({
-                "type": "scatter", "mode": "lines+text", "x": [start, end], "y": [start - rate, end - rate],
-                "text": ["", rate_text(speed).replace(".0 ", " ")], "textposition": "bottom left", "hoverinfo": "skip",
-                "textfont": {"size": 10, "color": "var(--soft)"}, "line": {"color": "var(--line)", "width": 1},
-            })  # fmt: skip
-    return lines
+def slope(rate: float, low: Ends, high: Ends) -> dict[str, Any]:
+    """The line on which all files come at the same rate, given as a logarithm."""
+    start, end = max(low[0], low[1] + rate), min(high[0], high[1] + rate)
+    line = {"color": "var(--soft)", "width": 1, "dash": "dot"}
+    ends = {"x": [start, end], "y": [start - rate, end - rate]} if start < end else {"x": [], "y": []}
+    return {"type": "scatter", "mode": "lines", **ends, "line": line, "hoverinfo": "skip"}
+
+
+def spread(marks: Sequence[Any]) -> Sequence[Any]:
+    """So few of the marks of an axis that a narrow one has room for them."""
+    return marks[:: max(1, -(-len(marks) // 5))]
 
 
 def durations(found: Sizes) -> Figure:
@@ -169,35 +179,62 @@ def durations(found: Sizes) -> Figure:
     marks = ((1024.0**unit * ten, short_size(1024.0**unit * ten)) for unit in range(6) for ten in (1, 10, 100))
     across, texts = between(marks, low[0], high[0])
     up, names = between(DURATIONS, low[1], high[1])
-    return figure(
-        [*slopes(low, high), trace], 400,
-        xaxis=axis(tickvals=across, ticktext=texts, range=[low[0], high[0]], title=named("size of the file")),
-        yaxis=axis(tickvals=up, ticktext=names, range=[low[1], high[1]], title=named("duration")),
-    )  # fmt: skip
+    lines = [slope(math.log10(rate), low, high) for rate in usual_rates(found)]
+    ticks = {"tickvals": spread(across), "ticktext": spread(texts), "tickangle": 0}
+    side = axis(tickvals=up, ticktext=names, range=[low[1], high[1]], title=named("duration"))
+    below = axis(range=[low[0], high[0]], title=named("size of the file"), **ticks)
+    return figure([trace, *lines], 400, xaxis=below, yaxis=side)
 
 
-def headline(place: int, of: int, text: str) -> dict[str, Any]:
-    """The name of a tier above it."""
+def cut(text: str, width: int) -> str:
+    """A name that fits beside its node."""
+    return label_text(text if len(text) <= width else f"{text[: width - 1]}…")
+
+
+def marked(x: float, y: float, text: str, **more: Any) -> dict[str, Any]:
+    """A word in the flow."""
     return {
-        "text": text, "x": place / (of - 1), "y": 1, "xref": "paper", "yref": "paper", "showarrow": False,
-        "xanchor": "left" if place == 0 else "right" if place == of - 1 else "center", "yanchor": "top",
-        "font": {"size": 12, "color": "var(--soft)"},
-    }  # fmt: skip
+        "x": x,
+        "y": y,
+        "text": text,
+        "xref": "paper",
+        "yref": "paper",
+        "showarrow": False,
+        "xanchor": "left",
+        **more,
+    }
 
 
-def flow_figure(flow: Flow, first: int, after: int) -> Figure:
-    """The records on their way through some of the tiers."""
+def places_of(counts: Sequence[Sequence[int]], height: float) -> list[list[float]]:
+    """Where the middle of each node is, from the top, tier by tier: as they come, and each tier in the middle."""
+    unit = (height - PAD * (max(map(len, counts)) - 1)) / max(map(sum, counts))
+    places: list[list[float]] = []
+    for tier in counts:
+        top = (height - PAD * (len(tier) - 1) - unit * sum(tier)) / 2
+        places.append([])
+        for count in tier:
+            places[-1].append((top + unit * count / 2) / height)
+            top += unit * count + PAD
+    return places
+
+
+def flow_figure(flow: Flow, first: int, after: int, width: int) -> Figure:
+    """The records on their way through some of the tiers; names have so many letters."""
     tiers = range(first, after)
+    nodes = [(tier, word, count) for tier in tiers for word, count in flow.tiers[tier]]
     starts = {tier: sum(len(flow.tiers[before]) for before in range(first, tier)) for tier in tiers}
     links = [link for link in flow.links if first <= link[0] < after - 1]
-    labels = [label_text(word) for tier in tiers for word, _ in flow.tiers[tier]]
-    nodes = ((TIERS[tier], node) for tier in tiers for node in flow.tiers[tier])
-    said = [f"{tier}: {label_text(word)}<br>{count:,} records" for tier, (word, count) in nodes]
+    height = 50 + 42 * max(len(flow.tiers[tier]) for tier in tiers)
+    places = places_of([[count for _, count in flow.tiers[tier]] for tier in tiers], height)
+    down = [place for tier in places for place in tier]
+    across = [(tier - first) / (after - first - 1) for tier, _, _ in nodes]
     trace = {
-        "type": "sankey", "arrangement": "snap", "domain": {"x": [0, 1], "y": [0, 0.94]},
+        "type": "sankey", "arrangement": "snap", "textfont": {"color": CLEAR, "size": 1},
         "node": {
-            "label": labels, "customdata": said, "hovertemplate": "%{customdata}<extra></extra>", "pad": 12,
-            "thickness": 10, "color": "var(--blue)", "line": {"width": 0},
+            "x": [min(max(x, 0.001), 0.999) for x in across], "y": [min(max(y, 0.001), 0.999) for y in down],
+            "label": [label_text(word) for _, word, _ in nodes], "pad": PAD, "thickness": THICK, "color": "var(--blue)",
+            "customdata": [f"{TIERS[tier]}: {label_text(word)}<br>{count:,} records" for tier, word, count in nodes],
+            "hovertemplate": "%{customdata}<extra></extra>", "line": {"width": 0},
         },
         "link": {
             "source": [starts[tier] + node for tier, node, _, _ in links],
@@ -206,11 +243,16 @@ def flow_figure(flow: Flow, first: int, after: int) -> Figure:
             "hovertemplate": "%{source.label} to %{target.label}<br>%{value:,} records<extra></extra>",
         },
     }  # fmt: skip
-    heads = [headline(tier - first, after - first, TIERS[tier]) for tier in tiers]
-    most = max(len(flow.tiers[tier]) for tier in tiers)
-    return figure([trace], 90 + 44 * most, annotations=heads)
+    words = [
+        marked(x, 1 - y, cut(word, width + 3 * (tier == after - 1)), xshift=THICK * (1 - x) + 4, yanchor="middle")
+        for (tier, word, _), x, y in zip(nodes, across, down)
+    ]
+    soft = {"yanchor": "bottom", "yshift": 8, "font": {"size": 12, "color": "var(--soft)"}}
+    words += [marked((tier - first) / (after - first - 1), 1, TIERS[tier], **soft) for tier in tiers]
+    margin = {"l": 2, "r": 7 * width + 20, "t": 34, "b": 8}
+    return figure([trace], height + 42, annotations=words, margin=margin)
 
 
 def flow_figures(flow: Flow) -> Sequence[Figure]:
     """The whole flow, and the same in pieces for a narrow page."""
-    return [flow_figure(flow, 0, len(TIERS)), *(flow_figure(flow, *piece) for piece in PIECES)]
+    return [flow_figure(flow, 0, len(TIERS), 17), *(flow_figure(flow, *piece, 13) for piece in PIECES)]

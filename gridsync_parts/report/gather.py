@@ -21,6 +21,16 @@ OTHERS = "other sites", ""
 PER_DECADE = 6  # cells of the density of durations and sizes
 
 
+def middle(counts: Counter[int]) -> int:
+    """The value that half of all are not above."""
+    value, left = 0, sum(counts.values()) / 2
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            break
+    return value
+
+
 class Moved(NamedTuple):
     """A file that was moved."""
 

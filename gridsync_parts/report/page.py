@@ -11,14 +11,14 @@ from typing import Any
 from gridsync_parts import __version__
 from gridsync_parts.errors import UsageError
 from gridsync_parts.report.dress import SCRIPT, STYLE
-from gridsync_parts.report.figures import Figure, flow_figures
+from gridsync_parts.report.figures import Figure, flow_figures, usual_rates
 from gridsync_parts.report.figures import durations as duration_figure
 from gridsync_parts.report.figures import rates as rate_figure
 from gridsync_parts.report.figures import sizes as size_figure
 from gridsync_parts.report.flows import Flow
 from gridsync_parts.report.gather import Gathered
 from gridsync_parts.report.markup import Table, drawn
-from gridsync_parts.report.said import moment_text, rate_text, safe, seconds_text
+from gridsync_parts.report.said import moment_text, rate_text, safe, seconds_text, width_text
 from gridsync_parts.report.tables import durations, failures, flow, notes, rates, sites, sizes, slowest
 from gridsync_parts.words import size_text
 
@@ -118,7 +118,7 @@ class Page:
     def rates(self) -> str:
         """When something moved."""
         timeline = self.gathered.when.timeline
-        said = f"Each bar is {seconds_text(timeline.width())}; bytes of a file are spread over the time that it took."
+        said = f"Each bar is {width_text(timeline.width())}; bytes of a file are spread over the time that it took."
         plot = self.plot(rate_figure(timeline), f"Bars: bytes a second over time, {span_text(self.gathered)}")
         return self.section("Rate over time", said, plot, rates(timeline))
 
@@ -138,9 +138,10 @@ class Page:
         """How long files take."""
         found = self.gathered.sizes
         if found.has_points():
-            said = f"Each of the {found.timed:,} files is a point. On a line all have the same rate."
+            said = f"Each of the {found.timed:,} files is a point."
         else:
-            said = f"{found.timed:,} files: a square is files that are alike, the darker the more. Lines are rates."
+            said = f"There are {found.timed:,} files: a square stands for those that are alike, the darker the more."
+        said += f" Dotted lines are rates: {', '.join(map(rate_text, usual_rates(found)))}."
         plot = self.plot(duration_figure(found), "Points: duration of files against their size, both in powers of ten")
         return self.section("Duration against size", said, plot, durations(found))
 

@@ -7,6 +7,8 @@ import html
 from gridsync_parts.secrets import make_printable
 from gridsync_parts.words import duration_text, size_text, time_text
 
+UNITS = ((86400, "day"), (3600, "h"), (60, "min"), (1, "s"))
+
 
 def safe(text: object) -> str:
     """Text that stays text on a page, whatever is in it."""
@@ -40,6 +42,12 @@ def seconds_text(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return duration_text(seconds) if seconds < 48 * 3600 else f"{seconds / 86400:,.1f} days"
+
+
+def width_text(seconds: float) -> str:
+    """How long a bin is: 10 min."""
+    size, unit = next((size, unit) for size, unit in UNITS if seconds >= size or size == 1)
+    return f"{seconds / size:g} {unit}{'s' * (unit == 'day' and seconds > size)}"
 
 
 def moment_text(when: float) -> str:

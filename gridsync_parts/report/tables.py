@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gridsync_parts.report.flows import TIERS, Flow
-from gridsync_parts.report.gather import PER_DECADE, Gathered, Moved, Sizes, Sums
+from gridsync_parts.report.gather import PER_DECADE, Gathered, Moved, Sizes, Sums, middle
 from gridsync_parts.report.markup import Table, cells, measured, words
 from gridsync_parts.report.reasons import Reason
-from gridsync_parts.report.said import rate_text, seconds_text, short_size, size_range, stamp
+from gridsync_parts.report.said import rate_text, seconds_text, short_size, size_range, stamp, width_text
 from gridsync_parts.report.times import Timeline
 from gridsync_parts.words import size_text
 
@@ -29,7 +29,7 @@ def rates(timeline: Timeline) -> Table:
     """A row for each time in which something happened."""
     bins = [row for row in timeline.bins() if row[1] or row[2]]
     rows = [[words(stamp(start)), *cells(rate_text(rate), failed)] for start, rate, failed in bins]
-    return Table(f"Each row is {seconds_text(timeline.width())}", ("from (UTC)", "rate", "failed attempts"), rows)
+    return Table(f"Each row is {width_text(timeline.width())}", ("from (UTC)", "rate", "failed attempts"), rows)
 
 
 def sizes(found: Sizes) -> Table:
@@ -39,16 +39,6 @@ def sizes(found: Sizes) -> Table:
         for bits in sorted(found.by_size)
     ]
     return Table("Files by size", ("size", "files", "bytes in all"), rows)
-
-
-def middle(counts: Counter[int]) -> int:
-    """The value that half of all are not above."""
-    value, left = 0, sum(counts.values()) / 2
-    for value in sorted(counts):
-        left -= counts[value]
-        if left <= 0:
-            break
-    return value
 
 
 def durations(found: Sizes) -> Table:

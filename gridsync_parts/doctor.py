@@ -36,6 +36,7 @@ from gridsync_parts.looks import (
 )
 from gridsync_parts.machine import fault_text
 from gridsync_parts.patient import LOOK_LIMIT, Patient, Unseen
+from gridsync_parts.recids import is_portal
 from gridsync_parts.table import Site
 from gridsync_parts.values import Finding
 
@@ -59,15 +60,15 @@ def shows_token(site: Site | None) -> bool:
     return bool(site and (site.token or site.credential == "token"))
 
 
-def has_tape(site: Site | None) -> bool:
-    """Whether there may be a tape service that is not gfal2's to ask."""
-    return not site or (site.engine == "http" and site.tape_api != "none")
+def asks_services(site: Site | None) -> bool:
+    """Whether there may be a service that is not gfal2's to ask: for tape, or a portal."""
+    return not site or (site.engine == "http" and site.tape_api != "none") or is_portal(site.engine)
 
 
 ASKED = ("gfal2", "proxy", "token", "door")
 EXAMINATION = (
     Look("gridsync", look_at_program),
-    Look("requests", look_at_requests, of=has_tape),
+    Look("requests", look_at_requests, of=asks_services),
     Look("tqdm", look_at_tqdm),
     Look("libdeflate", look_at_libdeflate),
     Look("gfal2", look_at_gfal2, of=lambda site: site and site.engine == "gfal2"),

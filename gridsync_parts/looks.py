@@ -316,8 +316,12 @@ def look_at_door(patient: Patient) -> str:
     if lacking:
         return f"{answers}; its listing was not looked at: needs the {lacking}"
     try:
-        return f"{answers}, {len(patient.listing)} entries in {scope.folder or site.base or '/'}"
+        return f"{answers}, {len(patient.listing)} entries in {patient.top or site.base or '/'}"
+    except Unseen as reason:
+        return f"{answers}; its listing was not looked at: {reason}"
     except (NotFound, Forbidden) as error:
+        if patient.place.find:
+            raise
         raise misspelt_error(patient.place.lister.folder, site.base, "--input_dir", scope.folder, error) from error
 
 
@@ -327,7 +331,8 @@ def look_at_tape(patient: Patient) -> str:
         return "the site names none, so all files count as on disk"
     known = [row.path for row in patient.rows()[:1]] or [entry.path for entry in patient.listing[:1]]
     tape.localities(known or [""])
-    return f"{tape.url() if isinstance(tape, TapeRest) else 'gfal2 finds one, which'} answers"
+    found = "that of the portal" if patient.place.find else "gfal2 finds one, which"
+    return f"{tape.url() if isinstance(tape, TapeRest) else found} answers"
 
 
 def look_at_pools(patient: Patient) -> str:

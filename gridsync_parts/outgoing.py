@@ -37,7 +37,7 @@ def pack(run: Sender) -> Outbox:
     if not run.settings.input_dir:
         raise UsageError("no folder of the site is chosen; give one with --input_dir=path")
     growing = run.stats.stats.found() if run.stats else None
-    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder=""), growing)
+    outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder="", names=None), growing)
     outbox.collect()
     for remark in outbox.remarks():
         run.report.note(remark)

@@ -13,6 +13,7 @@ from gridsync_parts.catalog import Catalog
 from gridsync_parts.doors import MAX_PATHS, Listing, Place
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.opening import open_shown
+from gridsync_parts.doors.portal import PortalHttp
 from gridsync_parts.doors.webdav import WebDavDoor, make_place
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import CredentialError, FileError, GridError
@@ -21,6 +22,7 @@ from gridsync_parts.keys.proxy import user_files, valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import kind_of, needs_proxy
+from gridsync_parts.recids import is_portal, is_query, words_in
 from gridsync_parts.settings import Config, scope_of, settings_of
 from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import Entry, Finding, Locality, Row, Scope
@@ -102,7 +104,8 @@ class Patient:
         if site.token:
             with contextlib.suppress(GridError):
                 token = self.token if self.token.value() else None
-        return WebDavDoor(Http(site, self.proxy, token, ca_folder(site)), site)
+        http = PortalHttp if is_portal(site.engine) else Http
+        return WebDavDoor(http(site, self.proxy, token, ca_folder(site)), site)
 
     @functools.cached_property
     def greeting(self) -> Answer | GridError:
@@ -125,9 +128,22 @@ class Patient:
         return open_shown(site, self.proxy, self.token if site.token else None)
 
     @functools.cached_property
+    def top(self) -> str:
+        """INPUTDIR, or of a portal the first record that it names."""
+        find, words = self.place.find, words_in(self.settings.input_dir)
+        if not find:
+            return self.scope.folder
+        if not words or is_query(words[0]):
+            raise Unseen("needs a record as INPUTDIR, such as --input_dir=5500")
+        found = find(words[:1])[words[0]]
+        if found.error:
+            raise found.error
+        return found.recids[0]
+
+    @functools.cached_property
     def listing(self) -> Listing:
         """What is in INPUTDIR."""
-        return self.place.lister.folder(self.scope.folder)
+        return self.place.lister.folder(self.top)
 
     @functools.cached_property
     def catalog(self) -> Catalog:

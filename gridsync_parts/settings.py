@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 from gridsync_parts.conf import GridConf, place_of, with_section, with_setting
 from gridsync_parts.disk import replacing, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.kinds import COMING_ENGINES, ENGINES, KEEPING, SCHEMES, WEB, Credential, find_kind, scheme_error
+from gridsync_parts.kinds import (
+    COMING_ENGINES,
+    ENGINES,
+    KEEPING,
+    SCHEMES,
+    WEB,
+    Credential,
+    Kind,
+    find_kind,
+    scheme_error,
+)
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.recids import is_portal, portal_of, word_of
 from gridsync_parts.sites import KNOWN
@@ -38,6 +48,18 @@ class Change(NamedTuple):
     def __str__(self) -> str:
         before = bare(self.before) if "://" in self.before else self.before
         return f"{self.key} = {self.now or 'none'}" + (f" (was {before})" if before else "")
+
+
+def fault_of(site: Site, kind: Kind | None) -> str:
+    """What of a site's section does not go with its kind, or empty."""
+    is_usual = not site.token and site.credential == "auto"
+    if kind and kind.credential is Credential.PASSWORD and not is_usual:
+        return f"[{site.name}] is shown user name and password alone; remove TOKEN and CREDENTIAL there"
+    if is_portal(site.engine) and not is_usual and site.credential != "none":
+        return f"[{site.name}] is shown nothing; remove TOKEN and CREDENTIAL there"
+    if site.bytes_by == "root" and not is_portal(site.engine):
+        return f"BYTES of [{site.name}] is for ENGINE = opendata alone; remove it"
+    return ""
 
 
 class Config:
@@ -252,14 +274,8 @@ class Config:
         kind = find_kind(engine, scheme)
         if not kind and engine in ENGINES:
             raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; set it to auto")
-        if kind and kind.credential is Credential.PASSWORD and (site.token or site.credential != "auto"):
-            raise UsageError(
-                f"{self.path}: [{name}] is shown user name and password alone; remove TOKEN and CREDENTIAL there"
-            )
-        if kind and engine == "opendata" and (site.token or site.credential not in ("auto", "none")):
-            raise UsageError(f"{self.path}: [{name}] is shown nothing; remove TOKEN and CREDENTIAL there")
-        if site.bytes_by == "root" and engine != "opendata":
-            raise UsageError(f"{self.path}: BYTES of [{name}] is for ENGINE = opendata alone; remove it")
+        if fault := fault_of(site, kind):
+            raise UsageError(f"{self.path}: {fault}")
         if engine == "auto":
             engine = kind.engine if kind else scheme
         if site.token and scheme in ("http", "dav"):

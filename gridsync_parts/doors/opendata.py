@@ -15,13 +15,12 @@ from gridsync_parts.doors import At, Body, Listing, Place, Tape, resized_error
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import WANTED, digest_in
 from gridsync_parts.doors.hubwire import is_page, words_of
-from gridsync_parts.doors.portal import AT_ONCE, Browser, Portal
+from gridsync_parts.doors.portal import AT_ONCE, Portal, PortalHttp
 from gridsync_parts.doors.record import NAME, Held, Record, path_of
 from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.searching import Searching
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.doors.webdav import WebDavDoor, wish_of
-from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import (
     DoorError,
     FileError,
@@ -50,10 +49,6 @@ REFUSED = "{place}: the portal refuses ({said}); see what {page} says of it"
 PAGE = "{place}: the portal sends a page ({said}) and not the file; try again later"
 
 
-class Wire(Browser, Http):
-    """One who fetches files, and shows nothing."""
-
-
 def tree_of(top: str, record: Record) -> dict[str, list[Entry]]:
     """What is in each folder of a record."""
     found: dict[str, list[Entry]] = {top: []}
@@ -75,7 +70,7 @@ class OpenDataDoor(WebDavDoor):
     """The portal; of WebDAV it has what is said of an answer with bytes."""
 
     def __init__(self, site: Site, ca: str | None):
-        super().__init__(Wire(site, "", None, ca), site)
+        super().__init__(PortalHttp(site, "", None, ca), site)
         self.ca = ca
         self.portal = Portal(site, ca)
         self.trees: dict[str, tuple[Record, dict[str, list[Entry]]]] = {}

@@ -19,6 +19,7 @@ from gridsync_parts.doors.record import RECID, Record, lacking, record_of, sense
 from gridsync_parts.doors.refused import pause_of, refusal
 from gridsync_parts.doors.rest import Rest
 from gridsync_parts.doors.urls import mask_url
+from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import BadRequest, DoorError, Forbidden, GridError, NotFound, brief, drop_frames
 from gridsync_parts.table import Site
 
@@ -57,6 +58,10 @@ class Browser(Guest):
 
 class PortalRest(Browser, Rest):
     """One who asks the portal."""
+
+
+class PortalHttp(Browser, Http):
+    """One who fetches files."""
 
 
 class Portal:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gridsync_parts.checksums import Checksum
 from gridsync_parts.doors import MISSIZED, ODDITIES, TOO_LARGE
-from gridsync_parts.errors import FileError, brief
+from gridsync_parts.errors import DoorError, FileError, brief
 from gridsync_parts.words import is_name, sane_time, seconds_of
 
 NAME = "record.json"  # the record itself, among its files
@@ -59,9 +59,9 @@ class Index(NamedTuple):
     online: bool  # what is on disk, where files do not say it
 
 
-def senseless(recid: str, reason: object) -> FileError:
+def senseless(recid: str, reason: object) -> DoorError:
     """The sentence for what can't be a record."""
-    return FileError(SENSELESS.format(recid=recid, reason=brief(str(reason))), passing=True)
+    return DoorError(SENSELESS.format(recid=recid, reason=brief(str(reason))), passing=True)
 
 
 def list_in(facts: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

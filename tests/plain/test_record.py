@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gridsync_parts.doors import ODDITIES
 from gridsync_parts.doors.record import NAME, lacking, names_of, path_of, record_of
-from gridsync_parts.errors import FileError
+from gridsync_parts.errors import DoorError
 from gridsync_parts.words import is_path
 from tests.support.properties import PROPERTY
 
@@ -65,7 +65,7 @@ def test_its_name_is_a_text_whatever_it_was(recid, id_, found):
     answer(_file_indices=[index(file("a"), number_files=2)]), answer(_file_indices=[index(key=INDEX, files=["a"])]),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_told_and_may_pass(said):
-    with pytest.raises(FileError, match="the portal's answer about it makes no sense") as caught:
+    with pytest.raises(DoorError, match="the portal's answer about it makes no sense") as caught:
         record_of(said)
     assert caught.value.passing
 
@@ -131,7 +131,7 @@ def test_an_index_that_is_not_whole_is_asked_for():
 
 @pytest.mark.parametrize("more", [{}, {INDEX: "OK"}, {INDEX: {"files": None}}, {INDEX: index(file("b"))}])
 def test_an_index_with_less_than_it_has_is_no_sense(more):
-    with pytest.raises(FileError, match=r"\(the file index X_file_index.json has [01] of 2 files\)"):
+    with pytest.raises(DoorError, match=r"\(the file index X_file_index.json has [01] of 2 files\)"):
         record_of(answer(_file_indices=[index(number_files=2, files=None)]), more=more)
 
 
@@ -222,7 +222,7 @@ def test_a_file_that_is_listed_twice_is_one_or_left_out():
 
 def test_with_too_many_of_them_all_of_it_makes_no_sense():
     assert len(record_of(answer(*[file(f"a{number}", size=-1) for number in range(ODDITIES)])).odd) == ODDITIES
-    with pytest.raises(FileError, match="makes no sense"):
+    with pytest.raises(DoorError, match="makes no sense"):
         record_of(answer(*[file(f"a{number}", size=-1) for number in range(ODDITIES + 1)]))
 
 
@@ -289,7 +289,7 @@ def test_whatever_a_record_says_its_files_are_files_and_have_names_of_their_own(
     try:
         keys = lacking(said)
         record = record_of(said, more=dict.fromkeys(keys, more))
-    except (FileError, ValueError, TypeError) as error:
+    except (DoorError, ValueError, TypeError) as error:
         assert not isinstance(error, UnicodeError)
         return
     assert NAME in record.files and isinstance(json.loads(record.text), dict)

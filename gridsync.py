@@ -80,12 +80,13 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import folder_for_proxies
-from gridsync_parts.kinds import kind_of, needs_proxy
+from gridsync_parts.kinds import asks_by_record, kind_of, needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
     is_refused,
     plan_copies,
+    plan_requests,
     plan_staging,
     totals_of,
 )
@@ -833,7 +834,11 @@ def launch_staging(run: Run, rows: list[Row]) -> int:
     flow = Flow(run, BRING)
     flow.fetch.expect(plan_staging(rows), run.loop.clock())
     flow.go()
-    run.report.line(f" ** Staging launched for {len(flow.on_tape())} file(s) **")
+    rows, more = flow.on_tape(), ""
+    if flow.fetch.aim.by_record:
+        records = len(plan_requests(rows, by_record=True))
+        more = f", {size_text(sum(row.size for row in rows))} in {records} record(s)"
+    run.report.line(f" ** Staging launched for {len(rows)} file(s){more} **")
     return flow.count().failed
 
 
@@ -1095,6 +1100,9 @@ def do_put(run: Run) -> int:
 
 def do_release(run: Run) -> int:
     """release all files from disk"""
+    if asks_by_record(run.settings.site):
+        run.report.line(f" The site {run.settings.site.name} pins no files for anybody: there is nothing to release")
+        return 0
     pinned = [row for row in run.catalog().of(run.scope.site) if row.request]
     if run.wishes.dry_run:
         from gridsync_parts import dry

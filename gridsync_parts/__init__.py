@@ -58,6 +58,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/record    a record of the CERN Open Data portal
   doors/portal    what the portal is asked
   doors/searching  which records words mean there
+  doors/recall    files that it has on tape only
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data
   doors/ftplines  all lines to it, and one login

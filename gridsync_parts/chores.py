@@ -5,12 +5,19 @@ from __future__ import annotations
 from gridsync_parts.errors import DoorError, GridError
 from gridsync_parts.fetching import Fetch
 from gridsync_parts.pace import Trouble
+from gridsync_parts.plans import subject_of
 from gridsync_parts.values import Row
 from gridsync_parts.words import duration_text, moment_text
 
 
-def stuck_text(rows: list[Row], since: float) -> str:
+def stuck_text(rows: list[Row], since: float, by_record: bool = False) -> str:
     """The sentence for files that are on their way from tape for much too long."""
+    if by_record:
+        records = sorted({subject_of(row, by_record) for row in rows})
+        return (
+            f"{', '.join(records)}: stuck on the way from tape since {moment_text(since)}; look what the site says of "
+            "it on its page, or ask the site"
+        )
     others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     return (
         f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
@@ -39,7 +46,8 @@ class Told:
     def stuck_text(self) -> str:
         """The sentence for those, once."""
         stuck, self.stuck = self.stuck, []
-        return stuck_text([row for row, _ in stuck], stuck[0][1]) if stuck else ""
+        rows = [row for row, _ in stuck]
+        return stuck_text(rows, stuck[0][1], self.fetch.aim.by_record) if stuck else ""
 
     def rest(self, trouble: Trouble, error: GridError, now: float) -> Trouble:
         """Leave alone what has failed; for a day that is only noted."""

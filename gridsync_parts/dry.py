@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable
 
 from gridsync_parts.disk import free_space
-from gridsync_parts.doors import MAX_PATHS
 from gridsync_parts.errors import FileError
 from gridsync_parts.forecast import Forecast, new_folders, refuse_names, skip_unasked
 from gridsync_parts.home import place_of
-from gridsync_parts.plans import plan_calls, plan_staging
+from gridsync_parts.kinds import asks_by_record
+from gridsync_parts.plans import plan_calls, plan_requests, plan_staging
 from gridsync_parts.runs import Runs
-from gridsync_parts.values import Action, Entry, Locality, Row, batches
+from gridsync_parts.values import Action, Entry, Locality, Row
 from gridsync_parts.walk import Walk
 
 
@@ -25,6 +25,11 @@ def tell(run: Runs, forecast: Forecast, errors: Iterable[FileError] = ()) -> int
     for line in forecast.lines():
         run.report.line(line)
     return 1 if errors else 0
+
+
+def count_requests(run: Runs, rows: list[Row]) -> int:
+    """How many staging requests it takes to ask for files."""
+    return len(plan_requests(rows, asks_by_record(run.settings.site)))
 
 
 def left_out(run: Runs, walk: Walk | None = None) -> list[Entry | Row]:
@@ -48,7 +53,7 @@ def tell_copies(run: Runs, plan: dict[Action, list[Row]], walk: Walk | None = No
     has_tape = bool(on_tape) and run.has_tape()
     if walk and has_tape:
         if wanted := plan_staging(on_tape):
-            tell(run, Forecast("ask for", wanted, requests=len(list(batches(wanted, MAX_PATHS)))))
+            tell(run, Forecast("ask for", wanted, requests=count_requests(run, wanted)))
         plan[Action.COPY] += on_tape
     refused, errors = refuse_names(plan, place_of)
     folders = new_folders(plan[Action.COPY], lambda folder: os.path.isdir(os.path.join(top, folder)))
@@ -64,7 +69,7 @@ def tell_copies(run: Runs, plan: dict[Action, list[Row]], walk: Walk | None = No
 def tell_staging(run: Runs, rows: list[Row]) -> None:
     """Which of the files that may be on tape would be asked for."""
     wanted = plan_staging(rows)
-    forecast = Forecast("ask for", wanted, requests=len(list(batches(wanted, MAX_PATHS))))
+    forecast = Forecast("ask for", wanted, requests=count_requests(run, wanted))
     skip_unasked(forecast, run.catalog().matching(run.scope), rows, run.target().find)
     forecast.skip("asked", [row for row in rows if row.request])
     forecast.skip("excluded", left_out(run))

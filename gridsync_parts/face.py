@@ -23,7 +23,7 @@ from gridsync_parts.errors import FileError, GridError, Incomplete, NotFound, On
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare, stage_all
 from gridsync_parts.keys.token import SOURCES
-from gridsync_parts.kinds import kind_of
+from gridsync_parts.kinds import asks_by_record, kind_of
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import insist
 from gridsync_parts.parcel import Parcel, Uploaded
@@ -216,8 +216,8 @@ class OpenSite:
                 raise UsageError(f"{self.name}: files are {NO_TAPE}")
             known = {row.path: row for row in rows}
             if tape:
-                stage = functools.partial(self.ask, tape.stage)
-                known.update(stage_all(plan_staging(rows), stage, days or self.settings.pin_days))
+                stage, by_record = functools.partial(self.ask, tape.stage), asks_by_record(self.settings.site)
+                known.update(stage_all(plan_staging(rows), stage, days or self.settings.pin_days, by_record))
             rows = list(known.values())
             self.judge(rows, failures)
             return rows

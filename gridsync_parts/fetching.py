@@ -11,7 +11,7 @@ from gridsync_parts.errors import FileError, Forbidden
 from gridsync_parts.jobs import Aim, Facts, Job, Jobs, Next, Where, next_fetch, next_landed, next_online
 from gridsync_parts.loop import Again
 from gridsync_parts.pace import Pace, Tries
-from gridsync_parts.plans import copy_action, is_same_file, without_request
+from gridsync_parts.plans import copy_action, is_same_file, subject_of, without_request
 from gridsync_parts.values import OWED, Action, Locality, Outcome, Row, Wishes, place_row, with_error
 
 DEPTH = 1000  # files that wait in front of the threads at the most,
@@ -107,11 +107,19 @@ class Fetch:
         """Leave a file for another run and say why, but once; a listing gives it another chance if it is not final."""
         if is_final:
             job.final = job.row
-        if job.reason != reason and not self.aim.is_silent:
+        if job.reason != reason and reason not in self.jobs.said and not self.aim.is_silent:
             self.ledger.errors.append(reason)
+            is_shared = self.aim.by_record and reason.startswith(f"{subject_of(job.row, True)}:")
+            self.jobs.said.update([reason] if is_shared else ())
         is_new, job.reason = job.reason != reason, reason
         self.change(job, with_error(job.row, reason))
         self.ledger.left += [job.row] if is_new else []
+
+    def note_once(self, sentence: str) -> None:
+        """Tell of a record what is so of all of its files."""
+        if sentence not in self.jobs.said:
+            self.jobs.said.add(sentence)
+            self.ledger.notes.append(sentence)
 
     def change(self, job: Job, row: Row) -> None:
         """Note a new row of a file."""

@@ -16,6 +16,7 @@ from gridsync_parts.errors import CredentialError, DiskError, GridError
 from gridsync_parts.fetching import Fetch, Ledger, Work
 from gridsync_parts.hooks import LANE, Hooks, hooks_of
 from gridsync_parts.jobs import Aim, Job, Where
+from gridsync_parts.kinds import asks_by_record
 from gridsync_parts.loop import Answer, Came, Event, Said, Slow
 from gridsync_parts.orders import Order, What, ask
 from gridsync_parts.pool import Settling
@@ -81,8 +82,8 @@ class Flow:
     def __init__(self, run: Runs, aim: Aim, wishes: Wishes | None = None, fetch: Fetch | None = None):
         pace = run.loop.pace
         self.run = run
-        retries, wishes = run.settings.retries, wishes or run.wishes
-        self.fetch = fetch or Fetch(aim._replace(retries=retries), pace, run.target(), wishes)
+        aim = aim._replace(retries=run.settings.retries, by_record=asks_by_record(run.settings.site))
+        self.fetch = fetch or Fetch(aim, pace, run.target(), wishes or run.wishes)
         self.book: Callable[[], Book] = run.catalog  # where it is noted what comes of files
         self.service = Service(self.fetch, run.loop.clock())
         self.survey = Survey(run, self.service)
@@ -259,7 +260,7 @@ class Flow:
         if self.bringing:
             self.bringing.worker.stop.set()
         try:
-            if asked and asked.what is What.STAGE and loop.pool.pending("site"):
+            if asked and asked.what is What.STAGE and not asked.is_whole and loop.pool.pending("site"):
                 await_number(self, asked)
         finally:
             loop.forget()

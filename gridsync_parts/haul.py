@@ -9,17 +9,18 @@ import time
 from typing import Any, Callable, NamedTuple
 
 from gridsync_parts.disk import Target, check_free, check_writable, unfit_error
-from gridsync_parts.doors import MAX_PATHS, Lister
+from gridsync_parts.doors import Lister
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.fetching import Work
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.loop import Again, Answer, Loop
 from gridsync_parts.mover import Mover
 from gridsync_parts.pace import PACE, Tries
+from gridsync_parts.plans import plan_requests
 from gridsync_parts.pool import Pool, Settling
 from gridsync_parts.table import Settings
 from gridsync_parts.telling import in_python
-from gridsync_parts.values import Action, Outcome, Row, batches, sentence_about, with_error
+from gridsync_parts.values import Action, Outcome, Row, sentence_about, with_error
 from gridsync_parts.walk import DOORS_SHUT, Walk, list_folder
 
 UNSETTLED = 64  # files that wait to be made durable; the limit on open ones is the program's own affair
@@ -52,13 +53,15 @@ def list_all(walks: list[Walk], lister: Lister, retries: int) -> None:
         loop.pool.close()
 
 
-def stage_all(rows: list[Row], stage: Callable[[list[str], int], str], days: int) -> dict[str, Row]:
+def stage_all(
+    rows: list[Row], stage: Callable[[list[str], int], str], days: int, by_record: bool = False
+) -> dict[str, Row]:
     """Ask for files to be brought to disk; their rows, by path.
 
     What goes wrong is raised only if there is no request yet: those that were made must be known.
     """
     known: dict[str, Row] = {}
-    for some in batches(rows, MAX_PATHS):
+    for some in plan_requests(rows, by_record):
         try:
             request = stage([row.path for row in some], days)
             known.update((row.path, row._replace(request=request)) for row in some)

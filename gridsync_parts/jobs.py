@@ -44,6 +44,7 @@ class Aim(NamedTuple):
     enough: int = ENOUGH  # times that a file is asked for
     retries: int = 0  # of a call that fails
     is_silent: bool = False  # nothing is told of files that are given up
+    by_record: bool = False  # files on tape are asked for a record at a time
     owes: bool = False  # ON_DONE is to run for each file that comes
 
 
@@ -207,6 +208,7 @@ class Jobs:
         self.sizes = dict.fromkeys(Where, 0)  # bytes of the files in each
         self.gone: set[str] = set()  # files that the last listing did not have
         self.came: set[str] = set()  # files that were overwritten, and are not to be so again
+        self.said: set[str] = set()  # what was told of records, and is so of all of their files
         self.staging: dict[str, dict[str, Job]] = {}  # those asked for, by the requests that hold them
         self.fed = Fed()
         self.planned = Planned()

@@ -32,6 +32,7 @@ class Can(NamedTuple):
     writes: bool = False  # it takes files,
     renames: bool = False  # gives one another name,
     removes: bool = True  # and takes one away again
+    by_record: bool = False  # its tape is asked for a record at a time, gives no number, and pins nothing for anybody
 
 
 class Kind(NamedTuple):
@@ -133,6 +134,12 @@ def kind_of(site: Site) -> Kind:
             f"it knows {', '.join(ENGINES)}"
         )
     return kind
+
+
+def asks_by_record(site: Site) -> bool:
+    """Whether the tape of a site is asked for a record at a time."""
+    kind = find_kind(site.engine, scheme_of(site.server))
+    return bool(kind and kind.can.by_record)
 
 
 def needs_proxy(site: Site) -> bool:

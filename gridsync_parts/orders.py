@@ -28,12 +28,14 @@ class Order(NamedTuple):
     rows: list[Row]
     request: str = ""
     is_first: bool = False  # the files go before the others
+    is_whole: bool = False  # it is about a record, whatever files it names
 
     def is_divided(self, error: GridError) -> bool:
         """Whether halves may be taken: it has too many files (dCache before 10.2.25 says 403), or a wrong one."""
         is_ended = self.what is What.RELEASE and isinstance(error, NotFound)
         is_refused = isinstance(error, FileError) and not error.passing and not is_ended
-        return is_refused and len(self.rows) > 1 and self.what in (What.RELEASE, What.STAGE)
+        is_divisible = len(self.rows) > 1 and not self.is_whole
+        return is_refused and is_divisible and self.what in (What.RELEASE, What.STAGE)
 
     def halves(self) -> list[Order]:
         """The same in two calls."""

@@ -120,13 +120,29 @@ def plan_staging(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if not row.downloaded and not row.request and row.size]
 
 
-def plan_staged(row: Row, staging: Staging) -> Row:
+def subject_of(row: Row, by_record: bool) -> str:
+    """What a request that fails is about: a file, or the record that it is of."""
+    return row.path.partition("/")[0] if by_record else row.path
+
+
+def plan_requests(rows: Iterable[Row], by_record: bool) -> list[list[Row]]:
+    """The files of each staging request: all of one record, or else as many as go into one."""
+    if not by_record:
+        return list(batches(rows, MAX_PATHS))
+    records: dict[str, list[Row]] = {}
+    for row in rows:
+        records.setdefault(subject_of(row, by_record), []).append(row)
+    return list(records.values())
+
+
+def plan_staged(row: Row, staging: Staging, by_record: bool = False) -> Row:
     """A row, with its present locality, after its staging has ended; without a request it is to be asked for anew."""
     if row.locality is Locality.ONLINE:
         return row._replace(error="")
     if row.locality is not Locality.NEARLINE and not staging.failure:
         return row  # out of reach for a while, and pinned all the same
-    error = row.error if row.error.endswith(LEFT) else f"{row.path}: {NOT_BROUGHT}: {staging.failure}"
+    subject = subject_of(row, by_record)
+    error = row.error if row.error.endswith(LEFT) else f"{subject}: {NOT_BROUGHT}: {staging.failure}"
     return with_error(row._replace(request=""), error if staging.failure else "")
 
 

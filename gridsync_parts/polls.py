@@ -57,8 +57,9 @@ class Polls:
         for name, request in list(self.requests.items()):
             idle = now - max(self.moved_at, request.began)
             if fetch.aim.is_patient and idle > fetch.pace.idle:
+                since = time.time() - idle
                 for job in list(fetch.jobs.staging.get(name, {}).values()):
-                    reason = stuck_text([job.row], time.time() - idle)
+                    reason = stuck_text([job.row], since, fetch.aim.by_record)
                     fetch.take(job, Next(Where.LEFT, reason, is_final=True))
 
     def take(self, order: Order, value: Polled, error: GridError | None, now: float) -> bool:
@@ -73,7 +74,7 @@ class Polls:
                 self.wait(job, answer)
                 continue
             there = place_row(job.row, value.localities.get(row.path, job.row.locality))
-            self.end(job, plan_staged(there, answer), now)
+            self.end(job, plan_staged(there, answer, fetch.aim.by_record), now)
         if fetch.aim.waits and (stuck := self.told.stuck_text()):  # whoever looks on is told at each look
             fetch.ledger.errors.append(stuck)
         return True
@@ -94,7 +95,10 @@ class Polls:
         if row.locality is Locality.ONLINE:
             self.moved_at = now
             self.staged += row.size
-        if row.error and not row.request and job.asked >= 2:
+        is_failed = row.error and not row.request
+        if is_failed and fetch.aim.by_record and fetch.aim.is_patient:
+            fetch.note_once(f"{row.error}; it is asked for again, later each time")
+        if is_failed and job.asked >= (fetch.aim.enough if fetch.aim.by_record else 2):
             fetch.take(job, Next(Where.LEFT, row.error, is_final=True))
         else:
             job.seen = now

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from gridsync_parts.doors import MAX_PATHS
 from gridsync_parts.errors import DiskError, FileError, GridError
 from gridsync_parts.fetching import Fetch
-from gridsync_parts.jobs import Job, Next, Where, plan_ask
+from gridsync_parts.jobs import Job, Next, Where, next_failed, plan_ask
 from gridsync_parts.orders import Order, What
-from gridsync_parts.plans import NOT_ASKED
-from gridsync_parts.values import Row, batches
+from gridsync_parts.plans import NOT_ASKED, plan_requests, subject_of
+from gridsync_parts.values import Row
 from gridsync_parts.words import size_text
 
 
@@ -35,7 +34,8 @@ class Waves:
         self.is_asked, self.refused = False, []
         for row in tape:
             jobs.move(jobs.by_path[row.path], Where.ORDERED)
-        self.todo.extend(Order(What.STAGE, some) for some in batches(tape, MAX_PATHS))
+        requests = plan_requests(tape, fetch.aim.by_record)
+        self.todo.extend(Order(What.STAGE, some, is_whole=fetch.aim.by_record) for some in requests)
         return self.todo.popleft() if tape else None
 
     def choose(self, tape: list[Row], moved_at: float, now: float) -> list[Row]:
@@ -73,6 +73,8 @@ class Waves:
                 self.fetch.change(job, job.row._replace(request=value, error=""))
                 job.asked += 1
                 jobs.move(job, Where.STAGING)
+        elif order.is_whole and isinstance(error, FileError):
+            self.leave(order, error, now)
         elif error.passing or not isinstance(error, FileError):
             # By the next time, a request that has come through in spite of it does no harm.
             error.passing = True
@@ -97,6 +99,14 @@ class Waves:
                 raise error
             self.drop()
             self.refused = [(job, f"{job.row.path}: {error}") for job in jobs.at(Where.ORDERED)]
+
+    def leave(self, order: Order, error: GridError, now: float) -> None:
+        """A record can't be asked for; others are all the same."""
+        fetch = self.fetch
+        reason = f"{subject_of(order.rows[0], order.is_whole)}: {NOT_ASKED}: {error}"
+        for row in order.rows:
+            job, left = fetch.jobs.by_path[row.path], Next(Where.LEFT, reason)
+            fetch.take(job, next_failed(job, reason, True, fetch.aim, fetch.pace, now) if error.passing else left)
 
     def is_over(self) -> bool:
         """Whether all of a wave was asked for, or refused."""

@@ -21,11 +21,13 @@ from gridsync_parts.plans import (
     plan_calls,
     plan_catalog,
     plan_copies,
+    plan_requests,
     plan_staged,
     plan_staging,
     plan_vanished,
     plan_wave,
     relist_row,
+    subject_of,
     totals_of,
     without_request,
 )
@@ -242,6 +244,22 @@ LOST = f"run/a: {LEFT}"
 )
 def test_what_a_row_says_when_its_staging_has_ended(row, staging, after):
     assert plan_staged(row, staging) == after
+
+
+def test_what_a_record_could_not_be_brought_for_is_said_of_the_record():
+    row, staging = ROW._replace(locality=TAPE, request="record/run"), Staging(True, "lost")
+    assert plan_staged(row, staging).error == f"run/a: {NOT_BROUGHT}: lost"
+    assert plan_staged(row, staging, by_record=True).error == f"run: {NOT_BROUGHT}: lost"
+    assert (subject_of(row, True), subject_of(row, False)) == ("run", "run/a")
+
+
+@pytest.mark.parametrize(("by_record", "sizes"), [(False, [200, 200, 100]), (True, [300, 200])])
+def test_a_request_has_so_many_files_or_those_of_a_record(by_record, sizes):
+    rows = [ROW._replace(path=f"{'a' if number % 5 < 3 else 'b'}/{number}") for number in range(500)]
+    found = plan_requests(rows, by_record)
+    assert [len(some) for some in found] == sizes
+    assert sorted(sum(found, [])) == sorted(rows)
+    assert not by_record or [{row.path[0] for row in some} for some in found] == [{"a"}, {"b"}]
 
 
 REFUSED = ROW._replace(locality=TAPE, error=f"run/a: {NOT_BROUGHT}: torn")

@@ -198,7 +198,7 @@ class World:
         run.wishes = Wishes(overwrite=facts.overwrite, force=facts.force)
         run.settings = SimpleNamespace(output_dir="/data", threads=facts.threads, retries=5, pin_days=7, vo="")
         run.settings.on_done, run.config = "", None
-        run.settings.site = SimpleNamespace(name="LYON", server="https://door")
+        run.settings.site = SimpleNamespace(name="LYON", server="https://door", engine="auto")
         run.scope = Scope("LYON", "", (), ())
         run.loaded = self.catalog = Catalog("/no/such/folder", is_frozen=True)
         run.loop = self.team

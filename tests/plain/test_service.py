@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import MAX_QUERY
+from gridsync_parts.errors import FileError, Forbidden
 from gridsync_parts.fetching import Fetch
 from gridsync_parts.jobs import Aim, Fed, Where
-from gridsync_parts.orders import What
+from gridsync_parts.orders import Order, Polled, What
 from gridsync_parts.pace import PACE
-from gridsync_parts.plans import plan_copies
+from gridsync_parts.plans import NOT_ASKED, NOT_BROUGHT, plan_copies
 from gridsync_parts.service import Service
-from gridsync_parts.values import Locality, Row, Wishes
+from gridsync_parts.values import Locality, Row, Staging, Wishes
 
 SYNC = Aim(copies=True, stages=True, polls=True, waits=True, is_patient=True, retries=5)
 
@@ -72,3 +74,90 @@ def test_a_run_that_takes_long_asks_of_many_files_at_once(tmp_path):
     assert len(fetch.feed(0.0)) == 2
     order = service.next(PACE.fresh + 1)
     assert order and [row.path for row in order.rows] == [row.path for row in rows[2 : 2 + MAX_QUERY]]
+
+
+# A site whose files on tape are asked for a record at a time.
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Callable[..., Night]:
+    """A night at such a site."""
+
+    def make(*rows: Row, **more: object) -> Night:
+        night = Night(tmp_path, *rows)
+        night.fetch.aim = night.fetch.aim._replace(by_record=True, **more)
+        return night
+
+    return make
+
+
+def asked_for(night: Night) -> list[Order]:
+    """The calls that ask for files, until there are no more."""
+    orders = []
+    while (order := night.service.next(night.now)) and order.what is What.STAGE:
+        orders.append(order)
+        night.service.came(order, f"record/{order.rows[0].path[0]}", None, night.now)
+    return orders
+
+
+def test_a_record_is_asked_for_with_one_call(records):
+    night = records(*(row_of(f"{record}/{number}") for number in range(400) for record in "ab"))
+    orders = asked_for(night)
+    assert [len(order.rows) for order in orders] == [400, 400]
+    assert {len({row.path[0] for row in order.rows}) for order in orders} == {1}
+    assert night.fetch.jobs.count(Where.STAGING) == 800 and set(night.fetch.jobs.staging) == {"record/a", "record/b"}
+
+
+def test_a_record_that_is_refused_is_told_once_and_the_others_go_on(records):
+    night = records(*(row_of(f"{record}/{number}") for number in range(300) for record in "abcde"))
+    for record in "abcd":
+        order = night.service.next(night.now)
+        assert order and {row.path[0] for row in order.rows} == {record}
+        night.service.came(order, None, Forbidden("the portal refuses"), night.now)
+    assert len(asked_for(night)) == 1
+    assert night.fetch.ledger.errors == [f"{record}: {NOT_ASKED}: the portal refuses" for record in "abcd"]
+    assert night.fetch.jobs.count(Where.LEFT) == 1200 and night.fetch.jobs.count(Where.STAGING) == 300
+
+
+def test_a_record_for_which_the_site_fails_is_asked_for_again_later(records):
+    night = records(row_of("a/1"), row_of("a/2"), row_of("b/1"))
+    order = night.service.next(night.now)
+    night.service.came(order, None, FileError("the portal answers 500", passing=True), night.now)
+    assert len(asked_for(night)) == 1 and night.fetch.jobs.count(Where.LATE) == 2
+    assert night.fetch.ledger.errors == []
+
+
+def test_a_run_that_does_not_wait_gives_such_a_record_up(records):
+    night = records(row_of("a/1"), row_of("b/1"), is_patient=False)
+    order = night.service.next(night.now)
+    night.service.came(order, None, FileError("the portal answers 500", passing=True), night.now)
+    assert len(asked_for(night)) == 1 and night.fetch.jobs.count(Where.LEFT) == 1
+
+
+def test_what_was_not_brought_is_noted_once_a_record_and_asked_for_often(records):
+    """Its files fail together."""
+    night = records(*(row_of(f"a/{number}") for number in range(300)))
+    for turn in range(1, night.fetch.aim.enough + 1):
+        assert len(asked_for(night)) == 1
+        night.now += PACE.ask + PACE.turn
+        order = Order(What.POLL, [job.row for job in night.fetch.jobs.at(Where.STAGING)], "record/a")
+        night.service.polls.plan(night.now)
+        answers = dict.fromkeys((row.path for row in order.rows), Staging(True, "it is on tape still"))
+        night.service.came(order, Polled(answers, {}), None, night.now)
+        assert len(night.fetch.ledger.notes) == 1
+        assert bool(night.fetch.ledger.errors) == (turn == night.fetch.aim.enough)
+        night.now += PACE.ask + PACE.turn
+    assert night.fetch.ledger.errors == [f"a: {NOT_BROUGHT}: it is on tape still"]
+    assert night.fetch.jobs.count(Where.LEFT) == 300
+
+
+def test_a_record_that_is_stuck_is_told_once(records):
+    night = records(*(row_of(f"a/{number}") for number in range(30)))
+    asked_for(night)
+    for _ in range(400):
+        night.now += PACE.poll_most
+        if order := night.service.polls.plan(night.now):
+            night.service.polls.take(order, Polled({}, {}), None, night.now)
+    assert len(night.fetch.ledger.errors) == 1
+    assert re.match("a: stuck on the way from tape since .* on its page", night.fetch.ledger.errors[0])
+    assert night.fetch.jobs.count(Where.LEFT) == 30

@@ -867,6 +867,8 @@ def do_bring_online(run: Run) -> int:
     # What --start would adopt, or leave alone for good, needs no place on disk at the site.
     rows, find = [row for row in run.rows() if not row.downloaded and row.size], run.target().find
     rows = [row for row in rows if run.wishes.overwrite or row.is_damaged() or not find(row)]
+    if asks_by_record(run.settings.site):
+        rows = [row for row in rows if row.request or row.locality is not Locality.ONLINE]  # nothing keeps it
     run.accepted()
     run.report.line(" ... Start staging files from tape to disk ...")
     run.report.line("     -> press CTRL+C to skip display (staging continues in background)")

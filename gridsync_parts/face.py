@@ -217,7 +217,8 @@ class OpenSite:
             known = {row.path: row for row in rows}
             if tape:
                 stage, by_record = functools.partial(self.ask, tape.stage), asks_by_record(self.settings.site)
-                known.update(stage_all(plan_staging(rows), stage, days or self.settings.pin_days, by_record))
+                wanted = plan_staging(rows, by_record)
+                known.update(stage_all(wanted, stage, days or self.settings.pin_days, by_record))
             rows = list(known.values())
             self.judge(rows, failures)
             return rows

@@ -128,5 +128,5 @@ def skip_unasked(forecast: Forecast, rows: Iterable[Row], asked: Iterable[Row], 
         if row.downloaded or here:
             reason = "skip" if row.downloaded else copy_action(row, here, overwrite=False, force=False).name.lower()
         else:
-            reason = "asked" if row.size else "empty"
+            reason = "online" if row.size else "empty"
         forecast.skip(reason, [row])

@@ -83,7 +83,8 @@ KINDS = (
     ),
     Kind(
         "opendata", ("https",), "the CERN Open Data portal", "opendata", Credential.NONE,
-        Can(("adler32",), tape=False, holds_lock=True), ("requests",), "on Debian: apt install python3-requests",
+        Can(("adler32",), tape=True, holds_lock=True, by_record=True), ("requests",),
+        "on Debian: apt install python3-requests",
     ),
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))

@@ -115,9 +115,13 @@ def plan_wave(rows: Iterable[Row], room: int) -> list[Row]:
     return wave
 
 
-def plan_staging(rows: Iterable[Row]) -> list[Row]:
-    """The files to ask for: all still to be copied that no request holds, so that none leaves the disk again."""
-    return [row for row in rows if not row.downloaded and not row.request and row.size]
+def plan_staging(rows: Iterable[Row], by_record: bool = False) -> list[Row]:
+    """The files to ask for: all still to be copied that no request holds, so that none leaves the disk again.
+
+    Where files are asked for by record nothing keeps them there, so none that is on disk is asked for.
+    """
+    wanted = (row for row in rows if not row.downloaded and not row.request and row.size)
+    return [row for row in wanted if not (by_record and row.locality is Locality.ONLINE)]
 
 
 def subject_of(row: Row, by_record: bool) -> str:

@@ -170,6 +170,13 @@ def short_doors() -> str:
     return made.replace(" --- |", "---|").replace("| ---", "|---")
 
 
+def tape_of(can: Can) -> str:
+    """What can be done with files on tape."""
+    if can.by_record:
+        return "asked for by record"
+    return "if the door names it" if can.tape else "no"
+
+
 def doors() -> str:
     """The kinds of doors, and what each can."""
     rows = [
@@ -179,7 +186,7 @@ def doors() -> str:
             kind.what,
             kind.credential.value,
             ", ".join(kind.can.checksums) or "none, so the size is compared",
-            "if the door names it" if kind.can.tape else "no",
+            tape_of(kind.can),
             takes_files(kind.can),
         )
         for kind in KINDS

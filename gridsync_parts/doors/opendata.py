@@ -16,6 +16,7 @@ from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import WANTED, digest_in
 from gridsync_parts.doors.hubwire import is_page, words_of
 from gridsync_parts.doors.portal import AT_ONCE, Portal, PortalHttp
+from gridsync_parts.doors.recall import Recall
 from gridsync_parts.doors.record import NAME, Held, Record, path_of
 from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.searching import Searching
@@ -73,6 +74,7 @@ class OpenDataDoor(WebDavDoor):
         super().__init__(PortalHttp(site, "", None, ca), site)
         self.ca = ca
         self.portal = Portal(site, ca)
+        self.recall = None if site.tape_api == "none" else Recall(self.portal)
         self.trees: dict[str, tuple[Record, dict[str, list[Entry]]]] = {}
         self.doubts: dict[str, float] = {}  # records that were asked for again, and when
         self.stores: dict[str, Gfal2Door] = {}  # by host
@@ -136,8 +138,8 @@ class OpenDataDoor(WebDavDoor):
         return found
 
     def find_tape(self) -> Tape | None:
-        """None is known of yet."""
-        return None
+        """What brings files that are on demand, unless Grid.conf wants to do without it."""
+        return self.recall
 
     # Reading.
 

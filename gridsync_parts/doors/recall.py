@@ -155,19 +155,12 @@ class Asked(NamedTuple):
     at: float = 0.0  # the last time
 
 
-class Seen(NamedTuple):
-    """An answer about a record."""
-
-    at: float  # when it came
-    size: int  # bytes of it, more or less
-
-
 class Recall:
     """Brings files of the portal from tape."""
 
     def __init__(self, portal: Portal):
         self.portal = portal
-        self.seen: dict[str, Seen] = {}  # what the portal has last said of records
+        self.sizes: dict[str, int] = {}  # bytes of the portal's answers about records, more or less
         self.told: dict[str, tuple[float, list[Request]]] = {}  # what it has last said of their requests, and when
         self.ended: dict[str, list[Request]] = {}  # those that had ended when the record was last looked at
         self.waited: dict[str, float] = {}  # when somebody has last asked how far a record is
@@ -179,16 +172,13 @@ class Recall:
 
     def record(self, recid: str, hold: float) -> Record:
         """A record, as it is or was so many seconds ago."""
-        now, seen = time.monotonic(), self.seen.get(recid)
-        is_fresh = seen is not None and now - seen.at < hold
-        record = self.portal.record(recid, fresh=not is_fresh)
-        if not is_fresh:
-            self.seen[recid] = Seen(now, len(record.text))
+        record = self.portal.record(recid, younger=hold)
+        self.sizes[recid] = len(record.text)
         return record
 
     def long(self, recid: str, others: int, least: float) -> float:
         """For how many seconds an answer about a record is good, if so many are asked for again and again."""
-        return max(least, others * self.seen[recid].size / RATE) if recid in self.seen else 0.0
+        return max(least, others * self.sizes.get(recid, 0) / RATE)
 
     def requests(self, recid: str, hold: float) -> list[Request]:
         """The last requests for files of a record, as they are or were so many seconds ago."""

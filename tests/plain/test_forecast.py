@@ -84,10 +84,10 @@ def test_a_name_that_cannot_be_written_is_one_of_them():
 
 def test_what_is_not_asked_for_has_its_reason():
     here = {"here": LocalFile(1000, 0, True), "other": LocalFile(9, 0, True)}
-    found = [*rows("asked", "here", "other", "wanted"), *rows("empty", size=0), *rows("copied", downloaded=True)]
+    found = [*rows("online", "here", "other", "wanted"), *rows("empty", size=0), *rows("copied", downloaded=True)]
     forecast = Forecast("ask for", ())
     skip_unasked(forecast, found, rows("wanted"), lambda row: here.get(row.path))
-    counts = {"asked": 1, "adopt": 1, "keep": 1, "empty": 1, "skip": 1}
+    counts = {"online": 1, "adopt": 1, "keep": 1, "empty": 1, "skip": 1}
     assert {reason: count for reason, (count, _) in forecast.skipped.items()} == counts
 
 

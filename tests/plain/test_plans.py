@@ -258,7 +258,7 @@ def test_a_request_has_so_many_files_or_those_of_a_record(by_record, sizes):
     rows = [ROW._replace(path=f"{'a' if number % 5 < 3 else 'b'}/{number}") for number in range(500)]
     found = plan_requests(rows, by_record)
     assert [len(some) for some in found] == sizes
-    assert sorted(sum(found, [])) == sorted(rows)
+    assert sorted(row for some in found for row in some) == sorted(rows)
     assert not by_record or [{row.path[0] for row in some} for some in found] == [{"a"}, {"b"}]
 
 
@@ -302,6 +302,7 @@ def test_staging_asks_once_for_each_file_still_to_be_copied():
     asked = [tape, ROW._replace(path="run/on-disk")]
     others = [tape._replace(request="r1"), tape._replace(downloaded=True), tape._replace(size=0)]
     assert plan_staging(asked + others) == asked
+    assert plan_staging(asked + others, by_record=True) == [row for row in asked if row.locality is not DISK]
 
 
 def test_releases_go_by_request_and_at_most_200_files():

@@ -86,7 +86,7 @@ def portal_site(grid: Grid, carrier: str) -> Site:
         data = grid.tree.expected(f"agata/{RECORD}/{path}")
         portal.add(RECORD, {path: data, path.replace("e680", "other", 1): b""})
     portal.eos = portal.xrootd.root_url
-    site = Site("PORTAL", portal.base, "", "opendata", "none", first_byte=30, silence=10)
+    site = Site("PORTAL", portal.base, "", "opendata", "auto", first_byte=30, silence=10)
     return site._replace(ca_dir=grid.env["X509_CERT_DIR"], bytes_by=carrier)
 
 

@@ -13,15 +13,18 @@ import pytest
 
 from gridsync_parts.settings import Config
 from tests.grid import Grid
+from tests.grid.library import plant
+from tests.grid.portal import Portal
 from tests.support import SCRIPT
+from tests.support.sections import take_over
 from tests.support.stage import on_stage
 
 DOCS = SCRIPT.with_name("docs")
 README = SCRIPT.with_name("README.md").read_text(encoding="utf-8")
 PROGRAM = [SCRIPT, *SCRIPT.with_name("gridsync_parts").rglob("*.py")]
 SECTIONS = [
-    "Install", "Your first transfer", "Overnight", "Trouble", "What you can rely on", "Limits", "Recipes",
-    "Other tools", "Container", "Options", "Benchmarks",
+    "Install", "Your first transfer", "Open data", "Overnight", "Trouble", "What you can rely on", "Limits",
+    "Recipes", "Other tools", "Container", "Options", "Benchmarks",
 ]  # fmt: skip
 WORDS = 1700
 # README.md and the pages with lines to type; docs/first-hour.md has a test of its own.
@@ -78,10 +81,12 @@ def test_every_link_leads_somewhere(page: Path):
     assert lost == []
 
 
-def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, tmp_path: Path):
-    """At 1/64 of the size, with a folder called data for the disk."""
+def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, portal: Portal, tmp_path: Path):
+    """At 1/64 of the size, with a folder called data for the disk, and with the portal of the grid."""
+    plant(portal)
     with on_stage(grid, tmp_path) as stage:
         stage.configure("http")
+        take_over(stage, {"https://opendata.cern.ch": portal.base})
         (stage.work / "results").mkdir()
         (stage.work / "results/fit.log").write_text("done")
         (stage.work / "wanted.txt").write_text("e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf\n")

@@ -20,7 +20,7 @@ from gridsync_parts.words import is_path
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)  # of one without hard links
 STATE_NAMES = {  # of a work folder: what a site puts there would be obeyed
     "grid.conf", "grid.conf.lock", "grid_summary.csv", "grid_summary.csv.lock", "grid_folders.txt",
-    "grid_uploads.csv",
+    "grid_uploads.csv", "grid_records.txt",
 }  # fmt: skip
 RENAME_NOREPLACE = 1
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -75,6 +75,9 @@ the catalog: a row for each file, what is known of it and whether it is here
 .TP
 .I grid_folders.txt
 remote folders that listings have shown, for the TAB key
+.TP
+.I grid_records.txt
+what the words of an INPUTDIR meant at a portal of open data when they were last looked for
 .PP
 All are in the work folder: \fB\-\-workdir\fR, else \fBGRIDSYNC_DIR\fR, else the current one. A file that is being
 copied has a name ending in

@@ -56,7 +56,10 @@ def test_folder_and_name_of_a_file(tmp_path, path, place):
     assert Home(str(tmp_path)).place(path) == place
 
 
-@pytest.mark.parametrize("name", ["Grid.conf", "grid.CONF", "Grid_summary.csv", "grid_folders.txt", "grid.conf.lock"])
+OWN = ["Grid.conf", "grid.CONF", "Grid_summary.csv", "grid_folders.txt", "grid_records.txt", "grid.conf.lock"]
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_a_site_gives_nothing_that_would_be_obeyed(tmp_path, name):
     for path in (name, f"run/{name}"):
         with pytest.raises(FileError, match="is that of one of gridsync's own files and is refused"):

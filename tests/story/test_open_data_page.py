@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,17 @@ def test_the_screen_shows_what_the_page_says(grid: Grid, portal: Portal, tmp_pat
     now = played_anew(grid, tmp_path, PLAYED[name], SET_UPS[name])
     if found := difference(PLAYED[name], now, "docs/open-data.md", "now"):
         pytest.fail(found, pytrace=False)
+
+
+def test_the_lines_that_install_work(tmp_path: Path):
+    text = PAGE.read_text(encoding="utf-8")
+    packages, copy = re.findall(r"(?m)^    (\S.*)$", text)
+    assert packages.startswith("apt install ")
+    done = subprocess.run(["apt-get", "--simulate", *packages.split()[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    command = ["bash", "-c", f"{copy} && ~/bin/gridsync.py --version"]
+    run = {"cwd": SCRIPT.parent, "env": {**os.environ, "HOME": str(tmp_path)}}
+    assert "gridsync" in subprocess.run(command, **run, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_sentences_are_those_of_the_screen():

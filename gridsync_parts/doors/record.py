@@ -5,6 +5,7 @@ What tape changes stands in `_files` and `_file_indices`; where files are says `
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ URI = re.compile(r"(?:x?roots?|https?)://([^/@?#]*)/(.*)", re.DOTALL | re.IGNORE
 ADLER = re.compile("(?:adler32:)?([0-9a-f]{1,8})", re.IGNORECASE)
 LEFT_OUT = "{recid}: {reason}; it is left out, ask the portal"
 SENSELESS = "{recid}: the portal's answer about it makes no sense ({reason}); try again later, or ask the portal"
+WRITER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 # What the portal writes anew when a file goes to tape or comes from there.
 CHANGING = frozenset(("availability", "_availability_details"))
 
@@ -164,21 +166,36 @@ def listed(metadata: Mapping[str, Any], more: Mapping[str, Any]) -> Iterator[tup
 # What each of them is.
 
 
-def path_of(uri: str, hosts: Iterable[str] = ()) -> str:
-    """The path of a uri at the portal's store; ValueError with the reason if it is none of the portal's files."""
+@functools.lru_cache(maxsize=1024)  # of the folders of a record, which are few
+def folder_of(uri: str, hosts: tuple[str, ...]) -> str:
+    """The path of a folder's uri at the portal's store; ValueError with the reason if it is none of the portal's."""
     found = URI.fullmatch(uri)
     if not found:
-        raise ValueError(f"{brief(uri)!r} is no uri of a file")
+        raise ValueError("is no uri of a file")
     parts = [part for part in found[2].split("/") if part]
     where = "/".join(parts)
-    if not where.startswith(f"{TOP}/"):
-        raise ValueError(f"{brief(uri)!r} is not below /{TOP}/")
+    if not f"{where}/".startswith(f"{TOP}/"):
+        raise ValueError(f"is not below /{TOP}/")
     if hosts and re.sub(":[0-9]*$", "", found[1]).lower() not in hosts:
-        raise ValueError(f"{brief(uri)!r} is at another host")
-    where.encode()  # JSON can have what no name has
+        raise ValueError("is at another host")
     if not all(map(is_name, parts)):
-        raise ValueError(f"{brief(uri)!r} cannot be right")
+        raise ValueError("cannot be right")
     return where
+
+
+def path_of(uri: str, hosts: tuple[str, ...] = ()) -> str:
+    """The path of a file's uri there; ValueError with the reason."""
+    try:
+        uri.encode()  # JSON can have what no name has
+        folder, _, name = uri.rpartition("/")
+        where = folder_of(folder, hosts)
+        if not is_name(name):
+            raise ValueError("cannot be right")
+    except UnicodeError:
+        raise ValueError(f"{brief(uri)!r} cannot be right") from None
+    except ValueError as error:
+        raise ValueError(f"{brief(uri)!r} {error}") from None
+    return f"{where}/{name}"
 
 
 def checksum_in(facts: Mapping[str, Any]) -> str:
@@ -244,7 +261,7 @@ class Files:
             found[name] = FileError(LEFT_OUT.format(recid=self.recid, reason=reason))
         return found
 
-    def take(self, facts: Mapping[str, Any], index: str, online: bool, hosts: Iterable[str]) -> None:
+    def take(self, facts: Mapping[str, Any], index: str, online: bool, hosts: tuple[str, ...]) -> None:
         """Take in what is said of one."""
         uri, size = text_in(facts, "uri"), facts.get("size")
         try:
@@ -278,14 +295,21 @@ class Files:
 # The record itself.
 
 
-def steady(value: Any) -> Any:
-    """What is said of a record or of what is in it, without what tape changes."""
-    if isinstance(value, dict):
-        changing = {*CHANGING, "tags"} if "uri" in value else CHANGING
-        return {key: steady(item) for key, item in value.items() if key not in changing}
-    if isinstance(value, list):
-        return [steady(item) for item in value]
-    return value
+def lines_of(value: Any, margin: str = "") -> str:
+    """What is said of a record or of what is in it, without what tape changes, and each file in a line of its own."""
+    if isinstance(value, dict) and value:
+        is_file = "uri" in value
+        kept = {key: value[key] for key in sorted(value) if key not in CHANGING and not (is_file and key == "tags")}
+        if is_file:
+            return WRITER.encode(kept)
+        items = [f"{WRITER.encode(key)}: {lines_of(item, margin + ' ')}" for key, item in kept.items()]
+    elif isinstance(value, list) and value:
+        items = [lines_of(item, margin + " ") for item in value]
+    else:
+        return WRITER.encode(value)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    inside = ",".join(f"\n{margin} {item}" for item in items)
+    return f"{first}{inside}\n{margin}{last}"
 
 
 def record_text(answer: Mapping[str, Any], recid: str) -> bytes:
@@ -293,9 +317,8 @@ def record_text(answer: Mapping[str, Any], recid: str) -> bytes:
 
     What the portal writes around a record hangs on both.
     """
-    kept = {"id": recid, "created": answer.get("created"), "metadata": answer["metadata"]}
+    text = lines_of({"id": recid, "created": answer.get("created"), "metadata": answer["metadata"]})
     # A half of a character is written as JSON can have it.
-    text = json.dumps(steady(kept), indent=1, sort_keys=True, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 

@@ -138,7 +138,7 @@ class Patient:
         found = find(words[:1])[words[0]]
         if found.error:
             raise found.error
-        return found.recids[0]
+        return next(iter(found.records))
 
     @functools.cached_property
     def listing(self) -> Listing:

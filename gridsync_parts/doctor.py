@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from gridsync_parts.doors.relay import RELAYED
 from gridsync_parts.errors import DoorError, GridError, brief
-from gridsync_parts.kinds import needs_proxy
+from gridsync_parts.kinds import needs_gfal2, needs_proxy
 from gridsync_parts.log import log
 from gridsync_parts.looks import (
     look_at_cas,
@@ -71,7 +71,7 @@ EXAMINATION = (
     Look("requests", look_at_requests, of=asks_services),
     Look("tqdm", look_at_tqdm),
     Look("libdeflate", look_at_libdeflate),
-    Look("gfal2", look_at_gfal2, of=lambda site: site and site.engine == "gfal2"),
+    Look("gfal2", look_at_gfal2, of=lambda site: site and needs_gfal2(site)),
     Look("VOMS client", look_at_client, of=has_proxy),
     Look("CA folder", look_at_cas),
     Look("web proxy", look_at_relay, of=lambda site: RELAYED & os.environ.keys()),
@@ -93,7 +93,7 @@ EXAMINATION = (
 def take(look: Look, patient: Patient) -> str:
     """What a look gives; one through gfal2, which knows no limit but for the web, is left behind in the end."""
     site, limit = patient.known and patient.known[0].site, 2 * LOOK_LIMIT
-    if not site or site.engine != "gfal2":
+    if not site or not needs_gfal2(site):
         return look.take(patient)
     from concurrent import futures
 

@@ -23,7 +23,7 @@ from gridsync_parts.errors import FileError, GridError, Incomplete, NotFound, On
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare, stage_all
 from gridsync_parts.keys.token import SOURCES
-from gridsync_parts.kinds import asks_by_record, kind_of
+from gridsync_parts.kinds import asks_by_record, needs_gfal2
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import insist
 from gridsync_parts.parcel import Parcel, Uploaded
@@ -339,7 +339,7 @@ def open_site(
             site = site._replace(token=token or "", credential="token" if token else "proxy")
             config.engine(site)  # which may refuse a token
         shown = local_path(proxy) if proxy else ""
-        if kind_of(site).module == "gfal" or site.bytes_by == "root":
+        if needs_gfal2(site):
             from gridsync_parts.doors.apart import open_apart
 
             place = open_apart(site, settings.vo, config, shown)

@@ -143,6 +143,11 @@ def asks_by_record(site: Site) -> bool:
     return bool(kind and kind.can.by_record)
 
 
+def needs_gfal2(site: Site) -> bool:
+    """Whether gfal2 speaks to a site, or brings its bytes."""
+    return site.engine == GFAL2.engine or site.bytes_by == "root"
+
+
 def needs_proxy(site: Site) -> bool:
     """Whether a site is shown a proxy."""
     takes_one = kind_of(site).credential in (Credential.ANY, Credential.PROXY)

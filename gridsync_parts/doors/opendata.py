@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -74,6 +75,7 @@ class OpenDataDoor(WebDavDoor):
         super().__init__(PortalHttp(site, "", None, ca), site)
         self.ca = ca
         self.portal = Portal(site, ca)
+        self.portal.rest.contexts, self.portal.rest.throttles = self.http.contexts, self.http.throttles
         self.recall = None if site.tape_api == "none" else Recall(self.portal)
         self.trees: dict[str, tuple[Record, dict[str, list[Entry]]]] = {}
         self.doubts: dict[str, float] = {}  # records that were asked for again, and when
@@ -172,12 +174,14 @@ class OpenDataDoor(WebDavDoor):
     def is_on_disk(self, path: str, held: Held) -> bool:
         """Whether a file that could not be read is on disk, as its record says now."""
         recid, now = path.partition("/")[0], time.monotonic()
-        is_asked = now < self.doubts.get(recid, 0.0) + DOUBT
+        is_asked = now < self.doubts.get(recid, -DOUBT) + DOUBT
         if not held.online or is_asked:
             return held.online
         self.doubts[recid] = now
-        self.portal.record(recid, fresh=True)
-        return self.held(path)[1].online
+        with contextlib.suppress(GridError):
+            self.portal.record(recid, fresh=True)
+            return self.held(path)[1].online
+        return True
 
     def address(self, held: Held) -> str:
         """Where the bytes of a file are at the portal."""
@@ -197,7 +201,9 @@ class OpenDataDoor(WebDavDoor):
             answer = self.http.follow("GET", url, headers=wanted)
         if answer.status not in (200, 206):
             raise self.unread(answer, at, record)
-        if answer.status == 200 and is_page(answer) and answer.header("Content-Length") != str(at.size):
+        length = answer.header("Content-Length")
+        is_wanted = length == str(at.size) or (not length and at.path.endswith((".html", ".htm")))
+        if answer.status == 200 and is_page(answer) and not is_wanted:
             said = words_of(answer.drain())
             raise FileError(PAGE.format(place=at.path, said=said), passing=True)
         return self.body(answer, at, start, stop)

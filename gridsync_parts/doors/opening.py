@@ -11,21 +11,20 @@ from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token
-from gridsync_parts.kinds import kind_of, needs_proxy
+from gridsync_parts.kinds import GFAL2, kind_of, needs_gfal2, needs_proxy
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
 
 
 def check_packages(site: Site) -> None:
     """Refuse a site for which something is not installed."""
-    kind = kind_of(site)
-    for package in kind.packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UsageError(
-                f"the site {site.name} needs {package}, which is not installed; {kind.remedy}"
-            ) from error
+    for kind in (kind_of(site), *((GFAL2,) if needs_gfal2(site) else ())):
+        for package in kind.packages:
+            try:
+                importlib.import_module(package)
+            except ImportError as error:
+                reason = f"the site {site.name} needs {package}, which is not installed; {kind.remedy}"
+                raise UsageError(reason) from error
 
 
 def open_shown(site: Site, proxy: str, token: Token | None) -> Place:

@@ -156,8 +156,14 @@ class Portal:
             keys = lacking(answer)
         except (ValueError, TypeError) as error:
             raise senseless(recid, error) from error
-        more = {key: self.ask("GET", f"record/{recid}/file_index/{quote(key, safe='')}", recid=recid) for key in keys}
-        return record_of(answer, self.host, more)
+        return record_of(answer, self.host, {key: self.index(recid, key) for key in keys})
+
+    def index(self, recid: str, key: str) -> Any:
+        """A file index of a record, which has not come with it."""
+        try:
+            return self.ask("GET", f"record/{recid}/file_index/{quote(key, safe='')}", recid=recid)
+        except NotFound as error:
+            raise senseless(recid, f"it has a file index {key}, which is not there") from error
 
     def keep(self, recid: str, found: Record) -> None:
         """Remember a record, and let go of the oldest ones where there are too many."""

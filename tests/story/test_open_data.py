@@ -189,6 +189,20 @@ def test_a_copy_goes_on_where_it_was_cut(reader):
     assert reader.here() == {"cms-1/b.root": LARGE}
 
 
+def test_an_index_that_has_not_come_with_its_record_is_asked_for(reader):
+    reader.portal.add("cms-1", FILES, index=["b.root", "c.root"])
+    said = {"id": "cms-1", "metadata": reader.portal.records["cms-1"].document(reader.portal.eos)}
+    (index,) = said["metadata"]["_file_indices"]
+    del index["files"]
+    reader.portal.faults.add("/api/records/cms-1", "garbage", text=json.dumps(said))
+    status, out, err = reader("--input_dir=cms-1 --sync")
+    assert (status, last(copied=5) in out) == (0, True), out + err
+    assert len(reader.portal.asked(path=f"/record/cms-1/file_index/{index['key']}")) == 1
+    reader.portal.faults.add("/record/*", 404)
+    status, _, err = reader("--ls_dir=cms-1")
+    assert status == 4 and f"it has a file index {index['key']}, which is not there" in err
+
+
 @pytest.mark.parametrize("what", ["html instead of JSON", "truncated JSON", "cut JSON"])
 def test_what_is_no_record_is_one_sentence(reader, what):
     reader.portal.add("cms-1", FILES)
@@ -274,6 +288,14 @@ def test_bytes_come_from_where_they_lie_by_root(reader):
     assert reader.here()["cms-1/b.root"] == LARGE
     assert reader.catalog()["cms-1/b.root"]["verified"] == "adler32"
     assert not [one for one in reader.portal.requests if one.path.startswith("/eos/")]
+
+
+def test_without_gfal2_bytes_by_root_are_told_with_the_remedy(reader):
+    reader.set("BYTES", "root", "OPEN")
+    (reader.folder / "gfal2.py").write_text("raise ImportError('none')")
+    status, _, err = reader("--input_dir=cms-1 --sync", PYTHONPATH=str(reader.folder))
+    assert (status, err.count("\n")) == (2, 1), err
+    assert "the site OPEN needs gfal2, which is not installed; on Debian: apt install python3-gfal2" in err
 
 
 def test_a_server_that_is_not_reached_by_root_is_told(reader):

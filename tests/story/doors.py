@@ -36,6 +36,8 @@ VISITS = {  # by a site's name: which Place of the test grid it is, and what the
     "SSH": ("ssh sftp", "a real OpenSSH; a key is shown"),
     "FTPS": ("ftps proftpd", "a real proftpd with TLS; user name and password are shown"),
     "HUB": ("hub alone", "CTA's service on a hub, simulated; a token is shown"),
+    "OPEN_DATA": ("opendata https", "the CERN Open Data portal, simulated; nothing is shown"),
+    "OPEN_ROOT": ("opendata root", "the same, its bytes from a real XRootD by root://"),
 }
 SET_UPS: dict[str, Callable[[Grid, Path], dict[str, str]]] = {  # by the engine or door: what a user has there
     "hub": lambda grid, home: {"JUPYTERHUB_API_TOKEN": grid.hub.token},
@@ -50,7 +52,7 @@ def section(name: str, site: Site) -> str:
     credential = site.credential if kind_of(site).module == "gfal" and site.credential == "none" else ""
     keys = {
         "SERVER": f"{site.server}/", "BASE_DIR_ON_GRID": site.base, "ENGINE": site.engine,
-        "TOKEN": site.token, "CREDENTIAL": credential,
+        "TOKEN": site.token, "CREDENTIAL": credential, "BYTES": site.bytes_by if site.bytes_by == "root" else "",
     }  # fmt: skip
     return f"\n[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items() if value)
 

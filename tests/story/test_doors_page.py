@@ -101,6 +101,18 @@ def hub(stage: Stage) -> dict[str, str]:
     return {"https://platform.cta.cscs.ch/services/downloadservice/webdav": grid_hub.server.rstrip("/")}
 
 
+def open_data(stage: Stage) -> dict[str, str]:
+    """The portal with two records, and no certificate of the user's."""
+    portal = stage.grid.portal
+    portal.reset()
+    portal.eos = portal.xrootd.root_url
+    files = {"notes.txt": bytes(457), "2011/events.root": bytes(300 << 10), "2012/events.root": bytes(20 << 10)}
+    portal.add("cms-5500", files, aliases=["5500"], index=["2011/events.root", "2012/events.root"])
+    portal.add("cms-5501", {"more.root": bytes(50 + (100 << 10))})
+    stage.env.pop("X509_USER_PROXY", None)
+    return {"https://opendata.cern.ch": portal.base}
+
+
 # By the heading of the section: what is set up for it, and which address of the page is which one of the grid.
 SET_UPS: dict[str, SetUp] = {
     "https, with a proxy": lyon,
@@ -109,6 +121,7 @@ SET_UPS: dict[str, SetUp] = {
     "Machines with ssh": diamond,
     "FTPS": desy,
     "CTA's hub": hub,
+    "Open data": open_data,
 }
 
 

@@ -80,11 +80,11 @@ def site_of(grid: Grid, pair: str) -> Site:
 
 
 def portal_site(grid: Grid, carrier: str) -> Site:
-    """The portal, with a file of a run in the record of that name, and one that has the same name in another folder."""
-    portal, path = grid.portal, f"{agata.RUN}/Data/03A/{agata.SMALL}"
+    """The portal, with two files of the tree in a record, and others that have the same names in other folders."""
+    portal, paths = grid.portal, [f"{agata.RUN}/Data/03A/{agata.SMALL}", "ReadATCA/ReadATCA.tar"]
     if RECORD not in portal.records:
-        data = grid.tree.expected(f"agata/{RECORD}/{path}")
-        portal.add(RECORD, {path: data, path.replace("e680", "other", 1): b""})
+        files = {path: grid.tree.expected(f"agata/{RECORD}/{path}") for path in paths}
+        portal.add(RECORD, {**files, **{f"other/{path.partition('/')[2]}": b"" for path in paths}})
     portal.eos = portal.xrootd.root_url
     site = Site("PORTAL", portal.base, "", "opendata", "auto", first_byte=30, silence=10)
     return site._replace(ca_dir=grid.env["X509_CERT_DIR"], bytes_by=carrier)

@@ -83,6 +83,8 @@ ODD: dict[str, Fields] = {
     "uri above": {"uri": "root://eospublic.cern.ch//eos/opendata/../user/secret.root"},
     "uri of another host": {"uri": "https://example.org/eos/opendata/x.root"},
     "no uri": {"uri": None},
+    "uri of a folder": {"uri": "root://eospublic.cern.ch//eos/opendata/cms/cms-1/"},
+    "name with a slash": {"key": "other/place.root", "filename": "other/place.root"},
     "name with dots": {"key": "../../etc/passwd", "filename": "../../etc/passwd"},
 }
 
@@ -373,7 +375,7 @@ class Portal:
         transfer = Transfer(len(self.transfers) + 1, record.recid, file, *numbers, created=time.time() - age)
         self.transfers.append(transfer)
         record.is_requested = True
-        self._found.clear()
+        self._touch(record)
         return transfer
 
     def _cold(self, transfer: Transfer) -> list[Held]:
@@ -398,10 +400,15 @@ class Portal:
                 elif age >= 0.3:
                     transfer.started = transfer.started or time.time()
 
+    def _touch(self, record: Record) -> None:
+        """The portal takes what tape does for changes of a record."""
+        record.updated = f"{iso(time.time())}+00:00"
+        self._found.clear()
+
     def _settle(self, record: Record) -> None:
         """A record is `requested` as long as a request for it is open."""
         record.is_requested = any(one.recid == record.recid and not one.completed for one in self.transfers)
-        self._found.clear()
+        self._touch(record)
 
     # == What it answers ====================================================================================
 
@@ -480,7 +487,8 @@ class Portal:
         metadata = one.document(self.eos, files)
         name = name or (one.slug if isinstance(one, Page) else one.recid)
         where = f"{self.base}/api/{'docs' if isinstance(one, Page) else 'records'}/{name}"
-        return {"id": name, "created": CREATED, "updated": UPDATED, "links": {"self": where}, "metadata": metadata}
+        updated = one.updated if isinstance(one, Record) else UPDATED
+        return {"id": name, "created": CREATED, "updated": updated, "links": {"self": where}, "metadata": metadata}
 
     def _record(self, request: Request, recid: str) -> Reply:
         record = self.find(recid)

@@ -61,6 +61,7 @@ class Record:
     metadata: Fields = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     is_requested: bool = False
+    updated: str = UPDATED
 
     def counts(self) -> dict[str, int]:
         """How many files there are of each availability."""

@@ -113,6 +113,7 @@ def test_files_tell_what_tape_does_and_the_list_of_files_stays_as_it_was_written
     path = "/eos/opendata/cms/cms-1/a.root"
     assert client.ask("GET", path)[0] == 404
     assert {file["availability"] for file in client.metadata("cms-1")["files"]} == {"online"}
+    before = client.json("/api/records/cms-1")["updated"]
     assert client.ask("POST", "/record/cms-1/stage", {"email": ""})[::2] == (200, b"OK")
     assert client.metadata("cms-1")["availability"] == "requested"
     (row,) = client.json("/transfer_requests_content", record="cms-1", action="stage")["details"]
@@ -124,7 +125,7 @@ def test_files_tell_what_tape_does_and_the_list_of_files_stays_as_it_was_written
     answer = client.json("/transfer_requests_content", record="cms-1")
     assert answer["details"][0]["status"] == "completed" and answer["pagination"]["total"] == 1
     portal.evict("cms-1", ["a.root"])
-    assert client.ask("GET", path)[0] == 404
+    assert client.ask("GET", path)[0] == 404 and client.json("/api/records/cms-1")["updated"] > before
     assert portal.stagings("cms-1") == portal.stagings() == 1
 
 

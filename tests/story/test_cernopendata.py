@@ -96,6 +96,8 @@ def test_both_list_and_fetch_the_same(theirs, ours, portal, number, recid):
     record = portal.records[recid]
     listed = {(held.path, held.size, held.checksum) for held in record.held.values()}
     assert theirs.locations(number) == listed
+    uris = theirs(f"get-file-locations --recid {number} --protocol xrootd").out.split()
+    assert set(uris) == {f"{portal.eos}{TOP}{held.path}" for held in record.held.values()}
     assert theirs(f"download-files --recid {number}").status == 0
     result = ours(f"--input_dir {number} --build_list --start")
     assert result.status == 0, result.out + result.err

@@ -25,7 +25,6 @@ Switches
                       portal#378)
     may_stage         else 403 (portal#405)
     bytes_at          "here", or "elsewhere": the second server, under another name of this machine
-    cookies           is one set with each answer?
     ties              are records that match alike in the same order for each page? "steady", "shuffled"
     max_results       how far one can page (10,000)
     latency, ...      as at a door: `portal.switches.latency = 2` is a slow portal
@@ -115,7 +114,6 @@ class Switches:
     completes: str = "right"
     may_stage: bool = True
     bytes_at: str = "here"
-    cookies: bool = True
     ties: str = "steady"
     max_results: int = MAX_RESULTS
     server: str = "nginx"
@@ -216,13 +214,6 @@ class Portal:
             server.stop()
         if "xrootd" in self.__dict__:
             self.xrootd.stop()
-
-    def down(self) -> None:
-        """Refuse all connections, until `up`."""
-        self._server.down()
-
-    def up(self) -> None:
-        self._server.start()
 
     @cached_property
     def xrootd(self) -> XRootD:
@@ -430,7 +421,7 @@ class Portal:
                 reply = answer(request)
                 if isinstance(reply.body, bytes) and reply.body.startswith(b"<!DOCTYPE"):
                     reply.headers.setdefault("Content-Type", HTML["Content-Type"])
-                if self.switches.cookies and role == "portal":
+                if role == "portal":
                     reply.headers.setdefault("Set-Cookie", COOKIE)
                 return reply
             finally:

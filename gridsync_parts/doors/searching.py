@@ -15,8 +15,8 @@ from gridsync_parts.doors.record import RECID, text_in, time_in
 from gridsync_parts.errors import BadRequest, DoorError, FileError, NotFound, UsageError, brief
 from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of
 
-LIMIT = 10_000  # records that the portal shows of a search
-SIZE = 200  # of them in an answer; it divides LIMIT, or the last ones could not be shown
+MOST_SHOWN = 10_000  # records that the portal shows of a search
+PAGE_SIZE = 200  # of them in an answer; it divides MOST_SHOWN, or the last ones could not be shown
 ALL = (("sort", "mostrecent"), ("skip_files", "1"))  # in an order that stays the same
 
 Hits = dict[str, tuple[str, Shown]]  # recids, by the ids of what was found; empty ones of what is no record
@@ -68,6 +68,15 @@ def page_in(answer: Any) -> Page:
     return Page(total, found, counts)
 
 
+def years_of(given: list[str]) -> list[str]:
+    """The years from one to another; none if there is one alone, or an end is open. The last is as it was given."""
+    found = re.fullmatch("([0-9]{4})--([0-9]{4})", given[0]) if given else None
+    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not first < last < first + 1000:
+        return []
+    return [*(f"{year:04d}--<{year + 1:04d}" for year in range(first, last)), f"{last:04d}--{last:04d}"]
+
+
 def without(query: Query, facet: str, values: Iterable[str]) -> Query:
     """A search for what has none of these values of a facet."""
     if facet in ("year", "number_events"):  # of which ranges leave nothing out
@@ -82,6 +91,8 @@ def parts_of(query: Query, page: Page) -> list[Query]:
         given, counts = query.filters.get(facet, []), page.counts.get(facet, {})
         if len(given) > 1:
             return [query.with_filter(facet, value) for value in given]
+        if years := years_of(given) if facet == "year" else []:
+            return [query.with_filter(facet, year) for year in years]
         counts = {value: count for value, count in counts.items() if count}
         if not given and counts and max(counts.values()) < page.total:
             return [*(query.with_filter(facet, value) for value in counts), without(query, facet, counts)]
@@ -124,7 +135,7 @@ class Searching:
     def search(self, word: str, each: Map) -> Found:
         """The records that a search finds, in slices that the portal can show."""
         query, hidden = query_of(word), 0
-        hits = self.collect(query, word, each)
+        hits = self.collect(query, self.page(query, 1, word), word, each)
         records = records_in(hits)
         others = len(hits) - len(records)
         if ON_DEMAND not in query.filters:
@@ -137,32 +148,34 @@ class Searching:
             error = FileError(f"{word}: the search finds {what}; {more}try other words or facets at {seen}")
         return Found(records, others, max(hidden, 0), error)
 
-    def collect(self, query: Query, word: str, each: Map, below: float = math.inf) -> Hits:
-        """All that a query finds, which is to be less than before it was split."""
-        first = self.page(query, 1, word)
-        if first.total <= LIMIT:
-            numbers = range(2, -(-first.total // SIZE) + 1)
-            pages = [first, *each(lambda number: self.page(query, number, word), numbers)]
+    def collect(self, query: Query, first: Page, word: str, each: Map, below: float = math.inf) -> Hits:
+        """All that a query finds, whose first page is here; it is to be less than before it was split."""
+        if first.total <= MOST_SHOWN:
+            numbers = range(2, -(-first.total // PAGE_SIZE) + 1)
+            found = [page.hits for page in each(lambda number: self.page(query, number, word), numbers)]
         else:
             parts = parts_of(query, first) if first.total < below else []
             if not parts:
                 raise UsageError(
                     f"{word}: the search finds {first.total:,} records that no facet tells apart, and the portal shows "
-                    f"{LIMIT:,} of them; add words or a facet to it"
+                    f"{MOST_SHOWN:,} of them; add words or a facet to it"
                 )
-            pages = [first, *(Page(0, self.collect(part, word, each, first.total), {}) for part in parts)]
-        hits = {name: hit for page in pages for name, hit in page.hits.items()}
+            firsts = list(each(lambda part: self.page(part, 1, word), parts))
+            found = [self.collect(*of, word, each, first.total) for of in zip(parts, firsts)]
+        hits = {name: hit for some in (first.hits, *found) for name, hit in some.items()}
         if len(hits) < first.total:
             sentence = f"{word}: the portal shows {len(hits):,} of the {first.total:,} records that it finds"
             raise DoorError(f"{sentence}; try later, or with more words", passing=True)
         return hits
 
-    def page(self, query: Query, number: int, word: str, size: int = SIZE) -> Page:
+    def page(self, query: Query, number: int, word: str, size: int = 0) -> Page:
         """One answer to a search."""
-        params = urlencode([*query.params(), *ALL, ("size", str(size)), ("page", str(number))])
+        params = urlencode([*query.params(), *ALL, ("size", str(size or PAGE_SIZE)), ("page", str(number))])
         try:
             return page_in(self.portal.ask("GET", f"api/records/?{params}"))
         except BadRequest as error:
+            if number > 1:
+                raise
             raise UsageError(f"{word}: the portal cannot make sense of the search; correct its words") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DoorError(

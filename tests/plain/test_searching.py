@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from gridsync_parts.doors import Shown
-from gridsync_parts.doors.searching import Page, page_in, parts_of, without
+from gridsync_parts.doors.searching import Page, Searching, page_in, parts_of, without
+from gridsync_parts.errors import DoorError, UsageError
 from gridsync_parts.recids import Query
+from tests.support.constants import replace
 
 ALL = Query("", {})
 
@@ -58,6 +60,22 @@ def test_a_search_that_can_not_be_split(query, counts):
     assert parts_of(query, page(20_000, **counts)) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "years"),
+    [
+        ("2010--2012", ["2010--<2011", "2011--<2012", "2012--2012"]),
+        ("2010--2010", []),
+        ("2010--", []),
+        ("--2012", []),
+        ("2012--2010", []),
+        ("0001--9999", []),
+    ],
+)
+def test_years_are_split_one_by_one(given, years):
+    query = Query("", {"year": [given]})
+    assert parts_of(query, page(20_000)) == [Query("", {"year": [year]}) for year in years]
+
+
 def test_ranges_leave_out_only_what_has_no_value():
     assert without(ALL, "number_events", ["0--999"]).words == "-_exists_:distribution.number_events"
 
@@ -100,3 +118,42 @@ def test_an_answer_with_records_and_others():
 def test_an_answer_that_makes_no_sense(answer):
     with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
         page_in(answer)
+
+
+class Telling:
+    """A portal that answers a search for a page with what is in `pages`."""
+
+    def __init__(self, total: int, *pages: list[str]):
+        self.total, self.pages = total, pages
+
+    def ask(self, _method: str, path: str) -> object:
+        number = int(path.rpartition("page=")[2])
+        hits = [hit(name, recid=name) for name in self.pages[number - 1]]
+        return {"hits": {"hits": hits, "total": self.total}, "aggregations": {}}
+
+
+def found(*pages: list[str], total: int) -> list[str]:
+    portal: Any = Telling(total, *pages)
+    searching = Searching(portal)
+    return sorted(searching.collect(ALL, searching.page(ALL, 1, "?q="), "?q=", map))
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    replace(monkeypatch, "PAGE_SIZE", 2)
+    replace(monkeypatch, "MOST_SHOWN", 4)
+
+
+def test_all_pages_are_looked_at(small_pages):
+    assert found(["a-1", "a-2"], ["a-3"], total=3) == ["a-1", "a-2", "a-3"]
+
+
+def test_fewer_than_it_counts_are_never_taken_for_all(small_pages):
+    with pytest.raises(DoorError, match="the portal shows 3 of the 4 records that it finds; try later") as raised:
+        found(["a-1", "a-2"], ["a-2", "a-3"], total=4)
+    assert raised.value.passing
+
+
+def test_more_than_it_shows_that_can_not_be_split_are_refused(small_pages):
+    with pytest.raises(UsageError, match="the search finds 5 records that no facet tells apart, and the po"):
+        found(["a-1", "a-2"], total=5)

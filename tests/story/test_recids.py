@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.grid import Grid
+from tests.grid.opensearch import Fields
 from tests.grid.portal import Portal
 from tests.support.user import User, flip
 
@@ -314,3 +316,80 @@ def test_a_record_is_listed_as_a_folder(reader):
 def test_some_records_are_listed_although_others_are_not_there(reader):
     status, out, err = reader("--ls_dir 77:5500")
     assert status == 2 and "cms-5500  Muon pairs\n" in out and "77: the portal has no such record" in err
+
+
+# Searches that find more than the portal shows.
+
+FEW = "MOST_SHOWN = 300; PAGE_SIZE = 100"  # as if the portal showed no more
+
+
+def search(reader: Reader, line: str) -> tuple[int, list[str], str]:
+    """Run it with the portal's limit at 300 records: the status, what is listed, errors."""
+    reader.portal.switches.max_results = 300
+    with reader.running(f"{line} --json", FEW) as run:
+        out, err = run.communicate(timeout=60)
+    return run.returncode, [entry["path"] for entry in json.loads(out).get("listing", [])], err
+
+
+def test_a_search_is_split_until_the_portal_shows_all_of_it(reader):
+    many = reader.portal.many(1_500)
+    status, found, err = search(reader, "--ls_dir '?q=&ondemand=true'")
+    assert (status, sorted(found)) == (0, sorted([*reader.portal.records, *many])), err
+    assert max(int(request.query["page"]) * int(request.query["size"]) for request in reader.portal.requests) <= 300
+    assert 2 <= max(request.in_flight for request in reader.portal.requests) <= 4  # as pages and parts come together
+
+
+SPLIT: dict[str, Callable[[Fields], bool]] = {
+    "?experiment=CMS&experiment=ATLAS": lambda fields: bool({"CMS", "ATLAS"} & {*fields["experiment"]}),
+    "?q=muon OR cms&experiment:CMS": lambda fields: "CMS" in fields["experiment"],
+    "?type:Dataset": lambda fields: fields["type"]["primary"] == "Dataset",
+    "?year:2011--2014": lambda fields: bool({"2011", "2012", "2013", "2014"} & {*fields.get("date_created", [])}),
+}
+
+
+@pytest.mark.parametrize("query", SPLIT)
+def test_a_search_with_facets_is_split_by_others(reader, query):
+    many = reader.portal.many(1_500)
+    status, found, err = search(reader, f"--ls_dir '{query}&ondemand=true'")
+    fields = {name: many.fields(name) for name in many}
+    fields.update((name, record.fields()) for name, record in reader.portal.records.items())
+    assert status == 0 and sorted(found) == sorted(name for name in fields if SPLIT[query](fields[name])), err
+    assert len(found) > 600
+
+
+def test_a_search_that_can_not_be_split_any_further_is_one_sentence(reader):
+    reader.portal.many(301, experiment=["JADE"], date_created=["1985"], type={"primary": "Dataset", "secondary": []})
+    status, found, err = search(reader, "--ls_dir '?experiment:JADE&year:1985'")
+    assert (status, found, err.count("\n")) == (2, [], 1)
+    assert "the search finds 301 records that no facet tells apart, and the portal shows 300 of them; add words" in err
+
+
+@pytest.mark.long
+def test_a_search_for_more_than_the_10000_that_the_portal_shows(reader):
+    many, reader.limit = reader.portal.many(25_000), 300
+    status, out, err = reader("--ls_dir '?q=' --json")
+    found = {entry["path"] for entry in json.loads(out)["listing"]}
+    assert status == 0 and found == {*many, *reader.portal.records} - {"cms-6"}, err
+
+
+@pytest.mark.long
+def test_10000_files_in_300_records_cost_a_request_a_record_and_four_at_a_time(reader):
+    names, reader.limit = [f"lhcb-{number}" for number in range(300)], 300
+    for name in names:
+        files = {f"{name}_{number}.root": b"%d" % number for number in range(34)}
+        reader.portal.add(name, files, index=[f"{name}_1.root"])
+    status, out, err = reader("--input_dir '?experiment:LHCB' --build_list --start --threads 8")
+    assert status == 0 and "rows: 10500\n" in out and "Copied: 10500, " in out, err
+    asked = [request for request in reader.portal.requests if not request.path.startswith("/eos/")]
+    searches = [request for request in asked if request.path.strip("/") == "api/records"]
+    assert len(searches) == 3  # two pages, and how many more there are on demand
+    assert sorted(request.path for request in asked if request not in searches) == sorted(
+        f"/api/records/{name}" for name in names
+    )
+    assert max(request.in_flight for request in asked) <= 4
+    reader.portal.requests.clear()
+    assert "Verified: 10500, damaged: 0;" in reader("--verify --check_status").out
+    assert not reader.portal.requests
+    status, out, _ = reader("--sync")
+    assert status == 0 and "Copied: 0, skipped: 10500, " in out
+    assert len(reader.portal.requests) == 303  # and none for a file

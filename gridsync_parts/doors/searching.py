@@ -113,16 +113,18 @@ class Searching:
             found.update((word, self.search(word, pool.map)) for word in words if is_query(word))
         return found
 
-    def named(self, word: str) -> Found:
-        """The record that a word names: by its recid now, or an old number, or its DOI."""
+    def named(self, word: str, tries: int = 2) -> Found:
+        """The record that a word names; the others go on where there is none."""
         try:
-            if is_doi(word):
-                return self.with_doi(word)
-            recid, slash, name = word.partition("/")
-            record = self.portal.record(recid)
-            return Found({f"{record.recid}{slash}{name}": Shown(record.title, record.mtime)})
-        except FileError as error:  # the others go on
-            return Found({}, error=error)
+            return self.with_doi(word) if is_doi(word) else self.with_recid(word)
+        except FileError as error:
+            return self.named(word, tries - 1) if error.passing and tries > 1 else Found({}, error=error)
+
+    def with_recid(self, word: str) -> Found:
+        """The record by what the portal calls it, or has called it, with the file in it that may be named."""
+        recid, slash, name = word.partition("/")
+        record = self.portal.record(recid)
+        return Found({f"{record.recid}{slash}{name}": Shown(record.title, record.mtime)})
 
     def with_doi(self, doi: str) -> Found:
         """The record with a DOI."""
@@ -178,7 +180,6 @@ class Searching:
                 raise
             raise UsageError(f"{word}: the portal cannot make sense of the search; correct its words") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DoorError(
-                f"{brief(word)}: the portal's answer to the search makes no sense ({brief(str(error))}); try later",
-                passing=True,
-            ) from error
+            reason = f" ({brief(str(error))})" if isinstance(error, ValueError) else ""
+            sentence = f"{brief(word)}: the portal's answer to the search makes no sense{reason}; try again later"
+            raise DoorError(sentence, passing=True) from error

@@ -158,7 +158,7 @@ def test_a_name_of_nothing_is_one_sentence_and_not_remembered(reader, name, acti
 
 def test_no_record_is_chosen_yet(reader):
     status, _, err = reader("--build_list")
-    assert status == 2 and err.startswith("gridsync.py: no folder is chosen; give one with --input_dir=path")
+    assert status == 2 and err.startswith("gridsync.py: no record of OPEN is chosen; give one with --input_dir=5500")
     assert reader("--check_status").status == 2
 
 
@@ -316,6 +316,49 @@ def test_a_record_is_listed_as_a_folder(reader):
 def test_some_records_are_listed_although_others_are_not_there(reader):
     status, out, err = reader("--ls_dir 77:5500")
     assert status == 2 and "cms-5500  Muon pairs\n" in out and "77: the portal has no such record" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("5500", "ok    door          .* answers as nginx, 3 entries in cms-5500$"),
+        ("'?q=muon'", "ok    door          .* answers as nginx, 3 entries in cms-5500$"),
+        ("/", "ok    door          .* answers as nginx, 0 entries in no record, as none is chosen$"),
+        ("77", "FAIL  door          77: the portal has no such record; "),
+    ],
+)
+def test_the_doctor_looks_at_the_first_record(reader, name, says):
+    status, out, _ = reader(f"--input_dir {name} --doctor")
+    assert re.search(f"(?m)^{says}", out) and status == int("FAIL" in out), out
+
+
+def test_nothing_can_be_sent_to_a_portal(reader):
+    status, _, err = reader(f"--input_dir 5500 --put {reader.folder}/Grid.conf")
+    assert status == 2 and "cannot send files to the site OPEN" in err
+
+
+def test_pins_are_released_without_looking_for_records(reader):
+    assert reader("--input_dir '?q=muon'").status == 0
+    status, out, err = reader("--release")
+    assert (status, err, reader.asked()) == (0, "", []) and "No file is pinned" in out
+
+
+@pytest.mark.parametrize("wrong", ["html instead of JSON", "truncated JSON", "cut JSON", "502 once", "429"])
+@pytest.mark.parametrize("name", ["?q=muon", DOI])
+def test_a_search_that_goes_wrong_is_tried_again_or_one_sentence(reader, name, wrong):
+    reader.portal.goes_wrong(wrong)
+    status, _, err = reader(f"--input_dir '{name}' --build_list")
+    if wrong in ("502 once", "429"):
+        assert status == 0 and reader.listed()[: len(CMS)] == CMS, err
+    else:
+        assert status == 4 and err.count("\n") == 1 and "Traceback" not in err
+    assert reader.asked().count("") > 1
+
+
+def test_an_old_number_is_asked_for_twice_when_the_answer_makes_no_sense(reader):
+    reader.portal.goes_wrong("truncated JSON", count=1)
+    status, _, err = reader("--input_dir 5500 --build_list")
+    assert status == 0 and reader.asked() == ["5500", "5500"], err
 
 
 # Searches that find more than the portal shows.

@@ -45,7 +45,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/notebook/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -144,6 +144,20 @@ build/hub/done: tools/hub.txt | need-venv need-npm
 	$(PYTHON) -m venv build/hub
 	build/hub/bin/python -m pip install --quiet --requirement tools/hub.txt
 	npm install --silent --no-fund --no-audit --prefix build/hub/npm $$(sed -n 's/^# npm: //p' tools/hub.txt)
+	touch $@
+
+# And for pages made by PyPI's plotly.
+build/plotly/done: tools/plotly.txt | need-venv
+	rm -rf build/plotly
+	$(PYTHON) -m venv --system-site-packages build/plotly
+	build/plotly/bin/python -m pip install --quiet --requirement tools/plotly.txt
+	touch $@
+
+# And for pages, tried as with a keyboard or a screen reader.
+build/axe/done: tools/axe.txt | need-npm
+	rm -rf build/axe
+	mkdir -p build/axe
+	npm install --silent --no-fund --no-audit --prefix build/axe $$(sed -n 's/^# npm: //p' tools/axe.txt)
 	touch $@
 
 need-npm:

@@ -34,7 +34,6 @@ p.note { margin: 16px 0 0; }
 .pieces { display: none; }
 details { margin-top: 8px; }
 summary { cursor: pointer; color: var(--blue); padding: 4px 0; width: fit-content; }
-.table { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; margin-top: 8px; }
 caption { text-align: left; padding: 4px 0; }
 th { text-align: left; color: var(--soft); font-weight: 500; vertical-align: bottom; }
@@ -53,13 +52,12 @@ footer { padding-bottom: 48px; font-size: 14px; }
 @media (max-width: 600px) { header { padding-top: 24px; } h1 { font-size: 25px; }
   section { padding: 16px; margin: 16px 0; }
   .cards { grid-template-columns: repeat(2, 1fr); } .cards dd { font-size: 21px; }
-  .stack thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
-  .stack, .stack tbody, .stack tr { display: block; }
-  .stack tr { padding: 8px 0; border-bottom: 1px solid var(--line); }
-  .stack caption { display: block; }
-  .stack th { display: block; border: 0; padding: 0; }
-  .stack td { display: inline-block; border: 0; padding: 0 14px 0 0; }
-  .stack td::before { content: attr(data-head) ": "; color: var(--soft); } }
+  thead { display: block; position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+  table, tbody, tbody tr, caption { display: block; }
+  tbody tr { padding: 8px 0; border-bottom: 1px solid var(--line); }
+  tbody th { display: block; border: 0; padding: 0; }
+  td { display: inline-block; border: 0; padding: 0 14px 0 0; }
+  td::before { content: attr(data-head) ": "; color: var(--soft); } }
 @media (prefers-reduced-motion: no-preference) { .skip { transition: top .1s; } }
 .on-paper .whole { display: none; }
 .on-paper .pieces { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; }

@@ -21,7 +21,7 @@ class Table(NamedTuple):
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    style: str = ""  # a stack is a list where the page is narrow
+    style: str = ""  # of its bars
 
 
 def cells(*values: object) -> list[Cell]:
@@ -42,7 +42,7 @@ def measured(name: str, part: float, whole: float, more: str) -> Cell:
 
 
 def tag(name: str, role: str, cell: Cell, more: str = "") -> str:
-    """A cell in its tags; with its role, which it would lose where a table is shown as a list."""
+    """A cell in its tags; with its role, which it would lose on a narrow page, where a table is a list."""
     number = ' class="number"' if cell.is_number else ""
     return f'<{name} role="{role}"{number}{more}>{cell.text}</{name}>'
 

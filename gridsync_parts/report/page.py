@@ -96,7 +96,7 @@ class Page:
         name = f"part{self.headings}"
         if table:
             head = f"<summary>{safe(title)} as a table</summary>"
-            body += f'<details>{head}<div class="table">{drawn(table)}</div></details>'
+            body += f"<details>{head}{drawn(table)}</details>"
         return (
             f'<section class="{style}" aria-labelledby="{name}"><h2 id="{name}">{safe(title)}</h2>'
             f'<p class="soft">{safe(said)}</p>{body}</section>\n'

@@ -22,7 +22,7 @@ def sites(found: dict[tuple[str, str], Sums]) -> Table:
     for (site, direction), sums in sorted(found.items()):
         counts = cells(sums.ok, sums.skipped, sums.failed, size_text(sums.bytes), rate_text(sums.rate()))
         rows.append([words(f"{site}, {direction}" if direction else site), *counts])
-    return Table("By site and direction", ("site", "moved", "were there", "failed", "bytes", "rate"), rows, "stack")
+    return Table("By site and direction", ("site", "moved", "were there", "failed", "bytes", "rate"), rows)
 
 
 def rates(timeline: Timeline) -> Table:
@@ -66,7 +66,7 @@ def failures(found: Sequence[Reason]) -> Table:
         sums = cells(sum(one.attempts for one in rest), sum(one.files for one in rest))
         rows.append([words(f"{len(rest):,} more reasons"), *sums])
     caption = "In a reason … stands for names, paths and hosts, and N for numbers"
-    return Table(caption, ("reason", "failed attempts", "files that are missing"), rows, "stack red")
+    return Table(caption, ("reason", "failed attempts", "files that are missing"), rows, "red")
 
 
 def slowest(found: Sequence[Moved]) -> Table:
@@ -75,7 +75,7 @@ def slowest(found: Sequence[Moved]) -> Table:
     for file in found:
         name = measured(file.key, file.seconds, found[0].seconds, f"{file.site}, began {file.start}")
         rows.append([name, *cells(seconds_text(file.seconds), size_text(file.size), rate_text(file.rate))])
-    return Table("The longest comes first", ("file", "duration", "size", "rate"), rows, "stack")
+    return Table("The longest comes first", ("file", "duration", "size", "rate"), rows)
 
 
 def flow(found: Flow) -> Table:

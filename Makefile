@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help demo demo-doors demo-open-data quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
+.PHONY: help picture demo demo-doors demo-open-data quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
@@ -48,6 +48,10 @@ test: build/ftpd/done  ## all tests except the long ones
 test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; a quarter of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
+
+picture: build/notebook/done  ## docs/report.png: the page of --report, in a browser
+	@tools/need $(TOOL) python3-plotly chromium
+	@$(PYTHON) -m tests.story.report
 
 contract:  ## what every site promises, tried at one of your Grid.conf's, by looking alone: SITE=NAME
 	@tools/need $(TOOL) python3-pytest

@@ -100,10 +100,12 @@ def record_at(folder: str, recid: str) -> tuple[str, ...] | None:
     return path_of(metadata) if isinstance(metadata, dict) else None
 
 
-def order_of(tier: int, word: str) -> tuple[bool, int, str]:
-    """Where a node stands in its tier: buckets by what they mean, others by their names."""
+def order_of(tier: int, word: str) -> tuple[bool, float, str]:
+    """Where a node stands in its tier: buckets by what they mean, numbers by their size, others by their names."""
     words = [words for _, words in BOUNDS.get(TIERS[tier], ())]
-    return word == UNKNOWN, words.index(word) if word in words else len(words), word
+    number = re.match(r"\d{1,9}(?:\.\d{1,9})?", word)
+    place = words.index(word) if word in words else float(number[0]) if number else 0.0
+    return word == UNKNOWN, place * (1000 if "TeV" in word else 1), word
 
 
 def flow_of(folder: str, recids: Iterable[str]) -> Flow:

@@ -193,6 +193,16 @@ def test_the_flow_of_records_says_what_they_are(tmp_path: Path):
     assert found.links[:2] == [(0, 0, 0, 1), (0, 1, 1, 2)]
 
 
+def test_nodes_stand_in_the_order_of_what_they_mean(tmp_path: Path):
+    energies = ["13TeV", "7TeV", "91GeV", "0.9TeV"]
+    for n, (energy, events) in enumerate(zip(energies, (5e8, 10, 5e6, 2e4))):
+        more = {"collision_information": {"energy": energy}, "distribution": {"number_events": int(events)}}
+        record(tmp_path, str(n), **more)
+    tiers = flows.flow_of(str(tmp_path), map(str, range(4))).tiers
+    assert [word for word, _ in tiers[3]] == ["91GeV", "0.9TeV", "7TeV", "13TeV"]
+    assert [word for word, _ in tiers[5]] == ["below 1,000", "to 100,000", "to 10 million", "above 100 million"]
+
+
 def test_rare_nodes_are_one(tmp_path: Path):
     for n in range(30):
         record(tmp_path, str(n), date_created=[str(1990 + n)])

@@ -13,6 +13,7 @@ import pytest
 
 from gridsync_parts.report import make_page
 from gridsync_parts.stats import Line, text_of
+from tests.story.report import PICTURE, draw
 from tests.support import TOP
 from tests.support.browser import AXE, missing, visit
 from tests.support.lines import week, write_records
@@ -144,6 +145,12 @@ def test_the_policy_of_the_page_holds_what_an_escape_would_miss(page: Path, tmp_
     seen = visit(tmp_path / "p.html", {"ask": "window.ran"})
     assert "0" not in seen or seen["0"] is None
     assert not seen["dialogs"] and "Content Security Policy" in str(seen["said"])
+
+
+def test_the_picture_of_the_readme_is_drawn_by_a_command_and_small(tmp_path: Path):
+    draw(tmp_path, tmp_path / "one.png")
+    for picture in (tmp_path / "one.png", PICTURE):
+        assert picture.read_bytes()[:4] == b"\x89PNG" and 50_000 < picture.stat().st_size < 300_000
 
 
 def test_the_plotly_of_pypi_draws_the_same(page: Path, tmp_path: Path):

@@ -50,13 +50,6 @@ def test_it_shows_what_a_run_has_written(grid: Grid, portal: Portal, tmp_path: P
     assert f"; {moved:.1f} MB moved in " in shown
     assert re.search(r"(?m)^2016 +Exotica +Collision +49916849 +\d+ +1$", shown)
     assert "Traceback" not in shown and "Warning" not in shown
-    if name.endswith("csv"):
-        return
-    (page,) = re.findall(r"(?s)```python\n(.*?)```", (TOP / "docs/stats.md").read_text(encoding="utf-8"))
-    (tmp_path / name).write_text("".join((tmp_path / name).read_text().splitlines(keepends=True)[:-1]))
-    command = [VENV / "bin/python", "-W", "error", "-c", page]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert re.search(r"(?m)^ok +\d+ +\d+$", done.stdout), done.stderr
 
 
 def test_it_is_kept_with_what_it_shows_and_is_small():

@@ -154,7 +154,7 @@ _gridsync_bash() {
   if [[ -n $escape ]]; then stem=${stem%?}; fi # what follows brings its own
   case $option in
     --output_dir | --workdir | DIR) compopt -o dirnames ;;
-    --log_file | --files_from | --put | --stats) compopt -o default +o nospace ;;
+    --log_file | --files_from | --put | --stats | --report) compopt -o default +o nospace ;;
   esac
   if [[ ${histchars-!} != !* ]]; then avoided=${histchars:0:1}; fi
   case $COMP_TYPE$quote in
@@ -177,7 +177,7 @@ _gridsync_zsh() { # zsh quotes what it is given by itself
   if [[ -n $option ]]; then compset -P '--[^=]#='; fi
   case $option in
     --output_dir | --workdir | DIR) _files -/ && return ;;
-    --log_file | --files_from | --put | --stats) _files && return ;;
+    --log_file | --files_from | --put | --stats | --report) _files && return ;;
     '') stem=$PREFIX ;;
     *) stem=$value ;;
   esac

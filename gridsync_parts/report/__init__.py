@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from gridsync_parts.disk import replacing
+from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.errors import DiskError, UsageError
 from gridsync_parts.report.flows import flow_of
 from gridsync_parts.report.gather import Gathered, gather
@@ -18,9 +18,9 @@ HEAD = 400  # bytes of a page in which it says what it is
 def is_ours(page: str) -> bool:
     """Whether a file is a page that an earlier --report has made."""
     try:
-        with open(page, "rb") as file:
+        with open(open_regular(page), "rb") as file:
             return f'<meta name="generator" content="{GENERATOR} '.encode() in file.read(HEAD)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

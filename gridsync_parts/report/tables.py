@@ -89,8 +89,8 @@ def notes(gathered: Gathered) -> Iterator[str]:
     """What a reader should know of the lines."""
     when = gathered.when
     if gathered.left_out:
-        yield f"{gathered.left_out:,} lines are left out: a run that was killed may leave half a line."
+        yield f"{gathered.left_out:,} line(s) left out: a run that was killed may leave half a line."
     if when.senseless:
-        yield f"{when.senseless:,} lines have times that make no sense; they are not in the rates."
+        yield f"{when.senseless:,} line(s) with times that make no sense: they are not in the rates."
     if when.backwards:
-        yield f"{when.backwards:,} lines end before they begin, as a clock was set; they count where they end."
+        yield f"{when.backwards:,} line(s) end before they begin, as a clock was set: they count where they end."

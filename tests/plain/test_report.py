@@ -287,7 +287,7 @@ def test_the_summary_fits_a_screen(stats: Path):
     found = gather(lines_of(str(stats)))
     text = list(summary(found, "s" * 200, "p.html"))
     assert len(text) <= 24 and all(len(one) <= 80 for one in text)
-    assert "1 lines are left out" in page and any("1 lines are left out" in one for one in text)
+    assert "1 line(s) left out" in page and any("1 line(s) left out" in one for one in text)
 
 
 def test_an_earlier_page_is_replaced_and_nothing_else(stats: Path):
@@ -300,6 +300,12 @@ def test_an_earlier_page_is_replaced_and_nothing_else(stats: Path):
     with pytest.raises(UsageError, match="is no page of --report; name another file"):
         make_page(str(stats), str(page), "")
     assert page.read_text() == "<html>my own</html>"
+
+
+def test_a_pipe_in_place_of_the_page_holds_nothing_up(stats: Path):
+    os.mkfifo(stats.with_name("p.html"))
+    with pytest.raises(UsageError, match="is no page of --report"):
+        make_page(str(stats), str(stats.with_name("p.html")), "")
 
 
 def test_a_page_that_can_not_be_made_is_refused(stats: Path):

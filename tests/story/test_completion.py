@@ -135,6 +135,7 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--log_file=a\\ ", "--log_file=a\\ file.txt "),
         ("--files_from a\\ ", "--files_from a\\ file.txt "),
         ("--stats=a\\ ", "--stats=a\\ file.txt "),
+        ("--report=a\\ ", "--report=a\\ file.txt "),
         ("--put a\\ ", "--put a\\ file.txt "),
         ("--put=loc", "--put=local\\ folder/"),
         ("https://door/a loc", "https://door/a local\\ folder/"),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, NamedTuple, Optional, get_type_hints
 
-from gridsync_parts.disk import open_regular
+from gridsync_parts.disk import open_regular, target_of
 from gridsync_parts.errors import DiskError, UsageError
 
 ENDINGS = (".jsonl", ".csv")
@@ -72,13 +72,6 @@ def moment_text(seconds: float) -> str:
     """Seconds since the epoch as a line has them."""
     whole, rest = divmod(int(seconds * 1000), 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:03d}Z"
-
-
-def moment_of(text: str) -> float:
-    """The same as seconds; ValueError if a text is no time."""
-    import calendar
-
-    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + text[19:].rstrip("Z"))
 
 
 # As text, and back.
@@ -235,8 +228,9 @@ class Stats:
                 if os.path.samestat(os.fstat(self.fd), os.stat(self.path)):
                     return
             self.close()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        self.fd, self.is_ours = os.open(self.path, flags, 0o666), False
+        path = target_of(self.path) if os.path.islink(self.path) else self.path  # others may have made it
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        self.fd, self.is_ours = os.open(path, flags, 0o666), False
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             self.close()
             raise OSError(errno.EINVAL, "it is not a regular file")

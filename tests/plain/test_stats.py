@@ -8,9 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gridsync_parts.errors import DiskError, UsageError
-from gridsync_parts.stats import FIELDS, HEADER, Line, Stats, lines_of, meanings, moment_of, moment_text
+from gridsync_parts.stats import FIELDS, HEADER, Line, Stats, lines_of, meanings, moment_text
+from tests.support.properties import OFTEN
 
 LINE = Line(
     "e680/run/a.cdat", "LYON", "get", "ok", 1000, 1000, "2026-11-27T22:18:03.123Z", "2026-11-27T22:18:03.623Z",
@@ -208,8 +211,52 @@ def test_a_file_that_was_moved_away_is_begun_anew(path: str):
     assert lines_in(path) == [FAILED]
 
 
-def test_moments_are_text_and_come_back():
+def test_moments_have_milliseconds_and_are_of_utc():
     assert moment_text(1795817883.1239) == "2026-11-27T22:18:03.123Z"
-    assert moment_of("2026-11-27T22:18:03.123Z") == pytest.approx(1795817883.123)
-    with pytest.raises(ValueError):
-        moment_of("yesterday")
+
+
+@KINDS
+def test_a_link_of_the_users_is_followed_and_one_that_others_may_have_made_is_not(tmp_path: Path, path: str):
+    (tmp_path / "other").mkdir()
+    target = tmp_path / "other" / "real"
+    os.symlink(target, path)
+    Stats(path).write([LINE])
+    assert target.exists() and os.path.islink(path) and lines_in(path) == [LINE]
+    tmp_path.chmod(0o777)
+    with pytest.raises(DiskError, match="that others may have made; remove it"):
+        Stats(path).write([LINE])
+    assert lines_in(path) == [LINE]
+
+
+TEXTS = st.text(st.characters(), max_size=30) | st.sampled_from(["=1", "'=", "''+", '"', ",", "\t", "'"])
+
+
+@KINDS
+@given(key=TEXTS, error=TEXTS, size=st.integers(0, 10**18 - 1))
+@OFTEN
+def test_whatever_is_written_is_one_line_that_is_read(tmp_path: Path, ending: str, key: str, error: str, size: int):
+    path = tmp_path / f"s.{ending}"
+    path.unlink(missing_ok=True)
+    line = LINE._replace(key=key, error=error, size=size)
+    Stats(str(path)).write([line])
+    assert path.read_bytes().count(b"\n") == 1 + (ending == "csv")
+    (read,) = lines_of(str(path))
+    assert read.size == size
+    plain = key.encode("utf-8", "backslashreplace").decode()
+    assert read.key == (plain if ending == "jsonl" or not {*plain} & {*"\r\n\0"} else read.key)
+
+
+@KINDS
+@given(junk=st.binary(max_size=200), cut=st.integers(0, 300))
+@OFTEN
+def test_whatever_stands_in_a_file_it_is_lines_and_what_is_none_or_an_error(tmp_path: Path, ending: str, junk, cut):
+    path = tmp_path / f"s.{ending}"
+    path.unlink(missing_ok=True)
+    Stats(str(path)).write([LINE, LINE])
+    path.write_bytes(path.read_bytes()[:cut] + junk)
+    try:
+        before = len(lines_in(str(path)))
+        Stats(str(path)).write([FAILED])
+    except UsageError:
+        return
+    assert len(lines_in(str(path))) in (before, before + 1) and lines_in(str(path))[-1] == FAILED

@@ -364,7 +364,8 @@ def said_of(user: User, *lines: str) -> str:
     said = ""
     try:
         for line in lines:
-            done = user(f"{line} --debug --log_file={user.folder / 'log'}")
+            more = f"--stats={user.folder / 's.jsonl'}" if line.startswith(("--start", "--sync")) else ""
+            done = user(f"{line} {more} --debug --log_file={user.folder / 'log'}")
             said += done.out + done.err
     finally:
         user.grid.door.faults.clear()

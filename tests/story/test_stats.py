@@ -9,12 +9,13 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from gridsync_parts.conf import with_setting
-from gridsync_parts.stats import FIELDS, Line, lines_of, moment_of
+from gridsync_parts.stats import FIELDS, Line, lines_of
 from tests.grid import Grid
 from tests.story.doors import FILE, FOLDER, SET_UPS, VISITS, section
 from tests.support.places import WRITERS, site_of, site_to_write
@@ -38,8 +39,9 @@ class Teller(User):
         found = list(lines)
         assert not lines.left_out
         for line in found:
-            took = moment_of(line.end) - moment_of(line.start)
-            assert took == pytest.approx(line.duration_s, abs=0.0021) and line.host == socket.gethostname()
+            start, end = (datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ") for text in (line.start, line.end))
+            assert (end - start).total_seconds() == pytest.approx(line.duration_s, abs=0.0021)
+            assert line.host == socket.gethostname()
             assert line.rate_Bps == pytest.approx(line.bytes / line.duration_s if line.bytes else 0, rel=0.01)
             assert (line.error != "") is (line.status == "failed") and line.file_count is line.zip_used is None
         return found

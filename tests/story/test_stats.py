@@ -18,7 +18,7 @@ from gridsync_parts.conf import with_setting
 from gridsync_parts.stats import FIELDS, Line, lines_of
 from tests.grid import Grid
 from tests.story.doors import FILE, FOLDER, SET_UPS, VISITS, section
-from tests.support.places import WRITERS, site_of, site_to_write
+from tests.support.places import WRITERS, hub_of, site_of, site_to_write
 from tests.support.user import BIG, User, wait_for, wait_until
 
 ENDINGS = pytest.mark.parametrize("name", ["s.jsonl", "s.csv"])
@@ -71,6 +71,8 @@ def visitor(grid: Grid, folder: Path, pair: str, writes: bool) -> Teller:
     for word in pair.split():
         if word in SET_UPS:
             user.env.update(SET_UPS[word](grid, folder / "home"))
+    if site.engine == "hub":
+        user.env["JUPYTERHUB_API_TOKEN"] = hub_of(grid, site).token
     if "ftps" in pair:
         user.env.update(SET_UPS["ftps"](grid, folder / "home"))
     return user

@@ -31,6 +31,7 @@ from gridsync_parts.errors import (
     NoRanges,
     NotFound,
     OnTape,
+    Unreached,
     UsageError,
 )
 from gridsync_parts.keys.token import Token
@@ -166,8 +167,9 @@ class OpenDataDoor(WebDavDoor):
             if self.site.bytes_by == "root":
                 return self.read_by_root(held, at, start, stop)
             return self.read_by_https(record, held, at, start, stop)
-        except (NotFound, Forbidden) as error:
-            if self.is_on_disk(at.path, held):
+        except (NotFound, Forbidden, DoorError) as error:
+            is_failing = isinstance(error, DoorError)  # which says nothing of a file that is on disk
+            if isinstance(error, Unreached) or (held.online if is_failing else self.is_on_disk(at.path, held)):
                 raise
             raise OnTape(ON_DEMAND.format(place=at.path)) from error
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from gridsync_parts.doors.portal import Portal
 
 AT_ONCE = 4  # records that are asked for at once
-FRESH = 60.0  # seconds for which what the portal has said of a record holds
-LEAST = 15.0  # between two questions how far the requests of a record are,
+LEAST = 15.0  # seconds for which what the portal has said of a record, or of requests for it, holds;
 EACH = 1.0  # and so many for each record that is waited for
 RATE = 50 << 10  # bytes a second that all records may take together while they are waited for
 RECENT = 900.0  # seconds after which a record that nobody has asked about is not waited for any more
@@ -176,9 +175,9 @@ class Recall:
         self.sizes[recid] = len(record.text)
         return record
 
-    def long(self, recid: str, others: int, least: float) -> float:
+    def long(self, recid: str, others: int = 1) -> float:
         """For how many seconds an answer about a record is good, if so many are asked for again and again."""
-        return max(least, others * self.sizes.get(recid, 0) / RATE)
+        return max(LEAST, others * self.sizes.get(recid, 0) / RATE)
 
     def requests(self, recid: str, hold: float) -> list[Request]:
         """The last requests for files of a record, as they are or were so many seconds ago."""
@@ -204,7 +203,7 @@ class Recall:
         failure: GridError | None = None
         records = by_record(paths)
         with futures.ThreadPoolExecutor(AT_ONCE) as threads:
-            asked = {recid: threads.submit(self.record, recid, self.long(recid, 1, FRESH)) for recid in records}
+            asked = {recid: threads.submit(self.record, recid, self.long(recid)) for recid in records}
         for recid, answer in asked.items():
             try:
                 files = answer.result().files
@@ -240,7 +239,7 @@ class Recall:
 
     def ask_for(self, recid: str, names: list[str]) -> None:
         """Ask for what is on tape of some files of a record, and on its way by nobody."""
-        record = self.record(recid, FRESH)
+        record = self.record(recid, self.long(recid))
         if all(held.online for held in filter(None, map(record.files.get, names))):
             return
         with asking_alone():
@@ -280,7 +279,7 @@ class Recall:
         requests = self.requests(recid, max(LEAST, others * EACH))
         ended = [request for request in requests if not request.is_open]
         is_news = self.ended.get(recid, ended) != ended
-        record = self.record(recid, 0.0 if is_news else self.long(recid, others, LEAST))
+        record = self.record(recid, 0.0 if is_news else self.long(recid, others))
         self.ended[recid] = ended
         return record, requests
 

@@ -255,7 +255,7 @@ def test_localities_take_one_request_a_record(clock):
         for number in range(5) for name in ("a", "b", "record.json")
     }  # fmt: skip
     assert tape.localities(paths) == found and len(portal.log) == 5
-    clock.wait(recall.FRESH)
+    clock.wait(recall.LEAST)
     tape.localities(paths)
     assert len(portal.log) == 10
 

@@ -6,12 +6,12 @@ import time
 from collections import deque
 
 from gridsync_parts.chores import Told, stuck_text
-from gridsync_parts.errors import DoorError, GridError
+from gridsync_parts.errors import DoorError, GridError, Unreached
 from gridsync_parts.fetching import Fetch
 from gridsync_parts.jobs import REFUSALS, Job, Next, Where
 from gridsync_parts.orders import Order, Polled, What
 from gridsync_parts.pace import Trouble
-from gridsync_parts.plans import plan_calls, plan_staged
+from gridsync_parts.plans import plan_calls, plan_staged, subject_of
 from gridsync_parts.values import WAITING, Locality, Row, Staging, place_row, with_error
 
 
@@ -106,8 +106,13 @@ class Polls:
 
     def take_refusal(self, order: Order, error: GridError, now: float) -> bool:
         """Nothing is told of a request; whether it is a matter of this one alone."""
-        request = self.requests[order.request]
-        if isinstance(error, DoorError) or not self.fetch.aim.is_patient:
+        request, aim = self.requests[order.request], self.fetch.aim
+        if aim.by_record and not (aim.is_patient or isinstance(error, Unreached) or error.pause):
+            for row in order.rows:  # of others more may be told
+                reason = f"{subject_of(row, aim.by_record)}: nothing is told of it: {error}"
+                self.fetch.take(self.fetch.jobs.by_path[row.path], Next(Where.LEFT, reason))
+            return True
+        if isinstance(error, DoorError) or not aim.is_patient:
             request.trouble = request.trouble.after(self.fetch.pace.chore, now, self.fetch.pace.well)
             self.give_up_stuck(now)
             return not self.fetch.jobs.staging  # the others would wait as long

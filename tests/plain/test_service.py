@@ -10,7 +10,7 @@ import pytest
 
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import MAX_QUERY
-from gridsync_parts.errors import FileError, Forbidden
+from gridsync_parts.errors import DoorError, FileError, Forbidden, Unreached
 from gridsync_parts.fetching import Fetch
 from gridsync_parts.jobs import Aim, Fed, Where
 from gridsync_parts.orders import Order, Polled, What
@@ -149,6 +149,19 @@ def test_what_was_not_brought_is_noted_once_a_record_and_asked_for_often(records
         night.now += PACE.ask + PACE.turn
     assert night.fetch.ledger.errors == [f"a: {NOT_BROUGHT}: it is on tape still"]
     assert night.fetch.jobs.count(Where.LEFT) == 300
+
+
+def test_a_record_of_which_nothing_is_told_does_not_end_a_look_at_the_others(records):
+    rows = [row_of(f"{record}/{number}", request=f"record/{record}") for number in range(3) for record in "ab"]
+    night = records(*rows)
+    night.fetch.aim = Aim(polls=True, by_record=True)
+    order = night.service.polls.plan(night.now)
+    night.service.came(order, None, DoorError("the portal answers 500", passing=True), night.now)
+    assert night.fetch.ledger.errors == ["a: nothing is told of it: the portal answers 500"]
+    assert night.fetch.jobs.count(Where.LEFT) == 3 and night.fetch.jobs.count(Where.STAGING) == 3
+    order = night.service.polls.plan(night.now)
+    with pytest.raises(DoorError):
+        night.service.came(order, None, Unreached("it is down", passing=True), night.now)
 
 
 def test_a_record_that_is_stuck_is_told_once(records):

@@ -273,7 +273,8 @@ class Config:
             raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected {known} or {ENGINES[-1]}")
         kind = find_kind(engine, scheme)
         if not kind and engine in ENGINES:
-            raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; set it to auto")
+            way = "write https:// there" if scheme in ("http", "dav") else "set it to auto"  # it wants TLS
+            raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; {way}")
         if fault := fault_of(site, kind):
             raise UsageError(f"{self.path}: {fault}")
         if engine == "auto":

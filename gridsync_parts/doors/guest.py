@@ -167,9 +167,7 @@ class Guest:
             except FileError as error:  # it concerns all files
                 raise DoorError(str(error)) from error
             if not is_ours:
-                raise DoorError(
-                    f"{mask_url(url)} redirects to another server, {mask_url(target)}; your credentials are not sent "
-                    "there, ask the site"
-                )
+                way = ("your credentials are not sent there, " if self.token or self.proxy else "") + "ask the site"
+                raise DoorError(f"{mask_url(url)} redirects to another server, {mask_url(target)}; {way}")
             url = target
         raise DoorError(HOPS.format(mask_url(url)), passing=True)

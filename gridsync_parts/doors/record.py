@@ -88,6 +88,14 @@ def is_online(facts: Mapping[str, Any], otherwise: bool) -> bool:
     return word == "online" if word else otherwise
 
 
+def is_record_online(metadata: Mapping[str, Any]) -> bool:
+    """Whether its files are on disk, where neither they nor their index say it."""
+    distribution = metadata.get("distribution")
+    once = text_in(distribution, "availability") if isinstance(distribution, dict) else ""
+    word = text_in(metadata, "availability") or once  # which was written once
+    return word.replace(" ", "") != "ondemand"
+
+
 def metadata_of(answer: Any) -> dict[str, Any]:
     """What an answer says of a record."""
     found = answer.get("metadata") if isinstance(answer, dict) else None
@@ -128,7 +136,7 @@ def old_indices(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def indices_of(metadata: Mapping[str, Any]) -> list[Index]:
     """Its lists of files that have names; older records have them among the files."""
-    record_online = text_in(metadata, "availability").replace(" ", "") != "ondemand"
+    record_online = is_record_online(metadata)
     found = []
     for facts in list_in(metadata, "_file_indices") or old_indices(metadata):
         files, counts = facts.get("files"), facts.get("availability")
@@ -148,7 +156,7 @@ def lacking(answer: Any) -> list[str]:
 def listed(metadata: Mapping[str, Any], more: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, bool]]:
     """Its files, the index that each stands in, and whether it is on disk."""
     indices = indices_of(metadata)
-    record_online = text_in(metadata, "availability").replace(" ", "") != "ondemand"
+    record_online = is_record_online(metadata)
     own = list_in(metadata, "_files")
     is_told = bool(own or (metadata.get("_files") is not None and indices))
     for facts in own if is_told else list_in(metadata, "files"):

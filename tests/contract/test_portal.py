@@ -130,6 +130,14 @@ def test_what_is_no_recid_is_asked_of_nobody(door, portal, recid):
     assert not portal.requests
 
 
+def test_a_portal_that_has_moved_is_told_and_nobody_else_is_asked(door, portal):
+    portal.add("cms-1", {"a": DATA})
+    portal.faults.add("/api/*", "moved", to=portal.elsewhere)
+    with pytest.raises(DoorError, match=r"redirects to another server, https://127.0.0.1:\d+/\S+; ask the site$"):
+        door.folder("cms-1")
+    assert not portal.asked(role="elsewhere")
+
+
 # Files that are on tape.
 
 

@@ -71,6 +71,12 @@ def test_an_engine_that_does_not_speak_the_scheme_is_refused(tmp_path, server, m
         site_in(tmp_path, server, more)
 
 
+@pytest.mark.parametrize("engine", ["hub", "opendata"])
+def test_an_engine_that_wants_tls_says_so(tmp_path, engine):
+    with pytest.raises(UsageError, match=rf"ENGINE = {engine} cannot speak to http:// of .A.; write https:// there"):
+        site_in(tmp_path, "http://portal/", f"ENGINE = {engine}")
+
+
 @pytest.mark.parametrize("more", ["TOKEN = env:A", "CREDENTIAL = proxy", "CREDENTIAL = token"])
 def test_a_portal_is_shown_nothing(tmp_path, more):
     with pytest.raises(UsageError, match=r".A. is shown nothing; remove TOKEN and CREDENTIAL there"):

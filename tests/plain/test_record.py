@@ -92,7 +92,10 @@ def test_a_record_without_those_lists_has_what_was_written_once():
         (answer(_file_indices=[index(file("a"), availability={"online": 1})]), True),
         (answer(_file_indices=[index(file("a", availability="on demand"), availability={"online": 1})]), False),
         (answer(_file_indices=[index(file("a"))], availability="on demand"), False),
-        (answer(file("a"), distribution={"availability": "ondemand"}), True),
+        (answer(file("a"), distribution={"availability": "ondemand"}), False),
+        (answer(file("a"), distribution={"availability": "ondemand"}, availability="partial"), True),
+        (answer(file("a", availability="online"), distribution={"availability": "ondemand"}), True),
+        (answer(file("a"), distribution=["ondemand"]), True),
     ],
 )
 def test_a_file_is_on_disk_if_it_says_so_or_else_what_it_stands_in(said, online):

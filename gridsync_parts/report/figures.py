@@ -9,7 +9,7 @@ from typing import Any
 
 from gridsync_parts.report.flows import TIERS, Flow
 from gridsync_parts.report.gather import PER_DECADE, Sizes, middle
-from gridsync_parts.report.said import label_text, rate_text, seconds_text, short_size, size_range, stamp
+from gridsync_parts.report.said import label_text, rate_text, seconds_text, short_rate, short_size, size_range, stamp
 from gridsync_parts.report.times import Timeline
 from gridsync_parts.words import size_text
 
@@ -60,7 +60,7 @@ def ticks_of(most: float) -> tuple[list[float], list[str]]:
         unit *= 1024
     step = unit * next((step for step in STEPS if most <= 5 * step * unit), STEPS[-1])
     marks = [step * n for n in range(int(most // step) + 1)]
-    return marks, [rate_text(mark).replace(".0 ", " ") if mark else "0" for mark in marks]
+    return marks, [short_rate(mark) if mark else "0" for mark in marks]
 
 
 def bars_of(timeline: Timeline, amounts: Sequence[float], said: Sequence[str], colour: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gridsync_parts.report.figures import sizes as size_figure
 from gridsync_parts.report.flows import Flow
 from gridsync_parts.report.gather import Gathered
 from gridsync_parts.report.markup import Table, drawn
-from gridsync_parts.report.said import moment_text, rate_text, safe, seconds_text, width_text
+from gridsync_parts.report.said import moment_text, rate_text, safe, seconds_text, short_rate, width_text
 from gridsync_parts.report.tables import durations, failures, flow, notes, rates, sites, sizes, slowest
 from gridsync_parts.words import size_text
 
@@ -141,7 +141,7 @@ class Page:
             said = f"Each of the {found.timed:,} files is a point."
         else:
             said = f"There are {found.timed:,} files: a square stands for those that are alike, the darker the more."
-        said += f" Dotted lines are rates: {', '.join(map(rate_text, usual_rates(found)))}."
+        said += f" Dotted lines are rates: {', '.join(map(short_rate, usual_rates(found)))}."
         plot = self.plot(duration_figure(found), "Points: duration of files against their size, both in powers of ten")
         return self.section("Duration against size", said, plot, durations(found))
 

@@ -35,6 +35,11 @@ def rate_text(rate: float) -> str:
     return f"{size_text(rate)}/s"
 
 
+def short_rate(rate: float) -> str:
+    """Bytes a second as an axis has them: 50 MB/s."""
+    return rate_text(rate).replace(".0 ", " ")
+
+
 def seconds_text(seconds: float) -> str:
     """How long something took, also if that was very short or long."""
     if seconds < 0.1:

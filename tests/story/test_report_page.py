@@ -139,6 +139,30 @@ def test_names_errors_and_records_run_nothing(tmp_path: Path, bypass_csp: bool):
     assert not seen["dialogs"] and not seen["said"] and len(seen["requests"]) == 1
 
 
+def odd_lines() -> dict[str, list[Line]]:
+    """Lines of which figures could be made that are none."""
+    first, *others = week(40)
+    failed = [line._replace(status="failed", bytes=0, error="broken") for line in others]
+    years = "2001" + first.start[4:]
+    return {
+        "one": [first], "failed": failed, "none": [], "empty": [first._replace(size=0, bytes=0)],
+        "instants": [line._replace(end=line.start, duration_s=0.0, rate_Bps=0.0) for line in others],
+        "huge": [line._replace(size=10**17, bytes=10**17, duration_s=1e-6, rate_Bps=9e17) for line in others],
+        "years": [first._replace(start=years, end=years), *others], "skipped": [first._replace(status="skipped")],
+        "alike": [first._replace(key=str(n)) for n in range(2000)],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", odd_lines())
+def test_figures_of_odd_lines_are_drawn(tmp_path: Path, name: str):
+    lines = odd_lines()[name]
+    (tmp_path / "s.jsonl").write_text(text_of(lines, as_csv=False))
+    make_page(str(tmp_path / "s.jsonl"), str(tmp_path / "p.html"), str(tmp_path))
+    seen = visit(tmp_path / "p.html", {"ask": FIGURES}, {"ask": "document.body.innerText"}, {"ask": WIDTHS}, width=375)
+    assert all(seen["0"]) and not seen["said"] and not re.search("NaN|undefined|Infinity", seen["1"])
+    assert seen["2"] == [375, 375]
+
+
 def test_the_policy_of_the_page_holds_what_an_escape_would_miss(page: Path, tmp_path: Path):
     inside = f"<main>{SCRIPTS}<img src='https://example.org/x.png' onerror='window.ran = 1'>"
     (tmp_path / "p.html").write_text(page.read_text().replace("<main", inside, 1))

@@ -11,7 +11,7 @@ OTHER = "other reasons"
 NO_REASON = "no reason given"
 URL = re.compile(r"\w+://[^\s,;'\")]+")
 PATH = re.compile(r"~?/?(?:[^\s/:;,'\"()]+/)+[^\s/:;,'\"()]*|(?<!\S)/[^\s:;,'\"()]+")
-NAMED = r"(?<![\w.-])(?:(?:[\w-]+\.)+[a-zA-Z][\w-]*|(?:\d+\.){3}\d+)"
+NAMED = r"(?<![\w.-])(?!Grid\.conf)(?:(?:[\w-]+\.)+[a-zA-Z][\w-]*|(?:\d+\.){3}\d+)"
 HOST = re.compile(rf"(?:\[[0-9a-fA-F]*:[0-9a-fA-F:.]+\]|{NAMED}|\blocalhost)(?::\d+)?")
 DIGEST = re.compile(r"(?<=:)[0-9a-fA-F]{8,}(?!\w)|(?<!\w)(?=\w*\d)[0-9a-fA-F]{8,}(?!\w)")
 # A number by itself, but for what HTTP says: 503 is not 404.

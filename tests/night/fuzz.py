@@ -51,8 +51,13 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.machine import CONNECTIONS
     from gridsync_parts.partfile import PartFile
     from gridsync_parts.plans import new_row, plan_staged
+    from gridsync_parts.report.flows import NAME, flow_of
+    from gridsync_parts.report.gather import gather
+    from gridsync_parts.report.page import Page, as_data
+    from gridsync_parts.report.telling import document, summary
     from gridsync_parts.secrets import make_printable
     from gridsync_parts.settings import Config, scope_of
+    from gridsync_parts.stats import lines_of
     from gridsync_parts.table import GENERAL, Site
     from gridsync_parts.values import UNFINISHED, Entry, Locality, Row
     from gridsync_parts.vomses import server_in
@@ -309,9 +314,28 @@ def part(data: bytes) -> None:
         assert 0 <= found.received() <= ROW.size
 
 
+def report(data: bytes) -> None:
+    """A stats file and a record, as a page and on the screen."""
+    import json
+
+    lines, _, record = data.partition(GAP)
+    stats, place = Path(FOLDER, "s.csv" if lines.startswith(b"key") else "s.jsonl"), Path(FOLDER, "cms-1", NAME)
+    place.parent.mkdir(exist_ok=True)
+    stats.write_bytes(lines)
+    place.write_bytes(record)
+    found = gather(lines_of(str(stats)))
+    page = Page(found, flow_of(FOLDER, [*found.records, "cms-1"]), "s", 0)
+    text = page.sections() + as_data(page.figures)
+    assert text.isprintable() or {*filter(lambda char: not char.isprintable(), text)} <= {"\n"}
+    assert "<script" not in text and "<img" not in text
+    said = list(summary(found, "s", "p"))
+    assert len(said) <= 24 and all(len(one) <= 80 and one.isprintable() for one in said)
+    json.dumps(document(found, "p"), allow_nan=False)
+
+
 READERS: tuple[Callable[[bytes], None], ...] = (
     listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
-    token, part, membership, vomses, ftp, record,
+    token, part, membership, vomses, ftp, record, report,
 )  # fmt: skip
 LISTED = (
     '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
@@ -337,6 +361,14 @@ SEEDS = {
         '"uri": "root://eospublic.cern.ch//eos/opendata/x/a", "checksum": "adler32:1", "availability": "on demand"}], '
         '"_file_indices": [{"key": "X_file_index.json", "number_files": 1}]}}\0\0{"files": [{"size": 2, '
         '"uri": "root://eospublic.cern.ch//eos/opendata/y/a"}]}',
+    ),
+    report: (
+        '{"key": "cms-1/a", "site": "L", "direction": "get", "status": "ok", "bytes": 9, "size": 9, "start": '
+        '"2026-11-27T22:18:03.123Z", "end": "2026-11-27T22:18:04.123Z", "duration_s": 1.0, "rate_Bps": 9.0}\n'
+        '{"key": "b", "site": "L", "direction": "put", "status": "failed", "error": "b: 503 of 10 <b>"}\n\0\0'
+        '{"metadata": {"date_created": ["2011"], "type": {"secondary": ["x"]}, '
+        '"distribution": {"formats": ["a"], "size": 9}}}',
+        "key,site,direction,status,bytes,size,start,end,duration_s,rate_Bps\na,L,get,ok,1,1,x,y,1.5,2\n",
     ),
     properties: ("Tue, 09 Jun 2015 12:00:00 +0200\n10\nadler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==\n03da0195",),
     digest: ("adler32=03da0195,md5=1B2M2Y8AsgTpgAmY7PhCfg==", "SHA-256=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from pathlib import Path
 
@@ -372,3 +373,21 @@ def test_python_programs_have_records_too(reader, monkeypatch):
             assert [row.path for row in site.ls("cms-1")] == ["cms-1/a", "cms-1/record.json"]
             with site.open("cms-1/a") as file:
                 assert file.read() == SMALL
+
+
+# The page of --report.
+
+
+def test_the_page_of_a_run_has_the_flow_of_its_records(reader):
+    about = {"collision_information": {"energy": "7TeV"}, "date_created": ["2011"]}
+    reader.portal.add("cms-1", {"a": SMALL}, type={"primary": "Dataset", "secondary": ["Simulated"]}, **about)
+    reader.portal.add("cms-2", {"a": SMALL, "<script>": b"x"}, categories={"primary": "<b>Exotica</b>"}, **about)
+    page = reader.folder / "p.html"
+    line = f"--input_dir=cms-1:cms-2 --sync --stats={reader.folder}/s.csv --report={page}"
+    status, out, err = reader(line)
+    assert (status, "  Files moved                    5 " in out) == (0, True), out + err
+    text = page.read_text()
+    assert "The 2 records of which record.json is here" in text
+    for word, records in (("2011", 2), ("7TeV", 2), ("Simulated", 1), ("&lt;b&gt;Exotica&lt;/b&gt;", 1)):
+        assert re.search(rf">{word}</td><td[^>]*>{records}</td>", text), word
+    assert text.count("<script") == 3

@@ -110,15 +110,15 @@ class Attempts:
         for outcome in self.broken:
             self.add(outcome.row, "failed", outcome.row.error)
         self.broken.clear()
-        self.due = min(self.due, 1.0)  # at once
-        self.flush()
+        self.flush(is_last=True)
         self.lost, self.lines = self.lost + len(self.lines), []
         if self.lost:
             self.tell(f"--stats={self.stats.path} lacks {self.lost} line(s) of this run; the files are not concerned")
 
-    def flush(self) -> None:
+    def flush(self, is_last: bool = False) -> None:
         """Have the file take the lines; when it can't be written, the files go on and the lines wait."""
-        if self.lines and (now := time.monotonic()) >= self.due:
+        now = time.monotonic()
+        if self.lines and (is_last or now >= self.due):
             try:
                 self.stats.write(self.lines)
                 self.lines.clear()

@@ -7,6 +7,7 @@ Several runs may write to one at once: each appends whole lines in one call, und
 import contextlib
 import csv
 import errno
+import functools
 import io
 import json
 import os
@@ -52,6 +53,7 @@ class Line(NamedTuple):
 FIELDS = Line._fields
 HEADER = ",".join(FIELDS) + "\n"
 PROMISED = {"key", "site", "direction", "status"}  # without these a line is none of ours
+ENCODER = json.JSONEncoder(ensure_ascii=False)  # to make one takes as long as a line
 FIRST = '{"key": "'  # with which each line in JSON begins
 
 
@@ -68,10 +70,16 @@ def is_csv(path: str) -> bool:
     return path.endswith(".csv")
 
 
+@functools.lru_cache(maxsize=100)
+def second_text(second: int) -> str:
+    """A whole second, of which a fast run has many lines."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def moment_text(seconds: float) -> str:
     """Seconds since the epoch as a line has them."""
     whole, rest = divmod(int(seconds * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:03d}Z"
+    return f"{second_text(whole)}.{rest:03d}Z"
 
 
 # As text, and back.
@@ -96,10 +104,16 @@ def plain_of(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and RISKY.match(cell) else cell
 
 
+def json_of(line: Line) -> str:
+    """A line in JSON; most need not be looked at character by character."""
+    text = ENCODER.encode(dict(zip(FIELDS, line)))
+    return text if text.isascii() else ENCODER.encode(dict(zip(FIELDS, map(clean, line))))
+
+
 def text_of(lines: Iterable[Line], as_csv: bool) -> str:
     """Lines as the file has them, each in one line."""
     if not as_csv:
-        return "".join(json.dumps(dict(zip(FIELDS, map(clean, line))), ensure_ascii=False) + "\n" for line in lines)
+        return "".join(json_of(line) + "\n" for line in lines)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([cell_of(clean(value)) for value in line] for line in lines)
     return text.getvalue()

@@ -244,13 +244,15 @@ def test_a_local_file_that_is_the_one_of_the_site_is_skipped(teller):
     assert {(line.status, line.attempts, line.bytes) for line in teller.said()} == {("skipped", 1, 0)}
 
 
-def test_an_attempt_that_ctrl_c_ends_is_failed_with_what_it_has_brought(teller):
+@pytest.mark.parametrize("how", ["Ctrl-C", "--max_duration=3"])
+def test_an_attempt_that_is_ended_is_failed_with_what_it_has_brought(teller, how):
     teller.grid.door.faults.add("*/big", "drip", role="pool", speed=200_000)
     try:
-        with teller.running(f"--sync --stats={teller.stats}") as run:
+        with teller.running(f"--sync --stats={teller.stats} {how.replace('Ctrl-C', '')}") as run:
             wait_until(lambda: any(path.stat().st_blocks > 100 for path in teller.data.rglob("big.*")))
-            run.send_signal(signal.SIGINT)
-            assert wait_for(run).status == 130
+            if how == "Ctrl-C":
+                run.send_signal(signal.SIGINT)
+            assert wait_for(run).status == (130 if how == "Ctrl-C" else 1)
     finally:
         teller.grid.door.faults.clear()
     (line,) = [line for line in teller.said() if line.key.endswith("/big")]

@@ -14,8 +14,9 @@ def stuck_text(rows: list[Row], since: float, by_record: bool = False) -> str:
     """The sentence for files that are on their way from tape for much too long."""
     if by_record:
         records = sorted({subject_of(row, by_record) for row in rows})
+        others = f" and {len(records) - 1} more" if len(records) > 1 else ""
         return (
-            f"{', '.join(records)}: stuck on the way from tape since {moment_text(since)}; look what the site says of "
+            f"{records[0]}{others}: stuck on the way from tape since {moment_text(since)}; look what the site says of "
             "it on its page, or ask the site"
         )
     others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""

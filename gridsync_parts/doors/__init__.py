@@ -89,7 +89,10 @@ class Tape(Protocol):
         """Where files are, in few requests; one that is missing is left out."""
 
     def stage(self, paths: list[str], days: int) -> str:
-        """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once."""
+        """Ask for at most MAX_PATHS files to be brought to disk and kept there; the request's id, at once.
+
+        Where files are asked for by record it is for those of one record, however many; nothing keeps them there.
+        """
 
     def stagings(self, request: str, paths: list[str]) -> dict[str, Staging]:
         """How far a request is with these of its files."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gridsync_parts.chores import stuck_text
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import MAX_QUERY
 from gridsync_parts.errors import DoorError, FileError, Forbidden, Unreached
@@ -174,3 +175,8 @@ def test_a_record_that_is_stuck_is_told_once(records):
     assert len(night.fetch.ledger.errors) == 1
     assert re.match("a: stuck on the way from tape since .* on its page", night.fetch.ledger.errors[0])
     assert night.fetch.jobs.count(Where.LEFT) == 30
+
+
+def test_many_records_that_are_stuck_are_one_sentence():
+    text = stuck_text([row_of(f"{record}/{number}") for record in "cab" for number in range(3)], 0.0, by_record=True)
+    assert text.startswith("a and 2 more: stuck on the way from tape since Thu Jan  1 00:00:00 UTC 1970; look what")

@@ -108,8 +108,9 @@ class Polls:
         """Nothing is told of a request; whether it is a matter of this one alone."""
         request, aim = self.requests[order.request], self.fetch.aim
         if aim.by_record and not (aim.is_patient or isinstance(error, Unreached) or error.pause):
+            subject = subject_of(order.rows[0], aim.by_record)
+            reason = f"{subject}: nothing is told of it: {str(error).partition(f'{subject}: ')[2] or error}"
             for row in order.rows:  # of others more may be told
-                reason = f"{subject_of(row, aim.by_record)}: nothing is told of it: {error}"
                 self.fetch.take(self.fetch.jobs.by_path[row.path], Next(Where.LEFT, reason))
             return True
         if isinstance(error, DoorError) or not aim.is_patient:

@@ -103,7 +103,9 @@ class Waves:
     def leave(self, order: Order, error: GridError, now: float) -> None:
         """A record can't be asked for; others are all the same."""
         fetch = self.fetch
-        reason = f"{subject_of(order.rows[0], order.is_whole)}: {NOT_ASKED}: {error}"
+        subject = subject_of(order.rows[0], order.is_whole)
+        said = str(error).partition(f"{subject}: ")[2] or str(error)
+        reason = f"{subject}: {NOT_ASKED}: {said}"
         for row in order.rows:
             job, left = fetch.jobs.by_path[row.path], Next(Where.LEFT, reason)
             fetch.take(job, next_failed(job, reason, True, fetch.aim, fetch.pace, now) if error.passing else left)

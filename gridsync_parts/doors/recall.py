@@ -32,6 +32,7 @@ PATIENCE = 10.0  # that other runs of this user may take to ask
 BROKEN = 2  # records in a row for which it may fail; with more it is the portal that fails
 LISTED = 10  # requests of a record that are looked at, the last ones
 REFUSES = "the portal refuses to bring its files from tape; ask for them by hand at {}"
+UNSAID = "the portal does not say who has asked for it already: {}"
 UNBROUGHT = "the portal calls its request finished, and files are on tape still"
 GONE = "the record has no such file any more"
 
@@ -185,7 +186,10 @@ class Recall:
         at, found = self.told.get(recid, (now - hold, []))
         if now - at >= hold:
             query = f"record={quote(recid, safe='')}&action=stage&page=1&per_page={LISTED}"
-            found = requests_of(self.portal.ask("GET", f"transfer_requests_content?{query}", recid=recid))
+            try:
+                found = requests_of(self.portal.ask("GET", f"transfer_requests_content?{query}"))
+            except FileError as error:
+                raise FileError(UNSAID.format(error)) from error
             self.told[recid] = now, found
         return found
 

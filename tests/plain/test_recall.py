@@ -148,6 +148,7 @@ class Portal:
         self.log: list[str] = []
         self.since: dict[str, float] = {}  # when a record was asked for last
         self.fault: GridError | None = None  # of each POST
+        self.hides: GridError | None = None  # what it says instead of the requests that there are
         self.said: Any = "OK"
         self.is_open = True  # requests that are made are at work until it is not
 
@@ -167,6 +168,8 @@ class Portal:
     def ask(self, method: str, path: str, data: Any = None, recid: str = "") -> Any:
         if method == "GET":
             self.log.append(f"LIST {re.split('[=&]', path)[1]}")
+            if self.hides:
+                raise self.hides
             return {"details": list(self.details)}
         self.log.append(f"POST {path} {data.get('file', '')}".strip())
         if self.fault:
@@ -266,6 +269,14 @@ def test_a_record_that_is_gone_or_fails_says_nothing_of_the_others(clock):
     assert tape.localities(["gone/a"]) == {}
     with pytest.raises(DoorError, match="bad"):
         tape.localities(["bad/a", "gone/a"])
+
+
+def test_a_portal_that_does_not_say_who_has_asked_is_not_asked_to_stage(clock):
+    portal = Portal(held("a"))
+    portal.hides = NotFound("there is no such page")
+    with pytest.raises(FileError, match="does not say who has asked for it already: there is no such page") as found:
+        Recall(portal).stage(["cms-1/a"], 7)
+    assert type(found.value) is FileError and portal.count("POST") == 0
 
 
 def test_release_asks_nothing(clock):

@@ -7,6 +7,7 @@ import math
 import re
 import signal
 import time
+from collections import Counter
 
 import pytest
 
@@ -114,6 +115,24 @@ def test_many_files_of_many_records_take_a_request_a_record(reader):
     assert (status, err) == (0, "") and LAUNCHED.format(1350, "1.3 kB", 3) in out
     assert len(posts(reader)) == 3 and len(reader.portal.asked(method="GET")) == 6  # each record, and its requests
     assert reader.portal.log.most_at_once(role="portal") <= 4
+
+
+@pytest.mark.long
+def test_ten_thousand_files_of_three_hundred_records_take_three_requests_a_record(reader):
+    """To look, to see who has asked, and to ask."""
+    portal, names = reader.portal, [f"{number}.root" for number in range(34)]
+    for number in range(300):
+        portal.add(f"lhcb-{number}", {name: b"%d" % number for name in names}, on_demand=names, index=names)
+    (reader.folder / "list").write_text("".join(f"lhcb-{number}\n" for number in range(300)))
+    chosen, reader.limit = f"--files_from={reader.folder}/list", 600
+    counts = []
+    for line in ("--build_list --quiet", "--bring_online", "--check_status"):
+        portal.requests.clear()
+        assert reader(f"{chosen} {line}").status == 0
+        counts.append(Counter((one.method, one.path.split("/")[1]) for one in portal.requests))
+        assert max(one.in_flight for one in portal.requests) <= 4
+    looks, asks = {("GET", "api"): 300}, {("GET", "transfer_requests_content"): 300}
+    assert counts == [looks, {**looks, **asks, ("POST", "record"): 300}, {**looks, **asks}]
 
 
 # Whoever has asked.

@@ -106,7 +106,12 @@ _gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line ea
     --from) printf '%s\n' "${sites[@]}" | _gridsync_rests "$@" ' ' ;;
     --inc | --exc) echo none | _gridsync_rests "$@" ' ' ;;
     --input_dir | --ls_dir)
-      if [[ -f $folder/grid_folders.txt ]]; then _gridsync_rests "$@" / <"$folder/grid_folders.txt"; fi
+      if [[ ! -f $folder/grid_folders.txt ]]; then return; fi
+      name=$(_gridsync_rests "$@" / <"$folder/grid_folders.txt")
+      if [[ -z $name && $value == *:* ]]; then # at a portal several records stand between colons
+        name=$(value=${value##*:} _gridsync_rests "$@" / <"$folder/grid_folders.txt")
+      fi
+      if [[ -n $name ]]; then printf '%s\n' "$name"; fi
       ;;
   esac
 }

@@ -120,6 +120,13 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--ls_dir csi", "--ls_dir csi"),
         ("--ls_dir tab", "--ls_dir tab"),
         ("--ls_dir bol", "--ls_dir bol"),
+        ("--input_dir 5500:on", "--input_dir 5500:only/"),
+        ("--input_dir=5500:cms-6:on", "--input_dir=5500:cms-6:only/"),
+        ("--input_dir 10.7483/ON:on", "--input_dir 10.7483/ON:only/"),
+        ("--input_dir 5500:nothing", "--input_dir 5500:nothing"),
+        ("--input_dir '?q=on", "--input_dir '?q=on"),
+        ("--input_dir '?experiment:CMS&q=on' --over", "--input_dir '?experiment:CMS&q=on' --overwrite "),
+        ("--ls_dir ?on --over", "--ls_dir ?on --overwrite "),
         ("--from CNAF --ls_dir ", "--from CNAF --ls_dir bologna/"),
         ("--from=cnaf --ls_dir ", "--from=cnaf --ls_dir bologna/"),
         ("--from-CNAF --ls_dir ", "--from-CNAF --ls_dir bologna/"),
@@ -165,6 +172,13 @@ def is_closed(line: str) -> bool:
         return bool(shlex.split(line))
     except ValueError:
         return False
+
+
+@pytest.mark.parametrize("typed", ["--ls_dir='5500:on", '--ls_dir "5500:10.7483/X:on', "--input_dir=?experiment:on"])
+def test_the_last_of_several_records_is_completed_in_quotes_too(shell: Shell, typed: str):
+    line = shell.line(f"gridsync.py {typed}\t")
+    words = shlex.split(line if is_closed(line) else line + re.sub("[^'\"]", "", typed))
+    assert words[1:] == shlex.split(re.sub("['\"]", "", f"{typed}ly/"))
 
 
 @pytest.mark.parametrize("name", [*ODD, "~tilde", "=equal"])

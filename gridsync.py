@@ -612,12 +612,13 @@ def update_list(run: Run) -> Walk:
     from gridsync_parts.flow import LOOK, Flow
     from gridsync_parts.walk import misspelt_error
 
-    if not run.settings.input_dir:
+    is_at_portal = is_portal(run.settings.site.engine)
+    if not (run.settings.input_dir or is_at_portal):
         raise UsageError("no folder is chosen; give one with --input_dir=path (--input_dir=/ takes everything)")
     try:
         walk = Flow(run, LOOK).walk()
     except (NotFound, Forbidden) as error:
-        if is_portal(run.settings.site.engine):
+        if is_at_portal:
             raise
         folder, option = run.scope.folder, "" if run.wishes.url else "--input_dir"
         raise misspelt_error(run.list_folder, run.settings.site.base, option, folder, error) from error

@@ -14,6 +14,7 @@ from gridsync_parts.outbox import Outbox
 from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
 from gridsync_parts.putter import Putter, writer_of
+from gridsync_parts.recids import is_portal
 from gridsync_parts.runs import Runs
 from gridsync_parts.sending import Sending
 from gridsync_parts.uploads import Uploads
@@ -36,6 +37,8 @@ def pack(run: Sender) -> Outbox:
     """The local files to send; what can't be, or is not meant to, is named."""
     if not run.settings.input_dir:
         raise UsageError("no folder of the site is chosen; give one with --input_dir=path")
+    if is_portal(run.settings.site.engine):
+        writer_of(run.settings.site, run.place())  # which says that it takes no files
     growing = run.stats.stats.found() if run.stats else None
     outbox = Outbox(os.path.expanduser(run.wishes.put), run.scope._replace(folder="", names=None), growing)
     outbox.collect()

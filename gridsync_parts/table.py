@@ -210,7 +210,7 @@ class Settings(NamedTuple):
         option="from", metavar="SITE", meaning="download data from any site; --from=list prints them",
     )]
     input_dir: Annotated[str, Key(
-        "INPUTDIR", "The folder to fetch, below the site's BASE_DIR_ON_GRID; / means everything.", INPUT_DIR,
+        "INPUTDIR", "The folder to fetch, below BASE_DIR_ON_GRID, / for all; at a portal: records.", INPUT_DIR,
         option="input_dir", metavar="path", meaning="copy grid data from distant path",
     )] = ""
     output_dir: Annotated[str, Key(

@@ -318,23 +318,9 @@ def test_some_records_are_listed_although_others_are_not_there(reader):
     assert status == 2 and "cms-5500  Muon pairs\n" in out and "77: the portal has no such record" in err
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("5500", "ok    door          .* answers as nginx, 3 entries in cms-5500$"),
-        ("'?q=muon'", "ok    door          .* answers as nginx, 3 entries in cms-5500$"),
-        ("/", "ok    door          .* answers as nginx, 0 entries in no record, as none is chosen$"),
-        ("77", "FAIL  door          77: the portal has no such record; "),
-    ],
-)
-def test_the_doctor_looks_at_the_first_record(reader, name, says):
-    status, out, _ = reader(f"--input_dir {name} --doctor")
-    assert re.search(f"(?m)^{says}", out) and status == int("FAIL" in out), out
-
-
 def test_nothing_can_be_sent_to_a_portal(reader):
     status, _, err = reader(f"--input_dir 5500 --put {reader.folder}/Grid.conf")
-    assert status == 2 and "cannot send files to the site OPEN" in err
+    assert status == 2 and err.startswith("gridsync.py: gridsync cannot send files to the site OPEN with ENGINE = ")
 
 
 def test_pins_are_released_without_looking_for_records(reader):

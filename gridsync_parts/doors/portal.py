@@ -156,7 +156,7 @@ class Portal:
             keys = lacking(answer)
         except (ValueError, TypeError) as error:
             raise senseless(recid, error) from error
-        found = record_of(answer, self.host, {key: self.index(recid, key) for key in keys})
+        found = record_of(answer, self.host, {key: self.index(recid, key) for key in keys}, recid)
         if recid not in (found.recid, str(answer.get("id"))):  # the id is what was asked for, an old number, say
             raise senseless(recid, f"it is about {found.recid}")
         return found

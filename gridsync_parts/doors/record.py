@@ -345,12 +345,13 @@ def adler_of(data: bytes) -> str:
     return made.text()
 
 
-def record_of(answer: Any, host: str = "", more: Mapping[str, Any] | None = None) -> Record:
+def record_of(
+    answer: Any, host: str = "", more: Mapping[str, Any] | None = None, recid: str = "the record"
+) -> Record:
     """A record from what the portal answers, and from its answers about the indices that this lacks.
 
-    Its files are at the portal's store, or at the host that the portal itself is at.
+    Its files are at the portal's store, or at the host that the portal itself is at. It was asked for by this recid.
     """
-    recid = "the record"
     try:
         metadata, recid = metadata_of(answer), recid_of(answer)
         files, hosts = Files(recid), (STORE, host)

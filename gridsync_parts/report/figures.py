@@ -9,7 +9,16 @@ from typing import Any
 
 from gridsync_parts.report.flows import TIERS, Flow
 from gridsync_parts.report.gather import PER_DECADE, Sizes, middle
-from gridsync_parts.report.said import label_text, rate_text, seconds_text, short_rate, short_size, size_range, stamp
+from gridsync_parts.report.said import (
+    counted,
+    label_text,
+    rate_text,
+    seconds_text,
+    short_rate,
+    short_size,
+    size_range,
+    stamp,
+)
 from gridsync_parts.report.times import Timeline
 from gridsync_parts.words import size_text
 
@@ -17,7 +26,6 @@ Figure = dict[str, Any]
 Ends = tuple[float, float]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 CLEAR = "rgba(0,0,0,0)"
-STEPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
 DURATIONS = (
     (0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
     (3600, "1 h"), (36000, "10 h"), (86400, "1 day"), (864000, "10 days"),
@@ -53,12 +61,20 @@ def figure(traces: list[dict[str, Any]], height: int, **layout: Any) -> Figure:
     }  # fmt: skip
 
 
+def step_of(most: float, steps: int) -> int:
+    """A round number that so many steps reach as far with."""
+    power = 1
+    while most > 10 * power * steps:
+        power *= 10
+    return next(power * step for step in (1, 2, 5, 10) if most <= power * step * steps)
+
+
 def ticks_of(most: float) -> tuple[list[float], list[str]]:
     """Where an axis of bytes a second has its numbers."""
     unit = 1.0
     while most >= 1024 * unit:
         unit *= 1024
-    step = unit * next((step for step in STEPS if most <= 5 * step * unit), STEPS[-1])
+    step = unit * step_of(most / unit, 5)
     marks = [step * n for n in range(int(most // step) + 1)]
     return marks, [short_rate(mark) if mark else "0" for mark in marks]
 
@@ -67,7 +83,7 @@ def bars_of(timeline: Timeline, amounts: Sequence[float], said: Sequence[str], c
     """A bar for each bin of time."""
     width, bins = timeline.width(), timeline.bins()
     return {
-        "type": "bar", "x": [stamp(start + width / 2) for start, _, _ in bins], "y": list(amounts),
+        "type": "bar", "x": [stamp(start + width / 2, 3) for start, _, _ in bins], "y": list(amounts),
         "width": [1000 * width] * len(bins), "marker": {"color": colour, "line": {"width": 0}},
         "text": [f"{stamp(start)} UTC<br>{text}" for (start, _, _), text in zip(bins, said)], "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
@@ -90,7 +106,8 @@ def rates(timeline: Timeline) -> Figure:
         traces.append(bars_of(timeline, [*map(float, failed)], [f"{count:,} failed" for count in failed], "var(--red)"))
         traces[1]["yaxis"] = "y2"
         layout["yaxis"]["domain"] = [0.34, 1]
-        layout["yaxis2"] = axis(domain=[0, 0.2], nticks=3, tickformat=",d", title=named("failed"), rangemode="tozero")
+        steps = {"dtick": step_of(max(failed), 2), "tickformat": ",d", "rangemode": "tozero"}
+        layout["yaxis2"] = axis(domain=[0, 0.2], title=named("failed"), **steps)
         layout["xaxis"]["anchor"] = "y2"
     return figure(traces, 340 if any(failed) else 280, **layout)
 
@@ -100,7 +117,7 @@ def sizes(found: Sizes) -> Figure:
     bits = sorted(found.by_size)
     low, high = min((b for b in bits if b), default=1), max(bits, default=1)
     step = 10 if high - low > 18 else 5 if high - low > 8 else 2
-    marks = [float(mark) for mark in range(0, high + step, step) if low - 1 <= mark <= high]
+    marks = [float(mark) for mark in range(0, high + 9, step) if low - 5 <= mark]
     texts = [short_size(2**mark) for mark in marks]
     if 0 in bits:
         marks, texts = [low - 2.5, *marks], ["empty", *texts]
@@ -109,8 +126,11 @@ def sizes(found: Sizes) -> Figure:
         "marker": {"color": "var(--blue)"}, "text": [size_range(b) for b in bits], "textposition": "none",
         "hovertemplate": "%{text}<br>%{y:,} files<extra></extra>", "width": 0.92,
     }  # fmt: skip
-    across = axis(tickvals=marks, ticktext=texts, showgrid=False, title=named("size of the file"))
-    return figure([trace], 260, xaxis=across, yaxis=axis(title=named("files"), tickformat=",d", nticks=6))
+    spare = max(0.0, (8 - high + low) / 2)  # a few bars are no wider than many
+    ends = [(low - 3.5 if 0 in bits else low - 1.2) - spare, high + 0.2 + spare]
+    across = axis(tickvals=marks, ticktext=texts, showgrid=False, title=named("size of the file"), range=ends)
+    up = axis(title=named("files"), tickformat=",d", dtick=step_of(max(found.by_size.values(), default=1), 5))
+    return figure([trace], 260, xaxis=across, yaxis=up)
 
 
 def between(marks: Iterable[tuple[float, str]], low: float, high: float) -> tuple[list[float], list[str]]:
@@ -143,7 +163,7 @@ def density_of(found: Sizes) -> dict[str, Any]:
             "color": "var(--blue)", "symbol": "square", "size": 9,
             "opacity": [round(0.12 + 0.88 * math.log10(found.cells[cell] + 1) / most, 2) for cell in cells],
         },
-        "text": [f"{found.cells[cell]:,} files" for cell in cells], "hovertemplate": "%{text}<extra></extra>",
+        "text": [counted(found.cells[cell], "file") for cell in cells], "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
 
 
@@ -171,11 +191,18 @@ def spread(marks: Sequence[Any]) -> Sequence[Any]:
     return marks[:: max(1, -(-len(marks) // 5))]
 
 
+def ends_of(values: Sequence[float]) -> Ends:
+    """Where an axis begins and ends; not too near to each other."""
+    low, high = min(values) - 0.3, max(values) + 0.3
+    spare = max(0.0, (2 - high + low) / 2)
+    return low - spare, high + spare
+
+
 def durations(found: Sizes) -> Figure:
     """How long files of which size take."""
     trace = points_of(found) if found.has_points() else density_of(found)
-    low = min(trace["x"]) - 0.3, min(trace["y"]) - 0.3
-    high = max(trace["x"]) + 0.3, max(trace["y"]) + 0.3
+    ends = [ends_of(trace[name]) for name in "xy"]
+    low, high = (ends[0][0], ends[1][0]), (ends[0][1], ends[1][1])
     marks = ((1024.0**unit * ten, short_size(1024.0**unit * ten)) for unit in range(6) for ten in (1, 10, 100))
     across, texts = between(marks, low[0], high[0])
     up, names = between(DURATIONS, low[1], high[1])
@@ -233,7 +260,9 @@ def flow_figure(flow: Flow, first: int, after: int, width: int) -> Figure:
         "node": {
             "x": [min(max(x, 0.001), 0.999) for x in across], "y": [min(max(y, 0.001), 0.999) for y in down],
             "label": [label_text(word) for _, word, _ in nodes], "pad": PAD, "thickness": THICK, "color": "var(--blue)",
-            "customdata": [f"{TIERS[tier]}: {label_text(word)}<br>{count:,} records" for tier, word, count in nodes],
+            "customdata": [
+                f"{TIERS[tier]}: {label_text(word)}<br>{counted(count, 'record')}" for tier, word, count in nodes
+            ],
             "hovertemplate": "%{customdata}<extra></extra>", "line": {"width": 0},
         },
         "link": {

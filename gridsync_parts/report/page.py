@@ -18,7 +18,7 @@ from gridsync_parts.report.figures import sizes as size_figure
 from gridsync_parts.report.flows import Flow
 from gridsync_parts.report.gather import Gathered
 from gridsync_parts.report.markup import Table, drawn
-from gridsync_parts.report.said import moment_text, rate_text, safe, seconds_text, short_rate, width_text
+from gridsync_parts.report.said import counted, moment_text, rate_text, safe, seconds_text, short_rate, width_text
 from gridsync_parts.report.tables import durations, failures, flow, notes, rates, sites, sizes, slowest
 from gridsync_parts.words import size_text
 
@@ -68,7 +68,7 @@ def cards(gathered: Gathered) -> Iterator[tuple[str, str, str, bool]]:
     checked = sum(verified.values()) - by_size - verified[""]
     peak = max((rate for _, rate, _ in gathered.when.timeline.bins()), default=0.0)
     yield "Files moved", f"{sums.ok:,}", f"{sums.skipped:,} more were there", False
-    yield "Files missing", f"{sums.failed:,}", f"{sums.attempts:,} attempts failed", sums.failed > 0
+    yield "Files missing", f"{sums.failed:,}", f"{counted(sums.attempts, 'attempt')} failed", sums.failed > 0
     yield "Bytes", size_text(sums.bytes), f"in {seconds_text(sums.spans.seconds())}", False
     yield "Rate", rate_text(sums.rate()), f"at most {rate_text(max(peak, sums.rate()))}", False
     yield "Verified", f"{checked:,}", f"by checksum; {by_size:,} by size only", False
@@ -125,7 +125,7 @@ class Page:
     def failures(self) -> str:
         """Why attempts have failed."""
         sums = self.gathered.all()
-        said = f"{sums.attempts:,} attempts failed; {sums.failed:,} files are missing because of it."
+        said = f"{counted(sums.attempts, 'attempt')} failed; missing because of it: {counted(sums.failed, 'file')}."
         return self.section("Failures by reason", said, drawn(failures(self.gathered.failures())), style="long")
 
     def sizes(self) -> str:
@@ -138,9 +138,9 @@ class Page:
         """How long files take."""
         found = self.gathered.sizes
         if found.has_points():
-            said = f"Each of the {found.timed:,} files is a point."
+            said = f"{counted(found.timed, 'file')}, each of them a point."
         else:
-            said = f"There are {found.timed:,} files: a square stands for those that are alike, the darker the more."
+            said = f"{counted(found.timed, 'file')}: a square stands for those that are alike, the darker the more."
         said += f" Dotted lines are rates: {', '.join(map(short_rate, usual_rates(found)))}."
         plot = self.plot(duration_figure(found), "Points: duration of files against their size, both in powers of ten")
         return self.section("Duration against size", said, plot, durations(found))
@@ -154,7 +154,7 @@ class Page:
     def records(self) -> str:
         """The flow of records."""
         whole, *pieces = flow_figures(self.flow)
-        said = f"The {self.flow.records:,} records of which record.json is here, by what it says of them."
+        said = f"{counted(self.flow.records, 'record')} of which record.json is here, by what it says of them."
         label = "Flow of records by year, category, type, energy, format, events, files and size"
         parts = "".join(self.plot(piece, f"{label}, in part") for piece in pieces)
         body = self.plot(whole, label, "plot whole") + f'<div class="pieces">{parts}</div>'
@@ -188,7 +188,8 @@ class Page:
     def text(self) -> str:
         """The whole page."""
         plotly, sections = plotly_script(), self.sections()
-        lines = f"{safe(f'{self.gathered.lines:,} lines of {self.name}')}<br>{safe(span_text(self.gathered))}"
+        about = f"{counted(self.gathered.lines, 'line')} of {self.name}"
+        lines = f"{safe(about)}<br>{safe(span_text(self.gathered))}"
         made = f"Made at {moment_text(self.now)} (UTC) by gridsync {__version__}. Nothing here comes from elsewhere."
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{self.head(plotly)}</head>\n<body>\n'

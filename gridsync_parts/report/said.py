@@ -60,6 +60,12 @@ def moment_text(when: float) -> str:
     return time_text(int(when)).replace("T", " ").rstrip("Z")
 
 
-def stamp(when: float) -> str:
-    """A moment, to the tenth of a second."""
-    return moment_text(when) + f"{when % 1:.1f}"[1:]
+def stamp(when: float, digits: int = 1) -> str:
+    """A moment, to the tenth of a second or finer."""
+    whole, rest = divmod(round(when * 10**digits), 10**digits)
+    return f"{moment_text(whole)}.{rest:0{digits}}"
+
+
+def counted(count: int, name: str) -> str:
+    """So many of something: 1 file, 2 files."""
+    return f"{count:,} {name}{'s' * (count != 1)}"

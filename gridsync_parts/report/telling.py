@@ -9,7 +9,7 @@ from typing import Any
 from gridsync_parts.report import make_page
 from gridsync_parts.report.gather import Gathered
 from gridsync_parts.report.page import cards, span_text
-from gridsync_parts.report.said import rate_text, seconds_text
+from gridsync_parts.report.said import counted, rate_text, seconds_text
 from gridsync_parts.report.tables import notes
 from gridsync_parts.runs import Runs
 from gridsync_parts.secrets import make_printable
@@ -29,7 +29,7 @@ def cut(text: str, width: int, is_name: bool = False) -> str:
 
 def summary(gathered: Gathered, name: str, page: str) -> Iterator[str]:
     """The lines: at most 24."""
-    yield cut(f"Transfers in {name}: {gathered.lines:,} lines", WIDTH)
+    yield cut(f"Transfers in {name}: {counted(gathered.lines, 'line')}", WIDTH)
     yield span_text(gathered)
     for title, number, remark, _ in cards(gathered):
         yield f"  {title:<18}{number:>14}   {remark}"

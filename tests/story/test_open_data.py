@@ -387,7 +387,7 @@ def test_the_page_of_a_run_has_the_flow_of_its_records(reader):
     status, out, err = reader(line)
     assert (status, "  Files moved                    5 " in out) == (0, True), out + err
     text = page.read_text()
-    assert "The 2 records of which record.json is here" in text
+    assert "2 records of which record.json is here" in text
     for word, records in (("2011", 2), ("7TeV", 2), ("Simulated", 1), ("&lt;b&gt;Exotica&lt;/b&gt;", 1)):
         assert re.search(rf">{word}</td><td[^>]*>{records}</td>", text), word
     assert text.count("<script") == 3

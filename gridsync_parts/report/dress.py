@@ -58,7 +58,6 @@ footer { padding-bottom: 48px; font-size: 14px; }
   tbody th { display: block; border: 0; padding: 0; }
   td { display: inline-block; border: 0; padding: 0 14px 0 0; }
   td::before { content: attr(data-head) ": "; color: var(--soft); } }
-@media (prefers-reduced-motion: no-preference) { .skip { transition: top .1s; } }
 .on-paper .whole { display: none; }
 .on-paper .pieces { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; }
 .on-paper .cards { grid-template-columns: repeat(5, 1fr); }

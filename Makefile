@@ -38,7 +38,7 @@ demo-open-data:  ## records of open data, from a search to a page with their sta
 	@$(PYTHON) -m tests.story.opendata
 
 quick:  ## the plain tests, without grid or network, in a few seconds: while typing
-	@tools/need $(TOOL) python3-pytest
+	@tools/need $(TOOL) python3-pytest python3-plotly
 	@$(PYTHON) -m pytest tests/plain
 
 test: build/ftpd/done  ## all tests except the long ones

@@ -363,6 +363,19 @@ def test_a_disk_that_is_full_leaves_the_earlier_page(stats: Path, monkeypatch: p
     assert stats.with_name("p.html").read_bytes() == before and len(os.listdir(stats.parent)) == 2
 
 
+def test_plotly_without_its_script_is_named(stats: Path, monkeypatch: pytest.MonkeyPatch):
+    offline = pytest.importorskip("plotly.offline")
+
+    def fail() -> str:
+        raise FileNotFoundError("/usr/share/python3-plotly/plotly.js")
+
+    monkeypatch.setattr(offline, "get_plotlyjs", fail)
+    with pytest.raises(UsageError, match="plotly lacks its script; install it anew"):
+        make_page(str(stats), str(stats.with_name("p.html")), "")
+    monkeypatch.setattr(offline, "get_plotlyjs", lambda: "a = '</script>';\r\nb = '<!--'")
+    assert plotly_script() == "a = '<\\/script>';\nb = '<\\!--'"
+
+
 def test_plotly_that_is_missing_is_named(stats: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "plotly.offline", None)
     with pytest.raises(UsageError, match="apt install python3-plotly"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Callable
 
 from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.doors import Found, Listing
+from gridsync_parts.doors.record import RECID
 from gridsync_parts.errors import DiskError, GridError
 from gridsync_parts.recids import check_words, is_query, page_of, recid_in, tidy, words_in
 from gridsync_parts.runs import Runs
@@ -74,7 +76,7 @@ def known_names(run: Runs, site: str, words: Iterable[str], meanings: Meanings) 
                 folders = {path.partition("/")[0] for path in run.catalog().by_path(site)}
             recid = recid if recid in folders else ""
         before = None if is_listing else meanings.of(word)
-        if recid and not (recid.isdecimal() and is_listing):
+        if re.fullmatch(RECID, recid, re.ASCII) and not (recid.isdecimal() and is_listing):
             names[word] = [word]
         elif before is not None:
             names[word] = before

@@ -123,6 +123,9 @@ class Searching:
     def with_recid(self, word: str) -> Found:
         """The record by what the portal calls it, or has called it, with the file in it that may be named."""
         recid, slash, name = word.partition("/")
+        if not re.fullmatch(RECID, recid, re.ASCII):
+            way = "several stand with : between them, words to look for behind a ?"
+            raise NotFound(f"{brief(word)}: is no record; {way}")
         record = self.portal.record(recid)
         return Found({f"{record.recid}{slash}{name}": Shown(record.title, record.mtime)})
 
@@ -147,7 +150,7 @@ class Searching:
             what = "pages of documentation alone, which have no files" if others else "no record"
             more = f"add &{ON_DEMAND}=true for {hidden:,} on demand alone, or " if hidden > 0 else ""
             seen = f"{self.portal.server}/search"
-            error = FileError(f"{word}: the search finds {what}; {more}try other words or facets at {seen}")
+            error = FileError(f"{brief(word)}: the search finds {what}; {more}try other words or facets at {seen}")
         return Found(records, others, max(hidden, 0), error)
 
     def collect(self, query: Query, first: Page, word: str, each: Map, below: float = math.inf) -> Hits:
@@ -158,15 +161,16 @@ class Searching:
         else:
             parts = parts_of(query, first) if first.total < below else []
             if not parts:
+                many, few = f"{first.total:,}", f"{MOST_SHOWN:,}"
                 raise UsageError(
-                    f"{word}: the search finds {first.total:,} records that no facet tells apart, and the portal shows "
-                    f"{MOST_SHOWN:,} of them; add words or a facet to it"
+                    f"{brief(word)}: the search finds {many} records that no facet tells apart, and the portal shows "
+                    f"{few} of them; add words or a facet to it"
                 )
             firsts = list(each(lambda part: self.page(part, 1, word), parts))
             found = [self.collect(*of, word, each, first.total) for of in zip(parts, firsts)]
         hits = {name: hit for some in (first.hits, *found) for name, hit in some.items()}
         if len(hits) < first.total:
-            sentence = f"{word}: the portal shows {len(hits):,} of the {first.total:,} records that it finds"
+            sentence = f"{brief(word)}: the portal shows {len(hits):,} of the {first.total:,} records that it finds"
             raise DoorError(f"{sentence}; try later, or with more words", passing=True)
         return hits
 
@@ -178,7 +182,7 @@ class Searching:
         except BadRequest as error:
             if number > 1:
                 raise
-            raise UsageError(f"{word}: the portal cannot make sense of the search; correct its words") from error
+            raise UsageError(f"{brief(word)}: the portal cannot make sense of the search; correct its words") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f" ({brief(str(error))})" if isinstance(error, ValueError) else ""
             sentence = f"{brief(word)}: the portal's answer to the search makes no sense{reason}; try again later"

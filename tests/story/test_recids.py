@@ -131,6 +131,8 @@ def test_it_is_told_what_a_search_has_found_and_what_it_has_not(reader):
 ALONE = {
     "77": (2, "77: the portal has no such record; "),
     "cms-77": (2, "cms-77: the portal has no such record; "),
+    "5500,5501": (2, "5500,5501: is no record; several stand with : between them, words to look for behind a ?\n"),
+    "muon pairs": (2, "muon pairs: is no record; several stand with : between them, words to look for behind a ?\n"),
     "cms-5500/nothing": (2, "cms-5500/nothing: there is no such file in the record; --ls_dir=cms-5500 shows what "),
     "10.7483/nothing": (2, "10.7483/nothing: the portal has no record with this DOI; see https://doi.org/10.7483/nothi"),
     "?q=nothing": (1, "?q=nothing: the search finds no record; try other words or facets at https://localhost:"),

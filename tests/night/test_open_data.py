@@ -10,7 +10,7 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.portal import Portal
-from tests.support.user import User
+from tests.support import reader as support
 
 pytestmark = pytest.mark.long
 RECORDS, FILES = 40, 34
@@ -18,24 +18,21 @@ MANY, EACH = 100_000, 1000  # files of one record, and of each of its indices
 MEMORY = 500  # MB that it may take
 
 
-class Reader(User):
-    """Somebody without a certificate, whose site is the portal."""
+class Reader(support.Reader):
+    """One who goes on until all is here."""
 
     def __init__(self, grid: Grid, home: Path, portal: Portal):
-        super().__init__(grid, home)
-        self.portal = portal
+        super().__init__(grid, home, portal)
         self.limit = 600
-        self.env.pop("X509_USER_PROXY")
-        section = f"[OPEN]\nSERVER = {portal.server}\nENGINE = opendata\n"
-        (home / "Grid.conf").write_text(f"[gridsync]\nSITE = OPEN\nOUTPUTDIR = {self.data}\nTHREADS = 8\n\n{section}")
 
     def wrong(self) -> list[str]:
         """Files that are not here, or not right; and such as are too many."""
         right = {f"{recid}/{name}" for recid, record in self.portal.records.items() for name in record.held}
-        here = {path for path in self.files() if not path.endswith("/record.json")}
+        found = self.here()
+        here = set(found)
         differs = {
             path for path in right & here
-            if (self.data / path).read_bytes() != self.portal.data(*path.split("/", 1))
+            if found[path] != self.portal.data(*path.split("/", 1))
         }  # fmt: skip
         return sorted(right ^ here | differs)
 

@@ -11,29 +11,15 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.portal import Portal
-from tests.support.user import User
+from tests.support import reader as support
+from tests.support.reader import last
 
-LAST = "Copied: {}, skipped: {}, failed: {}, waiting on tape: {};"
 SMALL, LARGE = b"small\n" * 20, bytes(range(256)) * 12_000
 FILES = {"a.txt": SMALL, "b.root": LARGE, "c.root": b"", "list/d.txt": b"d"}
 
 
-class Reader(User):
-    """Somebody without a certificate, whose site is the portal."""
-
-    def __init__(self, grid: Grid, home: Path, portal: Portal):
-        super().__init__(grid, home)
-        self.portal = portal
-        for name in ("X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY"):
-            self.env.pop(name, None)
-        self.env["HOME"] = str(home)
-        section = f"[OPEN]\nSERVER = {portal.server}\nENGINE = opendata\nSILENCE = 10\n"
-        text = f"[gridsync]\nSITE = OPEN\nOUTPUTDIR = {self.data}\nRETRIES = 1\n\n{section}"
-        (home / "Grid.conf").write_text(text)
-
-    def here(self) -> dict[str, bytes]:
-        """The data that are here, without records."""
-        return {path: (self.data / path).read_bytes() for path in self.files() if not path.endswith("/record.json")}
+class Reader(support.Reader):
+    """One whose questions are counted."""
 
     def asked(self, recid: str) -> int:
         """How often a record was asked for."""
@@ -43,10 +29,6 @@ class Reader(User):
 @pytest.fixture
 def reader(grid: Grid, portal: Portal, tmp_path: Path) -> Reader:
     return Reader(grid, tmp_path, portal)
-
-
-def last(copied: int = 0, skipped: int = 0, failed: int = 0, waiting: int = 0) -> str:
-    return LAST.format(copied, skipped, failed, waiting)
 
 
 def adler(data: bytes) -> str:

@@ -12,19 +12,14 @@ import pytest
 from tests.grid import Grid
 from tests.grid.opensearch import Fields
 from tests.grid.portal import Portal
-from tests.support.user import User, flip
+from tests.support import reader as support
+from tests.support.user import flip
 
 DOI = "10.7483/OPENDATA.CMS.JKB8.RR42"
 
 
-class Reader(User):
-    """Somebody without a certificate, whose site is the portal."""
-
-    def __init__(self, grid: Grid, home: Path, portal: Portal):
-        super().__init__(grid, home)
-        self.portal = portal
-        section = f"[OPEN]\nSERVER = {portal.server}\nENGINE = opendata\nSILENCE = 10\n"
-        (home / "Grid.conf").write_text(f"[gridsync]\nSITE = OPEN\nOUTPUTDIR = {self.data}\nRETRIES = 1\n\n{section}")
+class Reader(support.Reader):
+    """One whose questions are looked at."""
 
     def asked(self) -> list[str]:
         """What the portal was asked for since the last time, without bytes."""

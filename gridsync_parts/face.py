@@ -30,6 +30,7 @@ from gridsync_parts.parcel import Parcel, Uploaded
 from gridsync_parts.plans import new_row, plan_calls, plan_copies, plan_staged, plan_staging, without_request
 from gridsync_parts.pool import Settling, Stop
 from gridsync_parts.reading import BLOCK, RemoteFile, Source
+from gridsync_parts.recids import check_words, is_portal, is_query, words_in
 from gridsync_parts.settings import Config, compile_patterns
 from gridsync_parts.table import Settings
 from gridsync_parts.telling import speaking_plainly
@@ -131,10 +132,28 @@ class OpenSite:
         check_path(path)
         return self.path_of(path)
 
+    def named(self, texts: Sequence[str]) -> tuple[dict[str, Entry], list[GridError]]:
+        """The folders or files that texts name, at a portal of records, by their paths; and what names none."""
+        paths = list(map(self.below, texts))
+        if not (find := self.use().find):
+            return {path: Entry(path, True, 0, 0) for path in paths}, []
+        words = [word for path in paths for word in words_in(path)]
+        found = self.ask(find, check_words(words, self.name)) if paths else {}
+        failures = [one.error for one in found.values() if one.error]
+        if len(failures) == len(words) == 1:
+            raise failures[0]
+        records = {name: shown for one in found.values() for name, shown in one.records.items()}
+        return {name: Entry(name, "/" not in name, 0, shown.mtime) for name, shown in records.items()}, failures
+
     def ls(self, path: str = "") -> Listing:
-        """What is in a folder: files and folders; for a file, the file itself."""
+        """What is in a folder: files and folders; for a file, the file itself; of a search, the records it finds."""
         with speaking_plainly():
-            found: Listing = self.ask(self.use().lister.folder, self.below(path))
+            found, (named, failures) = Listing(), self.named([path])
+            if len(named) == 1 and not failures and not is_query(path):
+                found = self.ask(self.use().lister.folder, *named)
+            else:
+                found.extend(named.values())
+                found.odd.update((str(failure), FileError(str(failure))) for failure in failures)
             found.sort(key=lambda entry: entry.path)
             return found
 
@@ -149,7 +168,6 @@ class OpenSite:
         """The same, and what could not be listed."""
         some, patterns = several(wanted), patterns_in(include, exclude)
         found: dict[str, Row] = {}
-        failures: list[GridError] = []
         for item in some:
             if isinstance(item, Row):
                 if item.site != self.name:
@@ -157,8 +175,9 @@ class OpenSite:
                 found[item.path] = item._replace(error="")
             elif isinstance(item, Entry) and not item.is_folder:
                 found[item.path] = new_row(item, self.name)
-        tops = [item if isinstance(item, str) else item.path for item in some if not isinstance(item, Row)]
-        walks = [Walk(path) for path in map(self.below, tops) if path not in found]
+        named, failures = self.named([item for item in some if isinstance(item, str)])
+        tops = [*named, *(self.below(item.path) for item in some if isinstance(item, Entry))]
+        walks = [Walk(path) for path in tops if path not in found]
         list_all(walks, self.use().lister, self.settings.retries)
         for walk in walks:
             found.update((entry.path, new_row(entry, self.name)) for entry in walk.entries)
@@ -292,7 +311,8 @@ class OpenSite:
         elif isinstance(wanted, Entry):
             found = wanted
         else:
-            path = self.below(wanted)
+            named, _ = self.named([wanted])
+            path = next(iter(named)) if len(named) == 1 else wanted
             found = next((entry for entry in self.ls(path) if entry.path == path), Entry(path, True, 0, 0))
         if found.is_folder:
             raise FileError(f"{found.path or '/'}: is a folder; ls() shows what is in it")
@@ -345,4 +365,5 @@ def open_site(
             place = open_apart(site, settings.vo, config, shown)
         else:
             place = open_place(site, settings.vo, config, shown)
-        return OpenSite(settings._replace(site=site), place, lambda text: grid_path(config.path_of(text, site.name)))
+        tidy = str.strip if is_portal(site.engine) else grid_path
+        return OpenSite(settings._replace(site=site), place, lambda text: tidy(config.path_of(text, site.name)))

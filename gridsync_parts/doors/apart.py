@@ -14,11 +14,12 @@ from collections.abc import Collection, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Callable
 
-from gridsync_parts.doors import At, Body, Listing, Place, Tape
+from gridsync_parts.doors import At, Body, Found, Listing, Place, Tape
 from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import DoorError, FileError, GridError, drop_frames
 from gridsync_parts.kinds import kind_of
 from gridsync_parts.machine import unforeseen_error
+from gridsync_parts.recids import is_portal
 from gridsync_parts.secrets import secrets
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
@@ -46,6 +47,7 @@ def verbs_of(place: Place) -> dict[str, Callable[..., Any]]:
 
     return {
         "folder": place.lister.folder,
+        "find": lambda words: place.find(words) if place.find else {},
         "whereabouts": place.lister.localities,
         "checksum": place.reader.checksum,
         "has_tape": lambda: tape() is not None,
@@ -246,6 +248,11 @@ class Apart:
         found: Listing = self.call("folder", path)
         return found
 
+    def find(self, words: list[str]) -> dict[str, Found]:
+        """The records that words name at a portal."""
+        found: dict[str, Found] = self.call("find", words)
+        return found
+
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are at a site without a tape service."""
         found: dict[str, Locality] = self.call("whereabouts", paths, list(on_tape))
@@ -307,4 +314,5 @@ class Apart:
 def open_apart(site: Site, vo: str, conf: Config, proxy: str) -> Place:
     """A site, in a process of its own, once there is a credential to show it."""
     apart = Apart(site, vo, conf, proxy)
-    return Place(kind_of(site).can, apart, apart, apart.find_tape, close=apart.close)
+    find = apart.find if is_portal(site.engine) else None
+    return Place(kind_of(site).can, apart, apart, apart.find_tape, close=apart.close, find=find)

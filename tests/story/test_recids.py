@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import gridsync
 from tests.grid import Grid
 from tests.grid.opensearch import Fields
 from tests.grid.portal import Portal
@@ -419,3 +420,29 @@ def test_10000_files_in_300_records_cost_a_request_a_record_and_four_at_a_time(r
     status, out, _ = reader("--sync")
     assert status == 0 and "Copied: 0, skipped: 10500, " in out
     assert len(reader.portal.requests) == 303  # and none for a file
+
+
+# Python programs.
+
+
+@pytest.mark.parametrize("bytes_by", ["https", "root"])
+def test_words_mean_the_same_to_python(reader, monkeypatch, bytes_by):
+    for name, value in reader.env.items():
+        monkeypatch.setenv(name, value)
+    reader.portal.eos = reader.portal.xrootd.root_url
+    conf = reader.folder / "Grid.conf"
+    conf.write_text(conf.read_text() + f"BYTES = {bytes_by}\n")
+    with gridsync.open_site("OPEN", conf) as site:
+        assert [row.path for row in site.find("5500", exclude="record.json")] == CMS
+        assert [entry.path for entry in site.ls(DOI)] == [*CMS, "cms-5500/record.json"]
+        assert [entry.path for entry in site.ls("?q=muon")] == ["cms-5500", "delphi-7"]
+        rows = site.get([f"doi:{DOI}", f"{reader.portal.server}record/5501"], reader.data, exclude="record.json")
+        assert {row.path: row.verified for row in rows} == dict.fromkeys([*CMS, "cms-5501/b.root"], "adler32")
+        with site.open("5501/b.root") as file:
+            assert file.read() == b"b" * 2000
+        with pytest.raises(gridsync.NotFound, match="cms-9: the portal has no such record"):
+            site.find("cms-9")
+        with pytest.raises(gridsync.Incomplete, match="cms-9: the portal has no such record"):
+            site.find("cms-9:5500")
+        with pytest.raises(gridsync.UsageError, match="no record of OPEN is chosen"):
+            site.ls()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from gridsync_parts.errors import UsageError, brief
-from gridsync_parts.words import bare, grid_path, is_url, nearest
+from gridsync_parts.words import bare, grid_path, is_url, is_utf8, nearest
 
 ENGINE = "opendata"  # of portals
 DOI = r"10\.[0-9]{4,9}/[^\s?#]+"
@@ -74,8 +74,12 @@ def words_in(text: str) -> list[str]:
 
 
 def check_words(words: Iterable[str], site: str) -> list[str]:
-    """The words, which must be some."""
-    if words := list(words):
+    """The words, which must be some, and in UTF-8 as a URL has them."""
+    words = list(words)
+    for word in words:
+        if not is_utf8(word):
+            raise UsageError(f"{brief(word)}: is not UTF-8, as all that a portal is asked; write it anew")
+    if words:
         return words
     raise UsageError(
         f"no record of {site} is chosen; give one with --input_dir=5500, a DOI, several with : between them, or "

@@ -99,6 +99,15 @@ def is_name(name: str) -> bool:
     return is_path(name) and "/" not in name and len(name) <= LONGEST and not secrets.are_in(name)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text has no halves of characters, which JSON and a command line can have and no URL takes."""
+    try:
+        text.encode()
+    except UnicodeError:
+        return False
+    return True
+
+
 def nearest(word: str, words: Iterable[str], before: str = "") -> str:
     """The remedy for a misspelt word, or nothing when none is near."""
     known = sorted(words)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gridsync_parts.checksums import Checksum
 from gridsync_parts.doors import MISSIZED, ODDITIES, TOO_LARGE
 from gridsync_parts.errors import DoorError, FileError, brief
-from gridsync_parts.words import is_name, sane_time, seconds_of
+from gridsync_parts.words import is_name, is_utf8, sane_time, seconds_of
 
 NAME = "record.json"  # the record itself, among its files
 TOP = "eos/opendata"  # what all of the portal's files are below
@@ -150,7 +150,11 @@ def indices_of(metadata: Mapping[str, Any]) -> list[Index]:
 
 def lacking(answer: Any) -> list[str]:
     """The keys of its indices whose files are not in the answer."""
-    return [index.key for index in indices_of(metadata_of(answer)) if index.files is None]
+    keys = [index.key for index in indices_of(metadata_of(answer)) if index.files is None]
+    for key in keys:
+        if not is_utf8(key):
+            raise ValueError(f"a file index is called {brief(repr(key))}")
+    return keys
 
 
 def listed(metadata: Mapping[str, Any], more: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, bool]]:

@@ -14,6 +14,7 @@ from gridsync_parts.doors.portal import AT_ONCE, Portal
 from gridsync_parts.doors.record import RECID, text_in, time_in
 from gridsync_parts.errors import BadRequest, DoorError, FileError, NotFound, UsageError, brief
 from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of
+from gridsync_parts.words import is_utf8
 
 MOST_SHOWN = 10_000  # records that the portal shows of a search
 PAGE_SIZE = 200  # of them in an answer; it divides MOST_SHOWN, or the last ones could not be shown
@@ -49,7 +50,9 @@ def records_in(hits: Hits) -> dict[str, Shown]:
 def value_of(facet: str, bucket: Mapping[str, Any]) -> str:
     """The value of a facet that a count is of, as the portal filters by it."""
     if facet != "year":
-        return str(bucket["key"])
+        if not is_utf8(value := str(bucket["key"])):
+            raise ValueError(f"{brief(repr(value))} is no {facet}")
+        return value
     year = int(str(bucket["key_as_string"])[:4])
     return f"{year:04d}--<{year + 1:04d}"  # the whole of it: without < the portal means its first day
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridsync_parts.errors import UsageError
-from gridsync_parts.recids import Query, is_page_of, page_of, query_of, word_of, words_in
+from gridsync_parts.recids import Query, check_words, is_page_of, page_of, query_of, word_of, words_in
 
 DOI = "10.7483/OPENDATA.CMS.JKB8.RR42"
 
@@ -149,3 +149,10 @@ def test_a_search_is_read_as_its_page_has_it(word):
 def test_what_the_portal_would_ignore_is_refused(word, says):
     with pytest.raises(UsageError, match=says):
         query_of(word)
+
+
+@pytest.mark.parametrize("word", ["?q=\udcff", "10.7483/\udcff", "?experiment=\udcff"])
+def test_words_that_no_url_can_have_are_refused(word):
+    """They come from a terminal that is not set to UTF-8."""
+    with pytest.raises(UsageError, match=r"is not UTF-8, as all that a portal is asked; write it anew$"):
+        check_words([word], "OPEN")

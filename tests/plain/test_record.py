@@ -132,6 +132,11 @@ def test_an_index_that_is_not_whole_is_asked_for():
         )  # fmt: skip
 
 
+def test_an_index_whose_name_no_url_can_have_is_no_sense():
+    with pytest.raises(ValueError, match=r"^a file index is called '\\ud800'$"):
+        lacking(answer(_file_indices=[index(key="\ud800", files=None)]))
+
+
 @pytest.mark.parametrize("more", [{}, {INDEX: "OK"}, {INDEX: {"files": None}}, {INDEX: index(file("b"))}])
 def test_an_index_with_less_than_it_has_is_no_sense(more):
     with pytest.raises(DoorError, match=r"\(the file index X_file_index.json has [01] of 2 files\)"):

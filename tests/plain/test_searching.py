@@ -113,6 +113,7 @@ def test_an_answer_with_records_and_others():
         {"hits": {"hits": [{"id": "cms-1"}], "total": 1}},
         {"hits": {"hits": [], "total": 0}, "aggregations": {"year": {"buckets": [{"key_as_string": "x"}]}}},
         {"hits": {"hits": [], "total": 0}, "aggregations": {"type": {"buckets": 3}}},
+        {"hits": {"hits": [], "total": 0}, "aggregations": {"type": {"buckets": [{"key": "\ud800", "doc_count": 1}]}}},
     ],
 )
 def test_an_answer_that_makes_no_sense(answer):

@@ -12,12 +12,16 @@ from gridsync_parts.report.reasons import Reason, Reasons
 from gridsync_parts.report.times import Spans, Timeline, moment_of
 from gridsync_parts.stats import Line, Lines
 
-OK, SKIPPED = -1, -2  # what became of a file; else the number of the reason why it has failed
+# What a line says of a file; else the number of the reason why it has failed.
+OK, SKIPPED, INTERRUPTED = -1, -2, -3
+UNVERIFIED, BY_SIZE, BY_CHECKSUM = range(3)
 MOST_SITES = 40
 MOST_POINTS = 1500  # files that are shown one by one
 MOST_SLOW = 12
 MOST_RECORDS = 100_000
 OTHERS = "other sites", ""
+ADDED = "ok", "skipped", "missing", "by_checksum", "by_size", "attempts", "interrupted", "bytes"  # of the sums of all
+STOPPED = "interrupted"  # the error of an attempt that Ctrl-C or a time limit has ended
 PER_DECADE = 6  # cells of the density of durations and sizes
 
 
@@ -47,8 +51,9 @@ class Sums:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.ok = self.skipped = self.failed = 0  # files, by what became of them in the end
-        self.attempts = 0  # that have failed
+        self.ok = self.skipped = self.missing = 0  # files, by what became of them in the end
+        self.by_checksum = self.by_size = 0  # of them, how they were verified
+        self.attempts = self.interrupted = 0  # that have failed, and that Ctrl-C or a time limit has ended
         self.bytes = 0  # over the line
         self.spans = Spans()
 
@@ -76,7 +81,7 @@ class When:
             self.backwards += 1
             start = end
         self.first, self.last = min(self.first, start), max(self.last, end)
-        if line.status == "failed":
+        if line.status == "failed" and line.error != STOPPED:
             self.timeline.fail(end)
         if line.bytes:
             self.timeline.add(start, end, line.bytes)
@@ -112,22 +117,39 @@ class Sizes:
         return self.timed <= MOST_POINTS
 
 
+class Fate(NamedTuple):
+    """What is known of a file after some of its lines."""
+
+    site: int
+    last: int  # what the last line says
+    was_moved: bool  # by any line
+    verified: int  # how; a later look at its size takes back nothing
+
+    def is_here(self) -> bool:
+        """Whether the file is where it should be."""
+        return self.last in (OK, SKIPPED)
+
+
 class Fates:
-    """What has become of each file: what its last line says."""
+    """What has become of each file, by all its lines: a file that once came stays one that was moved."""
 
     def __init__(self) -> None:
-        self.files: dict[int, int] = {}  # by a hash of the name: a million names would take 200 MB
-        self.numbers: dict[int, int] = {}  # one of each that is alike, for the same reason
+        self.files: dict[int, Fate] = {}  # by a hash of the name: a million names would take 200 MB
+        self.alike: dict[Fate, Fate] = {}  # one of each, for the same reason
 
-    def note(self, line: Line, site: int, fate: int) -> None:
+    def note(self, line: Line, site: int, last: int) -> None:
         """Note what a line says."""
-        number = (fate - SKIPPED) * MOST_SITES + site
-        self.files[hash((line.site, line.direction, line.key))] = self.numbers.setdefault(number, number)
+        name = hash((line.site, line.direction, line.key))
+        verified = BY_SIZE if line.verified == "size" else BY_CHECKSUM if line.verified else UNVERIFIED
+        before = self.files.get(name)
+        if before and last != OK:
+            verified = max(verified, before.verified)
+        fate = Fate(site, last, last == OK or bool(before and before.was_moved), verified)
+        self.files[name] = self.alike.setdefault(fate, fate)
 
-    def counts(self) -> Counter[tuple[int, int]]:
-        """How many files of a site have one."""
-        found = Counter(self.files.values())
-        return Counter({(number % MOST_SITES, number // MOST_SITES + SKIPPED): n for number, n in found.items()})
+    def counts(self) -> Counter[Fate]:
+        """How many files have each."""
+        return Counter(self.files.values())
 
 
 class Gathered:
@@ -140,7 +162,6 @@ class Gathered:
         self.when = When()
         self.sizes = Sizes()
         self.reasons = Reasons()
-        self.verified: Counter[str] = Counter()
         self.slow: list[tuple[float, int, Moved]] = []  # a heap
         self.records: dict[str, None] = {}  # ids that records may have, in the order in which they came
 
@@ -166,9 +187,11 @@ class Gathered:
     def fate(self, line: Line, sums: Sums) -> int:
         """Count what has become of a file in a line; which that is."""
         if line.status == "failed":
+            if line.error == STOPPED:
+                sums.interrupted += 1
+                return INTERRUPTED
             sums.attempts += 1
             return self.reasons.add(line.error, line.key)
-        self.verified[line.verified] += 1
         if line.status != "ok":
             return SKIPPED
         file = Moved(line.key, line.site, line.size, line.duration_s, line.rate_Bps, line.start)
@@ -182,11 +205,16 @@ class Gathered:
 
     def settle(self) -> None:
         """Say of each site how many files are here, now that all lines are known."""
-        counts = self.fates.counts()
-        for sums in self.sites.values():
-            found = {fate: n for (site, fate), n in counts.items() if site == sums.number}
-            sums.ok, sums.skipped = found.pop(OK, 0), found.pop(SKIPPED, 0)
-            sums.failed = sum(found.values())
+        by_number = {sums.number: sums for sums in self.sites.values()}
+        for fate, files in self.fates.counts().items():
+            sums = by_number[fate.site]
+            if not fate.is_here():
+                sums.missing += files
+                continue
+            sums.ok += files * fate.was_moved
+            sums.skipped += files * (not fate.was_moved)
+            sums.by_checksum += files * (fate.verified == BY_CHECKSUM)
+            sums.by_size += files * (fate.verified == BY_SIZE)
 
     def slowest(self) -> list[Moved]:
         """The files that took longest, the longest first."""
@@ -195,8 +223,8 @@ class Gathered:
     def failures(self) -> list[Reason]:
         """Why attempts have failed."""
         last = Counter[int]()
-        for (_, fate), n in self.fates.counts().items():
-            last[fate] += n
+        for fate, files in self.fates.counts().items():
+            last[fate.last] += files
         return self.reasons.found(last)
 
     def all(self) -> Sums:
@@ -204,7 +232,7 @@ class Gathered:
         sums = Sums(0)
         sums.spans = self.when.spans
         for one in self.sites.values():
-            for name in ("ok", "skipped", "failed", "attempts", "bytes"):
+            for name in ADDED:
                 setattr(sums, name, getattr(sums, name) + getattr(one, name))
         return sums
 

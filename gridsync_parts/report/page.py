@@ -63,15 +63,14 @@ def span_text(gathered: Gathered) -> str:
 
 def cards(gathered: Gathered) -> Iterator[tuple[str, str, str, bool]]:
     """The totals: name, number, remark, and whether it is bad news."""
-    sums, verified = gathered.all(), gathered.verified
-    by_size = verified["size"]
-    checked = sum(verified.values()) - by_size - verified[""]
+    sums = gathered.all()
     peak = max((rate for _, rate, _ in gathered.when.timeline.bins()), default=0.0)
     yield "Files moved", f"{sums.ok:,}", f"{sums.skipped:,} more were there", False
-    yield "Files missing", f"{sums.failed:,}", f"{counted(sums.attempts, 'attempt')} failed", sums.failed > 0
+    stopped = f", {sums.interrupted:,} interrupted" if sums.interrupted else ""
+    yield "Files missing", f"{sums.missing:,}", f"{counted(sums.attempts, 'attempt')} failed{stopped}", sums.missing > 0
     yield "Bytes", size_text(sums.bytes), f"in {seconds_text(sums.spans.seconds())}", False
     yield "Rate", rate_text(sums.rate()), f"at most {rate_text(max(peak, sums.rate()))}", False
-    yield "Verified", f"{checked:,}", f"by checksum; {by_size:,} by size only", False
+    yield "Verified", f"{sums.by_checksum:,}", f"by checksum; {sums.by_size:,} by size only", False
 
 
 class Page:
@@ -112,7 +111,7 @@ class Page:
         body = f'<dl class="cards">{shown}</dl>'
         body += drawn(sites(self.gathered.sites)) if self.gathered.sites else ""
         body += "".join(f'<p class="note">{safe(note)}</p>' for note in notes(self.gathered))
-        said = "What became of a file is what its last line says. The rate is that of the time when something moved."
+        said = "Each file counts once. It is missing if the last attempt at it did not end well."
         return self.section("Totals", said, body)
 
     def rates(self) -> str:
@@ -125,8 +124,12 @@ class Page:
     def failures(self) -> str:
         """Why attempts have failed."""
         sums = self.gathered.all()
-        said = f"{counted(sums.attempts, 'attempt')} failed; missing because of it: {counted(sums.failed, 'file')}."
-        return self.section("Failures by reason", said, drawn(failures(self.gathered.failures())), style="long")
+        found = self.gathered.failures()
+        missing = counted(sum(reason.files for reason in found), "file")
+        said = f"{counted(sums.attempts, 'attempt')} failed; missing because of it: {missing}."
+        if sums.interrupted:
+            said += f" {counted(sums.interrupted, 'attempt')} more ended by Ctrl-C or a time limit: no failure."
+        return self.section("Failures by reason", said, drawn(failures(found)), style="long")
 
     def sizes(self) -> str:
         """How many files are of which size."""

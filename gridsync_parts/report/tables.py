@@ -20,9 +20,9 @@ def sites(found: dict[tuple[str, str], Sums]) -> Table:
     """A row for each site and direction."""
     rows = []
     for (site, direction), sums in sorted(found.items()):
-        counts = cells(sums.ok, sums.skipped, sums.failed, size_text(sums.bytes), rate_text(sums.rate()))
+        counts = cells(sums.ok, sums.skipped, sums.missing, size_text(sums.bytes), rate_text(sums.rate()))
         rows.append([words(f"{site}, {direction}" if direction else site), *counts])
-    return Table("By site and direction", ("site", "moved", "were there", "failed", "bytes", "rate"), rows)
+    return Table("By site and direction", ("site", "moved", "were there", "missing", "bytes", "rate"), rows)
 
 
 def rates(timeline: Timeline) -> Table:

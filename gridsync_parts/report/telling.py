@@ -49,13 +49,15 @@ def document(gathered: Gathered, page: str) -> dict[str, Any]:
     """The same for programs."""
     sums, when = gathered.all(), gathered.when
     sites = [
-        {"site": site, "direction": direction, "ok": one.ok, "skipped": one.skipped, "failed": one.failed,
-         "failed_attempts": one.attempts, "bytes": one.bytes, "rate": one.rate()}
+        {"site": site, "direction": direction, "ok": one.ok, "skipped": one.skipped, "missing": one.missing,
+         "failed_attempts": one.attempts, "interrupted_attempts": one.interrupted, "bytes": one.bytes,
+         "rate": one.rate()}
         for (site, direction), one in sorted(gathered.sites.items())
     ]  # fmt: skip
     return {
         "page": page, "lines": gathered.lines, "left_out": gathered.left_out, "ok": sums.ok, "skipped": sums.skipped,
-        "failed": sums.failed, "failed_attempts": sums.attempts, "bytes": sums.bytes, "seconds": sums.spans.seconds(),
+        "missing": sums.missing, "failed_attempts": sums.attempts, "interrupted_attempts": sums.interrupted,
+        "by_checksum": sums.by_checksum, "by_size": sums.by_size, "bytes": sums.bytes, "seconds": sums.spans.seconds(),
         "rate": sums.rate(), "first": when.first if when.first <= when.last else None,
         "last": when.last if when.first <= when.last else None, "sites": sites,
         "failures": [reason._asdict() for reason in gathered.failures()],

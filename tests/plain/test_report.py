@@ -60,17 +60,44 @@ def stats(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_last_line_of_a_file_says_what_became_of_it():
-    sums = gathered(
+def test_a_file_counts_once_by_all_of_its_lines():
+    found = gathered(
         failed("a", "broken"), line("a"), line("b"), failed("b", "broken"), line("c", status="skipped"),
         line("a", site="CNAF"), line("a", direction="put"),
-    ).all()  # fmt: skip
-    assert (sums.ok, sums.skipped, sums.failed, sums.attempts) == (3, 1, 1, 2)
+    )  # fmt: skip
+    sums = found.all()
+    assert (sums.ok, sums.skipped, sums.missing, sums.attempts, sums.by_checksum) == (3, 1, 1, 2, 4)
+
+
+def test_later_runs_that_find_all_here_change_no_number_but_the_lines():
+    first = [failed("c", "broken"), *(line(key) for key in "abc"), line("d", verified="size", status="skipped")]
+    ways = {"a": "adler32", "b": "", "c": "size", "d": ""}
+    later = [line(key, 60, status="skipped", bytes=0, verified=how) for key, how in ways.items()]
+    once, often = gathered(*first), gathered(*first, *later, *later)
+    sums = often.all()
+    assert (sums.ok, sums.skipped, sums.missing, sums.by_checksum, sums.by_size) == (3, 1, 0, 3, 1)
+    assert (sums.bytes, sum(often.sizes.by_size.values())) == (once.all().bytes, 3)
+    away = gathered(*first, failed("a", "gone"), *later).all()
+    assert (away.ok, away.missing) == (3, 0)
+    assert gathered(line("a"), line("a", verified="size")).all().by_checksum == 0  # which came anew
+
+
+def test_an_attempt_that_was_interrupted_is_no_failure(stats: Path):
+    lines = [failed("a", "interrupted"), failed("b", "interrupted"), line("b"), failed("run/c", "run/c: broken")]
+    found = gathered(*lines)
+    sums = found.all()
+    assert (sums.ok, sums.missing, sums.attempts, sums.interrupted) == (1, 2, 1, 2)
+    assert [(one.text, one.attempts, one.files) for one in found.failures()] == [("broken", 1, 1)]
+    assert sum(found.when.timeline.failed.values()) == 1
+    page = page_of(stats, *lines)
+    assert "1 attempt failed, 2 interrupted" in page and "2 attempts more ended by Ctrl-C" in page
+    only = page_of(stats, *lines[:2])
+    assert "0 attempts failed, 2 interrupted" in only and "Failures by reason" not in only
 
 
 def test_each_site_and_direction_has_its_own_sums():
     found = gathered(line("a"), line("a", site="CNAF"), line("b", direction="put", bytes=500), failed("c", "broken"))
-    assert {name: (sums.ok, sums.failed, sums.bytes) for name, sums in found.sites.items()} == {
+    assert {name: (sums.ok, sums.missing, sums.bytes) for name, sums in found.sites.items()} == {
         ("LYON", "get"): (1, 1, 1100), ("CNAF", "get"): (1, 0, 1000), ("LYON", "put"): (1, 0, 500),
     }  # fmt: skip
     many = gathered(*(line(site=f"S{n}") for n in range(100)))

@@ -24,7 +24,7 @@ def test_one_line_copies_and_makes_a_page(three: User, line: str):
     assert "  Files moved                    3   0 more were there\n" in done.out
     assert done.out.endswith(f"Page: {three.folder}/p.html\n")
     again = three(line)
-    assert again.status == 0 and "  Files moved                    0   3 more were there\n" in again.out
+    assert again.status == 0 and "  Files moved                    3   0 more were there\n" in again.out
 
 
 def test_a_page_alone_needs_no_site_and_nothing_else_is_told(three: User, line: str):

@@ -39,7 +39,6 @@ def test_pandas_finds_rates_failures_and_further_attempts(three: User, ending: s
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    (counted,) = re.findall(r"(?m)^LYON +ok +(\d+) +(\d+)\n +skipped +(\d+) ", done.stdout)
-    assert counted == ("1", "20000", "2")
+    assert re.search(r"(?m)^LYON +ok +3 +\d+$", done.stdout) and "skipped" not in done.stdout  # by the second run
     assert "503" in done.stdout
     assert "Empty DataFrame" in done.stdout  # nothing is still missing

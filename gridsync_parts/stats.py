@@ -200,6 +200,7 @@ class Stats:
 
     def __init__(self, path: str):
         self.path = path
+        self.folder = os.path.dirname(path) or os.curdir
         self.is_csv = is_csv(path)
         self.fd = -1
         self.is_ours = False  # which was looked at
@@ -214,11 +215,13 @@ class Stats:
 
     def look(self) -> None:
         """The same as far as it can be seen without making the file."""
-        if os.path.lexists(self.path):
+        if os.path.lexists(self.path) or not os.path.isdir(self.folder):
             self.check()
 
     def error(self, error: OSError) -> DiskError:
         """The sentence for what the disk says."""
+        if not os.path.isdir(self.folder):
+            return DiskError(f"--stats={self.path}: there is no folder {self.folder}; make it, or name another one")
         return DiskError(f"--stats={self.path} cannot be written: {error.strerror}; make room or name another file")
 
     def judge(self) -> None:

@@ -30,7 +30,7 @@ AT_ONCE = 4  # requests to the portal
 LONGEST = 256 << 20  # bytes of an answer, of which a file takes 500
 KEPT = 192 << 20  # bytes of records, more or less; beyond that the oldest are asked for again when they are needed
 COST = 1000  # bytes of a file in memory, more or less
-NOT_THERE = "{place}: the portal has no such record; look for it at {server}/search, or correct --input_dir"
+NOT_THERE = "{place}: the portal has no such record; look for it at {server}/search, or correct the number"
 REFUSES = "{place}: the portal refuses ({said}); see what {page} says of it"
 PAGE = "{place}: the portal sends a page ({said}) and no record; is SERVER in Grid.conf the portal? else try later"
 

@@ -213,12 +213,14 @@ def test_what_cannot_be_right_is_left_out_and_named_and_the_others_come(reader, 
 
 
 def test_a_record_that_is_not_there_is_told_with_a_remedy(reader):
-    for action in ("--ls_dir=cms-9", "--input_dir=cms-9 --build_list", "--input_dir=cms-9 --sync"):
+    here = reader.folder / "here"
+    url = f"{reader.portal.base}/record/cms-9 {here}"
+    for action in ("--ls_dir=cms-9", "--input_dir=cms-9 --build_list", "--input_dir=cms-9 --sync", url):
         status, _, err = reader(action)
         assert status == 2, err
         (line,) = [line for line in err.splitlines() if line.startswith("gridsync.py: ")]
         assert line.endswith(f"cms-9: the portal has no such record; look for it at {reader.portal.base}/search, or "
-                             "correct --input_dir")  # fmt: skip
+                             "correct the number")  # fmt: skip
 
 
 def test_a_refusal_names_the_page_of_the_record(reader):

@@ -300,7 +300,7 @@ def test_json_on_the_screen_and_the_catalog_are_as_without_it(teller, name):
     ("name", "text", "status", "says"),
     [
         ("s.txt", None, 2, "ends neither in .jsonl nor in .csv; name it FILE.jsonl or FILE.csv"),
-        ("none/s.csv", None, 5, "cannot be written: No such file or directory; make room or name another file"),
+        ("none/s.csv", None, 5, "none; make it, or name another one"),
         ("data.jsonl", None, 5, "cannot be written: Is a directory"),
         ("s.csv", "a,b\n1,2\n", 2, "is a file of another program; name a new one, or one that --stats has written"),
         ("s.jsonl", '{"a": 1}\n', 2, "is a file of another program"),
@@ -316,6 +316,13 @@ def test_what_can_not_be_its_file_is_refused_before_anything_is_done(teller, nam
     assert done.err.count("\n") == 1 and not (teller.folder / "grid_summary.csv").exists()
     assert (teller.folder / "Grid.conf").read_text() == conf and not (teller.folder / "new").exists()
     assert not text or (teller.folder / name).read_text() == text
+
+
+def test_a_dry_run_names_a_missing_folder_too(teller):
+    done = teller(f"--sync --dry_run --stats={teller.folder}/none/s.csv")
+    folder = teller.folder / "none"
+    says = f"--stats={folder}/s.csv: there is no folder {folder}; make it, or name another one\n"
+    assert (done.status, done.err) == (5, f"gridsync.py: {says}") and not folder.exists()
 
 
 @pytest.mark.parametrize("line", ["--build_list", "--verify", "--check_status", "--ls_dir /", ""])

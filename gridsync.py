@@ -90,7 +90,7 @@ from gridsync_parts.plans import (
     plan_staging,
     totals_of,
 )
-from gridsync_parts.recids import is_portal
+from gridsync_parts.recids import hint_of, is_portal
 from gridsync_parts.screen import (
     Colour,
     Output,
@@ -1329,8 +1329,10 @@ def make_run(options: optparse.Values, config: Config, actions: list[Option], re
         return Run(config, wishes, report)
     from gridsync_parts.named import read_names
 
-    if options.input_dir is not None or not any("INPUTDIR" in option.by for option in actions):
-        raise UsageError("--files_from stands in place of --input_dir, beside --build_list, --start or --sync, say")
+    if options.input_dir is not None:
+        raise UsageError("--files_from and --input_dir both say which files are meant; give one of the two")
+    if not any("INPUTDIR" in option.by for option in actions):
+        raise UsageError("--files_from says which files an action is for; add one, such as --build_list or --sync")
     site, top = config.general("SITE", "LYON"), grid_path(config.general("INPUTDIR")) if options.url else ""
     names = read_names(options.files_from, top, lambda url: config.path_of(url, site))
     config.change({**config.given, "INPUTDIR": top})
@@ -1474,7 +1476,7 @@ def take_words(parser: Parser, options: optparse.Values, words: list[str]) -> No
     options.words, options.url = words, words[0] if words and has_scheme(words[0]) else ""
     options.sync = options.sync or bool(options.url and not options.release)
     if words and not options.url:
-        hint = nearest(f"--{words[0]}", parser._long_opt) or " (did you forget to quote a pattern?)"
+        hint = nearest(f"--{words[0]}", parser._long_opt) or hint_of(words[0])
         parser.error(f"{words[0]!r}: unexpected argument{hint}")
 
 

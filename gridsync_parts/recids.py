@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -85,6 +86,13 @@ def check_words(words: Iterable[str], site: str) -> list[str]:
         f"no record of {site} is chosen; give one with --input_dir=5500, a DOI, several with : between them, or "
         '"?words" of a search'
     )
+
+
+def hint_of(word: str) -> str:
+    """What may be meant by a word that is no option: a record, or a pattern that the shell has seen."""
+    if not re.match(rf"[0-9]{{1,7}}$|[a-z]+-[0-9]+$|\?.|(?i:doi:\s*)?{DOI}", word):
+        return " (did you forget to quote a pattern?)"
+    return f"; records of open data are named with --input_dir={shlex.quote(word)}, or as URL DIR"
 
 
 # Pages.

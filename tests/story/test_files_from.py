@@ -181,16 +181,18 @@ def test_a_line_that_is_no_path(user: User, data):
 
 
 CAN_NOT_BE_READ = "--files_from={} cannot be read: {}; give a file with one path a line"
-ONLY = "--files_from stands in place of --input_dir, beside --build_list, --start or --sync, say"
+ONE = "--files_from and --input_dir both say which files are meant; give one of the two"
+ALONE = "--files_from says which files an action is for; add one, such as --build_list or --sync"
 REFUSED = {
     "--files_from nowhere --build_list": CAN_NOT_BE_READ.format("nowhere", "No such file or directory"),
     "--files_from / --build_list": CAN_NOT_BE_READ.format("/", "Is a directory"),
     "--files_from= --build_list": CAN_NOT_BE_READ.format("", "No such file or directory"),
     "--files_from /dev/null --sync": "--files_from=/dev/null names no file; give a file with one path a line",
     "--files_from - --sync": "--files_from=- names no file; give a file with one path a line",
-    "--files_from x --input_dir a --sync": ONLY,
-    "--files_from x": ONLY,
-    "--files_from x --release": ONLY,
+    "--files_from x --input_dir a --sync": ONE,
+    "--files_from x --input_dir a": ONE,
+    "--files_from x": ALONE,
+    "--files_from x --release": ALONE,
     "--files_from --sync": "--files_from has no value: --sync is an option; --files_from=--sync makes it the value",
 }
 

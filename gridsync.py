@@ -646,8 +646,9 @@ def release_copied(run: Run) -> list[GridError]:
     return failures
 
 
-def refresh(run: Run) -> int:
+def refresh(run: Run, is_asked: bool = False) -> int:
     """Bring the catalog up to date with disk, localities and requests; how many files could not be staged, or hang."""
+    from gridsync_parts.bringing import tell_coming
     from gridsync_parts.flow import STATUS, Flow
 
     flow = Flow(run, STATUS)
@@ -655,6 +656,8 @@ def refresh(run: Run) -> int:
     flow.go()
     if stuck := flow.service.told.stuck_text():
         run.report.error(stuck)
+    if is_asked:
+        tell_coming(run.report, flow.service.told)
     return flow.count().failed + bool(stuck)
 
 
@@ -902,7 +905,7 @@ def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
     try:
         run.catalog()
-        failed = refresh(run)
+        failed = refresh(run, is_asked=True)
         rows = run.rows()
     except LockedError as error:
         rows = rows_beside(run, error)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from gridsync_parts.chores import Told
 from gridsync_parts.endings import REFUSED, Door
 from gridsync_parts.fetching import DEPTH, Fetch
 from gridsync_parts.jobs import Fed, Where
 from gridsync_parts.loop import Again
 from gridsync_parts.plans import is_tape_slower
 from gridsync_parts.pool import Lane
-from gridsync_parts.screen import LiveLine, Progress, Rate, Todo, staging_text
+from gridsync_parts.screen import LiveLine, Output, Progress, Rate, Todo, staging_text
 from gridsync_parts.service import Service
 from gridsync_parts.values import Outcome
 from gridsync_parts.words import size_text
@@ -18,6 +20,8 @@ from gridsync_parts.words import size_text
 if TYPE_CHECKING:
     from gridsync_parts.mover import Mover
     from gridsync_parts.rereader import Rereader
+
+SHOWN = 20  # records on their way from tape, each with a line
 
 
 class Bringing:
@@ -124,3 +128,15 @@ def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> T
     speed = bringing.progress.rate.last
     is_slower = is_tape_slower(jobs.size(*tape), service.polls.staged, seconds, left - here, speed)
     return Todo(coming, left, *lost, jobs.count(*tape) if is_slower else 0, flow_text(fetch, service, bringing))
+
+
+def tell_coming(report: Output, told: Told) -> None:
+    """Say what is on its way from tape, and since when."""
+    coming, now = [told.coming[record] for record in sorted(told.coming)], time.time()
+    report.put(coming=[{**one._asdict(), "since": int(one.since) or None} for one in coming])
+    shown = coming if report.verbose else coming[:SHOWN]
+    for one in shown:
+        report.line(one.text(now))
+    if others := coming[len(shown) :]:
+        files = sum(one.files for one in others)
+        report.line(f"... and {len(others):,} more record(s) with {files:,} file(s) (--verbose shows all)")

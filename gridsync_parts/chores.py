@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gridsync_parts.errors import DoorError, GridError
 from gridsync_parts.fetching import Fetch
 from gridsync_parts.pace import Trouble
 from gridsync_parts.plans import subject_of
 from gridsync_parts.values import Row
-from gridsync_parts.words import duration_text, moment_text
+from gridsync_parts.words import duration_text, moment_text, size_text
 
 
 def stuck_text(rows: list[Row], since: float, by_record: bool = False) -> str:
@@ -24,6 +26,26 @@ def stuck_text(rows: list[Row], since: float, by_record: bool = False) -> str:
         f"{rows[0].path}{others}: stuck on the way from tape since {moment_text(since)}; the site's "
         "pools may be full: free files you do not need with --release, or ask the site"
     )
+
+
+class Coming(NamedTuple):
+    """Files that are on their way from tape, those of a record together where it is asked for them by record."""
+
+    record: str
+    files: int
+    size: int
+    since: float  # when that has begun, as the site says; 0 if it does not
+
+    def text(self, now: float) -> str:
+        """The sentence for them."""
+        files, ago = f"{self.files} file(s), {size_text(self.size)},", ""
+        if self.since:
+            ago = f"{moment_text(self.since)}, {duration_text(max(0, now - self.since))} ago"
+        if not self.record:
+            return f"{files} are on their way from tape{ago and f'; the site has begun at {ago}'}"
+        if ago:
+            return f"{self.record}: asked for at {ago}; {files} are on their way from tape"
+        return f"{self.record}: asked for; {files} have not come from tape yet"
 
 
 class Chore:
@@ -43,6 +65,14 @@ class Told:
         self.noted: set[str] = set()  # the failures that the user knows
         self.failures: list[GridError] = []  # pins that could not be given back
         self.stuck: list[tuple[Row, float]] = []  # files on their way from tape for too long, and since when
+        self.coming: dict[str, Coming] = {}  # files on their way from tape, by record; only for who looks on
+
+    def note_coming(self, row: Row, since: float) -> None:
+        """A file is on its way from tape."""
+        record = subject_of(row, True) if self.fetch.aim.by_record else ""
+        one = self.coming.get(record, Coming(record, 0, 0, since))
+        since = min(filter(None, (one.since, since)), default=0.0)
+        self.coming[record] = Coming(record, one.files + 1, one.size + row.size, since)
 
     def stuck_text(self) -> str:
         """The sentence for those, once."""

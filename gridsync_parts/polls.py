@@ -86,6 +86,8 @@ class Polls:
         if is_stuck and not fetch.aim.is_patient:  # which has its own end for it
             self.told.stuck.append((job.row, answer.since))
         if not fetch.aim.waits:
+            if fetch.aim.by_record or not is_stuck:  # else that sentence says it
+                self.told.note_coming(job.row, answer.since)
             fetch.jobs.move(job, None)
 
     def end(self, job: Job, row: Row, now: float) -> None:

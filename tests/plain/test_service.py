@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.chores import stuck_text
+from gridsync_parts.chores import Coming, stuck_text
 from gridsync_parts.disk import Target
 from gridsync_parts.doors import MAX_QUERY
 from gridsync_parts.errors import DoorError, FileError, Forbidden, Unreached
@@ -175,6 +175,16 @@ def test_a_record_that_is_stuck_is_told_once(records):
     assert len(night.fetch.ledger.errors) == 1
     assert re.match("a: stuck on the way from tape since .* on its page", night.fetch.ledger.errors[0])
     assert night.fetch.jobs.count(Where.LEFT) == 30
+
+
+def test_files_on_their_way_from_tape_are_one_sentence(night):
+    told = night(row_of("a", request="r1")).service.told
+    for path, since in (("a", 0.0), ("b", 900.0), ("c", 600.0)):
+        told.note_coming(row_of(path), since)
+    assert told.coming == {"": Coming("", 3, 300, 600.0)}
+    begun = "; the site has begun at Thu Jan  1 00:10:00 UTC 1970, 1h40m ago"
+    assert told.coming[""].text(6600.0) == f"3 file(s), 300.0 B, are on their way from tape{begun}"
+    assert Coming("", 2, 300, 0).text(6600.0) == "2 file(s), 300.0 B, are on their way from tape"
 
 
 def test_many_records_that_are_stuck_are_one_sentence():

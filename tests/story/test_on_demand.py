@@ -19,6 +19,7 @@ from tests.support.user import wait_for, wait_until
 
 FAST = "LEAST = 0.2; poll_most = 0.3; ask = 0.2"  # whoever waits here waits for no real tape
 A, B, C, D = (bytes([65 + number]) * (3000 + number) for number in range(4))
+MOMENT = r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d UTC \d{4}"
 FILES = {"a.root": A, "b.root": B, "c.root": C, "d.root": D}
 COLD = ("a.root", "b.root", "c.root")
 ON_TAPE = ": is on demand, and not on disk; --bring_online asks the portal for it"
@@ -61,16 +62,45 @@ def test_the_steps_of_the_manual(reader):
     assert " Number of files to bring online: 3\n" in out
     assert posts(reader) == [{"email": ""}]
     assert {row["request"] for row in reader.catalog().values() if row["locality"] == "NEARLINE"} == {"record/cms-1"}
+    said = rf"(?m)^cms-1: asked for at {MOMENT}, 0m\d\ds ago; 3 file\(s\), 8.8 kB, are on their way from tape$"
+    assert re.search(said, reader("--check_status").out)
     status, out, err = reader("--start")
     assert (status, last(copied=2, waiting=3) in out) == (1, True), out + err
     assert "3 file(s) are on their way from tape" in err
     reader.portal.finish("cms-1")
-    assert "ONLINE=3, NEARLINE=0" in reader("--check_status").out
+    out = reader("--check_status").out
+    assert "ONLINE=3, NEARLINE=0" in out and "asked for" not in out
     status, out, err = reader("--start")
     assert (status, last(copied=3, skipped=2) in out) == (0, True), out + err
     assert reader.here() == {f"cms-1/{name}": data for name, data in FILES.items()}
     assert not any(row["request"] for row in reader.catalog().values())
     assert len(posts(reader)) == 1
+
+
+def test_the_status_says_of_each_record_since_when_it_is_asked_for(reader):
+    for number in range(2, 24):
+        reader.portal.add(f"cms-{number}", {"e.root": A, "f.root": B}, on_demand=["e.root", "f.root"])
+    chosen = "--input_dir=" + ":".join(f"cms-{number}" for number in range(1, 24))
+    assert reader(f"{chosen} --build_list").status == 0
+    reader.portal.asked_by_other("cms-2", "started", age=7500)
+    assert reader("--bring_online").status == 0
+    out = reader("--check_status").out
+    said = rf"(?m)^cms-2: asked for at {MOMENT}, 2h0\dm ago; 2 file\(s\), 5.9 kB, are on their way from tape$"
+    assert re.search(said, reader("--check_status --verbose").out)
+    assert len(re.findall("(?m)^cms-[0-9]+: asked for at ", out)) == 20
+    assert "\n... and 3 more record(s) with 6 file(s) (--verbose shows all)\n[catalog] Files status\n" in out
+    coming = {one["record"]: one for one in json.loads(reader("--check_status --json").out)["coming"]}
+    assert len(coming) == 23 and coming["cms-1"]["files"] == 3 and coming["cms-2"]["size"] == len(A + B)
+    assert 7400 < time.time() - coming["cms-2"]["since"] < 7700
+    assert time.time() - coming["cms-3"]["since"] < 200
+
+
+def test_a_request_that_has_just_ended_is_not_called_at_work(reader):
+    reader.portal.asked_by_other("cms-1", "started")
+    assert reader("--bring_online").status == 0
+    reader.portal.transfers[-1].started = reader.portal.transfers[-1].completed = time.time()
+    out = reader("--check_status").out
+    assert "\ncms-1: asked for; 3 file(s), 8.8 kB, have not come from tape yet\n" in out
 
 
 def test_one_line_of_cron_asks_once_until_all_is_here(reader):

@@ -84,6 +84,7 @@ from gridsync_parts.kinds import asks_by_record, kind_of, needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
+    NOT_ASKED,
     is_refused,
     plan_copies,
     plan_requests,
@@ -867,6 +868,8 @@ def do_bring_online(run: Run) -> int:
     run.announce_end()
     if run.wishes.overwrite:
         forget_copies(run, run.rows())
+    again = [row for row in run.rows() if NOT_ASKED in row.error]  # an old failure says nothing of this run
+    run.catalog().put(row._replace(error="") for row in again)
     failed = refresh(run)
     # What --start would adopt, or leave alone for good, needs no place on disk at the site.
     rows, find = [row for row in run.rows() if not row.downloaded and row.size], run.target().find

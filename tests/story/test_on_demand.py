@@ -284,6 +284,15 @@ def test_failed_transfers_are_told(reader):
     assert len(posts(reader)) == 2
 
 
+def test_what_could_not_be_asked_for_is_no_failure_once_it_is(reader):
+    reader.portal.goes_wrong("502 once", path="/record/cms-1/stage", count=9)
+    status, _, err = reader("--bring_online")
+    assert (status, f"gridsync.py: cms-1: {NOT_ASKED}: the portal answers 502" in err) == (1, True), err
+    reader.portal.faults.clear()
+    status, out, err = reader("--bring_online")
+    assert (status, err) == (0, "") and LAUNCHED.format(3, "8.8 kB", 1) in out
+
+
 def test_a_stage_that_never_ends_is_told_and_given_up(reader):
     reader.portal.asked_by_other("cms-1", "started", age=24 * 3600)
     assert reader("--bring_online").status == 0

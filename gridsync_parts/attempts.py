@@ -11,6 +11,7 @@ from typing import Any, Callable, NamedTuple
 from gridsync_parts.bounds import MOVING
 from gridsync_parts.errors import GridError, UsageError
 from gridsync_parts.fetching import Ledger, Work
+from gridsync_parts.home import refuse_state
 from gridsync_parts.mover import Mover
 from gridsync_parts.rereader import Rereader
 from gridsync_parts.stats import Line, Stats, moment_text
@@ -139,6 +140,7 @@ def attempts_for(
         raise UsageError(f"--stats={path}: no file is moved on this line; add --start, --sync, --repair or --put")
     if not set(MOVING).intersection(actions):
         return None  # it is only read
+    refuse_state("--stats", path)
     if wishes.dry_run:
         stats.look()
         return None

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, cast
 
 from gridsync_parts.disk import MARK, NAME_MAX, NO_SYNC, disk_error, fatal_error
-from gridsync_parts.errors import DiskError, FileError
+from gridsync_parts.errors import DiskError, FileError, UsageError
 from gridsync_parts.machine import FOLDERS_HELD, scarcity
 from gridsync_parts.words import is_path
 
@@ -25,6 +25,12 @@ STATE_NAMES = {  # of a work folder: what a site puts there would be obeyed
 RENAME_NOREPLACE = 1
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MANY = 8  # files that are worth a synchronisation of the whole disk, which may be busy with other things
+
+
+def refuse_state(option: str, path: str) -> None:
+    """Refuse a name that gridsync itself has for something else, whether such a file is there yet or not."""
+    if os.path.basename(path).lower() in STATE_NAMES:
+        raise UsageError(f"{option}={path}: the name is that of one of gridsync's own files; name another file")
 
 
 class Folder:

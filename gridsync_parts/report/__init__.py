@@ -7,6 +7,7 @@ import time
 
 from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.errors import DiskError, UsageError
+from gridsync_parts.home import refuse_state
 from gridsync_parts.report.flows import flow_of
 from gridsync_parts.report.gather import Gathered, gather
 from gridsync_parts.report.page import GENERATOR, Page, plotly_script
@@ -33,6 +34,7 @@ def check_page(stats: str, page: str) -> None:
     if not page or os.path.isdir(page) or page.endswith("/"):
         inside = os.path.join(page, "report.html")
         raise UsageError(f"--report={page}: is a folder; name a file in it, such as {inside}")
+    refuse_state("--report", page)
     if not os.path.isdir(folder):
         raise UsageError(f"--report={page}: there is no folder {folder}; make it, or name another one")
     if os.path.realpath(page) == os.path.realpath(stats):

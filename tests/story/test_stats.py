@@ -304,6 +304,7 @@ def test_json_on_the_screen_and_the_catalog_are_as_without_it(teller, name):
         ("data.jsonl", None, 5, "cannot be written: Is a directory"),
         ("s.csv", "a,b\n1,2\n", 2, "is a file of another program; name a new one, or one that --stats has written"),
         ("s.jsonl", '{"a": 1}\n', 2, "is a file of another program"),
+        ("grid_summary.csv", None, 2, "the name is that of one of gridsync's own files; name another file"),
     ],
 )
 def test_what_can_not_be_its_file_is_refused_before_anything_is_done(teller, name, text, status, says):

@@ -18,6 +18,7 @@ from gridsync_parts.words import is_utf8
 
 MOST_SHOWN = 10_000  # records that the portal shows of a search
 PAGE_SIZE = 200  # of them in an answer; it divides MOST_SHOWN, or the last ones could not be shown
+MOST_WORDS = 4000  # characters of a search; addresses end at twice as many, and what goes on and on ends, too
 ALL = (("sort", "mostrecent"), ("skip_files", "1"))  # in an order that stays the same
 
 Hits = dict[str, tuple[str, Shown]]  # recids, by the ids of what was found; empty ones of what is no record
@@ -98,7 +99,9 @@ def parts_of(query: Query, page: Page) -> list[Query]:
             return [query.with_filter(facet, year) for year in years]
         counts = {value: count for value, count in counts.items() if count}
         if not given and counts and max(counts.values()) < page.total:
-            return [*(query.with_filter(facet, value) for value in counts), without(query, facet, counts)]
+            others = without(query, facet, counts)
+            if len(others.words) <= MOST_WORDS:
+                return [*(query.with_filter(facet, value) for value in counts), others]
     return []
 
 

@@ -60,6 +60,14 @@ def test_a_search_that_can_not_be_split(query, counts):
     assert parts_of(query, page(20_000, **counts)) == []
 
 
+def test_what_goes_on_and_on_ends():
+    """A portal that has always one value more, and one record less."""
+    query, most = Query("muon", {}), 0
+    while parts := parts_of(query, Page(20_000, {}, {"keywords": {f"a value {most}": 1}})):
+        query, most = parts[-1], most + 1
+    assert 50 < most < 200
+
+
 @pytest.mark.parametrize(
     ("given", "years"),
     [

@@ -7,12 +7,12 @@ import time
 
 from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.errors import DiskError, UsageError
-from gridsync_parts.home import refuse_state
 from gridsync_parts.report.flows import flow_of
 from gridsync_parts.report.gather import Gathered, gather
 from gridsync_parts.report.page import GENERATOR, Page, plotly_script
 from gridsync_parts.stats import lines_of
 
+ENDINGS = (".html", ".htm")
 HEAD = 400  # bytes of a page in which it says what it is
 
 
@@ -34,11 +34,12 @@ def check_page(stats: str, page: str) -> None:
     if not page or os.path.isdir(page) or page.endswith("/"):
         inside = os.path.join(page, "report.html")
         raise UsageError(f"--report={page}: is a folder; name a file in it, such as {inside}")
-    refuse_state("--report", page)
-    if not os.path.isdir(folder):
-        raise UsageError(f"--report={page}: there is no folder {folder}; make it, or name another one")
     if os.path.realpath(page) == os.path.realpath(stats):
         raise UsageError(f"--report={page}: is the stats file itself; name another file")
+    if not page.lower().endswith(ENDINGS):
+        raise UsageError(f"--report={page}: ends neither in .html nor in .htm, and is a page; name it PAGE.html")
+    if not os.path.isdir(folder):
+        raise UsageError(f"--report={page}: there is no folder {folder}; make it, or name another one")
     if os.path.lexists(page) and not is_ours(page):
         raise UsageError(f"--report={page}: is there and is no page of --report; name another file, or remove it")
     if not os.access(folder, os.W_OK | os.X_OK):

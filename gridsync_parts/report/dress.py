@@ -45,6 +45,7 @@ tbody th { color: var(--ink); font-weight: 400; overflow-wrap: anywhere; }
 .red .meter { background: var(--redbar); }
 .meter i { display: block; height: 6px; border-radius: 3px; background: var(--blue); }
 .red .meter i { background: var(--red); }
+.moment { white-space: nowrap; }
 .where { color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
 footer { padding-bottom: 48px; font-size: 14px; }
 @media (max-width: 860px) { .whole { display: none; }

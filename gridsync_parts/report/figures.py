@@ -30,6 +30,7 @@ DURATIONS = (
     (0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
     (3600, "1 h"), (36000, "10 h"), (86400, "1 day"), (864000, "10 days"),
 )  # fmt: skip
+LEAST_BINS = 24  # for which an axis of time has room: one bar is no block
 PAD, THICK = 12, 10  # pixels between nodes, and of one
 PIECES = ((0, 3), (2, 5), (4, 7), (6, 8))  # tiers of the flow that a narrow page shows beside each other
 
@@ -95,9 +96,15 @@ def rates(timeline: Timeline) -> Figure:
     speeds, failed = [rate for _, rate, _ in timeline.bins()], [count for _, _, count in timeline.bins()]
     most = max(speeds, default=0)
     marks, texts = ticks_of(most)
+    spare = timeline.width() * max(0, LEAST_BINS - len(speeds)) / 2
+    ends = timeline.bins()
+    across = [stamp(ends[0][0] - spare, 3), stamp(ends[-1][0] + timeline.width() + spare, 3)]
     traces = [bars_of(timeline, speeds, [rate_text(rate) for rate in speeds], "var(--blue)")]
     layout: Figure = {
-        "xaxis": axis(type="date", showgrid=False, title=named("time (UTC)"), nticks=5, tickangle=0, automargin=False),
+        "xaxis": axis(
+            type="date", range=across, showgrid=False, title=named("time (UTC)"), nticks=5, tickangle=0,
+            automargin=False,
+        ),
         "margin": {"l": 8, "r": 24, "t": 10, "b": 62},
         "yaxis": axis(tickvals=marks, ticktext=texts, range=[0, most * 1.05 or 1]),
         "bargap": 0,

@@ -20,7 +20,7 @@ MOST_POINTS = 1500  # files that are shown one by one
 MOST_SLOW = 12
 MOST_RECORDS = 100_000
 OTHERS = "other sites", ""
-ADDED = "ok", "skipped", "missing", "by_checksum", "by_size", "attempts", "interrupted", "bytes"  # of the sums of all
+ADDED = "ok", "skipped", "missing", "by_checksum", "by_size", "attempts", "interrupted", "bytes"  # of all sites
 STOPPED = "interrupted"  # the error of an attempt that Ctrl-C or a time limit has ended
 PER_DECADE = 6  # cells of the density of durations and sizes
 
@@ -41,6 +41,7 @@ class Moved(NamedTuple):
     key: str
     site: str
     size: int
+    bytes: int  # over the line: fewer where it was gone on with
     seconds: float
     rate: float
     start: str
@@ -57,10 +58,10 @@ class Sums:
         self.bytes = 0  # over the line
         self.spans = Spans()
 
-    def rate(self) -> float:
-        """Bytes a second while something moved; 0 where that took no time."""
-        seconds = self.spans.seconds()
-        return self.bytes / seconds if seconds > 0 else 0.0
+    def rate(self, width: float) -> float:
+        """Bytes a second while something moved, where a figure has bins so long."""
+        seconds = self.spans.seconds(width)
+        return self.spans.bytes / seconds if seconds > 0 else 0.0
 
 
 class When:
@@ -71,8 +72,8 @@ class When:
         self.first, self.last = math.inf, -math.inf
         self.senseless = self.backwards = 0  # lines with times that make no sense, and those that end before they begin
 
-    def add(self, line: Line, spans: Spans) -> None:
-        """One line more, and the spans of its site."""
+    def add(self, line: Line, sums: Sums) -> None:
+        """One line more, and the sums of its site."""
         start, end = moment_of(line.start), moment_of(line.end)
         if not (start and end):
             self.senseless += 1
@@ -85,8 +86,9 @@ class When:
             self.timeline.fail(end)
         if line.bytes:
             self.timeline.add(start, end, line.bytes)
-            self.spans.add(start, end)
-            spans.add(start, end)
+            for spans in (self.spans, sums.spans):
+                spans.add(start, end)
+                spans.bytes += line.bytes
 
 
 class Sizes:
@@ -171,7 +173,7 @@ class Gathered:
             self.lines += 1
             sums = self.sums_of(line)
             sums.bytes += line.bytes
-            self.when.add(line, sums.spans)
+            self.when.add(line, sums)
             self.fates.note(line, sums.number, self.fate(line, sums))
             if line.status != "failed" and len(self.records) < MOST_RECORDS:
                 self.records[line.key.partition("/")[0]] = None
@@ -194,7 +196,7 @@ class Gathered:
             return self.reasons.add(line.error, line.key)
         if line.status != "ok":
             return SKIPPED
-        file = Moved(line.key, line.site, line.size, line.duration_s, line.rate_Bps, line.start)
+        file = Moved(line.key, line.site, line.size, line.bytes, line.duration_s, line.rate_Bps, line.start)
         self.sizes.add(file)
         slow = (file.seconds, -self.lines, file)  # of two alike the first one
         if len(self.slow) < MOST_SLOW:

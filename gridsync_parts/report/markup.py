@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from gridsync_parts.report.said import safe
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:[\d.]+")
 
 
 class Cell(NamedTuple):
@@ -24,6 +27,11 @@ class Table(NamedTuple):
     style: str = ""  # of its bars
 
 
+def kept(text: str) -> str:
+    """HTML whose times no narrow page breaks at a hyphen."""
+    return MOMENT.sub(r'<span class="moment">\g<0></span>', text)
+
+
 def cells(*values: object) -> list[Cell]:
     """Cells of numbers."""
     return [Cell(f"{value:,}" if isinstance(value, int) else safe(value)) for value in values]
@@ -31,13 +39,14 @@ def cells(*values: object) -> list[Cell]:
 
 def words(text: object) -> Cell:
     """A cell of words."""
-    return Cell(safe(text), is_number=False)
+    return Cell(kept(safe(text)), is_number=False)
 
 
 def measured(name: str, part: float, whole: float, more: str) -> Cell:
     """A name with a bar below it that is as long as a part of a whole, and what else there is to say."""
     bar = f'<i style="width:{100 * part / whole if whole else 0:.1f}%"></i>'
-    text = f'{safe(name)}<span class="meter" aria-hidden="true">{bar}</span><span class="where">{safe(more)}</span>'
+    where = kept(safe(more))
+    text = f'{safe(name)}<span class="meter" aria-hidden="true">{bar}</span><span class="where">{where}</span>'
     return Cell(text, is_number=False)
 
 

@@ -17,7 +17,7 @@ from gridsync_parts.report.figures import rates as rate_figure
 from gridsync_parts.report.figures import sizes as size_figure
 from gridsync_parts.report.flows import Flow
 from gridsync_parts.report.gather import Gathered
-from gridsync_parts.report.markup import Table, drawn
+from gridsync_parts.report.markup import Table, drawn, kept
 from gridsync_parts.report.said import counted, moment_text, rate_text, safe, seconds_text, short_rate, width_text
 from gridsync_parts.report.tables import durations, failures, flow, notes, rates, sites, sizes, slowest
 from gridsync_parts.words import size_text
@@ -64,12 +64,13 @@ def span_text(gathered: Gathered) -> str:
 def cards(gathered: Gathered) -> Iterator[tuple[str, str, str, bool]]:
     """The totals: name, number, remark, and whether it is bad news."""
     sums = gathered.all()
+    width = gathered.when.timeline.width()
     peak = max((rate for _, rate, _ in gathered.when.timeline.bins()), default=0.0)
     yield "Files moved", f"{sums.ok:,}", f"{sums.skipped:,} more were there", False
     stopped = f", {sums.interrupted:,} interrupted" if sums.interrupted else ""
     yield "Files missing", f"{sums.missing:,}", f"{counted(sums.attempts, 'attempt')} failed{stopped}", sums.missing > 0
-    yield "Bytes", size_text(sums.bytes), f"in {seconds_text(sums.spans.seconds())}", False
-    yield "Rate", rate_text(sums.rate()), f"at most {rate_text(max(peak, sums.rate()))}", False
+    yield "Bytes", size_text(sums.bytes), f"in {seconds_text(sums.spans.seconds(width))}", False
+    yield "Rate", rate_text(sums.rate(width)), f"at most {rate_text(peak)} over {width_text(width)}", False
     yield "Verified", f"{sums.by_checksum:,}", f"by checksum; {sums.by_size:,} by size only", False
 
 
@@ -109,9 +110,12 @@ class Page:
             for name, number, remark, is_bad in cards(self.gathered)
         )
         body = f'<dl class="cards">{shown}</dl>'
-        body += drawn(sites(self.gathered.sites)) if self.gathered.sites else ""
+        body += drawn(sites(self.gathered.sites, self.gathered.when.timeline.width())) if self.gathered.sites else ""
         body += "".join(f'<p class="note">{safe(note)}</p>' for note in notes(self.gathered))
-        said = "Each file counts once. It is missing if the last attempt at it did not end well."
+        said = (
+            "Each file counts once. It is missing if the last attempt at it did not end well. "
+            "Pauses of more than 10 seconds are not in the rate."
+        )
         return self.section("Totals", said, body)
 
     def rates(self) -> str:
@@ -135,7 +139,8 @@ class Page:
         """How many files are of which size."""
         found = self.gathered.sizes
         plot = self.plot(size_figure(found), "Bars: how many files are of which size")
-        return self.section("Sizes", "Of the files that were moved; each bar is twice the size.", plot, sizes(found))
+        said = "Of the files that were moved; each bar covers sizes up to twice those of the last."
+        return self.section("Sizes", said, plot, sizes(found))
 
     def durations(self) -> str:
         """How long files take."""
@@ -192,8 +197,9 @@ class Page:
         """The whole page."""
         plotly, sections = plotly_script(), self.sections()
         about = f"{counted(self.gathered.lines, 'line')} of {self.name}"
-        lines = f"{safe(about)}<br>{safe(span_text(self.gathered))}"
+        lines = f"{safe(about)}<br>{kept(safe(span_text(self.gathered)))}"
         made = f"Made at {moment_text(self.now)} (UTC) by gridsync {__version__}. Nothing here comes from elsewhere."
+        made += " 1 kB is 1024 bytes, and 1 MB is 1024 kB."
         return (
             f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{self.head(plotly)}</head>\n<body>\n'
             '<a class="skip" href="#main">Skip to the numbers</a>\n'

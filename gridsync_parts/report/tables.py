@@ -9,18 +9,18 @@ from gridsync_parts.report.flows import TIERS, Flow
 from gridsync_parts.report.gather import PER_DECADE, Gathered, Moved, Sizes, Sums, middle
 from gridsync_parts.report.markup import Table, cells, measured, words
 from gridsync_parts.report.reasons import Reason
-from gridsync_parts.report.said import rate_text, seconds_text, short_size, size_range, stamp, width_text
-from gridsync_parts.report.times import Timeline
+from gridsync_parts.report.said import moment_text, rate_text, seconds_text, short_size, size_range, stamp, width_text
+from gridsync_parts.report.times import Timeline, moment_of
 from gridsync_parts.words import size_text
 
 MOST_REASONS = 12
 
 
-def sites(found: dict[tuple[str, str], Sums]) -> Table:
+def sites(found: dict[tuple[str, str], Sums], width: float) -> Table:
     """A row for each site and direction."""
     rows = []
     for (site, direction), sums in sorted(found.items()):
-        counts = cells(sums.ok, sums.skipped, sums.missing, size_text(sums.bytes), rate_text(sums.rate()))
+        counts = cells(sums.ok, sums.skipped, sums.missing, size_text(sums.bytes), rate_text(sums.rate(width)))
         rows.append([words(f"{site}, {direction}" if direction else site), *counts])
     return Table("By site and direction", ("site", "moved", "were there", "missing", "bytes", "rate"), rows)
 
@@ -69,13 +69,21 @@ def failures(found: Sequence[Reason]) -> Table:
     return Table(caption, ("reason", "failed attempts", "files that are missing"), rows, "red")
 
 
+def began(start: str) -> str:
+    """When an attempt began, as a page has times."""
+    return moment_text(moment_of(start)) if moment_of(start) else "at a time that makes no sense"
+
+
 def slowest(found: Sequence[Moved]) -> Table:
     """A row for each of the files that took longest."""
     rows = []
     for file in found:
-        name = measured(file.key, file.seconds, found[0].seconds, f"{file.site}, began {file.start}")
-        rows.append([name, *cells(seconds_text(file.seconds), size_text(file.size), rate_text(file.rate))])
-    return Table("The longest comes first", ("file", "duration", "size", "rate"), rows)
+        more = f"{file.site}, began {began(file.start)}"
+        if file.bytes < file.size:
+            more += f"; the rest of {size_text(file.size)} was here"
+        name = measured(file.key, file.seconds, found[0].seconds, more)
+        rows.append([name, *cells(seconds_text(file.seconds), size_text(file.bytes), rate_text(file.rate))])
+    return Table("The longest comes first", ("file", "duration", "moved", "rate"), rows)
 
 
 def flow(found: Flow) -> Table:

@@ -40,7 +40,7 @@ def summary(gathered: Gathered, name: str, page: str) -> Iterator[str]:
         yield "Slowest files"
         for file in slowest[:SLOW]:
             rate = rate_text(file.rate)
-            yield f"{seconds_text(file.seconds):>10} {size_text(file.size):>10} {rate:>12}  {cut(file.key, 43, True)}"
+            yield f"{seconds_text(file.seconds):>10} {size_text(file.bytes):>10} {rate:>12}  {cut(file.key, 43, True)}"
     yield from list(notes(gathered))[:3]
     yield f"Page: {make_printable(page)}"
 
@@ -48,17 +48,19 @@ def summary(gathered: Gathered, name: str, page: str) -> Iterator[str]:
 def document(gathered: Gathered, page: str) -> dict[str, Any]:
     """The same for programs."""
     sums, when = gathered.all(), gathered.when
+    width = when.timeline.width()
     sites = [
         {"site": site, "direction": direction, "ok": one.ok, "skipped": one.skipped, "missing": one.missing,
          "failed_attempts": one.attempts, "interrupted_attempts": one.interrupted, "bytes": one.bytes,
-         "rate": one.rate()}
+         "rate": one.rate(width)}
         for (site, direction), one in sorted(gathered.sites.items())
     ]  # fmt: skip
     return {
         "page": page, "lines": gathered.lines, "left_out": gathered.left_out, "ok": sums.ok, "skipped": sums.skipped,
         "missing": sums.missing, "failed_attempts": sums.attempts, "interrupted_attempts": sums.interrupted,
-        "by_checksum": sums.by_checksum, "by_size": sums.by_size, "bytes": sums.bytes, "seconds": sums.spans.seconds(),
-        "rate": sums.rate(), "first": when.first if when.first <= when.last else None,
+        "by_checksum": sums.by_checksum, "by_size": sums.by_size, "bytes": sums.bytes,
+        "seconds": sums.spans.seconds(width), "rate": sums.rate(width),
+        "first": when.first if when.first <= when.last else None,
         "last": when.last if when.first <= when.last else None, "sites": sites,
         "failures": [reason._asdict() for reason in gathered.failures()],
         "slowest": [file._asdict() for file in gathered.slowest()],

@@ -14,6 +14,7 @@ LADDER = (
 )  # fmt: skip
 MOST_BINS = 240
 MOST_SPANS = 5000
+PAUSE = 10.0  # seconds: so short a time in which nothing moves counts as well
 SANE = 631152000.0, 4102444800.0  # from 1990 to 2100: what a clock that was set can say
 
 
@@ -85,11 +86,12 @@ class Timeline:
 
 
 class Spans:
-    """The time in which at least one file moved."""
+    """The time in which at least one file moved, with short pauses."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[float, float]] = []  # that do not touch, in order
-        self.gap = 0.0  # so short that it counts as well
+        self.gap = PAUSE
+        self.bytes = 0  # that have come in it
 
     def add(self, start: float, end: float) -> None:
         """One file more."""
@@ -117,6 +119,14 @@ class Spans:
         for start, end in spans:
             self.add(start, end)
 
-    def seconds(self) -> float:
-        """How long that is in all."""
-        return sum(end - start for start, end in self.spans)
+    def seconds(self, width: float = TICK) -> float:
+        """How long that is in all; in whole bins of a figure, so that no mean is above its highest bar.
+
+        Bins that are longer than a pause count in part: else a run of a minute would count as a day.
+        """
+        unit = width if width <= PAUSE else TICK
+        bins = 0
+        for start, end in self.spans:
+            first, last = int(start // unit), int(end // unit)
+            bins += max(1, last - first + (end > last * unit))
+        return unit * bins

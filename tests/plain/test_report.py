@@ -15,11 +15,12 @@ import pytest
 
 from gridsync_parts.errors import DiskError, UsageError
 from gridsync_parts.report import flows, make_page
+from gridsync_parts.report.figures import rates as rate_figure
 from gridsync_parts.report.figures import step_of
 from gridsync_parts.report.gather import MOST_POINTS, MOST_SITES, Gathered, gather
-from gridsync_parts.report.page import plotly_script
+from gridsync_parts.report.page import cards, plotly_script
 from gridsync_parts.report.reasons import MOST, OTHER, Reasons, reason_of
-from gridsync_parts.report.said import counted, stamp, width_text
+from gridsync_parts.report.said import counted, rate_text, stamp, width_text
 from gridsync_parts.report.telling import document, summary
 from gridsync_parts.report.times import LADDER, MOST_BINS, TICK, Spans, Timeline, moment_of
 from gridsync_parts.stats import Line, lines_of, moment_text, text_of
@@ -107,11 +108,30 @@ def test_each_site_and_direction_has_its_own_sums():
 def test_the_rate_is_that_of_the_time_in_which_something_moved():
     # Two files side by side for ten seconds, and one an hour later.
     sums = gathered(line("a", 0, 10.0), line("b", 0, 10.0), line("c", 3600, 10.0)).all()
-    assert sums.spans.seconds() == pytest.approx(20) and sums.rate() == pytest.approx(150)
+    assert sums.spans.seconds() == pytest.approx(20, abs=0.3) and sums.rate(30.0) == pytest.approx(150, abs=3)
+
+
+@pytest.mark.parametrize(("count", "every", "takes"), [(1, 1, 0.01), (34, 0.3, 0.0026), (50, 3, 0.05), (9, 0, 2.0)])
+def test_the_rate_is_never_above_the_highest_bar(count: int, every: float, takes: float):
+    found = gathered(*(line(f"f{n}", 0.03 + n * every, takes) for n in range(count)))
+    timeline = found.when.timeline
+    speeds = [rate for _, rate, _ in timeline.bins()]
+    sums = found.all()
+    assert 0 < sums.rate(timeline.width()) <= max(speeds) * 1.000001
+    # All of it is one run: its time is from the first start to the last end.
+    (span,) = sums.spans.spans
+    assert span[1] - span[0] == pytest.approx((count - 1) * every + takes, abs=0.002)
+    assert f"at most {rate_text(max(speeds))} over {width_text(timeline.width())}" in {card[2] for card in cards(found)}
+
+
+def test_a_line_whose_time_makes_no_sense_is_not_in_the_rate():
+    found = gathered(line("a", 0, 10.0), line("b", bytes=10**9)._replace(start=""))
+    assert found.all().bytes == 10**9 + 1000 and found.all().rate(1.0) == pytest.approx(100)
 
 
 def test_spans_join_in_any_order_and_stay_few(monkeypatch: pytest.MonkeyPatch):
     spans = Spans()
+    spans.gap = 0.0
     for start, end in [(10, 11), (0, 1), (5, 6), (0.5, 5.5), (20, 30), (21, 22), (9, 40)]:
         spans.add(start, end)
     assert spans.spans == [(0, 6), (9, 40)]
@@ -143,7 +163,7 @@ def test_a_time_that_makes_no_sense_is_none(text: str):
 
 def test_a_clock_that_was_set_makes_no_negative_time():
     found = gathered(line("a", 100, -50.0)._replace(duration_s=0.0), line("b", 0, 0.0))
-    assert found.when.backwards == 1 and found.all().spans.seconds() == 0 and found.all().rate() == 0
+    assert found.when.backwards == 1 and found.all().spans.seconds(0.1) == pytest.approx(0.2)
     assert sum(found.when.timeline.bytes.values()) == 2000
 
 
@@ -202,6 +222,26 @@ def test_the_slowest_come_first():
     found = gathered(*(line(f"f{n}", seconds=float(n % 50)) for n in range(200)))
     assert [file.seconds for file in found.slowest()] == [49.0] * 4 + [48.0] * 4 + [47.0] * 4
     assert found.slowest()[0].key == "f49"
+
+
+def test_a_file_that_was_gone_on_with_is_told_with_what_was_moved(stats: Path):
+    page = page_of(stats, line(bytes=512 << 10, size=900 << 10, seconds=2.0, rate_Bps=262144.0))
+    row = re.search(r"The longest comes first.*?</tbody>", page.replace(plotly_script(), ""), re.DOTALL)[0]
+    assert "512.0 kB" in row and "256.0 kB/s" in row and "the rest of 900.0 kB was here" in row
+    assert "512.0 kB   256.0 kB/s  e680" in "\n".join(summary(gather(lines_of(str(stats))), "s.jsonl", "p.html"))
+
+
+def test_a_moment_is_in_one_piece_and_units_are_said(stats: Path):
+    page = page_of(stats, line())
+    assert '<span class="moment">2026-11-26 22:00:00</span> to <span class="moment">2026-11-26 22:00:02</span>' in page
+    assert "1 kB is 1024 bytes" in page
+
+
+def test_one_bar_is_no_block():
+    found = gathered(line(start=0.02, seconds=0.05)).when.timeline
+    figure = rate_figure(found)
+    low, high = (moment_of(end.replace(" ", "T") + "Z") for end in figure["layout"]["xaxis"]["range"])
+    assert len(found.bins()) == 1 and high - low == pytest.approx(24 * found.width())
 
 
 def test_many_files_are_shown_as_squares_and_a_few_as_points():
@@ -364,6 +404,7 @@ def test_a_page_that_can_not_be_made_is_refused(stats: Path):
     for page, sentence in [
         (folder, "is a folder; name a file in it"), (f"{folder}/", "is a folder"), (stats, "the stats file itself"),
         (folder / "none/p.html", "there is no folder .*none; make it"), ("", "is a folder"),
+        (folder / "p.pdf", "ends neither in .html nor in .htm"), (folder / "p", "name it PAGE.html"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=sentence):
             make_page(str(stats), str(page), "")

@@ -73,7 +73,7 @@ def test_a_dry_run_writes_no_page(three: User, line: str):
         ("--stats={0}/s.jsonl --report={0}", 2, "is a folder; name a file in it, such as"),
         ("--stats={0}/s.jsonl --report={0}/none/p.html", 2, "there is no folder"),
         ("--stats={0}/s.jsonl --report={0}/s.jsonl", 2, "is the stats file itself"),
-        ("--stats={0}/s.jsonl --report={0}/grid_uploads.csv", 2, "the name is that of one of gridsync's own files"),
+        ("--stats={0}/s.jsonl --report={0}/p.pdf", 2, "ends neither in .html nor in .htm"),
         ("--stats={0}/s.jsonl --report={0}/mine.html", 2, "is there and is no page of --report"),
     ],
 )

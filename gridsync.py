@@ -1340,7 +1340,8 @@ def make_run(options: optparse.Values, config: Config, actions: list[Option], re
     if not any("INPUTDIR" in option.by for option in actions):
         raise UsageError("--files_from says which files an action is for; add one, such as --build_list or --sync")
     site, top = config.general("SITE", "LYON"), grid_path(config.general("INPUTDIR")) if options.url else ""
-    names = read_names(options.files_from, top, lambda url: config.path_of(url, site))
+    comments = is_portal(config.section(config.name_of(site)).get("ENGINE", ""))  # elsewhere a name may begin with #
+    names = read_names(options.files_from, top, lambda url: config.path_of(url, site), comments)
     config.change({**config.given, "INPUTDIR": top})
     run = Run(config, wishes, report, names)
     run.settings = run.settings._replace(input_dir=f"the list {options.files_from}")

@@ -46,23 +46,26 @@ def path_in(line: bytes, top: str, path_of: Callable[[str], str]) -> str:
     return path
 
 
-def paths_in(file: BinaryIO, name: str, top: str, path_of: Callable[[str], str]) -> Iterator[str]:
-    """The paths in a file, a line each; blank lines are none."""
+def paths_in(
+    file: BinaryIO, name: str, top: str, path_of: Callable[[str], str], comments: bool = False
+) -> Iterator[str]:
+    """The paths in a file, a line each; blank lines are none, nor are comments, where no name begins with #."""
     lines = iter(lambda: file.readline(LONGEST_PATH + 1), b"")
     for number, line in enumerate(lines, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line  # Windows' editors put it there
-        if line.strip():
+        if line.strip() and not (comments and line.lstrip().startswith(b"#")):
             try:
                 yield path_in(line.rstrip(b"\r\n"), top, path_of)
             except UsageError as error:
                 raise UsageError(f"{name}, line {number}: {error}") from error
 
 
-def read_names(name: str, top: str, path_of: Callable[[str], str]) -> frozenset[str]:
+def read_names(name: str, top: str, path_of: Callable[[str], str], comments: bool) -> frozenset[str]:
     """The paths that a file names, or the standard input: they begin below a folder, or are URLs of the site."""
     try:
         with open(sys.stdin.fileno() if name == "-" else name, "rb", closefd=name != "-") as file:
-            names = frozenset(paths_in(file, "standard input" if name == "-" else name, top, path_of))
+            shown = "standard input" if name == "-" else name
+            names = frozenset(paths_in(file, shown, top, path_of, comments))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"--files_from={name} cannot be read: {reason}; give a file with one path a line") from error

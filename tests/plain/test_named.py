@@ -189,6 +189,11 @@ def test_the_paths_in_a_list(data):
     assert list(paths_in(io.BytesIO(data), "list", "", lambda url: url.replace("https://door", "site"))) == READ[data]
 
 
+def test_comments_in_a_list_are_left_out_where_no_name_begins_with_their_sign():
+    lines = io.BytesIO("\ufeff# muons\n5500\n  # more\n5501/a#b\n#\n".encode())
+    assert list(paths_in(lines, "list", "", str, comments=True)) == ["5500", "5501/a#b"]
+
+
 def test_paths_below_the_folder_of_a_url():
     lines = io.BytesIO(b"a\nhttps://door/top/b\n")
     assert list(paths_in(lines, "list", "top", lambda url: url[len("https://door/") :])) == ["top/a", "top/b"]

@@ -212,7 +212,8 @@ def test_another_run_that_is_at_work_is_not_disturbed(reader):
 
 def test_a_list_names_records_and_files_in_them(reader):
     page = f"{reader.portal.base}/record/5501#files"
-    lines = ["5500/list.txt", f"doi:{DOI}/", page, "", "cms-5501", "?q=muon&f=experiment%3ADELPHI", "cms-6/record.json"]
+    lines = ["# mine", " #77", "5500/list.txt", f"doi:{DOI}/", page, "", "cms-5501"]
+    lines += ["?q=muon&f=experiment%3ADELPHI", "cms-6/record.json"]
     (reader.folder / "list").write_text("".join(f"{line}\r\n" for line in lines))
     status, out, err = reader(f"--files_from {reader.folder}/list --build_list --start")
     assert status == 0 and "Copied: 8, " in out, err

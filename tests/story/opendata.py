@@ -54,12 +54,13 @@ def main() -> int:
             show(line, {**grid.env, "GRIDSYNC_DIR": folder})
         wrong = faults(grid, Path(folder))
         records = len([*Path(folder, "data").glob("*/record.json")])
-        files = len([path for path in Path(folder, "data").rglob("*") if path.is_file()]) - records
+        files = len([path for path in Path(folder, "data").rglob("*") if path.is_file()])
     for fault in wrong:
         print(f"WRONG: {fault}", file=sys.stderr)
     if wrong:
         return 1
-    print(f"{records} records with {files} files are verified, in {time.monotonic() - began:.0f} s.")
+    seconds = time.monotonic() - began
+    print(f"{files} files of {records} records, each record.json among them, are verified, in {seconds:.0f} s.")
     print(opened(PAGE))
     print("Next: docs/open-data.md, and docs/transfers.ipynb for pandas.")
     return 0

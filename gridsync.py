@@ -1149,8 +1149,11 @@ class Option(NamedTuple):
     value: str = ""  # what is remembered, where the option itself has no value
 
 
-DESCRIPTION = "Browse and download AGATA data from the Grid"
-EPILOG = "{} URL DIR [options] does what --sync does for the folder or file of a URL, and remembers nothing."
+DESCRIPTION = "Browse and download AGATA data from the Grid, data of other sites, and open data"
+EPILOG = (
+    "{} URL DIR [options] does what --sync does for the folder or file of a URL, and remembers nothing. At portals of "
+    "open data --input_dir and --ls_dir take records: 5500, several with : between them, a DOI, '?words' of a search."
+)
 CHOICE = ("SITE", "INPUTDIR", "INCLUDE", "EXCLUDE")  # the settings that choose files
 LIST = "list"  # in place of a site
 BARE = (do_new_proxy, do_new_token, do_proxy_status, do_doctor, do_report)  # the settings are not shown above these
@@ -1183,7 +1186,7 @@ OPTIONS = (
     Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
     Option("bwlimit", 'move at most so many bytes a second: 20M, or by the time of day "08:00,10M 19:00,off"', "RATE"),
     Option("max_duration", "end after so long (11h, 90m, 1d, 2h30m) with what is done; the next run goes on", "T"),
-    Option("stats", "add a line to this file (.jsonl or .csv) for each file that is moved", "FILE"),
+    Option("stats", "add a line to this file (.jsonl or .csv) for each file moved and each attempt that fails", "FILE"),
     Option("dry_run", "show what would be done and change nothing, here or at the site"),
     Option("json", "print one JSON document instead of lines"),
     Option("workdir", "folder of Grid.conf and grid_summary.csv (default: $GRIDSYNC_DIR, else the current one)", "DIR"),

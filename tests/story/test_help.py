@@ -12,7 +12,7 @@ from tests.support import SCRIPT
 MANUAL = """\
 Usage: GridDataSync.py [options]
 
-Browse and download AGATA data from the Grid
+Browse and download AGATA data from the Grid, data of other sites, and open data
 
 Options:
   -h, --help         show this help message and exit
@@ -55,6 +55,7 @@ def test_the_help_begins_with_the_manuals_word_for_word(tmp_path: Path):
     options, _, url = shown[len(MANUAL) :].partition("\n\n")
     beyond = [line.split()[0].partition("=")[0] for line in options.splitlines()]
     assert url.startswith("GridDataSync.py URL DIR [options] does what --sync does ")
+    assert " '?words' of a search." in " ".join(url.split())
     known = re.findall(r"--(\w+)", MANUAL)
     assert beyond == [f"--{option.name}" for option in gridsync.OPTIONS if option.name not in known]
 

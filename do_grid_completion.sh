@@ -105,6 +105,7 @@ _gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line ea
       ;;
     --from) printf '%s\n' "${sites[@]}" | _gridsync_rests "$@" ' ' ;;
     --inc | --exc) echo none | _gridsync_rests "$@" ' ' ;;
+    --stats) _gridsync_stats "$@" ;;
     --input_dir | --ls_dir)
       if [[ ! -f $folder/grid_folders.txt ]]; then return; fi
       name=$(_gridsync_rests "$@" / <"$folder/grid_folders.txt")
@@ -114,6 +115,17 @@ _gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line ea
       if [[ -n $name ]]; then printf '%s\n' "$name"; fi
       ;;
   esac
+}
+
+_gridsync_stats() { # STEM STYLE: folders, and files that --stats may have written
+  local name value=$value
+  if [[ $value == \~/* && -z $quote ]]; then value=$HOME/${value:2}; fi
+  for name in "$value"*; do # a folder is compared without the slashes in front of it
+    if [[ -d $name && $name != *$'\n'* ]]; then printf '%s\t%s\n' "$site" "${name#"${name%%[!/]*}"}"; fi
+  done | _gridsync_rests "$@" /
+  for name in "$value"*; do
+    if [[ -f $name && $name != *$'\n'* && $name == *.@(jsonl|csv) ]]; then printf '%s\n' "$name"; fi
+  done | _gridsync_rests "$@" ' '
 }
 
 _gridsync_rests() { # STEM STYLE END: those of the values (END is a blank) or folders (END is /) read that go on from value
@@ -159,7 +171,8 @@ _gridsync_bash() {
   if [[ -n $escape ]]; then stem=${stem%?}; fi # what follows brings its own
   case $option in
     --output_dir | --workdir | DIR) compopt -o dirnames ;;
-    --log_file | --files_from | --put | --stats | --report) compopt -o default +o nospace ;;
+    --log_file | --files_from | --put | --report) compopt -o default +o nospace ;;
+    --stats) if [[ -n $live ]]; then compopt -o default +o nospace; fi ;;
   esac
   if [[ ${histchars-!} != !* ]]; then avoided=${histchars:0:1}; fi
   case $COMP_TYPE$quote in
@@ -182,7 +195,8 @@ _gridsync_zsh() { # zsh quotes what it is given by itself
   if [[ -n $option ]]; then compset -P '--[^=]#='; fi
   case $option in
     --output_dir | --workdir | DIR) _files -/ && return ;;
-    --log_file | --files_from | --put | --stats | --report) _files && return ;;
+    --log_file | --files_from | --put | --report) _files && return ;;
+    --stats) _path_files -g '*.(jsonl|csv) *(-/)'; return ;;
     '') stem=$PREFIX ;;
     *) stem=$value ;;
   esac

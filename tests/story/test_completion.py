@@ -45,7 +45,8 @@ ODD = [line.split("/")[1] for line in FOLDERS.splitlines() if "odd/" in line]
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "grid_folders.txt").write_text(FOLDERS, encoding="utf-8")
-    (folder / "a file.txt").touch()
+    for name in ("a file.txt", "my run.jsonl", "table.csv", "usercert.p12", "odd$(: >PWN).csv"):
+        (folder / name).touch()
     (folder / "local folder").mkdir()
     other = folder / "other work"
     other.mkdir()
@@ -141,7 +142,14 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
         ("--workdir=oth", "--workdir=other\\ work/"),
         ("--log_file=a\\ ", "--log_file=a\\ file.txt "),
         ("--files_from a\\ ", "--files_from a\\ file.txt "),
-        ("--stats=a\\ ", "--stats=a\\ file.txt "),
+        ("--stats=my", "--stats=my\\ run.jsonl "),
+        ("--stats my\\ r", "--stats my\\ run.jsonl "),
+        ("--stats=tab", "--stats=table.csv "),
+        ("--stats=us", "--stats=us"),
+        ("--stats=a\\ f", "--stats=a\\ f"),
+        ("--stats=loc", "--stats=local\\ folder/"),
+        ("--stats=~/tab", "--stats=~/table.csv "),
+        ("--stats=odd", "--stats=odd\\$\\(:\\ \\>PWN\\).csv "),
         ("--report=a\\ ", "--report=a\\ file.txt "),
         ("--put a\\ ", "--put a\\ file.txt "),
         ("--put=loc", "--put=local\\ folder/"),
@@ -179,6 +187,13 @@ def test_the_last_of_several_records_is_completed_in_quotes_too(shell: Shell, ty
     line = shell.line(f"gridsync.py {typed}\t")
     words = shlex.split(line if is_closed(line) else line + re.sub("[^'\"]", "", typed))
     assert words[1:] == shlex.split(re.sub("['\"]", "", f"{typed}ly/"))
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_an_odd_file_of_stats_reaches_the_tool_as_it_is(shell: Shell, quote: str):
+    line = shell.line(f"gridsync.py --stats={quote}odd\t")
+    assert shell.arguments(line if is_closed(line) else line + quote) == "--stats=odd$(: >PWN).csv"
+    assert not (shell.folder / "PWN").exists()
 
 
 @pytest.mark.parametrize("name", [*ODD, "~tilde", "=equal"])

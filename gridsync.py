@@ -161,7 +161,8 @@ if "fsspec" in sys.modules:  # where gridsync came by pip, fsspec finds it by it
 
 FIRST = 20  # files of a new list that a terminal shows
 COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
-NO_TITLES: Mapping[str, str] = {}
+NO_NOTES: Mapping[str, str] = {}
+NO_FACTS: Mapping[str, Mapping[str, object]] = {}
 VERDICTS = {True: ("ok", Colour.GREEN), False: ("FAIL", Colour.RED), None: ("--", Colour.NONE)}
 
 
@@ -262,16 +263,19 @@ class Report(Output):
             colour = Colour.GREEN if choice.at_hand else Colour.NONE
             self.data(f"{choice.name:<{width}}{choice.kind:<10}{choice.text}", colour)
 
-    def listing(self, url: str, entries: list[Entry], titles: Mapping[str, str] = NO_TITLES) -> None:
-        """The content of a folder: files first, then folders, oldest first; records with their titles."""
+    def listing(
+        self, url: str, entries: list[Entry], notes: Mapping[str, str] = NO_NOTES,
+        facts: Mapping[str, Mapping[str, object]] = NO_FACTS,
+    ) -> None:  # fmt: skip
+        """The content of a folder: files first, then folders, oldest first; of a portal with notes, such as titles."""
         self.data(f" -- List content of folder: {url}")
         entries = sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path))
-        self.put(listing=map(plain, entries))
+        self.put(listing=[{**plain(entry), **facts.get(entry.path, {})} for entry in entries])
         for entry in entries:
             size = "Folder" if entry.is_folder else "?" if entry.size == UNFINISHED else size_text(entry.size)
             line = f"{size:<10} {day_text(entry.mtime)} {entry.path.rpartition('/')[2]}"
-            title = f"  {titles[entry.path]}" if entry.path in titles else ""
-            self.data(line + title, Colour.BLUE if entry.is_folder else Colour.NONE)
+            note = f"  {notes[entry.path]}" if notes.get(entry.path) else ""
+            self.data(line + note, Colour.BLUE if entry.is_folder else Colour.NONE)
 
     def adding(self, rows: list[Row]) -> None:
         """The files of a new list."""

@@ -6,16 +6,16 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Callable
+from typing import Any, Callable
 
 from gridsync_parts.disk import open_regular, replacing
-from gridsync_parts.doors import Found, Listing
+from gridsync_parts.doors import Found, Listing, Shown
 from gridsync_parts.doors.record import RECID
 from gridsync_parts.errors import DiskError, GridError
 from gridsync_parts.recids import check_words, is_query, page_of, recid_in, tidy, words_in
 from gridsync_parts.runs import Runs
-from gridsync_parts.values import Entry, Scope
-from gridsync_parts.words import is_path
+from gridsync_parts.values import Entry, Locality, Scope
+from gridsync_parts.words import is_path, size_text
 
 MEANINGS = "grid_records.txt"
 MOST = 1 << 28  # bytes of it
@@ -108,7 +108,14 @@ def found_scope(run: Runs, scope: Scope) -> Scope:
     return scope._replace(names=frozenset().union(*names.values(), unknown), missing=missing)
 
 
-def list_records(run: Runs, show: Callable[[str, Listing, Mapping[str, str]], None]) -> int:
+def note_of(shown: Shown) -> str:
+    """The title of a record, and what one asks before it is copied."""
+    files = f"{shown.files:,} file(s), {size_text(shown.size)}" if shown.files else ""
+    told = ", ".join(filter(None, (files, shown.tape)))
+    return f"{shown.title} ({told})".lstrip() if told else shown.title
+
+
+def list_records(run: Runs, show: Callable[..., None]) -> int:
     """Say what is in a record, or which records several words or a search name; the status."""
     site, place = run.settings.site, run.place()
     words = check_words(words_in(run.wishes.ls_dir), site.name)
@@ -117,17 +124,21 @@ def list_records(run: Runs, show: Callable[[str, Listing, Mapping[str, str]], No
     odd = [one.error for one in found.values() if one.error]
     for word, one in found.items():
         tell_found(run, word, one, None)
-    listing, titles, where = Listing(), {}, words[0]
+    listing, where = Listing(), words[0]
+    notes: dict[str, str] = {}
+    facts: dict[str, dict[str, Any]] = {}
     if len(words) == len(records) == 1 and not is_query(words[0]):
         where = next(iter(records))
         listing = run.call(place.lister.folder, where)
         odd += listing.odd.values()
+        notes = {entry.path: "(on demand)" for entry in listing if entry.locality is Locality.NEARLINE}
     else:
-        listing.extend(Entry(name, "/" not in name, 0, shown.mtime) for name, shown in records.items())
-        titles = {name: shown.title for name, shown in records.items()}
+        listing.extend(Entry(name, "/" not in name, shown.size, shown.mtime) for name, shown in records.items())
+        notes = {name: note_of(shown) for name, shown in records.items()}
+        facts = {name: {"title": shown.title, "files": shown.files} for name, shown in records.items()}
     if records:
         run.folders().remember((), {name.partition("/")[0] for name in records})
-        show(page_of(site.server, where), listing, titles)
+        show(page_of(site.server, where), listing, notes, facts)
     for error in odd:
         run.report.error(error)
     return max((error.status for error in odd), default=0)

@@ -145,6 +145,9 @@ class Shown(NamedTuple):
 
     title: str = ""
     mtime: int = 0
+    files: int = 0  # and bytes of them, both 0 where it does not say so
+    size: int = 0
+    tape: str = ""  # whether they are on demand, or some of them
 
 
 class Found(NamedTuple):

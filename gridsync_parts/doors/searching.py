@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from gridsync_parts.doors import Found, Shown
 from gridsync_parts.doors.portal import AT_ONCE, Portal
-from gridsync_parts.doors.record import RECID, text_in, time_in
+from gridsync_parts.doors.record import NAME, RECID, Record, is_record_online, text_in, time_in
 from gridsync_parts.errors import BadRequest, DoorError, FileError, NotFound, UsageError, brief
 from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of
 from gridsync_parts.words import is_utf8
@@ -20,6 +20,7 @@ MOST_SHOWN = 10_000  # records that the portal shows of a search
 PAGE_SIZE = 200  # of them in an answer; it divides MOST_SHOWN, or the last ones could not be shown
 MOST_WORDS = 4000  # characters of a search; addresses end at twice as many, and what goes on and on ends, too
 ALL = (("sort", "mostrecent"), ("skip_files", "1"))  # in an order that stays the same
+WHOLLY, PARTLY = "on demand", "partly on demand"
 
 Hits = dict[str, tuple[str, Shown]]  # recids, by the ids of what was found; empty ones of what is no record
 Map = Callable[..., Iterator[Any]]  # as map, but with several calls at once
@@ -33,6 +34,24 @@ class Page(NamedTuple):
     counts: dict[str, dict[str, int]]  # of what it finds, by facets and their values
 
 
+def shown_of(facts: Mapping[str, Any], mtime: int) -> Shown:
+    """What a search says of a record."""
+    spread = facts.get("distribution")
+    counts = [spread.get(name) if isinstance(spread, dict) else 0 for name in ("number_files", "size")]
+    files, size = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    is_partial = text_in(facts, "availability") == "partial"
+    tape = PARTLY if is_partial else "" if is_record_online(facts) else WHOLLY
+    return Shown(text_in(facts, "title"), mtime, files, size, tape)
+
+
+def shown_in(record: Record, name: str) -> Shown:
+    """The same of a record that was looked at, or of a file in it."""
+    held = [one for one in record.files.values() if (one.name == name if name else one.name != NAME)]
+    cold = sum(not one.online for one in held)
+    tape = "" if not cold else WHOLLY if cold == len(held) else PARTLY
+    return Shown(record.title, record.mtime, 0 if name else len(held), sum(one.size for one in held), tape)
+
+
 def recid_of(hit: Mapping[str, Any]) -> tuple[str, Shown]:
     """The recid of what was found, and what is said of it; empty for documentation, and for a term of the glossary."""
     facts = hit["metadata"]
@@ -40,7 +59,7 @@ def recid_of(hit: Mapping[str, Any]) -> tuple[str, Shown]:
     text = str(recid) if isinstance(recid, (int, str)) else ""
     if text and not re.fullmatch(RECID, text, re.ASCII):
         raise ValueError(f"{brief(repr(text))} is no recid")
-    return text, Shown(text_in(facts, "title"), time_in(text_in(hit, "created")))
+    return text, shown_of(facts, time_in(text_in(hit, "created")))
 
 
 def records_in(hits: Hits) -> dict[str, Shown]:
@@ -133,7 +152,7 @@ class Searching:
             way = "several stand with : between them, words to look for behind a ?"
             raise NotFound(f"{brief(word)}: is no record; {way}")
         record = self.portal.record(recid)
-        return Found({f"{record.recid}{slash}{name}": Shown(record.title, record.mtime)})
+        return Found({f"{record.recid}{slash}{name}": shown_in(record, name)})
 
     def with_doi(self, doi: str) -> Found:
         """The record with a DOI."""

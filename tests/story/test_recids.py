@@ -300,9 +300,32 @@ def test_a_page_that_shows_no_record_is_refused(reader, line):
 def test_the_records_of_a_search_are_listed_with_their_titles(reader):
     status, out, err = reader("--ls_dir '?q=muon'")
     assert status == 0 and " -- List content of folder: ?q=muon\n" in out, err
-    assert out.endswith("Folder     01 Jun 2026 cms-5500  Muon pairs\nFolder     01 Jun 2026 delphi-7  Muon events\n")
-    status, out, _ = reader("--ls_dir 5501:delphi-7 --json")
-    assert status == 0 and [entry["path"] for entry in json.loads(out)["listing"]] == ["cms-5501", "delphi-7"]
+    assert out.endswith(
+        "Folder     01 Jun 2026 cms-5500  Muon pairs (2 file(s), 1004.0 B)\n"
+        "Folder     01 Jun 2026 delphi-7  Muon events (1 file(s), 10.0 B)\n"
+    )
+    for words in ("5501:delphi-7", "?q=Electron OR events"):
+        status, out, err = reader(f"--ls_dir '{words}' --json")
+        told = [[entry[key] for key in ("path", "title", "files", "size")] for entry in json.loads(out)["listing"]]
+        assert (status, told) == (0, [["cms-5501", "Electron pairs", 1, 2000], ["delphi-7", "Muon events", 1, 10]]), err
+
+
+def test_what_is_on_demand_is_marked_in_a_listing(reader):
+    reader.portal.add("cms-7", {"c.root": b"c", "w.root": b"www"}, on_demand=["c.root"], title="Half a muon")
+    both = ["cms-6  One muon (1 file(s), 1.0 B, on demand)", "cms-7  Half a muon (2 file(s), 4.0 B, partly on demand)"]
+    for words in ("cms-6:cms-7", "?q=muon&ondemand=true"):
+        out = reader(f"--ls_dir '{words}'").out
+        assert [line[23:] for line in out.splitlines() if "on demand" in line and line.startswith("Folder")] == both
+    out = reader("--ls_dir cms-7").out
+    assert re.search(r"(?m)^1\.0 B +\S+ \S+ \S+ c\.root  \(on demand\)$", out) and "w.root\n" in out
+    out = reader("--ls_dir cms-5500/list.txt:cms-6/cold.root").out
+    assert re.search(r"(?m)^4\.0 B .* list\.txt  Muon pairs$", out), out
+    assert re.search(r"(?m)^1\.0 B .* cold\.root  One muon \(on demand\)$", out), out
+
+
+def test_a_search_that_tells_no_counts_lists_titles(reader):
+    reader.portal.add("cms-8", {"z.root": b"z"}, title="Uncounted", distribution={"number_files": None, "size": "much"})
+    assert reader("--ls_dir '?q=Uncounted'").out.endswith("cms-8  Uncounted\n")
 
 
 def test_a_record_is_listed_as_a_folder(reader):
@@ -314,7 +337,8 @@ def test_a_record_is_listed_as_a_folder(reader):
 
 def test_some_records_are_listed_although_others_are_not_there(reader):
     status, out, err = reader("--ls_dir 77:5500")
-    assert status == 2 and "cms-5500  Muon pairs\n" in out and "77: the portal has no such record" in err
+    assert status == 2 and "cms-5500  Muon pairs (2 file(s), 1004.0 B)\n" in out
+    assert "77: the portal has no such record" in err
 
 
 def test_nothing_can_be_sent_to_a_portal(reader):

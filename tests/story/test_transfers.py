@@ -46,7 +46,7 @@ def test_it_shows_what_a_run_has_written(grid: Grid, portal: Portal, tmp_path: P
     assert re.search(rf"(?m)^{len(here) + 1} files; \d", shown)
     failed = {line.key for line in lines if line.status == "failed"}
     assert len(failed) > 2 and f"{len(failed)} files failed at least once, 1 are still not here" in shown
-    moved = sum(line.bytes for line in lines) / 1e6
+    moved = sum(line.bytes for line in lines) / 2**20
     assert f"; {moved:.1f} MB moved in " in shown
     assert re.search(r"(?m)^2016 +Exotica +Collision +49916849 +\d+ +1$", shown)
     assert "Traceback" not in shown and "Warning" not in shown

@@ -3,10 +3,12 @@
 # Blue and vermilion are told apart by nearly all eyes; each colour is written twice, for the day and for the night.
 STYLE = """
 :root { --paper: #f7f8fa; --card: #ffffff; --ink: #1d2530; --soft: #556171; --line: #dde2e8; --blue: #1f6fb2;
-  --red: #b84a00; --flow: rgba(31, 111, 178, .22); --bar: #d5e5f3; --redbar: #f6dccb; color-scheme: light dark; }
+  --red: #b84a00; --flow: rgba(31, 111, 178, .22); --veil: rgba(255, 255, 255, .7);
+  --bar: #d5e5f3; --redbar: #f6dccb; color-scheme: light dark; }
 @media (prefers-color-scheme: dark) {
   :root:not(.on-paper) { --paper: #12161c; --card: #1a2028; --ink: #e4e9f0; --soft: #a3aebc; --line: #323b47;
-    --blue: #6fb3ea; --red: #f29156; --flow: rgba(111, 179, 234, .25); --bar: #26445e; --redbar: #5b3620; } }
+    --blue: #6fb3ea; --red: #f29156; --flow: rgba(111, 179, 234, .25); --veil: rgba(26, 32, 40, .7);
+    --bar: #26445e; --redbar: #5b3620; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5; font-size: 16px;
@@ -48,7 +50,7 @@ tbody th { color: var(--ink); font-weight: 400; overflow-wrap: anywhere; }
 .moment { white-space: nowrap; }
 .where { color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
 footer { padding-bottom: 48px; font-size: 14px; }
-@media (max-width: 860px) { .whole { display: none; }
+@media (max-width: 980px) { .whole { display: none; }
   .pieces { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 0 24px; } }
 @media (max-width: 600px) { header { padding-top: 24px; } h1 { font-size: 25px; }
   section { padding: 16px; margin: 16px 0; }

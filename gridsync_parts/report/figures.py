@@ -235,6 +235,8 @@ def marked(x: float, y: float, text: str, **more: Any) -> dict[str, Any]:
         "yref": "paper",
         "showarrow": False,
         "xanchor": "left",
+        "bgcolor": "var(--veil)",
+        "borderpad": 1,
         **more,
     }
 
@@ -258,7 +260,7 @@ def flow_figure(flow: Flow, first: int, after: int, width: int) -> Figure:
     nodes = [(tier, word, count) for tier in tiers for word, count in flow.tiers[tier]]
     starts = {tier: sum(len(flow.tiers[before]) for before in range(first, tier)) for tier in tiers}
     links = [link for link in flow.links if first <= link[0] < after - 1]
-    height = 50 + 42 * max(len(flow.tiers[tier]) for tier in tiers)
+    height = 60 + 42 * max(len(flow.tiers[tier]) for tier in tiers)
     places = places_of([[count for _, count in flow.tiers[tier]] for tier in tiers], height)
     down = [place for tier in places for place in tier]
     across = [(tier - first) / (after - first - 1) for tier, _, _ in nodes]
@@ -276,19 +278,20 @@ def flow_figure(flow: Flow, first: int, after: int, width: int) -> Figure:
             "source": [starts[tier] + node for tier, node, _, _ in links],
             "target": [starts[tier + 1] + node for tier, _, node, _ in links],
             "value": [records for _, _, _, records in links], "color": "var(--flow)",
-            "hovertemplate": "%{source.label} to %{target.label}<br>%{value:,} records<extra></extra>",
+            "hovertemplate": "%{source.label} → %{target.label}<br>%{value:,} records<extra></extra>",
         },
     }  # fmt: skip
+    near = {"yanchor": "middle", "font": {"size": 11, "color": "var(--ink)"}}
     words = [
-        marked(x, 1 - y, cut(word, width + 3 * (tier == after - 1)), xshift=THICK * (1 - x) + 4, yanchor="middle")
+        marked(x, 1 - y, cut(word, width + 3 * (tier == after - 1)), **near, xshift=THICK * (1 - x) + 4)
         for (tier, word, _), x, y in zip(nodes, across, down)
     ]
     soft = {"yanchor": "bottom", "yshift": 8, "font": {"size": 12, "color": "var(--soft)"}}
     words += [marked((tier - first) / (after - first - 1), 1, TIERS[tier], **soft) for tier in tiers]
-    margin = {"l": 2, "r": 7 * width + 20, "t": 34, "b": 8}
+    margin = {"l": 2, "r": 104, "t": 34, "b": 8}
     return figure([trace], height + 42, annotations=words, margin=margin)
 
 
 def flow_figures(flow: Flow) -> Sequence[Figure]:
     """The whole flow, and the same in pieces for a narrow page."""
-    return [flow_figure(flow, 0, len(TIERS), 17), *(flow_figure(flow, *piece, 13) for piece in PIECES)]
+    return [flow_figure(flow, 0, len(TIERS), 15), *(flow_figure(flow, *piece, 13) for piece in PIECES)]

@@ -20,16 +20,16 @@ MOST_NODES = 7  # in a tier; the rarest are one
 UNKNOWN, OTHER = "not said", "others"
 Bounds = tuple[tuple[float, str], ...]
 COUNTS: Bounds = (
-    (1e3, "below 1,000"), (1e5, "to 100,000"), (1e6, "to 1 million"), (1e7, "to 10 million"),
-    (1e8, "to 100 million"), (math.inf, "above 100 million"),
+    (1e3, "below 1,000"), (1e5, "up to 100,000"), (1e6, "up to 1M"), (1e7, "up to 10M"),
+    (1e8, "up to 100M"), (math.inf, "above 100M"),
 )  # fmt: skip
 FILES: Bounds = (
-    (2, "1"), (11, "2 to 10"), (101, "11 to 100"), (1001, "101 to 1,000"), (10_001, "to 10,000"),
+    (2, "1"), (11, "2 to 10"), (101, "11 to 100"), (1001, "101 to 1,000"), (10_001, "up to 10,000"),
     (math.inf, "above 10,000"),
 )  # fmt: skip
 SIZES: Bounds = (
-    (1 << 20, "below 1 MB"), (1 << 30, "to 1 GB"), (10 << 30, "to 10 GB"), (100 << 30, "to 100 GB"),
-    (1 << 40, "to 1 TB"), (10 << 40, "to 10 TB"), (math.inf, "above 10 TB"),
+    (1 << 20, "below 1 MB"), (100 << 20, "1 to 100 MB"), (1 << 30, "100 MB to 1 GB"), (10 << 30, "1 to 10 GB"),
+    (100 << 30, "10 to 100 GB"), (1 << 40, "100 GB to 1 TB"), (10 << 40, "1 to 10 TB"), (math.inf, "above 10 TB"),
 )  # fmt: skip
 BOUNDS = {"Events": COUNTS, "Files": FILES, "Size": SIZES}
 

@@ -279,7 +279,7 @@ def test_the_flow_of_records_says_what_they_are(tmp_path: Path):
     (tmp_path / "4/record.json").write_text("{" * 100_000)
     found = flows.flow_of(str(tmp_path), ["cms-1", "cms-2", "cms-3", "4", "5", "..", ""])
     assert found.records == 3
-    words = ["2011", "Higgs Physics", "Collision", "7TeV", "aod", "below 1,000", "2 to 10", "to 10 GB"]
+    words = ["2011", "Higgs Physics", "Collision", "7TeV", "aod", "below 1,000", "2 to 10", "1 to 10 GB"]
     assert found.tiers == [[(word, 1), ("not said", 2)] for word in words]
     assert found.links[:2] == [(0, 0, 0, 1), (0, 1, 1, 2)]
 
@@ -291,7 +291,7 @@ def test_nodes_stand_in_the_order_of_what_they_mean(tmp_path: Path):
         record(tmp_path, str(n), **more)
     tiers = flows.flow_of(str(tmp_path), map(str, range(4))).tiers
     assert [word for word, _ in tiers[3]] == ["91GeV", "0.9TeV", "7TeV", "13TeV"]
-    assert [word for word, _ in tiers[5]] == ["below 1,000", "to 100,000", "to 10 million", "above 100 million"]
+    assert [word for word, _ in tiers[5]] == ["below 1,000", "up to 100,000", "up to 10M", "above 100M"]
 
 
 def test_rare_nodes_are_one(tmp_path: Path):

@@ -73,7 +73,7 @@ def test_it_asks_for_nothing_and_fits_every_screen(page: Path, scheme: str):
     for number, width in enumerate(widths):
         sizes, figures, wider = (seen[str(4 * number + step)] for step in (2, 3, 4))
         assert sizes == [width, width] and not wider
-        assert len(figures) == (4 if width > 860 else 7) and all(figures)
+        assert len(figures) == (4 if width > 980 else 7) and all(figures)
 
 
 @pytest.mark.parametrize("width", [375, 1200])

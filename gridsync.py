@@ -162,7 +162,6 @@ if "fsspec" in sys.modules:  # where gridsync came by pip, fsspec finds it by it
 FIRST = 20  # files of a new list that a terminal shows
 COLOURS = {Locality.ONLINE: Colour.GREEN, Locality.NEARLINE: Colour.YELLOW, Locality.OFFLINE: Colour.RED}
 NO_NOTES: Mapping[str, str] = {}
-NO_FACTS: Mapping[str, Mapping[str, object]] = {}
 VERDICTS = {True: ("ok", Colour.GREEN), False: ("FAIL", Colour.RED), None: ("--", Colour.NONE)}
 
 
@@ -264,9 +263,8 @@ class Report(Output):
             self.data(f"{choice.name:<{width}}{choice.kind:<10}{choice.text}", colour)
 
     def listing(
-        self, url: str, entries: list[Entry], notes: Mapping[str, str] = NO_NOTES,
-        facts: Mapping[str, Mapping[str, object]] = NO_FACTS,
-    ) -> None:  # fmt: skip
+        self, url: str, entries: list[Entry], notes: Mapping[str, str] = NO_NOTES, facts: Mapping[str, Any] = NO_NOTES
+    ) -> None:
         """The content of a folder: files first, then folders, oldest first; of a portal with notes, such as titles."""
         self.data(f" -- List content of folder: {url}")
         entries = sorted(entries, key=lambda entry: (entry.is_folder, entry.mtime, entry.path))
@@ -821,12 +819,13 @@ def do_build_list(run: Run) -> int:
 
 def wait_for_tape(run: Run, rows: list[Row]) -> int:
     """Show how far the staging is until it has ended, or the user has seen enough; how many files have failed."""
-    from gridsync_parts.bringing import Wheel
+    from gridsync_parts.bringing import Wheel, tell_patience
     from gridsync_parts.flow import WAIT, Flow
 
     flow = Flow(run, WAIT)
     flow.fetch.expect([row for row in rows if row.is_staging()], run.loop.clock())
-    flow.wheel = Wheel(run.report.follow(), len(rows))
+    tell_patience(run.report, flow.fetch)
+    flow.wheel = Wheel(run.report.follow(), len(rows), flow.service.polls)
     try:
         flow.go()
         online = sum(run.catalog().row(row).locality is Locality.ONLINE for row in rows)
@@ -1009,6 +1008,7 @@ def dry_sync(run: Run) -> int:
 
 def do_sync(run: Run) -> int:
     """list, stage, copy, verify and release, all in parallel, until everything is done"""
+    from gridsync_parts.bringing import tell_patience
     from gridsync_parts.flow import SYNC, Flow
 
     if run.wishes.dry_run:
@@ -1025,6 +1025,7 @@ def do_sync(run: Run) -> int:
             run.report.error(error)
         walk.entries.clear()  # the catalog has them
         plan_sync(run, flow)
+        tell_patience(run.report, flow.fetch)
         flow.go()
         failures = release_copied(run)
     finally:

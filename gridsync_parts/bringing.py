@@ -11,8 +11,9 @@ from gridsync_parts.fetching import DEPTH, Fetch
 from gridsync_parts.jobs import Fed, Where
 from gridsync_parts.loop import Again
 from gridsync_parts.plans import is_tape_slower
+from gridsync_parts.polls import Polls
 from gridsync_parts.pool import Lane
-from gridsync_parts.screen import LiveLine, Output, Progress, Rate, Todo, staging_text
+from gridsync_parts.screen import LiveLine, Output, Progress, Rate, Todo, silence_text, staging_text
 from gridsync_parts.service import Service
 from gridsync_parts.values import Outcome
 from gridsync_parts.words import size_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gridsync_parts.mover import Mover
     from gridsync_parts.rereader import Rereader
 
+PATIENCE = "Files come from tape in hours, or days; Ctrl-C is safe: the portal goes on, the same line finds them later"
 SHOWN = 20  # records on their way from tape, each with a line
 
 
@@ -88,10 +90,11 @@ class Wheel(NamedTuple):
 
     live: LiveLine
     files: int
+    polls: Polls
 
-    def show(self, waiting: int, turn: int) -> None:
+    def show(self, waiting: int, now: float, tick: float) -> None:
         """Redraw it."""
-        self.live.show(staging_text(turn, self.files - waiting, self.files))
+        self.live.show(staging_text(int(now / tick), self.files - waiting, self.files, self.polls.silent(now)))
 
 
 def lost_of(fetch: Fetch) -> tuple[int, int]:
@@ -100,15 +103,18 @@ def lost_of(fetch: Fetch) -> tuple[int, int]:
     return fetch.jobs.count(*places), fetch.jobs.size(*places)
 
 
-def flow_text(fetch: Fetch, service: Service, bringing: Bringing) -> str:
+def flow_text(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> str:
     """The line above the progress: how many files are where."""
     jobs, staging = fetch.jobs, fetch.jobs.count(Where.STAGING)
     flying = jobs.count(Where.COPYING, Where.PAUSED)
     copying = min(flying, bringing.threads)  # the others wait in front of the threads
     rate, late = bringing.tape.at(service.polls.staged), jobs.count(Where.LATE)
+    speed = f" at {size_text(rate)}/s"
+    if silence := silence_text(service.polls.silent(now)):
+        speed = f", {silence}"
     return (
         f"Tape: {jobs.count(Where.TAPE, Where.ORDERED)} waiting, "
-        f"{staging} staging{f' at {size_text(rate)}/s' if staging else ''}; "
+        f"{staging} staging{speed if staging else ''}; "
         f"disk: {jobs.count(Where.READY, Where.LOOKING) + flying - copying} to copy, {copying} copying"
         f"{f', {late} to try again' if late else ''}"
     )
@@ -127,7 +133,7 @@ def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> T
     here = sum(list(bringing.worker.flying.values()))
     speed = bringing.progress.rate.last
     is_slower = is_tape_slower(jobs.size(*tape), service.polls.staged, seconds, left - here, speed)
-    return Todo(coming, left, *lost, jobs.count(*tape) if is_slower else 0, flow_text(fetch, service, bringing))
+    return Todo(coming, left, *lost, jobs.count(*tape) if is_slower else 0, flow_text(fetch, service, bringing, now))
 
 
 def tell_coming(report: Output, told: Told) -> None:
@@ -140,3 +146,9 @@ def tell_coming(report: Output, told: Told) -> None:
     if others := coming[len(shown) :]:
         files = sum(one.files for one in others)
         report.line(f"... and {len(others):,} more record(s) with {files:,} file(s) (--verbose shows all)")
+
+
+def tell_patience(report: Output, fetch: Fetch) -> None:
+    """Say, before the user waits for the tape of a portal, how long that may be."""
+    if fetch.aim.by_record and fetch.jobs.count(Where.TAPE, Where.ORDERED, Where.STAGING):
+        report.note(PATIENCE)

@@ -309,7 +309,7 @@ class Flow:
             self.bringing.progress.show(todo_of(self.fetch, self.service, self.bringing, self.run.loop.clock()))
         elif self.wheel:
             waiting = self.fetch.jobs.count(Where.STAGING, Where.TAPE, Where.ORDERED, Where.LOOKING)
-            self.wheel.show(waiting, int(self.run.loop.clock() / self.fetch.pace.tick))
+            self.wheel.show(waiting, self.run.loop.clock(), self.fetch.pace.tick)
         else:
             self.survey.show()
 

@@ -36,6 +36,10 @@ class Polls:
         self.moved_at = now  # when a file has come from tape last
         self.staged = 0  # bytes that came from tape
 
+    def silent(self, now: float) -> float:
+        """For how long nothing has come of the requests that are waited for."""
+        return now - max(self.moved_at, min((request.began for request in self.requests.values()), default=now))
+
     def plan(self, now: float) -> Order | None:
         """The request that is due first."""
         fetch, staging = self.fetch, self.fetch.jobs.staging

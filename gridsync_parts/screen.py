@@ -30,7 +30,7 @@ SPARE = (
     r" total: [^,]*,",
     r" rate=[^,]*,",
     r"; disk: .*",
-    r", nothing has come [^)]*",
+    r",? nothing has come [^);]*",
     r"^\w+ files: (?=\d)",
     r" \d+ folders,",
     r", \d+ remaining \.\.\.",
@@ -376,7 +376,12 @@ def walk_text(folders: int, files: int, size: int) -> str:
     return f"Listing: {folders} folders, {files} files, {size_text(size)}"
 
 
-def staging_text(turn: int, online: int, of: int) -> str:
+def silence_text(silent: float) -> str:
+    """That nothing has come for so many seconds, once it is long."""
+    return f"nothing has come for {duration_text(silent)}" if silent > RATE_SPAN else ""
+
+
+def staging_text(turn: int, online: int, of: int, silent: float = 0) -> str:
     """The manual's spinner while files come from tape."""
     sign = "|/-\\"[turn % 4]
-    return f" [{sign}] ... {online} files ONLINE over {of}, {of - online} remaining ..."
+    return f" [{sign}] ... {online} files ONLINE over {of}, {of - online} remaining ... {silence_text(silent)}".rstrip()

@@ -294,6 +294,9 @@ def test_the_other_lines():
         " [|] ... 3 files ONLINE over 9, 6 remaining ...",
         " [/] ... 3 files ONLINE over 9, 6 remaining ...",
     ]
+    assert staging_text(0, 3, 9, 30.0) == staging_text(0, 3, 9)
+    silent = " [|] ... 3 files ONLINE over 9, 6 remaining ... nothing has come for 2h05m"
+    assert staging_text(0, 3, 9, 7500.0) == silent
     assert stuck_text([row("one")], 0).startswith("run/one: stuck on the way from tape since ")
     assert stuck_text([row("one"), row("two"), row("three")], 0).startswith("run/one and 2 more: stuck on the way from")
 
@@ -302,6 +305,7 @@ COPYING = "Copied files: 6/9, current: 40.4 MB, total: 173.9 MB/2.9 GB, rate=27.
 STAGING = COPYING.replace("1m42s (6%)", "? (6%, 3 still on tape)")
 SILENT = COPYING.replace("27.4 MB/s", "0.0 B/s").replace("1m42s (6%)", "? (6%, nothing has come for 1m02s)")
 FLOW = "Tape: 1234 waiting, 200 staging at 27.4 MB/s; disk: 12 to copy, 4 copying"
+WAITING = "Tape: 0 waiting, 5 staging, nothing has come for 2h05m; disk: 12 to copy, 4 copying"
 SPINNER = " [|] ... 8 files ONLINE over 9, 1 remaining ..."
 LISTING = "Listing: 12345 folders, 123456 files, 34.5 TB"
 
@@ -329,6 +333,10 @@ LISTING = "Listing: 12345 folders, 123456 files, 34.5 TB"
         (SPINNER, 79, SPINNER),
         (SPINNER, 39, " [|] ... 8 files ONLINE over 9"),
         (SPINNER, 19, " [|] ... 8 over 9"),
+        (WAITING, 99, WAITING),
+        (WAITING, 79, "Tape: 0 waiting, 5 staging, nothing has come for 2h05m"),
+        (WAITING, 39, "Tape: 0 waiting, 5 staging"),
+        (f"{SPINNER} nothing has come for 2h05m", 59, SPINNER),
         (LISTING, 79, LISTING),
         (LISTING, 39, "Listing: 123456 files, 34.5 TB"),
     ],

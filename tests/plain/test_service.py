@@ -187,6 +187,16 @@ def test_files_on_their_way_from_tape_are_one_sentence(night):
     assert Coming("", 2, 300, 0).text(6600.0) == "2 file(s), 300.0 B, are on their way from tape"
 
 
+def test_silence_counts_from_the_first_request_or_the_last_file_that_has_come(night):
+    run = night(row_of("a", request="r1"), row_of("b", request="r2"))
+    polls, began = run.service.polls, run.now + 500
+    assert polls.silent(began) == 0  # nothing is waited for
+    assert polls.plan(began) and polls.plan(began + 60) and polls.silent(began + 100) == 100
+    answers = Polled({"a": Staging(True)}, {"a": Locality.ONLINE})
+    polls.take(Order(What.POLL, [row_of("a", request="r1")], "r1"), answers, None, began + 160)
+    assert polls.silent(began + 200) == 40
+
+
 def test_many_records_that_are_stuck_are_one_sentence():
     text = stuck_text([row_of(f"{record}/{number}") for record in "cab" for number in range(3)], 0.0, by_record=True)
     assert text.startswith("a and 2 more: stuck on the way from tape since Thu Jan  1 00:00:00 UTC 1970; look what")

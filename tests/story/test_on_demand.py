@@ -313,9 +313,22 @@ def test_a_stage_that_never_ends_is_told_and_given_up(reader):
 )
 def test_ctrl_c_loses_nothing(reader, verb, seen_last, ends):
     status, seen = dialogue(reader.command(verb), reader.env, [(seen_last, CTRL_C)])
+    assert seen.count("Files come from tape in hours, or days; Ctrl-C is safe") == 1
     assert status == ends and "number" not in seen.partition(seen_last)[2], seen
     reader.portal.finish("cms-1")
     assert reader("--sync").status == 0 and len(posts(reader)) == 1
+
+
+def test_who_waits_sees_for_how_long_nothing_has_come(reader):
+    with reader.running("--sync", FAST + "; RATE_SPAN = 0.5; REPEAT = 0.3") as run:
+        wait_until(lambda: posts(reader))
+        time.sleep(3)
+        reader.portal.finish("cms-1")
+        status, out, err = wait_for(run)
+    assert (status, last(copied=5) in out) == (0, True), out + err
+    assert re.search(r"(?m)^Tape: 0 waiting, 3 staging, nothing has come for 0m0\ds; disk: 0 to copy, 0 copying$", err)
+    assert err.count("Files come from tape in hours, or days; Ctrl-C is safe: the portal goes on, ") == 1
+    assert "Ctrl-C is safe" not in reader("--sync").err  # nothing is on tape any more
 
 
 # Refused.

@@ -29,7 +29,7 @@ def stuck_text(rows: list[Row], since: float, by_record: bool = False) -> str:
 
 
 class Coming(NamedTuple):
-    """Files that are on their way from tape, those of a record together where it is asked for them by record."""
+    """Files of a record that are on their way from tape."""
 
     record: str
     files: int
@@ -38,14 +38,11 @@ class Coming(NamedTuple):
 
     def text(self, now: float) -> str:
         """The sentence for them."""
-        files, ago = f"{self.files} file(s), {size_text(self.size)},", ""
-        if self.since:
-            ago = f"{moment_text(self.since)}, {duration_text(max(0, now - self.since))} ago"
-        if not self.record:
-            return f"{files} are on their way from tape{ago and f'; the site has begun at {ago}'}"
-        if ago:
-            return f"{self.record}: asked for at {ago}; {files} are on their way from tape"
-        return f"{self.record}: asked for; {files} have not come from tape yet"
+        files = f"{self.files} file(s), {size_text(self.size)},"
+        if not self.since:
+            return f"{self.record}: asked for; {files} have not come from tape yet"
+        ago = f"{moment_text(self.since)}, {duration_text(max(0, now - self.since))} ago"
+        return f"{self.record}: asked for at {ago}; {files} are on their way from tape"
 
 
 class Chore:
@@ -65,11 +62,11 @@ class Told:
         self.noted: set[str] = set()  # the failures that the user knows
         self.failures: list[GridError] = []  # pins that could not be given back
         self.stuck: list[tuple[Row, float]] = []  # files on their way from tape for too long, and since when
-        self.coming: dict[str, Coming] = {}  # files on their way from tape, by record; only for who looks on
+        self.coming: dict[str, Coming] = {}  # by record; only for who looks on
 
     def note_coming(self, row: Row, since: float) -> None:
-        """A file is on its way from tape."""
-        record = subject_of(row, True) if self.fetch.aim.by_record else ""
+        """A file of a record is on its way from tape."""
+        record = subject_of(row, by_record=True)
         one = self.coming.get(record, Coming(record, 0, 0, since))
         since = min(filter(None, (one.since, since)), default=0.0)
         self.coming[record] = Coming(record, one.files + 1, one.size + row.size, since)

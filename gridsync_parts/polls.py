@@ -90,7 +90,7 @@ class Polls:
         if is_stuck and not fetch.aim.is_patient:  # which has its own end for it
             self.told.stuck.append((job.row, answer.since))
         if not fetch.aim.waits:
-            if fetch.aim.by_record or not is_stuck:  # else that sentence says it
+            if fetch.aim.by_record:  # the manual has no such line for other sites
                 self.told.note_coming(job.row, answer.since)
             fetch.jobs.move(job, None)
 

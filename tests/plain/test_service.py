@@ -177,14 +177,14 @@ def test_a_record_that_is_stuck_is_told_once(records):
     assert night.fetch.jobs.count(Where.LEFT) == 30
 
 
-def test_files_on_their_way_from_tape_are_one_sentence(night):
+def test_files_of_a_record_on_their_way_from_tape_are_one_sentence(night):
     told = night(row_of("a", request="r1")).service.told
-    for path, since in (("a", 0.0), ("b", 900.0), ("c", 600.0)):
+    for path, since in (("r1/a", 0.0), ("r1/b", 900.0), ("r1/c", 600.0)):
         told.note_coming(row_of(path), since)
-    assert told.coming == {"": Coming("", 3, 300, 600.0)}
-    begun = "; the site has begun at Thu Jan  1 00:10:00 UTC 1970, 1h40m ago"
-    assert told.coming[""].text(6600.0) == f"3 file(s), 300.0 B, are on their way from tape{begun}"
-    assert Coming("", 2, 300, 0).text(6600.0) == "2 file(s), 300.0 B, are on their way from tape"
+    assert told.coming == {"r1": Coming("r1", 3, 300, 600.0)}
+    begun = "r1: asked for at Thu Jan  1 00:10:00 UTC 1970, 1h40m ago"
+    assert told.coming["r1"].text(6600.0) == f"{begun}; 3 file(s), 300.0 B, are on their way from tape"
+    assert Coming("r2", 2, 300, 0).text(6600.0) == "r2: asked for; 2 file(s), 300.0 B, have not come from tape yet"
 
 
 def test_silence_counts_from_the_first_request_or_the_last_file_that_has_come(night):

@@ -149,8 +149,10 @@ def test_eight_runs_of_which_some_are_killed_share_one_file(grid: Grid, folder: 
         for number in range(WRITERS):
             begin(number)
         for _ in range(KILLS):
-            time.sleep(dice.uniform(0.1, 0.6))
             number = dice.randrange(WRITERS)
+            if runs[number][0].poll() is not None:
+                begin(number)
+            time.sleep(dice.uniform(0.1, 0.6))
             kills += runs[number][0].poll() is None
             runs[number][0].kill()
             runs[number][0].wait(60)

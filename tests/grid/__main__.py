@@ -12,8 +12,8 @@ import textwrap
 from pathlib import Path
 
 from tests.grid import Grid
-from tests.grid.library import plant
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE, PROXIES
+from tests.grid.shelf import plant
 from tests.grid.xrootd import NotUp
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from tests.grid.library import plant
 from tests.grid.portal import ODD, WRONG, Portal
+from tests.grid.shelf import plant
 
 PYTHON = "/usr/bin/python3"
 TEXT = b"Ten bytes\n"

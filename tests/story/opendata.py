@@ -14,7 +14,7 @@ import webbrowser
 from pathlib import Path
 
 from tests.grid import Grid
-from tests.grid.library import plant
+from tests.grid.shelf import plant
 from tests.grid.xrootd import NotUp
 from tests.support import TOP
 from tests.support.stage import CONFIGURATION

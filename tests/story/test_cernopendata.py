@@ -17,8 +17,8 @@ import pytest
 
 from gridsync_parts.conf import with_setting
 from tests.grid import Grid
-from tests.grid.library import plant
 from tests.grid.portal import TOP, Portal
+from tests.grid.shelf import plant
 from tests.support.user import Result, User
 
 pytestmark = pytest.mark.long

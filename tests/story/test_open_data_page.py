@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.grid import Grid
-from tests.grid.library import plant
 from tests.grid.portal import Portal
+from tests.grid.shelf import plant
 from tests.support import SCRIPT
 from tests.support.sections import SetUp, played_anew, played_sections, take_over, write_anew
 from tests.support.stage import Stage, difference, on_stage

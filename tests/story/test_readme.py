@@ -13,8 +13,8 @@ import pytest
 
 from gridsync_parts.settings import Config
 from tests.grid import Grid
-from tests.grid.library import plant
 from tests.grid.portal import Portal
+from tests.grid.shelf import plant
 from tests.support import SCRIPT
 from tests.support.sections import take_over
 from tests.support.stage import on_stage

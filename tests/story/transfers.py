@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.grid import Grid
-from tests.grid.library import plant
+from tests.grid.shelf import plant
 from tests.support import TOP
 
 NOTEBOOK = TOP / "docs/transfers.ipynb"

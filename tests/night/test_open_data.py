@@ -13,7 +13,7 @@ from tests.grid.portal import Portal
 from tests.support import reader as support
 
 pytestmark = pytest.mark.long
-RECORDS, FILES = 40, 34
+RECORDS, FILES = 16, 34
 MANY, EACH = 100_000, 1000  # files of one record, and of each of its indices
 MEMORY = 500  # MB that it may take
 

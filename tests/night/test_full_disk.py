@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +14,6 @@ from tests.support.disk import MB, Disk
 from tests.support.user import User, find_pinned, wait_until
 
 LARGE = 40 * MB + 17
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    (tmp_path / "disk").mkdir()
-    disk = Disk(tmp_path / "disk")
-    try:
-        disk.expect()
-        yield disk
-    finally:
-        disk.close()
 
 
 DATA = pytest.param("data", marks=pytest.mark.long)

@@ -19,7 +19,7 @@ from gridsync_parts.uploads import Uploads
 from tests.grid.guests import token
 from tests.grid.propfind import content
 from tests.support import SCRIPT
-from tests.support.disk import MB, Disk, Image
+from tests.support.disk import MB, Image
 from tests.support.terminal import ctrl_c
 from tests.support.user import Result, User, wait_for, wait_until, write_secret
 
@@ -298,17 +298,6 @@ def test_a_proxy_that_ends_in_mid_run_ends_it_and_what_may_be_left_is_noted(lyon
 
 
 # == Disks ==============================================================================================
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    (tmp_path / "disk").mkdir()
-    disk = Disk(tmp_path / "disk")
-    try:
-        disk.expect()
-        yield disk
-    finally:
-        disk.close()
 
 
 @pytest.mark.parametrize("is_late", [False, True])

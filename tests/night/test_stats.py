@@ -13,7 +13,6 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -167,17 +166,6 @@ def test_eight_runs_of_which_some_are_killed_share_one_file(grid: Grid, folder: 
     reported = Counter(key for out in outs for key in re.findall(r"(?m)^=> copied: \S+ \S+ (\S+) \(", out.read_text()))
     assert kills > KILLS // 4 and len(reported) == FILES
     assert not reported - told
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    (tmp_path / "disk").mkdir()
-    disk = Disk(tmp_path / "disk")
-    try:
-        disk.expect()
-        yield disk
-    finally:
-        disk.close()
 
 
 @ENDINGS

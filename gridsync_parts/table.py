@@ -109,7 +109,15 @@ def command_in(text: str) -> str:
         raise ValueError(f"is no command ({error}); correct its quotes") from error
 
 
+def hook_in(text: str) -> str:
+    """A function in a file, or a name that stands for one."""
+    if text and not re.fullmatch(r"[^\n]+\.py:[^\W\d]\w*|[^\W\d]\w*", text):
+        raise ValueError
+    return text
+
+
 COMMAND = Form("a command", command_in)
+HOOK = Form("FILE.py:function or cern_to_delphi", hook_in)
 CARRIER = Form("https or root", carrier_in)
 CREDENTIAL = Form("auto, proxy, token or none", credential_in)
 
@@ -193,6 +201,29 @@ class Site(NamedTuple):
         "BYTES", "with ENGINE = opendata, how bytes come: https, or root (from where they lie, through gfal2)", CARRIER,
         "root",
     )] = "https"
+    model: Annotated[str, Key(
+        "MODEL", "with ENGINE = invenio, the kind of records that --put makes, where there are several of them",
+        example="particles",
+    )] = ""
+    metadata_hook: Annotated[str, Key(
+        "METADATA_HOOK", "what makes the metadata of records: FILE.py:function, or "
+        "cern_to_delphi", HOOK, "cern_to_delphi",
+    )] = ""
+    zip_above: Annotated[int, Key(
+        "ZIP_ABOVE", "with more files than that, a record gets a zip of them; 0: never", number(least=0), "20",
+    )] = 20
+    zip_workers: Annotated[int, Key("ZIP_WORKERS", "zips that are built at once", number(), "2")] = 2
+    weight: Annotated[int, Key(
+        "WEIGHT", "how much a repository is sent at once: a file sent whole counts 1, one in parts 5", number(least=5),
+        "50",
+    )] = 50
+    per_minute: Annotated[int, Key(
+        "PER_MINUTE", "requests a minute that a repository takes; 0: any number", number(least=0), "500",
+    )] = 500
+    per_hour: Annotated[int, Key("PER_HOUR", "and an hour", number(least=0), "5000")] = 5000
+    max_files: Annotated[int, Key(
+        "MAX_FILES", "files that a record of a repository may have; 0: any number", number(least=0), "100",
+    )] = 100
     issuer: Annotated[str, Key(
         "ISSUER", "who gives out its tokens: --new_token logs you in there", ISSUER, "https://iam.example.org/",
     )] = ""

@@ -88,6 +88,9 @@ class Wishes(NamedTuple):
     sync: bool = False
     repair: bool = False
     put: str = ""
+    metadata: str = ""  # a file or folder
+    publish: bool = False
+    new_version: bool = False
     bwlimit: str = ""
     sample: str = ""  # per cent
 

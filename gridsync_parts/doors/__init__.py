@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import Callable, NamedTuple, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.kinds import Can
@@ -159,6 +159,50 @@ class Found(NamedTuple):
     error: GridError | None = None  # why there is none
 
 
+class Deposited(NamedTuple):
+    """A file of a record, as its repository has it."""
+
+    size: int  # UNFINISHED where it does not say
+    checksum: str = ""  # empty where it names none
+    is_whole: bool = False  # it was committed
+
+
+class Draft(NamedTuple):
+    """A record of a repository, which is not published yet, or is."""
+
+    id: str
+    is_published: bool = False
+    page: str = ""  # for people
+    files: dict[str, Deposited] = {}  # by name
+    complaints: dict[str, str] = {}  # what the repository says against its metadata, by field
+    title: str = ""
+
+
+class Repository(Protocol):
+    """Makes records; the bytes of their files go by the Writer, to `<id>/<name>`."""
+
+    def create(self, key: str) -> Draft:
+        """Make a draft, whose title is a key at first, by which it can be found."""
+
+    def find(self, key: str) -> list[Draft] | None:
+        """The drafts of the user that have a key for their title; None where they can't be searched."""
+
+    def look(self, record: str) -> Draft:
+        """A record as it is now, with its files: its draft, if it has one; NotFound if there is none."""
+
+    def describe(self, record: str, body: dict[str, Any]) -> dict[str, str]:
+        """Give a draft its metadata; what the repository says against them, by field."""
+
+    def announce(self, record: str, files: dict[str, int]) -> None:
+        """Say which files a draft is to have, by name, and their sizes: all in one request."""
+
+    def publish(self, record: str) -> Draft:
+        """Publish a draft, whose files are there and verified."""
+
+    def renew(self, record: str) -> Draft:
+        """The draft of a new version of a published record, with the files of that."""
+
+
 class Place(NamedTuple):
     """A site, opened: what it has, by what can be done with it."""
 
@@ -172,6 +216,7 @@ class Place(NamedTuple):
     readers: str = ""  # who can read what is sent there, where users should be told
     check_name: Callable[[str], None] = lambda path: None  # BadName where it would take none at a path, if it knows
     find: Callable[[list[str]], dict[str, Found]] | None = None  # what words mean; None where INPUTDIR is a path
+    repository: Repository | None = None  # makes records of what is sent; None where files are sent into folders
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: the tape service knows, else the listings tell."""

@@ -41,24 +41,24 @@ def test_the_defaults_make_sense(tmp_path):
 
 
 def test_a_change_keeps_comments_and_unknown_keys(tmp_path):
-    before = "# mine\n[gridsync]\n  # why\nSITE = A\nMOOD = fine\n\n[B]\nSERVER = https://b/\n# end\n"
+    before = "# mine\n[gridsync]\n  # why\nSITE = A\nTUNE = fine\n\n[B]\nSERVER = https://b/\n# end\n"
     config(tmp_path, before).save({"SITE": "B", "INPUTDIR": "run"})
     assert (tmp_path / "Grid.conf").read_text() == before.replace("SITE = A", "SITE = B").replace(
-        "MOOD = fine\n", "MOOD = fine\nINPUTDIR = run\n"
+        "TUNE = fine\n", "TUNE = fine\nINPUTDIR = run\n"
     )
 
 
 def test_what_the_command_line_gives_is_a_value_at_once_and_text_when_it_is_saved(tmp_path):
-    text = "[gridsync]\nINCLUDE = a\nTHREADS = 4\n[LYON]\nSERVER = https://a/\nMOOD = fine\n"
+    text = "[gridsync]\nINCLUDE = a\nTHREADS = 4\n[LYON]\nSERVER = https://a/\nTUNE = fine\n"
     mine = config(tmp_path, text)
     given = {"INCLUDE": "", "THREADS": "3", "STREAMS": "2"}
     mine.change(given)
     settings = mine.settings()
     assert (settings.include, settings.threads, settings.streams, mine.file.text) == ("", 3, 2, text)
-    assert "line 6: unknown key MOOD" in mine.unknown()[0].sentence  # in the file as it is
+    assert "line 6: unknown key TUNE" in mine.unknown()[0].sentence  # in the file as it is
     assert mine.save(given) == [("INCLUDE", "a", ""), ("THREADS", "4", "3"), ("STREAMS", "", "2")]
     assert (tmp_path / "Grid.conf").read_text() == (
-        "[gridsync]\nINCLUDE =\nTHREADS = 3\nSTREAMS = 2\n[LYON]\nSERVER = https://a/\nMOOD = fine\n"
+        "[gridsync]\nINCLUDE =\nTHREADS = 3\nSTREAMS = 2\n[LYON]\nSERVER = https://a/\nTUNE = fine\n"
     )
     assert Config(str(tmp_path)).settings() == settings
 
@@ -166,10 +166,10 @@ UNKNOWN = [
         "line 3: unknown key SERVER in [gridsync] is ignored; it belongs in the section of a site",
     ),
     ("[LYON]\nSERVER = https://a/\nVO = x\n", "line 3: unknown key VO in [LYON] is ignored; it belongs in [gridsync]"),
-    ("[LYON]\nSERVER = https://a/\nMOOD =\n  SERVR = 1\n", "line 3: unknown key MOOD in [LYON] is ignored"),
-    ("[DEFAULT]\nVO = a\nSILENCE = 1\nMOOD=\n[A]\nENGINE = http\n", "line 4: unknown key MOOD in [DEFAULT] is ignored"),
+    ("[LYON]\nSERVER = https://a/\nTUNE =\n  SERVR = 1\n", "line 3: unknown key TUNE in [LYON] is ignored"),
+    ("[DEFAULT]\nVO = a\nSILENCE = 1\nTUNE=\n[A]\nENGINE = http\n", "line 4: unknown key TUNE in [DEFAULT] is ignored"),
     ("[gridsync]\n;THREADS = 5\n", ""),
-    ("[gridsync]\n[my plots]\nMOOD = fine\n", ""),  # another program's section
+    ("[gridsync]\n[my plots]\nTUNE = fine\n", ""),  # another program's section
     (default_conf("./data/", KNOWN), ""),
 ]
 

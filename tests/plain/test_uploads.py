@@ -10,9 +10,9 @@ from gridsync_parts.disk import COARSE
 from gridsync_parts.errors import DiskError
 from gridsync_parts.uploads import Upload, Uploads
 
-HEADER = "path,size,mtime,checksum,verified,site,target,error,temp\n"
+HEADER = "path,size,mtime,checksum,verified,site,target,error,temp,record\n"
 UPLOAD = Upload("out/a", 10, 1433838120, "adler32:00000001", "adler32", "LYON", "users/me/a", "", "")
-LINE = "out/a,10,2015-06-09T08:22:00Z,adler32:00000001,adler32,LYON,users/me/a,,\n"
+LINE = "out/a,10,2015-06-09T08:22:00Z,adler32:00000001,adler32,LYON,users/me/a,,,\n"
 
 
 def uploads(folder, text: str) -> Uploads:

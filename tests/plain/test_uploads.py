@@ -52,9 +52,9 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path):
         (",10,", ",x,", "size"),
         ("2015", "then", "mtime"),
         ("users/me/a", "/abs", "target"),
-        (",,\n", ",,users/me/b\n", "temp"),
-        (",,\n", ",,users/other/0a-1.gridsync-part\n", "temp"),
-        (",,\n", ",,0a-1.gridsync-part\n", "temp"),
+        (",,\n", ",users/me/b,\n", "temp"),
+        (",,\n", ",users/other/0a-1.gridsync-part,\n", "temp"),
+        (",,\n", ",0a-1.gridsync-part,\n", "temp"),
     ],
 )
 def test_a_line_that_cannot_be_right_is_named(tmp_path, old, new, says):

@@ -106,6 +106,13 @@ def reach(host: str, port: int) -> socket.socket:
         trying.close()
 
 
+def wait_for_room(data: socket.socket, seconds: float) -> None:
+    """Wait until more can be sent, whatever the number of its descriptor: select() takes those below 1,024 alone."""
+    poll = select.poll()
+    poll.register(data, select.POLLOUT)
+    poll.poll(max(seconds, 0) * 1000)
+
+
 def end_data(data: ssl.SSLSocket, seconds: float) -> None:
     """Say that all has been sent. What the server says of that is not waited for."""
     data.settimeout(0)
@@ -114,7 +121,7 @@ def end_data(data: ssl.SSLSocket, seconds: float) -> None:
         try:
             data.unwrap()
         except ssl.SSLWantWriteError:
-            select.select([], [data], [], seconds)
+            wait_for_room(data, ends - time.monotonic())
             continue
         except (OSError, ValueError):  # it has said nothing yet
             pass

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -16,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.doors import At, Place, Sent
-from gridsync_parts.doors.ftpwire import reach
+from gridsync_parts.doors.ftpwire import end_data, reach
 from gridsync_parts.errors import BadName, CredentialError, DoorError, FileError, Full, GridError
 from gridsync_parts.log import log
 from gridsync_parts.table import Site
@@ -567,3 +570,36 @@ def test_a_reply_too_many_is_not_taken_for_that_to_the_next_command(odd):
     _, place = odd(DELE="250 gone\r\n250 and gone", SIZE="213 5", MDTM="213 20260316135800")
     assert place.writer.remove("raw/a")
     assert place.writer.stored("raw/b").size == 5
+
+
+@pytest.fixture
+def many_open_files() -> Iterator[None]:
+    """A program with so many that the next one has a number which select() can't take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), max(hard, 2048)))
+    with contextlib.ExitStack() as files:
+        while files.enter_context(open(os.devnull)).fileno() < 1100:
+            pass
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_channel_that_is_full_ends_in_a_program_with_many_open_files(grid: Grid, many_open_files):
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*grid.pki.host())
+    client = ssl.create_default_context(cafile=None, capath=str(grid.pki.certificates))
+    ours, theirs = socket.socketpair()
+    with theirs:
+        done: list[ssl.SSLSocket] = []
+        thread = threading.Thread(target=lambda: done.append(server.wrap_socket(theirs, server_side=True)))
+        thread.start()
+        with client.wrap_socket(ours, server_hostname="localhost") as data:
+            thread.join()
+            data.setblocking(False)
+            with pytest.raises(ssl.SSLWantWriteError):
+                while data.send(bytes(1 << 14)):
+                    pass
+            end_data(data, 0.2)
+            with pytest.raises(OSError):  # there will be no more
+                data.send(b"x")
+        done[0].close()

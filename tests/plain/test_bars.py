@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import sys
 import termios
@@ -17,6 +16,7 @@ import pytest
 from gridsync_parts.bars import LONG, FileBars, shorten
 from gridsync_parts.screen import REDRAW, LiveLine
 from tests.support.clock import Clock
+from tests.support.ready import is_readable
 from tests.support.terminal import last_states
 
 MB = 1 << 20
@@ -58,7 +58,7 @@ class Window:
     def seen(self) -> list[str]:
         """What stands in it, if the first line is where all began."""
         self.stderr.flush()
-        while select.select([self.ours], [], [], 0.05)[0]:
+        while is_readable(self.ours, 0.05):
             self.drawn += os.read(self.ours, 65536).decode()
         return last_states(self.drawn.replace("\r\n", "\n")).rstrip("\n").split("\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
+import selectors
 import socket
 import struct
 import threading
@@ -32,19 +32,23 @@ class Line:
     def serve(self, near: socket.socket) -> None:
         """Hand over what comes on either side, until it breaks or one of them has had enough."""
         left = self.breaks.pop(0) if self.breaks else math.inf
-        with contextlib.suppress(OSError), near, socket.create_connection(("127.0.0.1", self.target)) as far:
-            ends = {near: far, far: near}
+        with (
+            contextlib.suppress(OSError), near, socket.create_connection(("127.0.0.1", self.target)) as far,
+            selectors.DefaultSelector() as selector,
+        ):  # fmt: skip
+            for side, other in ((near, far), (far, near)):
+                selector.register(side, selectors.EVENT_READ, other)
             while left > 0:
-                for side in select.select(list(ends), [], [])[0]:
-                    data = side.recv(int(min(PIECE, left)))
+                for key, _ in selector.select():
+                    data = key.fileobj.recv(int(min(PIECE, left)))
                     if not data:
                         return
-                    ends[side].sendall(data)
+                    key.data.sendall(data)
                     left -= len(data)
                     if left <= 0:
                         break
             self.broken += 1
-            for side in ends:
+            for side in (near, far):
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:

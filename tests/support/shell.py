@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import select
 import shutil
 import struct
 import subprocess
@@ -14,6 +13,7 @@ import threading
 from pathlib import Path
 
 from tests.support import TOP
+from tests.support.ready import is_readable
 
 SCRIPT = TOP / "do_grid_completion.sh"
 PATIENCE = 30  # seconds until a shell must have answered
@@ -77,7 +77,7 @@ class Shell:
     def _told(self) -> str:
         told = b""
         while not told.endswith(b"\0"):
-            assert select.select([self.answers], [], [], PATIENCE)[0], f"{self.name} says nothing"
+            assert is_readable(self.answers, PATIENCE), f"{self.name} says nothing"
             told += os.read(self.answers, 65536)
         return told[:-1].decode()
 

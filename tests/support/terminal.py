@@ -7,13 +7,14 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import termios
 import time
 from collections.abc import Callable
 from typing import Union
+
+from tests.support.ready import is_readable
 
 SIZE = (24, 120)  # lines and columns
 KIND = {"TERM": "xterm"}
@@ -117,8 +118,7 @@ def _converse(terminal: int, answers: Answers, end: float) -> str:
 def _read(terminal: int, end: float) -> bytes:
     """What comes next; nothing when the other end is closed or the time is over."""
     try:
-        ready, _, _ = select.select([terminal], [], [], max(end - time.monotonic(), 0))
-        return os.read(terminal, 65536) if ready else b""
+        return os.read(terminal, 65536) if is_readable(terminal, end - time.monotonic()) else b""
     except OSError:
         return b""
 

@@ -6,13 +6,13 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import termios
 import time
 from collections.abc import Callable
 
+from tests.support.ready import is_readable
 from tests.support.terminal import SIZE, last_states
 
 PATIENCE = 120  # seconds until what is waited for must be there
@@ -72,7 +72,7 @@ class Shell:
     def _look(self) -> bool:
         """Take in what comes next, if it comes soon; False once the other end is closed."""
         try:
-            if select.select([self._ours], [], [], 0.1)[0]:
+            if is_readable(self._ours, 0.1):
                 data = os.read(self._ours, 65536)
                 self._raw += data
                 return bool(data)

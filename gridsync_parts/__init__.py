@@ -96,6 +96,8 @@ Parts, each using only those above it; none of them knows the script:
   reading         a file at a site, read as if it were here
   rereader        files that are here, read again
   attempts        what --stats says of the files of a run
+  delphi          a record of the portal as metadata of a repository
+  metadata        what a repository is told of a record
   outbox          local files that are to be sent
   uploads         grid_uploads.csv
   put             one local file, from its first byte until it has its name at the site

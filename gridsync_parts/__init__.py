@@ -33,6 +33,7 @@ Parts, each using only those above it; none of them knows the script:
   keys/shown      which credential a site is shown, and why
   errand          what a URL on the command line means, for one run
   choices         the sites, and whether what they want to be shown is at hand
+  pace            every waiting time, and the one law of failures
   doors           the seam: the verbs behind which doors differ
   doors/throttle  what a door takes, and how fast
   doors/urls      URLs that may be shown, and where they lead
@@ -59,6 +60,10 @@ Parts, each using only those above it; none of them knows the script:
   doors/portal    what the portal is asked
   doors/searching  which records words mean there
   doors/recall    files that it has on tape only
+  doors/budget    how often and how much a repository is asked
+  doors/repository  what a repository is asked, and its answers
+  doors/drafts    its drafts
+  doors/deposit   files that are sent into them
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data
   doors/ftplines  all lines to it, and one login
@@ -76,7 +81,6 @@ Parts, each using only those above it; none of them knows the script:
   doors/apart     a site that a process of its own speaks to
   plans           what to do with rows, from facts alone
   forecast        what would be done, and what skipped, and why
-  pace            every waiting time, and the one law of failures
   pool            threads
   pacing          no more bytes a second than --bwlimit allows
   bounds          how fast and how long a run may be

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import requests
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Rest")
 
 LOADING = threading.Lock()
 KEPT_IDLE = 8  # connections to one service at the most
@@ -156,7 +157,7 @@ class Rest(Guest):
         self.sessions: dict[object, requests.Session] = {}  # the last one in which a proxy was shown, and one without
 
     @classmethod
-    def beside(cls, other: Guest) -> Rest:
+    def beside(cls: type[R], other: Guest) -> R:
         """One who knows of servers what another guest knows, and tells it."""
         rest = cls(other.site, other.proxy, other.token, other.ca)
         rest.trusted, rest.welcomes = other.trusted, other.welcomes

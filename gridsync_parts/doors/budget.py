@@ -1,0 +1,150 @@
+"""How often a repository is asked, how much it is sent at once, and a rest for one that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Callable
+
+from gridsync_parts.errors import FileError
+from gridsync_parts.log import log
+from gridsync_parts.pace import HOUR, MINUTE
+from gridsync_parts.words import duration_text
+
+PRUDENCE = 1.0  # seconds that a request may be longer on its way than another
+FAILING = 20  # requests that have failed in a minute, half of all or more, after which it is left alone
+REST = MINUTE  # for so long; then one request goes ahead of all others
+LONG = 20.0  # seconds of a wait that is worth a line in the log
+SINCE_1970 = 1_000_000_000  # a number above it is a time, and no span of seconds
+
+
+class Wakeable:
+    """What threads wait for, until it is closed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self.clock = clock
+        self.turn = threading.Condition()
+        self.is_closed = False
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Wait for that long, or until something has changed; the turn is held by the caller."""
+        self.turn.wait(seconds)
+        self.check()
+
+    def check(self) -> None:
+        """End the work of a thread when all ends."""
+        if self.is_closed:
+            raise FileError("interrupted")
+
+    def wait(self, seconds: float) -> None:
+        """Wait for that long."""
+        with self.turn:
+            ends = self.clock() + seconds
+            while (left := ends - self.clock()) > 0:
+                self.pause(left)
+
+    def close(self) -> None:
+        """Wake all who wait."""
+        with self.turn:
+            self.is_closed = True
+            self.turn.notify_all()
+
+
+class Budget(Wakeable):
+    """How many requests a repository is sent in any minute and any hour, by all threads together."""
+
+    def __init__(self, per_minute: int, per_hour: int, clock: Callable[[], float] = time.monotonic):
+        super().__init__(clock)
+        limits = (("PER_MINUTE", per_minute, MINUTE), ("PER_HOUR", per_hour, HOUR))
+        self.limits = [limit for limit in limits if limit[1]]  # 0 is none
+        self.gone: deque[float] = deque(maxlen=max(per_minute, per_hour, 1))  # when requests went
+        self.results: deque[tuple[float, bool]] = deque()  # of the last minute: when, and whether all was well
+        self.until = 0.0  # when it may be asked again,
+        self.why = ""
+        self.is_resting = False  # it has failed too often, and has answered none since
+        self.is_probed = False  # one request is on its way to see whether it does
+
+    def ready(self) -> tuple[float, str]:
+        """When the next request may go, and what it waits for."""
+        waits = [(self.until, self.why)]
+        for name, count, seconds in self.limits:
+            if len(self.gone) >= count:
+                waits.append((self.gone[-count] + seconds + PRUDENCE, f"{name} = {count} requests have gone"))
+        return max(waits)
+
+    def go(self) -> None:
+        """Wait until a request may go."""
+        with self.turn:
+            is_told = False
+            self.check()
+            while True:
+                now, (when, why) = self.clock(), self.ready()
+                if now >= when and not (self.is_resting and self.is_probed):
+                    break
+                if when - now > LONG and not is_told:
+                    log.info("%s; the next one goes in %s", why, duration_text(when - now))
+                    is_told = True
+                self.pause(when - now if now < when else None)
+            self.gone.append(now)
+            self.is_probed = self.is_resting
+
+    def note(self, is_well: bool) -> None:
+        """A request has come to its end."""
+        with self.turn:
+            now = self.clock()
+            self.results.append((now, is_well))
+            while self.results[0][0] < now - MINUTE:
+                self.results.popleft()
+            failures = sum(not well for _, well in self.results)
+            if is_well:
+                self.is_resting = False
+            elif self.is_resting or (failures >= FAILING and 2 * failures >= len(self.results)):
+                self.is_resting, self.is_probed = True, False
+                self.hold(now + REST, "the repository fails too often")
+                self.results.clear()
+            self.turn.notify_all()
+
+    def heed(self, remaining: str, reset: str) -> None:
+        """What a repository says of its own budget: how many requests are left, and when there are more."""
+        if remaining.strip() == "0" and reset.strip().isdecimal():
+            seconds = float(reset) - (time.time() if float(reset) > SINCE_1970 else 0)
+            with self.turn:
+                self.hold(self.clock() + min(max(seconds, 0), HOUR), "the repository takes no more requests now")
+
+    def hold(self, until: float, why: str) -> None:
+        """Ask nothing before that."""
+        if until > self.until:
+            self.until, self.why = until, why
+
+
+class Load(Wakeable):
+    """How much a repository is sent at once, in weights; who has come first goes first."""
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.left = most
+        self.queue: deque[object] = deque()
+
+    @contextlib.contextmanager
+    def hold(self, weight: int) -> Iterator[None]:
+        """Have a part of it while a file is sent."""
+        ticket = object()
+        with self.turn:
+            self.check()
+            self.queue.append(ticket)
+            try:
+                while self.queue[0] is not ticket or self.left < weight:
+                    self.pause()
+            finally:
+                self.queue.remove(ticket)
+                self.turn.notify_all()
+            self.left -= weight
+        try:
+            yield
+        finally:
+            with self.turn:
+                self.left += weight
+                self.turn.notify_all()

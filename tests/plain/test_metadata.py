@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gridsync_parts.delphi import FIELDS
 from gridsync_parts.errors import UsageError
 from gridsync_parts.metadata import (
     LARGEST,
@@ -26,7 +27,9 @@ from gridsync_parts.metadata import (
     summed_text,
 )  # fmt: skip
 from gridsync_parts.secrets import secrets
+from tests.support import TOP
 
+PAGE = (TOP / "docs/metadata.md").read_text(encoding="utf-8")
 PORTALS = {"$schema": "http://opendata.cern.ch/schema/records/record-v1.0.0.json", "recid": "1", "title": "T"}
 
 
@@ -201,7 +204,7 @@ def test_secrets_in_what_a_hook_says_are_masked(tmp_path: Path):
         ("def other(source, name): pass", "{path} has no function fill; correct METADATA_HOOK"),
         ("def fil(source, name): pass", "{path} has no function fill; did you mean fil"),
         ("x = 1\ndef fill(:", "{path} cannot be imported: SyntaxError: invalid syntax"),
-        ("import nowhere_at_all", "{path} cannot be imported: ModuleNotFoundError: No module named 'nowhere_at_all' (l"),
+        ("import nowhere", "{path} cannot be imported: ModuleNotFoundError: No module named 'nowhere' (line 1 of"),
         ("\nimport sys; sys.exit(3)", "{path} cannot be imported: it calls sys.exit (line 2 of {path})"),
         ("\0", "{path} cannot be imported: "),
     ],
@@ -324,3 +327,23 @@ def test_a_dry_run_shows_what_would_be_sent():
     text = dry_text({"metadata": {"title": "Ü\x1b"}})
     assert json.loads(text) == {"metadata": {"title": "Ü\x1b"}} and text.isprintable() is False
     assert text.split("\n")[2] == '    "title": "Ü\\u001b"'
+
+
+def test_the_example_of_the_page_is_a_hook(tmp_path: Path):
+    code = PAGE.split("```python\n")[1].split("```")[0]
+    hook = made(tmp_path, code)
+    source = {"title": "T", "taken": "2026-06-01T10:00", "authors": ["Doe, Jane", "Roe, Richard"]}
+    filled = fill(hook, source, "run7", "", ["a", "b"]).body["metadata"]
+    assert filled["publication_date"] == "2026-06-01" and filled["description"] == "Run run7, 2 files."
+    assert [person["person_or_org"]["given_name"] for person in filled["creators"]] == ["Jane", "Richard"]
+    assert order_of(hook, source, "b") < order_of(hook, {**source, "taken": "2027"}, "a")
+    with pytest.raises(BadMetadata) as caught:
+        hook.body({}, "run8")
+    said = PAGE.split("`... METADATA_HOOK fails: ")[1].split("hook.py")[0]
+    assert f"run8: METADATA_HOOK fails: {said}{tmp_path}" in str(caught.value)
+
+
+def test_the_page_lists_the_fields_that_the_built_in_hook_fills():
+    table = PAGE.split("## What cern_to_delphi fills")[1].split("\n\n")[1]
+    fields = {word for line in table.split("\n")[2:] for word in line.split("|")[1].replace("`", "").split(", ")}
+    assert {field.strip() for field in fields} == {name.partition(".")[0] for name in FIELDS}

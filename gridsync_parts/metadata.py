@@ -257,7 +257,7 @@ def keyed(value: Any) -> tuple[Any, ...]:
 
 
 class Hook:
-    """A function of the user's, or the built-in one: loaded when it is first called, and called by one at a time."""
+    """A function of the user's, or the built-in one: loaded when it is first needed, and called by one at a time."""
 
     def __init__(self, path: str = "", function: str = BUILT_IN):
         self.path = path  # empty for the built-in one
@@ -333,7 +333,9 @@ def hook_of(text: str, folder: str, check_own: Callable[[str], None]) -> Hook | 
     if not (file.endswith(".py") and function.isidentifier()):
         raise UsageError(HOOK.format(text=brief(text), reason="not a file of Python and a function in it"))
     check_own("METADATA_HOOK")
-    return Hook(os.path.abspath(os.path.join(folder, os.path.expanduser(file))), function)
+    hook = Hook(os.path.abspath(os.path.join(folder, os.path.expanduser(file))), function)
+    hook.named(function)  # what is wrong with the file is said once, and not of each record
+    return hook
 
 
 def fill(

@@ -210,9 +210,8 @@ def test_secrets_in_what_a_hook_says_are_masked(tmp_path: Path):
     ],
 )
 def test_a_file_that_has_no_hook(tmp_path: Path, code, said):
-    hook = made(tmp_path, code)
     with pytest.raises(UsageError) as caught:
-        hook.body({}, "5500")
+        made(tmp_path, code)
     assert said.format(path=tmp_path / "mine.py") in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -235,15 +234,15 @@ def test_no_setting_is_no_hook():
 
 
 def test_only_the_users_own_file_is_run(tmp_path: Path):
-    hook = made(tmp_path, "def fill(source, name): return {}")
+    made(tmp_path, "def fill(source, name): return {}")
+    asked: list[str] = []
+    assert hook_of("mine.py:fill", str(tmp_path), asked.append)
+    assert asked == ["METADATA_HOOK"]  # who has written Grid.conf is looked at, too
     (tmp_path / "mine.py").chmod(0o666)
     with pytest.raises(UsageError, match="METADATA_HOOK is not used because others can write"):
-        hook.body({}, "1")
-    asked: list[str] = []
-    hook_of("mine.py:fill", "/", asked.append)  # who has written Grid.conf is looked at, too
-    assert asked == ["METADATA_HOOK"]
+        hook_of("mine.py:fill", str(tmp_path), asked.append)
     with pytest.raises(UsageError, match=r"none\.py cannot be read: No such file or directory"):
-        Hook(str(tmp_path / "none.py"), "fill").body({}, "1")
+        hook_of("none.py:fill", str(tmp_path), asked.append)
 
 
 def test_what_a_hook_prints_is_a_note_and_does_not_come_between_the_lines_of_others(tmp_path: Path, capsys):

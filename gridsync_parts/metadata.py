@@ -24,6 +24,7 @@ from gridsync_parts.words import nearest, size_text
 
 BUILT_IN = "cern_to_delphi"
 LARGEST = 64 << 20  # bytes of a file of metadata
+MOST_BITS = 4000  # of a number; Python writes no longer ones
 LEVELS = 100  # that objects and lists may be nested
 SHOWN = 8  # complaints in a line
 CORRECT = "correct the hook"
@@ -75,6 +76,8 @@ def doubt_in(value: Any, level: int = 0) -> str:
         return next((doubt for item in value if (doubt := doubt_in(item, level + 1))), "")
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is no number of JSON"
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return "it has a number of too many digits"
     if value is not None and not isinstance(value, (str, int, float)):
         return f"JSON has nothing like a {type(value).__name__}"
     return ""

@@ -21,7 +21,7 @@ CATALOG = "grid_summary.csv"
 LOCALITY_WORDS = {locality.value: locality for locality in Locality}
 YES_NO = {"yes": True, "no": False}
 
-CHECKSUM = re.compile(r"(?:adler32:[0-9a-f]{8}|(?:md5|sha1|sha256|sha512):[0-9a-f]+)")
+CHECKSUM = re.compile(r"(?:(?:adler32|crc32):[0-9a-f]{8}|(?:md5|sha1|sha256|sha512):[0-9a-f]+)")
 SIZE = re.compile("[0-9]{1,18}")
 
 

@@ -30,6 +30,21 @@ def adler_maker() -> Callable[[bytes | memoryview, int], int]:
     return adler32
 
 
+class Crc32:
+    """The one that zips have of their members, with the face of hashlib's."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take in more bytes."""
+        self.value = zlib.crc32(data, self.value)
+
+    def hexdigest(self) -> str:
+        """As the catalog writes it."""
+        return f"{self.value:08x}"
+
+
 class Checksum:
     """A checksum that grows with the bytes."""
 
@@ -38,7 +53,9 @@ class Checksum:
         self.adler = 1
         self.more = adler_maker()
         self.hash: Any = None
-        if kind not in ("adler32", "size"):
+        if kind == "crc32":
+            self.hash = Crc32()
+        elif kind not in ("adler32", "size"):
             import hashlib
 
             self.hash = hashlib.new(kind)

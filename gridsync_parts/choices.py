@@ -12,7 +12,7 @@ from gridsync_parts.keys.password import host_and_user, login_in_netrc
 from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token, token_left
-from gridsync_parts.kinds import COMING_ENGINES, Credential, find_kind
+from gridsync_parts.kinds import Credential, find_kind
 from gridsync_parts.settings import Config
 from gridsync_parts.sites import blank_of
 from gridsync_parts.table import GENERAL, GENERAL_KEYS, Site
@@ -62,7 +62,11 @@ def look_for(site: Site, credential: Credential, config: Config, now: float) -> 
             proxy = valid_proxy(config.value(GENERAL, GENERAL_KEYS["VO"]), now)
             return True, f"proxy, {left_text(min(proxy.ends, proxy.attribute_ends), now)}"
     except GridError as error:
+        if credential is Credential.MAYBE_TOKEN:
+            return True, f"{Credential.NONE.value}, for public records: {error}"
         return False, str(error)
+    if credential is Credential.MAYBE_TOKEN:
+        return True, f"{Credential.NONE.value}, for public records"
     if credential is Credential.PASSWORD:
         return look_for_login(site)
     if credential is Credential.KEYS:
@@ -82,10 +86,9 @@ def choices_of(config: Config, now: float) -> Iterator[Choice]:
             continue
         scheme = scheme_of(site.server)
         kind = find_kind(site.engine, scheme)
-        at_hand, text = look_for(site, kind.credential if kind else COMING_ENGINES[site.engine], config, now)
+        assert kind  # as of every site that Config.site has
+        at_hand, text = look_for(site, kind.credential, config, now)
         if blank := blank_of(site):
             at_hand, text = False, f"write {blank} in SERVER"
-        if not kind:
-            text += "; this version of gridsync cannot speak to it yet"
         is_usual = site.engine == "gfal2" or find_kind("auto", scheme) is kind  # of this scheme
         yield Choice(name, scheme if is_usual else site.engine, f"{bare(site.server)}/", at_hand, text)

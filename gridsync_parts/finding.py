@@ -12,7 +12,7 @@ from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.doors import Found, Listing, Shown
 from gridsync_parts.doors.record import RECID
 from gridsync_parts.errors import DiskError, GridError
-from gridsync_parts.recids import check_words, is_query, page_of, recid_in, tidy, words_in
+from gridsync_parts.recids import INVENIO, check_words, is_query, page_of, recid_in, tidy, words_in
 from gridsync_parts.runs import Runs
 from gridsync_parts.values import Entry, Locality, Scope
 from gridsync_parts.words import is_path, size_text
@@ -56,6 +56,8 @@ def tell_found(run: Runs, word: str, found: Found, before: list[str] | None) -> 
         run.report.note(f"{len(names):,} record(s) are found by {word}{others}")
         if found.hidden:
             run.report.note(f"{found.hidden:,} more are on demand alone, and are found with &ondemand=true behind it")
+    elif found.note and names != before:
+        run.report.note(found.note)
     elif names and names not in ([word], before):
         recids = " and ".join(name.partition("/")[0] for name in names)
         run.report.note(f"{recid_in(word) or word} is {recids} at the portal, and has that name here, too")
@@ -64,19 +66,22 @@ def tell_found(run: Runs, word: str, found: Found, before: list[str] | None) -> 
 def known_names(run: Runs, site: str, words: Iterable[str], meanings: Meanings) -> dict[str, list[str]]:
     """The names of the words that are not to be looked for: all but old numbers, DOIs and searches.
 
-    Those, too, if they were looked for before and no list is to be built.
+    Those, too, if they were looked for before and no list is to be built. At a repository any id may be that of all
+    versions of a record.
     """
     is_listing = run.wishes.build_list or run.wishes.sync
+    is_repository = run.settings.site.engine == INVENIO
     names: dict[str, list[str]] = {}
     folders: set[str] | None = None
     for word in words:
         recid = recid_in(word)
-        if recid.isdecimal() and not is_listing:  # it may be an old number
+        is_doubtful = recid.isdecimal() or is_repository
+        if is_doubtful and not is_listing:  # it may be an old number
             if folders is None:
                 folders = {path.partition("/")[0] for path in run.catalog().by_path(site)}
             recid = recid if recid in folders else ""
         before = None if is_listing else meanings.of(word)
-        if re.fullmatch(RECID, recid, re.ASCII) and not (recid.isdecimal() and is_listing):
+        if re.fullmatch(RECID, recid, re.ASCII) and not (is_doubtful and is_listing):
             names[word] = [word]
         elif before is not None:
             names[word] = before
@@ -138,7 +143,7 @@ def list_records(run: Runs, show: Callable[..., None]) -> int:
         facts = {name: {"title": shown.title, "files": shown.files} for name, shown in records.items()}
     if records:
         run.folders().remember((), {name.partition("/")[0] for name in records})
-        show(page_of(site.server, where), listing, notes, facts)
+        show(page_of(site.server, where, site.engine), listing, notes, facts)
     for error in odd:
         run.report.error(error)
     return max((error.status for error in odd), default=0)

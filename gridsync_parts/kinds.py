@@ -18,6 +18,7 @@ class Credential(enum.Enum):
     ANY = "proxy, or TOKEN"
     PROXY = "proxy"
     TOKEN = "TOKEN"
+    MAYBE_TOKEN = "TOKEN, or nothing"
     KEYS = "keys of ssh"
     PASSWORD = "user name and password"
     NONE = "nothing"
@@ -86,11 +87,13 @@ KINDS = (
         Can(("adler32",), tape=True, holds_lock=True, by_record=True), ("requests",),
         "on Debian: apt install python3-requests",
     ),
+    Kind(
+        "invenio", ("https",), "a repository of Invenio's kind: Zenodo, NRP", "invenio", Credential.MAYBE_TOKEN,
+        Can(("md5",), tape=False, holds_lock=True), ("requests",), "on Debian: apt install python3-requests",
+    ),
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))
 SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.schemes))
-# The engines and schemes of sites that no door is there for yet, and what such a site is shown.
-COMING_ENGINES = {"invenio": Credential.TOKEN}
 
 
 def is_tried(kind: Kind) -> bool:
@@ -129,11 +132,7 @@ def kind_of(site: Site) -> Kind:
             f"SERVER of the site {site.name} is a service of a hub; set ENGINE = hub in its section of Grid.conf, and "
             "SERVER = https://HUB/services/downloadservice/webdav/"
         )
-    if not kind:
-        raise UsageError(
-            f"the site {site.name} is of the kind {site.engine}, which this version of gridsync cannot speak to yet; "
-            f"it knows {', '.join(ENGINES)}"
-        )
+    assert kind  # else Grid.conf was refused
     return kind
 
 

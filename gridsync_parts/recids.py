@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.words import bare, grid_path, is_url, is_utf8, nearest
 
-ENGINE = "opendata"  # of portals
+OPEN_DATA, INVENIO = "opendata", "invenio"  # engines of sites whose INPUTDIR names records
 DOI = r"10\.[0-9]{4,9}/[^\s?#]+"
 DOI_HOSTS = ("doi.org", "www.doi.org", "dx.doi.org")
 # What the portal filters by, as its search page names it, and the field of a record that it looks at.
@@ -40,7 +40,7 @@ OF_PAGES = frozenset(("p", "s", "l", "order", "sort", "size", "page", "ln", "ski
 
 def is_portal(engine: str) -> bool:
     """Whether INPUTDIR of such a site names records, and no folder."""
-    return engine == ENGINE
+    return engine in (OPEN_DATA, INVENIO)
 
 
 def is_query(word: str) -> bool:
@@ -111,20 +111,44 @@ def is_page_of(server: str, url: str) -> bool:
     return at[0] == at[1] or (at[0] == (found.hostname, 443) and at[1][1] == 80)
 
 
+def is_likely(server: str, doi: str) -> bool:
+    """Whether a DOI has the name of a site's host in it, as 10.5281/zenodo.17."""
+    labels = (urlsplit(server).hostname or "").split(".")
+    return any(part and part in labels for part in re.split("[/.]", doi.lower())[2:])
+
+
 def portal_of(sections: Mapping[str, Mapping[str, str]], url: str, chosen: str) -> str:
     """The site that is a portal which a URL is a page of, or that has the record of a DOI; empty for other URLs."""
     servers = {name: keys.get("SERVER", "") for name, keys in sections.items() if is_portal(keys.get("ENGINE", ""))}
-    pages = [name for name, server in servers.items() if is_url(server) and is_page_of(server, url)]
-    fitting = pages or (list(servers) if is_doi_url(url) else [])
+    servers = {name: server for name, server in servers.items() if is_url(server)}
+    fitting = [name for name, server in servers.items() if is_page_of(server, url)]
+    if not fitting and is_doi_url(url):
+        fitting = sorted(servers, key=lambda name: not is_likely(servers[name], urlsplit(url).path.strip("/")))
     return chosen if chosen in fitting else next(iter(fitting), "")
 
 
-def word_of(url: str) -> str:
+def record_word(url: str, path: str, query: str) -> str:
+    """The word for what a page of a repository shows, also one of a model, or of its interface for programs."""
+    if re.fullmatch(r"search|api/records|([^/]+/)?records", path):
+        return f"?{query}"
+    found = re.fullmatch(r"(?:[^/]+/)?(?:records?|uploads|deposit)/([^/]+)(?:/(.*))?", path)
+    found = found or re.fullmatch(r"api/[^/]+/([^/]+)(?:/(.*))?", path)
+    if not found:
+        parts = urlsplit(url)
+        like = f"{parts.scheme}://{parts.netloc}/records/ID"
+        raise UsageError(f"{brief(bare(url))} is no page of a record or a search; give one like {like}")
+    rest = re.fullmatch("(?:draft/)?(?:files|preview)/(.+?)(?:/content)?", found[2] or "")
+    return tidy(f"{found[1]}/{rest[1]}" if rest else found[1])
+
+
+def word_of(url: str, engine: str = OPEN_DATA) -> str:
     """The word for what a page of a portal, or of doi.org, shows."""
     parts = urlsplit(url.strip())
     path = "/".join(filter(None, unquote(parts.path).split("/")))
     if is_doi_url(url):
         return path
+    if engine == INVENIO:
+        return record_word(url, path, parts.query)
     found = re.fullmatch(r"(?:api/records|record)/([^/]+)(?:/(.*))?", path)
     if found:
         name = (found[2] or "").partition("files/")
@@ -136,11 +160,12 @@ def word_of(url: str) -> str:
     )
 
 
-def page_of(server: str, word: str) -> str:
+def page_of(server: str, word: str, engine: str = OPEN_DATA) -> str:
     """The page of a portal that shows what a word names; of a search itself, as it may be long."""
     if is_query(word):
         return word
-    return f"https://doi.org/{word}" if is_doi(word) else f"{server}/record/{quote(recid_in(word))}"
+    kind = "records" if engine == INVENIO else "record"
+    return f"https://doi.org/{word}" if is_doi(word) else f"{server}/{kind}/{quote(recid_in(word))}"
 
 
 # Searches.

@@ -11,7 +11,6 @@ from gridsync_parts.conf import GridConf, place_of, with_section, with_setting
 from gridsync_parts.disk import replacing, target_of, wait_for_lock
 from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import (
-    COMING_ENGINES,
     ENGINES,
     KEEPING,
     SCHEMES,
@@ -22,7 +21,7 @@ from gridsync_parts.kinds import (
     scheme_error,
 )
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.recids import is_portal, portal_of, word_of
+from gridsync_parts.recids import OPEN_DATA, is_portal, portal_of, word_of
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import COMMAND, GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
@@ -55,9 +54,9 @@ def fault_of(site: Site, kind: Kind | None) -> str:
     is_usual = not site.token and site.credential == "auto"
     if kind and kind.credential is Credential.PASSWORD and not is_usual:
         return f"[{site.name}] is shown user name and password alone; remove TOKEN and CREDENTIAL there"
-    if is_portal(site.engine) and not is_usual and site.credential != "none":
+    if site.engine == OPEN_DATA and not is_usual and site.credential != "none":
         return f"[{site.name}] is shown nothing; remove TOKEN and CREDENTIAL there"
-    if site.bytes_by == "root" and not is_portal(site.engine):
+    if site.bytes_by == "root" and site.engine != OPEN_DATA:
         return f"BYTES of [{site.name}] is for ENGINE = opendata alone; remove it"
     return ""
 
@@ -240,7 +239,7 @@ class Config:
         if portal := portal_of({name: self.section(name) for name in self.sites()}, text, chosen):
             if portal != chosen:
                 raise UsageError(f"{shown} belongs to the site {portal}; use --from {portal}, or choose another folder")
-            return word_of(text)
+            return word_of(text, self.section(portal).get("ENGINE", ""))
         if chosen not in places:
             self.site(chosen)  # which says what is wrong with it
         for name in sorted(places, key=lambda name: name != chosen):
@@ -268,11 +267,11 @@ class Config:
             raise UsageError(
                 f"{self.path}: [{name}] has two credentials, TOKEN and CREDENTIAL = {site.credential}; remove one"
             )
-        if engine not in ("auto", *ENGINES, *COMING_ENGINES):
+        if engine not in ("auto", *ENGINES):
             known = ", ".join(("auto", *ENGINES[:-1]))
             raise UsageError(f"{self.path}: ENGINE of [{name}] is {engine!r}; expected {known} or {ENGINES[-1]}")
         kind = find_kind(engine, scheme)
-        if not kind and engine in ENGINES:
+        if not kind and engine != "auto":
             way = "write https:// there" if scheme in ("http", "dav") else "set it to auto"  # it wants TLS
             raise UsageError(f"{self.path}: ENGINE = {engine} cannot speak to {scheme}:// of [{name}]; {way}")
         if fault := fault_of(site, kind):

@@ -157,6 +157,7 @@ class Found(NamedTuple):
     others: int = 0  # what else a search finds, which is no record
     hidden: int = 0  # records that it would find with ondemand=true
     error: GridError | None = None  # why there is none
+    note: str = ""  # what is to be said of it
 
 
 class Deposited(NamedTuple):

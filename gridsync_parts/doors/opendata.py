@@ -18,7 +18,7 @@ from gridsync_parts.doors.digests import WANTED, digest_in
 from gridsync_parts.doors.hubwire import is_page, words_of
 from gridsync_parts.doors.portal import AT_ONCE, Portal, PortalHttp
 from gridsync_parts.doors.recall import Recall
-from gridsync_parts.doors.record import NAME, Held, Record, path_of
+from gridsync_parts.doors.record import NAME, Held, Record, path_of, tree_of
 from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.searching import Searching
 from gridsync_parts.doors.urls import netloc_of
@@ -52,23 +52,6 @@ REFUSED = "{place}: the portal refuses ({said}); see what {page} says of it"
 PAGE = "{place}: the portal sends a page ({said}) and not the file; try again later"
 
 
-def tree_of(top: str, record: Record) -> dict[str, list[Entry]]:
-    """What is in each folder of a record."""
-    found: dict[str, list[Entry]] = {top: []}
-    for held in record.files.values():
-        path = f"{top}/{held.name}"
-        where = Locality.ONLINE if held.online else Locality.NEARLINE
-        entry = Entry(path, False, held.size, record.mtime, held.checksum, where)
-        while True:
-            folder = entry.path.rpartition("/")[0]
-            is_known = folder in found
-            found.setdefault(folder, []).append(entry)
-            if is_known:
-                break
-            entry = Entry(folder, True, 0, record.mtime)
-    return found
-
-
 class OpenDataDoor(WebDavDoor):
     """The portal; of WebDAV it has what is said of an answer with bytes."""
 
@@ -96,7 +79,7 @@ class OpenDataDoor(WebDavDoor):
         known = self.trees.get(recid)
         if known and known[0] is record:
             return known[1]
-        tree = tree_of(recid, record)
+        tree = tree_of(recid, record.files.values(), record.mtime)
         with self.lock:
             self.trees[recid] = (record, tree)
             while len(self.trees) > TREES:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gridsync_parts.checksums import Checksum
 from gridsync_parts.doors import MISSIZED, ODDITIES, TOO_LARGE
 from gridsync_parts.errors import DoorError, FileError, brief
+from gridsync_parts.values import Entry, Locality
 from gridsync_parts.words import is_name, is_utf8, sane_time, seconds_of
 
 NAME = "record.json"  # the record itself, among its files
@@ -368,3 +369,20 @@ def record_of(
     created = time_in(text_in(answer, "created"))
     title, doi = text_in(metadata, "title"), text_in(metadata, "doi")
     return Record(recid, title, doi, created, named, files.odd(named), text)
+
+
+def tree_of(top: str, files: Iterable[Held], mtime: int) -> dict[str, list[Entry]]:
+    """What is in each folder of a record."""
+    found: dict[str, list[Entry]] = {top: []}
+    for held in files:
+        path = f"{top}/{held.name}"
+        where = Locality.ONLINE if held.online else Locality.NEARLINE
+        entry = Entry(path, False, held.size, mtime, held.checksum, where)
+        while True:
+            folder = entry.path.rpartition("/")[0]
+            is_known = folder in found
+            found.setdefault(folder, []).append(entry)
+            if is_known:
+                break
+            entry = Entry(folder, True, 0, mtime)
+    return found

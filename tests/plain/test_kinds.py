@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from gridsync_parts.errors import UsageError
-from gridsync_parts.kinds import COMING_ENGINES, ENGINES, KINDS, Credential, find_kind, kind_of, needs_proxy
+from gridsync_parts.kinds import KINDS, Credential, find_kind, kind_of, needs_proxy
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
-from tests.support import TOP
 
 
 def site_in(folder: Path, server: str, more: str = "") -> Site:
@@ -37,7 +34,6 @@ def test_a_row_is_chosen_by_its_scheme_and_engine():
     assert len({(kind.engine, scheme) for kind in KINDS for scheme in kind.schemes}) == sum(
         len(kind.schemes) for kind in KINDS
     )
-    assert not {*ENGINES} & {*COMING_ENGINES}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +49,8 @@ def test_a_row_is_chosen_by_its_scheme_and_engine():
         ("https://hub/services/downloadservice/webdav/", "ENGINE = hub", "hub", False),
         ("ftps://a/", "", "ftps", False),
         ("https://a/", "ENGINE = opendata", "opendata", False),
+        ("https://a/", "ENGINE = invenio", "invenio", False),
+        ("https://a/", "ENGINE = invenio\nTOKEN = env:A", "invenio", False),
     ],
 )
 def test_auto_is_the_first_engine_that_speaks_the_scheme(tmp_path, server, more, engine, is_shown_a_proxy):
@@ -71,7 +69,7 @@ def test_an_engine_that_does_not_speak_the_scheme_is_refused(tmp_path, server, m
         site_in(tmp_path, server, more)
 
 
-@pytest.mark.parametrize("engine", ["hub", "opendata"])
+@pytest.mark.parametrize("engine", ["hub", "opendata", "invenio"])
 def test_an_engine_that_wants_tls_says_so(tmp_path, engine):
     with pytest.raises(UsageError, match=rf"ENGINE = {engine} cannot speak to http:// of .A.; write https:// there"):
         site_in(tmp_path, "http://portal/", f"ENGINE = {engine}")
@@ -97,32 +95,3 @@ def test_where_bytes_come_from_is_said_of_portals_alone(tmp_path):
 def test_a_hubs_service_wants_its_own_engine(tmp_path, server, more):
     with pytest.raises(UsageError, match="SERVER of the site A is a service of a hub; set ENGINE = hub in its section"):
         kind_of(site_in(tmp_path, server, more))
-
-
-TO_COME = "the site A is of the kind {}, which this version of gridsync cannot speak to yet; it knows http, gfal2, ssh"
-
-
-@pytest.mark.parametrize(
-    ("server", "more", "name"),
-    [
-        ("https://repository/", "ENGINE = invenio", "invenio"),
-    ],
-)
-def test_a_site_of_a_kind_to_come_is_told(tmp_path, server, more, name):
-    with pytest.raises(UsageError, match=TO_COME.format(name)):
-        kind_of(site_in(tmp_path, server, more))
-
-
-def test_it_is_told_when_the_site_is_needed_and_not_before(tmp_path):
-    site_in(tmp_path, "https://repository/", "ENGINE = invenio")
-
-    def run(option: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "gridsync.py", "--workdir", str(tmp_path), option]
-        return subprocess.run(line, cwd=TOP, capture_output=True, text=True, check=False)
-
-    done = run("--show_conf")
-    assert (done.returncode, done.stderr) == (0, "") and "https://repository" in done.stdout
-    for option in ("--ls_dir", "--doctor"):
-        done = run(option)
-        assert done.returncode == (2 if option == "--ls_dir" else 1)
-        assert (done.stdout + done.stderr).count(TO_COME.format("invenio")) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from gridsync_parts.conf import default_conf
 from gridsync_parts.errors import UsageError
-from gridsync_parts.kinds import COMING_ENGINES, find_kind, kind_of
+from gridsync_parts.kinds import find_kind, kind_of
 from gridsync_parts.settings import Change, Config
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import GENERAL_KEYS, SITE_KEYS, Settings, Site
@@ -198,11 +198,7 @@ def test_a_site_that_is_known_is_of_a_kind_or_says_what_it_lacks(tmp_path, name)
         with pytest.raises(UsageError, match=says):
             kind_of(site)
         site = site._replace(server=site.server.replace("USER", "me").replace("REPOSITORY", "a.example.org"))
-    if site.engine in COMING_ENGINES:
-        with pytest.raises(UsageError, match=f"the site {name} is of the kind {site.engine}"):
-            kind_of(site)
-    else:
-        assert find_kind(site.engine, site.server.partition(":")[0]) == kind_of(site)
+    assert find_kind(site.engine, site.server.partition(":")[0]) == kind_of(site)
 
 
 def test_windows_line_ends_stay_when_a_section_is_added(tmp_path):

@@ -60,13 +60,13 @@ Parts, each using only those above it; none of them knows the script:
   doors/portal    what the portal is asked
   doors/searching  which records words mean there
   doors/entries   a record of a repository of Invenio's kind, and its files
-  doors/library   what such a repository is asked by readers
-  doors/seeking   which records words mean there
   doors/recall    files that it has on tape only
   doors/budget    how often and how much a repository is asked
   doors/repository  what a repository is asked, and its answers
   doors/drafts    its drafts
   doors/deposit   files that are sent into them
+  doors/library   what a repository is asked by readers
+  doors/seeking   which records words mean there
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data
   doors/ftplines  all lines to it, and one login

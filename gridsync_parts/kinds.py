@@ -89,7 +89,8 @@ KINDS = (
     ),
     Kind(
         "invenio", ("https",), "a repository of Invenio's kind: Zenodo, NRP", "invenio", Credential.MAYBE_TOKEN,
-        Can(("md5",), tape=False, holds_lock=True), ("requests",), "on Debian: apt install python3-requests",
+        Can(("md5",), tape=False, holds_lock=True, writes=True), ("requests",),
+        "on Debian: apt install python3-requests",
     ),
 )  # fmt: skip
 ENGINES = tuple(dict.fromkeys(kind.engine for kind in KINDS))

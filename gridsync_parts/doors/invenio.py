@@ -11,12 +11,16 @@ from urllib.parse import unquote
 
 from gridsync_parts.doors import At, Body, Listing, Place, resized_error
 from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.budget import Budget, Load
+from gridsync_parts.doors.deposit import DepositWriter
+from gridsync_parts.doors.drafts import Drafts
 from gridsync_parts.doors.entries import Members, Record
 from gridsync_parts.doors.hubwire import is_page, words_of
 from gridsync_parts.doors.library import Library, said_in
-from gridsync_parts.doors.portal import AT_ONCE, PortalHttp
+from gridsync_parts.doors.portal import AT_ONCE
 from gridsync_parts.doors.record import Held, tree_of
 from gridsync_parts.doors.refused import pause_of
+from gridsync_parts.doors.repository import Service
 from gridsync_parts.doors.seeking import Seeking
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.webdav import WebDavDoor, wish_of
@@ -46,26 +50,30 @@ PAGE = "{place}: the repository sends a page ({said}) and not the file; try agai
 class InvenioDoor(WebDavDoor):
     """The repository as its readers see it; of WebDAV it has what is said of an answer with bytes."""
 
-    def __init__(self, site: Site, token: Token | None, lack: str, ca: str | None):
-        super().__init__(PortalHttp(site, "", token, ca), site)
-        self.library = Library(site, token, lack, ca)
-        self.library.rest.contexts, self.library.rest.throttles = self.http.contexts, self.http.throttles
-        self.library.rest.welcomes = self.http.welcomes
+    def __init__(self, service: Service, lack: str):
+        super().__init__(service.http, service.site)
+        self.service = service
+        self.library = Library(service, lack)
         self.trees: dict[str, tuple[Record | Members, dict[str, list[Entry]]]] = {}  # the last ones, by their tops
 
     def close(self) -> None:
-        """Let go of the connections."""
-        super().close()
-        self.library.close()
+        """Let go of the connections; they can be opened anew, with a new budget."""
+        service = self.service
+        service.close()
+        service.budget = Budget(service.site.per_minute, service.site.per_hour)
+        service.http.budget = service.rest.budget = service.budget
+        service.load = Load(service.site.weight)
 
     # Listing.
 
-    def shelf(self, path: str) -> tuple[str, Record | Members]:
-        """What a path is in: a record, or a zip in it where the path goes on, and what of the path leads there."""
+    def shelf(self, path: str, is_fresh: bool = False) -> tuple[str, Record | Members]:
+        """What a path is in, a record or a zip in it, and what of the path leads there."""
         id, _, name = path.partition("/")
         if not id:
             raise UsageError(f"{self.site.name}: {NO_RECORD}")
         record = self.library.record(id)
+        if record.is_draft and is_fresh:  # it changes
+            record = self.library.record(id, fresh=True)
         parts = name.split("/")
         for count in range(1, len(parts) + 1):
             above = "/".join(parts[:count])
@@ -84,7 +92,7 @@ class InvenioDoor(WebDavDoor):
 
     def folder(self, path: str) -> Listing:
         """What is in a record, in a folder of it or in a zip; for another file, the file itself."""
-        top, shelf = self.shelf(path)
+        top, shelf = self.shelf(path, is_fresh=True)
         id = path.partition("/")[0]
         tree, listing = self.tree(top, shelf, self.library.record(id).mtime), Listing()
         above = tree.get(path.rpartition("/")[0], [])
@@ -123,6 +131,8 @@ class InvenioDoor(WebDavDoor):
         """A file, and whether it is in a zip."""
         id, _, name = path.partition("/")
         record = self.library.record(id)
+        if record.is_draft and name not in record.files:
+            record = self.library.record(id, fresh=True)
         if name in record.files:
             return record.files[name], False
         top, shelf = self.shelf(path)
@@ -203,5 +213,10 @@ def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | 
             "remove it from Grid.conf, and name records with --input_dir"
         )
     shown, lack = at_hand(token)
-    door = InvenioDoor(site, shown, lack, ca)
-    return Place(can, door, door, door.find_tape, door.expires, door.close, find=Seeking(door.library).find)
+    service = Service(site, shown, ca)
+    door = InvenioDoor(service, lack)
+    drafts = Drafts(Service(site, token, ca) if lack else service)  # which says what the token lacks
+    return Place(
+        can, door, door, door.find_tape, door.expires, door.close, DepositWriter(drafts),
+        find=Seeking(door.library).find, repository=drafts,
+    )  # fmt: skip

@@ -24,13 +24,12 @@ from gridsync_parts.doors.entries import (
     senseless,
 )
 from gridsync_parts.doors.hubwire import words_of
-from gridsync_parts.doors.portal import AT_ONCE, PortalRest, no_number
+from gridsync_parts.doors.portal import AT_ONCE, no_number
 from gridsync_parts.doors.record import RECID, text_in
 from gridsync_parts.doors.refused import pause_of, refusal
+from gridsync_parts.doors.repository import WELL_KNOWN, NoJson, Service
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import BadRequest, DoorError, Forbidden, GridError, NotFound, brief
-from gridsync_parts.keys.token import Token
-from gridsync_parts.table import Site
 
 LONGEST = 64 << 20  # bytes of an answer
 KEPT = 64  # records, and zips, that are remembered
@@ -41,10 +40,6 @@ NOT_THERE = "{place}: the repository has no such record{hint}; look for it at {s
 UNSEEN = ", nor may others than its owner see a draft"
 REFUSES = "{place}: is restricted, or nobody's to see ({said}); {way}"
 PAGE = "{place}: the repository sends a page ({said}) and no JSON; is SERVER right in Grid.conf? else try later"
-
-
-class NoJson(DoorError):
-    """An answer for people."""
 
 
 def said_in(content: bytes) -> str:
@@ -81,20 +76,16 @@ def embargo_in(document: Mapping[str, Any]) -> str:
 class Library:
     """A repository, and what it has said of records."""
 
-    def __init__(self, site: Site, token: Token | None, lack: str, ca: str | None):
-        self.site = site
-        self.server = site.server.removesuffix("/api")
+    def __init__(self, service: Service, lack: str):
+        self.site = service.site
+        self.server = service.root
         self.lack = lack  # why no token is shown, though TOKEN names one
-        self.rest = PortalRest(site, "", token, ca)
+        self.rest = service.rest
         self.turn = threading.BoundedSemaphore(AT_ONCE)
         self.lock = threading.Lock()
         self.locks: dict[str, threading.Lock] = {}  # of those that are asked for now
         self.known: dict[str, Record | Members] = {}  # records by their ids, and zips by their paths
         self.found_roots: list[str] = []
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        self.rest.close()
 
     # Asking.
 
@@ -153,7 +144,7 @@ class Library:
     def look_around(self) -> list[str]:
         """What the repository says of its models, that of MODEL first; nothing at a plain Invenio."""
         try:
-            told = self.ask(f"{self.server}/.well-known/repository", self.site.name)
+            told = self.ask(f"{self.server}{WELL_KNOWN}", self.site.name)
             links = dict_in(told, "links") if isinstance(told, dict) else {}
             models = links.get("models", [])
             models = self.ask(self.link(models), self.site.name) if isinstance(models, str) else models

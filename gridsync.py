@@ -80,7 +80,7 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import folder_for_proxies
-from gridsync_parts.kinds import asks_by_record, kind_of, needs_proxy
+from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
@@ -100,7 +100,7 @@ from gridsync_parts.screen import (
 )
 from gridsync_parts.secrets import make_printable
 from gridsync_parts.settings import MOST_UNKNOWN, Config, name_of_rows, scope_of, settings_of
-from gridsync_parts.table import GENERAL_KEYS, Settings
+from gridsync_parts.table import GENERAL_KEYS, Settings, Site
 from gridsync_parts.values import (
     UNFINISHED,
     Action,
@@ -1088,10 +1088,31 @@ def do_repair(run: Run) -> int:
     return fetch(run, plan, until, len(doubtful))
 
 
+def deposit(run: Run) -> int:
+    """Send local folders, or a file, to a repository, each as a record."""
+    from gridsync_parts.depositing import begin_depositing, pack_deposits, tell_depositing, tell_end
+
+    deposits = pack_deposits(run)
+    if run.wishes.dry_run:
+        return tell_depositing(run, deposits)
+    run.announce_end()
+    flow, drafting = begin_depositing(run, deposits)
+    status = 1
+    try:
+        flow.go()
+    finally:
+        drafting.close()
+        status = tell_end(run, deposits, drafting, flow.count())
+        run.report.sent(flow.tally)
+    return status
+
+
 def do_put(run: Run) -> int:
     """send a local folder or file into input_dir of the site"""
     from gridsync_parts.outgoing import begin_sending, pack, tell_sending
 
+    if is_repository(run.settings.site):
+        return deposit(run)
     outbox = pack(run)
     run.announce_end()
     if run.wishes.dry_run:
@@ -1425,6 +1446,16 @@ def refuse_beside_put(actions: list[Option], options: optparse.Values) -> None:
             raise UsageError(f"--{name} means nothing for --put; leave it out")
 
 
+def refuse_without_records(wishes: Wishes, site: Site) -> None:
+    """Refuse what is about records where none is made."""
+    for name in ("metadata", "publish", "new_version"):
+        if getattr(wishes, name) and not wishes.put:
+            raise UsageError(f"--{name} means nothing without --put; add --put=PATH, or leave it out")
+        if getattr(wishes, name) and not is_repository(site):
+            way = "leave it out, or choose one with --from"
+            raise UsageError(f"--{name} is for repositories, and the site {site.name} is none; {way}")
+
+
 def go_by(given: dict[str, str], options: optparse.Values, actions: list[Option], config: Config) -> dict[str, str]:
     """Have the settings be those of the command line; which of them are remembered."""
     config.change(given)
@@ -1475,6 +1506,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     name_unknown_keys(config, report)
     seconds = bound(options, {option.name for option in actions})
     run = make_run(options, config, actions, report)
+    refuse_without_records(run.wishes, run.settings.site)
     run.loop.ends = run.loop.clock() + seconds
     run.stats = stats_for(options.stats, run, actions)
     if given and not options.dry_run:

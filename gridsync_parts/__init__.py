@@ -110,6 +110,9 @@ Parts, each using only those above it; none of them knows the script:
   put             one local file, from its first byte until it has its name at the site
   putter          the files of a run on their way there
   sending         what events mean for them
+  deposits        what there is to deposit
+  intents         what grid_uploads.csv says of deposits
+  course          how a deposit becomes a record, step by step
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours
   runs            what a command line is about, as far as its flow needs it
@@ -123,6 +126,8 @@ Parts, each using only those above it; none of them knows the script:
   flow            one loop for all that takes long
   ground          the folders at a site that files are sent into
   outgoing        a run that sends: what it is made of
+  drafting        deposits on their way to a repository
+  depositing      a run that deposits: what it is made of
   patient         what the doctor looks at
   looks           what a run needs, one by one
   doctor          what a run needs, looked at

@@ -30,6 +30,19 @@ class Attempt(NamedTuple):
     moved: int = 0  # bytes
 
 
+class Recorded(NamedTuple):
+    """What came of a whole record."""
+
+    key: str  # its id, or the name of the folder that was to become one
+    status: str
+    error: str
+    began: float  # seconds since the epoch
+    moved: int  # bytes
+    size: int
+    file_count: int
+    zip_used: bool
+
+
 class Attempts:
     """The attempts of a run, and what its stats file is told of them."""
 
@@ -76,6 +89,18 @@ class Attempts:
             round(seconds, 6), round(moved / seconds, 1) if seconds > 0 else 0.0, failures + (attempt is not None),
             error, row.checksum or row.computed, "" if status == "failed" else row.verified, host,
         ))  # fmt: skip
+
+    def add_record(self, record: Recorded) -> None:
+        """Say what came of a whole record."""
+        site, direction, host = self.about
+        now = time.time()
+        seconds = now - record.began
+        self.lines.append(Line(
+            record.key, site, direction, record.status, record.moved, record.size, moment_text(record.began),
+            moment_text(now), round(seconds, 6), round(record.moved / seconds, 1) if seconds > 0 else 0.0,
+            int(record.status != "skipped"), record.error, "", "", host, record.file_count, record.zip_used,
+        ))  # fmt: skip
+        self.flush()
 
     def skip(self, rows: Iterable[Row]) -> None:
         """Say of files that they were here."""

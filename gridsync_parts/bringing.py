@@ -127,7 +127,7 @@ def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> T
     left = jobs.size(*Where) + jobs.planned.size + fetch.beyond[1] - size
     lost = files - bringing.lost[0], size - bringing.lost[1]
     if not fetch.aim.stages:
-        return Todo(coming, left, *lost)
+        return Todo(coming, left, *lost, beside=fetch.beside())
     tape = (Where.TAPE, Where.ORDERED, Where.STAGING)
     seconds = now - service.began
     here = sum(list(bringing.worker.flying.values()))

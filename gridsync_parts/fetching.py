@@ -72,6 +72,10 @@ class Fetch:
         action = copy_action(row, self.target.find(row), overwrites, self.wishes.force)
         return Facts(action, overwrites, self.has_tape)
 
+    def beside(self) -> str:
+        """What else the line of progress counts."""
+        return ""
+
     def place(self, job: Job, now: float, is_first: bool = False) -> None:
         """Put a file where it belongs now; perhaps before the others."""
         if self.aim.copies:

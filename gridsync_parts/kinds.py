@@ -143,6 +143,11 @@ def asks_by_record(site: Site) -> bool:
     return bool(kind and kind.can.by_record)
 
 
+def is_repository(site: Site) -> bool:
+    """Whether what a site is sent becomes records."""
+    return site.engine == "invenio"
+
+
 def needs_gfal2(site: Site) -> bool:
     """Whether gfal2 speaks to a site, or brings its bytes."""
     return site.engine == GFAL2.engine or site.bytes_by == "root"

@@ -19,7 +19,7 @@ from gridsync_parts.words import duration_text
 
 WONDER = 5.0  # seconds of a pause that is told,
 NEWS = 30.0  # so often at the most
-WIDTHS = {"site": 1, "folders": LISTINGS}  # calls at once
+WIDTHS = {"site": 1, "folders": LISTINGS, "zips": 2}  # calls at once; those of `zips` are to the disk
 
 
 class Call(NamedTuple):
@@ -98,8 +98,12 @@ class Loop:
         if not self.pending(lane):
             self.slow_at = self.clock() + self.pace.slow
         if lane not in self.pool.lanes:
-            self.pool.open(lane, make, WIDTHS[lane]).low = WIDTHS[lane]
+            self.open(lane, WIDTHS[lane])
         self.pool.add(lane, Call(next(self.turns), lane, about, verb, arguments, Tries(self.clock())))
+
+    def open(self, lane: str, width: int) -> None:
+        """Have threads for so many calls at once."""
+        self.pool.open(lane, make, width).low = width
 
     def forget(self) -> None:
         """Want no more answers to what was asked so far, as whoever has asked was interrupted."""

@@ -36,8 +36,9 @@ def is_own(name: str) -> bool:
 class Outbox:
     """What there is to send."""
 
-    def __init__(self, top: str, scope: Scope, growing: os.stat_result | None = None):
+    def __init__(self, top: str, scope: Scope, growing: os.stat_result | None = None, above: str = ""):
         self.top = top
+        self.above = above  # stands before all paths where patterns are tried
         self.growing = growing  # a file of gridsync's own under any name, to which it is adding
         self.scope = scope  # whose patterns count, and nothing else of it
         self.folders: dict[str, list[Local]] = {}  # those that are there, each after the one it is in, and their files
@@ -146,7 +147,7 @@ class Outbox:
         if not is_path(path) or CONTROLS & {*path}:
             sentence = f"{file}: has a control character in its name, which doors change or refuse; rename it"
             self.faults.append(BadName(sentence))
-        elif self.scope.holds(path):
+        elif self.scope.holds(self.above + path):
             self.folders[path.rpartition("/")[0]].append(Local(path, file, found.st_size, int(found.st_mtime)))
         else:
             self.left_out += 1

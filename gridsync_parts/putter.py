@@ -33,6 +33,7 @@ class Putter(Mover):
         super().__init__(place, stop)
         self.deliverer = Deliverer(writer, place.can.renames, stop, place.can.removes)
         self.overwrite = overwrite
+        self.fresh: set[str] = set()  # paths where nothing was found that would have to give way
         self.sources: dict[str, str] = {}  # the local files, by their paths at the site
         self.temps: dict[str, str] = {}  # their paths there until they are verified
 
@@ -43,7 +44,8 @@ class Putter(Mover):
             return Outcome(row, "held")
         self.choose_processor(row)
         temp = self.temps[row.path]
-        job = Put(row, self.sources[row.path], temp, temp in self.deliverer.open, work.is_here, self.overwrite)
+        overwrite = self.overwrite and row.path not in self.fresh
+        job = Put(row, self.sources[row.path], temp, temp in self.deliverer.open, work.is_here, overwrite)
         try:
             try:
                 new, done = self.deliverer.deliver(job, self.watch(row.path))

@@ -308,6 +308,7 @@ class Todo(NamedTuple):
     lost: int = 0  # bytes of those
     tape: int = 0  # files on tape, if they decide when all is here
     above: str = ""  # a line above that of the progress
+    beside: str = ""  # what else there is to count
 
 
 class Bringing(Protocol):
@@ -361,7 +362,7 @@ class Progress:
         text = (
             f"{self.verb} files: {self.done}/{files}, current: {size_text(current)}, "
             f"total: {size_text(total)}/{size_text(size)}, rate={size_text(speed)}/s, "
-            f"ETA={eta} ({percent}{why})"
+            f"ETA={eta} ({percent}{why})" + (f", {todo.beside}" if todo.beside else "")
         )
         self.texts = tuple(filter(None, (todo.above, text)))
         self.live.show(*self.texts)

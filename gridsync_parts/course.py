@@ -1,0 +1,371 @@
+"""How a deposit becomes a record, from its first step to its last; each step is a call that a thread makes.
+
+What is noted in grid_uploads.csv comes first each time: the intent before a draft is asked for, its id before its
+first byte. So a further run knows where the last one was, wherever that has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Generator
+from typing import Any, Callable, NamedTuple, Optional
+
+from gridsync_parts.bundle import Room, bundle, clear, needs_bundle, path_of
+from gridsync_parts.deposits import RECORD, Deposit, check_count, fill_one
+from gridsync_parts.doors import Deposited, Draft, Listing, Repository, Writer
+from gridsync_parts.errors import FileError, GridError, NotFound
+from gridsync_parts.intents import DRAFT, PUBLISHED, Creation, Intents
+from gridsync_parts.metadata import Hook, complaints_text
+from gridsync_parts.outbox import Local
+from gridsync_parts.pool import Stop
+from gridsync_parts.put import Source
+from gridsync_parts.table import Site
+from gridsync_parts.uploads import Upload
+from gridsync_parts.values import Entry, Locality, Wishes
+from gridsync_parts.words import moment_text, size_text
+
+DISK = "zips"  # the lane of threads that read local files, and build zips of them
+CALLS = "folders"  # that of calls to the site
+NAMED = 5  # files that are named
+
+
+class Ask(NamedTuple):
+    """A step: a call that a thread makes."""
+
+    lane: str
+    verb: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+Steps = Generator[Optional[Ask], Any, Any]  # None: its files are on their way
+
+
+class Meant(NamedTuple):
+    """What a record is to be, besides files."""
+
+    body: dict[str, Any]
+    sign: str  # a checksum of it, and of what goes into a zip
+    zip: str = ""  # where that is built; empty if there is none
+
+
+class Load:
+    """The files of a deposit on their way."""
+
+    def __init__(self) -> None:
+        self.waiting: set[str] = set()  # paths at the site of files that are still to come,
+        self.sums: dict[str, str] = {}  # checksums of those that are there,
+        self.lost: list[str] = []  # and paths of those that were given up
+        self.moved = 0  # bytes
+        self.is_sending = False  # the next step waits for them
+        self.has_joined = False  # they count among those that are sent
+
+
+class Case:
+    """A deposit on its way."""
+
+    def __init__(self, deposit: Deposit):
+        self.deposit = deposit
+        self.steps: Steps | None = None
+        self.row: Upload | None = None  # what is noted of it
+        self.meant = Meant({}, "")
+        self.draft = Draft("")
+        self.files: dict[str, Local] = {}  # by their names in the record
+        self.load = Load()
+        self.state = ""  # in the end: draft, published, skipped or failed
+        self.error = ""
+        self.began = time.time()
+
+    def size(self) -> int:
+        """How many bytes the files of its record have."""
+        return sum(local.size for local in self.files.values())
+
+    def target(self, name: str) -> str:
+        """The path of a file at the site."""
+        return f"{self.draft.id}/{name}"
+
+
+def names_text(names: list[str]) -> str:
+    """Some names, not too many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(sorted(names)[:NAMED]) + more
+
+
+def differences(case: Case, there: dict[str, Deposited], known: dict[str, str], stop: Stop) -> list[str]:
+    """The names of files that differ between a deposit and a record."""
+    found = [name for name in {*case.files, *there} if name not in there or name not in case.files]
+    for name in case.files.keys() & there.keys():
+        local, other = case.files[name], there[name]
+        if local.size == other.size and other.checksum:
+            own = known.get(name) or local.checksum
+            if not own:
+                with Source(local.file) as source:
+                    own = source.checksum("md5", lambda here, came: None, stop)
+            if own == other.checksum:
+                case.load.sums[name] = own
+                continue
+        found.append(name)
+    return found
+
+
+def check_draft(case: Case, draft: Draft) -> None:
+    """Refuse a draft whose files are not just those that were sent."""
+    where = f"the draft {draft.id}"
+    if others := [name for name in draft.files if name not in case.files]:
+        raise FileError(
+            f"{where} has files that are none of {case.deposit.folder}: {names_text(others)}; nothing is published, "
+            "remove them there and run again"
+        )
+    for name in case.files:
+        found, own = draft.files.get(name), case.load.sums.get(case.target(name), "")
+        if found is None or not found.is_whole:
+            raise FileError(f"{where} does not have {name} any more; nothing is published, run again to send it")
+        if own.startswith("md5:") and found.checksum.startswith("md5:") and found.checksum != own:
+            raise FileError(f"{where} has {found.checksum} of {name}, not {own}; nothing is published, run again")
+
+
+class Terms(NamedTuple):
+    """What a command line says of all deposits."""
+
+    site: Site
+    wishes: Wishes
+    hook: Hook | None
+    base: str = ""  # the record of which a new version is made, if the user names it
+
+
+class Course:
+    """What deposits have in common on their way."""
+
+    def __init__(self, repository: Repository, writer: Writer, intents: Intents, terms: Terms, stop: Stop):
+        self.repository = repository
+        self.writer = writer
+        self.intents = intents
+        self.terms = terms
+        self.stop = stop
+        self.room = Room()
+        self.plan: Callable[[Case, Listing], None]  # has files sent
+        self.note: Callable[[str], None]
+
+    # The whole of it.
+
+    def go(self, case: Case) -> Steps:
+        """All steps of a deposit."""
+        deposit = case.deposit
+        self.fill(case)
+        if self.terms.base:
+            self.intents.adopt(deposit.folder, self.terms.base)
+        known = self.intents.latest(deposit.folder)
+        if known and known.verified != PUBLISHED:
+            case.row = known
+            yield from self.take_up(case, known)
+            if case.draft.is_published:  # the answer to that was lost
+                known = case.row = self.intents.put(case.row._replace(verified=PUBLISHED, error=""))
+        if known and known.verified == PUBLISHED:
+            yield from self.compare(case, known)
+            if case.state:
+                return
+        elif not known:
+            yield from self.begin(case)
+        yield from self.fill_draft(case)
+
+    def fill_draft(self, case: Case) -> Steps:
+        """Have a draft that is there hold what it is to, and publish it."""
+        yield from self.choose_files(case)
+        yield from self.describe(case)
+        yield from self.clear_imported(case)
+        missing = {name: local.size for name, local in case.files.items() if name not in case.draft.files}
+        if missing:
+            yield Ask(CALLS, self.repository.announce, (case.draft.id, missing))
+        self.plan(case, self.listing(case))
+        yield None
+        if case.load.lost:
+            raise FileError(
+                f"{case.deposit.name}: {len(case.load.lost)} of {len(case.files)} files could not be sent; the draft "
+                f"{case.draft.id} is kept, and the next run goes on with it"
+            )
+        case.draft = yield Ask(CALLS, self.finish, (case,))
+        case.state = PUBLISHED if case.draft.is_published else DRAFT
+        self.put(case, verified=case.state, error="", size=case.size())
+        self.clear_zip(case)
+
+    def finish(self, case: Case) -> Draft:
+        """Look once more at a draft, and publish it if that is wanted, unless it was, and nobody has heard so."""
+        draft = self.repository.look(case.draft.id)
+        check_draft(case, draft)
+        if self.terms.wishes.publish and not draft.is_published:
+            draft = self.repository.publish(draft.id)
+        return draft
+
+    # What it is made of.
+
+    def fill(self, case: Case) -> None:
+        """Have its metadata."""
+        deposit, filled = case.deposit, fill_one(case.deposit, self.terms.hook)
+        parts: list[Any] = [filled.body]
+        path = path_of(deposit.name, deposit.folder) if needs_bundle(deposit.files, self.terms.site.zip_above) else ""
+        parts += [list(local[:4]) for local in deposit.files if path]
+        text = json.dumps(parts, sort_keys=True).encode("utf-8", "backslashreplace")
+        case.meant = Meant(filled.body, f"adler32:{zlib.adler32(text):08x}", path)
+
+    def choose_files(self, case: Case) -> Steps:
+        """The files that the record is to have: all of them, or a zip of them."""
+        deposit, files = case.deposit, case.deposit.files
+        if case.files:
+            return
+        if case.meant.zip:
+            name = os.path.basename(case.meant.zip)
+            whole = self.sent_zip(case, name)
+            if whole is None:
+                seen = lambda here, came: None  # noqa: E731
+                whole = yield Ask(DISK, bundle, (deposit.name, deposit.folder, files, self.room, self.stop, seen))
+            files = [local for local in files if local.path == RECORD] + [whole]
+            check_count(deposit, self.terms.site, len(files))
+        case.files = {local.path: local for local in files}
+
+    def sent_zip(self, case: Case, name: str) -> Local | None:
+        """The zip as an earlier run has sent it, if it would be the same again."""
+        known = self.intents.uploads.by_path(self.terms.site.name).get(case.target(name))
+        there = case.draft.files.get(name)
+        if not (case.row and case.row.checksum == case.meant.sign and known and known.verified and there):
+            return None
+        if there.checksum != known.checksum or known.mtime >= self.intents.uploads.noted:
+            return None
+        return Local(name, case.meant.zip, known.size, known.mtime, known.checksum)
+
+    def listing(self, case: Case) -> Listing:
+        """What is whole in a draft, as a listing of a folder."""
+        found = Listing()
+        for name, one in case.draft.files.items():
+            if one.is_whole:
+                found.append(Entry(case.target(name), False, one.size, 0, one.checksum, Locality.ONLINE))
+        return found
+
+    def clear_zip(self, case: Case) -> None:
+        """Remove the zip, which the record has now."""
+        if case.meant.zip and (fault := clear(case.meant.zip, self.room)):
+            self.note(fault)
+
+    # The draft.
+
+    def put(self, case: Case, **changes: Any) -> None:
+        """Note something of a deposit."""
+        assert case.row
+        case.row = self.intents.put(case.row._replace(**changes))
+
+    def begin(self, case: Case) -> Steps:
+        """Have a new draft made."""
+        yield from self.choose_files(case)
+        case.row = self.intents.begin(case.deposit.folder, case.deposit.size())
+        yield from self.create(case, Creation(self.repository, case.row.target, self.stop))
+
+    def create(self, case: Case, creation: Creation) -> Steps:
+        """Have a draft made, or found; its id is noted at once."""
+        draft = yield Ask(CALLS, creation)
+        self.put(case, record=draft.id, checksum="", verified="", error="")
+        case.draft = draft
+        key, row = creation.key, case.row
+        if creation.is_blind and row:
+            self.note(
+                f"{case.deposit.name}: the site cannot be searched for drafts: one with the title {key} may be left "
+                f"there, asked for at {moment_text(row.mtime)}; if there is one besides {draft.id}, delete it"
+            )
+        if creation.others:
+            others = ", ".join(other.id for other in creation.others)
+            self.note(f"{case.deposit.name}: the site has further drafts with the title {key}: {others}; delete them")
+
+    def take_up(self, case: Case, known: Upload) -> Steps:
+        """Go on where an earlier run has ended."""
+        if known.record:
+            try:
+                case.draft = yield Ask(CALLS, self.repository.look, (known.record,))
+            except NotFound:
+                self.put(case, record="", checksum="", verified="")
+                raise FileError(
+                    f"{case.deposit.name}: its draft {known.record} is gone: somebody else has deleted it, and nothing "
+                    "was published; the next run makes a new one"
+                ) from None
+        elif base := self.intents.published(case.deposit.folder):
+            yield from self.renew(case, base.record)
+        else:
+            yield from self.create(case, Creation(self.repository, known.target, self.stop, known.mtime))
+
+    def renew(self, case: Case, record: str) -> Steps:
+        """Have the draft of a new version; asked again, the site gives the same."""
+        case.draft = yield Ask(CALLS, self.repository.renew, (record,))
+        self.put(case, record=case.draft.id, checksum="", verified="", error="")
+
+    def describe(self, case: Case) -> Steps:
+        """Give a draft its metadata, unless it has them."""
+        if case.row and case.row.checksum == case.meant.sign:
+            return
+        complaints = yield Ask(CALLS, self.repository.describe, (case.draft.id, case.meant.body))
+        if complaints:
+            raise FileError(
+                f"{case.deposit.name}: the repository refuses its metadata: {complaints_text(complaints)}; correct "
+                f"{case.deposit.source}, or METADATA_HOOK, and run again"
+            )
+        self.put(case, checksum=case.meant.sign, verified="")
+
+    # Versions.
+
+    def compare(self, case: Case, known: Upload) -> Steps:
+        """A published record stays as it is; what differs from it goes into a new version, if that is wanted."""
+        deposit, case.row = case.deposit, known
+        try:
+            case.draft = yield Ask(CALLS, self.repository.look, (known.record,))
+        except NotFound:
+            raise FileError(
+                f"{deposit.name}: its record {known.record} is not at the site any more; to deposit it anew, remove "
+                "its row from grid_uploads.csv"
+            ) from None
+        yield from self.choose_files(case)
+        rows = self.intents.uploads.by_path(self.terms.site.name)
+        sent = {name: (local, rows.get(case.target(name))) for name, local in case.files.items()}
+        noted = self.intents.uploads.noted
+        sums = {
+            name: row.checksum
+            for name, (local, row) in sent.items()
+            if row and row.is_of(os.path.abspath(local.file), local.size, local.mtime) and local.mtime < noted
+        }
+        changed = yield Ask(DISK, differences, (case, case.draft.files, sums, self.stop))
+        is_same = not changed and (not self.terms.wishes.new_version or known.checksum == case.meant.sign)
+        if is_same:
+            case.state = "skipped"
+            self.clear_zip(case)
+        elif not self.terms.wishes.new_version:
+            raise FileError(
+                f"{deposit.name}: is published as {known.record}, and {names_text(changed)} differ(s) there; "
+                "--new_version makes a new version of it"
+            )
+        else:
+            case.load.sums = {}
+            case.row = self.intents.begin(deposit.folder, deposit.size())
+            yield from self.renew(case, known.record)
+
+    def clear_imported(self, case: Case) -> Steps:
+        """Take away what a new version has from the one before, and what is not to be in it."""
+        base = self.intents.published(case.deposit.folder)
+        others = [name for name in case.draft.files if name not in case.files]
+        if not others or not base:
+            return
+        before: Draft = yield Ask(CALLS, self.repository.look, (base.record,))
+        for name in others:
+            if name in before.files and before.files[name].checksum == case.draft.files[name].checksum:
+                yield Ask(CALLS, self.writer.remove, (case.target(name),))
+
+
+def fail(case: Case, course: Course, error: GridError) -> str:
+    """Note why a deposit has failed; the sentence."""
+    case.state, case.error = "failed", str(error)
+    if case.row and case.row.verified != PUBLISHED:
+        course.put(case, error=case.error[:500])
+    return case.error
+
+
+def done_text(case: Case) -> str:
+    """The line about a record that is there."""
+    count, size = len(case.files), case.size()
+    what = {PUBLISHED: "is published", DRAFT: "is a draft", "skipped": "was published before"}[case.state]
+    return f"{case.deposit.name}: {what}: {case.draft.id}, {count} files, {size_text(size)}: {case.draft.page}"

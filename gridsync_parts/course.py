@@ -166,6 +166,11 @@ class Course:
             yield from self.compare(case, known)
             if case.state:
                 return
+        elif not known and self.terms.wishes.new_version:
+            raise FileError(
+                f"{deposit.name}: grid_uploads.csv has no published record of it, of which a new version could be made; "
+                "name one with --input_dir=ID, or leave --new_version out"
+            )
         elif not known:
             yield from self.begin(case)
         yield from self.fill_draft(case)

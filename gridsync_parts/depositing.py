@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
+from gridsync_parts.attempts import Recorded
 from gridsync_parts.bundle import needs_bundle, path_of, sweep
 from gridsync_parts.course import Course, Terms
 from gridsync_parts.deposits import RECORD, Deposit, Deposits, collect, fill_one, put_in_order
@@ -104,6 +106,9 @@ def tell_end(run: Sender, deposits: Deposits, drafting: Drafting, tally: Tally) 
     said += [(name, "", "", "failed", str(fault)) for name, fault in deposits.faults.items()]
     records = [dict(zip(("name", "id", "page", "state", "error"), one)) for one in said]
     run.report.put(records=records)
+    for name, fault in deposits.faults.items():
+        if run.stats:
+            run.stats.add_record(Recorded(name, "failed", str(fault), time.time(), 0, 0, 0, False))
     states = ("published", "draft", "skipped", "failed")
     count = {state: sum(one["state"] == state for one in records) for state in states}
     left = len(records) - sum(count.values()) + len(drafting.todo)

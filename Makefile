@@ -45,7 +45,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/invenio/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -140,6 +140,13 @@ build/cernopendata/done: tools/cernopendata.txt | need-venv
 	rm -rf build/cernopendata
 	$(PYTHON) -m venv build/cernopendata
 	build/cernopendata/bin/python -m pip install --quiet --use-pep517 --requirement tools/cernopendata.txt
+	touch $@
+
+# And for a real Invenio, the repository that records go into.
+build/invenio/done: tools/invenio.txt | need-venv
+	rm -rf build/invenio
+	$(PYTHON) -m venv build/invenio
+	build/invenio/bin/python -m pip install --quiet --use-pep517 --requirement tools/invenio.txt
 	touch $@
 
 # And for a real JupyterHub, with the proxy that it needs.

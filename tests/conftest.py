@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.grid import Grid
+from tests.grid.invenio import Invenio
 from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
 from tests.support.client import Client
@@ -47,6 +48,14 @@ def portal(grid: Grid) -> Iterator[Portal]:
     grid.portal.reset()
     yield grid.portal
     grid.portal.reset()
+
+
+@pytest.fixture
+def invenio(grid: Grid) -> Invenio:
+    """A real repository, one for the session; each test makes records of its own."""
+    if not Invenio.is_built():
+        pytest.skip("the venv is not there; make build/invenio/done makes it")
+    return grid.invenio
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from tests.grid.door import PROFILES, Door, kindly
 from tests.grid.ftpd import Ftpd
 from tests.grid.hub import Hub
 from tests.grid.iam import Iam
+from tests.grid.invenio import Invenio
 from tests.grid.jupyter import Jupyter
 from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
@@ -26,6 +27,7 @@ from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
 # Servers that most tests need not.
 LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter", "portal"}
+LAZY |= {"invenio"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -182,6 +184,13 @@ class Grid:
         portal = Portal(self.folder / "portal", self.pki)
         portal.start()
         return portal
+
+    @cached_property
+    def invenio(self) -> Invenio:
+        """A real Invenio with nothing in it, started when first asked for; its venv must be built."""
+        invenio = Invenio(self.folder / "invenio", self.pki)
+        invenio.start()
+        return invenio
 
     @property
     def open_ports(self) -> tuple[int, ...]:

@@ -110,6 +110,8 @@ Parts, each using only those above it; none of them knows the script:
   put             one local file, from its first byte until it has its name at the site
   putter          the files of a run on their way there
   sending         what events mean for them
+  zipped          what a zip of local files consists of
+  bundle          the files of a deposit as one zip
   deposits        what there is to deposit
   intents         what grid_uploads.csv says of deposits
   course          how a deposit becomes a record, step by step

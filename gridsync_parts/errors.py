@@ -84,6 +84,12 @@ class Incomplete(GridError):
         self.rows = list(rows)  # all of them, each with its error if it has one
 
 
+class NoRoom(FileError):
+    """This disk can't hold what is to be built for it."""
+
+    status = 5
+
+
 class NotFound(FileError):
     status = 2  # counts where the user has named the folder
 

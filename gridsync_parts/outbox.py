@@ -6,13 +6,16 @@ import os
 import stat
 from typing import NamedTuple
 
-from gridsync_parts.disk import MARK
+from gridsync_parts.disk import MARK, open_regular
 from gridsync_parts.errors import BadName, FileError, UsageError
 from gridsync_parts.home import STATE_NAMES
 from gridsync_parts.values import Locality, Row, Scope
 from gridsync_parts.words import bare, has_scheme, is_path
 
 CONTROLS = {*map(chr, range(32)), "\x7f"}  # doors leave them out, or fail at them
+BUNDLE = "_bundle.zip"  # ends the name of the zip that is built of a folder, beside it
+SIGN = b"gridsync bundle 1 "  # begins its comment, which ends in a digest of what was put in
+SIGN_SIZE = len(SIGN) + 64
 
 
 class Local(NamedTuple):
@@ -22,15 +25,38 @@ class Local(NamedTuple):
     file: str  # how it is opened here
     size: int
     mtime: int
+    checksum: str = ""  # as it was made, where gridsync has made the file itself
 
     def row(self, target: str, site: str) -> Row:
         """It as it will be at the site."""
-        return Row(target, self.size, self.mtime, "", Locality.ONLINE, False, "", "", site, "")
+        return Row(target, self.size, self.mtime, self.checksum, Locality.ONLINE, False, "", "", site, "")
 
 
 def is_own(name: str) -> bool:
     """Whether a file is one of gridsync's own, by its name: at the site it would be taken for what it is not."""
     return name.lower() in STATE_NAMES or name.endswith(MARK)
+
+
+def sign_of(fd: int) -> bytes:
+    """What the end of a zip says of how gridsync has made it; empty for any other file."""
+    size = os.fstat(fd).st_size
+    end = os.pread(fd, SIGN_SIZE, max(0, size - SIGN_SIZE))
+    return end if end.startswith(SIGN) and len(end) == SIGN_SIZE else b""
+
+
+def is_bundle(path: str) -> bool:
+    """Whether a file is the zip that gridsync has built of the folder beside it; elsewhere such a zip is data."""
+    folder = path[: -len(BUNDLE)]
+    if not path.endswith(BUNDLE) or os.path.islink(folder) or not os.path.isdir(folder):
+        return False
+    try:
+        fd = open_regular(path, os.O_NOFOLLOW)
+    except (OSError, ValueError):
+        return False
+    try:
+        return bool(sign_of(fd))
+    finally:
+        os.close(fd)
 
 
 class Outbox:
@@ -136,7 +162,7 @@ class Outbox:
             self.links.append(file)
         elif not stat.S_ISREG(found.st_mode):
             self.faults.append(FileError(f"{file}: is not a regular file and cannot be sent"))
-        elif self.is_own(name, found):
+        elif self.is_own(name, found) or is_bundle(file):
             self.own.append(file)
         else:
             self.add(path, file, found)

@@ -40,7 +40,7 @@ def test_what_is_in_a_folder_is_found_with_the_folders_it_is_in(top):
     assert (outbox.files(), outbox.size()) == (3, len("bsub/asub/deep/er/c"))
     (local,) = outbox.folders[""]
     found = os.stat(top / "b")
-    assert local == ("b", str(top / "b"), found.st_size, int(found.st_mtime))
+    assert local == ("b", str(top / "b"), found.st_size, int(found.st_mtime), "")
 
 
 def test_folders_without_files_are_not_made(tmp_path):

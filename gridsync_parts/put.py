@@ -141,13 +141,13 @@ class Source:
 class Deliverer:
     """Brings local files to a site."""
 
-    def __init__(self, writer: Writer, renames: bool, stop: Stop, removes: bool = True):
+    def __init__(self, writer: Writer, renames: bool, stop: Stop, removes: bool = True, kind: str = "adler32"):
         self.writer = writer
         self.renames = renames
         self.removes = removes
         self.stop = stop
         self.top = ""  # the local folder below which no link is followed
-        self.kind = "adler32"  # of the checksums that the door names, as far as it has done so
+        self.kind = kind  # of the checksums that the door names, as far as it has done so
         self.open: set[str] = set()  # paths where some of a file may be that is not whole
         self.made: set[str] = set()  # what was taken under its own name by a door that removes nothing
 

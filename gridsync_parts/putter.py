@@ -31,7 +31,9 @@ class Putter(Mover):
 
     def __init__(self, place: Place, writer: Writer, stop: Stop, overwrite: bool):
         super().__init__(place, stop)
-        self.deliverer = Deliverer(writer, place.can.renames, stop, place.can.removes)
+        named = place.can.checksums
+        kind = named[0] if named and "adler32" not in named else "adler32"  # else it is read twice
+        self.deliverer = Deliverer(writer, place.can.renames, stop, place.can.removes, kind)
         self.overwrite = overwrite
         self.fresh: set[str] = set()  # paths where nothing was found that would have to give way
         self.sources: dict[str, str] = {}  # the local files, by their paths at the site

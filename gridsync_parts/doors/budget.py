@@ -22,34 +22,30 @@ SINCE_1970 = 1_000_000_000  # a number above it is a time, and no span of second
 
 
 class Wakeable:
-    """What threads wait for, until it is closed."""
+    """What threads wait for, until it is closed; whoever comes later waits again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.clock = clock
         self.turn = threading.Condition()
-        self.is_closed = False
+        self.closings = 0
 
-    def pause(self, seconds: float | None = None) -> None:
-        """Wait for that long, or until something has changed; the turn is held by the caller."""
+    def pause(self, since: int, seconds: float | None = None) -> None:
+        """Wait for that long, or until something has changed, by who holds the turn; it may be closed meanwhile."""
         self.turn.wait(seconds)
-        self.check()
-
-    def check(self) -> None:
-        """End the work of a thread when all ends."""
-        if self.is_closed:
+        if self.closings != since:
             raise FileError("interrupted")
 
     def wait(self, seconds: float) -> None:
         """Wait for that long."""
         with self.turn:
-            ends = self.clock() + seconds
+            since, ends = self.closings, self.clock() + seconds
             while (left := ends - self.clock()) > 0:
-                self.pause(left)
+                self.pause(since, left)
 
     def close(self) -> None:
         """Wake all who wait."""
         with self.turn:
-            self.is_closed = True
+            self.closings += 1
             self.turn.notify_all()
 
 
@@ -62,6 +58,7 @@ class Budget(Wakeable):
         self.limits = [limit for limit in limits if limit[1]]  # 0 is none
         self.gone: deque[float] = deque(maxlen=max(per_minute, per_hour, 1))  # when requests went
         self.results: deque[tuple[float, bool]] = deque()  # of the last minute: when, and whether all was well
+        self.failures = 0  # of these
         self.until = 0.0  # when it may be asked again,
         self.why = ""
         self.is_resting = False  # it has failed too often, and has answered none since
@@ -78,8 +75,7 @@ class Budget(Wakeable):
     def go(self) -> None:
         """Wait until a request may go."""
         with self.turn:
-            is_told = False
-            self.check()
+            is_told, since = False, self.closings
             while True:
                 now, (when, why) = self.clock(), self.ready()
                 if now >= when and not (self.is_resting and self.is_probed):
@@ -87,7 +83,7 @@ class Budget(Wakeable):
                 if when - now > LONG and not is_told:
                     log.info("%s; the next one goes in %s", why, duration_text(when - now))
                     is_told = True
-                self.pause(when - now if now < when else None)
+                self.pause(since, when - now if now < when else None)
             self.gone.append(now)
             self.is_probed = self.is_resting
 
@@ -96,15 +92,16 @@ class Budget(Wakeable):
         with self.turn:
             now = self.clock()
             self.results.append((now, is_well))
+            self.failures += not is_well
             while self.results[0][0] < now - MINUTE:
-                self.results.popleft()
-            failures = sum(not well for _, well in self.results)
+                self.failures -= not self.results.popleft()[1]
             if is_well:
                 self.is_resting = False
-            elif self.is_resting or (failures >= FAILING and 2 * failures >= len(self.results)):
+            elif self.is_resting or (self.failures >= FAILING and 2 * self.failures >= len(self.results)):
                 self.is_resting, self.is_probed = True, False
                 self.hold(now + REST, "the repository fails too often")
                 self.results.clear()
+                self.failures = 0
             self.turn.notify_all()
 
     def heed(self, remaining: str, reset: str) -> None:
@@ -133,11 +130,11 @@ class Load(Wakeable):
         """Have a part of it while a file is sent."""
         ticket = object()
         with self.turn:
-            self.check()
+            since = self.closings
             self.queue.append(ticket)
             try:
                 while self.queue[0] is not ticket or self.left < weight:
-                    self.pause()
+                    self.pause(since)
             finally:
                 self.queue.remove(ticket)
                 self.turn.notify_all()

@@ -20,7 +20,7 @@ from gridsync_parts.errors import BadName, DoorError, Exists, FileError, Forbidd
 from gridsync_parts.pace import PACE, Backoff
 
 LIGHT, HEAVY = 1, 5  # what a file that is sent whole weighs, and one in parts
-TRIES = 3  # at a part, and at a commit
+SEND_TRIES = 3  # at a part, and at a commit
 LOOKS = Backoff(1, 15)  # at a file that is not ready yet
 STUCK = 120.0  # seconds for which it may not be ready
 UNSUMMED = 10.0  # seconds for which it may have no checksum
@@ -125,14 +125,14 @@ class DepositWriter:
         if entry is None:
             with contextlib.suppress(NotFound):
                 entry = self.drafts.file(record, name)
-        if entry and deposited(entry).is_whole:
+        if not entry or not self.drafts.is_as_wanted(entry, size):
+            if entry:
+                self.drafts.remove(record, name)
+            self.drafts.init(record, {name: size})
+            entry = self.drafts.known.get(record, {}).get(name) or self.drafts.file(record, name)
+        if deposited(entry).is_whole:  # bytes that are sent to it would make the repository forget it
             raise Exists(TAKEN.format(place=path))
-        if entry and self.drafts.is_as_wanted(entry, size):
-            return entry
-        if entry:
-            self.drafts.remove(record, name)
-        self.drafts.init(record, {name: size})
-        return self.drafts.known.get(record, {}).get(name) or self.drafts.file(record, name)
+        return entry
 
     def check(self, path: str, document: Any) -> None:
         """Refuse the answer to bytes that were not taken, which is 200 all the same."""
@@ -159,11 +159,11 @@ class DepositWriter:
 
     def send_part(self, path: str, url: str, part: Sent) -> None:
         """Send a part, again if the line breaks: all others would have to go again, too."""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, SEND_TRIES + 1):
             try:
                 return self.check(path, self.service.send(url, part, path))
             except DoorError as error:
-                if not error.passing or attempt == TRIES:
+                if not error.passing or attempt == SEND_TRIES:
                     raise
                 self.service.budget.wait(max(error.pause, PACE.call.pause(attempt)))
         return None
@@ -172,7 +172,7 @@ class DepositWriter:
         """Say that all of a file was sent; what the repository has then."""
         record, name = split(path)
         url = f"{self.drafts.file_url(record, name)}/commit"
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, SEND_TRIES + 1):
             try:
                 entry = self.service.ask("POST", url, place=path)
                 break
@@ -182,7 +182,7 @@ class DepositWriter:
                 if found := self.look(path, error):
                     entry = found
                     break
-                if attempt == TRIES:
+                if attempt == SEND_TRIES:
                     raise FileError(str(error), passing=True, pause=error.pause) from error
                 self.service.budget.wait(max(error.pause, PACE.call.pause(attempt)))
         self.check(path, entry)

@@ -12,7 +12,7 @@ from gridsync_parts.doors import Deposited, Draft
 from gridsync_parts.doors.repository import Service, complaints_in
 from gridsync_parts.errors import BadRequest, DoorError, Exists, FileError, Forbidden, NotFound, Unreached
 from gridsync_parts.log import log
-from gridsync_parts.pace import insist
+from gridsync_parts.pace import PACE, insist
 from gridsync_parts.values import UNFINISHED
 
 WHOLE = 10 << 20  # bytes of a file that is sent in one piece
@@ -21,8 +21,7 @@ MOST_PARTS = 10_000
 MEBIBYTE = 1 << 20
 PAGES = 1000  # of a list
 HITS = 100  # of a page of it
-LOOKS = (0.0, 1.0, 3.0)  # seconds before each look for a draft: what is new comes late into a search
-TRIES = 3  # of one that fails
+SEARCH_TRIES = 3  # of one that fails
 AGAIN = 3  # inits, if somebody else makes some, too
 PUBLISHED = "{}: is published, and never changed; --new_version makes a new version of it"
 NO_FILES = "missing uploaded files"  # a complaint that goes away with the first of them
@@ -140,21 +139,15 @@ class Drafts:
     def find(self, key: str) -> list[Draft] | None:
         """The drafts of the user that have a key for their title; None where they can't be searched."""
         self.service.need_token()
-        found: list[Draft] = []
-        for seconds in LOOKS:
-            self.service.budget.wait(seconds)
-            try:
-                found = insist(self.search, key, retries=TRIES)
-            except (NotFound, Forbidden, BadRequest):
-                return None
-            except Unreached:
-                raise
-            except DoorError as error:
-                log.info("the drafts cannot be searched: %s", error)
-                return None
-            if found:
-                break
-        return found
+        try:
+            return insist(self.search, key, retries=SEARCH_TRIES, pace=PACE)
+        except (NotFound, Forbidden, BadRequest):
+            return None
+        except Unreached:
+            raise
+        except DoorError as error:
+            log.info("the drafts cannot be searched: %s", error)
+            return None
 
     def search(self, key: str) -> list[Draft]:
         """What a search for a key finds."""
@@ -249,17 +242,19 @@ class Drafts:
         for attempt in range(AGAIN):
             rows = [self.row(name, size, takes_parts) for name, size in files.items()]
             try:
-                made = entries_in(self.service.ask("POST", f"{self.url(record)}/files", rows, place=record))
+                document = self.service.ask("POST", f"{self.url(record)}/files", rows, place=record)
             except Exists:
                 there = self.files(record, is_draft=True)
                 files = {name: size for name, size in files.items() if name not in there}
-                if attempt == AGAIN - 1:
+                if files and attempt == AGAIN - 1:
                     raise
-                made = there if not files else {}
+                if not files:
+                    return
+                continue
+            made = {name: entry for name, entry in entries_in(document).items() if name in files}  # it tells of all
             with self.lock:
                 self.known.setdefault(record, {}).update(made)
-            if made:
-                return
+            return
 
     def row(self, name: str, size: int, takes_parts: bool) -> Entry:
         """What is said of a file that is to come."""

@@ -213,7 +213,8 @@ class Service:
         if isinstance(listed, dict):
             hits = listed.get("hits")
             listed = hits.get("hits") if isinstance(hits, dict) else list(listed.values())
-        models = [one for one in listed or [] if isinstance(one, dict) and isinstance(one.get("links"), dict)]
+        listed = listed if isinstance(listed, list) else []
+        models = [one for one in listed if isinstance(one, dict) and isinstance(one.get("links"), dict)]
         names = sorted({str(one.get("name") or one.get("type")) for one in models})
         wanted = self.site.model
         chosen = [one for one in models if wanted in (one.get("name"), one.get("type"))] if wanted else models

@@ -80,7 +80,7 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.keys import folder_for_proxies
-from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy
+from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy, needs_token
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
 from gridsync_parts.plans import (
@@ -704,10 +704,14 @@ def do_proxy_status(run: Run) -> int:
     """print the proxy status"""
     from gridsync_parts.choices import look_for
     from gridsync_parts.keys.proxy import proxy_file, read_proxy, valid_proxy
-    from gridsync_parts.keys.shown import token_of
+    from gridsync_parts.keys.shown import token_of, usable
 
-    site, now = run.settings.site, time.time()
-    if token := token_of(site, run.config):
+    site, now, why = run.settings.site, time.time(), run.why
+    token = token_of(site, run.config)
+    if token and not needs_token(site):
+        token, lack = usable(token)
+        why = "" if lack else why
+    if token:
         token.value()
         run.report.token(token, now)
     elif not needs_proxy(site):
@@ -719,7 +723,7 @@ def do_proxy_status(run: Run) -> int:
         with contextlib.suppress(OSError, ValueError):  # of which valid_proxy tells
             run.report.proxy(read_proxy(proxy_file()), now)
         valid_proxy(run.settings.vo, now)
-    run.report.shown(run.why)
+    run.report.shown(why)
     return 0
 
 

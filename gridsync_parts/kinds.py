@@ -148,6 +148,11 @@ def is_repository(site: Site) -> bool:
     return site.engine == "invenio"
 
 
+def needs_token(site: Site) -> bool:
+    """Whether a site with TOKEN can do nothing without one."""
+    return kind_of(site).credential is not Credential.MAYBE_TOKEN
+
+
 def needs_gfal2(site: Site) -> bool:
     """Whether gfal2 speaks to a site, or brings its bytes."""
     return site.engine == GFAL2.engine or site.bytes_by == "root"

@@ -38,8 +38,9 @@ from gridsync_parts.errors import (
 from gridsync_parts.keys import CA_REMEDY, GRID_CAS, ca_folder, folder_for_proxies, trust
 from gridsync_parts.keys.client import client_error, no_cas, voms_client
 from gridsync_parts.keys.proxy import der, end_of_certificate, has_phrase, inner, time_in, user_files, valid_proxy
+from gridsync_parts.keys.shown import usable
 from gridsync_parts.keys.token import token_left
-from gridsync_parts.kinds import WEB, needs_proxy
+from gridsync_parts.kinds import WEB, needs_proxy, needs_token
 from gridsync_parts.log import has_bars
 from gridsync_parts.machine import files_to_spare
 from gridsync_parts.patient import SAMPLE, Patient, Unseen
@@ -243,6 +244,8 @@ def look_at_proxy(patient: Patient) -> str:
 
 
 def look_at_token(patient: Patient) -> str:
+    if not needs_token(patient.settings.site) and (lack := usable(patient.token)[1]):
+        return f"none, which is enough for public records: {lack}"
     patient.token.value()
     return f"from {patient.token.source}, {token_left(patient.token, time.time())}"
 

@@ -25,7 +25,6 @@ from gridsync_parts.doors.seeking import Seeking
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.webdav import WebDavDoor, wish_of
 from gridsync_parts.errors import (
-    CredentialError,
     DoorError,
     FileError,
     Forbidden,
@@ -34,6 +33,7 @@ from gridsync_parts.errors import (
     NotFound,
     UsageError,
 )
+from gridsync_parts.keys.shown import usable
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import Can
 from gridsync_parts.table import Site
@@ -195,16 +195,6 @@ class InvenioDoor(WebDavDoor):
         """It has none."""
 
 
-def at_hand(token: Token | None) -> tuple[Token | None, str]:
-    """The token, if there is one to show, or why there is none: public records can be read without."""
-    try:
-        if token:
-            token.value()
-    except CredentialError as error:
-        return None, str(error)
-    return token, ""
-
-
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
     """The repository, which is shown a token where there is one."""
     if site.base:
@@ -212,7 +202,7 @@ def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | 
             f"BASE_DIR_ON_GRID of the site {site.name} is {site.base}, but a repository has records and no folders; "
             "remove it from Grid.conf, and name records with --input_dir"
         )
-    shown, lack = at_hand(token)
+    shown, lack = usable(token)
     service = Service(site, shown, ca)
     door = InvenioDoor(service, lack)
     drafts = Drafts(Service(site, token, ca) if lack else service)  # which says what the token lacks

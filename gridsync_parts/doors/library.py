@@ -26,7 +26,7 @@ from gridsync_parts.doors.entries import (
 from gridsync_parts.doors.hubwire import words_of
 from gridsync_parts.doors.portal import AT_ONCE, no_number
 from gridsync_parts.doors.record import RECID, text_in
-from gridsync_parts.doors.refused import pause_of, refusal
+from gridsync_parts.doors.refused import message_in, pause_of, refusal
 from gridsync_parts.doors.repository import WELL_KNOWN, NoJson, Service
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import BadRequest, DoorError, Forbidden, GridError, NotFound, brief
@@ -44,12 +44,7 @@ PAGE = "{place}: the repository sends a page ({said}) and no JSON; is SERVER rig
 
 def said_in(content: bytes) -> str:
     """What an answer says: its message, or the words of a page."""
-    try:
-        found = json.loads(content)
-        text = text_in(found, "message") if isinstance(found, dict) else ""
-    except (ValueError, RecursionError):
-        text = ""
-    return brief(text) if text else words_of(content)
+    return brief(message_in(content)) or words_of(content)
 
 
 def tomb_in(content: bytes) -> str:

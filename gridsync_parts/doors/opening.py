@@ -11,7 +11,7 @@ from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token
-from gridsync_parts.kinds import GFAL2, Credential, kind_of, needs_gfal2, needs_proxy
+from gridsync_parts.kinds import GFAL2, kind_of, needs_gfal2, needs_proxy, needs_token
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
 
@@ -41,6 +41,6 @@ def open_place(site: Site, vo: str, conf: Config, proxy: str = "") -> Place:
     site, _ = settled(site, conf)
     proxy = valid_proxy(vo, time.time(), proxy).path if needs_proxy(site) else ""
     token = token_of(site, conf)
-    if token and kind_of(site).credential is not Credential.MAYBE_TOKEN:
+    if token and needs_token(site):
         token.value()
     return open_shown(site, proxy, token)

@@ -47,9 +47,21 @@ def doubt_of(site: Site | None) -> str:
     return "is your proxy for the right VO?"
 
 
+def message_in(content: bytes) -> str:
+    """What an answer in JSON says; empty if it is none."""
+    import json
+
+    try:
+        found = json.loads(content)
+        return str(found.get("message") or "") if isinstance(found, dict) else ""
+    except (ValueError, RecursionError):
+        return ""
+
+
 def refusal(answer: Answer, url: str) -> GridError:
     """The sentence for an answer that is an error; its body is read."""
-    said = answer.drain()[:SENTENCE].decode("utf-8", "replace").strip()
+    content = answer.drain()
+    said = message_in(content) or content[:SENTENCE].decode("utf-8", "replace").strip()
     if not said or said.startswith("<"):
         said = answer.response.reason
     said = brief(said)

@@ -93,3 +93,13 @@ def token_of(site: Site, conf: Config) -> Token | None:
         places = PLACES.format(os.getuid())
         raise CredentialError(f"no token was found in {places}; renew yours, or set TOKEN of [{site.name}]")
     return Token(site.token, conf) if site.token else None
+
+
+def usable(token: Token | None) -> tuple[Token | None, str]:
+    """A token that a site can do without, if there is one to show; else why there is none."""
+    try:
+        if token:
+            token.value()
+    except CredentialError as error:
+        return None, str(error)
+    return token, ""

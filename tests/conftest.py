@@ -15,6 +15,7 @@ from tests.grid.invenio import Invenio
 from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
 from tests.support.client import Client
+from tests.support.places import OPENED
 from tests.support.user import User
 
 for name in [name for name in os.environ if name.lower() in WEB_PROXIES and "CONTRACT_SITE" not in os.environ]:
@@ -34,6 +35,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def signals_are_heard() -> None:
     """gfal2 blocks signals in a thread that makes a context, and so in all that this thread starts later."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+@pytest.fixture(autouse=True)
+def places_are_closed() -> Iterator[None]:
+    """What a test has opened ends with it."""
+    before = len(OPENED)  # of fixtures for several tests
+    yield
+    while len(OPENED) > before:
+        OPENED.pop().close()
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from tests.support.memory import Memory
 
 # Of doors, the grid's two; the other profiles are left to the long tests.
 OTHERS = [pytest.param(profile, marks=pytest.mark.long) for profile in PROFILES if profile not in CHOSEN.values()]
+OPENED: list[Place] = []  # by a test: an error that it has seen may keep them, so they are closed when it is over
 DCACHES = ["dcache", *(other for other in OTHERS if str(other.values[0]).startswith("dcache"))]
 
 
@@ -138,6 +139,7 @@ def opened(site: Site, proxy: str = "", token: Token | None = None, ca: str | No
     if site.name == "ROOT" or site.bytes_by == "root":
         return apart(site)
     place: Place = import_module(f"gridsync_parts.doors.{kind.module}").open_place(site, kind.can, proxy, token, ca)
+    OPENED.append(place)
     return place
 
 

@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help picture demo demo-doors demo-open-data quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
+.PHONY: help picture demo demo-doors demo-open-data demo-repository quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
@@ -36,6 +36,10 @@ demo-doors: build/ftpd/done  ## a file fetched at each kind of site, and one sen
 demo-open-data:  ## records of open data, from a search to a page with their statistics, in a minute
 	@tools/need $(GRID) python3-plotly
 	@$(PYTHON) -m tests.story.opendata
+
+demo-repository:  ## records of open data, published in a repository and fetched from there, in a minute
+	@tools/need $(GRID)
+	@$(PYTHON) -m tests.story.repository
 
 quick:  ## the plain tests, without grid or network, in a few seconds: while typing
 	@tools/need $(TOOL) python3-pytest python3-plotly

@@ -121,6 +121,16 @@ def test_the_demo_of_open_data_ends_with_its_page_in_two_minutes():
 
 
 @pytest.mark.long
+def test_the_demo_of_a_repository_ends_with_published_records_in_three_minutes():
+    command = ["make", "demo-repository"]
+    done = subprocess.run(command, cwd=SCRIPT.parent, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "A stand-in for a repository is up" in done.stdout
+    assert re.search(r"Verified: 7, damaged: 0; .* verified by checksum: 7, by size only: 0", done.stdout)
+    assert re.search(r"(?m)^3 published records, .* no draft left over, in \d+ s\.$", done.stdout)
+
+
+@pytest.mark.long
 def test_the_demo_works():
     done = subprocess.run(["make", "demo"], cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr

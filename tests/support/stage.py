@@ -76,6 +76,7 @@ PLACEHOLDERS = {
     "[day]": r"\d\d \w{3} \d{4}",
     "[machine]": r"OpenSSL .*",
     "[checksum]": "[0-9a-f]{8}",
+    "[id]": r"[0-9a-z]{5}-[0-9a-z]{5}",  # of a record
     "[number]": r"\d+(\.\d+)*",
     "[the door's words]": r"[^()]+",
 }

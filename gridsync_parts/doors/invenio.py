@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 from gridsync_parts.doors import At, Body, Listing, Place, resized_error
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.budget import Budget, Load
 from gridsync_parts.doors.deposit import DepositWriter
 from gridsync_parts.doors.drafts import Drafts
 from gridsync_parts.doors.entries import Members, Record
@@ -57,12 +56,8 @@ class InvenioDoor(WebDavDoor):
         self.trees: dict[str, tuple[Record | Members, dict[str, list[Entry]]]] = {}  # the last ones, by their tops
 
     def close(self) -> None:
-        """Let go of the connections; they can be opened anew, with a new budget."""
-        service = self.service
-        service.close()
-        service.budget = Budget(service.site.per_minute, service.site.per_hour)
-        service.http.budget = service.rest.budget = service.budget
-        service.load = Load(service.site.weight)
+        """Let go of the connections."""
+        self.service.close()
 
     # Listing.
 
@@ -206,7 +201,13 @@ def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | 
     service = Service(site, shown, ca)
     door = InvenioDoor(service, lack)
     drafts = Drafts(Service(site, token, ca) if lack else service)  # which says what the token lacks
+
+    def close() -> None:
+        """Let go of the connections of both."""
+        door.close()
+        drafts.service.close()
+
     return Place(
-        can, door, door, door.find_tape, door.expires, door.close, DepositWriter(drafts),
+        can, door, door, door.find_tape, door.expires, close, DepositWriter(drafts),
         find=Seeking(door.library).find, repository=drafts,
     )  # fmt: skip

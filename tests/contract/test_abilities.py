@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from gridsync_parts.doors import At, Place, Sent, Writer
+from gridsync_parts.doors.record import NAME
 from gridsync_parts.errors import GridError
 from gridsync_parts.kinds import KINDS, Kind, is_tried, kind_of
 from gridsync_parts.table import Site
 from tests.grid import Grid, agata
-from tests.support.places import PLACES, WRITERS, place_at, received, site_of, site_to_write
+from tests.support.places import PLACES, WRITERS, new_home, place_at, received, site_of, site_to_write
 from tests.support.user import User
 
 FOLDER = f"e680_1to64/{agata.RUN}/Data/03A"
@@ -52,14 +53,15 @@ class Store(NamedTuple):
 
     def names(self) -> list[str]:
         found = self.place.lister.folder(self.path.rpartition("/")[0])
-        return [entry.path.rpartition("/")[2] for entry in found]
+        names = [entry.path.rpartition("/")[2] for entry in found]
+        return [name for name in names if not (name == NAME and self.place.repository)]  # which is its own
 
 
 @pytest.fixture(params=WRITERS)
 def store(grid: Grid, request: pytest.FixtureRequest, folder: str) -> Store:
-    place, home = place_at(grid, site_to_write(grid, request.param)), folder.rpartition("/")[2]
+    place = place_at(grid, site_to_write(grid, request.param))
+    home = new_home(place, folder.rpartition("/")[2])
     assert place.writer
-    place.writer.folder(home)
     place.writer.write(f"{home}/sent", Sent(len(MINE), lambda: iter([MINE])))
     return Store(place, place.writer, f"{home}/sent")
 

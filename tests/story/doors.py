@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -37,12 +38,19 @@ VISITS = {  # by a site's name: which Place of the test grid it is, and what the
     "FTPS": ("ftps proftpd", "a real proftpd with TLS; user name and password are shown"),
     "HUB": ("hub alone", "CTA's service on a hub, simulated; a token is shown"),
     "OPEN_DATA": ("opendata https", "the CERN Open Data portal, simulated; nothing is shown"),
+    "REPOSITORY": ("invenio nrp", "a repository of Invenio's kind, simulated; a token is shown"),
     "OPEN_ROOT": ("opendata root", "the same, its bytes from a real XRootD by root://"),
 }
 SET_UPS: dict[str, Callable[[Grid, Path], dict[str, str]]] = {  # by the engine or door: what a user has there
     "hub": lambda grid, home: {"JUPYTERHUB_API_TOKEN": grid.hub.token},
+    "invenio": lambda grid, home: {"REPOSITORY_TOKEN": grid.repository.token},
     "sftp": lambda grid, home: grid.sshd.client.env,
     "ftps": lambda grid, home: home_with_login(home),
+}
+METADATA = {
+    "title": "A spectrum",
+    "publication_date": "2026-11-28",
+    "creators": [{"person_or_org": {"type": "organizational", "name": "AGATA"}}],
 }
 LAST = re.compile(r"(?ms)^(Copied|Sent): .*")
 
@@ -68,6 +76,7 @@ class Visitor:
         self.wrong: list[str] = []
         (folder / RESULTS).mkdir()
         (folder / RESULTS / "spectrum.root").write_bytes(SPECTRUM)
+        (folder / "metadata.json").write_text(json.dumps({"metadata": METADATA}))
         (folder / "Grid.conf").write_text("[gridsync]\nRETRIES = 2\n")
 
     def visit(self, name: str, pair: str) -> Iterator[str]:
@@ -87,7 +96,11 @@ class Visitor:
         if there != name:
             self.add(there, target)
         folder = f"demo_{name.lower()}"
-        self.run(f"--from {there} --put {RESULTS} --input_dir {folder}")
+        if site.engine == "invenio":
+            self.run(f"--from {there} --put {RESULTS} --metadata metadata.json")
+            folder = self.grid.repository.drafts[-1].id
+        else:
+            self.run(f"--from {there} --put {RESULTS} --input_dir {folder}")
         if self.content(target, f"{folder}/spectrum.root") != SPECTRUM:
             self.wrong.append(f"{name}: what was sent is not what is there")
         yield "sent"

@@ -39,12 +39,14 @@ FTPS = [f"ftps {kind}" for kind in KINDS]
 WITHOUT_TAPE = ["http xrootd", "gfal2 xrootd", "gfal2 root", *APART, "gfal2 file", "ssh sftp", *FTPS]
 HUBS = ["hub alone", pytest.param("hub jupyter", marks=pytest.mark.long)]
 PORTALS = ["opendata https", "opendata root"]  # by what brings the bytes
-PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS + PORTALS
+REPOSITORIES = ["invenio nrp", "invenio rdm"]  # of models of their own, and a plain one
+PLACES = WITH_TAPE + WITHOUT_TAPE + HUBS + PORTALS + REPOSITORIES
 WITH_CREDENTIALS = [*WITH_TAPE, "http xrootd", "gfal2 xrootd"]
 
 
 PLAIN = pytest.param("http wsgidav", marks=pytest.mark.long)
 WRITERS = [*with_engines("dcache", "storm", *OTHERS)[::2], "http xrootd", "ssh sftp", *FTPS, PLAIN, *HUBS]
+WRITERS += ["invenio nrp"]
 
 
 RECORD = "e680_1to64"  # of the portal
@@ -68,6 +70,8 @@ def site_of(grid: Grid, pair: str) -> Site:
         return Site("LYON", door_of(grid, pair).url, "agata", engine, "auto", "", "", "", 30, 10)
     if engine == "opendata":
         return portal_site(grid, door)
+    if engine == "invenio":
+        return repository_site(grid, door)
     if engine == "hub":
         hub = grid.jupyter if door == "jupyter" else grid.hub
         return Site("LYON", hub.server.rstrip("/"), "", engine, "none", "", "", "", 30, 10)
@@ -89,6 +93,21 @@ def portal_site(grid: Grid, carrier: str) -> Site:
     portal.eos = portal.xrootd.root_url
     site = Site("PORTAL", portal.base, "", "opendata", "auto", first_byte=30, silence=10)
     return site._replace(ca_dir=grid.env["X509_CERT_DIR"], bytes_by=carrier)
+
+
+def repository_site(grid: Grid, kind: str) -> Site:
+    """The repository, with two files of the tree in a record, whose own folders they have."""
+    repository, paths = grid.repository, [f"{agata.RUN}/Data/03A/{agata.SMALL}", "ReadATCA/ReadATCA.tar"]
+    repository.switches.kind, repository.switches.ranges = kind, True
+    known = repository.records.get(RECORD)
+    if known is None:
+        known = repository.add(RECORD, {path: grid.tree.expected(f"agata/{RECORD}/{path}") for path in paths})
+        del repository.records[known.id]
+        known.id, known.created = RECORD, grid.tree.file(f"agata/{RECORD}/{paths[0]}").mtime
+        repository.records[RECORD] = known
+    known.model = repository.model
+    token = "env:REPOSITORY_TOKEN"
+    return Site("REPOSITORY", repository.base, "", "invenio", "auto", token=token, first_byte=30, silence=10)
 
 
 def root_site(grid: Grid, door: str) -> Site:
@@ -164,6 +183,8 @@ class Given(Token):
 
 def place_at(grid: Grid, site: Site, proxy: str = "good", ca: str | None = None, path: str = "") -> Place:
     """A site that is shown one of the grid's proxies, or the one at a path; a hub, the token of Alice."""
+    if site.engine == "invenio":
+        return opened(site, token=Given(grid.repository.token), ca=ca or grid.env["X509_CERT_DIR"])
     if site.engine == "hub":
         return opened(site, token=Given(hub_of(grid, site).token), ca=ca or grid.env["X509_CERT_DIR"])
     return opened(site, path or str(grid.pki.proxy(proxy)), ca=ca or grid.env["X509_CERT_DIR"])
@@ -177,6 +198,15 @@ def received(place: Place, path: str, start: int, stop: int, size: int | None = 
         return b"".join(map(bytes, body.chunks))
     finally:
         body.close()
+
+
+def new_home(place: Place, name: str) -> str:
+    """A folder of a test's own at a Place, or a draft."""
+    if place.repository:
+        return place.repository.create(name).id
+    assert place.writer
+    place.writer.folder(name)
+    return name
 
 
 def memory_of(grid: Grid, folder: str) -> Memory:

@@ -14,6 +14,7 @@ from tests.grid import Grid
 from tests.grid.invenio import Invenio
 from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
+from tests.grid.repository import Repository
 from tests.support.client import Client
 from tests.support.places import OPENED
 from tests.support.user import User
@@ -66,6 +67,14 @@ def invenio(grid: Grid) -> Invenio:
     if not Invenio.is_built():
         pytest.skip("the venv is not there; make build/invenio/done makes it")
     return grid.invenio
+
+
+@pytest.fixture
+def repository(grid: Grid) -> Iterator[Repository]:
+    """The stand-in for a repository, empty and as at first; one for the session."""
+    grid.repository.reset()
+    yield grid.repository
+    grid.repository.reset()
 
 
 @pytest.fixture(autouse=True)

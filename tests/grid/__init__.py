@@ -18,6 +18,7 @@ from tests.grid.jupyter import Jupyter
 from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
 from tests.grid.portal import Portal
+from tests.grid.repository import Repository
 from tests.grid.sshd import Sshd
 from tests.grid.tape import Robot
 from tests.grid.tree import Tree
@@ -27,7 +28,7 @@ from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
 # Servers that most tests need not.
 LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter", "portal"}
-LAZY |= {"invenio"}
+LAZY |= {"invenio", "repository"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -191,6 +192,13 @@ class Grid:
         invenio = Invenio(self.folder / "invenio", self.pki)
         invenio.start()
         return invenio
+
+    @cached_property
+    def repository(self) -> Repository:
+        """A stand-in for a repository of Invenio's kind, with nothing in it, started when first asked for."""
+        repository = Repository(self.pki)
+        repository.start()
+        return repository
 
     @property
     def open_ports(self) -> tuple[int, ...]:

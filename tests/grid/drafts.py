@@ -19,6 +19,7 @@ KEYS = {"key", "storage_class", "checksum", "size", "transfer", "metadata", "acc
 TYPES = {"L", "M", "F", "R"}
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 DAYS = 14  # that a part's link is good for
+LOCKED = "Bucket is locked for modifications."
 INVALID = "A validation error occurred."
 
 
@@ -59,7 +60,7 @@ class Held:
 
     @property
     def size(self) -> int | None:
-        return len(self.data) if self.data is not None and (self.is_whole or self.kind == "L") else self.size_said
+        return len(self.data) if self.data is not None and self.is_whole else self.size_said
 
     @property
     def md5(self) -> str:
@@ -72,7 +73,7 @@ class Held:
     @property
     def checksum(self) -> str | None:
         """As it is told."""
-        if self.data is None or (self.kind == "M" and not self.is_whole):
+        if self.data is None or not self.is_whole:
             return self.checksum_said
         if self.shown == "multipart":
             return f"multipart:{self.md5}-{self.part_size or len(self.data)}"
@@ -97,6 +98,8 @@ class Record:
     updated: float = field(default_factory=time.time)
     has_next: bool = False  # a newer version is published
     due: float = 0  # when searches find it; monotonic
+    doi: str = ""
+    is_gone: bool = False  # what was published has been taken back
 
     @property
     def is_published(self) -> bool:
@@ -163,6 +166,8 @@ class Shelf:
         with self.lock:
             if id not in self.records:
                 raise Refused(404, "The persistent identifier does not exist.")
+            if self.records[id].is_gone:
+                raise Refused(410, "The record has been deleted.")
             return self.records[id]
 
     def draft(self, id: str) -> Record:
@@ -181,7 +186,9 @@ class Shelf:
     def init(self, record: Record, asked: object, most: int) -> None:
         """Take a list of files that will come, all or none."""
         if record.is_published:
-            raise Refused(403, "Permission denied.")
+            raise Refused(403, LOCKED)
+        if asked == []:
+            raise Refused(400, INVALID, [complaint("_schema", "Invalid input type.")])
         if not record.has_files:
             raise Refused(400, INVALID, [complaint("files.enabled", "Files support is disabled.")])
         rows = asked if isinstance(asked, list) else [asked]
@@ -197,18 +204,22 @@ class Shelf:
             if key in record.files or keys.count(key) > 1:
                 raise Refused(400, f"File with key {key} already exists.")
         for held in made:
-            if held.kind == "M" and (not held.parts or held.size_said is None or not held.part_size):
-                missing = "parts" if not held.parts else "file size" if held.size_said is None else "part_size"
-                raise Refused(400, f"Multipart file transfer requires {missing}.")
+            if held.kind == "M" and not held.size_said:
+                raise Refused(400, "Multipart file transfer requires file size.")
+            if held.kind == "M" and not held.part_size:
+                raise Refused(400, "Multipart file transfer to local storage requires part_size.")
             if held.kind == "M":
                 held.data = bytes(held.size_said or 0)
             record.files[held.key] = held
 
-    def take(self, record: Record, held: Held, data: bytes) -> None:
-        """The content of a file that comes in one piece; nothing of what was declared is compared."""
+    def take(self, record: Record, held: Held, data: bytes) -> bool:
+        """The content of a file that comes in one piece; nothing of what was declared is compared. One that is whole
+        already, or comes in parts, is not taken, and the draft has it no more."""
         if held.kind != "L" or held.is_whole:
-            raise Refused(400, "File is already committed." if held.is_whole else MULTI)
+            del record.files[held.key]
+            return False
         held.data, held.updated = data, time.time()
+        return True
 
     def take_part(self, held: Held, number: int, data: bytes) -> bool:
         """A part of a file; one that does not fit is not taken, and the file is as it was."""
@@ -222,8 +233,8 @@ class Shelf:
         return True
 
     def commit(self, held: Held) -> None:
-        if held.data is None or held.is_whole:
-            raise Refused(500, "Internal Server Error")
+        if held.data is None:
+            raise Refused(500, BROKEN)
         held.is_whole, held.updated = True, time.time()
 
     # Records.
@@ -239,12 +250,19 @@ class Shelf:
         if not record.is_draft:
             record.body, record.is_draft = json.loads(json.dumps(record.published)), True
 
+    def newest(self, parent: str) -> Record:
+        """The newest version that is published."""
+        found = [one for one in self.records.values() if one.parent == parent and one.is_published]
+        if not found:
+            raise Refused(404, "The persistent identifier does not exist.")
+        return max(found, key=lambda one: one.index)
+
     def renew(self, record: Record) -> Record:
         """The draft of a new version: the one that there is already, or another, without files."""
         for other in self.records.values():
             if other.parent == record.parent and not other.is_published:
                 return other
-        newest = max((one for one in self.records.values() if one.parent == record.parent), key=lambda one: one.index)
+        newest = self.newest(record.parent)
         body = json.loads(json.dumps(newest.published))
         for name in ("publication_date", "version"):
             (body.get("metadata") or {}).pop(name, None)
@@ -267,7 +285,10 @@ class Shelf:
             del self.records[record.id]
 
 
-MULTI = "Can not set content for multipart file, use the parts instead."
+BROKEN = (
+    "The server encountered an internal error and was unable to complete your request. Either the server is overloaded "
+    "or there is an error in the application."
+)
 
 
 def _held(row: object, number: int, errors: list[Fields]) -> Held | None:
@@ -289,6 +310,8 @@ def _held(row: object, number: int, errors: list[Fields]) -> Held | None:
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             where = name if name == "size" else f"transfer.{name}"
             wrong.append(complaint(f"{number}.{where}", "Not a valid integer."))
+    if kind == "M" and "parts" not in transfer:
+        wrong.append(complaint(f"{number}.transfer.parts", "Missing data for required field."))
     errors += wrong
     if wrong:
         return None

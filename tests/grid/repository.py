@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from tests.grid import opensearch
-from tests.grid.drafts import INVALID, Fields, Held, Record, Refused, Shelf, complaint, expiration, iso
+from tests.grid.drafts import BROKEN, INVALID, LOCKED, Fields, Held, Record, Refused, Shelf, complaint, expiration, iso
 from tests.grid.faults import Faults
 from tests.grid.opensearch import NoQuery
 from tests.grid.pki import Pki
@@ -101,7 +101,7 @@ class Switches:
     index_seconds: float = 0.0  # until searches find what is new or changed
     deletes_at: str = ""  # "init", "content", "part", "commit", "publish": somebody deletes the draft before that
     create_seconds: float = 0.0  # how long the making of a draft takes
-    unknown_token: int = 401  # the status for a token that is nobody's; Invenio alone says 403
+    unknown_token: int = 403  # the status for a token that is nobody's; others say 401
     containers: bool = True  # are there routes into zips?
     bytes_at: str = "here"  # or "elsewhere": content is redirected to a storage, which wants no token
     ranges: bool = False  # are ranges served here? The storage does always
@@ -198,7 +198,13 @@ class Repository:
             self._windows.clear()
 
     def add(
-        self, title: str, files: Mapping[str, bytes], owner: str = "alice", access: str = "public", **more: Any
+        self,
+        title: str,
+        files: Mapping[str, bytes],
+        owner: str = "alice",
+        access: str = "public",
+        doi: str = "",
+        **more: Any,
     ) -> Record:
         """One more record, published."""
         metadata = {"title": title, "creators": [], "publication_date": "2026", **more}
@@ -206,8 +212,13 @@ class Repository:
         with self._lock:
             record = self.shelf.create(owner, self.model, body)
             record.files = {key: Held(key, data=data, is_whole=True) for key, data in files.items()}
+            record.doi = doi
             self.shelf.publish(record)
         return record
+
+    def retract(self, id: str) -> None:
+        """What was published is taken back; who asks for it hears that it is gone."""
+        self.records[id].is_gone = True
 
     def delete(self, id: str) -> None:
         """Somebody else deletes a draft."""
@@ -311,6 +322,15 @@ class Repository:
             raise Refused(self.switches.unknown_token, said)
         return self.tokens[token]
 
+    def _who_or_nobody(self, request: Request) -> Who:
+        """The same; where a token that is nobody's is no error."""
+        try:
+            return self._who(request)
+        except Refused as error:
+            if error.status == 403:
+                return Who()
+            raise
+
     # == Ways ===============================================================================================
 
     def _routed(self, request: Request) -> Reply:
@@ -335,9 +355,12 @@ class Repository:
 
     def _record(self, request: Request, id: str, rest: str) -> Reply:
         who, method = self._who(request), request.method
+        if method == "GET" and not rest and id not in self.records and any(one.parent == id for one in self.published):
+            return Reply(301, b"", {"Location": self._at(self.shelf.newest(id), False)})
         is_draft = rest == "draft" or rest.startswith("draft/")
         verbs = {
             ("GET", ""): self._read, ("POST", "versions"): self._renew, ("GET", "files"): self._files,
+            ("GET", "versions"): self._versions, ("GET", "versions/latest"): self._latest,
             ("GET", "files-archive"): self._archive, ("GET", "draft"): self._read_draft,
             ("PUT", "draft"): self._describe, ("DELETE", "draft"): self._discard, ("POST", "draft"): self._edit,
             ("GET", "draft/files"): self._files, ("POST", "draft/files"): self._init,
@@ -423,7 +446,9 @@ class Repository:
         time.sleep(self.switches.create_seconds)
         record = self.shelf.create(who.name, self.model, _kept(body))
         self._indexed(record)
-        return json_reply(201, self._shown(record, True))
+        complained = self._complained(record)
+        complained["errors"] = [one for one in complained.get("errors", ()) if one["field"] != "files.enabled"]
+        return json_reply(201, complained if complained["errors"] else self._shown(record, True))
 
     def _indexed(self, record: Record) -> None:
         record.due = time.monotonic() + self.switches.index_seconds
@@ -439,7 +464,7 @@ class Repository:
         record.body = _kept(_json(request))
         record.revision, record.updated = record.revision + 1, time.time()
         self._indexed(record)
-        return json_reply(200, self._shown(record, True))
+        return json_reply(200, self._complained(record))
 
     def _discard(self, request: Request, record: Record) -> Reply:
         with self._lock:
@@ -456,6 +481,19 @@ class Repository:
         self._indexed(draft)
         return json_reply(201, self._shown(draft, True))
 
+    def _versions(self, request: Request, record: Record) -> Reply:
+        who = self._who(request)
+        return self._search(
+            request,
+            lambda one: (
+                one.parent == record.parent and one.is_published and (one.is_open_to_all or who.name == one.owner)
+            ),
+        )
+
+    def _latest(self, request: Request, record: Record) -> Reply:
+        newest = self.shelf.newest(record.parent)
+        return Reply(301, b"", {"Location": self._at(newest, False)})
+
     def _import(self, request: Request, record: Record) -> Reply:
         self.shelf.import_files(record)
         return self._files(request, record, 201)
@@ -463,25 +501,27 @@ class Repository:
     def _publish(self, request: Request, record: Record) -> Reply:
         self._meddled(record, "publish")
         with self._lock:
-            errors = self._errors(record, True)
+            errors = self._errors(record)
             if any(held.status != "completed" for held in record.files.values()):
                 errors.append(complaint("files", PENDING))
-            elif record.has_files and not record.files:
-                errors.append(complaint("files.enabled", NO_FILES))
             if errors:
                 raise Refused(400, INVALID, errors)
             self.shelf.publish(record)
         self._indexed(record)
         return json_reply(202, self._shown(record, False))
 
-    def _errors(self, record: Record, is_publishing: bool) -> list[Fields]:
+    def _errors(self, record: Record) -> list[Fields]:
         """What is wrong with the metadata of a draft."""
-        said = record.body.get("metadata") or {}
+        if "metadata" not in record.body:
+            return [complaint("metadata", MISSING)]
+        said = record.body["metadata"]
         errors = [complaint(f"metadata.{name}", MISSING) for name in self.switches.required if not said.get(name)]
         if self.switches.known:
             errors += [
                 complaint(f"metadata.{name}", "Unknown field.") for name in said if name not in self.switches.known
             ]
+        if record.has_files and not record.files:
+            errors.append(complaint("files.enabled", NO_FILES))
         return errors + [complaint(name, text) for name, text in self.switches.refuses.items()]
 
     # == Files ==============================================================================================
@@ -533,11 +573,11 @@ class Repository:
             raise Refused(400, "Bucket quota exceeded.")
 
     def _change(self, request: Request, record: Record, key: str, name: str, more: str) -> Reply:
-        if record.is_published:
-            raise Refused(403, DENIED)
         if name in ("content", "part"):
             return self._taken(request, record, key, name, more)
         self._meddled(record, name)
+        if record.is_published:
+            raise Refused(403, LOCKED)
         with self._lock:
             held = self.shelf.file(record, key)
             if name == "remove":
@@ -545,10 +585,15 @@ class Repository:
                 return Reply(204)
             self.shelf.commit(held)
             held.polls, held.shown = self.switches.commit_polls, self.switches.checksum
-            return json_reply(200, self._told(record, held, True))
+            told = self._told(record, held, True)
+            if held.kind == "M":
+                told.pop("size", None)
+            return json_reply(200, told)
 
     def _taken(self, request: Request, record: Record, key: str, name: str, more: str) -> Reply:
         """Bytes of a file, all or a part."""
+        if record.is_published:
+            raise Refused(403, LOCKED)
         held = self.shelf.file(record, key)
         length = int(request.headers.get("content-length", 0))
         if length > self.switches.max_size or (held.size_said or 0) > self.switches.max_size:
@@ -560,20 +605,20 @@ class Repository:
         with self._lock:
             held = self.shelf.file(record, key)
             if self.switches.quota_at == "content":
-                self._room(record.owner, len(data) if name == "content" else 0)
+                self._room(record.owner, len(data) if name == "content" else 0)  # parts are not counted
             if self.switches.spoils and data:
                 self.switches.spoils -= 1
                 data = bytes([data[0] ^ 0xFF]) + data[1:]
+            told = self._told(record, held, True)
             if name == "content":
-                self.shelf.take(record, held, data)
-            elif not self.shelf.take_part(held, int(more) if more.isdigit() else 0, data):
-                told = self._told(record, held, True)
-                return json_reply(200, {**told, "errors": ["File upload transfer failed."]})
-            return json_reply(200, self._told(record, held, True))
+                is_taken = self.shelf.take(record, held, data)
+            else:
+                is_taken = self.shelf.take_part(held, int(more) if more.isdigit() else 0, data)
+            return json_reply(200, told if is_taken else {**told, "errors": ["File upload transfer failed."]})
 
     def _remove_all(self, request: Request, record: Record) -> Reply:
         if record.is_published:
-            raise Refused(403, DENIED)
+            raise Refused(403, LOCKED)
         record.files.clear()
         return Reply(204)
 
@@ -613,22 +658,24 @@ class Repository:
     def _container(self, record: Record, held: Held, member: str, is_draft: bool) -> Reply:
         """What is in a zip, or one of it."""
         if not held.key.endswith(".zip"):
-            raise Refused(400, f"No extractor found for file {held.key}")
+            raise Refused(400, f"No extractor found for the file '{held.key}'.")
         try:
             archive = zipfile.ZipFile(io.BytesIO(held.data or b""))
         except zipfile.BadZipFile:
-            return Reply(999, json.dumps({"status": 999, "message": "Invalid ZIP file"}).encode(), reason="Denied")
+            raise Refused(500, BROKEN) from None
         with archive:
             if member:
                 if member not in archive.namelist():
                     raise Refused(404, f"Record '{record.id}' has no file '{member}'.")
-                return Reply(200, archive.read(member), {"Content-Type": "application/octet-stream"})
+                return Reply(200, archive.read(member), {"Content-Type": "application/octet-stream"}, chunked=True)
             where = f"{self._at(record, is_draft)}/files/{quote(held.key)}/container"
             entries, folders = [], []
             for info in archive.infolist():
                 links = {"content": f"{where}/{quote(info.filename.rstrip('/'))}"}
                 if info.is_dir():
-                    folders.append({"key": info.filename.rstrip("/"), "links": links, "entries": None})
+                    name = info.filename.rstrip("/")
+                    inside = [one for one in archive.namelist() if one.rpartition("/")[0] == name and one[-1:] != "/"]
+                    folders.append({"key": name, "links": links, "entries": inside})
                     continue
                 row = {"key": info.filename, "size": info.file_size, "compressed_size": info.compress_size}
                 entries.append({**row, "mimetype": "application/octet-stream", "crc": info.CRC, "links": links})
@@ -639,9 +686,9 @@ class Repository:
     def _users(self, request: Request) -> Reply:
         if self.switches.search == "missing":
             return _not_found()
-        who = self._who(request)
-        if self.switches.search == "forbidden" or not who.name:
+        if self.switches.search == "forbidden":
             raise Refused(403, DENIED)
+        who = self._who_or_nobody(request)
         return self._search(request, lambda one: one.owner == who.name)
 
     def _search(self, request: Request, wanted: Callable[[Record], bool]) -> Reply:
@@ -667,7 +714,7 @@ class Repository:
         if number > 1:
             links["prev"] = self._again(request, number - 1)
         found = {"hits": hits, "total": len(rows)}
-        return json_reply(200, {"hits": found, "aggregations": {}, "sortBy": order, "links": links})
+        return json_reply(200, {"hits": found, "aggregations": {}, "sortBy": order, "page": number, "links": links})
 
     def _again(self, request: Request, number: int) -> str:
         return f"{self.base}{request.path}?{urlencode({**request.query, 'page': number})}"
@@ -701,9 +748,14 @@ class Repository:
             "access": {"record": "public", "files": "public", **(body.get("access") or {})},
             "files": self._summary(record), "status": "published" if record.is_published else "draft",
         }  # fmt: skip
-        if is_draft and (errors := self._errors(record, False)):
-            document["errors"] = errors
+        if record.doi:
+            document["pids"] = {"doi": {"identifier": record.doi, "provider": "external"}}
         return document
+
+    def _complained(self, record: Record) -> Fields:
+        """A draft, with what is wrong with it."""
+        errors = self._errors(record)
+        return {**self._shown(record, True), **({"errors": errors} if errors else {})}
 
     def _version(self, record: Record) -> Fields:
         return {
@@ -737,14 +789,15 @@ class Repository:
             del links["content"]
         told: Fields = {
             "created": iso(held.created), "updated": iso(held.updated), "key": held.key,
-            "metadata": held.metadata or {}, "access": {"hidden": False}, "links": links,
+            "metadata": held.metadata, "access": {"hidden": False}, "links": links,
             "transfer": transfer, "status": held.status,
-            "storage_class": "L",
         }  # fmt: skip
-        if held.data is not None:
+        if held.is_whole:
             told.update(mimetype="application/octet-stream", version_id=held.id, file_id=held.id, bucket_id=record.id)
+        if held.is_whole or held.kind == "M":
+            told["storage_class"] = "L"
         for name in ("size", "checksum"):
-            if getattr(held, name) is not None or (name == "checksum" and held.is_whole):
+            if getattr(held, name) is not None or "storage_class" in told:
                 told[name] = getattr(held, name)
         return told
 

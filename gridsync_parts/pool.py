@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import signal
 import threading
@@ -156,18 +157,18 @@ class Settling:
 
     def start(self, lane: Lane) -> None:
         """Begin to take what a lane brings."""
-        self.lane = lane
-        self.threads = start_threads([threading.Thread(target=lane.live, args=[self.labour], daemon=True)])
+        labour = functools.partial(self.labour, lane)  # of no more than the thread: what it brings to is let go with it
+        self.threads = start_threads([threading.Thread(target=lane.live, args=[labour], daemon=True)])
 
     def add(self, item: Any) -> None:
         """Give it one more item, once there is a place for it."""
         self.places.acquire()
         self.arrived.put(item)
 
-    def labour(self) -> None:
+    def labour(self, lane: Lane) -> None:
         """What the thread does."""
         while (first := self.arrived.get()) is not None:
-            others = self.lane.pending - self.lane.done.qsize() - 1
+            others = lane.pending - lane.done.qsize() - 1
             if others > self.arrived.qsize() < self.most // 2:  # more may come soon
                 time.sleep(GATHERING)
             some = [first]
@@ -176,9 +177,9 @@ class Settling:
                     some.append(item)
                 self.arrived.put(None)  # it was the end
             try:
-                self.lane.land([[result] for result in self.settle(some)])
+                lane.land([[result] for result in self.settle(some)])
             except BaseException as error:
-                self.lane.land([[] for _ in some], error)
+                lane.land([[] for _ in some], error)
             self.places.release(len(some))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import gc
 import os
 import re
 import shutil
@@ -41,6 +42,15 @@ def conf(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "Grid.conf"
     path.write_text(text)
     return path
+
+
+def open_files() -> list[str]:
+    """What this process has open."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the folder itself
+            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +128,17 @@ def test_a_folder_is_copied_and_verified(conf, grid, tmp_path, name):
             path: (True, "adler32", "") for path in wanted
         }
         assert all((tmp_path / "here" / row.path).stat().st_mtime == row.mtime for row in rows)
+
+
+def test_a_copy_leaves_no_file_open_even_where_no_garbage_is_collected(lyon, grid, folder, tmp_path):
+    plant(grid, folder, 6)
+    gc.disable()
+    try:
+        for _ in range(3):
+            lyon.get(folder, tmp_path / "here")
+        wait_until(lambda: [path for path in open_files() if str(tmp_path / "here") in path] == [])
+    finally:
+        gc.enable()
 
 
 def test_what_is_here_is_compared_and_not_fetched_again(lyon, grid, folder, tmp_path):

@@ -133,6 +133,7 @@ def record_word(url: str, path: str, query: str) -> str:
         return f"?{query}"
     found = re.fullmatch(r"(?:[^/]+/)?(?:records?|uploads|deposit)/([^/]+)(?:/(.*))?", path)
     found = found or re.fullmatch(r"api/[^/]+/([^/]+)(?:/(.*))?", path)
+    found = found or re.fullmatch(r"[^/]+/([0-9a-z]{5}-[0-9a-z]{5})(?:/(.*))?", path)  # of a model
     if not found:
         parts = urlsplit(url)
         like = f"{parts.scheme}://{parts.netloc}/records/ID"

@@ -67,6 +67,28 @@ def test_a_page_means_what_it_shows(url):
     assert word_of(url) == PAGES[url]
 
 
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("records/17", "17"),
+        ("records/17/files/a%20b.root?download=1", "17/a b.root"),
+        ("uploads/17", "17"),
+        ("api/records/17/draft/files/a/content", "17/a"),
+        ("particles/records/abcde-01234", "abcde-01234"),
+        ("particles/abcde-01234", "abcde-01234"),  # as NRP has it
+        ("particles/abcde-01234/preview/a.csv", "abcde-01234/a.csv"),
+        ("search?q=muon", "?q=muon"),
+    ],
+)
+def test_a_page_of_a_repository_means_what_it_shows(path, word):
+    assert word_of(f"https://repository.example.org/{path}", "invenio") == word
+
+
+def test_a_page_of_a_repository_without_a_record():
+    with pytest.raises(UsageError, match=r"give one like https://repository[.]example[.]org/records/ID"):
+        word_of("https://repository.example.org/communities/agata", "invenio")
+
+
 @pytest.mark.parametrize("path", ["", "/", "/docs/about", "/record", "/eos/opendata/cms/a.root", "/visualise/events"])
 def test_a_page_that_shows_no_record(path):
     with pytest.raises(UsageError, match="is no page of a record or a search; give one like https:"):

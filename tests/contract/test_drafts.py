@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -636,3 +639,65 @@ def test_the_rate_of_the_server_is_never_reached(grid, repository):
         shop.send(f"{record}/{number}", SMALL)
     assert len(repository.requests) > 20 and len(shop.has(record)) == 5
     assert 429 not in [one.status for one in repository.log]
+
+
+def together(threads: int, call: Callable[[], object]) -> None:
+    """Have so many threads do the same, whatever comes of it."""
+
+    def quietly() -> None:
+        with contextlib.suppress(GridError):
+            call()
+
+    running = [threading.Thread(target=quietly) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_repository_that_fails_too_often_is_left_alone_and_then_asked_by_one(shop, repository, monkeypatch):
+    record = shop.draft()
+    replace(monkeypatch, "FAILING", 8)
+    replace(monkeypatch, "REST", 1.2)
+    repository.faults.add("/api/*", 500)
+    began = len(repository.requests)
+
+    def insisting() -> None:
+        for _ in range(4):
+            try:
+                shop.drafts.look(record)
+                break
+            except DoorError:
+                if len(repository.requests) - began > 14:  # it has rested, and one has gone ahead in vain
+                    repository.faults.clear()
+
+    together(6, insisting)
+    times = [one.time for one in repository.requests[began:]]
+    rests = [at for at, (before, after) in enumerate(zip(times, times[1:]), 1) if after - before > 1.0]
+    assert rests and 8 <= rests[0] <= 8 + 5  # those that were on their way then
+    assert all(later - earlier == 1 for earlier, later in zip(rests, rests[1:]))  # one alone goes ahead each time
+    assert shop.drafts.look(record).id == record
+
+
+@pytest.mark.parametrize(("weight", "most"), [(5, 5), (12, 10)])
+def test_no_more_is_on_its_way_than_it_may_weigh(grid, repository, weight, most):
+    shop = Shop(grid, repository, weight=weight)
+    record, names = shop.draft(), iter(range(100))
+
+    def slow() -> Iterator[bytes]:
+        for at in range(0, len(LARGE), 250):
+            time.sleep(0.03)
+            yield LARGE[at : at + 250]
+
+    together(6, lambda: shop.writer.write(f"{record}/{next(names)}", Sent(len(LARGE), slow)))
+    assert max(one.weight for one in repository.requests) == most and len(shop.has(record)) == 6
+
+
+def test_a_file_takes_two_requests(shop, repository):
+    record = shop.draft()
+    shop.drafts.announce(record, {str(number): 5 for number in range(9)})
+    before = len(repository.requests)
+    for number in range(9):
+        shop.send(f"{record}/{number}", SMALL)
+    assert len(repository.requests) - before == 18

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Generator
 from typing import Any, Callable, NamedTuple, Optional
 
-from gridsync_parts.bundle import Room, bundle, clear, needs_bundle, path_of
-from gridsync_parts.deposits import RECORD, Deposit, check_count, fill_one
+from gridsync_parts.bundle import Room, bundle, clear, path_of
+from gridsync_parts.deposits import RECORD, Deposit, fill_one
 from gridsync_parts.doors import Deposited, Draft, Listing, Repository, Writer
 from gridsync_parts.errors import FileError, GridError, NotFound
 from gridsync_parts.intents import DRAFT, PUBLISHED, Creation, Intents
@@ -168,8 +168,8 @@ class Course:
                 return
         elif not known and self.terms.wishes.new_version:
             raise FileError(
-                f"{deposit.name}: grid_uploads.csv has no published record of it, of which a new version could be made; "
-                "name one with --input_dir=ID, or leave --new_version out"
+                f"{deposit.name}: grid_uploads.csv has no published record of it that could get a new version; name one "
+                "with --input_dir=ID, or leave --new_version out"
             )
         elif not known:
             yield from self.begin(case)
@@ -207,9 +207,9 @@ class Course:
 
     def fill(self, case: Case) -> None:
         """Have its metadata."""
-        deposit, filled = case.deposit, fill_one(case.deposit, self.terms.hook)
+        deposit, filled = case.deposit, fill_one(case.deposit, self.terms.hook, self.terms.site)
         parts: list[Any] = [filled.body]
-        path = path_of(deposit.name, deposit.folder) if needs_bundle(deposit.files, self.terms.site.zip_above) else ""
+        path = path_of(deposit.name, deposit.folder) if deposit.is_zipped(self.terms.site) else ""
         parts += [list(local[:4]) for local in deposit.files if path]
         text = json.dumps(parts, sort_keys=True).encode("utf-8", "backslashreplace")
         case.meant = Meant(filled.body, f"adler32:{zlib.adler32(text):08x}", path)
@@ -226,7 +226,6 @@ class Course:
                 seen = lambda here, came: None  # noqa: E731
                 whole = yield Ask(DISK, bundle, (deposit.name, deposit.folder, files, self.room, self.stop, seen))
             files = [local for local in files if local.path == RECORD] + [whole]
-            check_count(deposit, self.terms.site, len(files))
         case.files = {local.path: local for local in files}
 
     def sent_zip(self, case: Case, name: str) -> Local | None:
@@ -341,7 +340,7 @@ class Course:
             self.clear_zip(case)
         elif not self.terms.wishes.new_version:
             raise FileError(
-                f"{deposit.name}: is published as {known.record}, and {names_text(changed)} differ(s) there; "
+                f"{deposit.name}: is published as {known.record}, and has changed since: {names_text(changed)}; "
                 "--new_version makes a new version of it"
             )
         else:

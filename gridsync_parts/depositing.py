@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gridsync_parts.attempts import Recorded
-from gridsync_parts.bundle import needs_bundle, path_of, sweep
+from gridsync_parts.bundle import path_of, sweep
 from gridsync_parts.course import Course, Terms
-from gridsync_parts.deposits import RECORD, Deposit, Deposits, collect, fill_one, put_in_order
+from gridsync_parts.deposits import Deposit, Deposits, collect, fill_one, put_in_order
 from gridsync_parts.doors import Place, Repository
 from gridsync_parts.drafting import Depositing, Drafting
 from gridsync_parts.errors import UsageError
@@ -49,7 +49,8 @@ def pack_deposits(run: Sender) -> Deposits:
     growing = run.stats.stats.found() if run.stats else None
     hook = hook_for(run)
     deposits = collect(os.path.expanduser(wishes.put), os.path.expanduser(wishes.metadata), scope, growing)
-    put_in_order(deposits, hook, run.settings.site)
+    deposits.hook = hook
+    put_in_order(deposits, run.settings.site)
     if base and not wishes.new_version:
         raise UsageError("--input_dir means nothing for --put to a repository but with --new_version; leave it out")
     if base and len(deposits.found) + len(deposits.faults) > 1:
@@ -81,7 +82,7 @@ def begin_depositing(run: Sender, deposits: Deposits) -> tuple[Flow, Drafting]:
     aim = SEND._replace(retries=run.settings.retries)
     sending = Depositing(aim, run.loop.pace, wishes, uploads, site.name, putter)
     putter.deliverer.top, putter.deliverer.kind = deposits.top, "md5"
-    terms = Terms(site, wishes, hook_for(run), run.config.given.get("INPUTDIR", ""))
+    terms = Terms(site, wishes, deposits.hook, run.config.given.get("INPUTDIR", ""))
     course = Course(repository_of(run, place), writer_of(site, place), Intents(uploads, site.name), terms, stop)
     run.loop.open("zips", site.zip_workers)
     flow = Flow(run, SEND, fetch=sending)
@@ -117,16 +118,14 @@ def tell_end(run: Sender, deposits: Deposits, drafting: Drafting, tally: Tally) 
     return 1 if count["failed"] or tally.failed else 0
 
 
-def tell_deposit(run: Sender, deposit: Deposit, hook: Hook | None) -> None:
+def tell_deposit(run: Sender, deposit: Deposit, body: dict[str, Any]) -> None:
     """Say of one deposit what would be sent."""
-    filled = fill_one(deposit, hook)
-    files = [f"{local.path} ({size_text(local.size)})" for local in deposit.files]
-    if needs_bundle(deposit.files, run.settings.site.zip_above):
-        own = [local.path for local in deposit.files if local.path == RECORD]
-        zipped = f"{os.path.basename(path_of(deposit.name, deposit.folder))}, a zip of {len(files) - len(own)} files"
-        files = [*own, zipped]
+    files, site = [f"{local.path} ({size_text(local.size)})" for local in deposit.files], run.settings.site
+    if deposit.is_zipped(site):
+        *own, zipped = deposit.names(site)
+        files = [*own, f"{zipped}, a zip of {len(files) - len(own)} files"]
     run.report.line(f"{deposit.name}: {size_text(deposit.size())} in {', '.join(files)}")
-    for line in dry_text(filled.body).split("\n"):
+    for line in dry_text(body).split("\n"):
         run.report.line(line)
 
 
@@ -134,13 +133,12 @@ def tell_depositing(run: Sender, deposits: Deposits) -> int:
     """Say what a dry run would deposit; the status. Nothing is asked of the site."""
     from gridsync_parts.forecast import Forecast
 
-    hook, site = hook_for(run), run.settings.site
+    site = run.settings.site
     records: list[dict[str, Any]] = []
     for deposit in deposits.found:
-        tell_deposit(run, deposit, hook)
-        body = fill_one(deposit, hook).body
-        zipped = needs_bundle(deposit.files, site.zip_above)
-        facts = {"files": len(deposit.files), "bytes": deposit.size(), "zip": zipped}
+        body = fill_one(deposit, deposits.hook, site).body
+        tell_deposit(run, deposit, body)
+        facts = {"files": len(deposit.files), "bytes": deposit.size(), "zip": deposit.is_zipped(site)}
         records.append({"name": deposit.name, **facts, "body": body})
     forecast = Forecast("send", [local for deposit in deposits.found for local in deposit.files])
     run.report.put_dry(**forecast.document(), records=records)

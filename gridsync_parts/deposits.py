@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gridsync_parts.errors import FileError, GridError, UsageError, brief
+from gridsync_parts.bundle import needs_bundle, path_of
+from gridsync_parts.errors import FileError, GridError, UsageError
 from gridsync_parts.metadata import Hook, fill, order_of, read_source
 from gridsync_parts.outbox import Local, Outbox
 from gridsync_parts.table import Site
@@ -29,9 +30,15 @@ class Deposit(NamedTuple):
     source: str  # the file that describes it
     files: list[Local]
 
-    def names(self) -> list[str]:
-        """The paths of its files."""
-        return [local.path for local in self.files]
+    def is_zipped(self, site: Site) -> bool:
+        """Whether its files go as one zip."""
+        return needs_bundle(self.files, site.zip_above)
+
+    def names(self, site: Site) -> list[str]:
+        """The names of the files that its record gets."""
+        names = [local.path for local in self.files]
+        zipped = os.path.basename(path_of(self.name, self.folder))
+        return [*filter(RECORD.__eq__, names), zipped] if self.is_zipped(site) else names
 
     def size(self) -> int:
         """How many bytes its files have."""
@@ -44,6 +51,7 @@ class Deposits:
     def __init__(self, top: str, scope: Scope, growing: os.stat_result | None = None):
         self.top = top
         self.scope = scope  # whose patterns count
+        self.hook: Hook | None = None  # makes their metadata
         self.growing = growing
         self.found: list[Deposit] = []
         self.faults: dict[str, GridError] = {}  # by the names of what can't be deposited
@@ -157,9 +165,9 @@ def collect(top: str, metadata: str, scope: Scope, growing: os.stat_result | Non
 # What is said of them.
 
 
-def fill_one(deposit: Deposit, hook: Hook | None) -> Filled:
+def fill_one(deposit: Deposit, hook: Hook | None, site: Site) -> Filled:
     """The metadata of a deposit as the repository is to have them."""
-    return fill(hook, read_source(deposit.source), deposit.name, deposit.source, deposit.names())
+    return fill(hook, read_source(deposit.source), deposit.name, deposit.source, deposit.names(site))
 
 
 def check_count(deposit: Deposit, site: Site, count: int) -> None:
@@ -171,24 +179,19 @@ def check_count(deposit: Deposit, site: Site, count: int) -> None:
         )
 
 
-def put_in_order(deposits: Deposits, hook: Hook | None, site: Site) -> None:
+def put_in_order(deposits: Deposits, site: Site) -> None:
     """Have those that can be described and sent in the order of the hook; the others are faults."""
-    from gridsync_parts.bundle import needs_bundle
-
+    hook = deposits.hook
     ordered: list[tuple[Any, Deposit]] = []
     for deposit in deposits.found:
         try:
             source = read_source(deposit.source)
-            deposits.filled.append(fill(hook, source, deposit.name, deposit.source, deposit.names())._replace(body={}))
-            if not needs_bundle(deposit.files, site.zip_above):
-                check_count(deposit, site, len(deposit.files))
+            filled = fill(hook, source, deposit.name, deposit.source, deposit.names(site))
+            check_count(deposit, site, len(deposit.names(site)))
+            deposits.filled.append(filled._replace(body={}))
             ordered.append((order_of(hook, source, deposit.name), deposit))
         except GridError as error:
             deposits.faults[deposit.name] = error
-    try:
-        ordered.sort(key=lambda one: one[0])
-    except TypeError as error:
-        sentence = f"METADATA_HOOK gives orders that can't be compared: {brief(str(error))}; correct it"
-        raise UsageError(sentence) from error
+    ordered.sort(key=lambda one: one[0])
     deposits.found = [deposit for _, deposit in ordered]
     deposits.raise_single()

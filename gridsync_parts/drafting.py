@@ -101,7 +101,7 @@ class Drafting(Survey):
 
     def tell_progress(self) -> None:
         """Have the line of progress count records."""
-        self.sending.counted = f"{len(self.done)}/{self.count} records"
+        self.sending.counted = f"{sum(case.state != 'failed' for case in self.done)}/{self.count} records"
 
     def is_open(self, now: float) -> bool:
         """Whether deposits are still on their way, or to come."""
@@ -175,6 +175,8 @@ class Drafting(Survey):
         """Have done with a deposit."""
         self.tell_stats(case)
         self.open.remove(case)
+        if case.meant.zip:
+            self.course.room.free(case.meant.zip)  # others may wait for its place
         self.done.append(case)
         self.sending.count_out(case)
         self.tell_progress()

@@ -20,6 +20,7 @@ PLAYED = {  # where each case is; by default once with each engine and at each k
     "manual": [HTTP_DCACHE, HTTP_STORM, GFAL2_DCACHE, GFAL2_STORM],
     "force_dcache": [HTTP_DCACHE, GFAL2_DCACHE],
     "force_storm": [HTTP_STORM, GFAL2_STORM],
+    "deposits": [HTTP_DCACHE],
     "put": [HTTP_DCACHE, HTTP_STORM],
     "iam": [HTTP_DCACHE],  # neither engine nor door has a part in this and those below
     "json": [HTTP_DCACHE],

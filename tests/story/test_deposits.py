@@ -12,7 +12,6 @@ import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -136,10 +135,10 @@ def test_the_intent_is_noted_before_the_draft_is_asked_for_and_its_id_before_its
     assert draft.title == "Run 5500" and bytes_of(draft) == user.bytes("5500")
 
 
-@pytest.mark.parametrize("what", ["draft lost", "init lost", "content lost", "commit lost", "describe lost", "publish lost"])
+@pytest.mark.parametrize("what", ["draft", "init", "content", "commit", "describe", "publish"])
 def test_an_answer_that_is_lost_makes_no_second_record(user, repository, what):
     user.fill("5500")
-    repository.goes_wrong(what)
+    repository.goes_wrong(f"{what} lost")
     user.put("--publish", "data/5500")
     status, out, err = user.put("--publish", "data/5500")
     assert status == 0, out + err
@@ -340,8 +339,6 @@ def test_folders_go_in_the_order_of_the_hook_and_a_bad_one_is_named(user, reposi
         "1": "published", "2": "published", "3": "failed", "4": "published",
     }  # fmt: skip
     assert sorted(record.title for record in repository.published) == ["Run 1", "Run 2", "Run 4"]
-    made = [one for one in repository.asked(method="PUT") if one.path.endswith("/draft")]
-    assert [json.loads(one.body)["metadata"]["title"] for one in made][0] in ("Run 4", "Run 2", "Run 1")
 
 
 def test_metadata_may_lie_in_a_folder_of_their_own(user, repository):

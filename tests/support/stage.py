@@ -63,6 +63,7 @@ MANUALS_VOMS = (
     "/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr]"
 )
 PROVIDER = "https://iam.example.org"
+REPOSITORY = "https://repository.example.org"
 MANUALS_PROXY = "/tmp/x509up_u0"
 ANOTHER_VO = "vo.example.org"
 ANOTHER_VOMS = ("voms.example.org", "443", "/DC=org/DC=example/CN=voms.example.org")
@@ -319,6 +320,18 @@ def shift(stage: Stage, days: str) -> None:
     stage.env.update(LD_PRELOAD=FAKETIME, FAKETIME=f"{int(days):+}d", FAKETIME_DONT_FAKE_MONOTONIC="1")
 
 
+def take_records(stage: Stage) -> None:
+    """Have a repository for NRP, and a token for it."""
+    repository, conf = stage.grid.repository, stage.work / "Grid.conf"
+    repository.reset()
+    stage.closing.callback(repository.reset)
+    stage.env["NRP_TOKEN"] = repository.token
+    stage.places[repository.base] = REPOSITORY
+    keys = {"SERVER": repository.base, "ENGINE": "invenio", "TOKEN": "env:NRP_TOKEN"}
+    for key, value in {**keys, "CA_DIR": stage.env["X509_CERT_DIR"]}.items():
+        conf.write_text(with_setting(conf.read_text(), "NRP", key, value))
+
+
 def mount(stage: Stage) -> None:
     """Have a small disk at data."""
     (stage.work / "data").mkdir()
@@ -369,6 +382,7 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"(no|only other|the right) CA certificates are installed": trust,
     r"the proxy is of the kind: (.*)": hold,
     r"the site takes tokens, and an oidc-agent runs": take_tokens,
+    r"a repository takes records, and NRP_TOKEN has a token for it": take_records,
     r"a token lies in BEARER_TOKEN": lambda stage: stage.env.update(BEARER_TOKEN=stage.grid.openid.token(7200)),
     r"the proxy is lost": lambda stage: stage.proxy.unlink(),
     r"the clock is wrong by (\S+) days": shift,

@@ -168,7 +168,7 @@ class Course:
                 return
         elif not known and self.terms.wishes.new_version:
             raise FileError(
-                f"{deposit.name}: grid_uploads.csv has no published record of it that could get a new version; name one "
+                f"{deposit.name}: grid_uploads.csv has no published record of it that could get a new version; name it "
                 "with --input_dir=ID, or leave --new_version out"
             )
         elif not known:
@@ -285,7 +285,7 @@ class Course:
             try:
                 case.draft = yield Ask(CALLS, self.repository.look, (known.record,))
             except NotFound:
-                self.put(case, record="", checksum="", verified="")
+                self.put(case, record="", checksum="", verified="", mtime=0)  # there is none to look for
                 raise FileError(
                     f"{case.deposit.name}: its draft {known.record} is gone: somebody else has deleted it, and nothing "
                     "was published; the next run makes a new one"
@@ -293,7 +293,7 @@ class Course:
         elif base := self.intents.published(case.deposit.folder):
             yield from self.renew(case, base.record)
         else:
-            yield from self.create(case, Creation(self.repository, known.target, self.stop, known.mtime))
+            yield from self.create(case, Creation(self.repository, known.target, self.stop, known.mtime or None))
 
     def renew(self, case: Case, record: str) -> Steps:
         """Have the draft of a new version; asked again, the site gives the same."""

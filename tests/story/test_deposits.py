@@ -21,6 +21,7 @@ from tests.support.user import Result, User, wait_until
 
 METADATA = {"title": "Hits", "creators": [{"person_or_org": {"type": "organizational", "name": "DELPHI"}}]}
 METADATA = {**METADATA, "publication_date": "2026", "resource_type": {"id": "dataset"}}
+LOST = ("init", "content", "commit", "describe")
 KEY = "gridsync-[0-9a-f]{32}"
 
 
@@ -135,7 +136,7 @@ def test_the_intent_is_noted_before_the_draft_is_asked_for_and_its_id_before_its
     assert draft.title == "Run 5500" and bytes_of(draft) == user.bytes("5500")
 
 
-@pytest.mark.parametrize("what", ["draft", "init", "content", "commit", "describe", "publish"])
+@pytest.mark.parametrize("what", ["draft", "publish", *(pytest.param(one, marks=pytest.mark.long) for one in LOST)])
 def test_an_answer_that_is_lost_makes_no_second_record(user, repository, what):
     user.fill("5500")
     repository.goes_wrong(f"{what} lost")
@@ -145,7 +146,7 @@ def test_an_answer_that_is_lost_makes_no_second_record(user, repository, what):
     assert [bytes_of(record) for record in repository.published] == [user.bytes("5500")] and not repository.drafts
 
 
-@pytest.mark.parametrize("what", ["missing", "forbidden"])
+@pytest.mark.parametrize("what", ["missing", pytest.param("forbidden", marks=pytest.mark.long)])
 def test_where_drafts_cannot_be_searched_the_orphan_that_may_be_is_named(user, repository, what):
     user.fill("5500")
     repository.switches.search = what
@@ -192,6 +193,7 @@ def test_a_draft_that_somebody_has_deleted_is_named_and_the_next_run_makes_a_new
     assert status == 0 and len(repository.published) == 1, out + err
 
 
+@pytest.mark.long
 def test_what_has_changed_here_goes_into_the_draft(user, repository):
     folder = user.fill("5500")
     user.put("", "data/5500")
@@ -236,6 +238,7 @@ def test_a_new_version_keeps_what_is_the_same(user, repository):
     assert (status, counts(out)["skipped"], len(repository.records)) == (0, 1, 2), out + err
 
 
+@pytest.mark.long
 def test_a_record_of_elsewhere_is_named_for_its_new_version(user, repository):
     user.fill("5500")
     old = repository.add("Old", {"f0.root": b"old"})
@@ -341,6 +344,7 @@ def test_folders_go_in_the_order_of_the_hook_and_a_bad_one_is_named(user, reposi
     assert sorted(record.title for record in repository.published) == ["Run 1", "Run 2", "Run 4"]
 
 
+@pytest.mark.long
 def test_metadata_may_lie_in_a_folder_of_their_own(user, repository):
     user.fill("1")
     user.fill("2")
@@ -399,6 +403,7 @@ def test_the_stats_file_has_a_line_for_each_record(user, repository):
     assert failed["key"] == "2" and "record.json" in failed["error"]
 
 
+@pytest.mark.long
 def test_two_runs_at_once_are_kept_apart(user, repository):
     user.fill("5500")
     repository.switches.create_seconds = 3.0
@@ -422,10 +427,10 @@ def complete(user: Depositor, repository: Repository, names: list[str]) -> None:
     assert sorted(path.name for path in user.data.iterdir()) == sorted(names)
 
 
-REQUESTS = 14  # of a record with two files and its metadata
+KILLED = [pytest.param(count, marks=[] if count in (5, 9) else pytest.mark.long) for count in range(1, 20)]
 
 
-@pytest.mark.parametrize("count", [*range(1, 15)])
+@pytest.mark.parametrize("count", KILLED)
 def test_killed_at_any_request_one_record_is_there_in_the_end(user, repository, count):
     user.fill("5500")
     repository.switches.latency = 0.05
@@ -473,6 +478,7 @@ def test_two_hundred_records_with_two_thousand_files(user, repository):
     assert len(repository.published) == 199 and not repository.drafts
 
 
+@pytest.mark.long
 def test_a_folder_without_metadata_is_named(user, repository):
     user.fill("1")
     (user.data / "bare").mkdir()

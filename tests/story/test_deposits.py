@@ -8,14 +8,19 @@ import os
 import random
 import re
 import signal
+import ssl
 import time
+import uuid
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.grid import Grid
+from tests.grid.invenio import Invenio
 from tests.grid.repository import Record, Repository
 from tests.support.user import Result, User, wait_until
 
@@ -28,11 +33,10 @@ KEY = "gridsync-[0-9a-f]{32}"
 class Depositor(User):
     """A user with folders that are to become records."""
 
-    def __init__(self, grid: Grid, folder: Path, repository: Repository):
+    def __init__(self, grid: Grid, folder: Path, base: str, token: str):
         super().__init__(grid, folder)
-        self.repository = repository
-        self.env["NRP_TOKEN"] = repository.token
-        for key, value in {"SERVER": repository.server, "ENGINE": "invenio", "TOKEN": "env:NRP_TOKEN"}.items():
+        self.env["NRP_TOKEN"] = token
+        for key, value in {"SERVER": base, "ENGINE": "invenio", "TOKEN": "env:NRP_TOKEN"}.items():
             self.set(key, value, "NRP")
         self.set("CA_DIR", grid.env["X509_CERT_DIR"], "NRP")
         self.data.mkdir()
@@ -77,7 +81,7 @@ def bytes_of(record: Record) -> dict[str, bytes]:
 
 @pytest.fixture
 def user(grid: Grid, repository: Repository, tmp_path: Path) -> Depositor:
-    return Depositor(grid, tmp_path, repository)
+    return Depositor(grid, tmp_path, repository.base, repository.token)
 
 
 def counts(text: str) -> dict[str, int]:
@@ -484,3 +488,88 @@ def test_a_folder_without_metadata_is_named(user, repository):
     (user.data / "bare").mkdir()
     status, out, err = user.put()
     assert (status, len(repository.drafts)) == (0, 1) and "bare: has no record.json" in err, out + err
+
+
+# At a real Invenio.
+
+
+class Shelf(NamedTuple):
+    """Alice's records at the real one."""
+
+    invenio: Invenio
+    context: ssl.SSLContext
+
+    def get(self, url: str) -> bytes:
+        """What is at an address."""
+        headers = {"Authorization": f"Bearer {self.invenio.tokens['alice']}"}
+        with urlopen(Request(url, headers=headers), context=self.context) as answer:
+            return bytes(answer.read())
+
+    def records(self, title: str) -> list[dict[str, Any]]:
+        """Those of a title."""
+        found = json.loads(self.get(f"{self.invenio.base}/api/user/records?size=1000"))["hits"]["hits"]
+        return [one for one in found if one["metadata"].get("title") == title]
+
+    def bytes_of(self, record: dict[str, Any]) -> dict[str, bytes]:
+        """The files of a record."""
+        entries = json.loads(self.get(record["links"]["files"]))["entries"]
+        return {entry["key"]: self.get(entry["links"]["content"]) for entry in entries}
+
+
+@pytest.fixture
+def shelf(invenio: Invenio) -> Shelf:
+    return Shelf(invenio, ssl.create_default_context(capath=invenio.pki.environment()["X509_CERT_DIR"]))
+
+
+@pytest.mark.long
+def test_a_real_one_gets_a_draft_that_is_published_and_a_new_version(grid, tmp_path, shelf):
+    user, title = Depositor(grid, tmp_path, shelf.invenio.base, shelf.invenio.tokens["alice"]), f"Real {uuid.uuid4()}"
+    folder = user.fill("1", title=title)
+    (folder / "large.root").write_bytes(os.urandom(11 << 20))  # goes in parts
+    status, out, err = user.put("", "data/1")
+    assert status == 0, out + err
+    (draft,) = shelf.records(title)
+    assert not draft["is_published"] and shelf.bytes_of(draft) == user.bytes("1")
+    status, out, err = user.put("--publish", "data/1")
+    (record,) = shelf.records(title)
+    assert status == 0 and record["is_published"] and record["id"] == draft["id"], out + err
+    (folder / "f0.root").write_bytes(b"other")
+    (folder / "f1.root").unlink()
+    assert user.put("--publish", "data/1").status == 1
+    status, out, err = user.put("--publish --new_version", "data/1")
+    assert status == 0, out + err
+    new, old = sorted(shelf.records(title), key=lambda one: one["id"] == record["id"])
+    assert new["parent"] == old["parent"] and new["is_published"] and shelf.bytes_of(new) == user.bytes("1")
+    assert counts(user.put("--publish --new_version", "data/1").out)["skipped"] == 1
+
+
+@pytest.mark.long
+def test_a_real_one_says_by_field_what_it_wants(grid, tmp_path, shelf):
+    user, title = Depositor(grid, tmp_path, shelf.invenio.base, shelf.invenio.tokens["alice"]), f"Real {uuid.uuid4()}"
+    user.fill("1", title=title, publication_date="yesterday")
+    status, out, err = user.put("--publish", "data/1")
+    assert status == 1 and "metadata.publication_date: " in err, out + err
+    user.fill("1", title=title)
+    status, out, err = user.put("--publish", "data/1")
+    (record,) = shelf.records(title)
+    assert status == 0 and record["is_published"], out + err
+
+
+@pytest.mark.long
+def test_killed_again_and_again_a_real_one_has_each_record_once(grid, tmp_path, shelf):
+    user, title = Depositor(grid, tmp_path, shelf.invenio.base, shelf.invenio.tokens["alice"]), f"Real {uuid.uuid4()}"
+    for name in "1234":
+        user.fill(name, size=100_000, title=f"{title} {name}")
+    chance = random.Random(2)
+    for _ in range(8):
+        with user.running(user.line("--publish")) as run:
+            time.sleep(0.4 + chance.random())
+            run.kill()
+    time.sleep(2)  # it may still be at what was asked last
+    status, out, err = user.put("--publish")
+    assert status == 0, out + err
+    for name in "1234":
+        (record,) = shelf.records(f"{title} {name}")
+        assert record["is_published"] and shelf.bytes_of(record) == user.bytes(name)
+    found = json.loads(shelf.get(f"{shelf.invenio.base}/api/user/records?size=1000"))["hits"]["hits"]
+    assert not [one for one in found if re.fullmatch(KEY, one["metadata"].get("title", ""))]  # no orphan

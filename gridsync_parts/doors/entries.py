@@ -16,6 +16,7 @@ from gridsync_parts.words import is_name, is_utf8
 OWN_NAME = "repository.json"  # the record itself, where one of its files has the usual name
 LEFT_OUT = "{place}: {reason}; it is left out, ask the repository"
 SENSELESS = "{place}: the repository's answer makes no sense ({reason}); try again later, or ask the repository"
+WHOLE = "fetch the whole zip, as one of the files of its record"
 CHECKSUM = re.compile("(?:md5:[0-9a-f]{32}|sha1:[0-9a-f]{40}|sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
 # What a repository says of a record that changes by itself, or says the same in other words.
 CHANGING = frozenset((
@@ -154,8 +155,7 @@ def members_of(answer: Any, place: str, url: Made) -> Members:
         entries = list_in(answer, "entries")
         if answer.get("truncated"):
             raise FileError(
-                f"{place}: has {answer.get('total', 'more')} members, of which the repository lists {len(entries)}; "
-                "fetch the whole zip, as one of the files of its record"
+                f"{place}: has {answer.get('total', 'more')} members, of which the repository lists {len(entries)}; {WHOLE}"
             )
         for facts in entries:
             names.take(facts, url(facts, text_in(facts, "key")), crc_in(facts))

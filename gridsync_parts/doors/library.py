@@ -12,6 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from gridsync_parts.doors import BITE
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.entries import (
+    WHOLE,
     Members,
     Record,
     dict_in,
@@ -29,10 +30,11 @@ from gridsync_parts.doors.record import RECID, text_in
 from gridsync_parts.doors.refused import message_in, pause_of, refusal
 from gridsync_parts.doors.repository import WELL_KNOWN, NoJson, Service
 from gridsync_parts.doors.urls import mask_url, netloc_of
-from gridsync_parts.errors import BadRequest, DoorError, Forbidden, GridError, NotFound, brief
+from gridsync_parts.errors import BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, brief
 
 LONGEST = 64 << 20  # bytes of an answer
 KEPT = 64  # records, and zips, that are remembered
+BROKEN = 999  # the status of what is said of a zip that is none, or has names that lead elsewhere
 MOST_PAGES = 1000  # of a list of files
 # Zenodo has an older form of its records for who does not name the one that all others have.
 ACCEPT = {"Accept": "application/vnd.inveniordm.v1+json, application/json"}
@@ -123,8 +125,8 @@ class Library:
             return NotFound(f"{place}: the repository has removed it ({tomb_in(content) or said})")
         if answer.status == 403 or (answer.status == 401 and not self.rest.token):
             return Forbidden(REFUSES.format(place=place, said=said, way=self.way()))
-        if answer.status == 400:
-            return BadRequest(f"{place}: the repository answers 400 ({said})")
+        if answer.status in (400, BROKEN):
+            return BadRequest(f"{place}: the repository answers {answer.status} ({said})")
         if answer.status >= 500 or answer.status == 429:
             return DoorError(f"{place}: the repository answers {answer.status} ({said})", True, pause_of(answer))
         return refusal(answer, url)
@@ -241,7 +243,8 @@ class Library:
             try:
                 found = members_of(self.ask(address, place), place, url)
             except BadRequest as error:
-                raise NotFound(f"{place}: the repository cannot look into it ({error})") from error
+                said = str(error).removeprefix(f"{place}: ")
+                raise FileError(f"{place}: is not to be looked into, {said}; {WHOLE}") from error
             self.keep(place, found)
             return found
 

@@ -302,7 +302,8 @@ def test_without_container_routes_a_zip_is_a_file(visitor):
 def test_a_zip_that_cannot_be_looked_into_says_so(visitor):
     record = visitor.repository.add("Broken", {"x.zip": b"no zip"})
     status, _, err = visitor(f"--ls_dir={record.id}/x.zip")
-    assert status != 0 and err.count("\n") == 1 and "Invalid ZIP file" in err
+    says = "is not to be looked into, the repository answers 999 (Invalid ZIP file); fetch the whole zip"
+    assert (status, err.count("\n")) == (1, 1) and says in err
 
 
 def test_a_zip_and_its_members_do_not_get_into_each_others_way(visitor):

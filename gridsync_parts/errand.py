@@ -99,7 +99,10 @@ def errand_of(
     host, folders = place_of(url)
     if re.search(CONTROL, grid_path("/".join(folders))):
         raise UsageError(f"{brief(repr(bare(url)))} has a control character in a name; ask the site to rename it")
-    name, folders = (portal, [word_of(url)]) if portal else find_site(config, url, host, folders)
+    if portal:
+        name, folders = portal, [word_of(url, sections[portal].get("ENGINE", ""))]
+    else:
+        name, folders = find_site(config, url, host, folders)
     folder = "/".join(folders) or "/"
     vo = vo_of_proxy() if name in config.made else {}  # the one in Grid.conf is that of other sites
     is_bare = config.made.get(name, {}).get("CREDENTIAL") == "none"

@@ -154,9 +154,8 @@ def members_of(answer: Any, place: str, url: Made) -> Members:
     try:
         entries = list_in(answer, "entries")
         if answer.get("truncated"):
-            raise FileError(
-                f"{place}: has {answer.get('total', 'more')} members, of which the repository lists {len(entries)}; {WHOLE}"
-            )
+            total, some = answer.get("total", "more"), len(entries)
+            raise FileError(f"{place}: has {total} members, of which the repository lists {some}; {WHOLE}")
         for facts in entries:
             names.take(facts, url(facts, text_in(facts, "key")), crc_in(facts))
         names.end()

@@ -238,6 +238,28 @@ def test_pages_and_several_records_are_names_too(visitor):
     assert "give one like" in visitor(f"--ls_dir={base}/help").err
 
 
+def test_a_page_and_a_folder_are_a_whole_line(visitor):
+    record = visitor.repository.add("One", {"a.txt": SMALL})
+    status, out, err = visitor(f"{visitor.repository.base}/records/{record.id} {visitor.folder}/here")
+    assert (status, last(copied=2) in out) == (0, True), out + err
+    assert (visitor.folder / "here" / record.id / "a.txt").read_bytes() == SMALL
+
+
+def test_a_doi_is_found_by_the_id_in_it_or_by_a_search(visitor):
+    record = visitor.repository.add("One", {"a.txt": SMALL})
+    doi = f"10.1234/repository.{record.id}"
+    record.published["metadata"]["doi"] = doi
+    other = visitor.repository.add("Other", {"b.txt": SMALL}, doi="10.1234/OTHER")
+    for word in (doi, f"doi:{doi}", f"https://doi.org/{doi}"):
+        status, out, err = visitor(f"--ls_dir={word}")
+        assert (status, "a.txt" in out) == (0, True), out + err
+    assert "b.txt" in visitor("--ls_dir=10.1234/OTHER").out
+    assert visitor(f"--input_dir=10.1234/OTHER:{doi} --sync").status == 0
+    assert visitor.here() == {f"{record.id}/a.txt": SMALL, f"{other.id}/b.txt": SMALL}
+    status, _, err = visitor("--ls_dir=10.1234/none")
+    assert (status, err.count("\n")) == (2, 1) and "10.1234/none: the repository has no record with this DOI" in err
+
+
 def test_a_search_finds_records(visitor):
     records = [visitor.repository.add(f"Run {number}", {"a.txt": SMALL}) for number in range(30)]
     status, out, err = visitor("--ls_dir=?q=Run")

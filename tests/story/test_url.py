@@ -230,7 +230,7 @@ REFUSED = {
     "https:///a here": "'https:///a' is not a URL like https://door.example.org:2880/path/of/a/folder",
     "{url}/../b here": "'agata/a/../b' is not a path on the grid; leave out '..'",
     "{url}/a%0Ab here": "'{url}/a%0Ab' has a control character in a name; ask the site to rename it",
-    "https://zenodo.org/records/1 here": "the site ZENODO is of the kind invenio, which this version of",
+    "https://zenodo.org/help here": "https://zenodo.org/help is no page of a record or a search; give one like https",
     "here {url}": "'here': unexpected argument (did you forget to quote a pattern?)",
     "5500 here": "'5500': unexpected argument; records of open data are named with --input_dir=5500, or as URL DIR",
     "cms-5500": "'cms-5500': unexpected argument; records of open data are named with --input_dir=cms-5500, or as",

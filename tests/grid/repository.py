@@ -356,7 +356,7 @@ class Repository:
     def _record(self, request: Request, id: str, rest: str) -> Reply:
         who, method = self._who(request), request.method
         if method == "GET" and not rest and id not in self.records and any(one.parent == id for one in self.published):
-            return Reply(301, b"", {"Location": self._at(self.shelf.newest(id), False)})
+            return _moved(self._at(self.shelf.newest(id), False))
         is_draft = rest == "draft" or rest.startswith("draft/")
         verbs = {
             ("GET", ""): self._read, ("POST", "versions"): self._renew, ("GET", "files"): self._files,
@@ -368,6 +368,8 @@ class Repository:
             ("POST", "draft/actions/files-import"): self._import,
         }  # fmt: skip
         if (method, rest) in verbs:
+            if rest == "draft/actions/publish" and id in self.records and not self.records[id].is_draft:
+                raise Refused(404, "Not found.")
             record = self._allowed(who, id, method, is_draft and rest + method != "draftPOST")
             return verbs[method, rest](request, record)
         found = re.fullmatch(r"(?:draft/)?files/(.+?)(?:/(content|commit|container)(?:/(.+))?)?", rest)
@@ -491,8 +493,7 @@ class Repository:
         )
 
     def _latest(self, request: Request, record: Record) -> Reply:
-        newest = self.shelf.newest(record.parent)
-        return Reply(301, b"", {"Location": self._at(newest, False)})
+        return _moved(self._at(self.shelf.newest(record.parent), False))
 
     def _import(self, request: Request, record: Record) -> Reply:
         self.shelf.import_files(record)
@@ -588,6 +589,8 @@ class Repository:
             told = self._told(record, held, True)
             if held.kind == "M":
                 told.pop("size", None)
+            if held.key.endswith(".zip"):
+                held.metadata = {"zip_toc_position": 0}
             return json_reply(200, told)
 
     def _taken(self, request: Request, record: Record, key: str, name: str, more: str) -> Reply:
@@ -714,7 +717,7 @@ class Repository:
         if number > 1:
             links["prev"] = self._again(request, number - 1)
         found = {"hits": hits, "total": len(rows)}
-        return json_reply(200, {"hits": found, "aggregations": {}, "sortBy": order, "page": number, "links": links})
+        return json_reply(200, {"hits": found, "sortBy": order, "page": number, "links": links})
 
     def _again(self, request: Request, number: int) -> str:
         return f"{self.base}{request.path}?{urlencode({**request.query, 'page': number})}"
@@ -738,7 +741,7 @@ class Repository:
             "archive": f"{here}/files-archive", "versions": f"{top}/versions", "latest": f"{top}/versions/latest",
         }  # fmt: skip
         if is_draft:
-            links.update(publish=f"{top}/draft/actions/publish", draft=f"{top}/draft", record=top)
+            links.update(publish=f"{top}/draft/actions/publish", record=top)
         else:
             links.update(draft=f"{top}/draft")
         document: Fields = {
@@ -746,7 +749,7 @@ class Repository:
             "revision_id": record.revision, "parent": {"id": record.parent}, "is_published": record.is_published,
             "is_draft": is_draft, "versions": self._version(record), "metadata": body.get("metadata") or {},
             "access": {"record": "public", "files": "public", **(body.get("access") or {})},
-            "files": self._summary(record), "status": "published" if record.is_published else "draft",
+            "files": self._summary(record),
         }  # fmt: skip
         if record.doi:
             document["pids"] = {"doi": {"identifier": record.doi, "provider": "external"}}
@@ -766,10 +769,9 @@ class Repository:
 
     def _summary(self, record: Record) -> Fields:
         """Of a record's files; those that are not whole are not among them."""
-        whole = {key: held for key, held in record.files.items() if held.status == "completed"}
-        size = sum(held.size or 0 for held in whole.values())
-        entries = {key: {"key": key, "size": held.size, "checksum": held.checksum} for key, held in whole.items()}
-        return {"enabled": record.has_files, "order": [], "count": len(whole), "total_bytes": size, "entries": entries}
+        sizes = [held.size or 0 for held in record.files.values() if held.status == "completed"]
+        counts = {"count": len(sizes), "total_bytes": sum(sizes)}
+        return {"enabled": record.has_files, "default_preview": None, "order": [], **counts}
 
     def _told(self, record: Record, held: Held, is_draft: bool) -> Fields:
         """A file."""
@@ -777,7 +779,7 @@ class Repository:
         links: Fields = {"self": where, "content": f"{where}/content"}
         if is_draft:
             links["commit"] = f"{where}/commit"
-        if held.key.endswith(".zip") and self.switches.containers:
+        if held.key.endswith(".zip") and held.is_whole and self.switches.containers:
             links["container"] = f"{where}/container"
         transfer: Fields = {"type": "L"}
         if held.kind == "M" and not held.is_whole:
@@ -826,7 +828,10 @@ def _json(request: Request, kind: type = dict) -> Any:
 
 def _kept(body: Fields) -> Fields:
     """What a draft keeps of what it is told."""
-    return {name: body[name] for name in ("metadata", "access", "files") if isinstance(body.get(name), dict)}
+    kept = {name: body[name] for name in ("metadata", "access", "files") if isinstance(body.get(name), dict)}
+    if "metadata" in kept:
+        kept["metadata"] = {name: value for name, value in kept["metadata"].items() if value not in ("", [])}
+    return kept
 
 
 def _bytes(request: Request, data: bytes, has_ranges: bool, headers: dict[str, str]) -> Reply:
@@ -837,6 +842,10 @@ def _bytes(request: Request, data: bytes, has_ranges: bool, headers: dict[str, s
     if spans == []:
         return Reply(416, b"", {"Content-Range": f"bytes */{len(data)}"})
     return ranged(spans, len(data), lambda start, stop: [data[start:stop]], {**headers, "Accept-Ranges": "bytes"})
+
+
+def _moved(where: str) -> Reply:
+    return json_reply(301, {"status": 301, "message": "Moved Permanently.", "location": where}, {"Location": where})
 
 
 def _not_found() -> Reply:

@@ -15,7 +15,7 @@ from gridsync_parts.home import refuse_state
 from gridsync_parts.mover import Mover
 from gridsync_parts.rereader import Rereader
 from gridsync_parts.stats import Line, Stats, moment_text
-from gridsync_parts.values import Outcome, Row, Wishes, batches, failed_outcome
+from gridsync_parts.values import Outcome, Row, Wishes, batches, error_text, failed_outcome
 
 BATCH = 1000  # lines that are written together
 KEPT = 10_000  # lines that wait for a file which can't be written just now
@@ -98,7 +98,7 @@ class Attempts:
         self.lines.append(Line(
             record.key, site, direction, record.status, record.moved, record.size, moment_text(record.began),
             moment_text(now), round(seconds, 6), round(record.moved / seconds, 1) if seconds > 0 else 0.0,
-            int(record.status != "skipped"), record.error, "", "", host, record.file_count, record.zip_used,
+            int(record.status != "skipped"), error_text(record.error), "", "", host, record.file_count, record.zip_used,
         ))  # fmt: skip
         self.flush()
 

@@ -19,12 +19,12 @@ from gridsync_parts.doors import Deposited, Draft, Listing, Repository, Writer
 from gridsync_parts.errors import FileError, GridError, NotFound
 from gridsync_parts.intents import DRAFT, PUBLISHED, Creation, Intents
 from gridsync_parts.metadata import Hook, complaints_text
-from gridsync_parts.outbox import Local
+from gridsync_parts.outbox import BUNDLE, Local
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import Source
 from gridsync_parts.table import Site
 from gridsync_parts.uploads import Upload
-from gridsync_parts.values import Entry, Locality, Wishes
+from gridsync_parts.values import Entry, Locality, Wishes, error_text
 from gridsync_parts.words import moment_text, size_text
 
 DISK = "zips"  # the lane of threads that read local files, and build zips of them
@@ -145,6 +145,7 @@ class Course:
         self.terms = terms
         self.stop = stop
         self.room = Room()
+        self.growing: dict[str, int] = {}  # bytes so far of the zips that are built
         self.plan: Callable[[Case, Listing], None]  # has files sent
         self.note: Callable[[str], None]
 
@@ -223,10 +224,25 @@ class Course:
             name = os.path.basename(case.meant.zip)
             whole = self.sent_zip(case, name)
             if whole is None:
-                seen = lambda here, came: None  # noqa: E731
-                whole = yield Ask(DISK, bundle, (deposit.name, deposit.folder, files, self.room, self.stop, seen))
+                whole = yield Ask(DISK, self.build, (deposit,))
             files = [local for local in files if local.path == RECORD] + [whole]
         case.files = {local.path: local for local in files}
+
+    def build(self, deposit: Deposit) -> Local:
+        """The zip of a deposit, built in a thread."""
+
+        def seen(here: int, came: int) -> None:
+            self.growing[deposit.name] = here
+
+        try:
+            return bundle(deposit.name, deposit.folder, deposit.files, self.room, self.stop, seen)
+        finally:
+            self.growing.pop(deposit.name, None)
+
+    def zips_text(self) -> str:
+        """Which zips are being built, and how far each is."""
+        growing = list(self.growing.items())
+        return "".join(f", {name}{BUNDLE}: {size_text(size)}" for name, size in growing)
 
     def sent_zip(self, case: Case, name: str) -> Local | None:
         """The zip as an earlier run has sent it, if it would be the same again."""
@@ -364,7 +380,7 @@ def fail(case: Case, course: Course, error: GridError) -> str:
     """Note why a deposit has failed; the sentence."""
     case.state, case.error = "failed", str(error)
     if case.row and case.row.verified != PUBLISHED:
-        course.put(case, error=case.error[:500])
+        course.put(case, error=error_text(case.error))
     return case.error
 
 

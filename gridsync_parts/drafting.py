@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Callable
 
 from gridsync_parts.attempts import Recorded
 from gridsync_parts.course import DISK, Case, Course, done_text, fail
@@ -27,11 +27,11 @@ class Depositing(Sending):
     """The files of deposits, and which of these are complete."""
 
     cases: dict[str, Case] = {}  # by the paths of their files at the site
-    counted = ""  # how many of the deposits are done
+    counted: Callable[[], str] | None = None  # says how many of the deposits are done
 
     def beside(self) -> str:
         """What else the line of progress counts."""
-        return self.counted
+        return self.counted() if self.counted else ""
 
     def take(self, job: Job, found: Next) -> None:
         """Do what is next with a file; one that is there, or is given up, is no more waited for."""
@@ -97,11 +97,12 @@ class Drafting(Survey):
         self.sending.beyond = deposits.files(), deposits.size()
         course.plan = lambda case, listing: sending.expect_case(case, listing, run.loop.clock())
         course.note = lambda sentence: sending.ledger.notes.append(sentence)
-        self.tell_progress()
+        sending.counted = self.progress_text
 
-    def tell_progress(self) -> None:
-        """Have the line of progress count records."""
-        self.sending.counted = f"{sum(case.state != 'failed' for case in self.done)}/{self.count} records"
+    def progress_text(self) -> str:
+        """How many records there are, and which zips are being built."""
+        done = sum(case.state != "failed" for case in self.done)
+        return f"{done}/{self.count} records{self.course.zips_text()}"
 
     def is_open(self, now: float) -> bool:
         """Whether deposits are still on their way, or to come."""
@@ -179,7 +180,6 @@ class Drafting(Survey):
             self.course.room.free(case.meant.zip)  # others may wait for its place
         self.done.append(case)
         self.sending.count_out(case)
-        self.tell_progress()
 
     def cases(self) -> list[Case]:
         """All that have begun."""

@@ -243,9 +243,14 @@ def why_left(row: Row, action: Action, overwrite: bool) -> str:
     return f"{row.path}: {reason}"
 
 
+def error_text(error: str) -> str:
+    """A reason as it is noted, which must not swell the catalog."""
+    return make_printable(error[:5000])[:500]
+
+
 def with_error(row: Row, error: str) -> Row:
-    """The row with the reason of its last failure, which must not swell the catalog."""
-    return row._replace(error=make_printable(error[:5000])[:500])
+    """The row with the reason of its last failure."""
+    return row._replace(error=error_text(error))
 
 
 OWED = "ON_DONE has not run yet"

@@ -166,11 +166,15 @@ class Gathered:
         self.reasons = Reasons()
         self.slow: list[tuple[float, int, Moved]] = []  # a heap
         self.records: dict[str, None] = {}  # ids that records may have, in the order in which they came
+        self.deposits: dict[int, str] = {}  # what the last line says of each whole record, by a hash of its name
 
     def take(self, lines: Iterable[Line]) -> None:
         """Take in lines."""
         for line in lines:
             self.lines += 1
+            if line.file_count is not None:  # its files have lines of their own
+                self.deposits[hash((line.site, line.key))] = line.status
+                continue
             sums = self.sums_of(line)
             sums.bytes += line.bytes
             self.when.add(line, sums)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,9 @@ def cards(gathered: Gathered) -> Iterator[tuple[str, str, str, bool]]:
     yield "Bytes", size_text(sums.bytes), f"in {seconds_text(sums.spans.seconds(width))}", False
     yield "Rate", rate_text(sums.rate(width)), f"at most {rate_text(peak)} over {width_text(width)}", False
     yield "Verified", f"{sums.by_checksum:,}", f"by checksum; {sums.by_size:,} by size only", False
+    if states := Counter(gathered.deposits.values()):
+        done, failed = states["ok"] + states["skipped"], states["failed"]
+        yield "Records deposited", f"{done:,}", f"{failed:,} failed", failed > 0
 
 
 class Page:

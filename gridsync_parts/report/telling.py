@@ -59,6 +59,7 @@ def document(gathered: Gathered, page: str) -> dict[str, Any]:
         "page": page, "lines": gathered.lines, "left_out": gathered.left_out, "ok": sums.ok, "skipped": sums.skipped,
         "missing": sums.missing, "failed_attempts": sums.attempts, "interrupted_attempts": sums.interrupted,
         "by_checksum": sums.by_checksum, "by_size": sums.by_size, "bytes": sums.bytes,
+        "deposited": sum(status != "failed" for status in gathered.deposits.values()),
         "seconds": sums.spans.seconds(width), "rate": sums.rate(width),
         "first": when.first if when.first <= when.last else None,
         "last": when.last if when.first <= when.last else None, "sites": sites,

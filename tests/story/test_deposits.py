@@ -405,6 +405,8 @@ def test_the_stats_file_has_a_line_for_each_record(user, repository):
     assert record["bytes"] == sum(line["bytes"] for line in lines if line["file_count"] is None) > 2000
     (failed,) = [line for line in lines if line["status"] == "failed"]
     assert failed["key"] == "2" and "record.json" in failed["error"]
+    report = user(f"--stats={user.folder}/s.jsonl --report={user.folder}/p.html").out
+    assert re.search(r"Files moved +3 ", report) and re.search(r"Records deposited +1 +1 failed", report), report
 
 
 @pytest.mark.long

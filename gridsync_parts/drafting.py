@@ -114,7 +114,7 @@ class Drafting(Survey):
 
     def give(self, is_asked: bool, now: float) -> bool:
         """Begin with deposits, and go on with those whose files are there."""
-        while self.todo and len(self.open) < OPEN:
+        while self.todo and len(self.open) < min(OPEN, self.run.settings.threads):
             case = Case(self.todo.popleft())
             case.steps = self.course.go(case)
             self.open.append(case)

@@ -376,9 +376,16 @@ class Course:
                 yield Ask(CALLS, self.writer.remove, (case.target(name),))
 
 
+def sentence_of(case: Case, error: GridError) -> str:
+    """The sentence of an error, with the deposit that it is about."""
+    deposit, text = case.deposit, str(error)
+    is_named = text.startswith(f"{deposit.name}:") or deposit.folder in text or deposit.source in text
+    return text if is_named else f"{deposit.name}: {text}"
+
+
 def fail(case: Case, course: Course, error: GridError) -> str:
     """Note why a deposit has failed; the sentence."""
-    case.state, case.error = "failed", str(error)
+    case.state, case.error = "failed", sentence_of(case, error)
     if case.row and case.row.verified != PUBLISHED:
         course.put(case, error=error_text(case.error))
     return case.error

@@ -152,6 +152,8 @@ class Drafting(Survey):
         is_barred = isinstance(error, Forbidden) and case.row and not case.row.record  # it takes no drafts at all
         if failures >= min(DOORS_SHUT, self.count) or is_barred:
             self.close_case(case)
+            if case.draft.id:
+                error.args = (sentence,)
             raise error
         self.sending.ledger.errors.append(sentence)
         self.close_case(case)

@@ -174,6 +174,8 @@ class Gathered:
             self.lines += 1
             if line.file_count is not None:  # its files have lines of their own
                 self.deposits[hash((line.site, line.key))] = line.status
+                if line.status == "failed":
+                    self.fate(line, self.sums_of(line))
                 continue
             sums = self.sums_of(line)
             sums.bytes += line.bytes

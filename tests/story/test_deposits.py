@@ -326,6 +326,7 @@ def test_a_full_quota_leaves_nothing_published(user, repository):
     repository.switches.quota = 150_000
     status, out, err = user.put("--publish", "data/5500")
     assert status in (1, 4) and not repository.published and "quota" in err.lower(), out + err
+    assert "5500: " in err
 
 
 # Many records.
@@ -407,6 +408,7 @@ def test_the_stats_file_has_a_line_for_each_record(user, repository):
     assert failed["key"] == "2" and "record.json" in failed["error"]
     report = user(f"--stats={user.folder}/s.jsonl --report={user.folder}/p.html").out
     assert re.search(r"Files moved +3 ", report) and re.search(r"Records deposited +1 +1 failed", report), report
+    assert re.search(r"Failures by reason.*\n +1 .*cannot be used", report), report
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.invenio import Invenio
-from tests.grid.test_invenio import Client
+from tests.support.rdm import Client
 from tests.support.reader import last
 from tests.support.user import User
 

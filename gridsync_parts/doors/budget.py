@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from gridsync_parts.errors import FileError
 from gridsync_parts.log import log
@@ -49,6 +50,14 @@ class Wakeable:
             self.turn.notify_all()
 
 
+class Told(NamedTuple):
+    """What a repository says of its own budget."""
+
+    left: float = math.inf  # requests
+    ends: float = 0.0  # when there are more
+    reset: str = ""  # the same as it says it
+
+
 class Budget(Wakeable):
     """How many requests a repository is sent in any minute and any hour, by all threads together."""
 
@@ -63,10 +72,14 @@ class Budget(Wakeable):
         self.why = ""
         self.is_resting = False  # it has failed too often, and has answered none since
         self.is_probed = False  # one request is on its way to see whether it does
+        self.told = Told()
+        self.under_way = 0
 
     def ready(self) -> tuple[float, str]:
         """When the next request may go, and what it waits for."""
         waits = [(self.until, self.why)]
+        if self.told.left <= 0:
+            waits.append((self.told.ends, "the repository takes no more requests now"))
         for name, count, seconds in self.limits:
             if len(self.gone) >= count:
                 waits.append((self.gone[-count] + seconds + PRUDENCE, f"{name} = {count} requests have gone"))
@@ -85,12 +98,15 @@ class Budget(Wakeable):
                     is_told = True
                 self.pause(since, when - now if now < when else None)
             self.gone.append(now)
+            self.told = self.told._replace(left=self.told.left - 1) if now < self.told.ends else Told()
+            self.under_way += 1
             self.is_probed = self.is_resting
 
     def note(self, is_well: bool) -> None:
         """A request has come to its end."""
         with self.turn:
             now = self.clock()
+            self.under_way -= 1
             self.results.append((now, is_well))
             self.failures += not is_well
             while self.results[0][0] < now - MINUTE:
@@ -105,11 +121,15 @@ class Budget(Wakeable):
             self.turn.notify_all()
 
     def heed(self, remaining: str, reset: str) -> None:
-        """What a repository says of its own budget: how many requests are left, and when there are more."""
-        if remaining.strip() == "0" and reset.strip().isdecimal():
-            seconds = float(reset) - (time.time() if float(reset) > SINCE_1970 else 0)
-            with self.turn:
-                self.hold(self.clock() + min(max(seconds, 0), HOUR), "the repository takes no more requests now")
+        """What it says of its own budget with an answer: how many requests are left, and when there are more."""
+        if not (remaining.isdecimal() and reset.isdecimal()):
+            return
+        seconds = float(reset) - (time.time() if float(reset) > SINCE_1970 else 0)
+        with self.turn:
+            left = float(remaining) - (self.under_way - 1)  # others may be among those that it has counted, or not
+            if reset == self.told.reset:
+                left = min(left, self.told.left)
+            self.told = Told(left, self.clock() + min(max(seconds, 0), HOUR), reset)
 
     def hold(self, until: float, why: str) -> None:
         """Ask nothing before that."""

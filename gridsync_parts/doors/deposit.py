@@ -141,6 +141,8 @@ class DepositWriter:
 
     def send_parts(self, path: str, entry: Entry, sent: Sent) -> bool:
         """Send a file in parts, one after the other; False if the repository refuses parts."""
+        # Two at once would be 1.6 times as fast on a line of 30 ms, for a file alone; but THREADS files go at once, and
+        # each would have to be read twice.
         step, parts = entry["transfer"]["part_size"], Parts(sent)
         links = entry.get("links") or {}
         urls = {one.get("part"): one.get("url") for one in links.get("parts") or [] if isinstance(one, dict)}

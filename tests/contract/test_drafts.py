@@ -631,16 +631,6 @@ def test_what_does_not_arrive_as_it_was_is_sent_again(shop, repository, tmp_path
 # A budget for all.
 
 
-def test_the_rate_of_the_server_is_never_reached(grid, repository):
-    repository.switches.rate, repository.switches.window = 10, 1.0
-    shop = Shop(grid, repository)
-    record = shop.draft()
-    for number in range(5):
-        shop.send(f"{record}/{number}", SMALL)
-    assert len(repository.requests) > 20 and len(shop.has(record)) == 5
-    assert 429 not in [one.status for one in repository.log]
-
-
 def together(threads: int, call: Callable[[], object]) -> None:
     """Have so many threads do the same, whatever comes of it."""
 
@@ -654,6 +644,18 @@ def together(threads: int, call: Callable[[], object]) -> None:
     for thread in running:
         thread.join(60)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("says_when", [True, False])
+def test_threads_together_never_ask_more_than_the_server_says(grid, repository, says_when):
+    switches = repository.switches
+    switches.rate, switches.window, switches.says_when = 30, 1.0, says_when
+    shop = Shop(grid, repository)
+    record, names = shop.draft(), iter(range(100))
+    shop.drafts.announce(record, {str(number): 5 for number in range(24)})
+    together(6, lambda: [shop.send(f"{record}/{next(names)}", SMALL) for _ in range(4)])
+    assert len(shop.has(record)) == 24 and len(repository.requests) > 50
+    assert 429 not in [one.status for one in repository.log]
 
 
 def test_a_repository_that_fails_too_often_is_left_alone_and_then_asked_by_one(shop, repository, monkeypatch):

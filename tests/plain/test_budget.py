@@ -84,17 +84,36 @@ def test_threads_together_keep_to_it():
 @pytest.mark.parametrize("is_time", [False, True])
 def test_what_the_server_says_of_its_budget_is_heeded(is_time):
     budget, reset = Timed(0, 0), str(int(time.time()) + 30 if is_time else 30)
-    budget.heed("1", reset)
     budget.go()
+    budget.heed("2", reset)
+    budget.note(True)
+    budget.times(2)
     assert budget.now == 1000
-    budget.heed("0", reset)
     budget.go()
     assert 1000 < budget.now <= 1031 if is_time else budget.now == 1030
+    before = budget.now
+    budget.times(100)
+    assert budget.now == before
+
+
+def test_those_on_their_way_count_as_well():
+    budget = Timed(0, 0)
+    for _ in range(3):
+        budget.go()
+    budget.heed("4", "30")  # two of which may be for the two others
+    budget.note(True)
+    budget.heed("5", "30")  # an answer that was late
+    budget.note(True)
+    budget.times(2)
+    assert budget.now == 1000
+    budget.go()
+    assert budget.now == 1030
 
 
 @pytest.mark.parametrize(("remaining", "reset"), [("", ""), ("0", ""), ("0", "soon"), ("x", "30"), ("0", "-5")])
 def test_what_makes_no_sense_is_not_heeded(remaining, reset):
     budget = Timed(0, 0)
+    budget.go()
     budget.heed(remaining, reset)
     budget.go()
     assert budget.now == 1000
@@ -102,6 +121,7 @@ def test_what_makes_no_sense_is_not_heeded(remaining, reset):
 
 def test_nobody_waits_longer_than_an_hour_for_what_a_server_says():
     budget = Timed(0, 0)
+    budget.go()
     budget.heed("0", "999999")
     budget.go()
     assert budget.now == 1000 + 3600

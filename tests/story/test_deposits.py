@@ -451,6 +451,28 @@ def test_killed_at_any_request_one_record_is_there_in_the_end(user, repository, 
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("count", range(1, 18))
+def test_killed_at_any_request_of_a_new_version_there_is_one_in_the_end(user, repository, count):
+    folder = user.fill("5500")
+    assert user.put("--publish").status == 0
+    old = bytes_of(repository.published[0])
+    (folder / "f0.root").write_bytes(b"other")
+    (folder / "f1.root").unlink()
+    repository.requests.clear()
+    repository.switches.latency = 0.05
+    with user.running(user.line("--publish --new_version")) as run:
+        wait_until(lambda: len(repository.requests) >= count or run.poll() is not None)
+        run.kill()
+    repository.switches.latency = 0.0
+    time.sleep(0.1)  # the server may still be at it
+    status, out, err = user.put("--publish --new_version")
+    assert status == 0, out + err
+    first, second = repository.published
+    assert (bytes_of(first), bytes_of(second)) == (old, user.bytes("5500")) and first.parent == second.parent
+    assert len(repository.records) == 2 and not repository.drafts
+
+
+@pytest.mark.long
 def test_killed_again_and_again_no_record_is_there_twice(user, repository):
     names = [str(number) for number in range(12)]
     user.set("ZIP_ABOVE", "5", "NRP")

@@ -60,7 +60,8 @@ def tell_found(run: Runs, word: str, found: Found, before: list[str] | None) -> 
         run.report.note(found.note)
     elif names and names not in ([word], before):
         recids = " and ".join(name.partition("/")[0] for name in names)
-        run.report.note(f"{recid_in(word) or word} is {recids} at the portal, and has that name here, too")
+        where = "repository" if run.settings.site.engine == INVENIO else "portal"
+        run.report.note(f"{recid_in(word) or word} is {recids} at the {where}, and has that name here, too")
 
 
 def known_names(run: Runs, site: str, words: Iterable[str], meanings: Meanings) -> dict[str, list[str]]:

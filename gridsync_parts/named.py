@@ -103,7 +103,8 @@ class NamedWalk(Walk):
         for name in names:
             together.setdefault(above(name), []).append(name)
         for folder in sorted(together):
-            can_list = bool(folder) or missing is None
+            has_zips = missing is not None and any(name.endswith(".zip") for name in together[folder])
+            can_list = (bool(folder) or missing is None) and not has_zips  # a zip that is named is a folder
             if len(together[folder]) > ALONE and can_list and not is_below(folder, names):
                 self.shared.add(folder)
                 self.todo.append(folder)

@@ -169,6 +169,7 @@ def test_without_token_in_grid_conf_it_is_said_where_to_put_it(visitor):
 
 
 def test_a_token_that_is_none_ends_it_with_the_words_of_the_repository(visitor):
+    visitor.repository.switches.unknown_token = 401
     record = visitor.repository.add("Run", {"a.txt": SMALL})
     status, _, err = visitor(f"--ls_dir={record.id}", INVENIO_TOKEN="nonsense")
     assert (status, err.count("\n")) == (3, 1) and "The server could not verify that you are authorized" in err
@@ -245,17 +246,15 @@ def test_a_page_and_a_folder_are_a_whole_line(visitor):
     assert (visitor.folder / "here" / record.id / "a.txt").read_bytes() == SMALL
 
 
-def test_a_doi_is_found_by_the_id_in_it_or_by_a_search(visitor):
+def test_a_doi_is_found_by_the_id_in_it(visitor):
     record = visitor.repository.add("One", {"a.txt": SMALL})
     doi = f"10.1234/repository.{record.id}"
     record.published["metadata"]["doi"] = doi
-    other = visitor.repository.add("Other", {"b.txt": SMALL}, doi="10.1234/OTHER")
     for word in (doi, f"doi:{doi}", f"https://doi.org/{doi}"):
         status, out, err = visitor(f"--ls_dir={word}")
         assert (status, "a.txt" in out) == (0, True), out + err
-    assert "b.txt" in visitor("--ls_dir=10.1234/OTHER").out
-    assert visitor(f"--input_dir=10.1234/OTHER:{doi} --sync").status == 0
-    assert visitor.here() == {f"{record.id}/a.txt": SMALL, f"{other.id}/b.txt": SMALL}
+    assert visitor(f"--input_dir={doi} --sync").status == 0
+    assert visitor.here() == {f"{record.id}/a.txt": SMALL}
     status, _, err = visitor("--ls_dir=10.1234/none")
     assert (status, err.count("\n")) == (2, 1) and "10.1234/none: the repository has no record with this DOI" in err
 
@@ -299,6 +298,13 @@ def test_members_of_a_zip_come_one_by_one(visitor):
     assert {row["verified"] for row in visitor.catalog().values() if row["size"] != "0"} == {"crc32"}
 
 
+def test_several_zips_are_folders_as_well(visitor):
+    record = visitor.repository.add("Zipped", {f"{number}.zip": zipped({"a.txt": SMALL}) for number in range(6)})
+    names = [f"{record.id}/{number}.zip" for number in range(6)]
+    assert visitor(f"--input_dir={':'.join(names)} --sync").status == 0
+    assert visitor.here() == {f"{name}/a.txt": SMALL for name in names}
+
+
 def test_one_folder_of_a_zip_comes_alone(visitor):
     record = visitor.repository.add("Zipped", {"x.zip": zipped(MEMBERS)})
     assert visitor(f"--input_dir='{record.id}/x.zip/run 1' --sync").status == 0
@@ -323,8 +329,10 @@ def test_without_container_routes_a_zip_is_a_file(visitor):
 
 def test_a_zip_that_cannot_be_looked_into_says_so(visitor):
     record = visitor.repository.add("Broken", {"x.zip": b"no zip"})
+    said = '{"status": 400, "message": "No extractor found."}'
+    visitor.repository.faults.add("*/container", 400, text=said)
     status, _, err = visitor(f"--ls_dir={record.id}/x.zip")
-    says = "is not to be looked into, the repository answers 999 (Invalid ZIP file); fetch the whole zip"
+    says = "is not to be looked into, the repository answers 400 (No extractor found.); fetch the whole zip"
     assert (status, err.count("\n")) == (1, 1) and says in err
 
 
@@ -335,6 +343,11 @@ def test_a_zip_and_its_members_do_not_get_into_each_others_way(visitor):
     status, _, err = visitor(f"--input_dir={record.id}/x.zip --sync")
     assert status != 0 and "Traceback" not in err
     assert visitor.here() == {f"{record.id}/x.zip": whole}
+    status, _, err = visitor(f"--input_dir={record.id}/x.zip --output_dir={visitor.folder}/other/ --overwrite --sync")
+    assert "Traceback" not in err and (visitor.folder / "other" / record.id / "x.zip/a.txt").read_bytes() == SMALL
+    status, _, err = visitor(f"--input_dir={record.id} --output_dir={visitor.folder}/other/ --overwrite --sync")
+    assert status != 0 and "Traceback" not in err and "x.zip" in err
+    assert (visitor.folder / "other" / record.id / "x.zip/a.txt").read_bytes() == SMALL
 
 
 # Beside copying.

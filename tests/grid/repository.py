@@ -89,7 +89,7 @@ class Switches:
     parts: str = "right"  # "refused": 403 to each part; "refused at init": 403 there; "unknown": 400 there
     max_files: int = 100
     max_size: float = math.inf  # of a file in bytes; else 413
-    quota: float = math.inf  # bytes of all that a user has; else 400
+    quota: float = math.inf  # bytes of a record, without files in parts that are on their way; else 400
     quota_at: str = "content"  # or "init", where sizes are declared
     rate: int = 0  # requests a window of one user; 0: any
     window: float = 60.0  # seconds
@@ -562,14 +562,12 @@ class Repository:
         more = sum(row.get("size") or 0 for row in rows if isinstance(row.get("size"), int))
         with self._lock:
             if self.switches.quota_at == "init":
-                self._room(record.owner, more)
+                self._room(record, more)
             self.shelf.init(record, asked, self.switches.max_files)
         return self._files(request, record, 201)
 
-    def _room(self, owner: str, more: int) -> None:
-        used = sum(
-            len(held.data or b"") for one in self.records.values() if one.owner == owner for held in one.files.values()
-        )
+    def _room(self, record: Record, more: int) -> None:
+        used = sum(len(held.data or b"") for held in record.files.values() if held.kind == "L" or held.is_whole)
         if used + more > self.switches.quota:
             raise Refused(400, "Bucket quota exceeded.")
 
@@ -608,7 +606,7 @@ class Repository:
         with self._lock:
             held = self.shelf.file(record, key)
             if self.switches.quota_at == "content":
-                self._room(record.owner, len(data) if name == "content" else 0)  # parts are not counted
+                self._room(record, len(data) if name == "content" else 0)  # parts are not counted
             if self.switches.spoils and data:
                 self.switches.spoils -= 1
                 data = bytes([data[0] ^ 0xFF]) + data[1:]

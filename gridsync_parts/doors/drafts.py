@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from gridsync_parts.doors import Deposited, Draft
 from gridsync_parts.doors.repository import Service, complaints_in
-from gridsync_parts.errors import BadRequest, DoorError, Exists, FileError, Forbidden, NotFound, Unreached
+from gridsync_parts.errors import BadRequest, DoorError, Exists, FileError, Forbidden, NotFound
 from gridsync_parts.log import log
 from gridsync_parts.pace import PACE, insist
 from gridsync_parts.values import UNFINISHED
@@ -142,11 +142,6 @@ class Drafts:
         try:
             return insist(self.search, key, retries=SEARCH_TRIES, pace=PACE)
         except (NotFound, Forbidden, BadRequest):
-            return None
-        except Unreached:
-            raise
-        except DoorError as error:
-            log.info("the drafts cannot be searched: %s", error)
             return None
 
     def search(self, key: str) -> list[Draft]:

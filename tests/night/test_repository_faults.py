@@ -186,6 +186,12 @@ def deleted_last(campaign: Campaign, count: int | None) -> None:
     campaign.repository.switches.deletes_at = "publish"
 
 
+def both_lost(campaign: Campaign, count: int | None) -> Fault:
+    """The draft is there, but nobody can tell."""
+    At("GET", SEARCH, 500)(campaign, count)
+    return At("POST", CREATE, "lost")(campaign, count)
+
+
 class Row(NamedTuple):
     """A fault as a reader says it, how it is planted, and how runs end: with it once, and for ever; "" is not tried."""
 
@@ -212,6 +218,7 @@ FAULTS = [
     Row("the answer is lost: a draft", At("POST", CREATE, "lost"), "0", "0"),
     Row("the line breaks at a draft", At("POST", CREATE, "reset"), "0", NONE),
     Row("nothing comes at a draft", At("POST", CREATE, "stall", {"seconds": LATE}), "0", NONE),
+    Row("the answer is lost: a draft, and searches fail", both_lost, "0", NONE),
     Row("drafts can't be searched", Turned("search", "missing"), "", "0"),
     # Its metadata.
     Row("500 for metadata", At("PUT", DRAFT, 500), "0", NONE),

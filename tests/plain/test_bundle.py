@@ -7,11 +7,9 @@ import fcntl
 import hashlib
 import os
 import subprocess
-import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,66 +18,15 @@ from gridsync_parts import bundle as bundles
 from gridsync_parts.bundle import Room, bundle, clear, needs_bundle, sweep
 from gridsync_parts.disk import MARK, NAME_MAX
 from gridsync_parts.errors import BadName, FileError, Mismatch, NoRoom
-from gridsync_parts.outbox import Local, Outbox, is_bundle
+from gridsync_parts.outbox import Outbox, is_bundle
 from gridsync_parts.pool import Stop
-from gridsync_parts.values import Scope
 from gridsync_parts.zipped import Growing, look, size_of
-from tests.support import TOP
+from tests.support.bundles import ALL, CONTENTS, OLD, Deposit, kill_builders
 from tests.support.constants import replace
-
-OLD = 1_600_000_000  # seconds: long before any zip was built
-ALL = Scope("", "", (), ())
-CONTENTS = {"a": b"one", "in/b": b"", "in/deep/é": b"x" * 3_000_001, "B": b"another"}
-
-
-class Deposit:
-    """A folder, and the zip of it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.file = folder.with_name("5500_bundle.zip")
-        self.part = Path(f"{self.file}{MARK}")
-        self.room = Room()
-        self.stop = Stop()
-        for name, data in {**CONTENTS, "record.json": b"{}"}.items():
-            self.add(name, data)
-
-    def add(self, name: str, data: bytes, mtime: int = OLD) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        os.utime(path, (mtime, mtime))
-        return path
-
-    def files(self) -> list[Local]:
-        outbox = Outbox(str(self.folder), ALL)
-        outbox.collect()
-        return [local for some in outbox.folders.values() for local in some]
-
-    def make(self, seen: Callable[[int, int], None] = lambda here, came: None) -> Local:
-        return bundle("5500", str(self.folder), self.files(), self.room, self.stop, seen)
-
-    def again(self) -> Local:
-        """What a further run has."""
-        self.room.free(str(self.file))
-        self.room = Room()
-        return self.make()
-
-    def members(self) -> dict[str, bytes]:
-        with zipfile.ZipFile(self.file) as archive:
-            assert archive.testzip() is None
-            return {name: archive.read(name) for name in archive.namelist()}
-
-    def beside(self) -> list[str]:
-        return sorted(path.name for path in self.folder.parent.iterdir())
-
-    def inode(self) -> int:
-        return self.file.stat().st_ino
 
 
 @pytest.fixture
 def deposit(tmp_path: Path) -> Deposit:
-    (tmp_path / "data/5500").mkdir(parents=True)
     return Deposit(tmp_path / "data/5500")
 
 
@@ -161,33 +108,6 @@ def test_nor_does_a_place_outside_come_in(deposit, path):
     with pytest.raises(BadName):
         bundle("5500", str(deposit.folder), [deposit.files()[0]._replace(path=path)], Room(), Stop(), print)
     assert deposit.beside() == ["5500"]
-
-
-@pytest.mark.long
-def test_more_members_than_a_plain_zip_has(deposit):
-    for number in range(66_000):
-        (deposit.folder / f"{number:05d}").touch()
-    deposit.make()
-    with zipfile.ZipFile(deposit.file) as archive:
-        assert len(archive.namelist()) == 66_000 + len(CONTENTS)
-    assert subprocess.run(["unzip", "-tqq", str(deposit.file)], check=False).returncode == 0
-
-
-@pytest.mark.long
-def test_members_larger_than_a_plain_zip_has(deposit):
-    large = (1 << 32) + 5
-    for name in ("b", "c"):
-        with open(deposit.folder / name, "wb") as file:
-            file.truncate(large)
-            file.seek(-3, 2)
-            file.write(b"end")
-    local = deposit.make()
-    with zipfile.ZipFile(deposit.file) as archive:
-        assert [archive.getinfo(name).file_size for name in ("a", "b", "c")] == [3, large, large]
-        assert archive.getinfo("in/b").header_offset > 2 * large and archive.read("in/deep/é") == CONTENTS["in/deep/é"]
-    assert subprocess.run(["unzip", "-tqq", str(deposit.file)], check=False).returncode == 0
-    said = subprocess.run(["md5sum", str(deposit.file)], capture_output=True, text=True, check=True).stdout
-    assert local.checksum == f"md5:{said.split()[0]}"
 
 
 # Whether there is one.
@@ -506,47 +426,9 @@ def test_one_that_waits_for_room_ends_when_the_run_does(deposit, monkeypatch):
 
 # Killed.
 
-BUILDER = """
-import sys
-from gridsync_parts.bundle import Room, bundle
-from gridsync_parts.outbox import Outbox
-from gridsync_parts.pool import Stop
-from gridsync_parts.values import Scope
-outbox = Outbox(sys.argv[1], Scope("", "", (), ()))
-outbox.collect()
-files = [local for some in outbox.folders.values() for local in some]
-print("begun", flush=True)
-print(bundle("5500", sys.argv[1], files, Room(), Stop(), lambda here, came: None).checksum, flush=True)
-"""
 
-
-@pytest.mark.parametrize("rounds", [12, pytest.param(150, marks=pytest.mark.long)])
-def test_killed_at_any_moment_it_is_finished_or_gone_in_the_next_run(deposit, rounds):
-    for number in range(40):
-        deposit.add(f"many/{number}", os.urandom(400_000))
-    before = {local: Path(local.file).read_bytes() for local in deposit.files()}
-    began = time.monotonic()
-    wanted = deposit.make().checksum
-    taken = time.monotonic() - began
-    clear(str(deposit.file), deposit.room)
-    found = set()
-    for number in range(rounds):
-        line = [sys.executable, "-c", BUILDER, str(deposit.folder)]
-        with subprocess.Popen(line, cwd=TOP, stdout=subprocess.PIPE, text=True) as builder:
-            assert builder.stdout
-            assert builder.stdout.readline() == "begun\n"
-            time.sleep(2 * taken * number / rounds)
-            builder.kill()
-        found.add(tuple(deposit.beside()[1:]))
-        if deposit.file.exists():
-            assert f"md5:{hashlib.md5(deposit.file.read_bytes()).hexdigest()}" == wanted
-        if number % 4 == 3:  # now and then a run comes to its end
-            assert deposit.make().checksum == wanted and deposit.beside() == ["5500", "5500_bundle.zip"]
-            clear(str(deposit.file), deposit.room)
-    assert (deposit.part.name,) in found  # it was killed at work
-    assert deposit.make().checksum == wanted and deposit.beside() == ["5500", "5500_bundle.zip"]
-    assert {local: Path(local.file).read_bytes() for local in deposit.files()} == before
-
+def test_killed_at_any_moment_it_is_finished_or_gone_in_the_next_run(deposit):
+    kill_builders(deposit, 12)
 
 def test_settling_again_and_again_does_no_harm(deposit, monkeypatch):
     replace(monkeypatch, "SETTLED", 100_000)

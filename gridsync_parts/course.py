@@ -354,6 +354,11 @@ class Course:
         if is_same:
             case.state = "skipped"
             self.clear_zip(case)
+            if known.checksum not in ("", case.meant.sign):
+                self.note(
+                    f"{deposit.name}: its metadata are others than those published as {known.record}; --new_version "
+                    "makes a new version with them"
+                )
         elif not self.terms.wishes.new_version:
             raise FileError(
                 f"{deposit.name}: is published as {known.record}, and has changed since: {names_text(changed)}; "

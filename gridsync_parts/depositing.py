@@ -79,6 +79,8 @@ def begin_depositing(run: Sender, deposits: Deposits) -> tuple[Flow, Drafting]:
     place = paced(run.place(), run.pacing, stop)
     putter = Putter(place, writer_of(site, place), stop, overwrite=True)  # what a draft has is this run's to replace
     wishes, uploads = run.wishes._replace(overwrite=True), run.uploads()
+    if uploads.doubt and any(upload.record for upload in uploads.of(site.name)):
+        raise UsageError(f"no record is gone on with, as {uploads.doubt}")
     aim = SEND._replace(retries=run.settings.retries)
     sending = Depositing(aim, run.loop.pace, wishes, uploads, site.name, putter)
     putter.deliverer.top, putter.deliverer.kind = deposits.top, "md5"

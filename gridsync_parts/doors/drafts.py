@@ -24,6 +24,7 @@ HITS = 100  # of a page of it
 SEARCH_TRIES = 3  # of one that fails
 AGAIN = 3  # inits, if somebody else makes some, too
 PUBLISHED = "{}: is published, and never changed; --new_version makes a new version of it"
+ID = r"\w[\w.:-]{0,99}"  # of a record: it is the name of a folder, too
 NO_FILES = "missing uploaded files"  # a complaint that goes away with the first of them
 Entry = dict[str, Any]  # a file, as the repository tells it
 
@@ -56,13 +57,14 @@ def complaints_of(document: Any) -> dict[str, str]:
 
 def draft_of(document: Any, is_published: bool = False, files: dict[str, Entry] | None = None) -> Draft:
     """A record as the repository tells it."""
-    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-        raise DoorError("the repository's answer makes no sense: a record without an id; ask the site")
+    record = document.get("id") if isinstance(document, dict) else None
+    if not isinstance(record, str) or not re.fullmatch(ID, record, re.ASCII):
+        raise DoorError("the repository's answer makes no sense: a record without an id that can be one; ask the site")
     links, metadata = document.get("links"), document.get("metadata")
     page = links.get("self_html") if isinstance(links, dict) else ""
     title = metadata.get("title") if isinstance(metadata, dict) else ""
     return Draft(
-        document["id"], bool(document.get("is_published", is_published)), page if isinstance(page, str) else "",
+        record, bool(document.get("is_published", is_published)), page if isinstance(page, str) else "",
         {name: deposited(entry) for name, entry in (files or {}).items()}, complaints_of(document),
         title if isinstance(title, str) else "",
     )  # fmt: skip
@@ -148,7 +150,7 @@ class Drafts:
         """What a search for a key finds."""
         url = f"{self.service.home().mine}?{urlencode({'q': f'{chr(34)}{key}{chr(34)}', 'size': HITS})}"
         hits = self.service.pages(url, self.service.site.name, ["hits", "hits"], PAGES)
-        drafts = [draft_of(hit) for hit in hits if isinstance(hit, dict) and isinstance(hit.get("id"), str)]
+        drafts = [draft_of(hit) for hit in hits]
         return [draft for draft in drafts if draft.title == key and not draft.is_published]
 
     def describe(self, record: str, body: dict[str, Any]) -> dict[str, str]:

@@ -242,6 +242,35 @@ def test_a_new_version_keeps_what_is_the_same(user, repository):
     assert (status, counts(out)["skipped"], len(repository.records)) == (0, 1, 2), out + err
 
 
+def test_other_metadata_of_a_published_record_are_told_of_and_go_into_a_new_version_alone(user, repository):
+    folder = user.fill("5500")
+    assert user.put(f"--metadata={user.folder}/m.json --publish", "data/5500")[0] == 2  # there is no such file
+    user.describe(user.folder / "m.json", title="One")
+    line = f"--metadata={user.folder}/m.json --publish"
+    assert user.put(line, f"data/{folder.name}")[0] == 0
+    (record,) = repository.published
+    user.describe(user.folder / "m.json", title="Two")
+    status, _, err = user.put(line, "data/5500")
+    assert status == 0 and f"5500: its metadata are others than those published as {record.id}; --new_version" in err
+    assert [one.title for one in repository.published] == ["One"]
+    assert user.put(f"{line} --new_version", "data/5500")[0] == 0
+    assert sorted(one.title for one in repository.published) == ["One", "Two"]
+
+
+def test_records_that_others_may_have_written_down_are_not_gone_on_with(user, repository):
+    user.fill("5500")
+    assert user.put("", "data/5500")[0] == 0
+    (draft,) = repository.drafts
+    stranger = repository.add("Somebody's", {"theirs": b"1"})
+    path = user.folder / "grid_uploads.csv"
+    path.write_text(path.read_text().replace(draft.id, stranger.id))
+    path.chmod(0o666)
+    sent = len(repository.requests)
+    status, _, err = user.put("--publish", "data/5500")
+    assert status == 2 and "no record is gone on with, as others can write" in err and err.count("\n") == 1
+    assert {one.method for one in repository.requests[sent:]} <= {"GET"} and not draft.is_published
+
+
 @pytest.mark.long
 def test_a_record_of_elsewhere_is_named_for_its_new_version(user, repository):
     user.fill("5500")

@@ -28,7 +28,7 @@ from gridsync_parts.doors.hubwire import words_of
 from gridsync_parts.doors.portal import AT_ONCE, no_number
 from gridsync_parts.doors.record import RECID, text_in
 from gridsync_parts.doors.refused import message_in, pause_of, refusal
-from gridsync_parts.doors.repository import WELL_KNOWN, NoJson, Service
+from gridsync_parts.doors.repository import ACCEPT, WELL_KNOWN, NoJson, Service
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, brief
 
@@ -36,8 +36,6 @@ LONGEST = 64 << 20  # bytes of an answer
 KEPT = 64  # records, and zips, that are remembered
 BROKEN = 999  # the status of what is said of a zip that is none, or has names that lead elsewhere
 MOST_PAGES = 1000  # of a list of files
-# Zenodo has an older form of its records for who does not name the one that all others have.
-ACCEPT = {"Accept": "application/vnd.inveniordm.v1+json, application/json"}
 NOT_THERE = "{place}: the repository has no such record{hint}; look for it at {server}, or correct the id"
 UNSEEN = ", nor may others than its owner see a draft"
 REFUSES = "{place}: is restricted, or nobody's to see ({said}); {way}"

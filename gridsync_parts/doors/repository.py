@@ -45,7 +45,9 @@ from gridsync_parts.table import Site
 WELL_KNOWN = "/.well-known/repository"
 LONGEST = 64 << 20  # bytes of an answer
 WRITE, ACTIONS = "deposit:write", "deposit:actions"  # scopes
-BYTES = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
+# Zenodo has an older form of its records for who does not name the one that all others have.
+ACCEPT = {"Accept": "application/vnd.inveniordm.v1+json, application/json"}
+BYTES = {"Content-Type": "application/octet-stream", **ACCEPT}
 PAGE = "{place}: the repository sends a page ({said}) and no answer; is SERVER in Grid.conf right? else try later"
 LACKS = (
     "{place}: the repository refuses ({said}); is TOKEN of Grid.conf still good, is the record yours, and may that "
@@ -255,7 +257,7 @@ class Service:
 
     def ask(self, method: str, url: str, data: Any = None, place: str = "") -> Any:
         """What it answers, which is JSON; what is sent along is sent as JSON."""
-        headers, body = {"Accept": "application/json"}, b""
+        headers, body = dict(ACCEPT), b""
         if data is not None:
             headers["Content-Type"], body = "application/json", json.dumps(data).encode()
         scope = "" if method == "GET" else ACTIONS if url.endswith("/actions/publish") else WRITE

@@ -23,6 +23,7 @@ What can be turned is in Switches, each with its comment.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -30,6 +31,7 @@ import re
 import ssl
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -102,6 +104,7 @@ class Switches:
     deletes_at: str = ""  # "init", "content", "part", "commit", "publish": somebody deletes the draft before that
     create_seconds: float = 0.0  # how long the making of a draft takes
     unknown_token: int = 403  # the status for a token that is nobody's; others say 401
+    old_form: bool = False  # records in Zenodo's own old form, for who does not name that of InvenioRDM
     containers: bool = True  # are there routes into zips?
     bytes_at: str = "here"  # or "elsewhere": content is redirected to a storage, which wants no token
     ranges: bool = False  # are ranges served here? The storage does always
@@ -110,6 +113,18 @@ class Switches:
     idle_close: float = 60.0
     latency: float = 0.0
     bandwidth: float = 0.0
+
+
+NEW_FORM = "application/vnd.inveniordm.v1+json"
+
+
+def old_form(reply: Reply) -> Reply:
+    """A record as Zenodo shows it in JSON of no kind: among other things its id is a number."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        document = json.loads(reply.body) if isinstance(reply.body, bytes) else {}
+        if "revision_id" in document:
+            return json_reply(reply.status, {**document, "id": zlib.crc32(document["id"].encode())})
+    return reply
 
 
 class Asked(NamedTuple):
@@ -284,6 +299,8 @@ class Repository:
         try:
             over, headers = self._counted(request)
             reply = over or self._routed(request)
+            if self.switches.old_form and NEW_FORM not in request.headers.get("accept", ""):
+                reply = old_form(reply)
         except Refused as error:
             reply = json_reply(error.status, error.document)
         reply.headers.update(headers)

@@ -113,6 +113,17 @@ def test_a_folder_becomes_a_draft_and_is_published_only_if_asked(user, repositor
     assert len(repository.records) == 1
 
 
+def test_zenodo_is_asked_for_the_form_that_all_have(user, repository):
+    repository.switches.kind, repository.switches.old_form = "rdm", True
+    user.fill("5500")
+    status, out, err = user.put("--publish", "data/5500")
+    assert status == 0, out + err
+    (record,) = repository.published
+    status, out, err = user(f"--from=NRP --input_dir={record.id} --output_dir={user.folder}/back --sync")
+    assert status == 0, out + err
+    assert (user.folder / "back" / record.id / "f0.root").read_bytes() == (user.data / "5500/f0.root").read_bytes()
+
+
 def test_what_describes_it_may_lie_elsewhere_and_a_file_may_be_a_record(user, repository):
     path = user.data / "one.root"
     path.write_bytes(b"1234")

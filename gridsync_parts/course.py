@@ -394,10 +394,3 @@ def fail(case: Case, course: Course, error: GridError) -> str:
     if case.row and case.row.verified != PUBLISHED:
         course.put(case, error=error_text(case.error))
     return case.error
-
-
-def done_text(case: Case) -> str:
-    """The line about a record that is there."""
-    count, size = len(case.files), case.size()
-    what = {PUBLISHED: "is published", DRAFT: "is a draft", "skipped": "was published before"}[case.state]
-    return f"{case.deposit.name}: {what}: {case.draft.id}, {count} files, {size_text(size)}: {case.draft.page}"

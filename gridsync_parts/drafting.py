@@ -6,10 +6,11 @@ from collections import deque
 from typing import Any, Callable
 
 from gridsync_parts.attempts import Recorded
-from gridsync_parts.course import DISK, Case, Course, done_text, fail
+from gridsync_parts.course import DISK, Case, Course, fail
 from gridsync_parts.deposits import Deposits
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import DoorError, FileError, Forbidden, GridError, UsageError
+from gridsync_parts.intents import DRAFT, PUBLISHED
 from gridsync_parts.jobs import Job, Next, Where
 from gridsync_parts.loop import Answer
 from gridsync_parts.runs import Runs
@@ -18,9 +19,17 @@ from gridsync_parts.service import Service
 from gridsync_parts.survey import Survey
 from gridsync_parts.values import Outcome
 from gridsync_parts.walk import DOORS_SHUT
+from gridsync_parts.words import size_text
 
 STATUS = {"published": "ok", "draft": "ok", "interrupted": "failed"}  # in the stats file, by what came of a deposit
 OPEN = 4  # deposits on their way at once: what a run leaves unfinished is to be little
+
+
+def done_text(case: Case) -> str:
+    """The line about a record that is there."""
+    count, size = len(case.files), case.size()
+    what = {PUBLISHED: "is published", DRAFT: "is a draft", "skipped": "was published before"}[case.state]
+    return f"{case.deposit.name}: {what}: {case.draft.id}, {count} files, {size_text(size)}: {case.draft.page}"
 
 
 class Depositing(Sending):

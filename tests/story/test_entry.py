@@ -469,11 +469,11 @@ def test_two_runs_that_find_it_set_it_aside_once(user: User):
 
 def test_each_command_names_unknown_keys_once_and_does_what_it_is_asked_for(user: User):
     user.set("THREAD", "8", "gridsync")
-    user.set("MOOD", "fine")
+    user.set("TUNE", "fine")
     for line in ("--show_conf", "--ls_dir e680", "--input_dir e680/e680"):
         status, _, err = user(line)
         assert status == 0
         assert err.count("unknown key THREAD in [gridsync] is ignored; did you mean THREADS\n") == 1
-        assert err.count("unknown key MOOD in [LYON] is ignored\n") == 1
+        assert err.count("unknown key TUNE in [LYON] is ignored\n") == 1
     assert user("--show_conf --quiet").err == user("--show_conf --json").err == ""
     assert "THREAD = 8\n" in (user.folder / "Grid.conf").read_text()

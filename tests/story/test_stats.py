@@ -18,7 +18,7 @@ from gridsync_parts.conf import with_setting
 from gridsync_parts.stats import FIELDS, Line, lines_of
 from tests.grid import Grid
 from tests.story.doors import FILE, FOLDER, SET_UPS, VISITS, section
-from tests.support.places import WRITERS, hub_of, site_of, site_to_write
+from tests.support.places import REPOSITORIES, WRITERS, hub_of, site_of, site_to_write
 from tests.support.user import BIG, User, wait_for, wait_until
 
 ENDINGS = pytest.mark.parametrize("name", ["s.jsonl", "s.csv"])
@@ -114,7 +114,7 @@ def test_at_every_door_it_says_what_came_what_was_here_and_what_did_not_come(gri
     assert len(lines) == 2 + len(failed)
 
 
-@pytest.mark.parametrize("pair", WRITERS)
+@pytest.mark.parametrize("pair", [pair for pair in WRITERS if pair not in REPOSITORIES])
 def test_so_it_does_of_what_is_sent(grid, tmp_path, folder, pair):
     user = visitor(grid, tmp_path, pair, writes=True)
     for name, size in (("a", 10), ("sub/b", 300_000)):

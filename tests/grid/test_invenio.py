@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -273,12 +275,17 @@ time.sleep(600)
 """
 
 
-def test_it_ends_with_whoever_started_it(invenio, tmp_path):
-    tmp_path.chmod(0o755)
-    for above in tmp_path.parents[:2]:
-        above.chmod(0o755)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the server reaches, which may be another user: those of pytest are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_it_ends_with_whoever_started_it(invenio, open_folder):
     starter = subprocess.Popen(
-        [sys.executable, "-c", START, str(tmp_path)], cwd=TOP, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", START, str(open_folder)], cwd=TOP, stdout=subprocess.PIPE, text=True
     )  # fmt: skip
     try:
         server = int(starter.stdout.readline())

@@ -114,6 +114,7 @@ Parts, each using only those above it; none of them knows the script:
   bundle          the files of a deposit as one zip
   deposits        what there is to deposit
   intents         what grid_uploads.csv says of deposits
+  case            a deposit on its way, and whether a draft is what was meant
   course          how a deposit becomes a record, step by step
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours

@@ -8,122 +8,33 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import zlib
-from collections.abc import Generator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 from gridsync_parts.bundle import Room, bundle, clear, path_of
+from gridsync_parts.case import (
+    CALLS,
+    DISK,
+    Ask,
+    Case,
+    Meant,
+    Steps,
+    base_of,
+    check_draft,
+    differences,
+    names_text,
+)
 from gridsync_parts.deposits import RECORD, Deposit, fill_one
-from gridsync_parts.doors import Deposited, Draft, Listing, Repository, Writer
+from gridsync_parts.doors import Draft, Listing, Repository, Writer
 from gridsync_parts.errors import FileError, GridError, NotFound
 from gridsync_parts.intents import DRAFT, PUBLISHED, Creation, Intents
 from gridsync_parts.metadata import Hook, complaints_text
 from gridsync_parts.outbox import BUNDLE, Local
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import Source
 from gridsync_parts.table import Site
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Entry, Locality, Wishes, error_text
 from gridsync_parts.words import moment_text, size_text
-
-DISK = "zips"  # the lane of threads that read local files, and build zips of them
-CALLS = "folders"  # that of calls to the site
-NAMED = 5  # files that are named
-
-
-class Ask(NamedTuple):
-    """A step: a call that a thread makes."""
-
-    lane: str
-    verb: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
-
-
-Steps = Generator[Optional[Ask], Any, Any]  # None: its files are on their way
-
-
-class Meant(NamedTuple):
-    """What a record is to be, besides files."""
-
-    body: dict[str, Any]
-    sign: str  # a checksum of it, and of what goes into a zip
-    zip: str = ""  # where that is built; empty if there is none
-
-
-class Load:
-    """The files of a deposit on their way."""
-
-    def __init__(self) -> None:
-        self.waiting: set[str] = set()  # paths at the site of files that are still to come,
-        self.sums: dict[str, str] = {}  # checksums of those that are there,
-        self.lost: list[str] = []  # and paths of those that were given up
-        self.moved = 0  # bytes
-        self.is_sending = False  # the next step waits for them
-        self.has_joined = False  # they count among those that are sent
-
-
-class Case:
-    """A deposit on its way."""
-
-    def __init__(self, deposit: Deposit):
-        self.deposit = deposit
-        self.steps: Steps | None = None
-        self.row: Upload | None = None  # what is noted of it
-        self.meant = Meant({}, "")
-        self.draft = Draft("")
-        self.files: dict[str, Local] = {}  # by their names in the record
-        self.load = Load()
-        self.state = ""  # in the end: draft, published, skipped or failed
-        self.error = ""
-        self.began = time.time()
-
-    def size(self) -> int:
-        """How many bytes the files of its record have."""
-        return sum(local.size for local in self.files.values())
-
-    def target(self, name: str) -> str:
-        """The path of a file at the site."""
-        return f"{self.draft.id}/{name}"
-
-
-def names_text(names: list[str]) -> str:
-    """Some names, not too many."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(sorted(names)[:NAMED]) + more
-
-
-def differences(case: Case, there: dict[str, Deposited], known: dict[str, str], stop: Stop) -> list[str]:
-    """The names of files that differ between a deposit and a record."""
-    found = [name for name in {*case.files, *there} if name not in there or name not in case.files]
-    for name in case.files.keys() & there.keys():
-        local, other = case.files[name], there[name]
-        if local.size == other.size and other.checksum:
-            own = known.get(name) or local.checksum
-            if not own:
-                with Source(local.file) as source:
-                    own = source.checksum("md5", lambda here, came: None, stop)
-            if own == other.checksum:
-                case.load.sums[name] = own
-                continue
-        found.append(name)
-    return found
-
-
-def check_draft(case: Case, draft: Draft) -> None:
-    """Refuse a draft whose files are not just those that were sent."""
-    where = f"the draft {draft.id}"
-    if others := [name for name in draft.files if name not in case.files]:
-        raise FileError(
-            f"{where} has files that are none of {case.deposit.folder}: {names_text(others)}; nothing is published, "
-            "remove them there and run again"
-        )
-    for name in case.files:
-        found, own = draft.files.get(name), case.load.sums.get(case.target(name), "")
-        if found is None or not found.is_whole:
-            raise FileError(f"{where} does not have {name} any more; nothing is published, run again to send it")
-        if own.startswith("md5:") and found.checksum.startswith("md5:") and found.checksum != own:
-            raise FileError(f"{where} has {found.checksum} of {name}, not {own}; nothing is published, run again")
 
 
 class Terms(NamedTuple):
@@ -156,7 +67,7 @@ class Course:
         deposit = case.deposit
         self.fill(case)
         if self.terms.base:
-            self.intents.adopt(deposit.folder, self.terms.base)
+            yield from self.adopt(deposit, self.terms.base)
         known = self.intents.latest(deposit.folder)
         if known and known.verified != PUBLISHED:
             case.row = known
@@ -329,6 +240,12 @@ class Course:
         self.put(case, checksum=case.meant.sign, verified="")
 
     # Versions.
+
+    def adopt(self, deposit: Deposit, base: str) -> Steps:
+        """Note the record that the user names, once it is seen to be one."""
+        if not self.intents.has(deposit.folder, base):
+            found = yield Ask(CALLS, base_of, (self.repository, deposit, self.intents.latest(deposit.folder), base))
+            self.intents.adopt(deposit.folder, found.id)
 
     def compare(self, case: Case, known: Upload) -> Steps:
         """A published record stays as it is; what differs from it goes into a new version, if that is wanted."""

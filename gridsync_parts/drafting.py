@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any, Callable
 
 from gridsync_parts.attempts import Recorded
-from gridsync_parts.course import DISK, Case, Course, fail
+from gridsync_parts.case import DISK, Case
+from gridsync_parts.course import Course, fail
 from gridsync_parts.deposits import Deposits
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import DoorError, FileError, Forbidden, GridError, UsageError

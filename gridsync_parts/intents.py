@@ -19,6 +19,12 @@ YOUNG = 60.0  # seconds in which a search may not know a draft yet
 LOOKS = (0.0, 1.0, 2.0, 3.0, 4.0)  # seconds before each look for one
 
 
+def place_of(folder: str) -> str:
+    """Where a folder lies, by whatever links it is named; a link to a file is a file of that name."""
+    above, name = os.path.split(os.path.abspath(folder))
+    return os.path.realpath(folder) if os.path.isdir(folder) else os.path.join(os.path.realpath(above), name)
+
+
 class Intents:
     """The rows of deposits; a new one for each version."""
 
@@ -35,12 +41,12 @@ class Intents:
 
     def latest(self, folder: str) -> Upload | None:
         """The last one for a folder."""
-        some = self.known.get(os.path.abspath(folder))
+        some = self.known.get(place_of(folder))
         return some[-1] if some else None
 
     def published(self, folder: str) -> Upload | None:
         """The last one for a folder that became a published record."""
-        some = self.known.get(os.path.abspath(folder), [])
+        some = self.known.get(place_of(folder), [])
         return next((upload for upload in reversed(some) if upload.verified == PUBLISHED), None)
 
     def begin(self, folder: str, size: int) -> Upload:
@@ -48,11 +54,15 @@ class Intents:
         before = self.latest(folder)
         now = max(int(self.clock()), before.mtime + 1 if before else 0)
         key = f"gridsync-{uuid.uuid4().hex}"
-        return self.put(Upload(os.path.abspath(folder), size, now, "", "", self.site, key, "", ""))
+        return self.put(Upload(place_of(folder), size, now, "", "", self.site, key, "", ""))
+
+    def has(self, folder: str, record: str) -> bool:
+        """Whether a folder is known to belong to a record."""
+        return any(upload.record == record for upload in self.known.get(place_of(folder), []))
 
     def adopt(self, folder: str, record: str) -> None:
         """Note a published record that a folder belongs to, as the user says."""
-        if all(upload.record != record for upload in self.known.get(os.path.abspath(folder), [])):
+        if not self.has(folder, record):
             upload = self.begin(folder, 0)
             self.put(upload._replace(record=record, verified=PUBLISHED))
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from gridsync_parts.doors import Sent, Stored
-from gridsync_parts.doors.drafts import Drafts, Entry, deposited
+from gridsync_parts.doors.drafts import Drafts, Entry, deposited, part_size_of
 from gridsync_parts.doors.plain import TAKEN
 from gridsync_parts.doors.repository import complaints_in, complaints_text
 from gridsync_parts.errors import BadName, DoorError, Exists, FileError, Forbidden, GridError, NotFound
@@ -143,15 +143,16 @@ class DepositWriter:
         """Send a file in parts, one after the other; False if the repository refuses parts."""
         # Two at once would be 1.6 times as fast on a line of 30 ms, for a file alone; but THREADS files go at once, and
         # each would have to be read twice.
-        step, parts = entry["transfer"]["part_size"], Parts(sent)
-        links = entry.get("links") or {}
-        urls = {one.get("part"): one.get("url") for one in links.get("parts") or [] if isinstance(one, dict)}
+        step, parts = entry["transfer"].get("part_size") or part_size_of(sent.size), Parts(sent)
+        named = (entry.get("links") or {}).get("parts")
+        links = [one for one in named if isinstance(one, dict)] if isinstance(named, list) else []
+        urls = {one["part"]: one["url"] for one in links if (type(one.get("part")), type(one.get("url"))) == (int, str)}
         numbers = range(1, -(-sent.size // step) + 1)
         for number in numbers:
             start = (number - 1) * step
             part = parts.part(start, min(step, sent.size - start))
             record, name = split(path)
-            url = str(urls.get(number) or f"{self.drafts.file_url(record, name)}/content/{number}")
+            url = urls.get(number) or f"{self.drafts.file_url(record, name)}/content/{number}"
             try:
                 self.send_part(path, url, part)
             except Forbidden:

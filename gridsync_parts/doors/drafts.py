@@ -24,6 +24,10 @@ HITS = 100  # of a page of it
 SEARCH_TRIES = 3  # of one that fails
 AGAIN = 3  # inits, if somebody else makes some, too
 PUBLISHED = "{}: is published, and never changed; --new_version makes a new version of it"
+UNPUBLISHED = (
+    "{}: the repository was asked to publish it, but has not done so yet; perhaps somebody there has to allow it, look "
+    "at its page, or run again later"
+)
 ID = r"\w[\w.:-]{0,99}"  # of a record: it is the name of a folder, too
 NO_FILES = "missing uploaded files"  # a complaint that goes away with the first of them
 Entry = dict[str, Any]  # a file, as the repository tells it
@@ -42,11 +46,22 @@ def deposited(entry: Entry) -> Deposited:
     return Deposited(size if isinstance(size, int) else UNFINISHED, str(checksum) if is_md5 else "", is_whole)
 
 
+def sound(entry: Entry) -> Entry:
+    """The same, without what is not as it should be in how it is to be sent."""
+    for name in ("transfer", "links"):
+        if not isinstance(entry.get(name), dict):
+            entry.pop(name, None)
+    step = (entry.get("transfer") or {}).get("part_size")
+    if step is not None and not (type(step) is int and step > 0):
+        del entry["transfer"]["part_size"]
+    return entry
+
+
 def entries_in(document: Any) -> dict[str, Entry]:
     """The files of an answer, by name."""
     rows = document.get("entries") if isinstance(document, dict) else document
     rows = rows if isinstance(rows, list) else []
-    return {row["key"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("key"), str)}
+    return {row["key"]: sound(row) for row in rows if isinstance(row, dict) and isinstance(row.get("key"), str)}
 
 
 def complaints_of(document: Any) -> dict[str, str]:
@@ -119,7 +134,7 @@ class Drafts:
     def file(self, record: str, name: str) -> Entry:
         """A file as it is now; NotFound if there is none."""
         entry = self.service.ask("GET", self.file_url(record, name), place=f"{record}/{name}")
-        return entry if isinstance(entry, dict) else {}
+        return sound(entry) if isinstance(entry, dict) else {}
 
     def check_open(self, record: str) -> None:
         """Refuse to change a record that is published."""
@@ -171,7 +186,12 @@ class Drafts:
             if not draft.is_published:
                 raise
             return draft
-        return self.take(draft_of(document, True), {})
+        if isinstance(document, dict) and document.get("id") == record and document.get("is_published") is True:
+            return self.take(draft_of(document), {})
+        draft = self.look(record)  # it may have been put to somebody who is to allow it
+        if not draft.is_published:
+            raise FileError(UNPUBLISHED.format(record))
+        return draft
 
     def renew(self, record: str) -> Draft:
         """The draft of a new version of a published record, with the files of that."""

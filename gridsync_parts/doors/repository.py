@@ -94,7 +94,7 @@ def said_in(answer: Answer) -> tuple[str, dict[str, str]]:
     content = answer.drain()
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return words_of(content), {}
     message = str(document.get("message") or "") if isinstance(document, dict) else ""
     complaints = complaints_in(document)
@@ -199,8 +199,9 @@ class Service:
         except (NotFound, Forbidden, BadRequest, NoJson):  # a plain InvenioRDM
             model = quote(self.site.model or "records", safe="")
             return Home(f"{self.root}/api/{model}", f"{self.root}/api/user/{model}")
-        links = document.get("links") or {} if isinstance(document, dict) else {}
-        listed = document.get("models") or links.get("models") if isinstance(document, dict) else None
+        document = document if isinstance(document, dict) else {}
+        links = document["links"] if isinstance(document.get("links"), dict) else {}
+        listed = document.get("models") or links.get("models")
         model_links = self.model_links(self.ask("GET", self.own(listed)) if isinstance(listed, str) else listed, links)
         records = model_links.get("records") or model_links.get("deposit")
         if not isinstance(records, str):
@@ -236,8 +237,13 @@ class Service:
 
     def own(self, link: str) -> str:
         """A link of an answer, which must lead to the repository itself."""
-        url = quote(urljoin(f"{self.site.server}/", link), KEPT)
-        if not self.is_own(url):
+        try:
+            url = quote(urljoin(f"{self.site.server}/", link), KEPT)
+            is_own = self.is_own(url)
+        except (ValueError, FileError) as error:
+            said = f"an address that is none ({brief(ascii(link))})"
+            raise DoorError(f"{self.site.name}: the repository names {said}; ask the site") from error
+        if not is_own:
             raise DoorError(
                 f"{self.site.name}: the repository names an address of another server, {mask_url(url)}, where your "
                 "token is not sent; ask the site"

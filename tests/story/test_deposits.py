@@ -292,6 +292,65 @@ def test_a_record_of_elsewhere_is_named_for_its_new_version(user, repository):
     assert new.parent == old.parent and bytes_of(new) == user.bytes("5500")
 
 
+@pytest.mark.parametrize("named", ["a/b", "no-such", "draft"])
+def test_a_record_that_is_named_wrongly_is_not_noted(user, repository, named):
+    user.fill("5499")
+    user.fill("5500")
+    assert user.put("", "data/5499").status == 0
+    (other,) = repository.drafts
+    line = f"--publish --new_version --input_dir={other.id if named == 'draft' else named}"
+    status, out, err = user.put(line, "data/5500")
+    assert status == 1 and ("is a draft" if named == "draft" else "correct --input_dir") in err, out + err
+    assert [row["path"] for row in user.noted()] == [str(user.data / "5499")] and not repository.published
+    status, _, err = user.put(line.replace(other.id, "x"), "data/5499")
+    assert status == 1 and f"5499: has the draft {other.id}" in err
+    assert user.put("--publish", "data/5499").status == 0 and [one.id for one in repository.published] == [other.id]
+
+
+def test_a_folder_has_one_record_by_whatever_links_it_is_named(user, repository):
+    user.fill("5500")
+    (user.folder / "way").symlink_to(user.data)
+    (user.folder / "alias").symlink_to(user.data / "5500")
+    for what in ("data/5500", "way/5500", "alias", "way"):
+        assert user.put("--publish", what).status == 0
+    assert len(repository.records) == 1
+
+
+OTHER, NOT_YET = '{"id": "other", "is_published": true}', '{"id": "ID", "is_published": false}'
+
+
+@pytest.mark.parametrize("said", [OTHER, NOT_YET, "", "null"])
+def test_a_record_counts_as_published_once_the_repository_has_it_so(user, repository, said):
+    user.fill("5500")
+    assert user.put("", "data/5500").status == 0
+    (draft,) = repository.drafts
+    repository.faults.add("*/actions/publish", 202, method="POST", text=said.replace("ID", draft.id), count=1)
+    status, out, err = user.put("--publish", "data/5500")
+    assert status == 1 and f"{draft.id}: the repository was asked to publish it, but has not done so" in err, out + err
+    assert [row["verified"] for row in user.noted()] == ["draft"]
+    assert user.put("--publish", "data/5500").status == 0 and len(repository.published) == 1
+
+
+DEEP, TORN = "[" * 50_000, '"http://[x"'
+ENTRY = '"key": "f0.root", "status": "pending"'
+TRANSFERS = ('"M"', '{"type": "M"}', '{"type": "M", "part_size": 0}', '{"type": "M", "part_size": "x"}')
+SENSELESS = [
+    ("/api/particles", 400, DEEP),
+    ("/.well-known/repository", 200, '{"links": "x"}'),
+    ("/.well-known/repository", 200, f'{{"links": {{"models": {TORN}}}}}'),
+    ("*/draft/files", 200, f'{{"entries": [{{"key": "f0.root"}}], "links": {{"next": {TORN}}}}}'),
+    *(("*/draft/files", 201, f'{{"entries": [{{{ENTRY}, "transfer": {one}, "links": [7]}}]}}') for one in TRANSFERS),
+]
+
+
+@pytest.mark.parametrize(("path", "status", "text"), SENSELESS, ids=range(len(SENSELESS)))
+def test_answers_that_make_no_sense_are_no_fault_of_gridsync(user, repository, path, status, text):
+    user.fill("5500")
+    repository.faults.add(path, status, text=text)
+    done = user.put("--publish", "data/5500")
+    assert done.status in (1, 4) and "a fault of gridsync" not in done.err and not repository.published, done.err
+
+
 def test_without_a_published_record_there_is_no_new_version(user, repository):
     user.fill("5500")
     status, out, err = user.put("--new_version", "data/5500")

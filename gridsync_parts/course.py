@@ -91,7 +91,7 @@ class Course:
         """Have a draft that is there hold what it is to, and publish it."""
         yield from self.choose_files(case)
         yield from self.describe(case)
-        yield from self.clear_imported(case)
+        yield from self.clear_draft(case)
         missing = {name: local.size for name, local in case.files.items() if name not in case.draft.files}
         if missing:
             yield Ask(CALLS, self.repository.announce, (case.draft.id, missing))
@@ -286,16 +286,22 @@ class Course:
             case.row = self.intents.begin(deposit.folder, deposit.size())
             yield from self.renew(case, known.record)
 
-    def clear_imported(self, case: Case) -> Steps:
-        """Take away what a new version has from the one before, and what is not to be in it."""
+    def clear_draft(self, case: Case) -> Steps:
+        """Take away what a draft is not to have any more: of the version before, or of what was sent to it."""
         base = self.intents.published(case.deposit.folder)
         others = [name for name in case.draft.files if name not in case.files]
-        if not others or not base:
-            return
-        before: Draft = yield Ask(CALLS, self.repository.look, (base.record,))
+        known = {name: self.sent_sum(case, name) for name in others}
+        if base and not all(known.values()):
+            before: Draft = yield Ask(CALLS, self.repository.look, (base.record,))
+            known = {name: known[name] or before.files.get(name, Deposited(0)).checksum for name in others}
         for name in others:
-            if name in before.files and before.files[name].checksum == case.draft.files[name].checksum:
+            if known[name] and known[name] == case.draft.files[name].checksum:
                 yield Ask(CALLS, self.writer.remove, (case.target(name),))
+
+    def sent_sum(self, case: Case, name: str) -> str:
+        """The checksum of a file that an earlier run has sent to a draft; empty if none has."""
+        row = self.intents.uploads.by_path(self.terms.site.name).get(case.target(name))
+        return row.checksum if row and row.verified else ""
 
 
 def sentence_of(case: Case, error: GridError) -> str:

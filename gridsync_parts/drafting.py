@@ -135,7 +135,9 @@ class Drafting(Survey):
         return False
 
     def take(self, answer: Answer, now: float) -> None:
-        """Take in what came of a step."""
+        """Take in what came of a step; what is wrong with Grid.conf concerns all deposits."""
+        if isinstance(answer.error, UsageError):
+            raise answer.error
         if not answer.error:
             self.trouble = self.trouble._replace(failures=0)
         self.step(answer.about, answer.value, answer.error)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import sys
 from typing import NamedTuple
 
 from gridsync_parts.catalog import SIZE, checksum_in
 from gridsync_parts.disk import COARSE, MARK
+from gridsync_parts.doors.record import RECID
 from gridsync_parts.sheet import Columns, Sheet, reading
 from gridsync_parts.words import is_path, seconds_of, time_text
 
@@ -39,6 +41,11 @@ def is_temp(path: str) -> bool:
     return not path or (is_path(path) and path.endswith(MARK))
 
 
+def is_record(record: str) -> bool:
+    """Whether there is no record, or an id that one may have: it is a part of URLs, and the name of a folder."""
+    return not record or bool(re.fullmatch(RECID, record, re.ASCII))
+
+
 def folder_of(path: str) -> str:
     """The folder at the site that a file is in."""
     return path.rpartition("/")[0]
@@ -56,7 +63,7 @@ COLUMNS = Columns(
     Upload,
     (
         str, reading(SIZE.fullmatch, int), seconds_of, checksum_in, sys.intern, sys.intern,
-        reading(is_path), str, reading(is_temp), str,
+        reading(is_path), str, reading(is_temp), reading(is_record),
     ),
     8,
     cells_of,

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from gridsync_parts.doors import Deposited, Draft
+from gridsync_parts.doors.record import RECID
 from gridsync_parts.doors.repository import Service, complaints_in
 from gridsync_parts.errors import BadRequest, DoorError, Exists, FileError, Forbidden, NotFound
 from gridsync_parts.log import log
@@ -28,7 +29,6 @@ UNPUBLISHED = (
     "{}: the repository was asked to publish it, but has not done so yet; perhaps somebody there has to allow it, look "
     "at its page, or run again later"
 )
-ID = r"\w[\w.:-]{0,99}"  # of a record: it is the name of a folder, too
 NO_FILES = "missing uploaded files"  # a complaint that goes away with the first of them
 Entry = dict[str, Any]  # a file, as the repository tells it
 
@@ -73,7 +73,7 @@ def complaints_of(document: Any) -> dict[str, str]:
 def draft_of(document: Any, is_published: bool = False, files: dict[str, Entry] | None = None) -> Draft:
     """A record as the repository tells it."""
     record = document.get("id") if isinstance(document, dict) else None
-    if not isinstance(record, str) or not re.fullmatch(ID, record, re.ASCII):
+    if not isinstance(record, str) or not re.fullmatch(RECID, record, re.ASCII):
         raise DoorError("the repository's answer makes no sense: a record without an id that can be one; ask the site")
     links, metadata = document.get("links"), document.get("metadata")
     page = links.get("self_html") if isinstance(links, dict) else ""

@@ -55,10 +55,12 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path):
         (",,\n", ",users/me/b,\n", "temp"),
         (",,\n", ",users/other/0a-1.gridsync-part,\n", "temp"),
         (",,\n", ",0a-1.gridsync-part,\n", "temp"),
+        (",,\n", ",,..\n", "record"),
+        (",,\n", ",,a/../b\n", "record"),
     ],
 )
 def test_a_line_that_cannot_be_right_is_named(tmp_path, old, new, says):
-    with pytest.raises(DiskError, match=rf"line 2: column \d \({says}\)"):
+    with pytest.raises(DiskError, match=rf"line 2: column \d+ \({says}\)"):
         uploads(tmp_path, HEADER + LINE.replace(old, new) + LINE)
 
 

@@ -113,6 +113,26 @@ def test_a_folder_becomes_a_draft_and_is_published_only_if_asked(user, repositor
     assert len(repository.records) == 1
 
 
+def test_what_was_sent_and_is_here_no_more_is_taken_out_of_the_draft(user, repository):
+    folder = user.fill("5500", count=4)
+    assert user.put("", "data/5500")[0] == 0
+    (folder / "f0.root").unlink()
+    assert user.put("", "data/5500")[0] == 0
+    (draft,) = repository.drafts
+    assert bytes_of(draft) == user.bytes("5500")
+    user.set("ZIP_ABOVE", "2", "NRP")
+    status, out, err = user.put("--publish", "data/5500")
+    assert status == 0, out + err
+    assert list(bytes_of(repository.published[0])) == ["record.json", "5500_bundle.zip"]
+
+
+def test_a_model_that_is_none_is_a_matter_of_the_settings(user, repository):
+    user.fill("5500")
+    user.set("MODEL", "nothing", "NRP")
+    status, _, err = user.put("", "data/5500")
+    assert status == 2 and "makes no records of the kind nothing; set MODEL" in err and not repository.drafts
+
+
 def test_zenodo_is_asked_for_the_form_that_all_have(user, repository):
     repository.switches.kind, repository.switches.old_form = "rdm", True
     user.fill("5500")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"  # a record's own metadata, as it came from a portal; sent along
 NO_METADATA = (
-    "--put to a repository needs metadata: name the file, or a folder with a file for each record, with --metadata=PATH"
+    "--put to a repository needs metadata: put a record.json into the folder, or name the file, or a folder of such, "
+    "with --metadata=PATH"
 )
 
 

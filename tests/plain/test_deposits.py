@@ -86,7 +86,7 @@ def test_patterns_are_tried_below_what_was_named_and_the_record_goes_along(top):
     ("names", "put", "metadata", "said"),
     [
         (["1/a"], "", "", "no folder in .* has a record.json"),
-        (["a"], "/a", "", "needs metadata"),
+        (["a"], "/a", "", "needs metadata: put a record.json into the folder"),
         (["a"], "", "/nothing.json", "there is no such file"),
         (["a", "m/1.json"], "/a", "/m", "--put names no folder"),
         (["a"], "/none", "", "No such file"),

@@ -7,13 +7,14 @@ from collections.abc import Generator
 from typing import Any, Callable, NamedTuple, Optional
 
 from gridsync_parts.deposits import Deposit
-from gridsync_parts.doors import Deposited, Draft, Repository
+from gridsync_parts.doors import Deposited, Draft, Listing, Repository
 from gridsync_parts.errors import FileError, NotFound
 from gridsync_parts.intents import PUBLISHED
 from gridsync_parts.outbox import Local
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import Source
 from gridsync_parts.uploads import Upload
+from gridsync_parts.values import Entry, Locality
 
 DISK = "zips"  # the lane of threads that read local files, and build zips of them
 CALLS = "folders"  # that of calls to the site
@@ -132,4 +133,13 @@ def base_of(repository: Repository, deposit: Deposit, known: Upload | None, base
         raise FileError(f"{deposit.name}: there is no record {base} at the site; correct --input_dir") from None
     if not found.is_published:
         raise FileError(f"{deposit.name}: {base} is a draft and has no versions; name a published record")
+    return found
+
+
+def listing_of(case: Case) -> Listing:
+    """What is whole in a draft, as a listing of a folder."""
+    found = Listing()
+    for name, one in case.draft.files.items():
+        if one.is_whole:
+            found.append(Entry(case.target(name), False, one.size, 0, one.checksum, Locality.ONLINE))
     return found

@@ -22,10 +22,11 @@ from gridsync_parts.case import (
     base_of,
     check_draft,
     differences,
+    listing_of,
     names_text,
 )
 from gridsync_parts.deposits import RECORD, Deposit, fill_one
-from gridsync_parts.doors import Draft, Listing, Repository, Writer
+from gridsync_parts.doors import Deposited, Draft, Listing, Repository, Writer
 from gridsync_parts.errors import FileError, GridError, NotFound
 from gridsync_parts.intents import DRAFT, PUBLISHED, Creation, Intents
 from gridsync_parts.metadata import Hook, complaints_text
@@ -33,7 +34,7 @@ from gridsync_parts.outbox import BUNDLE, Local
 from gridsync_parts.pool import Stop
 from gridsync_parts.table import Site
 from gridsync_parts.uploads import Upload
-from gridsync_parts.values import Entry, Locality, Wishes, error_text
+from gridsync_parts.values import Wishes, error_text
 from gridsync_parts.words import moment_text, size_text
 
 
@@ -95,7 +96,7 @@ class Course:
         missing = {name: local.size for name, local in case.files.items() if name not in case.draft.files}
         if missing:
             yield Ask(CALLS, self.repository.announce, (case.draft.id, missing))
-        self.plan(case, self.listing(case))
+        self.plan(case, listing_of(case))
         yield None
         if case.load.lost:
             raise FileError(
@@ -164,14 +165,6 @@ class Course:
         if there.checksum != known.checksum or known.mtime >= self.intents.uploads.noted:
             return None
         return Local(name, case.meant.zip, known.size, known.mtime, known.checksum)
-
-    def listing(self, case: Case) -> Listing:
-        """What is whole in a draft, as a listing of a folder."""
-        found = Listing()
-        for name, one in case.draft.files.items():
-            if one.is_whole:
-                found.append(Entry(case.target(name), False, one.size, 0, one.checksum, Locality.ONLINE))
-        return found
 
     def clear_zip(self, case: Case) -> None:
         """Remove the zip, which the record has now."""

@@ -190,10 +190,10 @@ class Course:
         self.put(case, record=draft.id, checksum="", verified="", error="")
         case.draft = draft
         key, row = creation.key, case.row
-        if creation.is_blind and row:
+        if creation.doubt and row:
             self.note(
-                f"{case.deposit.name}: the site cannot be searched for drafts: one with the title {key} may be left "
-                f"there, asked for at {moment_text(row.mtime)}; if there is one besides {draft.id}, delete it"
+                f"{case.deposit.name}: {creation.doubt}: one with the title {key} may be left there, asked for at "
+                f"{moment_text(row.mtime)}; if there is one besides {draft.id}, delete it"
             )
         if creation.others:
             others = ", ".join(other.id for other in creation.others)

@@ -83,7 +83,7 @@ class Creation:
         self.stop = stop
         self.asked = asked  # when it may have been asked for, so that there may be one
         self.others: list[Draft] = []  # further ones of its key
-        self.is_blind = False  # nobody can tell whether there is one
+        self.doubt = ""  # why nobody can tell whether there is one
 
     def __call__(self) -> Draft:
         """The draft."""
@@ -99,13 +99,15 @@ class Creation:
 
     def search(self, asked: float) -> list[Draft]:
         """The drafts that have its key; the repository's index may be behind."""
-        for pause in LOOKS if abs(time.time() - asked) < YOUNG else LOOKS[:1]:
+        is_young = abs(time.time() - asked) < YOUNG
+        for pause in LOOKS if is_young else LOOKS[:1]:
             if self.stop.wait(pause):
                 raise FileError("interrupted")
             found = self.repository.find(self.key)
             if found is None:
-                self.is_blind = True
+                self.doubt = "the site cannot be searched for drafts"
                 return []
             if found:
                 return found
+        self.doubt = "a search does not know yet what was asked for a moment ago" if is_young else ""
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gridsync_parts.pool import Stop
 from gridsync_parts.table import Site
 from gridsync_parts.uploads import Uploads
 from gridsync_parts.values import Scope
+from tests.support.constants import replace
 
 SCOPE = Scope("NRP", "", (), ())
 SITE = Site("NRP", "https://x.example.org/", zip_above=0, max_files=3)
@@ -193,8 +195,16 @@ def test_what_has_not_come_to_the_site_left_nothing_there():
     assert creation().id == "a" and maker.asked == ["create", "create"]
 
 
-@pytest.mark.parametrize(("answer", "is_blind"), [(None, True), ([], False)])
-def test_an_old_intent_without_a_draft_gets_one_after_one_look(answer, is_blind):
+def test_a_young_one_is_looked_for_several_times_and_may_be_there_all_the_same(monkeypatch):
+    replace(monkeypatch, "LOOKS", (0.0, 0.0, 0.0))
+    maker = Maker([], [], [], Draft("a"))
+    creation = Creation(maker, "key", Stop(), asked=time.time())
+    assert creation().id == "a" and maker.asked == ["find", "find", "find", "create"]
+    assert creation.doubt.startswith("a search does not know yet")
+
+
+@pytest.mark.parametrize(("answer", "doubt"), [(None, "the site cannot be searched for drafts"), ([], "")])
+def test_an_old_intent_without_a_draft_gets_one_after_one_look(answer, doubt):
     maker = Maker(answer, Draft("a"))
     creation = Creation(maker, "key", Stop(), asked=1000.0)
-    assert creation().id == "a" and maker.asked == ["find", "create"] and creation.is_blind is is_blind
+    assert creation().id == "a" and maker.asked == ["find", "create"] and creation.doubt == doubt

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from gridsync_parts.disk import COARSE, MARK, NAME_MAX, disk_error, free_space, open_regular
 from gridsync_parts.errors import Changed, FileError, Mismatch, NoRoom
 from gridsync_parts.home import rename_new
-from gridsync_parts.outbox import BUNDLE, Local, sign_of
+from gridsync_parts.outbox import ATTRIBUTE, BUNDLE, Local, sign_of
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import refuse_stopped
 from gridsync_parts.values import Seen
@@ -266,6 +266,8 @@ def finish(path: str, fd: int, members: Sequence[Member]) -> None:
     """Give a verified zip its name."""
     newest = max((member.mtime for member in members), default=0)
     os.utime(fd, ns=(newest, newest))
+    with contextlib.suppress(OSError, AttributeError):  # there are disks and systems without
+        os.setxattr(fd, ATTRIBUTE, b"bundle")
     folder, name = os.path.split(path)
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

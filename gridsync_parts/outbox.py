@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import NamedTuple
@@ -16,6 +17,7 @@ CONTROLS = {*map(chr, range(32)), "\x7f"}  # doors leave them out, or fail at th
 BUNDLE = "_bundle.zip"  # ends the name of the zip that is built of a folder, beside it
 SIGN = b"gridsync bundle 1 "  # begins its comment, which ends in a digest of what was put in
 SIGN_SIZE = len(SIGN) + 64
+ATTRIBUTE = "user.gridsync"  # of a zip that was built here, and is to be removed when it is sent
 
 
 class Local(NamedTuple):
@@ -37,11 +39,21 @@ def is_own(name: str) -> bool:
     return name.lower() in STATE_NAMES or name.endswith(MARK)
 
 
+def is_made_here(fd: int) -> bool:
+    """Whether a file has the attribute that a fetched zip lacks; where there are none, any file counts so."""
+    try:
+        return bool(os.getxattr(fd, ATTRIBUTE))
+    except AttributeError:  # a system without
+        return True
+    except OSError as error:
+        return error.errno != errno.ENODATA
+
+
 def sign_of(fd: int) -> bytes:
-    """What the end of a zip says of how gridsync has made it; empty for any other file."""
+    """What the end of a zip says of how gridsync has made it here; empty for any other file."""
     size = os.fstat(fd).st_size
     end = os.pread(fd, SIGN_SIZE, max(0, size - SIGN_SIZE))
-    return end if end.startswith(SIGN) and len(end) == SIGN_SIZE else b""
+    return end if end.startswith(SIGN) and len(end) == SIGN_SIZE and is_made_here(fd) else b""
 
 
 def is_bundle(path: str) -> bool:

@@ -253,6 +253,18 @@ def test_a_published_record_is_never_touched(user, repository):
     assert bytes_of(repository.published[0]) == before and not repository.drafts
 
 
+@pytest.mark.parametrize("told", [None, "multipart"])
+def test_where_no_md5_is_told_what_was_sent_has_not_changed_since(user, repository, told):
+    folder = user.fill("5500")
+    repository.switches.checksum = told
+    assert user.put("--publish", "data/5500").status == 0
+    status, out, err = user.put("--publish", "data/5500")
+    assert (status, counts(out)["skipped"]) == (0, 1), out + err
+    (folder / "f0.root").write_bytes(os.urandom(1000))
+    status, _, err = user.put("--publish", "data/5500")
+    assert status == 1 and "has changed since: f0.root; --new_version" in err
+
+
 def test_a_new_version_keeps_what_is_the_same(user, repository):
     folder = user.fill("5500", count=3)
     user.put("--publish", "data/5500")
@@ -501,6 +513,27 @@ def test_more_files_than_zip_above_go_as_one_zip(user, repository):
     assert user.put("--publish", "data/5500").status == 1
     status, out, err = user.put("--publish --new_version", "data/5500")
     assert status == 0 and len(repository.published) == 2, out + err
+
+
+def test_a_zip_that_was_fetched_is_not_taken_for_one_that_was_built(user, repository):
+    try:
+        os.setxattr(user.data, "user.any", b"x")
+    except OSError:
+        pytest.skip("the disk of the tests has no attributes of files")
+    user.set("ZIP_ABOVE", "2", "NRP")
+    user.fill("5500", count=4)
+    assert user.put("--publish", "data/5500").status == 0
+    (record,) = repository.published
+    assert user(f"--from=NRP --input_dir={record.id} --output_dir={user.folder}/back --sync").status == 0
+    top = user.folder / "back" / record.id
+    fetched = top / "5500_bundle.zip"
+    with zipfile.ZipFile(fetched) as archive:
+        archive.extractall(top / "5500")
+    before = fetched.read_bytes()
+    line = f"--put={top}/5500 --metadata={top}/record.json --from=NRP"
+    status, out, err = user(line)
+    assert fetched.read_bytes() == before
+    assert status == 1 and "is not a zip that gridsync has built" in err, out + err
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_changes_nothing(user, repository):

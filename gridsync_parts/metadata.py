@@ -184,6 +184,9 @@ class Aside:
         self.said.append(text)
         return len(text)
 
+    def close(self) -> None:
+        """Nothing: the screen is needed by others."""
+
     def text(self) -> str:
         """What is said of it: the beginning, in one line."""
         return brief(make_printable("; ".join("".join(self.said).split("\n")[:20]).strip("; ")))
@@ -239,7 +242,9 @@ def load(path: str) -> ModuleType:
     sys.stdout = aside
     try:
         exec(compile(text, path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[module.__name__]
         log.debug("METADATA_HOOK %s", path, exc_info=True)
         raise UsageError(f"METADATA_HOOK: {path} cannot be imported: {reason_of(error, path)}; {CORRECT}") from error
@@ -300,7 +305,9 @@ class Hook:
             sys.stdout = aside
             try:
                 return function(copy.deepcopy(dict(source)), *others), aside.text()
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 log.debug("METADATA_HOOK for %s", name, exc_info=True)
                 raise self.bad(name, reason_of(error, self.path)) from error
             finally:

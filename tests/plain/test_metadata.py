@@ -166,6 +166,8 @@ def test_orders_of_any_kind_can_be_compared(tmp_path: Path):
         ("def fill(source, name):\n    return source['x']", "KeyError: 'x' (line 2 of {path})"),
         ("def fill(source, name):\n    raise RuntimeError", "RuntimeError (line 2 of {path})"),
         ("import sys\ndef fill(source, name): sys.exit('no')", "it calls sys.exit (line 2 of {path})"),
+        ("def fill(source, name): raise BaseException('no')", "BaseException: no (line 1 of {path})"),
+        ("import sys\ndef fill(source, name): sys.stdout.close()", "fill returns no dict but 'NoneType'"),
         ("def fill(source, name): return fill(source, name)", "RecursionError: "),
         ("def fill(source, name): return [1]", "fill returns no dict but 'list'"),
         ("def fill(source, name): pass", "fill returns no dict but 'NoneType'"),
@@ -208,6 +210,7 @@ def test_secrets_in_what_a_hook_says_are_masked(tmp_path: Path):
         ("x = 1\ndef fill(:", "{path} cannot be imported: SyntaxError: invalid syntax"),
         ("import nowhere", "{path} cannot be imported: ModuleNotFoundError: No module named 'nowhere' (line 1 of"),
         ("\nimport sys; sys.exit(3)", "{path} cannot be imported: it calls sys.exit (line 2 of {path})"),
+        ("raise BaseException", "{path} cannot be imported: BaseException (line 1 of {path})"),
         ("\0", "{path} cannot be imported: "),
     ],
 )

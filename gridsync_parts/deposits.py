@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gridsync_parts.bundle import needs_bundle, path_of
-from gridsync_parts.errors import FileError, GridError, UsageError
+from gridsync_parts.errors import BadName, FileError, GridError, UsageError
 from gridsync_parts.metadata import Hook, fill, order_of, read_source
 from gridsync_parts.outbox import Local, Outbox
 from gridsync_parts.table import Site
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gridsync_parts.metadata import Filled
 
 RECORD = "record.json"  # a record's own metadata, as it came from a portal; sent along
+ROUTES = "/(content|commit|container)(/|$)"  # what stands behind a name in addresses
 NO_METADATA = (
     "--put to a repository needs metadata: put a record.json into the folder, or name the file, or a folder of such, "
     "with --metadata=PATH"
@@ -180,6 +182,15 @@ def check_count(deposit: Deposit, site: Site, count: int) -> None:
         )
 
 
+def check_names(deposit: Deposit, names: list[str]) -> None:
+    """Refuse names that are part of addresses of other things at a repository."""
+    if odd := next((name for name in names if re.search(ROUTES, name)), ""):
+        raise BadName(
+            f"{deposit.folder}/{odd}: a repository would take this name for something else; rename the file, or set "
+            f"ZIP_ABOVE to less than {len(names)}, so that all go as one zip"
+        )
+
+
 def put_in_order(deposits: Deposits, site: Site) -> None:
     """Have those that can be described and sent in the order of the hook; the others are faults."""
     hook = deposits.hook
@@ -189,6 +200,7 @@ def put_in_order(deposits: Deposits, site: Site) -> None:
             source = read_source(deposit.source)
             filled = fill(hook, source, deposit.name, deposit.source, deposit.names(site))
             check_count(deposit, site, len(deposit.names(site)))
+            check_names(deposit, deposit.names(site))
             deposits.filled.append(filled._replace(body={}))
             ordered.append((order_of(hook, source, deposit.name), deposit))
         except GridError as error:

@@ -11,7 +11,7 @@ import pytest
 
 from gridsync_parts.deposits import Deposits, collect, put_in_order
 from gridsync_parts.doors import Draft
-from gridsync_parts.errors import DoorError, GridError, Unreached, UsageError
+from gridsync_parts.errors import BadName, DoorError, GridError, Unreached, UsageError
 from gridsync_parts.intents import DRAFT, KEY, PUBLISHED, Creation, Intents
 from gridsync_parts.pool import Stop
 from gridsync_parts.table import Site
@@ -119,6 +119,18 @@ def test_too_many_files_and_bad_metadata_are_named_and_a_single_one_is_refused(t
     single = collect(str(top / "2"), "", SCOPE)
     with pytest.raises(UsageError, match="ZIP_ABOVE"):
         put_in_order(single, SITE)
+
+
+@pytest.mark.parametrize("name", ["sub/content", "sub/commit", "a/container/b", "a/content/1"])
+def test_a_name_that_means_something_else_at_a_repository_is_refused(top, name):
+    (top / name).parent.mkdir(parents=True)
+    fill(top, name, "content", "commit.txt")
+    deposits = collect(str(top), "", SCOPE)
+    with pytest.raises(BadName, match=f"{name}: a repository would take this name for something else"):
+        put_in_order(deposits, SITE._replace(max_files=0))
+    deposits = collect(str(top), "", SCOPE)
+    put_in_order(deposits, SITE._replace(zip_above=1))
+    assert len(deposits.found) == 1
 
 
 def test_where_they_go_as_a_zip_there_are_not_too_many(top):

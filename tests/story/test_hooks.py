@@ -34,8 +34,10 @@ class Doer(User):
 
     def does(self, text: str, more: str = "") -> None:
         """What ON_DONE does."""
-        self.program.write_text(text)
-        self.program.chmod(0o755)
+        new = self.program.with_name("new.sh")  # the one before may still be running, and can't be written to
+        new.write_text(text)
+        new.chmod(0o755)
+        new.replace(self.program)
         self.on_done(f"{shlex.quote(str(self.program))} {more}")
 
     def on_done(self, command: str) -> None:

@@ -65,7 +65,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/repository  what a repository is asked, and its answers
   doors/drafts    its drafts
   doors/deposit   files that are sent into them
-  doors/library   what a repository is asked by readers
+  doors/archive   what a repository is asked by readers
   doors/seeking   which records words mean there
   doors/ftplist   what an FTP server says of a folder
   doors/ftpwire   a line to it, and the channels for data

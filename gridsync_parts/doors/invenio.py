@@ -11,11 +11,11 @@ from urllib.parse import unquote
 
 from gridsync_parts.doors import At, Body, Listing, Place, resized_error
 from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.archive import Archive, said_in
 from gridsync_parts.doors.deposit import DepositWriter
 from gridsync_parts.doors.drafts import Drafts
 from gridsync_parts.doors.entries import Members, Record
 from gridsync_parts.doors.hubwire import is_page, words_of
-from gridsync_parts.doors.library import Library, said_in
 from gridsync_parts.doors.portal import AT_ONCE
 from gridsync_parts.doors.record import Held, tree_of
 from gridsync_parts.doors.refused import pause_of
@@ -52,7 +52,7 @@ class InvenioDoor(WebDavDoor):
     def __init__(self, service: Service, lack: str):
         super().__init__(service.http, service.site)
         self.service = service
-        self.library = Library(service, lack)
+        self.archive = Archive(service, lack)
         self.trees: dict[str, tuple[Record | Members, dict[str, list[Entry]]]] = {}  # the last ones, by their tops
 
     def close(self) -> None:
@@ -66,14 +66,14 @@ class InvenioDoor(WebDavDoor):
         id, _, name = path.partition("/")
         if not id:
             raise UsageError(f"{self.site.name}: {NO_RECORD}")
-        record = self.library.record(id)
+        record = self.archive.record(id)
         if record.is_draft and is_fresh:  # it changes
-            record = self.library.record(id, fresh=True)
+            record = self.archive.record(id, fresh=True)
         parts = name.split("/")
         for count in range(1, len(parts) + 1):
             above = "/".join(parts[:count])
             if above in record.zips:
-                return f"{id}/{above}", self.library.members(id, above, record.zips[above])
+                return f"{id}/{above}", self.archive.members(id, above, record.zips[above])
         return id, record
 
     def tree(self, top: str, shelf: Record | Members, mtime: int) -> dict[str, list[Entry]]:
@@ -89,7 +89,7 @@ class InvenioDoor(WebDavDoor):
         """What is in a record, in a folder of it or in a zip; for another file, the file itself."""
         top, shelf = self.shelf(path, is_fresh=True)
         id = path.partition("/")[0]
-        tree, listing = self.tree(top, shelf, self.library.record(id).mtime), Listing()
+        tree, listing = self.tree(top, shelf, self.archive.record(id).mtime), Listing()
         above = tree.get(path.rpartition("/")[0], [])
         listing.extend(tree.get(path) or (entry for entry in above if entry.path == path))
         if path == top:
@@ -105,7 +105,7 @@ class InvenioDoor(WebDavDoor):
         failure: DoorError | None = None
         ids = dict.fromkeys(path.partition("/")[0] for path in paths)
         with futures.ThreadPoolExecutor(AT_ONCE) as threads:
-            asked = {id: threads.submit(self.library.record, id) for id in ids}
+            asked = {id: threads.submit(self.archive.record, id) for id in ids}
         for path in paths:
             try:
                 asked[path.partition("/")[0]].result()
@@ -125,9 +125,9 @@ class InvenioDoor(WebDavDoor):
     def held(self, path: str) -> tuple[Held, bool]:
         """A file, and whether it is in a zip."""
         id, _, name = path.partition("/")
-        record = self.library.record(id)
+        record = self.archive.record(id)
         if record.is_draft and name not in record.files:
-            record = self.library.record(id, fresh=True)
+            record = self.archive.record(id, fresh=True)
         if name in record.files:
             return record.files[name], False
         top, shelf = self.shelf(path)
@@ -142,7 +142,7 @@ class InvenioDoor(WebDavDoor):
         if held.size != at.size:
             raise resized_error(at.path, held.size, at.size)
         if not held.uri:
-            text = self.library.record(at.path.partition("/")[0]).text
+            text = self.archive.record(at.path.partition("/")[0]).text
             pieces = (text[begin : min(begin + BITE, stop)] for begin in range(start, stop, BITE))
             return Body(pieces, start, held.checksum)
         if is_member and start:
@@ -169,9 +169,9 @@ class InvenioDoor(WebDavDoor):
             sentence = f"{at.path}: {who}, which has the file, answers {answer.status} ({said})"
             return FileError(sentence, passing=True, pause=pause_of(answer))
         if answer.status in (404, 410):
-            return NotFound(GONE.format(place=at.path, said=said, page=self.library.page_of(id)))
+            return NotFound(GONE.format(place=at.path, said=said, page=self.archive.page_of(id)))
         if answer.status in (401, 403):
-            return Forbidden(REFUSED.format(place=at.path, said=said, way=self.library.way()))
+            return Forbidden(REFUSED.format(place=at.path, said=said, way=self.archive.way()))
         is_passing = answer.status >= 500 or answer.status == 429
         kind = DoorError if is_passing else FileError
         return kind(f"{at.path}: the repository answers {answer.status} ({said})", is_passing, pause_of(answer))
@@ -179,8 +179,8 @@ class InvenioDoor(WebDavDoor):
     def url(self, path: str) -> str:
         """Where a file is, for people."""
         with contextlib.suppress(GridError):
-            return mask_url(unquote(self.held(path)[0].uri)) or self.library.page_of(path.partition("/")[0])
-        return self.library.page_of(path.partition("/")[0])
+            return mask_url(unquote(self.held(path)[0].uri)) or self.archive.page_of(path.partition("/")[0])
+        return self.archive.page_of(path.partition("/")[0])
 
     def checksum(self, at: At) -> str:
         """The checksum that the record has of a file; empty if none."""
@@ -209,5 +209,5 @@ def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | 
 
     return Place(
         can, door, door, door.find_tape, door.expires, close, DepositWriter(drafts),
-        find=Seeking(door.library).find, repository=drafts,
+        find=Seeking(door.archive).find, repository=drafts,
     )  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from gridsync_parts.doors import Found, Shown
+from gridsync_parts.doors.archive import Archive
 from gridsync_parts.doors.entries import Record, dict_in, dois_of, id_in, senseless, title_of
-from gridsync_parts.doors.library import Library
 from gridsync_parts.doors.portal import AT_ONCE
 from gridsync_parts.doors.record import RECID, text_in, time_in
 from gridsync_parts.errors import BadRequest, FileError, Forbidden, NotFound, UsageError, brief
@@ -54,8 +54,8 @@ def quoted(text: str) -> str:
 class Seeking:
     """Finds records of a repository."""
 
-    def __init__(self, library: Library):
-        self.library = library
+    def __init__(self, archive: Archive):
+        self.archive = archive
 
     def find(self, words: list[str]) -> dict[str, Found]:
         """The records that words name; a word for a record that the repository does not have names none."""
@@ -78,7 +78,7 @@ class Seeking:
             way = "several stand with : between them, words of a search behind a ?"
             raise NotFound(f"{brief(word)}: is no record; {way}")
         try:
-            record = self.library.record(id)
+            record = self.archive.record(id)
         except NotFound as error:
             record = self.latest(id, error)
         note = ""
@@ -92,14 +92,14 @@ class Seeking:
         """The latest version of a record, by the id that all of them share; or that there is no record."""
         if "has removed" in str(missing):
             raise missing
-        for root in self.library.roots():
+        for root in self.archive.roots():
             for way in (f"{quote(id)}/versions/latest", f"?{urlencode({'q': f'parent.id:{quoted(id)}', 'size': 1})}"):
                 try:
-                    answer = self.library.ask(f"{root}/{way}" if way[0] != "?" else root + way, id)
+                    answer = self.archive.ask(f"{root}/{way}" if way[0] != "?" else root + way, id)
                     hits = hits_in(answer)[0] if way[0] == "?" else [answer]
                     for hit in hits[:1]:
                         if text_in(dict_in(hit, "parent"), "id") == id or text_in(hit, "conceptrecid") == id:
-                            return self.library.record(id_in(hit))
+                            return self.archive.record(id_in(hit))
                 except (KeyError, TypeError, ValueError, AttributeError):
                     continue
                 except (NotFound, Forbidden, BadRequest):
@@ -116,7 +116,7 @@ class Seeking:
                 found = self.with_id(id)
             except (NotFound, Forbidden):
                 continue
-            if any(doi.lower() in self.library.record(name).dois for name in found.records):
+            if any(doi.lower() in self.archive.record(name).dois for name in found.records):
                 return found._replace(note=found.note if id not in found.records else "")
         for field in ("pids.doi.identifier", "doi", "metadata.doi"):
             try:
@@ -153,7 +153,7 @@ class Seeking:
                 break
         failure = None
         if not records:
-            seen = f"{self.library.server}/search"
+            seen = f"{self.archive.server}/search"
             failure = FileError(f"{brief(word)}: the search finds no record; try other words at {seen}")
         return Found(dict(sorted(records.items())), error=failure)
 
@@ -161,9 +161,9 @@ class Seeking:
         """One answer to a search of all models."""
         params = urlencode({"q": words, "size": PAGE_SIZE, "page": number, "sort": "oldest"})
         found, all_of_them = [], 0
-        for root in self.library.roots():
+        for root in self.archive.roots():
             try:
-                hits, total = hits_in(self.library.ask(f"{root}?{params}", f"the search {brief(words)}"))
+                hits, total = hits_in(self.archive.ask(f"{root}?{params}", f"the search {brief(words)}"))
             except NotFound:
                 continue
             except (KeyError, TypeError, ValueError) as error:

@@ -68,7 +68,7 @@ def embargo_in(document: Mapping[str, Any]) -> str:
     return brief(f"under embargo until {text_in(embargo, 'until') or 'later'}" + (f" ({reason})" if reason else ""))
 
 
-class Library:
+class Archive:
     """A repository, and what it has said of records."""
 
     def __init__(self, service: Service, lack: str):

@@ -30,6 +30,7 @@ Parts, each using only those above it; none of them knows the script:
   keys/login      a new account there
   keys/token      bearer tokens
   keys/password   user name and password for a site that wants them
+  keys/signing    a proxy that is made of the user's, for a server that asks for one
   keys/shown      which credential a site is shown, and why
   errand          what a URL on the command line means, for one run
   choices         the sites, and whether what they want to be shown is at hand
@@ -52,6 +53,9 @@ Parts, each using only those above it; none of them knows the script:
   doors/tape      the Tape REST API of a site
   doors/plain     what doors without tape and checksums have in common
   doors/writing   files that are sent to a WebDAV door
+  doors/handed    keys that a door gives out for another one
+  doors/delegation  a proxy that a door gets to act with
+  doors/crossing  copies from door to door
   doors/webdav    a WebDAV door
   doors/hubwire   requests to the services of a hub
   doors/hubsend   files that are sent to one of them
@@ -110,6 +114,10 @@ Parts, each using only those above it; none of them knows the script:
   put             one local file, from its first byte until it has its name at the site
   putter          the files of a run on their way there
   sending         what events mean for them
+  through         a file on its way through this machine
+  there           what a target site has, as whoever decides sees it
+  pull            one file from site to site, from its first byte until it has its name there
+  ferry           the files of a run on their way from site to site
   zipped          what a zip of local files consists of
   bundle          the files of a deposit as one zip
   deposits        what there is to deposit
@@ -129,6 +137,9 @@ Parts, each using only those above it; none of them knows the script:
   flow            one loop for all that takes long
   ground          the folders at a site that files are sent into
   outgoing        a run that sends: what it is made of
+  across          a run from site to site: what it is made of
+  fts             what an FTS3 server is asked
+  ftsjobs         its jobs, and the files in them
   drafting        deposits on their way to a repository
   depositing      a run that deposits: what it is made of
   patient         what the doctor looks at

@@ -56,6 +56,10 @@ class Full(DoorError):
     """It has no room for more."""
 
 
+class NoCrossing(DoorError):
+    """It copies nothing from or to other doors."""
+
+
 class TooFast(DoorError):
     """It takes no more requests just now."""
 

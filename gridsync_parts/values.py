@@ -93,6 +93,11 @@ class Wishes(NamedTuple):
     new_version: bool = False
     bwlimit: str = ""
     sample: str = ""  # per cent
+    to: str = ""  # the site that files are copied to, in place of OUTPUTDIR
+    via_here: bool = False
+    trust_target: bool = False
+    fts: str = ""  # the address of an FTS3 server
+    cancel: bool = False
 
 
 def is_below(path: str, folders: Collection[str]) -> bool:

@@ -204,6 +204,47 @@ class Repository(Protocol):
         """The draft of a new version of a published record, with the files of that."""
 
 
+class Key(NamedTuple):
+    """What a door that copies shows to another one for a file there."""
+
+    bearer: str = ""  # a macaroon, or a token; without one it shows a proxy that is delegated to it, if at all
+    is_proxy: bool = False  # it acts as the user, by a proxy that is made for it
+    wider: str = ""  # what else it opens, as users are told; empty if it opens this file alone, for this alone
+
+
+class Far(NamedTuple):
+    """A file at another door, as the one that copies is told of it."""
+
+    url: str
+    key: Key
+
+
+class Crossing(NamedTuple):
+    """A copy from door to door, under way."""
+
+    marks: Iterator[int]  # bytes that are there so far; they end with the verdict, which is raised if it is a failure
+    hang_up: Callable[[], None] = lambda: None  # wakes a thread that waits for the next one; the door may go on
+
+
+class Puller(Protocol):
+    """Has a door copy files from and to other ones, without this machine between them."""
+
+    def far(self, path: str, writes: bool) -> Far:
+        """A file of this site as another door is told of it, with a key to read it, or to write it.
+
+        The key is as narrow as the door can make it.
+        """
+
+    def pull(self, path: str, far: Far, at: At) -> Crossing:
+        """Fetch a file from another door; NoCrossing where this one never does, Exists if something has its name.
+
+        When it fails, or is given up, some of it may be there, or still come. `at` is the file at the other door.
+        """
+
+    def push(self, at: At, far: Far) -> Crossing:
+        """Bring a file to another door, where nothing has its name; NoCrossing where this one never does."""
+
+
 class Place(NamedTuple):
     """A site, opened: what it has, by what can be done with it."""
 
@@ -217,6 +258,7 @@ class Place(NamedTuple):
     readers: str = ""  # who can read what is sent there, where users should be told
     check_name: Callable[[str], None] = lambda path: None  # BadName where it would take none at a path, if it knows
     find: Callable[[list[str]], dict[str, Found]] | None = None  # what words mean; None where INPUTDIR is a path
+    puller: Puller | None = None  # copies files from door to door; None where it can't
     repository: Repository | None = None  # makes records of what is sent; None where files are sent into folders
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:

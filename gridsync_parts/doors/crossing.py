@@ -1,0 +1,3 @@
+"""Copies from door to door: a COPY, its marks and its verdict."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Keys that a door gives out, for another door to use."""
+
+from __future__ import annotations

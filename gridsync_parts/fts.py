@@ -1,0 +1,3 @@
+"""What an FTS3 server is asked."""
+
+from __future__ import annotations

@@ -33,6 +33,7 @@ class Can(NamedTuple):
     writes: bool = False  # it takes files,
     renames: bool = False  # gives one another name,
     removes: bool = True  # and takes one away again
+    copies: bool = False  # it copies from and to other doors
     by_record: bool = False  # its tape is asked for a record at a time, gives no number, and pins nothing for anybody
 
 
@@ -63,7 +64,7 @@ GFAL2 = Kind(
 KINDS = (
     Kind(
         "http", WEB, "WebDAV: dCache, StoRM, XRootD", "webdav", Credential.ANY,
-        Can(STRONG, tape=True, holds_lock=True, writes=True, renames=True),
+        Can(STRONG, tape=True, holds_lock=True, writes=True, renames=True, copies=True),
     ),
     GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
     GFAL2._replace(credential=Credential.ANY),

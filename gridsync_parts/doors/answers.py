@@ -145,6 +145,10 @@ class Answer:
         """Bytes of the body, as many as fit; an error of Python's own if they do not come."""
         raise NotImplementedError
 
+    def some(self) -> bytes:
+        """Bytes of the body as soon as there are any, none at its end; an error of Python's own if it breaks off."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Let go of the connection."""
         raise NotImplementedError
@@ -177,6 +181,19 @@ class Answer:
                 if surplus and not awaited and self.bite(memoryview(bytearray(1))):
                     raise surplus
                 yield buffer[:count]
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise connection_error(error, self.url, None) from error
+
+    def arriving(self) -> Iterator[bytes]:
+        """The body as it comes, however little that is, and however long it goes on."""
+        import http.client
+
+        try:
+            while True:
+                self.watch.room = 2 * BITE + MAX_HEAD
+                if not (data := self.some()):
+                    return
+                yield data
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise connection_error(error, self.url, None) from error
 

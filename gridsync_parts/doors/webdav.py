@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Tape, resized_error
 from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.crossing import WebDavPuller
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
 from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
 from gridsync_parts.doors.refused import OTHER_FILE, read_refusal, refusal
@@ -187,7 +188,8 @@ class WebDavDoor:
 def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
     writer = WebDavWriter(door.http, door.url, door.folder)
-    return Place(can, door, door, door.find_tape, door.expires, door.close, writer, check_name=writer.check_name)
+    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer, check_name=writer.check_name)
+    return place._replace(puller=WebDavPuller(door.http, door.url, writer) if can.copies else None)
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gridsync_parts.doors import Sent
+from gridsync_parts.doors import BITE, Sent
 from gridsync_parts.doors.answers import Answer, Watch, response_class
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Data, Guest
 from gridsync_parts.doors.refused import redirect_target
@@ -105,6 +105,10 @@ class WireAnswer(Answer):
     def read_into(self, buffer: memoryview) -> int:
         """Bytes of the body, as many as fit."""
         return int(self.response.readinto(buffer))
+
+    def some(self) -> bytes:
+        """Bytes of the body as soon as there are any; none at its end."""
+        return bytes(self.response.read1(BITE))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -134,6 +134,10 @@ class Exists(FileError):
     """Something has this name already."""
 
 
+class Unfinished(FileError):
+    """Nobody knows how it went: a door may still be at it."""
+
+
 class TooMany(FileError):
     """A request about more files than the door takes at once."""
 

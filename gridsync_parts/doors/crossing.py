@@ -1,6 +1,6 @@
 """Copies from door to door: a COPY, its marks and its verdict.
 
-The door that acts answers at once that it has begun. Then come marks; how it went, the last line says, and nothing else.
+The door that acts answers at once that it has begun. Then come marks, and how it went is said by the last line alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from gridsync_parts.errors import (
     Mismatch,
     NoCrossing,
     NotFound,
+    OnTape,
     Saying,
+    Unfinished,
     brief,
     error_for,
 )
@@ -51,6 +53,7 @@ STATUSES = {
     409: Saying("", NotFound, "{place}: at {far} there is no folder for it ({said})"),
     412: Saying("", Exists, TAKEN),
     413: Saying("", FileError, "{place}: {far} takes no file of this size ({said}); ask the site for its limit"),
+    415: Saying("", OnTape, "{place}: at {far} it is on tape only ({said}); --bring_online brings it to disk"),
     507: Saying("", Full, NO_ROOM),
 }  # fmt: skip
 # And otherwise:
@@ -247,9 +250,9 @@ class WebDavPuller:
                     raise DoorError(NO_SENSE.format(**ends.words("")), passing=True)
         except TimeoutError as error:
             reason = f"nothing moves any more, or less than MIN_RATE in Grid.conf, as {ends.acts} says"
-            raise FileError(f"{ends.place}: {reason}; given up", passing=True) from error
+            raise Unfinished(f"{ends.place}: {reason}; given up", passing=True) from error
         except DoorError as error:
-            raise FileError(f"{ends.place}: {error}; the copy may go on", error.passing) from error
+            raise Unfinished(f"{ends.place}: {error}; the copy may go on", error.passing) from error
         finally:
             answer.close()
         told.end()
@@ -257,4 +260,4 @@ class WebDavPuller:
             raise ends.failure(told.failure)
         if not told.is_success:
             reason = f"{ends.acts} has hung up without saying how the copy went"
-            raise FileError(f"{ends.place}: {reason}; the copy may go on", passing=True)
+            raise Unfinished(f"{ends.place}: {reason}; the copy may go on", passing=True)

@@ -55,6 +55,7 @@ Parts, each using only those above it; none of them knows the script:
   doors/writing   files that are sent to a WebDAV door
   doors/handed    keys that a door gives out for another one
   doors/delegation  a proxy that a door gets to act with
+  doors/marks     what a door says of a copy to another one
   doors/crossing  copies from door to door
   doors/webdav    a WebDAV door
   doors/hubwire   requests to the services of a hub

@@ -5,171 +5,65 @@ The door that acts answers at once that it has begun. Then come marks, and how i
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 import time
 from collections.abc import Iterator
-from typing import Callable, NamedTuple
+from typing import Callable
 
-from gridsync_parts.doors import TOO_LARGE, At, Crossing, Far
+from gridsync_parts.doors import At, Crossing, Far, Key
 from gridsync_parts.doors.answers import Answer
+from gridsync_parts.doors.delegation import delegate
 from gridsync_parts.doors.drip import Drip
+from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS
 from gridsync_parts.doors.handed import hand_out
-from gridsync_parts.doors.plain import NO_ROOM, TAKEN
-from gridsync_parts.doors.refused import read_refusal
-from gridsync_parts.doors.urls import netloc_of
+from gridsync_parts.doors.marks import STATUSES, Ends, Pace, Told
+from gridsync_parts.doors.plain import NO_FOLDER, NOT_THERE, TAKEN
+from gridsync_parts.doors.refused import read_refusal, redirect_target
+from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
-from gridsync_parts.doors.writing import WebDavWriter, check_name, place_of, write_refusal
+from gridsync_parts.doors.writing import WebDavWriter, check_name, write_refusal
 from gridsync_parts.errors import (
+    CredentialError,
     DoorError,
     Exists,
     FileError,
-    Forbidden,
-    Full,
     GridError,
-    Mismatch,
     NoCrossing,
     NotFound,
-    OnTape,
     Saying,
     Unfinished,
-    brief,
-    error_for,
 )
 from gridsync_parts.secrets import secrets
-from gridsync_parts.table import Site
 
 MAX_LINE = 64 << 10  # bytes of a mark, or of a verdict
-HERE = "--via_here copies through this machine"
-NO_SENSE = "{place}: what {acts} says of the copy makes no sense; ask the site"
-
-# What a door says of the other one, and what it means. Of the status that the other one gave:
-STATUSES = {
-    401: Saying("", FileError, "{place}: {far} does not accept the key that {acts} shows it ({said}); if this "
-                "continues, {here}", passing=True),
-    403: Saying("", Forbidden, "{place}: {far} refuses the key that {acts} shows it ({said}); have you the right to "
-                "it at both sites? {here}"),
-    404: Saying("", NotFound, "{place}: {far} does not find {there} ({said}); {look}"),
-    405: Saying("", Exists, TAKEN),
-    409: Saying("", NotFound, "{place}: at {far} there is no folder for it ({said})"),
-    412: Saying("", Exists, TAKEN),
-    413: Saying("", FileError, "{place}: {far} takes no file of this size ({said}); ask the site for its limit"),
-    415: Saying("", OnTape, "{place}: at {far} it is on tape only ({said}); --bring_online brings it to disk"),
-    507: Saying("", Full, NO_ROOM),
-}  # fmt: skip
-# And otherwise:
-SAYINGS = (
-    Saying(r"checksum", Mismatch, "{place}: {acts} says that what has come is not what {far} has ({said})",
-           passing=True),
-    Saying(r"certificat|\bCA\b|PKIX|self.signed|peer.*not OK", DoorError,
-           "{place}: {acts} does not accept the certificate of {far} ({said}); ask one of the two sites, or {here}"),
-    Saying(r"no space|not enough space|quota|insufficient storage|disk_?full", Full, NO_ROOM),
-    Saying(r"refused|connect|no route|unreachable|resolve|unknown ?host|name or service|handshake", DoorError,
-           "{place}: {acts} cannot reach {far} ({said}); is there a firewall between the two? {here}", passing=True),
-    Saying(r"permission denied|forbidden|not authori[sz]ed", Forbidden, "{place}: {far}, or {acts} itself, refuses "
-           "({said}); have you the right to it at both sites? {here}"),
-    Saying(r"", FileError, "{place}: {acts} has not copied it from door to door ({said})", passing=True),
-)  # fmt: skip
-REMOTE = r"(?:status code|rejected [A-Z]+|HTTP(?:/[0-9.]+)?|status|error)[ :=]{1,3}([1-5][0-9]{2})\b"
-
-
-class Told:
-    """What a door tells of a copy, as it comes: marks of several lines, and a verdict."""
-
-    def __init__(self) -> None:
-        self.rest = b""  # the beginning of a line whose end is still to come
-        self.stripe = 0
-        self.stripes: dict[int, int] = {}  # bytes of each
-        self.state = ""  # as dCache says it
-        self.is_success = False
-        self.failure = ""  # the line that says so, and what follows
-
-    def moved(self) -> int:
-        """Bytes that are there so far, of all stripes."""
-        return min(sum(self.stripes.values()), TOO_LARGE)
-
-    def take(self, data: bytes) -> bool:
-        """More of it; whether it says how many bytes are there."""
-        *lines, self.rest = re.split(b"[\r\n]", self.rest + data)
-        return any([self.take_line(line) for line in lines])
-
-    def take_line(self, data: bytes) -> bool:
-        """One line; whether it says how many bytes are there."""
-        line = data.decode("utf-8", "replace").strip()
-        name, _, value = (part.strip() for part in line.partition(":"))
-        name = name.lower()
-        number = int(value) if re.fullmatch("[0-9]{1,18}", value) else None
-        if self.failure:
-            self.failure = brief(f"{self.failure} {line}".strip())
-        elif re.match("(failure|failed|aborted)\\b", name):
-            self.failure = brief(value or line)
-        elif re.match("success\\b", name):
-            self.is_success = True
-        elif name == "state":
-            self.state = value
-        elif name == "stripe index" and number is not None:
-            self.stripe = number
-        elif name == "stripe bytes transferred" and number is not None:
-            self.stripes[self.stripe] = number
-            return True
-        return False
-
-    def end(self) -> None:
-        """There is no more: a last line may lack its end."""
-        self.take_line(self.rest)
-        self.rest = b""
-
-
-class Pace:
-    """How long nothing may move: marks come, but they may say the same for ever."""
-
-    def __init__(self, site: Site, size: int):
-        self.site = site
-        self.size = size
-        self.began = self.last = time.monotonic()
-        self.drip = Drip(site)
-        self.moved = 0
-
-    def check(self, told: Told) -> None:
-        """TimeoutError where too little moves: whoever waits for its turn may, and whoever looks at what came."""
-        now, before = time.monotonic(), self.moved
-        self.moved = max(before, told.moved())
-        if not self.site.min_rate or self.moved >= self.size or re.search("request|queue|wait", told.state, re.I):
-            self.began = now
-        elif before:
-            self.drip.take(self.moved - before, now - self.last)
-        elif not self.moved and now - self.began > self.site.first_byte:
-            raise TimeoutError("timed out")
-        self.last = now
-
-
-class Ends(NamedTuple):
-    """The two doors of a copy, as sentences name them."""
-
-    place: str  # the file at the door that acts
-    acts: str  # that door,
-    far: str  # and the other one
-    is_pull: bool
-
-    def words(self, said: str) -> dict[str, str]:
-        """What sentences need."""
-        look = "run --build_list again" if self.is_pull else "the folder for it may be gone"
-        there = "the file" if self.is_pull else "the folder for it"
-        words = {"place": self.place, "acts": self.acts, "far": self.far, "here": HERE, "look": look, "there": there}
-        return {**words, "said": brief(secrets.masked(said))}
-
-    def failure(self, said: str) -> GridError:
-        """The sentence for a verdict that is a failure."""
-        words = self.words(said)
-        status = re.search(REMOTE, said)
-        saying = STATUSES.get(int(status[1])) if status else None
-        if status and status[1].startswith("5") and not saying:
-            saying = Saying("", DoorError, "{place}: {far} fails, as {acts} says ({said})", passing=True)
-        return error_for([saying] if saying else SAYINGS, said, **words)
-
-
-def host_of(url: str) -> str:
-    """Host and port of a URL, for people."""
-    return "{}:{}".format(*netloc_of(url))
+BEGUN = (201, 202)
+NEVER = (405, 501)  # of a door that makes no such copies,
+NEVER_SAID = "request unknown|not supported|credential|destination"  # and what others say
+UNCLEAR = (400, 404, 405, 409, 412, 500)  # of what has its name already, of a folder that is not there, and more
+# Both checksums are compared when it is done; dCache would refuse what has none.
+COPY = {"Overwrite": "F", "RequireChecksumVerification": "false"}
+IS_TAKEN = Saying("", Exists, TAKEN)
+FOLDERLESS = Saying("", NotFound, NO_FOLDER)
+COMES_AND_GOES = Saying("", FileError, "{place}: {acts} says that something has its name, but has nothing there",
+                        passing=True)
+ONE_DOOR = Saying("", NoCrossing, "{place}: both sites are at {acts}, and a door copies from and to others; {here}")
+COPIES_NOTHING = Saying("", NoCrossing, "{place}: {acts} copies nothing from or to other sites ({said}); {here}")
+NO_PROXY = Saying("", NoCrossing, "{place}: {acts} is shown a token, and would need a proxy to act with at {far}; "
+                  "see CREDENTIAL in Grid.conf; {here}")
+WANTS_PROXY = Saying("", NoCrossing, "{place}: {acts} wants a proxy to act with, whatever key it gets; {here}")
+NOT_DELEGATED = Saying("", CredentialError, "{place}: {acts} does not act with the proxy that was made for it "
+                       "({said}); see --proxy_status; {here}")
+ELSEWHERE = Saying("", DoorError, "{place}: {acts} redirects to another server, {said}, which is not sent the key to "
+                   "{far}; {here}")
+NO_SENSE = Saying("", Unfinished, "{place}: what {acts} says of the copy makes no sense; the copy may go on",
+                  passing=True)
+STALLED = Saying("", Unfinished, "{place}: nothing moves any more, or less than MIN_RATE in Grid.conf, as {acts} says; "
+                 "given up, but the copy may go on", passing=True)
+BROKEN = Saying("", Unfinished, "{place}: {said}; the copy may go on", passing=True)
+NO_VERDICT = Saying("", Unfinished, "{place}: {acts} has hung up without a word how the copy went; it may go on",
+                    passing=True)
 
 
 class WebDavPuller:
@@ -179,6 +73,8 @@ class WebDavPuller:
         self.http = http
         self.url_of = url_of
         self.writer = writer
+        self.delegated: dict[str, float] = {}  # when a proxy was given to the door, by where it takes it
+        self.one_delegation = threading.Lock()
 
     def far(self, path: str, writes: bool) -> Far:
         """A file of this site as another door is told of it, with a key to read it, or to write it."""
@@ -187,51 +83,85 @@ class WebDavPuller:
 
     def pull(self, path: str, far: Far, at: At) -> Crossing:
         """Fetch a file from another door; Exists if something has its name."""
-        url = self.url_of(path)
-        check_name(url)
+        ends = Ends(self.url_of(path), far.url, is_pull=True)
+        check_name(ends.url)
         self.writer.names.note(path, True)  # whatever becomes of it
-        ends = Ends(place_of(url), host_of(url), host_of(far.url), is_pull=True)
-        answer = self.ask(url, far, {"Source": far.url, "Overwrite": "F"}, ends)
-        if answer.status not in (201, 202):
+        answer = self.ask(ends, far.key, {"Source": far.url})
+        if answer.status not in BEGUN:
             raise self.pull_refusal(answer, path, ends)
         return self.crossing(answer, ends, at.size)
 
     def push(self, at: At, far: Far) -> Crossing:
         """Bring a file to another door, where nothing has its name."""
-        url = self.url_of(at.path)
+        ends = Ends(self.url_of(at.path), far.url, is_pull=False)
         check_name(far.url)
-        ends = Ends(place_of(url), host_of(url), host_of(far.url), is_pull=False)
-        answer = self.ask(url, far, {"Destination": far.url, "Overwrite": "F"}, ends)
-        if answer.status not in (201, 202):
-            raise self.push_refusal(answer, url, ends)
+        answer = self.ask(ends, far.key, {"Destination": far.url})
+        if answer.status not in BEGUN:
+            raise self.push_refusal(answer, ends)
         return self.crossing(answer, ends, at.size)
 
-    def ask(self, url: str, far: Far, headers: dict[str, str], ends: Ends) -> Answer:
+    def ask(self, ends: Ends, key: Key, headers: dict[str, str]) -> Answer:
         """Ask for a copy, wherever the door sends that."""
-        # Both checksums are compared when it is done; dCache would refuse what has none.
-        headers = {**headers, "Credential": "none", "RequireChecksumVerification": "false"}
-        if far.key.bearer:
-            secrets.note(far.key.bearer)
-            headers["TransferHeaderAuthorization"] = f"Bearer {far.key.bearer}"
-        return self.http.ask("COPY", url, headers=headers)
+        if netloc_of(ends.far_url) == netloc_of(ends.url):
+            raise ends.error(ONE_DOOR)
+        if key.is_proxy and not self.http.proxy:
+            raise ends.error(NO_PROXY)
+        headers = {**headers, **COPY, "Credential": "gridsite" if key.is_proxy else "none"}
+        if key.bearer:
+            secrets.note(key.bearer)
+            headers["TransferHeaderAuthorization"] = f"Bearer {key.bearer}"
+        url, began = ends.url, time.monotonic()
+        for _hop in range(MAX_HOPS):
+            answer = self.http.send("COPY", url, headers=headers)
+            if answer.status not in REDIRECTS:
+                return answer
+            where, url = answer.header("X-Delegate-To"), redirect_target(answer, url)
+            is_ours = netloc_of(url) in self.http.trusted
+            if where and is_ours and key.is_proxy:
+                return self.ask_with_proxy(ends, url, headers, where, began)
+            if where:
+                raise ends.error(WANTS_PROXY)
+            # The machines of a cluster are sent the key, if it is good for this file alone; the user's own, none is.
+            if not is_ours and (key.wider or key.is_proxy):
+                raise ends.error(ELSEWHERE, mask_url(url))
+        raise FileError(HOPS.format(ends.place), passing=True)
+
+    def ask_with_proxy(self, ends: Ends, url: str, headers: dict[str, str], where: str, began: float) -> Answer:
+        """Give the door a proxy to act with, and ask again."""
+        with self.one_delegation:
+            if self.delegated.get(where, 0) < began:  # else another thread has done so meanwhile
+                delegate(self.http, where)
+                self.delegated[where] = time.monotonic()
+        # Its 401 is about that proxy, not about what it is shown here.
+        answer = self.http.send_throttled("COPY", url, headers, b"", "")
+        if answer.status in (401, *REDIRECTS):
+            answer.drain()
+            raise ends.error(NOT_DELEGATED, answer.response.reason)
+        return answer
 
     def pull_refusal(self, answer: Answer, path: str, ends: Ends) -> GridError:
-        """The sentence for an answer that is an error, for who wants a file fetched."""
-        if error := self.never(answer, ends):
-            return error
-        refused = write_refusal(answer, self.url_of(path))
-        return refused
-
-    def push_refusal(self, answer: Answer, url: str, ends: Ends) -> GridError:
-        """The same for who wants one brought."""
-        return self.never(answer, ends) or read_refusal(answer, url)
-
-    def never(self, answer: Answer, ends: Ends) -> GridError | None:
-        """The sentence for a door that makes no such copies; None if it may."""
+        """The error for an answer that is one, for who wants a file fetched."""
         said = answer.drain().decode("utf-8", "replace")
-        if answer.status in (405, 501):
-            return NoCrossing(f"{ends.place}: {ends.acts} copies nothing from or to other sites ({said}); {HERE}")
-        return None
+        if answer.status in UNCLEAR:  # what it means is seen by looking
+            with contextlib.suppress(GridError):
+                if self.writer.is_folder(path) is not None:
+                    return ends.error(IS_TAKEN)
+                if not self.writer.is_folder(path.rpartition("/")[0]):
+                    return ends.error(FOLDERLESS, answer.response.reason)
+        if answer.status in (404, *NEVER) or re.search(NEVER_SAID, said, re.IGNORECASE):
+            return ends.error(COPIES_NOTHING, said or answer.response.reason)
+        return write_refusal(answer, ends.url) if answer.status != 412 else ends.error(COMES_AND_GOES)
+
+    def push_refusal(self, answer: Answer, ends: Ends) -> GridError:
+        """The same for who wants one brought."""
+        said = answer.drain().decode("utf-8", "replace")
+        if answer.status in NEVER or re.search(NEVER_SAID, said, re.IGNORECASE):
+            return ends.error(COPIES_NOTHING, said or answer.response.reason)
+        if answer.status == 412:
+            return ends.error(STATUSES[412])
+        if answer.status in (400, 409) and re.search("no such file", said, re.IGNORECASE):  # as XRootD says it
+            return NotFound(NOT_THERE.format(place=ends.place))
+        return read_refusal(answer, ends.url)
 
     def crossing(self, answer: Answer, ends: Ends, size: int) -> Crossing:
         """A copy that has begun."""
@@ -240,24 +170,22 @@ class WebDavPuller:
 
     def marks(self, answer: Answer, ends: Ends, size: int) -> Iterator[int]:
         """How many bytes are there, mark for mark; the verdict is raised if it is a failure."""
-        told, pace = Told(), Pace(answer.watch.site, size)
+        told, pace = Told(), Pace(answer.watch.site, size, time.monotonic())
         try:
             for data in answer.arriving():
                 if told.take(data):
-                    pace.check(told)
+                    pace.check(told, time.monotonic())
                     yield min(told.moved(), size)
                 if len(told.rest) > MAX_LINE:
-                    raise DoorError(NO_SENSE.format(**ends.words("")), passing=True)
+                    raise ends.error(NO_SENSE)
         except TimeoutError as error:
-            reason = f"nothing moves any more, or less than MIN_RATE in Grid.conf, as {ends.acts} says"
-            raise Unfinished(f"{ends.place}: {reason}; given up", passing=True) from error
+            raise ends.error(STALLED) from error
         except DoorError as error:
-            raise Unfinished(f"{ends.place}: {error}; the copy may go on", error.passing) from error
+            raise ends.error(BROKEN, str(error)) from error
         finally:
             answer.close()
         told.end()
         if told.failure:
             raise ends.failure(told.failure)
         if not told.is_success:
-            reason = f"{ends.acts} has hung up without saying how the copy went"
-            raise Unfinished(f"{ends.place}: {reason}; the copy may go on", passing=True)
+            raise ends.error(NO_VERDICT)

@@ -46,6 +46,8 @@ STATUSES = {
     415: Saying("", OnTape, "{far_place}: is on tape only; --bring_online brings it to disk"),
     507: Saying("", Full, "{far_place}: the door has no room for it, or your quota is used up ({said}); ask the site"),
 }  # fmt: skip
+STRANGE_KEY = Saying("", DoorError, "{place}: {far} fails, or does not know the key that {acts} shows it ({said}); if "
+                     "this continues, {here}", passing=True)  # StoRM and XRootD say 500 to some
 FAR_FAILS = Saying("", DoorError, "{place}: {far} fails, says {acts} ({said})", passing=True)
 TARGET_FULL = NO_ROOM.replace("place", "target")
 # And otherwise:
@@ -180,5 +182,5 @@ class Ends(NamedTuple):
         status = re.search(REMOTE, said)
         saying = STATUSES.get(int(status[1])) if status else None
         if status and status[1].startswith("5"):
-            saying = saying or FAR_FAILS
+            saying = saying or (STRANGE_KEY if status[1] == "500" else FAR_FAILS)
         return self.error(saying or next(one for one in SAYINGS if re.search(one.pattern, said, re.IGNORECASE)), said)

@@ -122,7 +122,7 @@ FAILURES = [
     (PULL, "status code: 415, reason phrase: x", OnTape, False, "https://a:2/y/a b: is on tape only"),
     (PUSH, "rejected PUT: 413", FileError, False, "takes no file of this size"),
     (PUSH, "rejected PUT: 507 Insufficient Storage", Full, False, "https://b:1/x/a b: the door has no room"),
-    (PULL, "rejected GET: 500 Internal problem", DoorError, True, "a:2 fails, says b:1"),
+    (PULL, "rejected GET: 500 Internal problem", DoorError, True, "a:2 fails, or does not know the key"),
     (PULL, "Remote side failed with status code 503", DoorError, True, "a:2 fails, says b:1"),
     (PULL, "Couldn't connect to server", DoorError, True, "b:1 cannot reach a:2"),
     (PULL, "Connect to a:2 [a/127.0.0.1] failed: Connection refused", DoorError, True, "b:1 cannot reach a:2"),

@@ -9,6 +9,7 @@ from gridsync_parts.doors import LISTINGS, Lister, Listing, Writer
 from gridsync_parts.errors import DoorError, FileError, GridError, NotFound
 from gridsync_parts.loop import Answer
 from gridsync_parts.outbox import Local, Outbox
+from gridsync_parts.put import make_folder
 from gridsync_parts.runs import Runs
 from gridsync_parts.sending import Sending
 from gridsync_parts.service import Service
@@ -21,17 +22,6 @@ class Prepared(NamedTuple):
 
     listing: Listing
     is_new: bool
-
-
-def make_folder(writer: Writer, path: str) -> None:
-    """Make a folder, and those above it that are missing."""
-    try:
-        writer.folder(path)
-    except NotFound:
-        if not path:
-            raise
-        make_folder(writer, path.rpartition("/")[0])
-        writer.folder(path)
 
 
 def prepare(lister: Lister, writer: Writer | None, path: str, is_new: bool) -> Prepared:

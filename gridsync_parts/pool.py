@@ -9,9 +9,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, Callable
+from typing import Any, Callable, Protocol
 
-from gridsync_parts.doors import Body
 from gridsync_parts.machine import UNSETTLED
 
 GATHERING = 0.05  # seconds in which what has arrived gathers
@@ -43,12 +42,19 @@ class News:
         return True
 
 
+class Arriving(Protocol):
+    """What a thread waits for: the bytes of a file, or what a door says of a copy."""
+
+    @property
+    def hang_up(self) -> Callable[[], None]: ...
+
+
 class Stop(threading.Event):
     """Tells threads to end, and wakes those that wait for bytes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bodies: set[Body] = set()  # that arrive just now
+        self.bodies: set[Arriving] = set()  # that arrive just now
 
     def set(self) -> None:
         super().set()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
 from gridsync_parts.disk import CHUNK, COARSE, open_regular
 from gridsync_parts.doors import Sent, Stored, Writer
 from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.home import FOLDER
+from gridsync_parts.kinds import Can
 from gridsync_parts.pool import Stop
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
@@ -29,6 +30,27 @@ class Put(NamedTuple):
     is_open: bool = False  # some of it may be there under that name
     is_there: bool = False  # a file of its name and size is there, and is to be compared
     overwrite: bool = False
+
+
+class Origin(Protocol):
+    """A file that is to be at a site: a local one, or one at another site."""
+
+    size: int
+    mtime: int
+    sums: dict[str, str]  # its checksums, by their kinds
+
+    def __enter__(self) -> Origin: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def check(self) -> None:
+        """Refuse a file that is not any more as it was looked at."""
+
+    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
+        """Its checksum of some kind; empty if nobody can tell it."""
+
+    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[bytes | memoryview]:
+        """Its bytes, of which a checksum is made on the way; each piece takes the place of the last."""
 
 
 class Reading:
@@ -79,7 +101,8 @@ class Source:
             self.fd = open_below(top, path)
         self.found = os.fstat(self.fd)
         self.size = self.found.st_size
-        self.sums: dict[str, str] = {}  # its checksums, by their kinds
+        self.mtime = int(self.found.st_mtime)
+        self.sums: dict[str, str] = {}
 
     def reading(self) -> Reading:
         """What can't be read is a matter of this file."""
@@ -138,8 +161,24 @@ class Source:
         self.sums[kind] = running.text()
 
 
+def make_folder(writer: Writer, path: str) -> None:
+    """Make a folder, and those above it that are missing."""
+    try:
+        writer.folder(path)
+    except NotFound:
+        if not path:
+            raise
+        make_folder(writer, path.rpartition("/")[0])
+        writer.folder(path)
+
+
+def kind_at(can: Can) -> str:
+    """The kind of checksum that a site is likely to name, as far as its kind tells."""
+    return can.checksums[0] if can.checksums and "adler32" not in can.checksums else "adler32"
+
+
 class Deliverer:
-    """Brings local files to a site."""
+    """Brings files to a site: local ones, unless another kind of them says where they are."""
 
     def __init__(self, writer: Writer, renames: bool, stop: Stop, removes: bool = True, kind: str = "adler32"):
         self.writer = writer
@@ -151,11 +190,15 @@ class Deliverer:
         self.open: set[str] = set()  # paths where some of a file may be that is not whole
         self.made: set[str] = set()  # what was taken under its own name by a door that removes nothing
 
+    def origin(self, job: Put) -> Origin:
+        """What is to be brought, opened."""
+        return Source(job.source, self.top)
+
     def deliver(self, job: Put, seen: Seen) -> tuple[Row, str]:
         """Have a file there; its new row, and what was done."""
-        with Source(job.source, self.top) as source:
+        with self.origin(job) as source:
             source.check()
-            row = job.row._replace(size=source.size, mtime=int(source.found.st_mtime))
+            row = job.row._replace(size=source.size, mtime=source.mtime)
             if row[:3] == job.row[:3] and row.checksum:  # it was read before, and has not changed since
                 kind = checksum_kind(row.checksum, True)
                 source.sums[kind] = row.checksum
@@ -173,21 +216,19 @@ class Deliverer:
             done = self.name_it(job, source, seen)
             return self.done(row, source, kind), done
 
-    def done(self, row: Row, source: Source, kind: str) -> Row:
+    def done(self, row: Row, source: Origin, kind: str) -> Row:
         """The row of a file that is there."""
         checksum = source.sums.get(kind) or next(iter(source.sums.values()), "")
         return row._replace(checksum=checksum, downloaded=True, verified=kind, error="")
 
-    def send(self, job: Put, source: Source, seen: Seen) -> str:
+    def send(self, job: Put, source: Origin, seen: Seen) -> str:
         """Send it; what it is verified by."""
-        kind = self.kind
         if not self.renames and job.overwrite and self.removes:
             self.writer.remove(job.temp)
         over = not self.removes and (job.overwrite or job.temp in self.made)
-        sent = Sent(source.size, lambda: source.chunks(kind, seen, self.stop), int(source.found.st_mtime), over)
         self.open.add(job.temp)
         try:
-            stored = self.writer.write(job.temp, sent)
+            stored = self.move(job, source, seen, over)
         except Exists as error:
             if not self.renames:
                 self.open.discard(job.temp)  # it is another one's, or an attempt's whose answer was lost
@@ -199,6 +240,12 @@ class Deliverer:
         self.made.update([] if self.removes else [job.temp])
         return self.verify(job.row.path, stored if stored.checksum else self.taken(job), source, seen)
 
+    def move(self, job: Put, source: Origin, seen: Seen, over: bool) -> Stored:
+        """Have its bytes go there; what the door says of them."""
+        kind = self.kind
+        sent = Sent(source.size, lambda: source.chunks(kind, seen, self.stop), source.mtime, over)
+        return self.writer.write(job.temp, sent)
+
     def taken(self, job: Put) -> Stored:
         """What is there of a file that the door has just taken, as it says."""
         try:
@@ -207,7 +254,7 @@ class Deliverer:
             said = "the door says that it has taken the file, but does not have it; ask the site"
             raise FileError(f"{job.row.path}: {said}", passing=True) from error
 
-    def verify(self, path: str, stored: Stored, source: Source, seen: Seen) -> str:
+    def verify(self, path: str, stored: Stored, source: Origin, seen: Seen) -> str:
         """What it is verified by; Mismatch if it is not what was sent."""
         if stored.size not in (UNFINISHED, source.size):
             raise Mismatch(f"{path}: the door has {stored.size} bytes of {source.size}", passing=True)
@@ -217,11 +264,13 @@ class Deliverer:
             return "size"
         self.kind = kind = checksum_kind(stored.checksum, True)
         own = source.checksum(kind, seen, self.stop)
+        if not own and stored.size != UNFINISHED:  # nobody knows one that the two can be compared by
+            return "size"
         if stored.checksum != own:
             raise Mismatch(f"{path}: the door has {stored.checksum}, but {own} was sent", passing=True)
         return kind
 
-    def same(self, path: str, source: Source, seen: Seen, sent: str = "") -> str:
+    def same(self, path: str, source: Origin, seen: Seen, sent: str = "") -> str:
         """What a file there is verified to be the local one by; empty if it is another one, or none.
 
         Where that is its size, the checksum of what was sent once tells more, and else which of them is older.
@@ -235,15 +284,15 @@ class Deliverer:
             return kind
         if sent:
             return kind if source.checksum(checksum_kind(sent, True), seen, self.stop) == sent else ""
-        is_older = 0 < stored.mtime < int(source.found.st_mtime) - COARSE
+        is_older = 0 < stored.mtime < source.mtime - COARSE
         return "" if is_older else kind  # it may be what the local file was then
 
-    def named(self, job: Put, source: Source, seen: Seen) -> str:
+    def named(self, job: Put, source: Origin, seen: Seen) -> str:
         """What the file with its name is verified by, if it is this one, and not perhaps one that is to be replaced."""
         kind = self.same(job.row.path, source, seen, job.row.computed if job.is_there else "")
         return "" if job.overwrite and kind == "size" and source.size else kind
 
-    def left_over(self, job: Put, source: Source, seen: Seen) -> tuple[str, bool]:
+    def left_over(self, job: Put, source: Origin, seen: Seen) -> tuple[str, bool]:
         """See what an earlier attempt has left: what it is verified by, if it is whole, and whether it has its name."""
         if self.renames:
             kind = self.same(job.temp, source, seen)
@@ -264,7 +313,7 @@ class Deliverer:
         self.writer.remove(temp)
         self.open.discard(temp)
 
-    def name_it(self, job: Put, source: Source, seen: Seen) -> str:
+    def name_it(self, job: Put, source: Origin, seen: Seen) -> str:
         """Give a verified file its name; what was done."""
         try:
             if self.renames:

@@ -9,7 +9,7 @@ from gridsync_parts.kinds import KINDS
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import Deliverer, Put
+from gridsync_parts.put import Deliverer, Put, kind_at
 from gridsync_parts.table import Site
 from gridsync_parts.values import Outcome, Row, failed_outcome
 
@@ -31,8 +31,7 @@ class Putter(Mover):
 
     def __init__(self, place: Place, writer: Writer, stop: Stop, overwrite: bool):
         super().__init__(place, stop)
-        named = place.can.checksums
-        kind = named[0] if named and "adler32" not in named else "adler32"  # else it is read twice
+        kind = kind_at(place.can)  # else it is read twice
         self.deliverer = Deliverer(writer, place.can.renames, stop, place.can.removes, kind)
         self.overwrite = overwrite
         self.fresh: set[str] = set()  # paths where nothing was found that would have to give way

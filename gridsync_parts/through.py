@@ -1,3 +1,217 @@
-"""A file on its way from site to site through this machine; nothing of it is kept."""
+"""A file on its way from site to site through this machine; nothing of it is kept.
+
+A thread of its own reads it into a ring of HELD bytes, which who sends it drains: they are all that there is of it
+here. When its line breaks it is read on from there, and the upload does not notice.
+"""
 
 from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection, Iterator
+
+from gridsync_parts.checksums import Checksum, checksum_kind
+from gridsync_parts.disk import CHUNK
+from gridsync_parts.doors import BITE, At, Body, Reader
+from gridsync_parts.errors import Changed, FileError, GridError, Mismatch, NotFound
+from gridsync_parts.pool import FAREWELL, Stop
+from gridsync_parts.put import refuse_stopped
+from gridsync_parts.values import Seen
+
+HELD = 4 << 20  # bytes of a file
+PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before it is read on from where its line broke; who takes it waits so long
+
+
+class Stream:
+    """The bytes of a file at a site, from the first to the last, however often its line breaks."""
+
+    def __init__(self, reader: Reader, path: str, size: int):
+        self.reader = reader
+        self.path = path
+        self.size = size
+        self.here = 0  # bytes that have come
+        self.tag = ""  # of this version of it
+        self.said = ""  # its checksum, as the door has sent it along
+        self.is_over = threading.Event()  # nobody wants more of it
+        self.body: Body | None = None
+
+    def open(self) -> None:
+        """Ask for what is still to come."""
+        at = At(self.path, self.size, self.tag)
+        try:
+            body = self.reader.read(at, self.here, self.size)
+        except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
+            self.is_over.wait(1)
+            body = self.reader.read(at, self.here, self.size)
+        self.tag = body.tag or self.tag
+        self.said = body.checksum or self.said
+        self.body = body
+
+    def rest(self) -> Iterator[bytes | memoryview]:
+        """What comes of it before it ends, or breaks off; a door without ranges begins anew."""
+        if self.body is None:
+            self.open()
+        body = self.body
+        assert body
+        known = self.here - body.start
+        try:
+            for data in body.chunks:
+                if self.is_over.is_set():
+                    raise FileError("interrupted")
+                piece = data[known:][: self.size - self.here] if known else data[: self.size - self.here]
+                known = max(0, known - len(data))
+                self.here += len(piece)
+                if piece:
+                    yield piece
+                if self.here == self.size:
+                    return
+        finally:
+            self.body = None
+            body.close()
+        raise FileError(f"{self.path}: {self.here} of {self.size} bytes arrived", passing=True)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """All of them."""
+        failures = 0
+        while self.here < self.size:
+            before = self.here
+            try:
+                yield from self.rest()
+            except GridError as error:
+                failures = 1 if self.here > before else failures + 1
+                lasts = not error.passing or isinstance(error, Changed) or failures > len(PAUSES)
+                if lasts or not self.here or self.is_over.wait(max(error.pause, PAUSES[failures - 1])):
+                    raise
+
+    def hang_up(self) -> None:
+        """Have a thread end that waits for more."""
+        self.is_over.set()
+        if body := self.body:
+            body.hang_up()
+
+    def close(self) -> None:
+        """Let go of what was asked for."""
+        if body := self.body:
+            self.body = None
+            body.close()
+
+
+class Ring:
+    """Bytes between a thread that brings them and one that takes them."""
+
+    def __init__(self, size: int):
+        self.buffer = memoryview(bytearray(size))
+        self.came = self.gone = 0  # bytes that have come into it, and that have left it
+        self.changed = threading.Condition()
+        self.failure: BaseException | None = None
+
+    def put(self, piece: bytes | memoryview) -> None:
+        """Bring some, as soon as there is room."""
+        room = len(self.buffer)
+        while len(piece):
+            with self.changed:
+                self.changed.wait_for(lambda: self.came - self.gone < room or self.failure)
+                if self.failure:
+                    raise self.failure
+                at = self.came % room
+                count = min(len(piece), room - (self.came - self.gone), room - at)
+            self.buffer[at : at + count] = piece[:count]
+            piece = piece[count:]
+            with self.changed:
+                self.came += count
+                self.changed.notify_all()
+
+    def drained(self, size: int) -> Iterator[memoryview]:
+        """So many of them, as they come; there is room again for a piece once the next one is asked for."""
+        room = len(self.buffer)
+        while self.gone < size:
+            with self.changed:
+                self.changed.wait_for(lambda: self.came > self.gone or self.failure)
+                if self.failure:
+                    raise self.failure
+                at = self.gone % room
+                count = min(self.came - self.gone, room - at, CHUNK)
+            yield self.buffer[at : at + count]
+            with self.changed:
+                self.gone += count
+                self.changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Have both end."""
+        with self.changed:
+            self.failure = self.failure or error
+            self.changed.notify_all()
+
+
+class Pipe:
+    """A stream that is read while what has come of it is sent."""
+
+    def __init__(self, stream: Stream, kinds: Collection[str], expected: str, stop: Stop):
+        self.stream = stream
+        self.expected = expected  # the checksum of the site, if it names one
+        self.stop = stop
+        self.running = {kind: Checksum(kind) for kind in kinds}
+        self.sums: dict[str, str] = {}  # of all of it, once it has come
+        self.ring = Ring(min(stream.size, HELD))
+        self.thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to read what is more than a bite."""
+        self.stop.bodies.add(self)
+        if self.stream.size > BITE:
+            with contextlib.suppress(RuntimeError):  # the machine has no thread left
+                thread = threading.Thread(target=self.fill, daemon=True)
+                thread.start()
+                self.thread = thread
+
+    def fill(self) -> None:
+        """Read all of it; what goes wrong is raised where it is sent."""
+        try:
+            for piece in self.right():
+                self.ring.put(piece)
+        except BaseException as error:
+            self.ring.fail(error)
+
+    def right(self) -> Iterator[bytes | memoryview]:
+        """What is read, the last of it once all of it is known to be what the site says."""
+        for piece in self.stream.pieces():
+            for running in self.running.values():
+                running.update(piece)
+            if self.stream.here == self.stream.size:  # else the door that takes it would take what is wrong for whole
+                self.finish()
+            yield piece
+
+    def finish(self) -> None:
+        """Refuse what is not as the site says that it is."""
+        self.sums = {kind: running.text() for kind, running in self.running.items()}
+        received = self.sums.get(checksum_kind(self.expected, True), self.expected)
+        if received != self.expected:
+            raise Mismatch(
+                f"{self.stream.path}: the door says {self.expected}, but what arrived has {received}; "
+                "if this continues ask the site",
+                passing=True,
+            )
+
+    def chunks(self, seen: Seen) -> Iterator[bytes | memoryview]:
+        """Its bytes, as they are to be sent; each piece is used before the next."""
+        size, gone = self.stream.size, 0
+        if not size:
+            self.finish()
+        for piece in self.ring.drained(size) if self.thread else self.right():
+            refuse_stopped(self.stop)
+            yield piece
+            gone += len(piece)
+            seen(gone, gone)
+
+    def hang_up(self) -> None:
+        """Wake both, who reads and who sends."""
+        self.ring.fail(FileError("interrupted"))
+        self.stream.hang_up()
+
+    def close(self) -> None:
+        """Have nothing left of it."""
+        self.stop.bodies.discard(self)
+        if self.thread and self.thread.is_alive():
+            self.hang_up()
+            self.thread.join(FAREWELL)
+        self.stream.close()

@@ -10,10 +10,11 @@ import pytest
 
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import CredentialError, DoorError, FileError, Forbidden, GridError, NotFound
-from gridsync_parts.ground import Ground, Prepared, make_folder, prepare
+from gridsync_parts.ground import Ground, Prepared, prepare
 from gridsync_parts.loop import Answer
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import PACE
+from gridsync_parts.put import make_folder
 from gridsync_parts.values import Scope
 from gridsync_parts.walk import DOORS_SHUT
 from tests.support.memory import Memory

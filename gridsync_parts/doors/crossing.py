@@ -20,7 +20,7 @@ from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS
 from gridsync_parts.doors.handed import hand_out
 from gridsync_parts.doors.marks import STATUSES, Ends, Pace, Told
 from gridsync_parts.doors.plain import NO_FOLDER, NOT_THERE, TAKEN
-from gridsync_parts.doors.refused import read_refusal, redirect_target
+from gridsync_parts.doors.refused import read_refusal, redirect_target, refusal
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.doors.writing import WebDavWriter, check_name, write_refusal
@@ -34,11 +34,13 @@ from gridsync_parts.errors import (
     NotFound,
     Saying,
     Unfinished,
+    Unreached,
 )
 from gridsync_parts.secrets import secrets
 
 MAX_LINE = 64 << 10  # bytes of a mark, or of a verdict
 BEGUN = (201, 202)
+GIVEN_UP = 504  # says who stands before a door that has not answered
 NEVER = (405, 501)  # of a door that makes no such copies,
 NEVER_SAID = "request unknown|not supported|credential|destination"  # and what others say
 UNCLEAR = (400, 404, 405, 409, 412, 500)  # of what has its name already, of a folder that is not there, and more
@@ -112,7 +114,7 @@ class WebDavPuller:
             headers["TransferHeaderAuthorization"] = f"Bearer {key.bearer}"
         url, began = ends.url, time.monotonic()
         for _hop in range(MAX_HOPS):
-            answer = self.http.send("COPY", url, headers=headers)
+            answer = self.send(ends, url, headers)
             if answer.status not in REDIRECTS:
                 return answer
             where, url = answer.header("X-Delegate-To"), redirect_target(answer, url)
@@ -125,6 +127,18 @@ class WebDavPuller:
             if not is_ours and (key.wider or key.is_proxy):
                 raise ends.error(ELSEWHERE, mask_url(url))
         raise FileError(HOPS.format(ends.place), passing=True)
+
+    def send(self, ends: Ends, url: str, headers: dict[str, str]) -> Answer:
+        """One request; without an answer, the copy may have begun."""
+        try:
+            answer = self.http.send("COPY", url, headers=headers)
+        except DoorError as error:
+            if not error.passing or isinstance(error, Unreached):
+                raise
+            raise ends.error(BROKEN, str(error)) from error
+        if answer.status == GIVEN_UP:
+            raise ends.error(BROKEN, str(refusal(answer, ends.url)))
+        return answer
 
     def ask_with_proxy(self, ends: Ends, url: str, headers: dict[str, str], where: str, began: float) -> Answer:
         """Give the door a proxy to act with, and ask again."""

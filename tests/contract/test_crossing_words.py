@@ -312,6 +312,16 @@ def test_marks_that_end_or_stop_leave_it_open_how_the_copy_went(end, acts, fault
 
 
 @pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize("fault", ["lost", 504])
+def test_an_answer_that_is_lost_leaves_it_open_whether_the_copy_goes_on(end, acts, fault):
+    here, there = end(acts), end(S)
+    at = there.put("old")
+    here.door.faults.add("*/new", fault, method="COPY")
+    error = said(lambda: here.puller.pull("new", there.puller.far("old", False), at))
+    assert (type(error), error.passing) == (Unfinished, True)
+
+
+@pytest.mark.parametrize("acts", [D, S])
 def test_who_waits_for_marks_is_woken_when_the_line_is_hung_up(end, acts):
     here, there = end(acts, silence=60), end(S)
     at = there.put("old")

@@ -99,7 +99,7 @@ from gridsync_parts.screen import (
     staging_text,
 )
 from gridsync_parts.secrets import make_printable
-from gridsync_parts.settings import MOST_UNKNOWN, Config, name_of_rows, scope_of, settings_of
+from gridsync_parts.settings import MOST_UNKNOWN, Config, name_across, name_of_rows, scope_of, settings_of
 from gridsync_parts.table import GENERAL_KEYS, Settings, Site
 from gridsync_parts.values import (
     UNFINISHED,
@@ -127,13 +127,16 @@ from gridsync_parts.words import (
 )
 
 if TYPE_CHECKING:
+    from gridsync_parts.across import Across
     from gridsync_parts.attempts import Attempts
-    from gridsync_parts.copier import Copier
     from gridsync_parts.face import OpenSite, open_site
+    from gridsync_parts.fetching import Goal
     from gridsync_parts.flow import Flow
+    from gridsync_parts.jobs import Aim
     from gridsync_parts.keys.proxy import Proxy
     from gridsync_parts.keys.token import Token
     from gridsync_parts.loop import Loop
+    from gridsync_parts.mover import Mover
     from gridsync_parts.pacing import Pacing
     from gridsync_parts.pool import Settling
     from gridsync_parts.uploads import Upload, Uploads
@@ -173,13 +176,13 @@ def plain(record: Entry | Row) -> dict[str, Any]:
 class Report(Output):
     """Says what happens, as the manual words it."""
 
-    def configuration(self, settings: Settings) -> None:
-        """The banner and the block below it."""
+    def configuration(self, settings: Settings, target: str = "") -> None:
+        """The banner and the block below it; files go to OUTPUTDIR, or to another site."""
         rows = [
             ("SERVER", f"{settings.site.server}/"),
             ("BASE_DIR_ON_GRID", f"{settings.site.base}/" if settings.site.base else ""),
             ("INPUTDIR", settings.input_dir),
-            ("OUTPUTDIR", settings.output_dir),
+            ("Copied to", target) if target else ("OUTPUTDIR", settings.output_dir),
             ("Include pattern", settings.include),
             ("Exclude pattern", settings.exclude),
         ]
@@ -314,10 +317,16 @@ class Report(Output):
         if kept:
             self.note(f"{len(kept)} unfinished file(s) are here already: going on from {size_text(sum(kept))}")
 
-    def starting(self, there: int, others: int, settings: Settings) -> None:
-        """That a copy begins, and that some of the files are here."""
+    def starting(self, there: int, others: int, settings: Settings, target: str = "") -> None:
+        """That a copy begins, here or to another site, and that some of the files are there."""
         if there:
-            self.note(f"{there} file(s) are already here and are compared, not fetched")
+            self.note(f"{there} file(s) are already {'there' if target else 'here'} and are compared, not fetched")
+        if target:
+            sites = f"from {settings.site.name} to {target}"
+            self.line(
+                f"...starting to copy the {there + others} requested files {sites} using {settings.threads} threads..."
+            )
+            return
         self.line(
             f"...starting to download the {there + others} requested files using {settings.threads} threads "
             f"and {settings.streams} streams per file..."
@@ -399,6 +408,20 @@ class Run:
         self.opened: Place | None = None
         self.loaded: Catalog | None = None
         self.accepted: Callable[[], None] = nothing  # remembers the settings that the action goes by
+        if self.across:
+            self.chosen = self.chosen._replace(site=self.across.name)
+            self.settings = self.settings._replace(on_done="")  # no file comes here
+
+    @functools.cached_property
+    def across(self) -> Across | None:
+        """What is to be known of another site that files are copied to; None where they come here."""
+        if not self.wishes.to:
+            return None
+        from gridsync_parts.across import across_of
+        from gridsync_parts.keys.shown import settled
+
+        site, _ = settled(self.config.site(self.config.name_of(self.wishes.to)), self.config)
+        return across_of(self, site)
 
     @functools.cached_property
     def scope(self) -> Scope:
@@ -418,9 +441,9 @@ class Run:
 
         return Loop(self.settings.retries, PACE, Pool())
 
-    def target(self) -> Target:
-        """OUTPUTDIR, as whoever decides sees it."""
-        return Target(self.settings.output_dir)
+    def target(self) -> Goal:
+        """OUTPUTDIR, or what stands for it at another site, as whoever decides sees it."""
+        return self.across.there if self.across else Target(self.settings.output_dir)
 
     @functools.cached_property
     def pacing(self) -> Pacing | None:
@@ -429,8 +452,10 @@ class Run:
 
         return pacing_of(self.wishes.bwlimit, self.report.note)
 
-    def copier(self, wishes: Wishes) -> tuple[Copier, Settling]:
-        """What brings files to OUTPUTDIR, and what makes them durable together."""
+    def copier(self, wishes: Wishes) -> tuple[Mover, Settling | None]:
+        """What brings files to OUTPUTDIR, and what makes them durable together; or to another site."""
+        if self.across:
+            return self.across.ferry, None
         from gridsync_parts.copier import Copier
         from gridsync_parts.copy import Arrived
         from gridsync_parts.pacing import paced
@@ -457,37 +482,53 @@ class Run:
         return self.call(self.place().find_tape) is not None
 
     def announce_end(self) -> None:
-        """Say before a long run when the credential ends, if that is soon."""
+        """Say before a long run when what is shown at the door ends, if that is soon."""
+        self.announce_end_at(self.settings.site, self.place())
+        if self.across:
+            self.announce_end_at(self.across.target, self.across.place)
+
+    def announce_end_at(self, site: Site, place: Place) -> None:
+        """The same for one site."""
         from gridsync_parts.keys.proxy import valid_proxy
 
-        place, now, ends = self.place(), time.time(), 0.0
-        if needs_proxy(self.settings.site):
+        now, ends = time.time(), 0.0
+        if needs_proxy(site):
             proxy = valid_proxy(self.settings.vo, now)
             ends, what = min(proxy.ends, proxy.attribute_ends), "proxy"
         else:
             ends, what = place.expires(), "token"
         if ends and ends - now < SOON:
             left = f"{moment_text(ends)} ({duration_text(ends - now)})"
-            is_fixed = self.settings.site.token.startswith("env:")
+            is_fixed = site.token.startswith("env:")
             way = "this run sees no other: it ends then" if is_fixed else "renew it in time, even during a run"
             self.report.note(f"Your {what} is valid until {left}; {way}")
 
-    def place(self) -> Place:
-        """The site, once there is a proxy to show it."""
+    def open(self, site: Site) -> Place:
+        """A site, once there is a proxy to show it; it is closed at the end of the run."""
         from gridsync_parts.doors.opening import open_place
 
+        files_to_spare(self.settings)  # else it would seem that the door fails
+        place = open_place(site, self.settings.vo, self.config)
+        self.held.callback(place.close)
+        return place
+
+    def place(self) -> Place:
+        """The site that the run is about, opened."""
         if self.opened is None:
-            files_to_spare(self.settings)  # else it would seem that the door fails
-            self.opened = open_place(self.settings.site, self.settings.vo, self.config)
-            self.held.callback(self.opened.close)
+            self.opened = self.open(self.settings.site)
         return self.opened
+
+    @functools.cached_property
+    def lock(self) -> Lock:
+        """The work folder's, which this run holds from now on."""
+        return self.held.enter_context(Lock(self.config.folder))
 
     def catalog(self) -> Catalog:
         """The catalog, which no other run changes from now on."""
         if self.loaded is None and self.wishes.dry_run:
             self.look()
         if self.loaded is None:
-            self.held.enter_context(Lock(self.config.folder))
+            _ = self.lock
             self.loaded = Catalog(self.config.folder)
             self.held.callback(self.loaded.save)
             if self.loaded.is_foreign:
@@ -501,7 +542,7 @@ class Run:
 
         if self.wishes.dry_run:
             return Uploads(self.config.folder, is_frozen=True)
-        self.held.enter_context(Lock(self.config.folder))
+        _ = self.lock
         uploads = Uploads(self.config.folder)
         self.held.callback(uploads.save)
         if uploads.is_foreign:
@@ -512,6 +553,13 @@ class Run:
     def folders(self) -> Folders:
         """The remote folders that are known."""
         return Folders(self.config.folder, self.settings.site.name)
+
+    def pinned_across(self) -> dict[str, int]:
+        """How many files of the site are pinned for copies to others, by their names."""
+        sites = {} if self.across else self.catalog().rows
+        held = {name: sum(bool(row.request) for row in rows.values()) for name, rows in sites.items()}
+        prefix = name_across(self.settings.site.name, "")
+        return {name[len(prefix) :]: count for name, count in held.items() if count and name.startswith(prefix)}
 
     def has_list(self) -> bool:
         """Whether a list of files was built before."""
@@ -538,7 +586,7 @@ class Run:
 
 def find_copies(run: Run, rows: list[Row]) -> list[Row]:
     """Those of the rows that were copied, which are looked for."""
-    if not (run.wishes.overwrite or run.wishes.url):  # of a URL they may be in another folder
+    if not (run.wishes.overwrite or run.wishes.url or run.across):  # of a URL they may be in another folder
         check_copies(run.settings.output_dir, rows)
     return [row for row in rows if row.downloaded]
 
@@ -576,6 +624,8 @@ def check_folder(run: Run) -> str:
     from gridsync_parts.hooks import hooks_of
 
     folder = run.settings.output_dir
+    if run.across:
+        return run.across.target.name
     run.config.check_output_dir(folder)
     hooks_of(run)  # it may name none that can run
     if run.wishes.overwrite and run.catalog().doubt:
@@ -586,6 +636,34 @@ def check_folder(run: Run) -> str:
         raise unfit_error(folder, "made", error.strerror or type(error).__name__) from error
     check_writable(folder)
     return folder
+
+
+def check_room(run: Run, rows: list[Row], kept: int) -> None:
+    """Refuse to begin where files can't go; so many bytes of them are there already."""
+    if run.across:
+        run.across.begin(rows)
+    elif rows:
+        check_free(check_folder(run), sum(row.size for row in rows) - kept)
+
+
+def flow_for(run: Run, aim: Aim) -> Flow:
+    """What copies files, to OUTPUTDIR or to another site."""
+    from gridsync_parts.endings import Credential
+    from gridsync_parts.flow import Flow
+
+    if not run.across:
+        return Flow(run, aim)
+    flow = Flow(run, aim, fetch=run.across.fetch(aim))
+    flow.book = lambda: run.across  # type: ignore[assignment, return-value]
+    flow.credential = Credential(run.across.shown(run.settings), run.loop.pace)
+    return flow
+
+
+def look_there(run: Run, rows: list[Row]) -> list[Row]:
+    """The same rows, once it is known what another site has of them."""
+    if run.across:
+        run.across.look(rows)
+    return rows
 
 
 def locate(run: Run, rows: list[Row]) -> list[Row]:
@@ -935,7 +1013,7 @@ def fresh_until(run: Run) -> float:
 
 def plan_start(run: Run) -> dict[Action, list[Row]]:
     """What to do with each file; the site is asked only of those that are not here as they should be."""
-    rows = run.rows()
+    rows = look_there(run, run.rows())
     if find_copies(run, rows) and not run.wishes.dry_run:
         check_folder(run)  # before any of them is looked for in vain
     plan = plan_for(run, rows)
@@ -949,26 +1027,27 @@ def plan_start(run: Run) -> dict[Action, list[Row]]:
 
 def fetch(run: Run, plan: dict[Action, list[Row]], until: float, failed: int = 0) -> int:
     """Copy and adopt files as planned, besides some that have failed before; the status."""
-    from gridsync_parts.flow import START, Flow
+    from gridsync_parts.flow import START
 
     kept, counts = kept_of(run, plan[Action.COPY]), (len(plan[Action.ADOPT]), len(plan[Action.COPY]))
-    if plan[Action.COPY]:
-        check_free(check_folder(run), sum(row.size for row in plan[Action.COPY]) - sum(kept))
+    check_room(run, plan[Action.COPY], sum(kept))
     run.accepted()
     run.report.going_on(kept)
     plan[Action.COPY].sort(key=lambda row: -row.size)  # at the end all threads have something to do
-    flow = Flow(run, START)
+    flow = flow_for(run, START)
     try:
         flow.begin(plan, until)
         plan.clear()  # else it would keep the rows as they were, beside what becomes of them
         if any(counts):
-            run.report.starting(*counts, run.settings)
+            run.report.starting(*counts, run.settings, run.wishes.to)
         flow.go()
         failures = release_copied(run)
     finally:
         flow.count().failed += failed
         run.report.waiting(flow.on_tape(), flow.fetch.has_tape)
         run.report.totals(flow.tally)
+        if run.across:
+            run.across.end()
     return 1 if flow.tally.failed or flow.tally.waiting or flow.hooks.owed or failures else 0
 
 
@@ -976,8 +1055,18 @@ def tell_copies(run: Run, plan: dict[Action, list[Row]], walk: Walk | None = Non
     """Say what a dry run would copy; the status."""
     from gridsync_parts import dry
 
+    if run.across:
+        return run.across.tell(plan, walk)
     run.report.going_on(kept_of(run, plan[Action.COPY]))
     return dry.tell_copies(run, plan, walk)
+
+
+def hand_over(run: Run, across: Across, plan: dict[Action, list[Row]]) -> int:
+    """Have an FTS3 server copy what is planned, and follow that; the status."""
+    from gridsync_parts.ftsjobs import follow
+
+    run.accepted()
+    return follow(run, across, plan)
 
 
 def do_start(run: Run) -> int:
@@ -987,17 +1076,21 @@ def do_start(run: Run) -> int:
     plan = plan_start(run)
     if run.wishes.dry_run:
         return tell_copies(run, plan)
+    if run.across and run.wishes.fts:
+        return hand_over(run, run.across, plan)
     return fetch(run, plan, until)
 
 
 def plan_sync(run: Run, flow: Flow) -> None:
     """Take in what the first listing has found."""
-    rows = reconcile(run, run.catalog().matching(run.scope))
+    rows = reconcile(run, look_there(run, run.catalog().matching(run.scope)))
     if run.wishes.overwrite:
         forget_copies(run, rows)
     locate_unknown(run)  # also those that were here, and are gone
     rows = run.catalog().matching(run.scope)
     plan = plan_for(run, rows)
+    if run.across:
+        run.across.begin(plan[Action.COPY])
     flow.begin(plan, fresh_until(run))
     flow.fetch.pins.update((row.path, row) for row in rows if row.downloaded and row.request)
     run.report.going_on(kept_of(run, [job.row for job in flow.fetch.jobs.by_path.values()]))
@@ -1013,7 +1106,7 @@ def dry_sync(run: Run) -> int:
 def do_sync(run: Run) -> int:
     """list, stage, copy, verify and release, all in parallel, until everything is done"""
     from gridsync_parts.bringing import tell_patience
-    from gridsync_parts.flow import SYNC, Flow
+    from gridsync_parts.flow import SYNC
 
     if run.wishes.dry_run:
         return dry_sync(run)
@@ -1023,7 +1116,9 @@ def do_sync(run: Run) -> int:
     walk = update_list(run)
     refuse_nothing(run, walk)
     run.accepted()
-    flow = Flow(run, SYNC)
+    if run.across and run.wishes.fts:
+        return hand_over(run, run.across, plan_start(run))
+    flow = flow_for(run, SYNC)
     try:
         for error in flow.survey.note(walk, run.loop.clock()):
             run.report.error(error)
@@ -1034,6 +1129,8 @@ def do_sync(run: Run) -> int:
         failures = release_copied(run)
     finally:
         run.report.totals(flow.count())
+        if run.across:
+            run.across.end()
     return 1 if flow.tally.failed or flow.survey.unread or flow.hooks.owed or failures else 0
 
 
@@ -1137,6 +1234,14 @@ def do_put(run: Run) -> int:
     return 1 if flow.tally.failed else 0
 
 
+def do_cancel(run: Run) -> int:
+    """with --fts: end the jobs that are under way there"""
+    from gridsync_parts.ftsjobs import cancel
+
+    assert run.across
+    return cancel(run, run.across)
+
+
 def do_release(run: Run) -> int:
     """release all files from disk"""
     if asks_by_record(run.settings.site):
@@ -1149,6 +1254,8 @@ def do_release(run: Run) -> int:
         dry.tell_release(run, pinned)
         return 0
     count, failures = release(run, pinned) if pinned else (0, [])
+    for name, held in run.pinned_across().items():
+        run.report.note(f"{held} file(s) stay pinned for copies to {name}; --release --to={name} releases them")
     run.report.line(f" ** Release accepted for {count} file(s) **" if pinned else " No file is pinned")
     for failure in failures:
         run.report.error(failure)
@@ -1219,7 +1326,7 @@ OPTIONS = (
     Option("via_here", "with --to: copy through this machine, where the doors cannot copy themselves"),
     Option("trust_target", "with --to: hand a site a key of the other one even if it opens more than the file"),
     Option("fts", "with --to: have an FTS3 server copy, and follow its jobs", "URL"),
-    Option("cancel", "with --fts: end the jobs that are under way there"),
+    Option("cancel", do=do_cancel, by=("SITE",)),
     Option("report", metavar="PAGE", do=do_report, by=("OUTPUTDIR",)),
     Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
     Option("bwlimit", 'move at most so many bytes a second: 20M, or by the time of day "08:00,10M 19:00,off"', "RATE"),
@@ -1396,13 +1503,15 @@ def stats_for(path: str | None, run: Run, actions: list[Option]) -> Attempts | N
     from gridsync_parts.attempts import attempts_for
 
     named = {option.name for option in actions}
-    return attempts_for(path, named, run.wishes, run.settings.site.name, run.report.error)
+    site = run.across.name if run.across else run.settings.site.name
+    return attempts_for(path, named, run.wishes, site, run.report.error)
 
 
 def show_settings(run: Run, actions: list[Option]) -> None:
     """Show what the line goes by, unless it is about other things."""
     if not actions or any(option.do not in BARE for option in actions):
-        run.report.configuration(run.config.settings()._replace(input_dir=run.settings.input_dir))
+        settings = run.config.settings()._replace(input_dir=run.settings.input_dir)
+        run.report.configuration(settings, run.across.url if run.across else "")
     if run.config.file.foreign:
         run.report.warn(run.config.file.foreign_text())
 
@@ -1465,8 +1574,35 @@ def refuse_without_records(wishes: Wishes, site: Site) -> None:
             raise UsageError(f"--{name} is for repositories, and the site {site.name} is none; {way}")
 
 
+ACROSS = ("build_list", "bring_online", "check_status", "start", "sync", "release", "cancel")  # go with --to
+
+
+def refuse_beside_to(options: optparse.Values, actions: list[Option]) -> None:
+    """Refuse what means nothing for copies from site to site, or only for them."""
+    if options.to is None:
+        for name in ("via_here", "trust_target", "fts", "cancel"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} means nothing without --to=SITE; add it, or leave --{name} out")
+        return
+    others = [option.name for option in actions if option.name not in ACROSS and option.do not in LOOKS]
+    if others:
+        raise UsageError(f"--to copies from site to site; run --{others[0]} on a line of its own")
+    if not {option.name for option in actions}.intersection(ACROSS):
+        raise UsageError("--to says where files are copied; add --build_list, --start or --sync")
+    for name in ("output_dir", "nochecksum", "force"):
+        if getattr(options, name) not in (None, False):
+            raise UsageError(f"--{name} means nothing for copies from site to site; leave it out")
+    if options.fts and options.via_here:
+        raise UsageError("--fts and --via_here are two ways to copy; give one of the two")
+    if options.cancel and not options.fts:
+        raise UsageError("--cancel ends jobs of an FTS3 server; say of which one with --fts=URL")
+    if options.bwlimit is not None and not options.via_here:
+        raise UsageError("--bwlimit holds back what goes through this machine; add --via_here, or leave it out")
+
+
 def go_by(given: dict[str, str], options: optparse.Values, actions: list[Option], config: Config) -> dict[str, str]:
     """Have the settings be those of the command line; which of them are remembered."""
+    refuse_beside_to(options, actions)
     config.change(given)
     if options.put is None:
         return {} if options.url else given

@@ -1,3 +1,221 @@
-"""A run from site to site: what it is made of."""
+"""A run from site to site: what it is made of.
+
+Its files are rows of their own in the catalog, of a site called `LYON>CNAF`: they are on tape or on disk at the one,
+and copied or not to the other. What may be there of each stands in grid_uploads.csv before its first byte goes.
+"""
 
 from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Callable, Protocol
+
+from gridsync_parts.disk import MARK
+from gridsync_parts.dry import left_out, tell
+from gridsync_parts.errors import UsageError
+from gridsync_parts.ferry import Ferry
+from gridsync_parts.fetching import Fetch, Work
+from gridsync_parts.forecast import Forecast, new_folders, refuse_names
+from gridsync_parts.jobs import Aim, Job
+from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy
+from gridsync_parts.pacing import Pacing, paced
+from gridsync_parts.pool import Stop
+from gridsync_parts.put import NO_FILE, TAKEN
+from gridsync_parts.putter import writer_of
+from gridsync_parts.runs import Runs
+from gridsync_parts.settings import name_across
+from gridsync_parts.there import There
+from gridsync_parts.uploads import Upload, Uploads
+from gridsync_parts.values import Action, Row, why_left
+
+if TYPE_CHECKING:
+    from gridsync_parts.doors import Place
+    from gridsync_parts.table import Settings, Site
+    from gridsync_parts.walk import Walk
+
+NAMED = 5  # left-overs that are named
+HERE = "--via_here copies through this machine"
+
+
+class Crosses(Runs, Protocol):
+    """A run that can copy from site to site."""
+
+    @property
+    def pacing(self) -> Pacing | None: ...
+
+    def uploads(self) -> Uploads: ...
+
+    def open(self, site: Site) -> Place: ...
+
+
+class Crossings(Fetch):
+    """The files on their way; their names are noted before a thread gets them."""
+
+    def __init__(self, aim: Aim, run: Crosses, there: There, note: Callable[[list[Row]], None]):
+        super().__init__(aim, run.loop.pace, there, run.wishes)
+        self.note = note
+
+    def feed(self, now: float) -> list[Work]:
+        """Attempts at files."""
+        work = super().feed(now)
+        self.note([one.row for one in work])
+        return work
+
+    def give_up(self, job: Job, reason: str, is_final: bool) -> None:
+        """Leave a file for another run; what has its name is not on this machine."""
+        if reason == why_left(job.row, Action.KEEP, self.wishes.overwrite):
+            found = self.target.find(job.row)
+            reason = f"{job.row.path}: {TAKEN if found and found.is_file else NO_FILE}"
+        super().give_up(job, reason, is_final)
+
+
+class Across:
+    """The other site, and what is known of the files there."""
+
+    def __init__(self, run: Crosses, target: Site):
+        self.run = run
+        self.source = run.settings.site
+        self.target = target
+        self.name = name_across(self.source.name, target.name)
+        self.url = "/".join(filter(None, (target.server, target.base))) + f"/ ({target.name})"
+        self.token = secrets.token_hex(4)  # no other run has the same names
+
+    # The two ends.
+
+    def check(self) -> None:
+        """Refuse two sites between which nothing can be copied, as far as their kinds tell."""
+        source, target, wishes = self.source, self.target, self.run.wishes
+        if (source.server, source.base) == (target.server, target.base):
+            raise UsageError(f"--to={target.name} is where the files are; choose another site with --from or --to")
+        if is_repository(target):
+            raise UsageError(f"--to={target.name} is a repository, whose records --put makes; choose another site")
+        if wishes.via_here or wishes.fts:
+            return
+        for site in (source, target):
+            if not kind_of(site).can.copies:
+                what = f"{site.name} with SERVER {site.server} and ENGINE = {site.engine}"
+                raise UsageError(f"{what} copies nothing from door to door; {HERE}")
+
+    @functools.cached_property
+    def place(self) -> Place:
+        """The target, opened."""
+        return self.run.open(self.target)
+
+    @functools.cached_property
+    def there(self) -> There:
+        """What it has."""
+        return There(self.place.lister, self.target.name)
+
+    @functools.cached_property
+    def uploads(self) -> Uploads:
+        """What was copied before, and what may be left of it."""
+        return self.run.uploads()
+
+    @functools.cached_property
+    def ferry(self) -> Ferry:
+        """What copies the files."""
+        run, stop = self.run, Stop()
+        writer_of(self.target, self.place)  # which says that it takes no files
+        source = paced(run.place(), run.pacing, stop)
+        return Ferry(source, self.place, run.settings, run.wishes, stop, (self.source.name, self.target.name))
+
+    def shown(self, settings: Settings) -> Settings:
+        """The settings with the site whose proxy is to last."""
+        is_other = needs_proxy(self.target) and not needs_proxy(self.source)
+        return settings._replace(site=self.target) if is_other else settings
+
+    def look(self, rows: Iterable[Row]) -> None:
+        """See what is there of files, before it is planned what to do."""
+        folders = sorted({row.path.rpartition("/")[0] for row in rows})
+        known = len(self.there.faults)
+        self.run.call(self.there.look, folders)
+        for fault in list(self.there.faults.values())[known:]:
+            self.run.report.error(fault)
+        self.ferry.folders.update(self.there.folders.keys() - self.there.missing_folders)
+
+    def begin(self, rows: list[Row]) -> None:
+        """Refuse what can't be done before anything is sent, and name what earlier runs have left."""
+        run, paths = self.run, {row.path for row in rows}
+        if rows:
+            run.call(self.ferry.check, max(rows, key=lambda row: row.size))
+        others = [upload for upload in self.uploads.of(self.target.name) if upload.temp and upload.target not in paths]
+        if left := [upload.temp for upload in others if run.scope.holds(upload.target)]:
+            more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+            note = f"an earlier run may have left unfinished at {self.target.name}: {', '.join(left[:NAMED])}{more}"
+            run.report.note(note)
+
+    # The files.
+
+    def fetch(self, aim: Aim) -> Crossings:
+        """The files that a command wants."""
+        run = self.run
+        aim = aim._replace(retries=run.settings.retries, by_record=asks_by_record(run.settings.site))
+        return Crossings(aim, run, self.there, self.note)
+
+    def name_of(self, path: str) -> str:
+        """The path of a file there until it is verified; what an earlier run has noted is taken up."""
+        known = self.uploads.by_path(self.target.name).get(path)
+        if known and known.temp:
+            self.ferry.open.add(known.temp)
+            return known.temp
+        if not self.place.can.renames:
+            return path
+        folder, slash, _ = path.rpartition("/")
+        return f"{folder}{slash}{self.token}-{len(self.ferry.temps)}{MARK}"
+
+    def note(self, rows: list[Row]) -> None:
+        """Note the names of files before their first bytes go."""
+        new = [row for row in rows if row.path not in self.ferry.temps]
+        for row in new:
+            self.ferry.temps[row.path] = self.name_of(row.path)
+        if new:
+            self.uploads.put([self.upload_of(row, is_begun=True) for row in new], durable=True)
+
+    def upload_of(self, row: Row, is_begun: bool = False) -> Upload:
+        """A file as grid_uploads.csv has it."""
+        temp, site = self.ferry.temps[row.path], self.source
+        is_over = not is_begun and (row.downloaded or row.error) and temp not in self.ferry.open
+        source = "/".join(filter(None, (site.server, site.base, row.path)))
+        verified = row.verified if row.downloaded else ""
+        known = "" if is_over or temp == row.path else temp
+        checksum = row.checksum or row.computed
+        return Upload(source, row.size, row.mtime, checksum, verified, self.target.name, row.path, row.error, known)
+
+    def put(self, rows: Iterable[Row], durable: bool = False) -> None:
+        """Note what has come of files: what is there, and then what is to be done."""
+        rows = list(rows)
+        self.uploads.put([self.upload_of(row) for row in rows if row.path in self.ferry.temps], durable)
+        self.run.catalog().put(rows, durable)
+
+    def end(self) -> None:
+        """Note that nothing can be left of files that were not begun, or that were removed again."""
+        known, still = self.uploads.by_path(self.target.name), self.ferry.open
+        noted = [known[path] for path in self.ferry.temps if path in known]
+        self.uploads.put(upload._replace(temp="") for upload in noted if upload.temp and upload.temp not in still)
+
+    # A dry run.
+
+    def tell(self, plan: dict[Action, list[Row]], walk: Walk | None = None) -> int:
+        """Say what would be copied; the status."""
+        run, on_tape = self.run, plan.pop(Action.WAIT)
+        if walk:
+            plan[Action.COPY] += on_tape
+        refused, errors = refuse_names(plan, self.place.check_name)
+        folders = new_folders(plan[Action.COPY], lambda folder: folder not in self.there.missing_folders)
+        forecast = Forecast("copy", plan[Action.COPY], folders=folders)
+        forecast.skip_plan(plan)
+        forecast.skip("wait", () if walk else on_tape)
+        forecast.skip("refused", refused)
+        forecast.skip("excluded", left_out(run, walk))
+        forecast.skip_some("unlisted", len(walk.faults()) if walk else 0)
+        if plan[Action.COPY]:
+            run.call(self.ferry.check, plan[Action.COPY][0])
+        return tell(run, forecast, errors)
+
+
+def across_of(run: Crosses, target: Site) -> Across:
+    """What a run to another site is made of; UsageError if it can't be."""
+    across = Across(run, target)
+    across.check()
+    return across

@@ -170,4 +170,5 @@ def attempts_for(
         stats.look()
         return None
     stats.check()
-    return Attempts(stats, site, "put" if wishes.put else "get", tell)
+    direction = "put" if wishes.put else "copy" if wishes.to else "get"
+    return Attempts(stats, site, direction, tell)

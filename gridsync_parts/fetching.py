@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from gridsync_parts.disk import Target
+from gridsync_parts.disk import LocalFile
 from gridsync_parts.errors import FileError, Forbidden
 from gridsync_parts.jobs import Aim, Facts, Job, Jobs, Next, Where, next_fetch, next_landed, next_online
 from gridsync_parts.loop import Again
@@ -16,6 +16,22 @@ from gridsync_parts.values import OWED, Action, Locality, Outcome, Row, Wishes, 
 
 DEPTH = 1000  # files that wait in front of the threads at the most,
 AHEAD = 1 << 30  # and bytes of them
+
+
+class Goal(Protocol):
+    """Where files are to go: OUTPUTDIR, or another site."""
+
+    @property
+    def folder(self) -> str: ...  # as users call it
+
+    def find(self, row: Row) -> LocalFile | None:
+        """What is there under a file's name."""
+
+    def free(self) -> int:
+        """Bytes that it can still take."""
+
+    def missing(self, row: Row) -> int:
+        """How many bytes of a file are still to come."""
 
 
 class Work(NamedTuple):
@@ -54,7 +70,7 @@ class Ledger:
 class Fetch:
     """The files that a command wants, and what has come of them."""
 
-    def __init__(self, aim: Aim, pace: Pace, target: Target, wishes: Wishes):
+    def __init__(self, aim: Aim, pace: Pace, target: Goal, wishes: Wishes):
         self.aim = aim
         self.pace = pace
         self.target = target

@@ -77,20 +77,26 @@ def is_same_file(row: Row, other: Row) -> bool:
     return (row.size, row.mtime) == (other.size, other.mtime) and not is_told
 
 
+def is_across(site: str) -> bool:
+    """Whether rows are of files that are copied from site to site."""
+    return ">" in site
+
+
 def plan_catalog(rows: Iterable[Row], entries: Iterable[Entry], scope: Scope, unread: Iterable[str]) -> list[Row]:
     """The catalog after a listing: what is known of unchanged files stays, and so does all that is here or pinned.
 
-    The rows of folders that could not be read stay too, and elsewhere those of damaged files.
+    The rows of folders that could not be read stay too, elsewhere those of damaged files, and of files for this machine
+    when a list is made of those for another site, or the other way round.
     """
     listed = {entry.path: entry for entry in entries if scope.holds(entry.path)}
     unread = set(unread)
     kept = []
     for row in rows:
-        is_of_site = row.site == scope.site
+        is_of_site, is_of_others = row.site == scope.site, is_across(row.site) != is_across(scope.site)
         entry = listed.pop(row.path, None) if is_of_site else None
         if entry:
             kept.append(relist_row(row, entry))
-        elif row.downloaded or row.request or (is_of_site and is_below(row.path, unread)):
+        elif row.downloaded or row.request or is_of_others or (is_of_site and is_below(row.path, unread)):
             kept.append(row)
         elif row.is_damaged():
             kept += [] if is_of_site and scope.holds(row.path) else [row]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from gridsync_parts.catalog import Catalog, Folders
-from gridsync_parts.disk import Target
 from gridsync_parts.doors import Place
+from gridsync_parts.fetching import Goal
 from gridsync_parts.loop import Loop
 from gridsync_parts.plans import without_request
 from gridsync_parts.pool import Settling
@@ -18,7 +18,7 @@ from gridsync_parts.values import Locality, Row, Scope, T, Wishes
 
 if TYPE_CHECKING:
     from gridsync_parts.attempts import Attempts
-    from gridsync_parts.copier import Copier
+    from gridsync_parts.mover import Mover
 
 
 class Book(Protocol):
@@ -57,9 +57,9 @@ class Runs(Protocol):
 
     def folders(self) -> Folders: ...
 
-    def target(self) -> Target: ...
+    def target(self) -> Goal: ...
 
-    def copier(self, wishes: Wishes) -> tuple[Copier, Settling]: ...
+    def copier(self, wishes: Wishes) -> tuple[Mover, Settling | None]: ...
 
 
 def online_rows(run: Runs, rows: Iterable[Row]) -> list[Row]:

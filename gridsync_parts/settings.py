@@ -343,6 +343,11 @@ def name_of_rows(config: Config, settings: Settings) -> str:
     return f"{site.server}/{site.base}"
 
 
+def name_across(source: str, target: str) -> str:
+    """The site of the rows of files that are copied from site to site."""
+    return f"{source}>{target}"
+
+
 def scope_of(settings: Settings, names: frozenset[str] | None = None) -> Scope:
     """The files that the settings select, or of their site those that a list names."""
     return Scope(

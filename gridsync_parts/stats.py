@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
     key: Annotated[str, "path of the file at the site; of a whole record its id"]
     site: Annotated[str, "section of Grid.conf, as `--from` names it"]
-    direction: Annotated[str, "`get` here, `put` to the site"]
+    direction: Annotated[str, "`get` here, `put` to the site, `copy` from site to site (site is then `LYON>CNAF`)"]
     status: Annotated[str, "`ok`, `skipped` (it was there, and the same) or `failed`"]
     bytes: Annotated[int, "that went over the line in this attempt"]
     size: Annotated[int, "of the file, in bytes"]

@@ -30,6 +30,7 @@ class Upload(NamedTuple):
     error: str  # why the last attempt failed
     temp: str  # the path under which some of it may be at the site; empty if none is
     record: str = ""  # of a folder that becomes a record (target is its key): its id, once there is one
+    job: str = ""  # of an FTS3 server that copies it: its URL
 
     def is_of(self, path: str, size: int, mtime: int) -> bool:
         """Whether it is a local file as it is now that was sent."""
@@ -55,7 +56,7 @@ def cells_of(upload: Upload) -> list[str]:
     """A row as the cells of a line."""
     return [
         upload.path, str(upload.size), time_text(upload.mtime), upload.checksum, upload.verified,
-        upload.site, upload.target, upload.error, upload.temp, upload.record,
+        upload.site, upload.target, upload.error, upload.temp, upload.record, upload.job,
     ]  # fmt: skip
 
 
@@ -63,7 +64,7 @@ COLUMNS = Columns(
     Upload,
     (
         str, reading(SIZE.fullmatch, int), seconds_of, checksum_in, sys.intern, sys.intern,
-        reading(is_path), str, reading(is_temp), reading(is_record),
+        reading(is_path), str, reading(is_temp), reading(is_record), str,
     ),
     8,
     cells_of,

@@ -14,6 +14,7 @@ from gridsync_parts.plans import (
     NOT_ASKED,
     NOT_BROUGHT,
     copy_action,
+    is_across,
     is_refused,
     is_same_file,
     is_tape_slower,
@@ -154,6 +155,13 @@ def test_rows_that_are_not_listed_stay_while_they_are_here_or_pinned(row, stays)
 
 def test_rows_of_a_topmost_folder_that_could_not_be_read_stay():
     assert plan_catalog([ROW], [], SCOPE._replace(folder=""), [""]) == [ROW]
+
+
+def test_lists_for_this_machine_and_for_another_site_stay_apart():
+    there = ROW._replace(site="LYON>CNAF")
+    assert is_across(there.site) and not is_across(ROW.site)
+    assert plan_catalog([ROW, there], [], SCOPE, []) == [there]
+    assert plan_catalog([ROW, there], [], SCOPE._replace(site="LYON>CNAF"), []) == [ROW]
 
 
 def test_a_listing_counts_only_in_scope():

@@ -10,9 +10,9 @@ from gridsync_parts.disk import COARSE
 from gridsync_parts.errors import DiskError
 from gridsync_parts.uploads import Upload, Uploads
 
-HEADER = "path,size,mtime,checksum,verified,site,target,error,temp,record\n"
+HEADER = "path,size,mtime,checksum,verified,site,target,error,temp,record,job\n"
 UPLOAD = Upload("out/a", 10, 1433838120, "adler32:00000001", "adler32", "LYON", "users/me/a", "", "")
-LINE = "out/a,10,2015-06-09T08:22:00Z,adler32:00000001,adler32,LYON,users/me/a,,,\n"
+LINE = "out/a,10,2015-06-09T08:22:00Z,adler32:00000001,adler32,LYON,users/me/a,,,,\n"
 
 
 def uploads(folder, text: str) -> Uploads:
@@ -52,11 +52,11 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path):
         (",10,", ",x,", "size"),
         ("2015", "then", "mtime"),
         ("users/me/a", "/abs", "target"),
-        (",,\n", ",users/me/b,\n", "temp"),
-        (",,\n", ",users/other/0a-1.gridsync-part,\n", "temp"),
-        (",,\n", ",0a-1.gridsync-part,\n", "temp"),
-        (",,\n", ",,..\n", "record"),
-        (",,\n", ",,a/../b\n", "record"),
+        (",,,\n", ",users/me/b,,\n", "temp"),
+        (",,,\n", ",users/other/0a-1.gridsync-part,,\n", "temp"),
+        (",,\n", ",0a-1.gridsync-part,,\n", "temp"),
+        (",,,\n", ",,..,\n", "record"),
+        (",,,\n", ",,a/../b,\n", "record"),
     ],
 )
 def test_a_line_that_cannot_be_right_is_named(tmp_path, old, new, says):

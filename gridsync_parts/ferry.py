@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from gridsync_parts.copier import TAPE_RETRIES
 from gridsync_parts.doors import Place
@@ -39,6 +40,14 @@ class Ferry(Mover):
         """Refuse to hand on a key that opens more than its file, before anything is sent."""
         if isinstance(self.carrier, Crosser):
             self.carrier.check(row)
+
+    def tidy(self, noted: Iterable[str] = ()) -> None:
+        """Look once more for what doors may have gone on with, of files that are done; what is gone is no longer open.
+
+        What an earlier run has noted of such files may be named.
+        """
+        if isinstance(self.carrier, Crosser):
+            self.carrier.tidy(noted)
 
     def bring(self, work: Work) -> Outcome | Again:
         """One attempt at a file; none begins when it may be on tape again."""

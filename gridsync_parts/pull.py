@@ -7,18 +7,17 @@ what differs: through this machine, or by a door that fetches it, or brings it.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from gridsync_parts.checksums import checksum_kind
 from gridsync_parts.disk import MARK
-from gridsync_parts.doors import At, Crossing, Far, Place, Puller, Stored, Writer, resized_error
+from gridsync_parts.doors import At, Crossing, Far, Place, Puller, Stored, Writer
 from gridsync_parts.errors import (
     DoorError,
-    FileError,
     Forbidden,
     GridError,
     Mismatch,
@@ -29,122 +28,14 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import LEFT_OVER, Deliverer, Origin, Put, kind_at, make_folder, refuse_stopped
-from gridsync_parts.through import Pipe, Stream
+from gridsync_parts.through import FarFile, Passing
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
 LOOK = 2.0  # seconds between two looks at what a door may still be at work on,
 STILL = 10.0  # and how long it does not grow when it is taken to be given up
 MOST = 3600.0  # seconds that it may take to grow
+SETTLED = 60.0  # seconds after which it has begun to, if it ever does
 HERE = "add --via_here, and it goes through this machine"
-
-
-class FarFile:
-    """A file at another site, of which the catalog tells, and its door if it must."""
-
-    def __init__(self, place: Place, row: Row):
-        self.place = place
-        self.row = row
-        self.path = row.path
-        self.size = row.size
-        self.mtime = row.mtime
-        self.named = row.checksum  # its checksum as its site says it,
-        self.is_asked = False  # as far as it was asked
-        self.sums = {checksum_kind(self.named, True): self.named} if self.named else {}
-
-    def __enter__(self) -> FarFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of what is open."""
-
-    def check(self) -> None:
-        """Nothing is asked before it is needed."""
-
-    def ask(self) -> None:
-        """Have its site name a checksum, once."""
-        if self.is_asked:
-            return
-        self.is_asked = True
-        if named := self.place.reader.checksum(At(self.path, self.size)):
-            self.named = self.named or named
-            self.sums.setdefault(checksum_kind(named, True), named)
-
-    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
-        """Its checksum of some kind; empty if its site knows none of it."""
-        if kind not in self.sums:
-            self.ask()
-        return self.sums.get(kind, "")
-
-    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[bytes | memoryview]:
-        """Doors move its bytes by themselves."""
-        raise NotImplementedError
-
-    def check_listed(self) -> None:
-        """Refuse a file that is another one than the catalog says, as its site lists it now."""
-        for entry in self.place.lister.folder(self.path):
-            if entry.path != self.path or entry.is_folder:
-                continue
-            if entry.size not in (self.size, UNFINISHED):
-                raise resized_error(self.path, entry.size, self.size)
-            kind = checksum_kind(entry.checksum, True)
-            if entry.checksum and checksum_kind(self.row.checksum, True) == kind and entry.checksum != self.named:
-                said = f"has {entry.checksum} now, but {self.row.checksum} in the catalog; run --build_list again"
-                raise FileError(f"{self.path}: {said}")
-
-
-class Passing(FarFile):
-    """One that goes through this machine."""
-
-    def __init__(self, place: Place, row: Row, kinds: set[str], stop: Stop):
-        super().__init__(place, row)
-        self.kinds = kinds  # of checksums that sites name
-        self.stop = stop
-        self.stream: Stream | None = None  # that nobody has drained yet
-        self.pipe: Pipe | None = None
-
-    def begin(self) -> None:
-        """Open it, and know its checksum, before anything is there: it may be on tape, or gone."""
-        self.close()
-        if not self.size:
-            return
-        self.stream = Stream(self.place.reader, self.path, self.size)
-        self.stream.open()
-        self.named = self.named or self.stream.said
-        if self.named:
-            self.sums.setdefault(checksum_kind(self.named, True), self.named)
-        else:
-            self.ask()
-
-    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[bytes | memoryview]:
-        """Its bytes, as they come from its site."""
-        stream, self.stream = self.stream, None
-        self.close()
-        own = checksum_kind(self.named, True)
-        kinds = {*self.kinds, kind, own} - {"size"}
-        stream = stream or Stream(self.place.reader, self.path, self.size)
-        self.pipe = pipe = Pipe(stream, kinds, self.named, self.stop)
-        pipe.start()
-        yield from pipe.chunks(seen)
-        self.sums.update(pipe.sums)
-
-    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
-        """Its checksum of some kind, for which it is read again if need be."""
-        if not super().checksum(kind, seen, stop):
-            self.kinds.add(kind)  # from now on it is made on the way
-            for _ in self.chunks(kind, lambda here, came: seen(here, 0), stop):
-                pass
-        return self.sums.get(kind, "")
-
-    def close(self) -> None:
-        """Let go of its bytes."""
-        if self.stream:
-            self.stream.close()
-        if self.pipe:
-            self.pipe.close()
-        self.stream = self.pipe = None
 
 
 class Carrier(Deliverer):
@@ -215,7 +106,9 @@ class Crosser(Carrier):
         self.names = names
         self.pushes = False  # the target's door does not fetch
         self.has_begun = False  # a door has taken one up
-        self.tried: dict[str, set[str]] = {}  # names under which some of a file may be there, by that which is noted
+        # By the name that is noted of a file: those under which some of it may be there, and since when.
+        self.tried: dict[str, dict[str, float]] = {}
+        self.lists: dict[str, dict[str, list[str]]] = {}  # what earlier runs have left, by folder and name noted
         self.ended: set[str] = set()  # those of them that no door is at work on any more
 
     def origin(self, job: Put) -> Origin:
@@ -238,9 +131,12 @@ class Crosser(Carrier):
                 if not whole and (kind := self.named(job, source, seen)):  # the answer to the last step was lost
                     return self.done(job.row, source, kind), "sent"
         temp = whole or (f"{noted.removesuffix(MARK)}.{secrets.token_hex(2)}{MARK}" if noted in self.tried else noted)
-        self.tried.setdefault(noted, set())
-        done = super().deliver(job._replace(temp=temp, is_open=bool(whole)), seen)
-        self.tried[noted].discard(temp)
+        self.tried.setdefault(noted, {})
+        try:
+            done = super().deliver(job._replace(temp=temp, is_open=bool(whole)), seen)
+        finally:
+            self.open.difference_update({temp} - {noted})
+        self.tried[noted].pop(temp, None)
         with contextlib.suppress(GridError):  # what can't be removed stays noted
             self.sweep(noted)
         return done
@@ -254,7 +150,7 @@ class Crosser(Carrier):
 
     def move(self, job: Put, source: Origin, seen: Seen, over: bool) -> Stored:
         """Have a door copy it."""
-        self.tried[noted_of(job.temp)].add(job.temp)
+        self.tried[noted_of(job.temp)][job.temp] = time.monotonic()
         try:
             crossing = self.begin(job.temp, At(job.row.path, source.size))
             self.has_begun = True
@@ -314,13 +210,22 @@ class Crosser(Carrier):
         self.sweep(noted, whole)
         return whole
 
-    def listed(self, noted: str) -> set[str]:
-        """The names under which an earlier run may have left something of a file."""
-        stem = noted.removesuffix(MARK)
+    def listed(self, noted: str) -> dict[str, float]:
+        """The names under which an earlier run has left something of a file; a folder is listed once for all."""
+        folder = noted.rpartition("/")[0]
+        with self.making:
+            if folder not in self.lists:
+                self.lists[folder] = self.unfinished(folder)
+        return {name: -math.inf for name in self.lists[folder].get(noted, ())}
+
+    def unfinished(self, folder: str) -> dict[str, list[str]]:
+        """What has the name of something unfinished in a folder, by the name that is noted of it."""
+        found: dict[str, list[str]] = {}
         with contextlib.suppress(NotFound):
-            there = self.target.lister.folder(noted.rpartition("/")[0])
-            return {noted, *(e.path for e in there if e.path.startswith(f"{stem}.") and e.path.endswith(MARK))}
-        return {noted}
+            for entry in self.target.lister.folder(folder):
+                if entry.path.endswith(MARK) and not entry.is_folder:
+                    found.setdefault(noted_of(entry.path), []).append(entry.path)
+        return found
 
     def is_whole(self, temp: str, source: Origin, seen: Seen) -> bool:
         """Whether all of a file is there, by its checksum; as long as it grows, somebody is at work on it."""
@@ -344,11 +249,26 @@ class Crosser(Carrier):
             refuse_stopped(self.stop)
 
     def sweep(self, noted: str, whole: str = "") -> None:
-        """Remove what is left; what a door may still be at work on stays noted until it is not there at a look."""
-        for temp in sorted(self.tried[noted] - {whole}):
-            was_there = self.writer.remove(temp)
-            if temp in self.ended or not was_there:
-                self.tried[noted].discard(temp)
+        """Remove what is left; what a door may still be at work on stays noted."""
+        for temp in sorted(self.tried[noted].keys() - {whole}):
+            self.writer.remove(temp)
+            if temp in self.ended:
+                del self.tried[noted][temp]
+
+    def tidy(self, noted: Iterable[str] = ()) -> None:
+        """Look once more for what doors may have gone on with, of files that are done: what is found goes.
+
+        What an earlier run has noted of such files may be named. What is not there after a while does not come.
+        """
+        names, now = {*noted, *self.tried}, time.monotonic()
+        there = {folder: self.unfinished(folder) for folder in {name.rpartition("/")[0] for name in names}}
+        for name in sorted(names):
+            tried = self.tried.get(name, {})
+            found = dict.fromkeys(there[name.rpartition("/")[0]].get(name, ()), -math.inf)
+            for temp in found:
+                self.writer.remove(temp)
+            self.tried[name] = {**found, **{temp: since for temp, since in tried.items() if now - since < SETTLED}}
+            self.note(name)
 
     def note(self, noted: str) -> None:
         """Know whether any of a file may be there."""
@@ -359,13 +279,13 @@ class Crosser(Carrier):
 
     def clear(self, temp: str, error: GridError) -> str:
         """Remove what is left of a file that was given up; a sentence if that fails."""
-        tried = self.tried.get(temp, set())
+        tried = self.tried.get(temp, {})
         for name in sorted(tried):
             try:
                 self.writer.remove(name)
             except GridError:
                 return LEFT_OVER.format(name)
             if name in self.ended:  # else it may come yet
-                tried.discard(name)
+                del tried[name]
         self.note(temp)
         return ""

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator
 
 from gridsync_parts.checksums import Checksum, checksum_kind
 from gridsync_parts.disk import CHUNK
-from gridsync_parts.doors import BITE, At, Body, Reader
+from gridsync_parts.doors import BITE, At, Body, Place, Reader, resized_error
 from gridsync_parts.errors import Changed, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.pool import FAREWELL, Stop
 from gridsync_parts.put import refuse_stopped
-from gridsync_parts.values import Seen
+from gridsync_parts.values import UNFINISHED, Row, Seen
 
 HELD = 4 << 20  # bytes of a file
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before it is read on from where its line broke; who takes it waits so long
@@ -215,3 +215,112 @@ class Pipe:
             self.hang_up()
             self.thread.join(FAREWELL)
         self.stream.close()
+
+
+class FarFile:
+    """A file at another site, of which the catalog tells, and its door if it must."""
+
+    def __init__(self, place: Place, row: Row):
+        self.place = place
+        self.row = row
+        self.path = row.path
+        self.size = row.size
+        self.mtime = row.mtime
+        self.named = row.checksum  # its checksum as its site says it,
+        self.is_asked = False  # as far as it was asked
+        self.sums = {checksum_kind(self.named, True): self.named} if self.named else {}
+
+    def __enter__(self) -> FarFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+    def check(self) -> None:
+        """Nothing is asked before it is needed."""
+
+    def ask(self) -> None:
+        """Have its site name a checksum, once."""
+        if self.is_asked:
+            return
+        self.is_asked = True
+        if named := self.place.reader.checksum(At(self.path, self.size)):
+            self.named = self.named or named
+            self.sums.setdefault(checksum_kind(named, True), named)
+
+    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
+        """Its checksum of some kind; empty if its site knows none of it."""
+        if kind not in self.sums:
+            self.ask()
+        return self.sums.get(kind, "")
+
+    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[bytes | memoryview]:
+        """Doors move its bytes by themselves."""
+        raise NotImplementedError
+
+    def check_listed(self) -> None:
+        """Refuse a file that is another one than the catalog says, as its site lists it now."""
+        for entry in self.place.lister.folder(self.path):
+            if entry.path != self.path or entry.is_folder:
+                continue
+            if entry.size not in (self.size, UNFINISHED):
+                raise resized_error(self.path, entry.size, self.size)
+            kind = checksum_kind(entry.checksum, True)
+            if entry.checksum and checksum_kind(self.row.checksum, True) == kind and entry.checksum != self.named:
+                said = f"has {entry.checksum} now, but {self.row.checksum} in the catalog; run --build_list again"
+                raise FileError(f"{self.path}: {said}")
+
+
+class Passing(FarFile):
+    """One that goes through this machine."""
+
+    def __init__(self, place: Place, row: Row, kinds: set[str], stop: Stop):
+        super().__init__(place, row)
+        self.kinds = kinds  # of checksums that sites name
+        self.stop = stop
+        self.stream: Stream | None = None  # that nobody has drained yet
+        self.pipe: Pipe | None = None
+
+    def begin(self) -> None:
+        """Open it, and know its checksum, before anything is there: it may be on tape, or gone."""
+        self.close()
+        if not self.size:
+            return
+        self.stream = Stream(self.place.reader, self.path, self.size)
+        self.stream.open()
+        self.named = self.named or self.stream.said
+        if self.named:
+            self.sums.setdefault(checksum_kind(self.named, True), self.named)
+        else:
+            self.ask()
+
+    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[bytes | memoryview]:
+        """Its bytes, as they come from its site."""
+        stream, self.stream = self.stream, None
+        self.close()
+        own = checksum_kind(self.named, True)
+        kinds = {*self.kinds, kind, own} - {"size"}
+        stream = stream or Stream(self.place.reader, self.path, self.size)
+        self.pipe = pipe = Pipe(stream, kinds, self.named, self.stop)
+        pipe.start()
+        yield from pipe.chunks(seen)
+        self.sums.update(pipe.sums)
+
+    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
+        """Its checksum of some kind, for which it is read again if need be."""
+        if not super().checksum(kind, seen, stop):
+            self.kinds.add(kind)  # from now on it is made on the way
+            for _ in self.chunks(kind, lambda here, came: seen(here, 0), stop):
+                pass
+        return self.sums.get(kind, "")
+
+    def close(self) -> None:
+        """Let go of its bytes."""
+        if self.stream:
+            self.stream.close()
+        if self.pipe:
+            self.pipe.close()
+        self.stream = self.pipe = None

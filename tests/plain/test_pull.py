@@ -378,15 +378,48 @@ def test_what_grows_no_more_is_copied_anew(direct):
     direct.target.put(f"in/0a1b2c3d-70{MARK}", b"that of another file")
     assert direct.send()[1] == "sent"
     assert direct.there() == {NAME: DATA, f"in/0a1b2c3d-70{MARK}": b"that of another file"}
-    assert not direct.carrier.open and direct.target.calls("pull")[0][0] != TEMP
+    assert direct.target.calls("pull")[0][0] != TEMP
+    direct.carrier.tidy()
+    assert not direct.carrier.open
 
 
-def test_what_comes_back_stays_noted(direct):
+def test_what_comes_back_goes_in_the_end(direct):
     direct.left(DATA[:5000])
-    came_back = [lambda was_there: (direct.target.put(TEMP, DATA[:6000]), was_there)[1]] * 2
-    direct.target.order("remove", TEMP, *came_back)
-    assert direct.send()[1] == "sent"
-    assert direct.there() == {NAME: DATA, TEMP: DATA[:6000]} and direct.carrier.open == {TEMP}
+    direct.target.order("remove", TEMP, lambda was_there: (direct.target.put(TEMP, DATA[:6000]), was_there)[1])
+    direct.send()
+    assert direct.carrier.open == {TEMP}
+    direct.carrier.tidy()  # it was not there at a look
+    assert direct.there() == {NAME: DATA} and not direct.carrier.open
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_may_come_yet_is_looked_for_in_the_end(direct, monkeypatch, comes):
+    direct.target.order("pull", TEMP, DoorError("the line broke", passing=True))
+    with pytest.raises(DoorError):
+        direct.send()
+    assert direct.send()[1] == "sent" and direct.carrier.open == {TEMP}
+    if comes:
+        direct.target.put(TEMP, DATA[:500])
+    direct.carrier.tidy()
+    assert direct.there() == {NAME: DATA} and direct.carrier.open == {TEMP}
+    monkeypatch.setattr(pull, "SETTLED", 0.0)
+    direct.carrier.tidy()
+    assert not direct.carrier.open
+
+
+def test_what_an_earlier_run_has_noted_of_files_that_are_done_is_tidied_up(direct):
+    other = f"in/0a1b2c3d-8.00ff{MARK}"
+    direct.target.put(other, DATA[:500])
+    direct.carrier.tidy([TEMP, f"in/0a1b2c3d-8{MARK}"])
+    assert direct.there() == {} and direct.carrier.open == {f"in/0a1b2c3d-8{MARK}"}
+    direct.carrier.tidy()
+    assert not direct.carrier.open
+
+
+def test_a_folder_is_listed_once_for_what_earlier_runs_have_left(direct):
+    for number in range(8, 12):
+        direct.carrier.listed(f"in/0a1b2c3d-{number}{MARK}")
+    assert len(direct.target.calls("folder")) == 1
 
 
 def test_after_an_answer_that_was_lost_nothing_is_copied_twice(direct):

@@ -54,7 +54,7 @@ def test_a_last_line_cut_by_a_crash_costs_no_other(tmp_path):
         ("users/me/a", "/abs", "target"),
         (",,,\n", ",users/me/b,,\n", "temp"),
         (",,,\n", ",users/other/0a-1.gridsync-part,,\n", "temp"),
-        (",,\n", ",0a-1.gridsync-part,,\n", "temp"),
+        (",,,\n", ",0a-1.gridsync-part,,\n", "temp"),
         (",,,\n", ",,..,\n", "record"),
         (",,,\n", ",,a/../b,\n", "record"),
     ],

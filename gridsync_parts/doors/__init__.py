@@ -235,10 +235,11 @@ class Puller(Protocol):
         The key is as narrow as the door can make it.
         """
 
-    def pull(self, path: str, far: Far, at: At) -> Crossing:
+    def pull(self, path: str, far: Far, at: At, streams: int = 1) -> Crossing:
         """Fetch a file from another door; NoCrossing where this one never does, Exists if something has its name.
 
-        When it fails, or is given up, some of it may be there, or still come. `at` is the file at the other door.
+        When it fails, or is given up, some of it may be there, or still come. `at` is the file at the other door. Some
+        doors take several streams for a large one.
         """
 
     def push(self, at: At, far: Far) -> Crossing:

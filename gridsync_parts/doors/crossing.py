@@ -37,6 +37,7 @@ from gridsync_parts.errors import (
     Unreached,
 )
 from gridsync_parts.secrets import secrets
+from gridsync_parts.segments import SHORTEST
 
 MAX_LINE = 64 << 10  # bytes of a mark, or of a verdict
 BEGUN = (201, 202)
@@ -83,12 +84,14 @@ class WebDavPuller:
         url = self.url_of(path)
         return Far(url, hand_out(self.http, url, writes))
 
-    def pull(self, path: str, far: Far, at: At) -> Crossing:
+    def pull(self, path: str, far: Far, at: At, streams: int = 1) -> Crossing:
         """Fetch a file from another door; Exists if something has its name."""
         ends = Ends(self.url_of(path), far.url, is_pull=True)
         check_name(ends.url)
         self.writer.names.note(path, True)  # whatever becomes of it
-        answer = self.ask(ends, far.key, {"Source": far.url})
+        streams = min(streams, at.size // SHORTEST)
+        wish = {"X-Number-Of-Streams": str(streams)} if streams > 1 else {}  # which XRootD takes
+        answer = self.ask(ends, far.key, {"Source": far.url, **wish})
         if answer.status not in BEGUN:
             raise self.pull_refusal(answer, path, ends)
         return self.crossing(answer, ends, at.size)

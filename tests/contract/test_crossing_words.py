@@ -23,13 +23,16 @@ from gridsync_parts.errors import (
     NoCrossing,
     NotFound,
     Unfinished,
+    Unreached,
 )
+from gridsync_parts.segments import SHORTEST
 from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.door import Door
 from tests.grid.xrootd import SCRATCH, XRootD
 from tests.support.client import Client
 from tests.support.places import opened, place_at
+from tests.support.user import wait_until
 
 D, S, X = "dcache-10.2", "storm-1.9", "xrootd"
 DATA = b"some bytes" * 10_000
@@ -66,6 +69,13 @@ class End(NamedTuple):
 
     def url_of(self, name: str) -> str:
         return f"{self.url}/{name}"
+
+    def listens(self) -> bool:
+        try:
+            self.place.lister.folder("")
+        except Unreached:
+            return False
+        return True
 
     def put(self, name: str, data: bytes = DATA) -> At:
         self.writer.write(name, Sent(len(data), lambda: iter([data])))
@@ -159,6 +169,18 @@ def test_a_door_fetches_from_another_and_brings_to_another(end, acts, far):
     assert all(0 <= count <= len(DATA) for count in seen)
     seen, error = crossed(lambda: here.puller.push(At(second, len(DATA)), there.puller.far("back", True)))
     assert (error, there.size("back")) == (None, len(DATA)), error
+
+
+def test_xrootd_takes_several_streams_for_a_large_file(end):
+    """It says what came when it has several."""
+    here, there = end(X), end(X)
+    for size, streams, counts in ((2 * SHORTEST, 4, True), (2 * SHORTEST - 1, 4, False), (2 * SHORTEST, 1, False)):
+        at = there.put("large", bytes(range(256)) * (size // 256) + bytes(size % 256))
+        crossing = here.puller.pull("large", there.puller.far("large", False), at, streams)
+        assert (list(crossing.marks)[-1] == size) == counts
+        assert (here.writer.stored("large").checksum, here.size("large")) == (there.place.reader.checksum(at), size)
+        assert here.writer.remove("large")
+        assert there.writer.remove("large")
 
 
 # == What a door says before a copy =====================================================================
@@ -270,6 +292,7 @@ def test_doors_that_never_copy_say_so(end, grid, kind):
     at, far = there.put("old"), there.puller.far("old", False)
     server, base = (grid.xrootd.url, "agata") if kind == "plain" else (grid.wsgidav.url, "")
     here = End(place_at(grid, Site("HERE", server, base, "http", first_byte=30, silence=10)), server)
+    wait_until(here.listens)  # WsgiDAV says that it serves a moment before it does
     error = said(lambda: here.puller.pull("new", far, at))
     assert (type(error), f"{here.host} copies nothing from or to other sites" in str(error)) == (NoCrossing, True)
     mine = "ReadATCA.tar" if kind == "plain" else here.put("mine").path

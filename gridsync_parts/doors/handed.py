@@ -1,9 +1,16 @@
-"""Keys that a door gives out, for another door to use."""
+"""Keys that a door gives out, for another door to use.
+
+A macaroon carries what it is good for in itself, and doors are asked for one that opens a single file. What comes is
+looked at all the same: StoRM calls a token so that opens everything.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from urllib.parse import unquote
+import time
+from urllib.parse import unquote, urlsplit
 
 from gridsync_parts.doors import Key
 from gridsync_parts.doors.answers import MAX_JSON
@@ -11,23 +18,86 @@ from gridsync_parts.doors.refused import refusal
 from gridsync_parts.doors.urls import mask_url
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import FileError
+from gridsync_parts.keys.token import claims_of
 from gridsync_parts.secrets import secrets
+from gridsync_parts.words import duration_text
 
-LIFE = "PT6H"
-READS = "DOWNLOAD,LIST"
-WRITES = "UPLOAD,DOWNLOAD,LIST,DELETE,MANAGE"
+LIFE = "PT2H"  # it is looked at when the bytes begin to go
+READS = "DOWNLOAD,LIST"  # dCache counts the checksum as LIST
+WRITES = "UPLOAD,DOWNLOAD,LIST,DELETE"  # the door that brings it compares what came, and removes what broke off
+NONE_THERE = (400, 403, 404, 405, 415, 500, 501)  # of doors that give none, each in its way
+PACKET = 4  # hexadecimal digits that say how long a packet of a macaroon is
+
+
+def caveats_of(macaroon: str) -> list[str]:
+    """What a macaroon says that it is good for; nothing of one that can't be read."""
+    caveats = []
+    try:
+        data = base64.urlsafe_b64decode(macaroon + "=" * (-len(macaroon) % 4))
+        while data:
+            length = int(data[:PACKET], 16)
+            name, _, value = data[PACKET:length].rstrip(b"\n").partition(b" ")
+            if name == b"cid":
+                caveats.append(value.decode("utf-8", "surrogateescape"))
+            data = data[max(length, PACKET) :]
+    except (ValueError, binascii.Error):
+        return []
+    return caveats
+
+
+def is_of_file(path: str, url: str) -> bool:
+    """Whether a path, which may be below some folder of the door's, means the file of a URL alone."""
+    whole = unquote(urlsplit(url).path, errors="surrogateescape")
+    name = whole.rpartition("/")[2]
+    return f"{whole}/".endswith(f"/{path.strip('/')}/") and path.rstrip("/").rpartition("/")[2] == name
+
+
+def is_narrow(bearer: str, url: str) -> bool:
+    """Whether a macaroon, or a token, opens one file alone, for what it says."""
+    if caveats := caveats_of(bearer):
+        paths = [caveat.partition(":")[2] for caveat in caveats if caveat.startswith("path:")]
+        return any(is_of_file(path, url) for path in paths) and any(one.startswith("activity:") for one in caveats)
+    scopes = [scope.partition(":") for scope in claims_of(bearer).scopes.split()]
+    paths = [path for name, _, path in scopes if name.startswith("storage.")]
+    return bool(paths) and all(is_of_file(path, url) for path in paths)
+
+
+def opened_by(bearer: str, url: str) -> str:
+    """What else a key opens, as users are told; empty if it opens one file alone."""
+    if is_narrow(bearer, url):
+        return ""
+    ends = claims_of(bearer).ends
+    left = f", for {duration_text(ends - time.time())}" if ends else ""
+    return f"everything that you may do at {urlsplit(url).netloc}{left}"
+
+
+def own_key(http: Http, url: str) -> Key:
+    """What the user shows, where a door gives out no keys."""
+    if http.token:
+        bearer = http.token.value()
+        return Key(bearer, wider=opened_by(bearer, url))
+    if http.proxy:
+        return Key(is_proxy=True, wider="everything that you may do at every site, as long as your proxy lasts")
+    return Key()
 
 
 def hand_out(http: Http, url: str, writes: bool) -> Key:
     """A key to a file at a door, to read it or to write it."""
+    if not (http.token or http.proxy):
+        return Key()
     wish = {"caveats": [f"activity:{WRITES if writes else READS}"], "validity": LIFE}
     headers = {"Content-Type": "application/macaroon-request"}
     answer = http.ask("POST", url, headers=headers, data=json.dumps(wish).encode())
+    if answer.status in NONE_THERE:
+        answer.drain()
+        return own_key(http, url)
     if answer.status != 200:
         raise refusal(answer, url)
     try:
-        made = str(json.loads(answer.content(MAX_JSON))["macaroon"])
+        made = json.loads(answer.content(MAX_JSON))["macaroon"]
+        if not (isinstance(made, str) and made.isascii() and made.isprintable() and " " not in made):
+            raise ValueError(made)
     except (ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{mask_url(unquote(url))}: the door's answer makes no sense; ask the site") from error
+        raise FileError(f"{mask_url(unquote(url))}: the key that the door gives makes no sense") from error
     secrets.note(made)
-    return Key(made)
+    return Key(made, wider=opened_by(made, url))

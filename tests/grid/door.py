@@ -48,6 +48,7 @@ Writing
     marker_interval       seconds between the marks of a third-party copy
     copy_fails            why such a copy fails in the middle; "" if it does not
     copies_outlive        does one go on when its client has left?
+    gives_macaroons       does it give out keys for third-party copies?
     copies_are_verified   are checksums compared, and is it a failure if there is none?
 Lines
     handshake             what becomes of new connections: "served", "reset", "silent" (accepted, but no more)
@@ -190,6 +191,7 @@ class Switches:
     marker_interval: float = 5.0
     copy_fails: str = ""
     copies_outlive: bool = False
+    gives_macaroons: bool = True
     copies_are_verified: bool = True
     handshake: str = "served"
     idle_close: float = 300.0

@@ -80,6 +80,38 @@ def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
+def _parts(token: str) -> tuple[str, str, str]:
+    """What of a JWT is signed, the signature, and what it says."""
+    text, _, signature = token.rpartition(".")
+    return text, signature, _text(text.partition(".")[2])
+
+
+def _text(part: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
+    except ValueError:
+        return ""
+
+
+def _packed(identifier: str, *caveats: str) -> str:
+    """A macaroon as libmacaroons writes it: packets, each with its length; the signature is the last."""
+    packets = ["location agata", f"identifier {identifier}", *(f"cid {caveat}" for caveat in caveats)]
+    text = "".join(f"{len(packet.encode()) + 5:04x}{packet}\n" for packet in packets)
+    signature = f"signature {_signature(text)}"
+    return _base64(f"{text}{len(signature) + 5:04x}{signature}\n".encode())
+
+
+def _unpacked(macaroon: str) -> tuple[str, str, str]:
+    """What of a macaroon is signed, the signature, and the identifier, which says it all here."""
+    text, _, signature = _text(macaroon).rpartition("signature ")
+    found = re.search(r"identifier (.*)\n", text)
+    return text[:-4], signature.strip(), found[1] if found else ""
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 class Guests:
     """Reads tokens and client certificates, these once each for all doors, with voms-proxy-info."""
 
@@ -112,12 +144,11 @@ class Guests:
     def _by_token(self, token: str) -> Guest:
         """Whom a token stands for; the site knows whose certificate is its subject's."""
         is_macaroon = token.startswith(MACAROON)
-        text, _, signature = token.rpartition(".")
+        text, signature, body = _unpacked(token) if is_macaroon else _parts(token)
         is_ours = hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(text).encode())
         if not is_ours and not any(is_theirs(token) for is_theirs in self.issuers.values()):
             raise BadToken("junk", "Not a token of a known issuer")
-        body = text[len(MACAROON) :] if is_macaroon else text.partition(".")[2]
-        claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+        claims = json.loads(body)
         if claims["iss"] not in (ISSUER, self.url, *self.issuers):
             raise BadToken("junk", f"Unknown issuer {claims['iss']}")
         if claims["exp"] < time.time():
@@ -154,6 +185,8 @@ class Guests:
     def macaroon(self, request: Request, guest: Guest) -> Reply:
         """A token for whoever asks with a proxy: dCache's for some activities below a path; StoRM's is good for all
         that the user may do, whatever was asked."""
+        if not self._switches.gives_macaroons:
+            return Reply(405, reason="Method Not Allowed")
         try:
             wish = json.loads(request.body)
             life = seconds(wish.get("validity", "P1D"))
@@ -169,8 +202,8 @@ class Guests:
         scopes = sorted({f"{ACTIVITIES[one]}:/" for one in asked if one in ACTIVITIES})
         path = caveats.get("path", request.path)
         claims = {"iss": self.url, "dn": guest.dn, "exp": int(time.time() + life), "scope": " ".join(scopes)}
-        text = MACAROON + _base64(json.dumps({**claims, "path": path}).encode())
-        made = f"{text}.{_signature(text)}"
+        identifier = json.dumps({**claims, "path": path})
+        made = _packed(identifier, f"path:{path}", f"activity:{','.join(asked)}", f"before:{_moment(claims['exp'])}")
         target, base = request.origin + request.target, f"{request.origin}/"
         uris = {"targetWithMacaroon": f"{target}?authz={made}", "baseWithMacaroon": f"{base}?authz={made}"}
         return json_reply(200, {"macaroon": made, "uri": {**uris, "target": target, "base": base}})

@@ -250,6 +250,8 @@ TURNED: list[tuple[str, str, Any, Callable[[Client], Any], Any, Any]] = [
     (D, "marker_interval", 0.01, lambda u: b"Perf Marker" in copied(u), False, True),
     (D, "copy_fails", "no space left", lambda u: copied(u)[-24:], b"success: Created\n", b"failure: no space left\n"),
     (D, "copies_outlive", True, left_alone, False, True),
+    (D, "gives_macaroons", False,
+     lambda u: u.ask("POST", "disk", {}, Content_Type="application/macaroon-request").status, 200, 405),
     (D, "copies_are_verified", False, lambda u: copied(u, checksums=())[:7], b"failure", b"success"),
     (D, "nearline_get", "hang", lambda u: seen(lambda: u.ask("GET", "tape", timeout=SILENCE)), 500, "silence"),
     (D, "idle_close", 0.1, after_a_pause, "open", "closed"),

@@ -21,11 +21,11 @@ BACKLOG = 0.05  # seconds of a held connection that wait for their turn; so it i
 class Relay:
     """`with Relay(port, delay=0.03) as relay:` and clients that connect to relay.port."""
 
-    def __init__(self, target: int, delay: float = 0.0, rate: float = 0.0) -> None:
-        """Round trips to the target last `delay` seconds more; `rate` is bytes a second of each connection."""
+    def __init__(self, target: int, delay: float = 0.0, rate: float = 0.0, up: float = 0.0) -> None:
+        """Round trips to the target last `delay` seconds more; it sends `rate` bytes a second, and gets `up`."""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
-        arguments = (self._listener, target, delay / 2, rate)
+        arguments = (self._listener, target, delay / 2, rate, up)
         self._process = multiprocessing.get_context("fork").Process(target=_served, args=arguments, daemon=True)
 
     def __enter__(self) -> Relay:
@@ -99,11 +99,11 @@ class End(asyncio.Protocol):
         self.loop.call_at(max(self.free_at, self.loop.time()) + self.delay, self.arrive)
 
 
-async def _joined(client: socket.socket, target: int, delay: float, rate: float) -> None:
+async def _joined(client: socket.socket, target: int, delay: float, rate: float, up: float) -> None:
     """Connect the two ends, after the handshake of TCP."""
     await asyncio.sleep(2 * delay)
     loop = asyncio.get_running_loop()
-    here, there = End(delay, 0.0), End(delay, rate)
+    here, there = End(delay, up), End(delay, rate)
     here.other, there.other = there, here
     try:
         await loop.create_connection(lambda: there, "127.0.0.1", target)
@@ -113,16 +113,16 @@ async def _joined(client: socket.socket, target: int, delay: float, rate: float)
     await loop.connect_accepted_socket(lambda: here, client)  # clients speak first
 
 
-async def _serve(listener: socket.socket, target: int, delay: float, rate: float) -> None:
+async def _serve(listener: socket.socket, target: int, delay: float, rate: float, up: float) -> None:
     listener.setblocking(False)
     joining = set()
     while True:
         client, _ = await asyncio.get_running_loop().sock_accept(listener)
-        task = asyncio.create_task(_joined(client, target, delay, rate))
+        task = asyncio.create_task(_joined(client, target, delay, rate, up))
         joining.add(task)  # the loop itself would forget it
         task.add_done_callback(joining.discard)
 
 
-def _served(listener: socket.socket, target: int, delay: float, rate: float) -> None:
+def _served(listener: socket.socket, target: int, delay: float, rate: float, up: float) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    asyncio.run(_serve(listener, target, delay, rate))
+    asyncio.run(_serve(listener, target, delay, rate, up))

@@ -1,9 +1,9 @@
 """How fast files go from site to site through this machine, beside each of the two directions alone, in turns.
 
-    /usr/bin/python3 -m bench.through [--files 4] [--mb 256] [--rounds 5] [--rate 50] [--delay 0.03]
+    /usr/bin/python3 -m bench.through [--files 4] [--mb 256] [--rounds 5] [--rate 50] [--up 50] [--delay 0.03]
 
-Two real XRootD are the sites; they keep their files in memory. With --rate (MB a second of each connection) or --delay
-(seconds of a round trip) a relay stands before each of them.
+Two real XRootD are the sites; they keep their files in memory. With --rate and --up (MB a second that a connection to a
+site brings and takes) or --delay (seconds of a round trip) a relay stands before each of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from statistics import median
 from bench.measure import cpu_of
 from bench.relay import Relay
 from gridsync_parts.checksums import Checksum
-from gridsync_parts.doors import Place
+from gridsync_parts.doors import At, Place
 from gridsync_parts.doors.webdav import open_place
 from gridsync_parts.kinds import KINDS
 from gridsync_parts.pool import Stop
@@ -58,8 +58,8 @@ class Sites:
             stack.callback(server.stop)
             server.ready()
             port = server.ports[0]
-            if self.options.rate or self.options.delay:
-                relay = Relay(port, self.options.delay, self.options.rate * MB)
+            if self.options.rate or self.options.up or self.options.delay:
+                relay = Relay(port, self.options.delay, self.options.rate * MB, self.options.up * MB)
                 port = stack.enter_context(relay).port
             places.append(self.place(port))
         self.source, self.target = places
@@ -84,8 +84,6 @@ class Sites:
         row = Row(name, size, 1000, "", Locality.ONLINE, False, "", "", "SITE", "")
         for _ in range(3):  # XRootD may lose its first answer
             with contextlib.suppress(Exception):
-                from gridsync_parts.doors import At
-
                 return row._replace(checksum=self.source.reader.checksum(At(name, size)))
         raise SystemExit("the source makes no checksum")
 
@@ -164,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("files", 1), ("mb", 512), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name in ("rate", "delay"):
+    for name in ("rate", "up", "delay"):
         parser.add_argument(f"--{name}", type=float, default=0.0)
     options = parser.parse_args()
     with opened(options) as sites:

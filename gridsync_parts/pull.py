@@ -68,6 +68,7 @@ class Carrier(Deliverer):
         """Have its bytes go there; what they are verified by."""
         if isinstance(source, Passing):
             source.begin()
+        self.target.check_name(job.row.path)  # before all of it has gone under another one
         self.have_folder(job.row.path.rpartition("/")[0])
         try:
             return super().send(job, source, seen)
@@ -137,8 +138,11 @@ class Crosser(Carrier):
         finally:
             self.open.difference_update({temp} - {noted})
         self.tried[noted].pop(temp, None)
+        self.ended.discard(temp)
         with contextlib.suppress(GridError):  # what can't be removed stays noted
             self.sweep(noted)
+        if not self.tried[noted] and not job.is_open:  # most are done at once, and there may be a million
+            del self.tried[noted]
         return done
 
     # How it is copied.
@@ -155,6 +159,7 @@ class Crosser(Carrier):
             crossing = self.begin(job.temp, At(job.row.path, source.size))
             self.has_begun = True
             self.follow(crossing, seen)
+            seen(source.size, source.size)  # of what is copied at once there is no mark
         except GridError as error:
             goes_on = isinstance(error, (Unfinished, DoorError)) and error.passing  # as far as anybody knows
             self.ended.update([] if goes_on or self.stop.is_set() else [job.temp])
@@ -254,6 +259,7 @@ class Crosser(Carrier):
             self.writer.remove(temp)
             if temp in self.ended:
                 del self.tried[noted][temp]
+                self.ended.discard(temp)
 
     def tidy(self, noted: Iterable[str] = ()) -> None:
         """Look once more for what doors may have gone on with, of files that are done: what is found goes.
@@ -287,5 +293,6 @@ class Crosser(Carrier):
                 return LEFT_OVER.format(name)
             if name in self.ended:  # else it may come yet
                 del tried[name]
+                self.ended.discard(name)
         self.note(temp)
         return ""

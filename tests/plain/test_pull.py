@@ -11,6 +11,7 @@ from gridsync_parts import pull
 from gridsync_parts.disk import MARK
 from gridsync_parts.doors import Crossing, Stored
 from gridsync_parts.errors import (
+    BadName,
     Changed,
     DoorError,
     Exists,
@@ -317,9 +318,25 @@ def test_a_wide_key_is_refused_before_there_is_anything_to_do(direct):
     assert not direct.target.asked
 
 
-def test_marks_are_told(direct):
+def test_marks_are_told_and_the_end_where_there_was_none(direct):
     direct.send()
-    assert direct.seen == [(min(here, len(DATA)), min(here, len(DATA))) for here in range(1000, len(DATA) + 1000, 1000)]
+    marks = [min(here, len(DATA)) for here in range(1000, len(DATA) + 1000, 1000)]
+    assert direct.seen == [(here, here) for here in [*marks, len(DATA)]]
+
+
+def test_a_name_that_the_target_takes_no_file_of_is_refused_before_anything_goes(pair):
+    def refuse(_path: str) -> None:
+        raise BadName("no")
+
+    pair.carrier.target = pair.carrier.target._replace(check_name=refuse)
+    with pytest.raises(BadName):
+        pair.send()
+    assert not pair.target.asked and not pair.carrier.open and not pair.source.open
+
+
+def test_nothing_is_remembered_of_what_is_done(direct):
+    direct.send()
+    assert not direct.carrier.tried and not direct.carrier.ended and not direct.carrier.open
 
 
 def test_a_run_that_ends_hangs_up(direct):

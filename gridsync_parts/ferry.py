@@ -31,7 +31,8 @@ class Ferry(Mover):
         self.via_here = wishes.via_here
         assert target.writer
         ends = source, target, target.writer, stop
-        self.carrier = Carrier(*ends) if wishes.via_here else Crosser(*ends, wishes.trust_target, names)
+        how = wishes.trust_target, settings.streams, names
+        self.carrier = Carrier(*ends) if wishes.via_here else Crosser(*ends, *how)
         self.open = self.carrier.open  # names noted before, of which something may be there
         self.folders = self.carrier.folders  # that are known to be there
         self.temps: dict[str, str] = {}  # the paths of files there until they are verified

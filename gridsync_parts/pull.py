@@ -18,6 +18,7 @@ from gridsync_parts.disk import MARK
 from gridsync_parts.doors import At, Crossing, Far, Place, Puller, Stored, Writer
 from gridsync_parts.errors import (
     DoorError,
+    FileError,
     Forbidden,
     GridError,
     Mismatch,
@@ -101,9 +102,19 @@ class Crosser(Carrier):
     which is noted, and what is left of an earlier one is looked at: it may grow still, or be whole by now.
     """
 
-    def __init__(self, source: Place, target: Place, writer: Writer, stop: Stop, trust: bool, names: tuple[str, str]):
+    def __init__(
+        self,
+        source: Place,
+        target: Place,
+        writer: Writer,
+        stop: Stop,
+        trust: bool,  # a key may be handed on that opens more than its file
+        streams: int,
+        names: tuple[str, str],
+    ):
         super().__init__(source, target, writer, stop)
         self.trust = trust
+        self.streams = streams
         self.names = names
         self.pushes = False  # the target's door does not fetch
         self.has_begun = False  # a door has taken one up
@@ -149,8 +160,13 @@ class Crosser(Carrier):
 
     def check(self, row: Row) -> None:
         """Refuse to hand on a key that opens more than this file."""
-        assert self.source.puller
-        self.far(self.source.puller, row.path, row.path, self.names)
+        fetches, brings = self.ends()
+        try:
+            self.far(brings, row.path, row.path, self.names)
+        except UsageError as error:
+            with contextlib.suppress(FileError):  # each file is asked for again
+                self.narrow(fetches, row.path, row.path, error)
+                self.pushes = True
 
     def move(self, job: Put, source: Origin, seen: Seen, over: bool) -> Stored:
         """Have a door copy it."""
@@ -180,19 +196,39 @@ class Crosser(Carrier):
         finally:
             self.stop.bodies.discard(crossing)
 
+    def ends(self) -> tuple[Puller, Puller]:
+        """The door that fetches, and the one that brings."""
+        assert self.target.puller and self.source.puller
+        return self.target.puller, self.source.puller
+
     def begin(self, temp: str, at: At) -> Crossing:
-        """Have one of the two doors begin: the target's fetches, and if it never does, the other one brings."""
-        fetches, brings = self.target.puller, self.source.puller
-        assert fetches and brings
+        """Have one of the two doors begin: the target's fetches, and if it never does, the other one brings.
+
+        So it does where the key that the source gives out opens more than the file, and that of the target does not.
+        """
+        fetches, brings = self.ends()
+        wide: UsageError | None = None
         if not self.pushes:
-            with contextlib.suppress(NoCrossing):
-                return fetches.pull(temp, self.far(brings, at.path, at.path, self.names), at)
-            self.pushes = True
+            try:
+                return fetches.pull(temp, self.far(brings, at.path, at.path, self.names), at, self.streams)
+            except NoCrossing:
+                self.pushes = True
+            except UsageError as error:
+                wide = error
         try:
-            return brings.push(at, self.far(fetches, temp, at.path, self.names[::-1], writes=True))
+            crossing = brings.push(at, self.narrow(fetches, temp, at.path, wide))
         except NoCrossing as error:
             said = f"neither {self.names[0]} nor {self.names[1]} copies files from door to door; {HERE}"
-            raise NoCrossing(said) if self.has_begun else UsageError(said) from error
+            raise wide or (NoCrossing(said) if self.has_begun else UsageError(said)) from error
+        self.pushes = True
+        return crossing
+
+    def narrow(self, fetches: Puller, path: str, named: str, wide: UsageError | None) -> Far:
+        """A file at the target, as the source is told of it; what is wrong with the other way is said first."""
+        try:
+            return self.far(fetches, path, named, self.names[::-1], writes=True)
+        except UsageError as error:
+            raise wide or error from None
 
     def far(self, puller: Puller, path: str, named: str, names: tuple[str, str], writes: bool = False) -> Far:
         """A file at one of the sites, as the other one is told of it; UsageError if its key opens more."""
@@ -233,22 +269,26 @@ class Crosser(Carrier):
         return found
 
     def is_whole(self, temp: str, source: Origin, seen: Seen) -> bool:
-        """Whether all of a file is there, by its checksum; as long as it grows, somebody is at work on it."""
-        size, began = -1, time.monotonic()
-        grown = began
+        """Whether all of a file is there, by its checksum; as long as it grows, somebody is at work on it.
+
+        What comes by several streams has its size before all of it is there.
+        """
+        last: tuple[object, ...] = ()
+        began = grown = time.monotonic()
         while True:
             try:
                 stored = self.writer.stored(temp)
-                if stored.checksum and stored.size in (UNFINISHED, source.size):
-                    return self.verify(temp, stored, source, seen) != "size"
-            except (NotFound, Mismatch):
+            except NotFound:
                 return False
+            if stored.checksum and stored.size in (UNFINISHED, source.size):
+                with contextlib.suppress(Mismatch):
+                    return self.verify(temp, stored, source, seen) != "size"
             now = time.monotonic()
-            if stored.size > size:
-                size, grown = stored.size, now
-                seen(min(size, source.size), 0)
+            if stored[:2] != last:
+                last, grown = stored[:2], now
+                seen(max(0, min(stored.size, source.size)), 0)
             is_over = temp in self.ended or now - grown >= STILL or now - began >= MOST
-            if is_over or size > source.size:
+            if is_over or stored.size > source.size:
                 return False
             self.stop.wait(LOOK)
             refuse_stopped(self.stop)

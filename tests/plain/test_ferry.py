@@ -198,7 +198,7 @@ def test_a_run_that_ends_says_so(via_here):
 
 def test_a_wide_key_is_refused_beforehand():
     crew = Crew()
-    crew.brings.wider = "everything of yours"
+    crew.brings.wider = crew.fetches.wider = "everything of yours"
     with pytest.raises(UsageError, match="--trust_target"):
         crew.ferry.check(crew.source.row(NAME))
     with pytest.raises(UsageError, match="--via_here"):

@@ -51,7 +51,7 @@ class Pair:
         target = self.target.place._replace(puller=self.fetches)
         assert target.writer
         ends = source, target, target.writer, self.stop
-        self.carrier = Carrier(*ends) if via_here else Crosser(*ends, trust, ("A", "B"))
+        self.carrier = Carrier(*ends) if via_here else Crosser(*ends, trust, 1, ("A", "B"))
         self.seen: list[tuple[int, int]] = []
 
     def there(self) -> dict[str, bytes]:
@@ -295,13 +295,14 @@ def test_where_neither_door_copies_the_run_ends(direct, has_begun):
 
 @pytest.mark.parametrize(("pushes", "gives", "gets"), [(False, "A", "B"), (True, "B", "A")])
 def test_a_wide_key_is_handed_on_only_to_whom_is_trusted(direct, pushes, gives, gets):
-    (direct.fetches if pushes else direct.brings).wider = "all that you may do there"
+    direct.fetches.wider = "all that you may do there"
     if pushes:
         direct.target.order("pull", TEMP, NEVER)
+    else:
+        direct.brings.wider = direct.fetches.wider
     with pytest.raises(UsageError) as caught:
         direct.send()
-    said = str(caught.value)
-    opens = "opens all that you may do there"
+    said, opens = str(caught.value), "opens all that you may do there"
     assert said.startswith(f"in/a: the key to it that {gives} gives out {opens}, and {gets} would get it")
     assert "--trust_target" in said and "--via_here" in said
     assert not direct.source.calls("push") and not direct.there()
@@ -309,13 +310,40 @@ def test_a_wide_key_is_handed_on_only_to_whom_is_trusted(direct, pushes, gives, 
     assert direct.send()[1] == "sent"
 
 
-def test_a_wide_key_is_refused_before_there_is_anything_to_do(direct):
+def test_where_the_source_gives_a_wide_key_and_the_target_none_the_source_brings(direct):
     direct.brings.wider = "all"
-    with pytest.raises(UsageError):
+    assert direct.send()[1] == "sent" and direct.there() == {NAME: DATA}
+    assert direct.source.calls("push") and not direct.target.calls("pull")
+    direct.target.files.clear()
+    assert direct.send()[1] == "sent"
+    assert direct.source.calls("far") == [(NAME, False)]  # no second key that opens all was asked for
+    direct.carrier.pushes = False
+    direct.target.files.clear()
+    direct.source.order("push", NAME, NEVER)
+    with pytest.raises(UsageError, match="the key to it that A gives out opens all"):
+        direct.send()
+
+
+def test_a_wide_key_is_refused_before_there_is_anything_to_do(direct):
+    direct.brings.wider = direct.fetches.wider = "all"
+    with pytest.raises(UsageError, match="the key to it that A gives out"):
         direct.carrier.check(direct.source.row(NAME))
-    direct.carrier.trust = True
+    direct.fetches.wider = ""
     direct.carrier.check(direct.source.row(NAME))
-    assert not direct.target.asked
+    assert direct.carrier.pushes and not direct.target.calls("pull")
+    direct.carrier.trust, direct.carrier.pushes = True, False
+    direct.carrier.check(direct.source.row(NAME))
+    assert not direct.carrier.pushes
+
+
+def test_what_comes_by_several_streams_is_whole_when_its_checksum_is_right(direct):
+    direct.left(bytes(len(DATA)))
+    for here in range(0, len(DATA), 1000):
+        state = Stored(len(DATA), adler32(bytes(len(DATA) - here) + DATA[:here]))
+        direct.target.order("stored", TEMP, lambda _stored, state=state: state)
+    whole = Stored(len(DATA), adler32(DATA))
+    direct.target.order("stored", TEMP, lambda _stored: (direct.target.put(TEMP, DATA), whole)[1])
+    assert direct.send()[1] == "sent" and direct.there() == {NAME: DATA} and not direct.target.calls("pull")
 
 
 def test_marks_are_told_and_the_end_where_there_was_none(direct):

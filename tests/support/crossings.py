@@ -26,7 +26,7 @@ class MemoryPuller:
         self.site.asked.append(("far", path, writes))
         return Far(f"{self.name}:{path}", Key("secret", wider=self.wider))
 
-    def pull(self, path: str, far: Far, at: At) -> Crossing:
+    def pull(self, path: str, far: Far, at: At, streams: int = 1) -> Crossing:
         name, _, there = far.url.partition(":")
         self.site.asked.append(("pull", path, at))
         begun = Crossing(self.copied(self.others[name], there, self.site, path), self.hung_up.set)

@@ -15,6 +15,7 @@ from tests.grid.invenio import Invenio
 from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
 from tests.grid.repository import Repository
+from tests.grid.xrootd import XRootD
 from tests.support.client import Client
 from tests.support.places import OPENED
 from tests.support.user import User
@@ -90,8 +91,16 @@ def no_server_hangs(request: pytest.FixtureRequest) -> None:
     """What others have done to the XRootD that takes files is not held against a test."""
     if "grid" in request.fixturenames and "xrootd" in request.node.name:
         grid = request.getfixturevalue("grid")
-        if "copier" in grid.__dict__:
-            grid.copier.mend()
+        for name in {"copier", "second"} & grid.__dict__.keys():
+            getattr(grid, name).mend()
+
+
+@pytest.fixture
+def copiers(grid: Grid) -> tuple[XRootD, XRootD]:
+    """Two real XRootD servers that copy from and to each other."""
+    grid.copier.mend()
+    grid.second.mend()
+    return grid.copier, grid.second
 
 
 @pytest.fixture

@@ -88,18 +88,6 @@ class End(NamedTuple):
 Ends = Callable[..., End]
 
 
-@pytest.fixture(scope="session")
-def copiers(grid: Grid) -> Iterator[tuple[XRootD, XRootD]]:
-    """Two real XRootD servers that copy."""
-    other = XRootD(grid.folder / "copier2", grid.pki, "copier")
-    try:
-        other.start()
-        other.ready()
-        yield grid.copier, other
-    finally:
-        other.stop()
-
-
 @pytest.fixture
 def end(grid: Grid, at: Callable[..., Client], copiers: tuple[XRootD, XRootD], tmp_path: Path) -> Ends:
     made: list[str] = []

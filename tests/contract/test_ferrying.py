@@ -27,16 +27,10 @@ from tests.support.places import place_at, site_to_write
 SMALL, SIZE = f"e680_1to64/{agata.RUN}/Data/03A/{agata.SMALL}", 3_000_000
 
 
-@pytest.fixture(scope="module")
-def second(grid: Grid) -> Iterator[XRootD]:
+@pytest.fixture
+def second(grid: Grid) -> XRootD:
     """A second XRootD that copies."""
-    server = XRootD(grid.folder / "second", grid.pki, "copier")
-    server.start()
-    try:
-        server.ready()
-        yield server
-    finally:
-        server.stop()
+    return grid.second
 
 
 def site_at(grid: Grid, second: XRootD, pair: str) -> Site:

@@ -28,7 +28,7 @@ from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
 # Servers that most tests need not.
 LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter", "portal"}
-LAZY |= {"invenio", "repository"}
+LAZY |= {"invenio", "repository", "second"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -134,6 +134,14 @@ class Grid:
         return copier
 
     @cached_property
+    def second(self) -> XRootD:
+        """Another one, with data, ports and a secret of its own: the two copy from and to each other."""
+        second = XRootD(self.folder / "second", self.pki, "copier")
+        second.start()
+        second.ready()
+        return second
+
+    @cached_property
     def openid(self) -> OpenId:
         """A provider of tokens, started when first asked for."""
         openid = OpenId(self.folder / "openid", self.pki)
@@ -204,7 +212,8 @@ class Grid:
     def open_ports(self) -> tuple[int, ...]:
         """The ports that other machines can reach: those of servers that cannot be told to stay on loopback."""
         started = self.__dict__
-        others = [port for name in ("copier", "guarded", "public") if name in started for port in started[name].ports]
+        names = {"copier", "second", "guarded", "public"} & started.keys()
+        others = [port for name in sorted(names) for port in started[name].ports]
         if "portal" in started and "xrootd" in self.portal.__dict__:
             others += self.portal.xrootd.ports
         return (*self.xrootd.ports, *others, *([self.voms.port] if "voms" in started else []))

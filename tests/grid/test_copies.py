@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.grid import Grid
 from tests.grid.tree import checksum
+from tests.grid.xrootd import SCRATCH, XRootD
 from tests.support.client import SIZE, Client
 from tests.support.user import wait_until
 
@@ -166,9 +166,9 @@ def test_a_client_that_leaves_takes_the_copy_with_it_at_dcache_alone(at, profile
 # == With the real one ==================================================================================
 
 
-def xrootd_token(user: Client, grid: Grid, *activities: str) -> str:
+def xrootd_token(user: Client, server: XRootD, *activities: str) -> str:
     wish = {"caveats": [f"activity:{','.join(activities)}"], "validity": "PT1H"}
-    answer = user.ask("POST", f"{grid.copier.scratch}/", wish, Content_Type="application/macaroon-request")
+    answer = user.ask("POST", f"{server.scratch}/", wish, Content_Type="application/macaroon-request")
     return str(answer.json["macaroon"])
 
 
@@ -188,10 +188,33 @@ def test_the_real_xrootd_fetches_from_the_simulated_and_brings_to_it(at, grid, p
 @pytest.mark.parametrize("profile", [D, S])
 def test_the_simulated_fetch_from_the_real_xrootd_and_bring_to_it(at, grid, profile):
     user, there = at(profile), f"{grid.copier.scratch}/simulated-{profile}"
-    token = xrootd_token(user, grid, "UPLOAD", "DOWNLOAD", "LIST", "DELETE")
+    token = xrootd_token(user, grid.copier, "UPLOAD", "DOWNLOAD", "LIST", "DELETE")
     handed_on = {"TransferHeaderAuthorization": f"Bearer {token}", "Credential": "none"}
     answer = user.ask("COPY", "disk", Destination=there, **handed_on)
     assert (answer.status, answer.body.splitlines()[-1]) == (202, b"success: Created"), answer
     assert user.ask("GET", there).body == user.tree.expected("agata/disk")
     assert user.ask("COPY", "fetched", Source=there, **handed_on).body.splitlines()[-1] == b"success: Created"
     assert user.get("fetched").body == user.tree.expected("agata/disk")
+
+
+@pytest.mark.parametrize("way", ["Source", "Destination"])
+def test_real_xrootds_copy_from_and_to_each_other(at, copiers, way, tmp_path):
+    user, (here, there), name = at(), copiers, f"{tmp_path.name}-{way}"
+    data = b"some bytes" * 1000
+    acts, far = (here, there) if way == "Source" else (there, here)  # always from `there` to `here`
+    there.add(f"{SCRATCH}/{name}", data)
+    token = xrootd_token(user, far, *(["DOWNLOAD"] if way == "Source" else ["UPLOAD", "MANAGE"]))
+    headers = {way: f"{far.scratch}/{name}", "TransferHeaderAuthorization": f"Bearer {token}"}
+    answer = user.ask("COPY", f"{acts.scratch}/{name}", Credential="none", Overwrite="F", **headers)
+    assert (answer.status, answer.body.strip().splitlines()[-1]) == (201, b"success: Created"), answer
+    assert (here.folder / "data" / SCRATCH / name).read_bytes() == data
+    assert user.ask("GET", f"{here.scratch}/{name}").body == data
+
+
+def test_a_key_of_one_real_xrootd_opens_nothing_at_the_other(at, copiers, tmp_path):
+    user, (here, there), name = at(), copiers, tmp_path.name
+    there.add(f"{SCRATCH}/{name}", b"some bytes")
+    headers = {"Source": f"{there.scratch}/{name}", "Credential": "none"}
+    headers["TransferHeaderAuthorization"] = f"Bearer {xrootd_token(user, here, 'DOWNLOAD')}"
+    answer = user.ask("COPY", f"{here.scratch}/{name}", **headers)
+    assert answer.body.strip().splitlines()[-1].startswith(b"failure: "), answer

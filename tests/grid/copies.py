@@ -2,7 +2,7 @@
 
 The answer is 202 and a stream of marks; only its last line says how it went. The bytes really go from door to door. A
 client that leaves takes dCache's copy with it (at the next mark), StoRM's goes on. A failed fetch leaves nothing at
-dCache, and an empty file at StoRM.
+dCache, and an empty file at StoRM. Inferred: what is said of a full disk, and of bringing what is on tape.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from tests.grid.pki import Pki
-from tests.grid.propfind import checksum, content
-from tests.grid.tree import File, Folder, Node, Tree
+from tests.grid.propfind import Upload, checksum, content
+from tests.grid.tape import Robot
+from tests.grid.tree import BOTH, DISK, File, Folder, Node, Tree
 from tests.grid.uploads import Uploads
-from tests.grid.web import Reply, Request, Stream
+from tests.grid.web import Connection, Reply, Request, Stream, left
 from tests.grid.words import error
 
 if TYPE_CHECKING:
     from tests.grid.door import Switches
 
 PATIENCE = 30  # seconds for the other end
+TICK = 0.02  # seconds between two looks at what a copy waits for
+FULL = "No space left on device"
 PIECE = 64 * 1024
 HOPS = 5
 HANDED_ON = "transferheader"  # how headers begin that are meant for the other end
@@ -52,11 +55,12 @@ class Task(NamedTuple):
 class Copies:
     """The copies of one door."""
 
-    def __init__(self, tree: Tree, switches: Switches, uploads: Uploads, pki: Pki) -> None:
+    def __init__(self, tree: Tree, switches: Switches, uploads: Uploads, pki: Pki, robot: Robot) -> None:
         self.tree = tree
         self.switches = switches
         self.uploads = uploads
         self.pki = pki
+        self.robot = robot
         self.running: set[Copy] = set()
 
     def answer(self, request: Request, node: Node | None) -> Reply:
@@ -94,7 +98,8 @@ class Copies:
         if isinstance(node, Folder):
             return error(request, 405 if storm else 400, self.switches, text="" if storm else "Not a file")
         if not is_pull:
-            return None if node else error(request, 404, self.switches)
+            status = 404 if not node else 415 if storm and node.locality not in (DISK, BOTH) else 0
+            return error(request, status, self.switches) if status else None
         if node and request.headers.get("overwrite") == "F":
             return error(request, 412 if storm else 500, self.switches)
         if not self.uploads.has_parent(request.path):
@@ -109,7 +114,7 @@ class Copies:
         self.running.add(copy)
         threading.Thread(target=copy.run, daemon=True).start()
         kind = {"Content-Type": "text/perf-marker-stream" if self.switches.words == "dcache" else "text/plain"}
-        return Reply(202, Stream(None, copy.marks()), kind, chunked=True)
+        return Reply(self.switches.copy_status, Stream(None, copy.marks(request.connection)), kind, chunked=True)
 
     def end(self) -> None:
         """Let no copy go on, as when the door dies."""
@@ -125,6 +130,10 @@ class Copy:
         self.task = task
         self.switches = copies.switches
         self.sent = 0
+        self.came = bytearray()  # what was fetched
+        self.size = 0  # of the file that is fetched
+        self.shown: Upload | None = None  # the file while it grows
+        self.began = time.monotonic()
         self.verdict = ""
         self._is_cancelled = False
         self._done = threading.Event()
@@ -153,15 +162,25 @@ class Copy:
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def marks(self) -> Iterator[bytes]:
+    def marks(self, client: Connection) -> Iterator[bytes]:
         """A mark now and then, and the verdict; without a reader dCache gives up."""
+        told = 0
         try:
             while not self._done.wait(self.switches.marker_interval):
+                self._hold(client, told)
+                told += 1
                 yield self._mark()
+            self._hold(client, told)
             yield f"{self.verdict}\n".encode()
         finally:
             if not self._done.is_set() and not self.switches.copies_outlive:
                 self.cancel()
+
+    def _hold(self, client: Connection, told: int) -> None:
+        """Say nothing more, if the marks have stopped, until nobody listens."""
+        if told >= self.switches.copy_marks:
+            left(client, PATIENCE)
+            raise ConnectionAbortedError("nobody waits")
 
     def _mark(self) -> bytes:
         stripe = f"    Stripe Index: 0\n    Stripe Bytes Transferred: {self.sent}\n    Total Stripe Count: 1\n"
@@ -172,13 +191,24 @@ class Copy:
         return f"Perf Marker\n    Timestamp: {int(time.time())}\n{stripe}End\n".encode()
 
     def _leave_behind(self) -> None:
-        if self.switches.words == "storm":
-            self.copies.uploads.put(self.task.path, b"", checksums=())
-        elif self.copies.tree.find(self.task.path):
-            self.copies.tree.remove(self.task.path)
+        """What a fetch that failed leaves under the name."""
+        there = self.copies.tree.find(self.task.path)
+        if self.shown and there is not self.shown:
+            return  # it was removed meanwhile
+        if self.switches.copy_leaves == "nothing":
+            if there:
+                self.copies.tree.remove(self.task.path)
+            return
+        rest = {"empty": b"", "part": bytes(self.came), "whole": bytes(self.came).ljust(self.size, b"\0")}
+        self.copies.uploads.put(self.task.path, rest[self.switches.copy_leaves], checksums=())
 
     def _count(self, piece: bytes | memoryview, size: int) -> None:
         self.sent += len(piece)
+        while not self._is_cancelled and self.switches.copy_rate:
+            rest = self.began + self.sent / self.switches.copy_rate - time.monotonic()
+            if rest <= 0:
+                break
+            time.sleep(min(rest, TICK))
         if self._is_cancelled:
             raise Failure("client went away")
         if self.switches.copy_fails and self.sent >= size / 2:
@@ -190,20 +220,30 @@ class Copy:
         if self.copies.tree.find(self.task.path):
             self.copies.tree.remove(self.task.path)
         wish = {"Want-Digest": "adler32"}
-        data = bytearray()
+        if self.switches.copy_grows:
+            self.shown = self.copies.uploads.put(self.task.path, b"", checksums=())
         with closing(self._followed("GET", wish)) as response:
-            size = int(response.headers.get("Content-Length") or 0)
+            self.size = int(response.headers.get("Content-Length") or 0)
+            if self.copies.uploads.used + self.size > self.switches.quota:
+                raise Failure(FULL)
             while piece := response.read1(PIECE):
-                data += piece
-                self._count(piece, size)
-        if size and len(data) != size:
-            raise Failure(f"the other end has sent {len(data)} bytes of {size}")
+                self.came += piece
+                self._show()
+                self._count(piece, self.size)
+        if self.size and len(self.came) != self.size:
+            raise Failure(f"the other end has sent {len(self.came)} bytes of {self.size}")
         theirs = response.headers.get("Digest", "")
         if not theirs and self.switches.copies_are_verified:
             with closing(self._followed("HEAD", wish)) as response:
                 theirs = response.headers.get("Digest", "")
-        self._verify(f"{zlib.adler32(data):08x}", theirs)
-        self.copies.uploads.put(self.task.path, bytes(data))
+        self._verify(f"{zlib.adler32(self.came):08x}", theirs)
+        if not self.shown or self.copies.tree.find(self.task.path) is self.shown:
+            self.copies.uploads.put(self.task.path, bytes(self.came))
+
+    def _show(self) -> None:
+        """What has come so far, where it grows under the name; what was removed meanwhile stays removed."""
+        if self.shown and self.copies.tree.find(self.task.path) is self.shown:
+            self.shown.data, self.shown.size = bytes(self.came), len(self.came)
 
     def _verify(self, mine: str, theirs: str) -> None:
         kind, _, value = theirs.partition("=")
@@ -242,6 +282,7 @@ class Copy:
 
     def _push(self) -> None:
         file = self.copies.tree.file(self.task.path)
+        self._fetch_from_tape(file)
         url, headers = self.task.url, self.task.headers
         for _ in range(HOPS):
             status, found = self._put(url, headers, file)
@@ -251,6 +292,17 @@ class Copy:
                 raise Failure(f"rejected PUT: {status} {found}")
             url, headers = urljoin(url, found), {}
         raise Failure("too many redirects")
+
+    def _fetch_from_tape(self, file: File) -> None:
+        """What is on tape alone is waited for, as long as a mover waits."""
+        if file.locality in (DISK, BOTH):
+            return
+        restore = self.copies.robot.restore(self.task.path)
+        end = time.monotonic() + self.switches.mover_timeout
+        while not restore.finished and not self._is_cancelled and time.monotonic() < end:
+            restore.wait(TICK)
+        if file.locality not in (DISK, BOTH):
+            raise Failure("locality NEARLINE: the file is not online")
 
     def _put(self, url: str, headers: dict[str, str], file: File) -> tuple[int, str]:
         """The status of an upload that waits for a word, and where it should go or what was said."""

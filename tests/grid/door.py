@@ -45,8 +45,14 @@ Reading
     may_stage             may users have files brought from tape? If not: 403, and FAILED targets
 Writing
     quota                 bytes that may be uploaded; more give 507
-    marker_interval       seconds between the marks of a third-party copy
+    copy_status           of the answer to a third-party copy: 202, or 201, as XRootD says it
+    marker_interval       seconds between the marks of such a copy
+    copy_marks            after how many of them nothing more is said, how it went neither
+    copy_rate             bytes a second of such a copy (0: no limit)
+    copy_grows            is there what has come so far? Then what is removed meanwhile stays removed
     copy_fails            why such a copy fails in the middle; "" if it does not
+    copy_leaves           what one that has failed leaves under its name: "nothing", "empty" (a file of 0 bytes), "part"
+                          (what came), "whole" (as long as the right one, zeros at its end)
     copies_outlive        does one go on when its client has left?
     gives_macaroons       does it give out keys for third-party copies?
     copies_are_verified   are checksums compared, and is it a failure if there is none?
@@ -188,8 +194,13 @@ class Switches:
     nearline_get: str = "block"
     may_stage: bool = True
     quota: float = math.inf
+    copy_status: int = 202
     marker_interval: float = 5.0
+    copy_marks: float = math.inf
+    copy_rate: float = 0.0
+    copy_grows: bool = False
     copy_fails: str = ""
+    copy_leaves: str = "nothing"
     copies_outlive: bool = False
     gives_macaroons: bool = True
     copies_are_verified: bool = True
@@ -232,12 +243,12 @@ LIMITED = {"requests_a_second": 250, "failures_allowed": 3, "archiveinfo_reads":
 STORM: dict[str, Any] = {
     "server": "", "words": "storm", "checksum_prop": "storm", "locality_props": False, "ns_prefix_shuffle": False,
     "listing_is_sorted": True, "junk_token_status": 500, "redirect": "none", "digest_needs_want": False,
-    "idle_close": 30.0, "copies_outlive": True, "copies_are_verified": False, "tape_asks_who": False,
-    "tape_slash": 404, "lifetime_ignored": True, "stage_limit": math.inf, "max_requests": math.inf,
-    "request_retention": math.inf, "tape_time_unit": "s", "tape_unset": "0", "tape_error_text": False,
-    "state_at_poll": True, "started_at_once": False, "release_unknown": 404, "release_delay": math.inf,
-    "cancel_foreign": "problem", "cancel_empty": "none", "archiveinfo_order": "kept", "archiveinfo_limit": 10**9,
-    "empty_file_is_none": True,
+    "idle_close": 30.0, "copies_outlive": True, "copies_are_verified": False, "copy_leaves": "empty",
+    "tape_asks_who": False, "tape_slash": 404, "lifetime_ignored": True, "stage_limit": math.inf,
+    "max_requests": math.inf, "request_retention": math.inf, "tape_time_unit": "s", "tape_unset": "0",
+    "tape_error_text": False, "state_at_poll": True, "started_at_once": False, "release_unknown": 404,
+    "release_delay": math.inf, "cancel_foreign": "problem", "cancel_empty": "none", "archiveinfo_order": "kept",
+    "archiveinfo_limit": 10**9, "empty_file_is_none": True,
 }  # fmt: skip
 PROFILES: dict[str, dict[str, Any]] = {
     "dcache-9.2": {
@@ -291,7 +302,7 @@ class Door:
         asking.load_verify_locations(capath=str(pki.certificates))
         self.uploads = uploads = Uploads(tree, self.switches)
         self.pool = Pool(tree, self.switches, uploads.keep)
-        self.copies = Copies(tree, self.switches, uploads, pki)
+        self.copies = Copies(tree, self.switches, uploads, pki, robot)
         service = TapeService(tree, guests, self.staging, self.switches)
         webdav = WebDav(tree, guests, self.staging, self.switches, self.pool, service)
         webdav.uploads, webdav.copies = uploads, self.copies

@@ -163,6 +163,85 @@ def test_a_client_that_leaves_takes_the_copy_with_it_at_dcache_alone(at, profile
         assert digest(user, "new") == digest(there, "disk")
 
 
+@pytest.mark.parametrize(("profile", "is_there"), [(D, False), (S, True)])
+def test_a_line_that_breaks_takes_the_copy_with_it_at_dcache_alone(at, profile, is_there):
+    user, there, token = slow(at, profile)
+    there.door.switches.bandwidth = SIZE * 2
+    user.door.faults.add("*/new", "reset_in_body", method="COPY", at=300)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        user.copy("new", there, token)
+    wait_until(lambda: not user.door.copies.running)
+    assert (user.tree.find("agata/new") is not None) == is_there
+
+
+@pytest.mark.parametrize(("profile", "status"), [(D, 202), (S, 202), (S, 201)])
+def test_what_is_said_at_first_is_no_verdict(at, profile, status):
+    user, there = at(profile), at()
+    user.door.switches.copy_status = status
+    answer = user.copy("new", there, "junk")
+    assert (answer.status, answer.body.splitlines()[-1][:9]) == (status, b"failure: ")
+
+
+def test_how_a_copy_went_may_never_be_said(at):
+    user, there, token = slow(at, S)
+    there.door.switches.bandwidth, user.door.switches.copy_marks = SIZE * 4, 1
+    with pytest.raises(TimeoutError):
+        user.copy("new", there, token, timeout=1)
+    wait_until(lambda: not user.door.copies.running)
+    assert user.get("new").body == there.tree.expected("agata/disk")
+
+
+@pytest.mark.parametrize(
+    ("leaves", "status", "size"), [("nothing", 404, 0), ("empty", 200, 0), ("part", 200, 1), ("whole", 200, SIZE)]
+)
+def test_what_has_failed_may_look_fine(at, leaves, status, size):
+    user, there = at(S), at()
+    user.door.switches.copy_leaves, user.door.switches.copy_fails = leaves, "why not"
+    assert user.copy("new", there, there.macaroon("DOWNLOAD")).body.endswith(b"failure: why not\n")
+    answer = user.ask("HEAD", "new")
+    assert answer.status == status
+    if status == 200:
+        length = int(answer.headers["Content-Length"])
+        assert length == size or (size == 1 and SIZE / 2 <= length <= SIZE)
+        assert user.get("new").body != there.tree.expected("agata/disk") and digest(user, "new") is None
+
+
+def test_there_may_be_no_room(at):
+    user, there = at(), at(S)
+    token, theirs = there.macaroon("DOWNLOAD", "UPLOAD"), f"{user.door.url}/agata/disk"
+    for door in (user.door, there.door):
+        door.switches.quota = SIZE - 1
+    assert user.copy("new", there, token).body == b"failure: No space left on device\n"
+    headers = {"Source": theirs, "TransferHeaderAuthorization": f"Bearer {user.macaroon('DOWNLOAD')}"}
+    assert there.ask("COPY", "new", **headers).body == b"failure: No space left on device\n"
+    assert user.copy("disk", there, token, "brought", "Destination").body.startswith(b"failure: rejected PUT: 507")
+    assert user.tree.find("agata/new") is there.tree.find("agata/brought") is None
+
+
+def test_what_is_on_tape_is_waited_for_by_dcache_and_refused_by_storm(at):
+    user, storm = at(), at(S)
+    token, other = user.macaroon("DOWNLOAD", "UPLOAD"), storm.macaroon("DOWNLOAD", "UPLOAD")
+    assert user.copy("new", storm, other, "tape").body.startswith(b"failure: rejected GET: 415")
+    assert storm.copy("tape", user, token, "new", "Destination").status == 415
+    assert storm.copy("new", user, token, "tape").body.startswith(b"failure: rejected GET: 500")
+    assert user.copy("tape", storm, other, "brought", "Destination").body.startswith(b"failure: locality NEARLINE")
+    user.door.switches.mover_timeout = 30
+    user.robot.go()
+    assert user.copy("tape", storm, other, "brought", "Destination").body.endswith(SUCCESS)
+    assert storm.get("brought").body == user.tree.expected("agata/tape")
+
+
+def test_what_grows_is_seen_and_what_is_removed_meanwhile_stays_away(at):
+    user, there, token = slow(at, S)
+    user.door.switches.copy_grows, user.door.switches.copy_leaves = True, "part"
+    user.copy("new", there, token, patient=False)
+    wait_until(lambda: 0 < user.tree.file("agata/new").size < SIZE)
+    assert digest(user, "new") is None
+    assert user.ask("DELETE", "new").status == 204
+    wait_until(lambda: not user.door.copies.running)
+    assert user.tree.find("agata/new") is None
+
+
 # == With the real one ==================================================================================
 
 

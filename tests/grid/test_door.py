@@ -173,6 +173,43 @@ def copied(user: Client, **facts: Any) -> bytes:
     return user.copy("new", other, token).body
 
 
+def left_behind(user: Client) -> tuple[int, int]:
+    """What a copy leaves that fails in the middle: the status of a question for it, and how long it is."""
+    user.door.switches.copy_fails = "why not"
+    copied(user)
+    answer = user.ask("HEAD", "new")
+    return answer.status, int(answer.headers["Content-Length"] or 0) if answer.status == 200 else 0
+
+
+def silent(user: Client) -> Any:
+    """What a client sees of a copy whose marks come fast."""
+    user.door.switches.marker_interval = 0.01
+    user.door.switches.copy_rate = SIZE * 4
+    other, token = another(user)
+    return seen(lambda: user.copy("new", other, token, timeout=0.5))
+
+
+def is_slow(user: Client, seconds: float) -> bool:
+    """Does a copy take so long?"""
+    began = time.monotonic()
+    user.copy("new", *another(user))
+    return time.monotonic() - began > seconds
+
+
+def grows(user: Client) -> bool:
+    """Is some of a file there while it is copied, and does it stay away if it is removed then?"""
+    user.door.switches.copy_rate = SIZE
+    other, token = another(user)
+    copy = threading.Thread(target=lambda: user.copy("new", other, token, timeout=30))
+    copy.start()
+    wait_until(lambda: user.door.copies.running)
+    wait_until(lambda: user.tree.find("agata/new") or not user.door.copies.running)
+    is_early = bool(user.door.copies.running)
+    user.ask("DELETE", "new")
+    copy.join()
+    return is_early and user.tree.find("agata/new") is None
+
+
 def left_alone(user: Client) -> bool:
     """Does a copy go on when its client has left?"""
     other, token = another(user)
@@ -248,6 +285,12 @@ TURNED: list[tuple[str, str, Any, Callable[[Client], Any], Any, Any]] = [
      (500, None), (403, "File not online. Staging not allowed.")),
     (D, "quota", 10, lambda u: u.ask("PUT", "new", b"x" * 11).status, 201, 507),
     (D, "marker_interval", 0.01, lambda u: b"Perf Marker" in copied(u), False, True),
+    (D, "copy_status", 201, lambda u: u.copy("new", *another(u)).status, 202, 201),
+    (D, "copy_marks", 2, silent, 202, "silence"),
+    (D, "copy_rate", SIZE * 4, lambda u: is_slow(u, 0.2), False, True),
+    (D, "copy_grows", True, grows, False, True),
+    (D, "copy_leaves", "empty", left_behind, (404, 0), (200, 0)),
+    (S, "copy_leaves", "whole", left_behind, (200, 0), (200, SIZE)),
     (D, "copy_fails", "no space left", lambda u: copied(u)[-24:], b"success: Created\n", b"failure: no space left\n"),
     (D, "copies_outlive", True, left_alone, False, True),
     (D, "gives_macaroons", False,

@@ -73,7 +73,7 @@ class Uploads:
 
     def put(
         self, path: str, data: bytes, mtime: float | None = None, checksums: tuple[str, ...] = ADLER, adler: str = ""
-    ) -> File:
+    ) -> Upload:
         """A file on disk, and the folders above it."""
         parent, _, name = path.rstrip("/").rpartition("/")
         file = Upload(name, len(data), int(time.time()) if mtime is None else mtime, DISK, checksums, 0, data, adler)

@@ -22,6 +22,7 @@ SETS: dict[str, list[int]] = {  # sizes of the files of each folder
     "sent": [20_000] * 10_000,
     "large": [2048 * MB],
     "far": [1024 * MB],
+    "crossed": [512 * MB] * 4,
     "mixed": [80_000] * 200 + [60 * MB] * 20 + [500 * MB] * 2,
     "many": [1000] * 100_000,
 }

@@ -469,9 +469,14 @@ class Run:
         """What a verb of the site gives, when nothing else is under way."""
         return self.loop.result(verb, *arguments, note=self.report.note, note_slow=self.note_slow)  # type: ignore[no-any-return]
 
-    def note_slow(self) -> None:
-        """Say that the site takes long to answer."""
-        self.report.note(f"No answer yet from {self.settings.site.server}/ (Ctrl-C ends the wait)")
+    def call_target(self, verb: Callable[..., T], *arguments: Any) -> T:
+        """The same of the site that files are copied to."""
+        slow = functools.partial(self.note_slow, self.across.target if self.across else None)
+        return self.loop.result(verb, *arguments, note=self.report.note, note_slow=slow)  # type: ignore[no-any-return]
+
+    def note_slow(self, site: Site | None = None) -> None:
+        """Say that the site takes long to answer, or another one."""
+        self.report.note(f"No answer yet from {(site or self.settings.site).server}/ (Ctrl-C ends the wait)")
 
     def list_folder(self, folder: str) -> Listing:
         """What is in a folder of the site."""
@@ -483,11 +488,12 @@ class Run:
 
     def announce_end(self) -> None:
         """Say before a long run when what is shown at the door ends, if that is soon."""
-        self.announce_end_at(self.settings.site, self.place())
-        if self.across:
-            self.announce_end_at(self.across.target, self.across.place)
+        across, site = self.across, self.settings.site
+        self.announce_end_at(site, self.place(), f" for {site.name}" if across else "")
+        if across and not (needs_proxy(site) and needs_proxy(across.target)):
+            self.announce_end_at(across.target, across.place, f" for {across.target.name}")
 
-    def announce_end_at(self, site: Site, place: Place) -> None:
+    def announce_end_at(self, site: Site, place: Place, where: str) -> None:
         """The same for one site."""
         from gridsync_parts.keys.proxy import valid_proxy
 
@@ -496,7 +502,7 @@ class Run:
             proxy = valid_proxy(self.settings.vo, now)
             ends, what = min(proxy.ends, proxy.attribute_ends), "proxy"
         else:
-            ends, what = place.expires(), "token"
+            ends, what = place.expires(), f"token{where}"
         if ends and ends - now < SOON:
             left = f"{moment_text(ends)} ({duration_text(ends - now)})"
             is_fixed = site.token.startswith("env:")
@@ -624,12 +630,12 @@ def check_folder(run: Run) -> str:
     from gridsync_parts.hooks import hooks_of
 
     folder = run.settings.output_dir
+    if run.wishes.overwrite and run.catalog().doubt:
+        raise UsageError(f"files are not replaced because {run.catalog().doubt}")
     if run.across:
         return run.across.target.name
     run.config.check_output_dir(folder)
     hooks_of(run)  # it may name none that can run
-    if run.wishes.overwrite and run.catalog().doubt:
-        raise UsageError(f"files are not replaced because {run.catalog().doubt}")
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -641,6 +647,7 @@ def check_folder(run: Run) -> str:
 def check_room(run: Run, rows: list[Row], kept: int) -> None:
     """Refuse to begin where files can't go; so many bytes of them are there already."""
     if run.across:
+        check_folder(run)
         run.across.begin(rows)
     elif rows:
         check_free(check_folder(run), sum(row.size for row in rows) - kept)
@@ -733,7 +740,7 @@ def refresh(run: Run, is_asked: bool = False) -> int:
     from gridsync_parts.flow import STATUS, Flow
 
     flow = Flow(run, STATUS)
-    flow.look([row for row in reconcile(run, run.rows()) if not row.downloaded])
+    flow.look([row for row in reconcile(run, look_there(run, run.rows())) if not row.downloaded])
     flow.go()
     if stuck := flow.service.told.stuck_text():
         run.report.error(stuck)
@@ -1083,14 +1090,12 @@ def do_start(run: Run) -> int:
 
 def plan_sync(run: Run, flow: Flow) -> None:
     """Take in what the first listing has found."""
-    rows = reconcile(run, look_there(run, run.catalog().matching(run.scope)))
+    rows = reconcile(run, run.catalog().matching(run.scope))
     if run.wishes.overwrite:
         forget_copies(run, rows)
     locate_unknown(run)  # also those that were here, and are gone
     rows = run.catalog().matching(run.scope)
     plan = plan_for(run, rows)
-    if run.across:
-        run.across.begin(plan[Action.COPY])
     flow.begin(plan, fresh_until(run))
     flow.fetch.pins.update((row.path, row) for row in rows if row.downloaded and row.request)
     run.report.going_on(kept_of(run, [job.row for job in flow.fetch.jobs.by_path.values()]))
@@ -1115,9 +1120,12 @@ def do_sync(run: Run) -> int:
     check_folder(run)
     walk = update_list(run)
     refuse_nothing(run, walk)
-    run.accepted()
     if run.across and run.wishes.fts:
         return hand_over(run, run.across, plan_start(run))
+    if run.across:
+        plan = plan_for(run, look_there(run, run.catalog().matching(run.scope)))
+        run.across.begin(plan[Action.COPY] + plan[Action.WAIT])
+    run.accepted()
     flow = flow_for(run, SYNC)
     try:
         for error in flow.survey.note(walk, run.loop.clock()):
@@ -1533,7 +1541,7 @@ def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
                     late = end
                 except GridError as error:
                     log.debug("", exc_info=True)
-                    run.report.error(error)
+                    run.report.error(run.across.named(error) if run.across else error)
                     status = max(status, error.status)
         if late:
             raise late
@@ -1584,12 +1592,14 @@ def refuse_beside_to(options: optparse.Values, actions: list[Option]) -> None:
             if getattr(options, name):
                 raise UsageError(f"--{name} means nothing without --to=SITE; add it, or leave --{name} out")
         return
+    if not options.to.strip():
+        raise UsageError("--to has no value; --to=SITE names the site that files are copied to")
     others = [option.name for option in actions if option.name not in ACROSS and option.do not in LOOKS]
     if others:
         raise UsageError(f"--to copies from site to site; run --{others[0]} on a line of its own")
     if not {option.name for option in actions}.intersection(ACROSS):
         raise UsageError("--to says where files are copied; add --build_list, --start or --sync")
-    for name in ("output_dir", "nochecksum", "force"):
+    for name in ("output_dir", "streams", "nochecksum", "force"):
         if getattr(options, name) not in (None, False):
             raise UsageError(f"--{name} means nothing for copies from site to site; leave it out")
     if options.fts and options.via_here:
@@ -1669,6 +1679,8 @@ def run_commands(options: optparse.Values, report: Report) -> int:
 def take_words(parser: Parser, options: optparse.Values, words: list[str]) -> None:
     """Take the words that are no options: URL DIR, which is synchronised, or else a mistake."""
     options.words, options.url = words, words[0] if words and has_scheme(words[0]) else ""
+    if options.url and options.to is not None:
+        parser.error("a URL and a folder are copied to this machine; leave out --to, or name the folder by --input_dir")
     options.sync = options.sync or bool(options.url and not options.release)
     if words and not options.url:
         hint = nearest(f"--{words[0]}", parser._long_opt) or hint_of(words[0])

@@ -12,22 +12,25 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Callable, Protocol
 
 from gridsync_parts.disk import MARK
-from gridsync_parts.dry import left_out, tell
-from gridsync_parts.errors import UsageError
+from gridsync_parts.dry import left_out, tell, tell_asking
+from gridsync_parts.errors import CredentialError, GridError, UsageError
 from gridsync_parts.ferry import Ferry
 from gridsync_parts.fetching import Fetch, Work
 from gridsync_parts.forecast import Forecast, new_folders, refuse_names
 from gridsync_parts.jobs import Aim, Job
+from gridsync_parts.keys.shown import token_of
 from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy
+from gridsync_parts.log import log
 from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import NO_FILE, TAKEN
-from gridsync_parts.putter import writer_of
+from gridsync_parts.putter import no_writer, writer_of
 from gridsync_parts.runs import Runs
 from gridsync_parts.settings import name_across
 from gridsync_parts.there import There
 from gridsync_parts.uploads import Upload, Uploads
-from gridsync_parts.values import Action, Row, why_left
+from gridsync_parts.values import Action, Row, T, why_left
+from gridsync_parts.words import bare, scheme_of
 
 if TYPE_CHECKING:
     from gridsync_parts.doors import Place
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from gridsync_parts.walk import Walk
 
 NAMED = 5  # left-overs that are named
-HERE = "--via_here copies through this machine"
+SECURE = ("https", "davs")  # where keys may go
 
 
 class Crosses(Runs, Protocol):
@@ -47,6 +50,8 @@ class Crosses(Runs, Protocol):
     def uploads(self) -> Uploads: ...
 
     def open(self, site: Site) -> Place: ...
+
+    def call_target(self, verb: Callable[..., T], *arguments: object) -> T: ...
 
 
 class Crossings(Fetch):
@@ -90,12 +95,14 @@ class Across:
             raise UsageError(f"--to={target.name} is where the files are; choose another site with --from or --to")
         if is_repository(target):
             raise UsageError(f"--to={target.name} is a repository, whose records --put makes; choose another site")
+        if not kind_of(target).can.writes:
+            raise no_writer(target)
         if wishes.via_here or wishes.fts:
             return
         for site in (source, target):
-            if not kind_of(site).can.copies:
+            if not kind_of(site).can.copies or scheme_of(site.server) not in SECURE:
                 what = f"{site.name} with SERVER {site.server} and ENGINE = {site.engine}"
-                raise UsageError(f"{what} copies nothing from door to door; {HERE}")
+                raise UsageError(f"{what} copies nothing from door to door; add --via_here, and it goes through here")
 
     @functools.cached_property
     def place(self) -> Place:
@@ -125,22 +132,35 @@ class Across:
         is_other = needs_proxy(self.target) and not needs_proxy(self.source)
         return settings._replace(site=self.target) if is_other else settings
 
+    def named(self, error: GridError) -> GridError:
+        """An error, with the site whose token is no good, where it is about one of the two."""
+        if not isinstance(error, CredentialError):
+            return error
+        for site in (self.source, self.target):
+            try:
+                if token := token_of(site, self.run.config):
+                    token.value()
+            except CredentialError as failure:
+                return CredentialError(f"{site.name}: {failure}")
+        return error
+
     def look(self, rows: Iterable[Row]) -> None:
         """See what is there of files, before it is planned what to do."""
-        folders = sorted({row.path.rpartition("/")[0] for row in rows})
+        folders = {row.path.rpartition("/")[0] for row in rows}
         known = len(self.there.faults)
-        self.run.call(self.there.look, folders)
+        self.run.call_target(self.there.look, folders)
         for fault in list(self.there.faults.values())[known:]:
-            self.run.report.error(fault)
+            self.run.report.note(f"{fault}; what {self.target.name} has there is seen when each file is copied")
         self.ferry.folders.update(self.there.folders.keys() - self.there.missing_folders)
 
     def begin(self, rows: list[Row]) -> None:
-        """Refuse what can't be done before anything is sent, and name what earlier runs have left."""
-        run, paths = self.run, {row.path for row in rows}
+        """Refuse what can't be done before anything is sent, and name what earlier runs have left of other files."""
+        run, rest = self.run, self.run.catalog().by_path(self.name)
         if rows:
             run.call(self.ferry.check, max(rows, key=lambda row: row.size))
-        others = [upload for upload in self.uploads.of(self.target.name) if upload.temp and upload.target not in paths]
-        if left := [upload.temp for upload in others if run.scope.holds(upload.target)]:
+        open_ones = (upload for upload in self.uploads.of(self.target.name) if upload.temp and not upload.verified)
+        left = [one.temp for one in open_ones if run.scope.holds(one.target) and one.target not in rest]
+        if left:
             more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
             note = f"an earlier run may have left unfinished at {self.target.name}: {', '.join(left[:NAMED])}{more}"
             run.report.note(note)
@@ -185,33 +205,58 @@ class Across:
     def put(self, rows: Iterable[Row], durable: bool = False) -> None:
         """Note what has come of files: what is there, and then what is to be done."""
         rows = list(rows)
+        self.there.add(row for row in rows if row.downloaded)
         self.uploads.put([self.upload_of(row) for row in rows if row.path in self.ferry.temps], durable)
         self.run.catalog().put(rows, durable)
 
     def end(self) -> None:
-        """Note that nothing can be left of files that were not begun, or that were removed again."""
-        known, still = self.uploads.by_path(self.target.name), self.ferry.open
-        noted = [known[path] for path in self.ferry.temps if path in known]
-        self.uploads.put(upload._replace(temp="") for upload in noted if upload.temp and upload.temp not in still)
+        """Note what is left of no file any more: it was not begun, or removed; of those that are there it is now."""
+        uploads, ferry = self.uploads, self.ferry
+        known = [one for one in uploads.of(self.target.name) if one.temp and self.run.scope.holds(one.target)]
+        if not ferry.stop.is_set():
+            done = [one.temp for one in known if one.verified]
+            ferry.open.update(done)
+            try:
+                self.run.call_target(ferry.tidy, done)
+            except GridError as error:
+                log.debug("%s", error)  # it stays noted, for another run
+        mine = [one for one in known if one.verified or one.target in ferry.temps]
+        uploads.put(one._replace(temp="") for one in mine if one.temp not in ferry.open)
 
     # A dry run.
 
     def tell(self, plan: dict[Action, list[Row]], walk: Walk | None = None) -> int:
-        """Say what would be copied; the status."""
+        """Say what would be copied, and which way; the status. What is on tape is, too, if it is for --sync."""
         run, on_tape = self.run, plan.pop(Action.WAIT)
-        if walk:
+        has_tape = bool(on_tape) and run.has_tape()
+        if walk and has_tape:
+            tell_asking(run, on_tape)
             plan[Action.COPY] += on_tape
         refused, errors = refuse_names(plan, self.place.check_name)
         folders = new_folders(plan[Action.COPY], lambda folder: folder not in self.there.missing_folders)
         forecast = Forecast("copy", plan[Action.COPY], folders=folders)
         forecast.skip_plan(plan)
-        forecast.skip("wait", () if walk else on_tape)
+        forecast.skip("wait" if has_tape else "no_tape", () if walk and has_tape else on_tape)
         forecast.skip("refused", refused)
         forecast.skip("excluded", left_out(run, walk))
         forecast.skip_some("unlisted", len(walk.faults()) if walk else 0)
-        if plan[Action.COPY]:
-            run.call(self.ferry.check, plan[Action.COPY][0])
+        way = self.way(plan[Action.COPY])
+        run.report.line(f"(DRY RUN) from {self.source.name} to {self.target.name}, {way}")
         return tell(run, forecast, errors)
+
+    def way(self, rows: list[Row]) -> str:
+        """How files would be copied; UsageError where they can't be."""
+        run, wishes = self.run, self.run.wishes
+        if wishes.fts:
+            return f"by the FTS3 server {bare(wishes.fts)}"
+        if wishes.via_here:
+            return "through this machine"
+        puller = run.place().puller
+        if not rows or puller is None:
+            return "from door to door"
+        run.call(self.ferry.check, rows[0])
+        wider = run.call(puller.far, rows[0].path, False).key.wider
+        return "from door to door" + (f"; {self.target.name} would get a key that opens {wider}" if wider else "")
 
 
 def across_of(run: Crosses, target: Site) -> Across:

@@ -47,13 +47,18 @@ def tell_list(run: Runs, walk: Walk) -> None:
     tell(run, forecast)
 
 
+def tell_asking(run: Runs, on_tape: list[Row]) -> None:
+    """Which files a run would ask the tape for, before it copies them."""
+    if wanted := plan_staging(on_tape):
+        tell(run, Forecast("ask for", wanted, requests=count_requests(run, wanted)))
+
+
 def tell_copies(run: Runs, plan: dict[Action, list[Row]], walk: Walk | None = None) -> int:
     """Which files would come; the status. What is on tape comes, too, if the folder was listed for --sync."""
     top, on_tape = run.settings.output_dir, plan.pop(Action.WAIT)
     has_tape = bool(on_tape) and run.has_tape()
     if walk and has_tape:
-        if wanted := plan_staging(on_tape):
-            tell(run, Forecast("ask for", wanted, requests=count_requests(run, wanted)))
+        tell_asking(run, on_tape)
         plan[Action.COPY] += on_tape
     refused, errors = refuse_names(plan, place_of)
     folders = new_folders(plan[Action.COPY], lambda folder: os.path.isdir(os.path.join(top, folder)))

@@ -16,13 +16,18 @@ from gridsync_parts.values import Outcome, Row, failed_outcome
 HOW_TO_SEND = " or ".join(f"at {kind.schemes[0]}:// with ENGINE = {kind.engine}" for kind in KINDS if kind.can.writes)
 
 
+def no_writer(site: Site) -> UsageError:
+    """The sentence for a site that takes no files."""
+    return UsageError(
+        f"gridsync cannot send files to the site {site.name} with ENGINE = {site.engine} and SERVER {site.server}; "
+        f"it can {HOW_TO_SEND}"
+    )
+
+
 def writer_of(site: Site, place: Place) -> Writer:
     """What takes files at a site."""
     if place.writer is None:
-        raise UsageError(
-            f"gridsync cannot send files to the site {site.name} with ENGINE = {site.engine} and SERVER {site.server}; "
-            f"it can {HOW_TO_SEND}"
-        )
+        raise no_writer(site)
     return place.writer
 
 

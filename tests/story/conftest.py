@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.grid import Grid
+from tests.grid.xrootd import XRootD
+from tests.support.ships import Real, Shipper, Simulated, ThroughHere
 from tests.support.user import BIG, CLIENTS, User
 
 
@@ -38,3 +42,38 @@ def as_user(user: User, tmp_path: Path):
         return user
 
     return become
+
+
+@pytest.fixture
+def busy_marks(grid: Grid) -> Iterator[None]:
+    """The simulated doors tell at once how far copies from door to door are."""
+    doors = grid.door, grid.storm
+    before = [door.switches.marker_interval for door in doors]
+    for door in doors:
+        door.switches.marker_interval = 0.05
+    yield
+    for door, interval in zip(doors, before):
+        door.switches.marker_interval = interval
+
+
+@pytest.fixture(params=["doors", "through here", "xrootd"])
+def ship(
+    request: pytest.FixtureRequest, grid: Grid, tmp_path: Path, folder: str, copiers: tuple[XRootD, XRootD],
+    busy_marks: None,
+) -> Shipper:  # fmt: skip
+    """A user who copies a folder to another site."""
+    if request.param == "xrootd":
+        return Real(grid, tmp_path, folder, copiers)
+    return {"doors": Simulated, "through here": ThroughHere}[request.param](grid, tmp_path, folder)
+
+
+@pytest.fixture
+def simulated(grid: Grid, tmp_path: Path, folder: str, busy_marks: None) -> Simulated:
+    """The one whose sites are simulated."""
+    return Simulated(grid, tmp_path, folder)
+
+
+@pytest.fixture
+def real(grid: Grid, tmp_path: Path, folder: str, copiers: tuple[XRootD, XRootD]) -> Real:
+    """The one whose sites are real."""
+    return Real(grid, tmp_path, folder, copiers)

@@ -1,0 +1,217 @@
+"""--to: what is refused before anything is sent, files on tape, keys, credentials, and what else is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gridsync_parts.stats import lines_of
+from tests.support.ships import SIZES, Simulated, last_line
+from tests.support.user import User, wait_for, wait_until
+
+SITES = """
+[REPO]
+SERVER = https://localhost:1/
+ENGINE = invenio
+
+[PORTAL]
+SERVER = https://localhost:1/
+ENGINE = opendata
+
+[SSH]
+SERVER = sftp://localhost:1/
+
+[FTS]
+SERVER = root://localhost:1/
+
+[TWIN]
+SERVER = {lyon}/
+BASE_DIR_ON_GRID = agata
+"""
+
+
+@pytest.fixture
+def typist(user: User, folder: str) -> User:
+    """A user who has listed nothing yet, and knows sites of many kinds."""
+    path = user.folder / "Grid.conf"
+    path.write_text(path.read_text() + SITES.format(lyon=user.grid.door.url))
+    user.set("INPUTDIR", folder, "gridsync")
+    return user
+
+
+REFUSED = {
+    "--to=CNAF": "--to says where files are copied; add --build_list, --start or --sync",
+    "--to=CNAF --show_conf": "--to says where files are copied; add --build_list, --start or --sync",
+    "--to=LYON --sync": "--to=LYON is where the files are; choose another site with --from or --to",
+    "--to=lyon --sync": "--to=LYON is where the files are; choose another site with --from or --to",
+    "--to=TWIN --sync": "--to=TWIN is where the files are; choose another site with --from or --to",
+    "--to=NOWHERE --sync": "there is no site NOWHERE in ",
+    "--to=REPO --sync --via_here": "--to=REPO is a repository, whose records --put makes; choose another site",
+    "--to=PORTAL --sync --via_here": "gridsync cannot send files to the site PORTAL",
+    "--to=SSH --sync": "SSH with SERVER sftp://localhost:1 and ENGINE = ssh copies nothing from door to door; add --",
+    "--from=FTS --to=CNAF --sync": "FTS with SERVER root://localhost:1 and ENGINE = gfal2 copies nothing from door to",
+    "--to=CNAF --sync --put=x": "--to copies from site to site; run --put on a line of its own",
+    "--to=CNAF --verify": "--to copies from site to site; run --verify on a line of its own",
+    "--to=CNAF --repair": "--to copies from site to site; run --repair on a line of its own",
+    "--to=CNAF --ls_dir": "--to copies from site to site; run --ls_dir on a line of its own",
+    "--to=CNAF --sync --output_dir=x": "--output_dir means nothing for copies from site to site; leave it out",
+    "--to=CNAF --sync --nochecksum": "--nochecksum means nothing for copies from site to site; leave it out",
+    "--to=CNAF --sync --force": "--force means nothing for copies from site to site; leave it out",
+    "--to=CNAF --sync --streams=3": "--streams means nothing for copies from site to site; leave it out",
+    "--to=CNAF --sync --bwlimit=1M": "--bwlimit holds back what goes through this machine; add --via_here, or leave",
+    "--to=CNAF --sync --fts=https://x --via_here": "--fts and --via_here are two ways to copy; give one of the two",
+    "--to=CNAF --cancel": "--cancel ends jobs of an FTS3 server; say of which one with --fts=URL",
+    "--sync --via_here": "--via_here means nothing without --to=SITE; add it, or leave --via_here out",
+    "--sync --trust_target": "--trust_target means nothing without --to=SITE; add it, or leave --trust_target out",
+    "--sync --fts=https://x": "--fts means nothing without --to=SITE; add it, or leave --fts out",
+    "--to= --sync": "--to has no value; --to=SITE names the site that files are copied to",
+    "--to=list --sync": "there is no site list in ",
+    "https://localhost:1/x data --to=CNAF": "a URL and a folder are copied to this machine; leave out --to, or name",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_means_nothing_is_refused_before_anything_is_asked(typist, line):
+    before = (typist.folder / "Grid.conf").read_text()
+    for door in (typist.grid.door, typist.grid.storm):
+        door.log.clear()
+    done = typist(line)
+    assert done.status == 2, done
+    errors = [text for text in done.err.splitlines() if text.startswith("gridsync.py: ")]
+    assert len(errors) == 1 and errors[0].startswith(f"gridsync.py: {REFUSED[line]}"), done
+    assert (typist.folder / "Grid.conf").read_text() == before
+    assert not (typist.folder / "grid_summary.csv").exists() and not (typist.folder / "grid_uploads.csv").exists()
+    assert not list(typist.grid.door.log.matching()) and not list(typist.grid.storm.log.matching())
+
+
+def test_the_target_is_not_remembered(simulated):
+    assert simulated.list_and_start().status == 0
+    assert "CNAF" not in (simulated.folder / "Grid.conf").read_text().partition("[LYON]")[0]
+    assert simulated("--build_list --start").status == 0 and len(simulated.files()) == len(SIZES)
+
+
+@pytest.mark.parametrize("source", ["LYON", "CNAF"])
+@pytest.mark.parametrize("more", ["--trust_target", "--via_here"])
+def test_sync_stages_copies_and_releases_what_is_on_tape(grid, tmp_path, folder, busy_marks, source, more):
+    ship = Simulated(grid, tmp_path, folder, source)
+    for number in range(5):
+        ship.add(f"tape/{number}", 100_000 + number, tape=True)
+    done = ship(f"--sync --to={ship.target} {more}")
+    assert (done.status, done.err.count("gridsync.py:")) == (0, 0), done
+    assert last_line(copied=len(SIZES) + 5)[:20] in done.out
+    assert ship.there() == ship.sent()
+    assert source == "CNAF" or not ship.pinned()
+    assert all(row["downloaded"] == "yes" and not row["request"] for row in ship.rows().values())
+
+
+def test_start_leaves_what_is_on_tape(simulated):
+    for number in range(2):
+        simulated.add(f"tape/{number}", 100_000, tape=True)
+    done = simulated.list_and_start()
+    assert done.status == 1 and f"Copied: {len(SIZES)}, skipped: 0, failed: 0, waiting on tape: 2;" in done.out, done
+    brought = simulated.ship("--bring_online")
+    assert brought.status == 0 and "Staging launched for 2 file(s)" in brought.out, brought
+    wait_until(lambda: "NEARLINE=0" in simulated.ship("--check_status").out)
+    assert len(simulated.pinned()) == 2
+    assert "No file is pinned" in simulated("--release").out
+    assert len(simulated.pinned()) == 2
+    done = simulated.ship("--start")
+    assert done.status == 0 and "Copied: 2," in done.out, done
+    assert not simulated.pinned() and simulated.there() == simulated.sent()
+
+
+def test_release_gives_back_pins_of_files_that_were_not_copied(simulated):
+    simulated.add("tape/1", 100_000, tape=True)
+    assert simulated.ship("--build_list").status == 0
+    assert simulated.ship("--bring_online").status == 0
+    wait_until(simulated.pinned)
+    done = simulated.ship("--release")
+    assert done.status == 0 and "Release accepted for 4 file(s)" in done.out, done
+    assert not simulated.pinned()
+
+
+def test_check_status_is_about_the_target_and_the_others_about_this_machine(simulated):
+    assert simulated.list_and_start().status == 0
+    there = simulated.ship("--check_status")
+    assert f"total: {len(SIZES)}, downloaded: {len(SIZES)}, remaining: 0" in there.out, there
+    assert simulated("--build_list").status == 0
+    here = simulated("--check_status")
+    assert f"total: {len(SIZES)}, downloaded: 0, remaining: {len(SIZES)}" in here.out, here
+    assert f"downloaded: {len(SIZES)}," in simulated.ship("--check_status").out
+
+
+def test_the_stats_file_has_both_sites(ship):
+    path = ship.folder / "s.jsonl"
+    done = ship.ship("--sync", f"--stats={path}")
+    assert done.status == 0, done
+    lines = list(lines_of(str(path)))
+    assert {(line.site, line.direction, line.status) for line in lines} == {
+        (f"{ship.source}>{ship.target}", "copy", "ok")
+    }
+    assert {(line.key[len(ship.top) + 1 :], line.size) for line in lines} == set(SIZES.items())
+    page = ship.folder / "page.html"
+    told = ship(f"--stats={path} --report={page}")
+    assert told.status == 0 and f"{ship.source}&gt;{ship.target}" in page.read_text(), told
+
+
+def test_two_runs_at_once_are_none(simulated):
+    assert simulated.ship("--build_list").status == 0
+    simulated.grid.storm.switches.latency = 0.3
+    try:
+        with simulated.running(f"--start --to=CNAF {simulated.more}") as run:
+            wait_until((simulated.folder / "grid_uploads.csv").exists)
+            assert simulated.ship("--start").status == 6
+            assert wait_for(run).status == 0
+    finally:
+        simulated.grid.storm.switches.latency = 0
+    assert simulated.there() == simulated.sent()
+
+
+def test_files_from_names_the_files(ship):
+    names = ship.folder / "names"
+    names.write_text(f"{ship.top}/sub\n{ship.top}/empty\n")
+    done = ship.ship("--sync", f"--files_from={names}")
+    assert done.status == 0, done
+    assert set(ship.there()) == {"empty", "sub/mid", "sub/deep/big"}
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_without_a_proxy_nothing_begins(ship, end, tmp_path):
+    assert ship.ship("--build_list").status == 0
+    ship.env["X509_USER_PROXY"] = str(tmp_path / "none")
+    done = ship.ship("--start")
+    assert done.status == 3 and "proxy" in done.err, done
+    assert not ship.there()
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+@pytest.mark.parametrize("more", ["--trust_target", "--via_here"])
+def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_path):
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(simulated.grid.storm.token(-10))
+    site = getattr(simulated, end)
+    assert simulated.ship("--build_list").status == 0
+    simulated.set("TOKEN", f"file:{token}", site)
+    done = simulated(f"--start --to={simulated.target} {more}")
+    assert done.status == 3 and site in done.err and "Traceback" not in done.err, done
+    assert not simulated.there()
+
+
+@pytest.mark.parametrize("more", ["--trust_target", "--via_here"])
+def test_each_site_is_shown_what_is_its_own(simulated, more, tmp_path):
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(simulated.grid.storm.token(3600 * 24))
+    simulated.set("TOKEN", f"file:{token}", "CNAF")
+    done = simulated(f"--sync --to={simulated.target} {more}")
+    assert done.status == 0 and simulated.there() == simulated.sent(), done
+
+
+def test_the_configuration_names_the_target(ship):
+    done = ship.ship("--sync", "--dry_run")
+    lines = [line for line in done.out.splitlines() if line.startswith(("Copied to", "OUTPUTDIR"))]
+    assert len(lines) == 1 and f"({ship.target})" in lines[0], done
+    said = json.loads(ship.ship("--sync", "--dry_run --json").out)
+    assert said["configuration"]["Copied to"].startswith("https://") and said["dry_run"]["copy"] == len(SIZES), said

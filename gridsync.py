@@ -1599,9 +1599,12 @@ def refuse_beside_to(options: optparse.Values, actions: list[Option]) -> None:
         raise UsageError(f"--to copies from site to site; run --{others[0]} on a line of its own")
     if not {option.name for option in actions}.intersection(ACROSS):
         raise UsageError("--to says where files are copied; add --build_list, --start or --sync")
-    for name in ("output_dir", "streams", "nochecksum", "force"):
+    for name in ("output_dir", "nochecksum", "force"):
         if getattr(options, name) not in (None, False):
             raise UsageError(f"--{name} means nothing for copies from site to site; leave it out")
+    for name in ("streams", "trust_target"):
+        if options.via_here and getattr(options, name):
+            raise UsageError(f"--{name} means nothing where files go through this machine; leave it out")
     if options.fts and options.via_here:
         raise UsageError("--fts and --via_here are two ways to copy; give one of the two")
     if options.cancel and not options.fts:

@@ -255,7 +255,7 @@ class Across:
         if not rows or puller is None:
             return "from door to door"
         run.call(self.ferry.check, rows[0])
-        wider = run.call(puller.far, rows[0].path, False).key.wider
+        wider = wishes.trust_target and run.call(puller.far, rows[0].path, False).key.wider
         return "from door to door" + (f"; {self.target.name} would get a key that opens {wider}" if wider else "")
 
 

@@ -58,7 +58,8 @@ REFUSED = {
     "--to=CNAF --sync --output_dir=x": "--output_dir means nothing for copies from site to site; leave it out",
     "--to=CNAF --sync --nochecksum": "--nochecksum means nothing for copies from site to site; leave it out",
     "--to=CNAF --sync --force": "--force means nothing for copies from site to site; leave it out",
-    "--to=CNAF --sync --streams=3": "--streams means nothing for copies from site to site; leave it out",
+    "--to=CNAF --sync --via_here --streams=3": "--streams means nothing where files go through this machine; leave it",
+    "--to=CNAF --sync --via_here --trust_target": "--trust_target means nothing where files go through this machine",
     "--to=CNAF --sync --bwlimit=1M": "--bwlimit holds back what goes through this machine; add --via_here, or leave",
     "--to=CNAF --sync --fts=https://x --via_here": "--fts and --via_here are two ways to copy; give one of the two",
     "--to=CNAF --cancel": "--cancel ends jobs of an FTS3 server; say of which one with --fts=URL",
@@ -91,8 +92,56 @@ def test_the_target_is_not_remembered(simulated):
     assert simulated("--build_list --start").status == 0 and len(simulated.files()) == len(SIZES)
 
 
+@pytest.fixture
+def wide(simulated: Simulated) -> Simulated:
+    """A user whose sites are both StoRM, which gives out keys to all that its user may do."""
+    simulated.source, simulated.target = "CNAF", "OTHER"
+    simulated.set("BASE_DIR_ON_GRID", "agata", "CNAF")
+    simulated.set("SERVER", f"{simulated.grid.at('storm-1.6').url}/", "OTHER")
+    simulated.set("BASE_DIR_ON_GRID", simulated.mirror, "OTHER")
+    simulated.set("SITE", "CNAF", "gridsync")
+    return simulated
+
+
+@pytest.mark.parametrize("action", ["--start", "--sync"])
+@pytest.mark.parametrize("tape", [False, True])
+def test_a_key_that_opens_more_than_its_file_is_handed_on_only_to_a_target_that_is_trusted(wide, action, tape):
+    for name in [name for name, size in SIZES.items() if size] if tape else []:
+        wide.add(name, SIZES[name], tape=True)
+    assert wide("--build_list --to=OTHER").status == 0
+    conf, doors = (wide.folder / "Grid.conf").read_text(), (wide.grid.storm, wide.grid.at("storm-1.6"))
+    for door in doors:
+        door.log.clear()
+    if tape and action == "--start":
+        done = wide(f"{action} --to=OTHER")
+        assert done.status == 2 and "--trust_target" in done.err, done  # there is one that is empty, and on disk
+    done = wide(f"{action} --to=OTHER --threads=3")
+    assert done.status == 2, done
+    (said,) = done.err.splitlines()
+    assert said.startswith("gridsync.py: tests/") and ": the key to it that CNAF gives out opens " in said
+    assert "and OTHER would get it; add --trust_target if you trust that site so far, or --via_here" in said
+    assert not wide.there() and (wide.folder / "Grid.conf").read_text() == conf
+    assert not (wide.folder / "grid_uploads.csv").exists()
+    assert not any(door.log.count(method=method) for door in doors for method in ("COPY", "PUT", "MKCOL"))
+    assert not wide.pinned()
+    dry = wide(f"{action} --to=OTHER --dry_run")
+    assert dry.status == 2 and "--trust_target" in dry.err
+    dry = wide(f"{action} --to=OTHER --dry_run --trust_target")
+    assert dry.status == 0 and "from CNAF to OTHER, from door to door; OTHER would get a key that opens" in dry.out
+    done = wide(f"{action} --to=OTHER --trust_target")
+    if action == "--sync" or not tape:
+        assert done.status == 0 and wide.there() == wide.sent(), done
+
+
+def test_no_wide_key_is_handed_on_where_a_narrow_one_does(grid, tmp_path, folder, busy_marks):
+    ship = Simulated(grid, tmp_path, folder, "CNAF")
+    done = ship("--sync --to=LYON")
+    assert done.status == 0 and ship.there() == ship.sent(), done
+    assert grid.storm.log.count(method="COPY") and not grid.door.log.count(method="COPY")
+
+
 @pytest.mark.parametrize("source", ["LYON", "CNAF"])
-@pytest.mark.parametrize("more", ["--trust_target", "--via_here"])
+@pytest.mark.parametrize("more", ["", "--via_here"])
 def test_sync_stages_copies_and_releases_what_is_on_tape(grid, tmp_path, folder, busy_marks, source, more):
     ship = Simulated(grid, tmp_path, folder, source)
     for number in range(5):
@@ -186,7 +235,7 @@ def test_without_a_proxy_nothing_begins(ship, end, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["source", "target"])
-@pytest.mark.parametrize("more", ["--trust_target", "--via_here"])
+@pytest.mark.parametrize("more", ["", "--via_here"])
 def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_path):
     token = tmp_path / "token"
     token.touch(mode=0o600)
@@ -199,7 +248,7 @@ def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_p
     assert not simulated.there()
 
 
-@pytest.mark.parametrize("more", ["--trust_target", "--via_here"])
+@pytest.mark.parametrize("more", ["", "--via_here"])
 def test_each_site_is_shown_what_is_its_own(simulated, more, tmp_path):
     token = tmp_path / "token"
     token.touch(mode=0o600)

@@ -67,8 +67,6 @@ class Shipper(User):
 class Simulated(Shipper):
     """Between simulated dCache and StoRM, which have one tree: what is copied is in another folder of it."""
 
-    more = "--trust_target"
-
     def __init__(self, grid: Grid, home: Path, folder: str, source: str = "LYON"):
         self.source, self.target = (source, "CNAF") if source == "LYON" else (source, "LYON")
         super().__init__(grid, home, folder)
@@ -85,14 +83,6 @@ class Simulated(Shipper):
 
     def add(self, name: str, size: int, tape: bool = False) -> None:
         self.grid.tree.add(f"agata/{self.top}/{name}", size, tape=tape)
-
-    def turn(self) -> None:
-        """Copy the other way round."""
-        for key in ("BASE_DIR_ON_GRID",):
-            self.set(key, "agata", self.target)
-            self.set(key, self.mirror, self.source)
-        self.source, self.target = self.target, self.source
-        self.set("SITE", self.source, "gridsync")
 
     def pinned(self) -> list[str]:
         """The files that are pinned at the source; StoRM takes a release and does nothing."""

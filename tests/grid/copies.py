@@ -15,9 +15,11 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
+from tests.grid.delegation import PATH, Delegations
 from tests.grid.pki import Pki
 from tests.grid.propfind import Upload, checksum, content
 from tests.grid.tape import Robot
@@ -35,7 +37,6 @@ FULL = "No space left on device"
 PIECE = 64 * 1024
 HOPS = 5
 HANDED_ON = "transferheader"  # how headers begin that are meant for the other end
-DELEGATION = "/delegation/gridsite"  # where dCache would take a proxy
 
 
 class Failure(Exception):
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     is_pull: bool
     headers: dict[str, str]  # for the other end
     verified: bool  # no checksum there is a failure
+    proxy: Path | None = None  # that was delegated, to be shown at the other end
 
 
 class Copies:
@@ -61,6 +63,7 @@ class Copies:
         self.uploads = uploads
         self.pki = pki
         self.robot = robot
+        self.delegations = Delegations(switches, pki)
         self.running: set[Copy] = set()
 
     def answer(self, request: Request, node: Node | None) -> Reply:
@@ -87,10 +90,13 @@ class Copies:
         if self.switches.words == "storm" or credential != "gridsite":
             text = f"HTTP header 'Credential' has unknown value \"{credential}\""
             return error(request, 400, self.switches, text=text)
+        if request.record.client in self.delegations.held:
+            return None
         if "asked-to-delegate" in request.query:
             return Reply(401, reason="client failed to delegate a credential")
         where = f"{request.origin}{request.target}?asked-to-delegate=true"
-        return Reply(302, headers={"Location": where, "X-Delegate-To": request.origin + DELEGATION})
+        service = self.switches.delegate_to or request.origin + PATH
+        return Reply(302, headers={"Location": where, "X-Delegate-To": service})
 
     def _refusal(self, request: Request, node: Node | None, is_pull: bool) -> Reply | None:
         """What can be said before anything is copied; dCache's own are hard to tell apart."""
@@ -109,7 +115,9 @@ class Copies:
     def _begin(self, request: Request, url: str, is_pull: bool) -> Reply:
         headers = {n[len(HANDED_ON) :].title(): v for n, v in request.headers.items() if n.startswith(HANDED_ON)}
         wish = request.headers.get("requirechecksumverification", "true").lower() == "true"
-        task = Task(request.path, url, is_pull, headers, wish and self.switches.copies_are_verified)
+        acts = request.headers.get("credential", "gridsite") == "gridsite" and self.switches.words == "dcache"
+        proxy = self.delegations.held.get(request.record.client or "") if acts else None
+        task = Task(request.path, url, is_pull, headers, wish and self.switches.copies_are_verified, proxy)
         copy = Copy(self, task)
         self.running.add(copy)
         threading.Thread(target=copy.run, daemon=True).start()
@@ -276,6 +284,8 @@ class Copy:
         if place.scheme not in ("https", "davs"):
             return http.client.HTTPConnection(place.netloc, timeout=PATIENCE)
         context = ssl.create_default_context(capath=str(self.copies.pki.certificates))
+        if self.task.proxy:
+            context.load_cert_chain(self.task.proxy)
         return http.client.HTTPSConnection(place.netloc, timeout=PATIENCE, context=context)
 
     # == Bring ==========================================================================================

@@ -56,6 +56,9 @@ Writing
     copies_outlive        does one go on when its client has left?
     gives_macaroons       does it give out keys for third-party copies?
     copies_are_verified   are checksums compared, and is it a failure if there is none?
+    delegation            "2" or "1", the version of GridSite's that dCache speaks; "2 named", where the client has to
+                          name a delegation; "2 refused"; "none"
+    delegate_to           where a proxy is to be delegated to, if not here
 Lines
     handshake             what becomes of new connections: "served", "reset", "silent" (accepted, but no more)
     idle_close            seconds until a silent connection is closed
@@ -103,6 +106,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.grid.copies import Copies
+from tests.grid.delegation import PATH as DELEGATION
 from tests.grid.faults import Faults
 from tests.grid.guests import Guests, token
 from tests.grid.limits import Limiter
@@ -202,6 +206,8 @@ class Switches:
     copy_fails: str = ""
     copy_leaves: str = "nothing"
     copies_outlive: bool = False
+    delegation: str = "2"
+    delegate_to: str = ""
     gives_macaroons: bool = True
     copies_are_verified: bool = True
     handshake: str = "served"
@@ -575,6 +581,8 @@ class WebDav:
     def _post(self, request: Request, node: Node | None) -> Reply:
         """What doors give out: macaroons, and StoRM's own tokens."""
         guest, _ = self.guests.standing(request, "storage.list")
+        if request.path == DELEGATION and self.switches.words == "dcache":
+            return self.copies.delegations.answer(request, guest)
         if request.headers.get("content-type") == MACAROON_REQUEST:
             return self.guests.macaroon(request, guest)
         if request.path == OWN_TOKENS.get(self.switches.names):

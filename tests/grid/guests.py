@@ -175,8 +175,10 @@ class Guests:
             command = ["voms-proxy-info2", "-file", file.name, "-identity", "-vo", "-acissuer", "-actimeleft"]
             run = subprocess.run(command, env=self._pki.environment(), capture_output=True, text=True, timeout=30)
         subject, *attribute = [*run.stdout.splitlines(), "", "", "", ""][:4]
+        subject = re.sub(r"(/CN=\d+)+$", "", subject)  # of a proxy that was made of another one
         # Neither of them does voms-proxy-info ask, which is C++: who has signed it, and who is its holder.
-        is_his = holder(leaf) == subject.rpartition("/CN=")[2]
+        texts = [certificate.public_bytes() for certificate in chain]
+        is_his = subject.rpartition("/CN=")[2] in [holder(ssl.PEM_cert_to_DER_cert(text)) for text in texts]
         vouches = attribute[:2] == [VO, HOST_DN] and is_his
         return Guest(subject, time.time() + int(attribute[2]) if vouches else 0)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from gridsync_parts.stats import lines_of
+from gridsync_parts.uploads import Uploads
 from tests.support.ships import SIZES, Simulated, last_line
 from tests.support.user import User, wait_for, wait_until
 
@@ -264,3 +266,26 @@ def test_the_configuration_names_the_target(ship):
     assert len(lines) == 1 and f"({ship.target})" in lines[0], done
     said = json.loads(ship.ship("--sync", "--dry_run --json").out)
     assert said["configuration"]["Copied to"].startswith("https://") and said["dry_run"]["copy"] == len(SIZES), said
+
+
+def test_one_that_was_killed_in_the_middle_of_a_copy_is_gone_on_with(grid, tmp_path, folder, busy_marks):
+    """StoRM goes on with a copy whose client is gone: what comes of it is taken, and not copied again."""
+    ship = Simulated(grid, tmp_path, folder)
+    ship.add("large", 4_000_000)
+    grid.storm.switches.copy_rate = 2_000_000
+    try:
+        with ship.running(f"--sync --to=CNAF {ship.more}") as run:
+            ends = time.monotonic() + 40
+            while not any(one.sent for one in list(grid.storm.copies.running)):
+                assert run.poll() is None and time.monotonic() < ends
+                time.sleep(0.01)
+            run.kill()
+            wait_for(run)
+        grid.storm.log.clear()
+        done = ship.ship("--sync")
+    finally:
+        grid.storm.switches.copy_rate = 0
+    assert done.status == 0 and ship.there() == ship.sent(), done
+    copied = [record.path for record in grid.storm.log.matching(method="COPY")]
+    assert len(copied) == len(set(copied))
+    assert not [one for one in Uploads(str(ship.folder)).of("CNAF") if one.temp]

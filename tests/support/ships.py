@@ -123,13 +123,13 @@ class Real(Shipper):
             self.set("BASE_DIR_ON_GRID", SCRATCH, name)
             self.set("FIRST_BYTE", "30", name)
         for name, size in SIZES.items():
-            self.add(name, os.urandom(size))
+            self.add(name, size)
 
     def place(self, server: XRootD) -> Path:
         return server.folder / "data" / SCRATCH / self.top
 
-    def add(self, name: str, data: bytes, at: int = 0) -> None:
-        server = self.pair[at]
+    def add(self, name: str, data: bytes | int, at: int = 0) -> None:
+        server, data = self.pair[at], os.urandom(data) if isinstance(data, int) else data
         top = server.folder / "data" / SCRATCH
         folder = (self.place(server) / name).parent
         for path in [*reversed(folder.relative_to(top).parents), folder.relative_to(top)]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Callable
+from urllib.parse import unquote
 
 from gridsync_parts.doors import At, Crossing, Far, Key
 from gridsync_parts.doors.answers import Answer
@@ -25,6 +26,7 @@ from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.doors.writing import WebDavWriter, check_name, write_refusal
 from gridsync_parts.errors import (
+    BadName,
     CredentialError,
     DoorError,
     Exists,
@@ -49,6 +51,7 @@ UNCLEAR = (400, 404, 405, 409, 412, 500)  # of what has its name already, of a f
 COPY = {"Overwrite": "F", "RequireChecksumVerification": "false"}
 IS_TAKEN = Saying("", Exists, TAKEN)
 FOLDERLESS = Saying("", NotFound, NO_FOLDER)
+TWICE = Saying("", BadName, "{place}: {acts} would take its name for another one in a copy from door to door; {here}")
 COMES_AND_GOES = Saying("", FileError, "{place}: {acts} says that something has its name, but has nothing there",
                         passing=True)
 ONE_DOOR = Saying("", NoCrossing, "{place}: both sites are at {acts}, and a door copies from and to others; {here}")
@@ -88,6 +91,7 @@ class WebDavPuller:
         """Fetch a file from another door; Exists if something has its name."""
         ends = Ends(self.url_of(path), far.url, is_pull=True)
         check_name(ends.url)
+        self.check_twice(ends)
         self.writer.names.note(path, True)  # whatever becomes of it
         streams = min(streams, at.size // SHORTEST)
         wish = {"X-Number-Of-Streams": str(streams)} if streams > 1 else {}  # which XRootD takes
@@ -100,10 +104,19 @@ class WebDavPuller:
         """Bring a file to another door, where nothing has its name."""
         ends = Ends(self.url_of(at.path), far.url, is_pull=False)
         check_name(far.url)
+        self.check_twice(ends)
         answer = self.ask(ends, far.key, {"Destination": far.url})
         if answer.status not in BEGUN:
             raise self.push_refusal(answer, ends)
         return self.crossing(answer, ends, at.size)
+
+    def check_twice(self, ends: Ends) -> None:
+        """Refuse a name that becomes another one when it is decoded once more, as XRootD does with that of a COPY."""
+        if re.search("%[0-9a-fA-F]{2}", unquote(ends.url)):
+            if self.writer.is_heedless is None:
+                self.writer.is_folder("")
+            if self.writer.is_heedless:
+                raise ends.error(TWICE)
 
     def ask(self, ends: Ends, key: Key, headers: dict[str, str]) -> Answer:
         """Ask for a copy, wherever the door sends that."""

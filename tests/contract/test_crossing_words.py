@@ -14,6 +14,7 @@ import pytest
 
 from gridsync_parts.doors import At, Far, Key, Place, Puller, Sent, Writer
 from gridsync_parts.errors import (
+    BadName,
     DoorError,
     Exists,
     FileError,
@@ -169,6 +170,18 @@ def test_xrootd_takes_several_streams_for_a_large_file(end):
         assert (here.writer.stored("large").checksum, here.size("large")) == (there.place.reader.checksum(at), size)
         assert here.writer.remove("large")
         assert there.writer.remove("large")
+
+
+def test_a_name_that_xrootd_would_decode_twice_is_refused(end):
+    here, there = end(X), end(D)
+    at = there.put("a%41")
+    error = said(lambda: here.puller.pull("a%41", there.puller.far("a%41", False), at))
+    assert (type(error), "would take its name for another one" in str(error)) == (BadName, True)
+    here.put("a%41")
+    error = said(lambda: here.puller.push(at, there.puller.far("b", True)))
+    assert type(error) is BadName
+    assert crossed(lambda: there.puller.pull("b%41", here.puller.far("a%41", False), at)) == ([], None)
+    assert there.size("b%41") == len(DATA)
 
 
 # == What a door says before a copy =====================================================================

@@ -47,8 +47,7 @@ class Ferry(Mover):
 
         What an earlier run has noted of such files may be named.
         """
-        if isinstance(self.carrier, Crosser):
-            self.carrier.tidy(noted)
+        self.carrier.tidy(noted)
 
     def bring(self, work: Work) -> Outcome | Again:
         """One attempt at a file; none begins when it may be on tape again."""

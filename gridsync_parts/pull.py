@@ -39,6 +39,11 @@ SETTLED = 60.0  # seconds after which it has begun to, if it ever does
 HERE = "add --via_here, and it goes through this machine"
 
 
+def noted_of(temp: str) -> str:
+    """The name that is noted of a file, of one that was made of it for a further attempt."""
+    return re.sub(f"\\.[0-9a-f]{{4}}(?={re.escape(MARK)}$)", "", temp)
+
+
 class Carrier(Deliverer):
     """Brings files of one site to another one, through this machine."""
 
@@ -84,15 +89,30 @@ class Carrier(Deliverer):
         made = "" if source.named else source.sums.get(kind) or next(iter(source.sums.values()), "")
         return row._replace(checksum=source.named, computed=made, downloaded=True, verified=kind, error="")
 
+    def unfinished(self, folder: str) -> dict[str, list[str]]:
+        """What has the name of something unfinished in a folder, by the name that is noted of it."""
+        found: dict[str, list[str]] = {}
+        with contextlib.suppress(NotFound):
+            for entry in self.target.lister.folder(folder):
+                if entry.path.endswith(MARK) and not entry.is_folder:
+                    found.setdefault(noted_of(entry.path), []).append(entry.path)
+        return found
+
+    def tidy(self, noted: Iterable[str]) -> None:
+        """Remove what is left of files that are done; a name stays noted until nothing was there at a look."""
+        names = set(noted)
+        there = {folder: self.unfinished(folder) for folder in {name.rpartition("/")[0] for name in names}}
+        for name in sorted(names):
+            found = there[name.rpartition("/")[0]].get(name, ())
+            for temp in found:
+                self.writer.remove(temp)
+            if not found:
+                self.open.discard(name)
+
     def by_name(self, said: str, job: Put) -> str:
         """What was said of a file, by the name that it is to have."""
         stem = re.escape(job.temp.removesuffix(MARK))
         return re.sub(f"{stem}(\\.[0-9a-f]{{4}})?{re.escape(MARK)}", lambda _: job.row.path, said)
-
-
-def noted_of(temp: str) -> str:
-    """The name that is noted of a file, of one that was made of it for a further attempt."""
-    return re.sub(f"\\.[0-9a-f]{{4}}(?={re.escape(MARK)}$)", "", temp)
 
 
 class Crosser(Carrier):
@@ -259,15 +279,6 @@ class Crosser(Carrier):
                 self.lists[folder] = self.unfinished(folder)
         return {name: -math.inf for name in self.lists[folder].get(noted, ())}
 
-    def unfinished(self, folder: str) -> dict[str, list[str]]:
-        """What has the name of something unfinished in a folder, by the name that is noted of it."""
-        found: dict[str, list[str]] = {}
-        with contextlib.suppress(NotFound):
-            for entry in self.target.lister.folder(folder):
-                if entry.path.endswith(MARK) and not entry.is_folder:
-                    found.setdefault(noted_of(entry.path), []).append(entry.path)
-        return found
-
     def is_whole(self, temp: str, source: Origin, seen: Seen) -> bool:
         """Whether all of a file is there, by its checksum; as long as it grows, somebody is at work on it.
 
@@ -301,20 +312,13 @@ class Crosser(Carrier):
                 del self.tried[noted][temp]
                 self.ended.discard(temp)
 
-    def tidy(self, noted: Iterable[str] = ()) -> None:
-        """Look once more for what doors may have gone on with, of files that are done: what is found goes.
-
-        What an earlier run has noted of such files may be named. What is not there after a while does not come.
-        """
-        names, now = {*noted, *self.tried}, time.monotonic()
-        there = {folder: self.unfinished(folder) for folder in {name.rpartition("/")[0] for name in names}}
-        for name in sorted(names):
-            tried = self.tried.get(name, {})
-            found = dict.fromkeys(there[name.rpartition("/")[0]].get(name, ()), -math.inf)
-            for temp in found:
-                self.writer.remove(temp)
-            self.tried[name] = {**found, **{temp: since for temp, since in tried.items() if now - since < SETTLED}}
-            self.note(name)
+    def tidy(self, noted: Iterable[str]) -> None:
+        """The same of what may come yet of this run's own attempts."""
+        now = time.monotonic()
+        super().tidy({*noted, *self.tried})
+        for name, tried in self.tried.items():
+            self.tried[name] = {temp: since for temp, since in tried.items() if now - since < SETTLED}
+            self.open.update([name] if self.tried[name] else [])
 
     def note(self, noted: str) -> None:
         """Know whether any of a file may be there."""

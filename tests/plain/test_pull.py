@@ -424,7 +424,7 @@ def test_what_grows_no_more_is_copied_anew(direct):
     assert direct.send()[1] == "sent"
     assert direct.there() == {NAME: DATA, f"in/0a1b2c3d-70{MARK}": b"that of another file"}
     assert direct.target.calls("pull")[0][0] != TEMP
-    direct.carrier.tidy()
+    direct.carrier.tidy([])
     assert not direct.carrier.open
 
 
@@ -433,7 +433,7 @@ def test_what_comes_back_goes_in_the_end(direct):
     direct.target.order("remove", TEMP, lambda was_there: (direct.target.put(TEMP, DATA[:6000]), was_there)[1])
     direct.send()
     assert direct.carrier.open == {TEMP}
-    direct.carrier.tidy()  # it was not there at a look
+    direct.carrier.tidy([])  # it was not there at a look
     assert direct.there() == {NAME: DATA} and not direct.carrier.open
 
 
@@ -445,20 +445,22 @@ def test_what_may_come_yet_is_looked_for_in_the_end(direct, monkeypatch, comes):
     assert direct.send()[1] == "sent" and direct.carrier.open == {TEMP}
     if comes:
         direct.target.put(TEMP, DATA[:500])
-    direct.carrier.tidy()
+    direct.carrier.tidy([])
     assert direct.there() == {NAME: DATA} and direct.carrier.open == {TEMP}
     monkeypatch.setattr(pull, "SETTLED", 0.0)
-    direct.carrier.tidy()
+    direct.carrier.tidy([])
     assert not direct.carrier.open
 
 
-def test_what_an_earlier_run_has_noted_of_files_that_are_done_is_tidied_up(direct):
-    other = f"in/0a1b2c3d-8.00ff{MARK}"
-    direct.target.put(other, DATA[:500])
-    direct.carrier.tidy([TEMP, f"in/0a1b2c3d-8{MARK}"])
-    assert direct.there() == {} and direct.carrier.open == {f"in/0a1b2c3d-8{MARK}"}
-    direct.carrier.tidy()
-    assert not direct.carrier.open
+def test_what_an_earlier_run_has_noted_of_files_that_are_done_is_tidied_up(pair):
+    other, noted = f"in/0a1b2c3d-8.00ff{MARK}", [TEMP, f"in/0a1b2c3d-8{MARK}"]
+    pair.target.put(other, DATA[:500])
+    pair.target.put(f"in/0a1b2c3d-9{MARK}", b"that of another file")
+    pair.carrier.open.update(noted)
+    pair.carrier.tidy(noted)
+    assert set(pair.there()) == {f"in/0a1b2c3d-9{MARK}"} and pair.carrier.open == {noted[1]}
+    pair.carrier.tidy(noted)
+    assert not pair.carrier.open
 
 
 def test_a_folder_is_listed_once_for_what_earlier_runs_have_left(direct):

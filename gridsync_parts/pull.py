@@ -136,7 +136,8 @@ class Crosser(Carrier):
         self.trust = trust
         self.streams = streams
         self.names = names
-        self.pushes = False  # the target's door does not fetch
+        self.pushes = False  # the target's door does not fetch,
+        self.wide: UsageError | None = None  # as the key to do so opens too much
         self.has_begun = False  # a door has taken one up
         # By the name that is noted of a file: those under which some of it may be there, and since when.
         self.tried: dict[str, dict[str, float]] = {}
@@ -186,7 +187,7 @@ class Crosser(Carrier):
         except UsageError as error:
             with contextlib.suppress(FileError):  # each file is asked for again
                 self.narrow(fetches, row.path, row.path, error)
-                self.pushes = True
+                self.pushes, self.wide = True, error
 
     def move(self, job: Put, source: Origin, seen: Seen, over: bool) -> Stored:
         """Have a door copy it."""
@@ -227,7 +228,7 @@ class Crosser(Carrier):
         So it does where the key that the source gives out opens more than the file, and that of the target does not.
         """
         fetches, brings = self.ends()
-        wide: UsageError | None = None
+        wide = self.wide
         if not self.pushes:
             try:
                 return fetches.pull(temp, self.far(brings, at.path, at.path, self.names), at, self.streams)

@@ -36,6 +36,8 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
         entry_of,
         listing_of,
     )
+    from gridsync_parts.doors.marks import MAX_STRIPES, Ends
+    from gridsync_parts.doors.marks import Told as Marks
     from gridsync_parts.doors.opendata import tree_of
     from gridsync_parts.doors.record import lacking, record_of
     from gridsync_parts.doors.refused import refusal
@@ -46,6 +48,7 @@ with atheris.instrument_imports(include=["gridsync", "gridsync_parts"]):
     from gridsync_parts.home import Home
     from gridsync_parts.keys.client import client_error
     from gridsync_parts.keys.proxy import attribute_of, end_of, read_proxy, subject_of
+    from gridsync_parts.keys.signing import public_key
     from gridsync_parts.keys.token import token_end
     from gridsync_parts.keys.voms_aa import membership_in
     from gridsync_parts.machine import CONNECTIONS
@@ -301,6 +304,25 @@ def membership(data: bytes) -> None:
     assert found.attribute or "v.x:443" in str(client_error(found.said, "x.vo", "")) or found.is_refused
 
 
+def copied(data: bytes) -> None:
+    """What a door says of a copy to another one, in two pieces; and a verdict."""
+    cut, told = data[:1], Marks()
+    for piece in (data[1 : 1 + cut[0]], data[1 + cut[0] :]) if cut else ():
+        told.take(piece)
+    told.end()
+    assert not told.rest
+    assert told.moved() >= 0
+    assert len(told.stripes) <= MAX_STRIPES
+    said = str(Ends("https://a/f", "https://b/f", bool(data[:1])).failure(told.failure or data.decode("latin-1")))
+    assert len(said) < 1000
+
+
+def asked(data: bytes) -> None:
+    """What a server asks a proxy for."""
+    with contextlib.suppress(ValueError, IndexError):
+        public_key(data)
+
+
 def vomses(data: bytes) -> None:
     server = server_in(data.decode("latin-1"))
     assert server is None or server_in(server.line("x.vo")) == server
@@ -335,7 +357,7 @@ def report(data: bytes) -> None:
 
 READERS: tuple[Callable[[bytes], None], ...] = (
     listing, wire, properties, digest, localities, staging, stagings, well_known, refused, catalog, conf, names, proxy,
-    token, part, membership, vomses, ftp, record, report,
+    token, part, membership, vomses, ftp, record, report, copied, asked,
 )  # fmt: skip
 LISTED = (
     '<d:multistatus xmlns:d="DAV:"><d:response><d:href>/agata/run/</d:href><d:propstat><d:prop><d:resourcetype>'
@@ -398,6 +420,11 @@ SEEDS = {
         "Llrwxrwxrwx 1 a b 5 Nov 27 18:57 a -> b\r\n-rw-r--r-- 1 a b 5 Nov 27  2026 c d\r\nmore\r\n",
         "Ftype=file;size=5;modify=20261127185700; a b\r\ntype=OS.unix=slink:;size=1; c\r\n",
     ),
+    copied: (
+        "\x10Perf Marker\n  Stripe Index: 0\n  Stripe Bytes Transferred: 5\nEnd\nsuccess: Created",
+        "\x10Perf Marker\nState: Requesting mover\nfailure: rejected GET: 401 login failed\n",
+    ),
+    asked: ("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n",),
     part: ("x" * 10, "x" * 100 + "\0" * 24 + "d" + "\0" * 31 + "gridsync"),
 }
 WORDS = (

@@ -18,11 +18,12 @@ from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again
 from gridsync_parts.pace import PACE, Tries
 from gridsync_parts.pool import Stop
+from gridsync_parts.pull import Crosser
 from gridsync_parts.table import Settings, Site
 from gridsync_parts.values import Locality, Outcome, Row, Wishes
-from tests.grid import Grid
+from tests.grid import Grid, agata
 from tests.grid.xrootd import XRootD
-from tests.support.places import place_at, site_to_write
+from tests.support.places import RECORD, place_at, site_of, site_to_write
 
 SIZE = 3_000_000
 
@@ -117,6 +118,15 @@ def data_of(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
+def further_run(line: Line) -> None:
+    """Another run, which knows what was noted."""
+    temps, is_open = line.ferry.temps, set(line.ferry.open)
+    line.stop = Stop()
+    line.ferry = Ferry(line.source, line.target, *line.how[:2], line.stop, line.how[3])
+    line.ferry.temps.update(temps)
+    line.ferry.open |= is_open
+
+
 @pytest.mark.parametrize("size", [0, 10, SIZE])
 def test_a_file_goes_from_site_to_site(line, size):
     row = line.give("a", data_of(size))
@@ -138,18 +148,14 @@ def test_what_is_there_is_compared(line):
     outcome = line.bring(other, is_here=True)
     assert outcome.done == "failed" and "--overwrite" in outcome.row.error
     assert line.there() == ["a", "b"] and line.content(other) == data_of(SIZE)[::-1]
+    settings, wishes, *more = line.how
+    line.how = settings, wishes._replace(overwrite=True), *more
+    further_run(line)
+    assert line.bring(other, is_here=True).done == "copied"
+    assert line.there() == ["a", "b"] and line.content(other) == data_of(SIZE) and not line.ferry.open
 
 
 # What goes wrong.
-
-
-def further_run(line: Line) -> None:
-    """Another run, which knows what was noted."""
-    temps, is_open = line.ferry.temps, set(line.ferry.open)
-    line.stop = Stop()
-    line.ferry = Ferry(line.source, line.target, *line.how[:2], line.stop, line.names)
-    line.ferry.temps.update(temps)
-    line.ferry.open |= is_open
 
 
 @pytest.fixture
@@ -235,3 +241,26 @@ def test_a_line_that_breaks_at_the_source_is_not_noticed(grid, second):
     finally:
         grid.door.faults.clear()
     assert fault.hits == 2
+
+
+def test_where_the_key_of_the_source_opens_more_the_source_brings(grid, second):
+    line = Line(grid, second, "http storm>http dcache")
+    row = line.give("a", data_of(SIZE))
+    line.ferry.check(row)
+    outcome = line.bring(row)
+    assert (outcome.done, outcome.row.verified) == ("copied", "adler32")
+    assert line.content(row) == data_of(SIZE) and line.there() == ["a"]
+    assert isinstance(line.ferry.carrier, Crosser) and line.ferry.carrier.pushes
+
+
+@pytest.mark.parametrize("source", ["opendata https", "gfal2 dcache", "invenio nrp"])
+def test_what_can_only_be_read_goes_through_here(grid, second, source):
+    line = Line(grid, second, "http dcache>http storm", via_here=True)
+    line.ferry = Ferry(place_at(grid, site_of(grid, source)), line.target, *line.how)
+    path = f"{RECORD}/{agata.RUN}/Data/03A/{agata.SMALL}"
+    (entry,) = (entry for entry in line.ferry.source.lister.folder(path.rpartition("/")[0]) if entry.path == path)
+    row = Row(path, entry.size, entry.mtime, entry.checksum, Locality.ONLINE, False, "", "", "A>B", "")
+    line.ferry.temps[path] = f"{path.rpartition('/')[0]}/0a1b2c3d-0{MARK}"
+    outcome = line.bring(row)
+    assert (outcome.done, outcome.row.error, outcome.row.verified) == ("copied", "", "adler32"), outcome
+    assert line.content(row) == grid.tree.expected(f"agata/{path}")

@@ -228,19 +228,18 @@ class Crosser(Carrier):
         So it does where the key that the source gives out opens more than the file, and that of the target does not.
         """
         fetches, brings = self.ends()
-        wide = self.wide
         if not self.pushes:
             try:
                 return fetches.pull(temp, self.far(brings, at.path, at.path, self.names), at, self.streams)
             except NoCrossing:
                 self.pushes = True
             except UsageError as error:
-                wide = error
+                self.wide = error
         try:
-            crossing = brings.push(at, self.narrow(fetches, temp, at.path, wide))
+            crossing = brings.push(at, self.narrow(fetches, temp, at.path, self.wide))
         except NoCrossing as error:
             said = f"neither {self.names[0]} nor {self.names[1]} copies files from door to door; {HERE}"
-            raise wide or (NoCrossing(said) if self.has_begun else UsageError(said)) from error
+            raise self.wide or (NoCrossing(said) if self.has_begun else UsageError(said)) from error
         self.pushes = True
         return crossing
 

@@ -105,6 +105,7 @@ _gridsync_offers() { # STEM STYLE: what can stand where STEM is typed, a line ea
       done
       ;;
     --from) printf '%s\n' "${sites[@]}" | _gridsync_rests "$@" ' ' ;;
+    --to) printf '%s\n' "${sites[@]:1}" | _gridsync_rests "$@" ' ' ;; # but list
     --inc | --exc) echo none | _gridsync_rests "$@" ' ' ;;
     --stats) _gridsync_stats "$@" ;;
     --input_dir | --ls_dir)

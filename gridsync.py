@@ -332,15 +332,16 @@ class Report(Output):
             f"and {settings.streams} streams per file..."
         )
 
-    def waiting(self, rows: list[Row], has_tape: bool) -> None:
-        """What helps with files on tape."""
+    def waiting(self, rows: list[Row], has_tape: bool, target: str = "") -> None:
+        """What helps with files on tape that are to come here, or to another site."""
         if rows and not has_tape:
             self.note(f"{len(rows)} file(s) are {NO_TAPE}")
             return
         if asked := sum(row.is_staging() for row in rows):
             self.note(f"{asked} file(s) are on their way from tape: start again later, or let --sync wait for them")
+        to = f" --to={target}" if target else ""
         if left := len(rows) - asked:
-            self.note(f"{left} file(s) are on tape: --bring_online asks for them, --sync also waits for them")
+            self.note(f"{left} file(s) are on tape: --bring_online{to} asks for them, --sync also waits for them")
 
     def totals(self, tally: Tally) -> None:
         """The last line of a run that copies."""
@@ -1051,7 +1052,7 @@ def fetch(run: Run, plan: dict[Action, list[Row]], until: float, failed: int = 0
         failures = release_copied(run)
     finally:
         flow.count().failed += failed
-        run.report.waiting(flow.on_tape(), flow.fetch.has_tape)
+        run.report.waiting(flow.on_tape(), flow.fetch.has_tape, run.wishes.to)
         run.report.totals(flow.tally)
         if run.across:
             run.across.end()

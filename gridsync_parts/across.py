@@ -59,6 +59,7 @@ class Crossings(Fetch):
 
     def __init__(self, aim: Aim, run: Crosses, there: There, note: Callable[[list[Row]], None]):
         super().__init__(aim, run.loop.pace, there, run.wishes)
+        self.there = there
         self.note = note
 
     def feed(self, now: float) -> list[Work]:
@@ -70,8 +71,10 @@ class Crossings(Fetch):
     def give_up(self, job: Job, reason: str, is_final: bool) -> None:
         """Leave a file for another run; what has its name is not on this machine."""
         if reason == why_left(job.row, Action.KEEP, self.wishes.overwrite):
-            found = self.target.find(job.row)
+            found, block = self.target.find(job.row), self.there.block(job.row.path)
             reason = f"{job.row.path}: {TAKEN if found and found.is_file else NO_FILE}"
+            if block:
+                reason = f"{job.row.path}: {block} is a file at {self.there.folder}; move it away"
         super().give_up(job, reason, is_final)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 
 import pytest
 
 from gridsync_parts.stats import lines_of
 from gridsync_parts.uploads import Uploads
-from tests.support.ships import SIZES, Simulated, last_line
+from tests.support.ships import SIZES, Real, Simulated, last_line
 from tests.support.user import User, wait_for, wait_until
 
 SITES = """
@@ -289,3 +290,72 @@ def test_one_that_was_killed_in_the_middle_of_a_copy_is_gone_on_with(grid, tmp_p
     copied = [record.path for record in grid.storm.log.matching(method="COPY")]
     assert len(copied) == len(set(copied))
     assert not [one for one in Uploads(str(ship.folder)).of("CNAF") if one.temp]
+
+
+def test_a_folder_that_can_not_be_listed_there_is_no_obstacle_for_what_is_there(simulated):
+    ship = simulated
+    assert ship.list_and_start().status == 0
+    there = f"{ship.mirror}/{ship.top}/sub"
+    ship.add("sub/new", 5)
+    ship.grid.storm.switches.unreadable = (there,)
+    try:
+        assert ship.ship("--build_list").status == 0
+        done = ship.ship("--start")
+    finally:
+        ship.grid.storm.switches.unreadable = ()
+    assert done.status == 1 and "CNAF has there is seen when each file is copied" in done.err, done
+    assert f"Copied: 0, skipped: {len(SIZES)}, failed: 1," in done.out and f"{ship.top}/sub/new: " in done.err, done
+    done = ship.ship("--start")
+    assert done.status == 0 and ship.there() == ship.sent(), done
+
+
+def test_a_file_in_place_of_a_folder_is_named_and_the_others_are_copied(ship):
+    ship.put_there("sub", b"a file")
+    done = ship.list_and_start()
+    assert done.status == 1 and "Copied: 2, skipped: 0, failed: 2," in done.out, done
+    errors = sorted(line for line in done.err.splitlines() if line.startswith("gridsync.py: "))
+    ends = f": {ship.top}/sub is a file at {ship.target}; move it away"
+    assert errors == [f"gridsync.py: {ship.top}/{name}{ends}" for name in ("sub/deep/big", "sub/mid")], done
+    assert ship.there()["sub"] == b"a file" and "small" in ship.there()
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_door_that_is_gone_is_one_sentence(simulated, end):
+    assert simulated.ship("--build_list").status == 0
+    simulated.set("SERVER", "https://localhost:1/", getattr(simulated, end))
+    for action in ("--start", "--sync"):
+        done = simulated.ship(action)
+        errors = [line for line in done.err.splitlines() if line.startswith("gridsync.py: ")]
+        assert done.status == 4 and len(errors) == 1 and "localhost:1" in errors[0], done
+
+
+def test_ctrl_c_keeps_what_is_done_and_a_further_run_goes_on(ship):
+    big = 40_000_000 if isinstance(ship, Real) else 3_000_000
+    for number in range(3):
+        ship.add(f"large/{number}", big)
+    assert ship.ship("--build_list").status == 0
+    doors = (ship.grid.door, ship.grid.storm)
+    for door in doors:
+        door.switches.copy_rate, door.switches.bandwidth = 500_000, 500_000
+    try:
+        with ship.running(f"--start --to={ship.target} {ship.more} --threads=2") as run:
+            wait_until((ship.folder / "grid_uploads.csv").exists)
+            time.sleep(0.5)
+            run.send_signal(signal.SIGINT)
+            done = wait_for(run)
+    finally:
+        for door in doors:
+            door.switches.copy_rate, door.switches.bandwidth = 0, 0
+    assert done.status == 130 or isinstance(ship, Real), done
+    if done.status == 130:
+        assert "interrupted; what is done is kept, and the same command goes on from here" in done.err, done
+    assert "Traceback" not in done.err
+    done = ship.ship("--start")
+    assert done.status == 0 and ship.there() == ship.sent(), done
+    assert not [one for one in Uploads(str(ship.folder)).of(ship.target) if one.temp]
+
+
+def test_what_waits_on_tape_is_asked_for_with_the_target(simulated):
+    simulated.add("tape/1", 100_000, tape=True)
+    done = simulated.list_and_start()
+    assert "1 file(s) are on tape: --bring_online --to=CNAF asks for them, --sync also waits for them" in done.err, done

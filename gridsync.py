@@ -1074,7 +1074,7 @@ def hand_over(run: Run, across: Across, plan: dict[Action, list[Row]]) -> int:
     from gridsync_parts.ftsjobs import follow
 
     run.accepted()
-    return follow(run, across, plan)
+    return follow(run, across, plan, run.report.totals)
 
 
 def do_start(run: Run) -> int:
@@ -1245,7 +1245,7 @@ def do_put(run: Run) -> int:
 
 def do_cancel(run: Run) -> int:
     """with --fts: end the jobs that are under way there"""
-    from gridsync_parts.ftsjobs import cancel
+    from gridsync_parts.ftscancel import cancel
 
     assert run.across
     return cancel(run, run.across)

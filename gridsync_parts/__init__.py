@@ -138,9 +138,11 @@ Parts, each using only those above it; none of them knows the script:
   flow            one loop for all that takes long
   ground          the folders at a site that files are sent into
   outgoing        a run that sends: what it is made of
-  across          a run from site to site: what it is made of
   fts             what an FTS3 server is asked
+  across          a run from site to site: what it is made of
+  ftsfiles        files that it copies: how they are noted, and compared
   ftsjobs         its jobs, and the files in them
+  ftscancel       their end before they are done
   drafting        deposits on their way to a repository
   depositing      a run that deposits: what it is made of
   patient         what the doctor looks at

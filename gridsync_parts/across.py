@@ -17,6 +17,7 @@ from gridsync_parts.errors import CredentialError, GridError, UsageError
 from gridsync_parts.ferry import Ferry
 from gridsync_parts.fetching import Fetch, Work
 from gridsync_parts.forecast import Forecast, new_folders, refuse_names
+from gridsync_parts.fts import check_sites, count_jobs
 from gridsync_parts.jobs import Aim, Job
 from gridsync_parts.keys.shown import token_of
 from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy
@@ -100,6 +101,8 @@ class Across:
             raise UsageError(f"--to={target.name} is a repository, whose records --put makes; choose another site")
         if not kind_of(target).can.writes:
             raise no_writer(target)
+        if wishes.fts:
+            check_sites(wishes.fts, source, target)
         if wishes.via_here or wishes.fts:
             return
         for site in (source, target):
@@ -161,12 +164,20 @@ class Across:
         run, rest = self.run, self.run.catalog().by_path(self.name)
         if rows:
             run.call(self.ferry.check, max(rows, key=lambda row: row.size))
+        self.refuse_jobs({row.path for row in rows})
         open_ones = (upload for upload in self.uploads.of(self.target.name) if upload.temp and not upload.verified)
         left = [one.temp for one in open_ones if run.scope.holds(one.target) and one.target not in rest]
         if left:
             more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
             note = f"an earlier run may have left unfinished at {self.target.name}: {', '.join(left[:NAMED])}{more}"
             run.report.note(note)
+
+    def refuse_jobs(self, paths: set[str]) -> None:
+        """Refuse files that an FTS3 server is at work on."""
+        jobs = [upload.job for upload in self.uploads.of(self.target.name) if upload.job and upload.target in paths]
+        if jobs:
+            way = f"--fts={min(jobs).partition('/jobs/')[0]} follows them, and with --cancel ends them"
+            raise UsageError(f"{len(jobs)} of the files are in jobs of an FTS3 server; {way}")
 
     # The files.
 
@@ -232,14 +243,16 @@ class Across:
         """Say what would be copied, and which way; the status. What is on tape is, too, if it is for --sync."""
         run, on_tape = self.run, plan.pop(Action.WAIT)
         has_tape = bool(on_tape) and run.has_tape()
-        if walk and has_tape:
+        is_whole = bool(walk or run.wishes.fts) and has_tape
+        if is_whole and not run.wishes.fts:
             tell_asking(run, on_tape)
+        if is_whole:
             plan[Action.COPY] += on_tape
         refused, errors = refuse_names(plan, self.place.check_name)
         folders = new_folders(plan[Action.COPY], lambda folder: folder not in self.there.missing_folders)
         forecast = Forecast("copy", plan[Action.COPY], folders=folders)
         forecast.skip_plan(plan)
-        forecast.skip("wait" if has_tape else "no_tape", () if walk and has_tape else on_tape)
+        forecast.skip("wait" if has_tape else "no_tape", () if is_whole else on_tape)
         forecast.skip("refused", refused)
         forecast.skip("excluded", left_out(run, walk))
         forecast.skip_some("unlisted", len(walk.faults()) if walk else 0)
@@ -251,7 +264,7 @@ class Across:
         """How files would be copied; UsageError where they can't be."""
         run, wishes = self.run, self.run.wishes
         if wishes.fts:
-            return f"by the FTS3 server {bare(wishes.fts)}"
+            return f"in {count_jobs(rows)} job(s) of the FTS3 server {bare(wishes.fts)}"
         if wishes.via_here:
             return "through this machine"
         puller = run.place().puller

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.grid import Grid
+from tests.grid.fts import Fts
 from tests.grid.invenio import Invenio
 from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
@@ -76,6 +77,14 @@ def repository(grid: Grid) -> Iterator[Repository]:
     grid.repository.reset()
     yield grid.repository
     grid.repository.reset()
+
+
+@pytest.fixture
+def fts(grid: Grid) -> Iterator[Fts]:
+    """The stand-in for an FTS3 server, as at first; one for the session."""
+    grid.fts.reset()
+    yield grid.fts
+    grid.fts.reset()
 
 
 @pytest.fixture(autouse=True)

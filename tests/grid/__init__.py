@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.grid import agata, corner
 from tests.grid.door import PROFILES, Door, kindly
 from tests.grid.ftpd import Ftpd
+from tests.grid.fts import Fts
 from tests.grid.hub import Hub
 from tests.grid.iam import Iam
 from tests.grid.invenio import Invenio
@@ -28,7 +29,7 @@ from tests.grid.xrootd import SPARSE_ABOVE, XRootD
 
 # Servers that most tests need not.
 LAZY = {"voms", "iam", "sshd", "copier", "openid", "guarded", "public", "wsgidav", "hub", "jupyter", "portal"}
-LAZY |= {"invenio", "repository", "second"}
+LAZY |= {"invenio", "repository", "second", "fts"}
 
 
 # Which software the grid's two doors are: GRID_PROFILE="dcache-12.0 storm-1.6" names others.
@@ -207,6 +208,13 @@ class Grid:
         repository = Repository(self.pki)
         repository.start()
         return repository
+
+    @cached_property
+    def fts(self) -> Fts:
+        """A stand-in for an FTS3 server, started when first asked for."""
+        fts = Fts(self.pki, self.folder / "fts")
+        fts.start()
+        return fts
 
     @property
     def open_ports(self) -> tuple[int, ...]:

@@ -170,7 +170,8 @@ class Guests:
     def _read(self, connection: ssl.SSLSocket, leaf: bytes) -> Guest:
         chain = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # public from 3.13 on
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-            file.write("".join(certificate.public_bytes() for certificate in chain))
+            texts = [certificate.public_bytes() for certificate in chain]
+            file.write("".join(texts))
             file.flush()
             command = ["voms-proxy-info2", "-file", file.name, "-identity", "-vo", "-acissuer", "-actimeleft"]
             run = subprocess.run(command, env=self._pki.environment(), capture_output=True, text=True, timeout=30)
@@ -221,9 +222,9 @@ class Guests:
         return token(life, iss=self.url, sub=guest.dn, dn=guest.dn)
 
 
-def holder(leaf: bytes) -> str:
+def holder(chain: bytes) -> str:
     """The last name of whom the attribute in a proxy says it is for; empty if there is none."""
-    _, _, attribute = leaf.partition(ATTRIBUTE)
+    _, _, attribute = chain.partition(ATTRIBUTE)
     _, _, name = attribute.partition(COMMON_NAME)  # the holder is the first whom an attribute names
     return name[2 : 2 + name[1]].decode("utf-8", "replace") if name else ""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import chores, copies, crossings, machines, sends, services
+from bench import between, chores, copies, machines, sends, services
 from bench.site import Site
 
 
@@ -25,7 +25,7 @@ ROWS = {
     "put-large": Row(sends.put_large, ("large",)),
     "ftps": Row(machines.ftps, machines.SETS),
     "sftp": Row(machines.sftp, machines.SETS),
-    "site-to-site": Row(crossings.site_to_site, (crossings.SMALL, crossings.LARGE)),
+    "site-to-site": Row(between.site_to_site, (between.SMALL, between.LARGE)),
     "gfal2": Row(copies.gfal2, ("small", "large")),
     "walk": Row(chores.walk, ("many",)),
     "status": Row(chores.status),

@@ -23,6 +23,8 @@ SHOWN = {  # row and the words above its table: what a physicist calls it
     ("put-small", "4 connections"): "10,000 files of 20 kB sent, 4 at once",
     ("put-large", "to XRootD"): "a file of 2 GiB sent to XRootD",
     ("put-large", "to WsgiDAV"): "the same to WsgiDAV, which knows no checksums",
+    ("site-to-site", "2,000 files of 20 kB, copied by the doors"): "2,000 files of 20 kB from site to site, 4 at once",
+    ("site-to-site", "4 files of 512 MiB, copied by the doors"): "4 files of 512 MiB from site to site",
     ("walk", "8 connections"): "a listing of 100,000 files, 10 ms",
     ("status", "one after the other"): "where 10,000 files on tape are",
 }

@@ -22,6 +22,7 @@ PLAYED = {  # where each case is; by default once with each engine and at each k
     "force_storm": [HTTP_STORM, GFAL2_STORM],
     "deposits": [HTTP_DCACHE],
     "put": [HTTP_DCACHE, HTTP_STORM],
+    "to": [HTTP_DCACHE],
     "iam": [HTTP_DCACHE],  # neither engine nor door has a part in this and those below
     "json": [HTTP_DCACHE],
     "settings": [HTTP_DCACHE],

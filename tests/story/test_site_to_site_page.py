@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.sections import INI, SetUp, played_anew, played_sections, write_anew, write_down
-from tests.support.stage import LESSON, MANUALS_DOOR, Stage, difference
+from tests.support.stage import LESSON, MANUALS_DOOR, STORMS, Stage, difference
 
+BOLOGNA, BARI = (f"https://{place}" for place in STORMS.values())
 PAGE = SCRIPT.with_name("docs") / "site-to-site.md"
 PARTS = SCRIPT.with_name("gridsync_parts").rglob("*.py")
-BOLOGNA = "https://xfer-archive.cr.cnaf.infn.it:8443"
 
 
 def two_sites(stage: Stage) -> dict[str, str]:
@@ -25,6 +26,8 @@ def two_sites(stage: Stage) -> dict[str, str]:
     tree.add(f"{LESSON}/run_1/setup.tar", 20 << 10)
     tree.add(f"{LESSON}/run_1/03/hits.cdat", 300 << 10)
     tree.folder(f"{LESSON}/copies")
+    for here, there in ((stage.grid.storm.url, BOLOGNA), (stage.door.url, MANUALS_DOOR)):
+        stage.places[here.partition("//")[2]] = there.partition("//")[2]  # as sentences name a door
     return {MANUALS_DOOR: stage.door.url, BOLOGNA: stage.grid.storm.url, "agata/copies": f"{LESSON}/copies"}
 
 
@@ -50,10 +53,12 @@ def with_another(stage: Stage) -> dict[str, str]:
 
 
 def from_storm(stage: Stage) -> dict[str, str]:
-    """The same the other way round: the files are at the StoRM."""
+    """The same the other way round: the files are at the StoRM; and there is a second one."""
     addresses = known(stage)
     stage.grid.tree.add(f"{LESSON}/copies/run_2/fit.root", 300 << 10)
-    return addresses
+    stage.grid.tree.folder(f"{LESSON}/more")
+    other = stage.grid.at("storm-1.6" if stage.grid.storm.profile != "storm-1.6" else "storm-1.9")
+    return {**addresses, BARI: other.url, "agata/more": f"{LESSON}/more"}
 
 
 def from_portal(stage: Stage) -> dict[str, str]:
@@ -80,6 +85,13 @@ def test_the_screen_shows_what_the_page_says(grid: Grid, tmp_path: Path, name: s
     now = played_anew(grid, tmp_path, PLAYED[name], SET_UPS[name])
     if found := difference(PLAYED[name], now, "docs/site-to-site.md", "now"):
         pytest.fail(found, pytrace=False)
+
+
+def test_the_sentences_are_those_of_the_screen():
+    table = PAGE.read_text(encoding="utf-8").partition("## When it fails")[2]
+    told = re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
+    source = re.sub(r'"\s+f?"', "", "".join(map(Path.read_text, [SCRIPT, *PARTS])))
+    assert len(told) > 12 and [text for text in told if text not in source] == []
 
 
 def test_every_set_up_has_its_section():

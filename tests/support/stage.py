@@ -58,6 +58,7 @@ ELSEWHERE = {  # what stands for ports that are not the door's
 # A placeholder stands only where a case has it written. All else is compared as it is: sizes, counts, names, sentences.
 
 MANUALS_DOOR = "https://ccdavegee.in2p3.fr:2880"
+STORMS = {"CNAF": "xfer-archive.cr.cnaf.infn.it:8443", "BARI": "storm.example.org:8443"}
 MANUALS_VOMS = (
     "voms-agata.ijclab.in2p3.fr:443 [/DC=org/DC=terena/DC=tcs/C=FR/L=Paris"
     "/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr]"
@@ -332,6 +333,16 @@ def take_records(stage: Stage) -> None:
         conf.write_text(with_setting(conf.read_text(), "NRP", key, value))
 
 
+def take_copies(stage: Stage, site: str, path: str) -> None:
+    """Have an empty folder for copies at a StoRM, whose door has the same files as LYON's."""
+    door = stage.grid.storm if site == "CNAF" else stage.grid.at("storm-1.6")
+    stage.grid.tree.folder(f"{LESSON}/{path}")
+    conf = stage.work / "Grid.conf"
+    for key, value in (("SERVER", door.url), ("BASE_DIR_ON_GRID", f"{LESSON}/{path}")):
+        conf.write_text(with_setting(conf.read_text(), site, key, value))
+    stage.places[door.url.partition("//")[2]] = STORMS[site]
+
+
 def mount(stage: Stage) -> None:
     """Have a small disk at data."""
     (stage.work / "data").mkdir()
@@ -359,6 +370,7 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"the door refuses: (\S+)": lambda stage, path: refuse(stage, f"agata/{path}"),
     r"the site has wrong checksums": lambda stage: stage.door.faults.add("*", "digest"),
     r"the site has mended it": lambda stage: stage.door.faults.clear(),
+    r"(CNAF|BARI) takes copies below: lesson/(\S+)": take_copies,
     # on the way
     r"the line is slow for: (\S+)": lambda stage, path: stage.door.faults.add(f"/agata/{path}", "drip", speed=15e6),
     r"the line spoils: (\S+)": lambda stage, path: stage.door.faults.add(f"/agata/{path}", "wrong_bytes"),

@@ -29,7 +29,7 @@ from gridsync_parts.errors import (
 from gridsync_parts.segments import SHORTEST
 from gridsync_parts.table import Site
 from tests.grid import Grid
-from tests.grid.door import Door
+from tests.grid.door import PROFILES, Door
 from tests.grid.xrootd import SCRATCH, XRootD
 from tests.support.client import Client
 from tests.support.places import opened, place_at
@@ -146,12 +146,14 @@ def crossed(call: Callable[[], Any]) -> tuple[list[int], GridError | None]:
 
 
 PAIRS = [(X, X), (D, S), (S, D), (D, D), (X, D), (S, X)]
+OTHERS = [name for name in PROFILES if name not in (D, S)]
+PAIRS += [pytest.param(*pair, marks=pytest.mark.long) for name in OTHERS for pair in ((name, X), (X, name))]
 
 
 @pytest.mark.parametrize(("acts", "far"), PAIRS)
 def test_a_door_fetches_from_another_and_brings_to_another(end, acts, far):
     here, there = end(acts), end(far)
-    first, second = ("a+b", "c=d") if S in (acts, far) else ("a b#1", "c d#%1")  # as StoRM does not find such names
+    first, second = ("a+b", "c=d") if "storm" in acts + far else ("a b#1", "c d#%1")
     at = there.put(first)
     seen, error = crossed(lambda: here.puller.pull(second, there.puller.far(first, False), at))
     assert (error, here.size(second)) == (None, len(DATA)), error

@@ -151,7 +151,7 @@ class WebDavPuller:
         except DoorError as error:
             if not error.passing or isinstance(error, Unreached):
                 raise
-            raise ends.error(BROKEN, str(error)) from error
+            raise ends.error(BROKEN, str(error).replace("; try again", "")) from error
         if answer.status == GIVEN_UP:
             raise ends.error(BROKEN, str(refusal(answer, ends.url)))
         return answer
@@ -211,7 +211,7 @@ class WebDavPuller:
         except TimeoutError as error:
             raise ends.error(STALLED) from error
         except DoorError as error:
-            raise ends.error(BROKEN, str(error)) from error
+            raise ends.error(BROKEN, str(error).replace("; try again", "")) from error
         finally:
             answer.close()
         told.end()

@@ -57,6 +57,8 @@ SAYINGS = (
     Saying(r"certificat|\bCA\b|PKIX|self.signed|peer.*not OK", DoorError,
            "{place}: {acts} does not accept the certificate of {far} ({said}); tell the two sites; {here}"),
     Saying(r"no space|not enough space|quota|insufficient storage|disk_?full", Full, TARGET_FULL),
+    Saying(r"partial file|reset by|broken pipe|premature|sent \d+ bytes of|stall|too slow|(?<!connection )timed out",
+           FileError, "{place}: the line between {acts} and {far} broke off or stands still ({said})", passing=True),
     Saying(r"refused|connect|no route|unreachable|resolve|unknown ?host|name or service|handshake", DoorError,
            "{place}: {acts} cannot reach {far} ({said}); is there a firewall between the two? {here}", passing=True),
     Saying(r"permission denied|forbidden|not authori[sz]ed", Forbidden, "{place}: {far}, or {acts} itself, refuses "

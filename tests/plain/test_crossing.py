@@ -134,7 +134,11 @@ FAILURES = [
     (PULL, "No space left on device", Full, False, "https://b:1/x/a b: the door has no room"),
     (PUSH, "No space left on device", Full, False, "https://b:1/x/a b: the door has no room"),
     (PULL, "client went away", FileError, True, "b:1 has not copied it from door to door (client went away)"),
-    (PULL, "the other end has sent 404 bytes of 500", FileError, True, "b:1 has not copied it"),
+    (PULL, "the other end has sent 404 bytes of 500", FileError, True, "the line between b:1 and a:2 broke off"),
+    (PULL, "Transferred a partial file", FileError, True, "the line between b:1 and a:2 broke off"),
+    (PULL, "Operation timed out after 60000 milliseconds with 5 out of 9 bytes", FileError, True, "or stands still"),
+    (PULL, "Connection timed out after 60000 milliseconds", DoorError, True, "b:1 cannot reach a:2"),
+    (PULL, "ConnectionResetError: [Errno 104] Connection reset by peer", FileError, True, "between b:1 and a:2"),
 ]  # fmt: skip
 
 

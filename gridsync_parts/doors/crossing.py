@@ -45,7 +45,8 @@ MAX_LINE = 64 << 10  # bytes of a mark, or of a verdict
 BEGUN = (201, 202)
 GIVEN_UP = 504  # says who stands before a door that has not answered
 NEVER = (405, 501)  # of a door that makes no such copies,
-NEVER_SAID = "request unknown|not supported|credential|destination"  # and what others say
+PERHAPS = (400, 502)  # and of others that say
+NEVER_SAID = "request unknown|not supported|credential|destination"
 UNCLEAR = (400, 404, 405, 409, 412, 500)  # of what has its name already, of a folder that is not there, and more
 # Both checksums are compared when it is done; dCache would refuse what has none.
 COPY = {"Overwrite": "F", "RequireChecksumVerification": "false"}
@@ -70,6 +71,11 @@ STALLED = Saying("", Unfinished, "{place}: nothing moves any more, or less than 
 BROKEN = Saying("", Unfinished, "{place}: {said}; the copy may go on", passing=True)
 NO_VERDICT = Saying("", Unfinished, "{place}: {acts} has hung up without a word how the copy went; it may go on",
                     passing=True)
+
+
+def never(status: int, said: str) -> bool:
+    """Whether an answer is that of a door which makes no such copies, or none with such a key."""
+    return status in NEVER or (status in PERHAPS and bool(re.search(NEVER_SAID, said, re.IGNORECASE)))
 
 
 class WebDavPuller:
@@ -178,14 +184,14 @@ class WebDavPuller:
                     return ends.error(IS_TAKEN)
                 if not self.writer.is_folder(path.rpartition("/")[0]):
                     return ends.error(FOLDERLESS, answer.response.reason)
-        if answer.status in (404, *NEVER) or re.search(NEVER_SAID, said, re.IGNORECASE):
+        if answer.status == 404 or never(answer.status, said):
             return ends.error(COPIES_NOTHING, said or answer.response.reason)
         return write_refusal(answer, ends.url) if answer.status != 412 else ends.error(COMES_AND_GOES)
 
     def push_refusal(self, answer: Answer, ends: Ends) -> GridError:
         """The same for who wants one brought."""
         said = answer.drain().decode("utf-8", "replace")
-        if answer.status in NEVER or re.search(NEVER_SAID, said, re.IGNORECASE):
+        if never(answer.status, said):
             return ends.error(COPIES_NOTHING, said or answer.response.reason)
         if answer.status == 412:
             return ends.error(STATUSES[412])

@@ -15,6 +15,7 @@ import pytest
 from gridsync_parts.doors import At, Far, Key, Place, Puller, Sent, Writer
 from gridsync_parts.errors import (
     BadName,
+    CredentialError,
     DoorError,
     Exists,
     FileError,
@@ -23,6 +24,7 @@ from gridsync_parts.errors import (
     GridError,
     NoCrossing,
     NotFound,
+    PoolError,
     Unfinished,
     Unreached,
 )
@@ -360,12 +362,25 @@ def test_who_waits_for_marks_is_woken_when_the_line_is_hung_up(end, acts):
     timer.join()
 
 
-def test_a_busy_door_says_so(end):
-    here, there = end(D), end(D)
+@pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize(
+    ("status", "kind", "passing"),
+    [
+        (401, CredentialError, False), (403, Forbidden, False), (405, NoCrossing, False), (413, FileError, False),
+        (429, DoorError, True), (500, PoolError, True), (501, NoCrossing, False), (502, DoorError, True),
+        (503, DoorError, True), (507, Full, False),
+    ],
+)  # fmt: skip
+def test_each_status_of_the_door_that_acts_has_its_sentence(end, acts, status, kind, passing):
+    here, there = end(acts), end(D)
     at, far = there.put("old"), there.puller.far("old", False)
-    here.door.faults.add("*/new", 503, method="COPY")
-    error = said(lambda: here.puller.pull("new", far, at))
-    assert (type(error), error.passing) == (DoorError, True)
+    here.put("mine")
+    here.door.faults.add("*", status, method="COPY")
+    for call in (lambda: here.puller.pull("new", far, at), lambda: here.puller.push(At("mine", len(DATA)), far)):
+        error = said(call)
+        if not (status in (413, 507) and here.url_of("mine") in str(error)):  # who only reads is not told so
+            assert (type(error), error.passing) == (kind, passing), error
+        assert here.host in str(error)
 
 
 def test_a_key_goes_to_another_host_only_if_it_is_narrow(end, raw):

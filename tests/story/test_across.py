@@ -43,6 +43,8 @@ def typist(user: User, folder: str) -> User:
     return user
 
 
+LONG = [pytest.param(pair, marks=pytest.mark.long) for pair in ("through here", "xrootd")]
+PAIRS = pytest.mark.parametrize("ship", ["doors", *LONG], indirect=True)
 REFUSED = {
     "--to=CNAF": "--to says where files are copied; add --build_list, --start or --sync",
     "--to=CNAF --show_conf": "--to says where files are copied; add --build_list, --start or --sync",
@@ -106,8 +108,8 @@ def wide(simulated: Simulated) -> Simulated:
     return simulated
 
 
-@pytest.mark.parametrize("action", ["--start", "--sync"])
-@pytest.mark.parametrize("tape", [False, True])
+@pytest.mark.parametrize("action", [pytest.param("--start", marks=pytest.mark.long), "--sync"])
+@pytest.mark.parametrize("tape", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_key_that_opens_more_than_its_file_is_handed_on_only_to_a_target_that_is_trusted(wide, action, tape):
     for name in [name for name, size in SIZES.items() if size] if tape else []:
         wide.add(name, SIZES[name], tape=True)
@@ -193,6 +195,7 @@ def test_check_status_is_about_the_target_and_the_others_about_this_machine(simu
     assert f"downloaded: {len(SIZES)}," in simulated.ship("--check_status").out
 
 
+@PAIRS
 def test_the_stats_file_has_both_sites(ship):
     path = ship.folder / "s.jsonl"
     done = ship.ship("--sync", f"--stats={path}")
@@ -209,7 +212,7 @@ def test_the_stats_file_has_both_sites(ship):
 
 def test_two_runs_at_once_are_none(simulated):
     assert simulated.ship("--build_list").status == 0
-    simulated.grid.storm.switches.latency = 0.3
+    simulated.grid.storm.switches.latency = 0.1
     try:
         with simulated.running(f"--start --to=CNAF {simulated.more}") as run:
             wait_until((simulated.folder / "grid_uploads.csv").exists)
@@ -220,6 +223,7 @@ def test_two_runs_at_once_are_none(simulated):
     assert simulated.there() == simulated.sent()
 
 
+@PAIRS
 def test_files_from_names_the_files(ship):
     names = ship.folder / "names"
     names.write_text(f"{ship.top}/sub\n{ship.top}/empty\n")
@@ -228,13 +232,12 @@ def test_files_from_names_the_files(ship):
     assert set(ship.there()) == {"empty", "sub/mid", "sub/deep/big"}
 
 
-@pytest.mark.parametrize("end", ["source", "target"])
-def test_without_a_proxy_nothing_begins(ship, end, tmp_path):
-    assert ship.ship("--build_list").status == 0
-    ship.env["X509_USER_PROXY"] = str(tmp_path / "none")
-    done = ship.ship("--start")
+def test_without_a_proxy_nothing_begins(simulated, tmp_path):
+    assert simulated.ship("--build_list").status == 0
+    simulated.env["X509_USER_PROXY"] = str(tmp_path / "none")
+    done = simulated.ship("--start")
     assert done.status == 3 and "proxy" in done.err, done
-    assert not ship.there()
+    assert not simulated.there()
 
 
 @pytest.mark.parametrize("end", ["source", "target"])
@@ -261,6 +264,7 @@ def test_each_site_is_shown_what_is_its_own(simulated, more, tmp_path):
     assert done.status == 0 and simulated.there() == simulated.sent(), done
 
 
+@PAIRS
 def test_the_configuration_names_the_target(ship):
     done = ship.ship("--sync", "--dry_run")
     lines = [line for line in done.out.splitlines() if line.startswith(("Copied to", "OUTPUTDIR"))]
@@ -309,6 +313,7 @@ def test_a_folder_that_can_not_be_listed_there_is_no_obstacle_for_what_is_there(
     assert done.status == 0 and ship.there() == ship.sent(), done
 
 
+@PAIRS
 def test_a_file_in_place_of_a_folder_is_named_and_the_others_are_copied(ship):
     ship.put_there("sub", b"a file")
     done = ship.list_and_start()
@@ -329,6 +334,7 @@ def test_a_door_that_is_gone_is_one_sentence(simulated, end):
         assert done.status == 4 and len(errors) == 1 and "localhost:1" in errors[0], done
 
 
+@PAIRS
 def test_ctrl_c_keeps_what_is_done_and_a_further_run_goes_on(ship):
     big = 40_000_000 if isinstance(ship, Real) else 3_000_000
     for number in range(3):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import re
 
-from gridsync_parts.disk import MARK
+import pytest
+
 from tests.support.ships import SIZES, Real, last_line
+
+LONG = [pytest.param(pair, marks=pytest.mark.long) for pair in ("through here", "xrootd")]
+PAIRS = pytest.mark.parametrize("ship", ["doors", *LONG], indirect=True)
 
 
 def test_a_folder_is_there_verified_and_a_further_run_copies_nothing(ship):
@@ -51,6 +55,7 @@ def test_what_is_there_is_compared_and_not_copied_again(ship):
     assert {row["downloaded"] for row in ship.rows().values()} == {"yes"}
 
 
+@PAIRS
 def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(ship):
     other = {"small": b"another one", "sub/mid": bytes(SIZES["sub/mid"])}
     for name, data in other.items():
@@ -66,6 +71,7 @@ def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(ship):
     assert ship.there() == ship.sent()
 
 
+@PAIRS
 def test_a_file_that_is_gone_there_is_copied_again(ship):
     assert ship.list_and_start().status == 0
     before = ship.there()
@@ -85,6 +91,7 @@ def test_rows_for_this_machine_are_apart(simulated):
     assert simulated.ship("--start").status == 0
 
 
+@PAIRS
 def test_a_dry_run_says_what_would_be_copied_and_changes_nothing(ship):
     ship.put_there("small", b"another one")
     assert ship.ship("--build_list").status == 0
@@ -98,12 +105,8 @@ def test_a_dry_run_says_what_would_be_copied_and_changes_nothing(ship):
         assert (ship.folder / "grid_summary.csv").read_bytes() == before
 
 
+@PAIRS
 def test_json_says_the_same(ship):
     done = ship.ship("--sync", "--json")
     said = json.loads(done.out)
     assert done.status == 0 and said["copy"]["copied"] == len(SIZES), done
-
-
-def test_no_file_of_an_earlier_attempt_is_left(ship):
-    assert ship.list_and_start().status == 0
-    assert not [name for name in ship.there() if name.endswith(MARK)]

@@ -178,7 +178,6 @@ class Guests:
         subject, *attribute = [*run.stdout.splitlines(), "", "", "", ""][:4]
         subject = re.sub(r"(/CN=\d+)+$", "", subject)  # of a proxy that was made of another one
         # Neither of them does voms-proxy-info ask, which is C++: who has signed it, and who is its holder.
-        texts = [certificate.public_bytes() for certificate in chain]
         is_his = subject.rpartition("/CN=")[2] in [holder(ssl.PEM_cert_to_DER_cert(text)) for text in texts]
         vouches = attribute[:2] == [VO, HOST_DN] and is_his
         return Guest(subject, time.time() + int(attribute[2]) if vouches else 0)

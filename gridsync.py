@@ -1069,12 +1069,23 @@ def tell_copies(run: Run, plan: dict[Action, list[Row]], walk: Walk | None = Non
     return dry.tell_copies(run, plan, walk)
 
 
-def hand_over(run: Run, across: Across, plan: dict[Action, list[Row]]) -> int:
+def relisted(run: Run) -> dict[Action, list[Row]]:
+    """What to do with each file of the folder as it is now; folders that can't be listed are named."""
+    for error in update_list(run).faults().values():
+        run.report.error(error)
+    return plan_start(run)
+
+
+def hand_over(run: Run, across: Across, plan: dict[Action, list[Row]], walk: Walk | None = None) -> int:
     """Have an FTS3 server copy what is planned, and follow that; the status."""
     from gridsync_parts.ftsjobs import follow
 
+    faults = walk.faults() if walk else {}
+    for error in faults.values():
+        run.report.error(error)
     run.accepted()
-    return follow(run, across, plan, run.report.totals)
+    status = follow(run, across, plan, run.report.totals, functools.partial(relisted, run) if walk else None)
+    return 1 if faults else status
 
 
 def do_start(run: Run) -> int:
@@ -1122,7 +1133,7 @@ def do_sync(run: Run) -> int:
     walk = update_list(run)
     refuse_nothing(run, walk)
     if run.across and run.wishes.fts:
-        return hand_over(run, run.across, plan_start(run))
+        return hand_over(run, run.across, plan_start(run), walk)
     if run.across:
         plan = plan_for(run, look_there(run, run.catalog().matching(run.scope)))
         run.across.begin(plan[Action.COPY] + plan[Action.WAIT])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gridsync_parts.across import Across, Crosses
 from gridsync_parts.attempts import Attempt
 from gridsync_parts.doors import Place
-from gridsync_parts.errors import GridError
+from gridsync_parts.errors import FileError, GridError
 from gridsync_parts.fts import JOB, STAGING
 from gridsync_parts.pace import Trouble
 from gridsync_parts.pool import Stop
@@ -175,6 +175,10 @@ class Results:
         self.note(row, error)
         self.lost = self.lost[0] + 1, self.lost[1] + row.size
         self.tally.failed = self.lost[0]
+
+    def refuse(self, row: Row, reason: str) -> None:
+        """Leave a file that nothing was tried with."""
+        self.give_up(row, FileError(reason))
 
     def tell(self, row: Row, status: str, moved: int) -> None:
         """Have the stats file say what came of a file."""

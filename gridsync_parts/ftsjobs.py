@@ -12,11 +12,11 @@ from urllib.parse import unquote
 
 from gridsync_parts.across import Across, Crosses
 from gridsync_parts.doors import NO_TAPE
-from gridsync_parts.errors import FileError, GridError, Mismatch, NotFound
+from gridsync_parts.errors import DoorError, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.fts import FILES, OVER, STAGING, TAPE, File, Server, endpoint_in, open_server, transfer_of, web_url
 from gridsync_parts.ftsfiles import Book, Checker, Job, Noted, Results
 from gridsync_parts.loop import Answer, Event, Said, Slow
-from gridsync_parts.pace import DAY
+from gridsync_parts.pace import DAY, Trouble
 from gridsync_parts.put import NO_FILE, TAKEN
 from gridsync_parts.values import (
     Action,
@@ -30,6 +30,8 @@ from gridsync_parts.values import (
 
 GONE = "the FTS3 server has no job {} any more; what is missing at {} is submitted anew"
 FAILED = "the FTS3 server could not copy it:"
+
+Relist = Callable[[], dict[Action, list[Row]]]
 
 
 def reason_of(run: Crosses, across: Across, row: Row, action: Action) -> str:
@@ -62,13 +64,49 @@ def tell_end(run: Crosses, url: str, jobs: Iterable[Job]) -> None:
         run.report.warn(f"{what}; the same line asks, and submits none of them twice")
 
 
+class News:
+    """Files that come to be at the source while others are copied."""
+
+    def __init__(self, run: Crosses, relist: Relist | None):
+        self.run = run
+        self.relist = relist  # lists the folder anew, and plans what to do; None where nobody waits for more
+        self.known: set[str] = set()  # paths of files that this run has to do with
+        self.trouble = Trouble()
+        self.due = run.loop.clock() + run.loop.pace.list
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look for more."""
+        return self.relist is not None and now >= self.due
+
+    def new(self, plan: dict[Action, list[Row]]) -> dict[Action, list[Row]]:
+        """Those of the files that are new to this run."""
+        found = {action: [row for row in rows if row.path not in self.known] for action, rows in plan.items()}
+        self.known.update(row.path for rows in plan.values() for row in rows)
+        return found
+
+    def look(self) -> dict[Action, list[Row]]:
+        """What is new; nothing, if that can't be seen just now."""
+        assert self.relist
+        loop = self.run.loop
+        try:
+            plan = self.new(self.relist())
+        except (DoorError, FileError) as error:
+            self.trouble = self.trouble.after(loop.pace.chore, loop.clock())
+            self.due = self.trouble.until
+            self.run.report.error(error)
+            return self.new({})
+        self.trouble, self.due = Trouble(), loop.clock() + loop.pace.list
+        return plan
+
+
 class Following:
     """The jobs of a run, from their submission to the last of their files."""
 
-    def __init__(self, run: Crosses, across: Across, server: Server):
+    def __init__(self, run: Crosses, across: Across, server: Server, relist: Relist | None):
         self.run = run
         self.across = across
         self.server = server
+        self.news = News(run, relist)
         self.checker = Checker(run.place(), across.place, across.target)
         self.waiting: collections.deque[tuple[list[Row], bool]] = collections.deque()  # jobs to come; are they on tape?
         self.jobs: dict[str, Job] = {}
@@ -81,29 +119,36 @@ class Following:
     def begin(self, plan: dict[Action, list[Row]]) -> None:
         """Take up the jobs that there are; what is in none of them is for new ones, as planned."""
         self.results.skip(plan[Action.SKIP])
-        todo = {row.path: (action, row) for action, rows in plan.items() for row in rows if action is not Action.SKIP}
+        todo = {
+            row.path: row for action, rows in self.news.new(plan).items() for row in rows if action is not Action.SKIP
+        }
         clock = self.run.loop.clock
+        taken: set[str] = set()
         for noted, uploads in self.results.book.jobs().items():
-            ours = [todo.pop(upload.target)[1] for upload in uploads if upload.target in todo]
+            ours = [todo[upload.target] for upload in uploads if upload.target in todo]
+            taken.update(row.path for row in ours)
             if noted.server == self.server.url and ours:
                 self.jobs[noted.id] = Job(noted, ours, clock())
             for row in ours if noted.server != self.server.url else ():
                 way = f"follow it with --fts={noted.server}, or end it with --cancel besides"
-                self.results.give_up(row, FileError(f"{row.path}: is in a job of another FTS3 server; {way}"))
+                self.results.refuse(row, f"{row.path}: is in a job of another FTS3 server; {way}")
         if self.jobs:
             self.run.report.note(f"{len(self.jobs)} job(s) of an earlier run are followed at {self.server.url}")
-        new: dict[Action, list[Row]] = {action: [] for action in Action}
-        for action, row in todo.values():
-            new[action].append(row)
-        for row in new[Action.ADOPT]:
-            self.ask("folders", ("compared", row), self.checker.check, row)
-        if new[Action.WAIT] and not self.run.has_tape():
-            for row in new.pop(Action.WAIT):
-                self.results.give_up(row, FileError(f"{row.path}: {NO_TAPE}"))
+        self.join({action: [row for row in rows if row.path not in taken] for action, rows in plan.items()})
+
+    def join(self, plan: dict[Action, list[Row]]) -> None:
+        """Files that are in no job yet; no answer is awaited, as the question about tape would take it."""
+        on_tape = plan.get(Action.WAIT, [])
+        if on_tape and not self.run.has_tape():
+            for row in on_tape:
+                self.results.refuse(row, f"{row.path}: {NO_TAPE}")
+            on_tape = []
         for action in (Action.KEEP, Action.UNSURE, Action.LOST):
-            for row in new[action]:
-                self.results.give_up(row, FileError(reason_of(self.run, self.across, row, action)))
-        self.submit(new[Action.COPY], new.get(Action.WAIT, ()))
+            for row in plan.get(action, ()):
+                self.results.refuse(row, reason_of(self.run, self.across, row, action))
+        for row in plan.get(Action.ADOPT, ()):
+            self.ask("folders", ("compared", row), self.checker.check, row)
+        self.submit(plan.get(Action.COPY, ()), on_tape)
 
     def submit(self, on_disk: Iterable[Row], on_tape: Iterable[Row]) -> None:
         """Have new jobs for files."""
@@ -122,7 +167,11 @@ class Following:
         self.run.loop.ask(lane, about, verb, *arguments)
 
     def turn(self, now: float) -> None:
-        """Ask for what is due."""
+        """Ask for what is due; before the folder is listed anew all answers are awaited, as it takes the loop."""
+        if self.news.is_due(now):
+            if not any(self.calls.values()):
+                self.join(self.news.look())
+            return
         while self.resting and self.resting[0][0] <= now:
             row = self.run.catalog().by_path(self.across.name)[heapq.heappop(self.resting)[1]]
             is_here = row.locality is Locality.ONLINE or not row.size
@@ -319,11 +368,13 @@ def opened(run: Crosses, across: Across) -> Iterator[Server]:
         server.close()
 
 
-def follow(run: Crosses, across: Across, plan: dict[Action, list[Row]], totals: Callable[[Tally], None]) -> int:
+def follow(
+    run: Crosses, across: Across, plan: dict[Action, list[Row]], totals: Callable[[Tally], None], relist: Relist | None
+) -> int:
     """Have an FTS3 server copy what is planned, and follow its jobs; the status."""
     with opened(run, across) as server:
         tell_start(run, across, server, plan)
-        following = Following(run, across, server)
+        following = Following(run, across, server, relist)
         try:
             following.begin(plan)
             following.go()

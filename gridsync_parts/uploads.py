@@ -90,4 +90,4 @@ class Uploads(Sheet[Upload]):
     def distrust(self) -> None:
         """What others say was sent is compared, and what they say is left over is nobody's to remove."""
         for upload in list(self.all()):
-            self.hold(upload._replace(verified="", temp=""))
+            self.hold(upload._replace(verified="", temp="", job=""))

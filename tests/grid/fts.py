@@ -38,7 +38,7 @@ WORKERS = 4  # copies at once
 TERMINAL = ("FINISHED", "FAILED", "CANCELED")
 STAGE_LOOK = 0.05  # seconds between two looks at a staging request
 NAMES = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
-NAMES |= {413: "Request Entity Too Large", 419: "Authentication Timeout"}
+NAMES |= {405: "Method Not Allowed", 413: "Request Entity Too Large", 419: "Authentication Timeout"}
 
 
 class Failure(Exception):
@@ -240,7 +240,7 @@ class Fts:
             ends = min(time.strptime(_said(p, "-enddate")[0], "%b %d %H:%M:%S %Y %Z") for p in chain)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             return _error(400, f"Could not process the proxy: {error}")
-        self.credentials[user] = (time.strftime("%Y-%m-%dT%H:%M:%S", ends), path)
+        self.credentials[user], self.lifetime = (time.strftime("%Y-%m-%dT%H:%M:%S", ends), path), 0
         return Reply(201)
 
     def _submit(self, request: Request, user: str, method: str) -> Reply:
@@ -435,4 +435,6 @@ def _said(certificate: str, *what: str) -> list[str]:
 
 
 def _error(status: int, message: str) -> Reply:
-    return json_reply(status, {"status": f"{status} {NAMES.get(status, '')}".strip(), "message": message})
+    reply = json_reply(status, {"status": f"{status} {NAMES[status]}", "message": message})
+    reply.reason = NAMES[status]
+    return reply

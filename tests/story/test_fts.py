@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 
 import pytest
 
 from tests.grid.fts import TERMINAL
+from tests.grid.guests import token
 from tests.support.ships import SIZES, Simulated, last_line
-from tests.support.user import wait_until
+from tests.support.user import wait_until, write_secret
 
 
 class Handing(Simulated):
@@ -250,3 +252,123 @@ def test_a_server_that_does_not_know_the_user_is_one_sentence(handing, fts):
     fts.faults.add("/whoami", 403)
     done = handing.ship("--start")
     assert done.status == 3 and done.err.count("\n") == 1 and "the FTS3 server refuses (" in done.err, done
+
+
+@pytest.mark.long
+def test_sync_takes_in_new_files_while_others_are_copied(handing, fts):
+    fts.hold()
+    with handing.running(f"--sync --to=CNAF {handing.more}", "list = 2.0") as run:
+        wait_until(lambda: fts.jobs)
+        handing.add("late", 5_000)
+        wait_until(lambda: len(fts.jobs) == 2)
+        fts.go()
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 0 and re.search(last_line(copied=len(SIZES) + 1), out), (out, err)
+    assert handing.there() == handing.sent() and "late" in handing.there()
+
+
+@pytest.mark.long
+def test_max_duration_leaves_the_job_to_the_server(handing, fts):
+    assert handing.ship("--build_list").status == 0
+    fts.hold()
+    done = handing.ship("--start", "--max_duration=4s")
+    assert done.status == 1 and f"1 job(s) go on at {fts.url}; " in done.err, done
+    fts.go()
+    again = handing.ship("--start")
+    assert again.status == 0 and submissions(fts) == 1 and handing.there() == handing.sent()
+
+
+@pytest.mark.long
+def test_stats_and_json_say_what_came_of_files(handing, fts, tmp_path):
+    fts.failing["*/sub/mid"] = "TRANSFER [70] the pool has caught fire"
+    assert handing.ship("--build_list").status == 0
+    done = handing.ship("--start", f"--json --stats={tmp_path}/stats.jsonl")
+    said = json.loads(done.out)
+    assert done.status == 1 and (said["copy"]["copied"], said["copy"]["failed"]) == (3, 1)
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    assert {(line["site"], line["direction"]) for line in lines} == {("LYON>CNAF", "copy")}
+    by_name = {line["key"][len(handing.top) + 1 :]: line for line in lines}
+    assert {name: line["status"] for name, line in by_name.items()} == {
+        "empty": "ok", "small": "ok", "sub/deep/big": "ok", "sub/mid": "failed",
+    }  # fmt: skip
+    big = by_name["sub/deep/big"]
+    assert (big["bytes"], big["verified"]) == (SIZES["sub/deep/big"], "adler32") and big["rate_Bps"] > 0
+    assert "the pool has caught fire" in by_name["sub/mid"]["error"]
+
+
+@pytest.mark.long
+def test_tokens_go_to_the_server_where_both_sites_take_them(handing, fts, tmp_path):
+    for site in ("LYON", "CNAF"):
+        write_secret(tmp_path / site, token(3600, jti=site))
+        handing.set("TOKEN", f"file:{tmp_path / site}", site)
+    done = handing.list_and_start()
+    assert done.status == 0 and handing.there() == handing.sent(), done
+    assert f"{fts.url} acts for you with your tokens for LYON and CNAF\n" in done.err
+    assert not any(record.path.startswith("/delegation") or record.certificate for record in fts.log)
+    shown = {pair for job in fts.jobs.values() for file in job.files for pair in [file.tokens]}
+    assert shown == {((tmp_path / "LYON").read_text(), (tmp_path / "CNAF").read_text())}
+    state = (tmp_path / "grid_uploads.csv").read_text() + done.out + done.err
+    assert not any((tmp_path / site).read_text() in state for site in ("LYON", "CNAF"))
+
+
+def test_a_token_at_one_site_alone_is_refused(handing, fts, tmp_path):
+    write_secret(tmp_path / "token", token(3600))
+    handing.set("TOKEN", f"file:{tmp_path / 'token'}", "CNAF")
+    assert handing.ship("--build_list").status == 0
+    done = handing.ship("--start")
+    assert done.status == 2 and "and LYON is shown no token; set TOKEN" in done.err and not fts.jobs, done
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lifetime", [600, 7200])
+def test_a_delegated_proxy_that_ends_soon_is_made_anew(handing, fts, lifetime):
+    assert handing.ship("--build_list").status == 0
+    fts.failing["*"] = "TRANSFER [70] the pool has caught fire"
+    assert handing.ship("--start").status == 1
+    puts = fts.log.count(method="PUT")
+    assert puts == 1
+    fts.failing.clear()
+    assert handing.ship("--start", "--dry_run").status == 0
+    fts.lifetime = lifetime
+    done = handing.ship("--start")
+    assert done.status == 0 and fts.log.count(method="PUT") == 2, done
+
+
+@pytest.mark.long
+def test_a_busy_server_is_asked_again(handing, fts):
+    for fault in (503, 429):
+        fts.faults.add("/jobs", fault, method="POST", count=1, retry_after=1)
+    fts.faults.add("/jobs/*", 503, method="GET", count=1, retry_after=1)
+    handing.set("RETRIES", "5", "gridsync")
+    done = handing.list_and_start()
+    assert done.status == 0 and len(fts.jobs) == 1 and handing.there() == handing.sent(), done
+
+
+@pytest.mark.long
+def test_a_refused_job_leaves_nothing_noted(handing, fts):
+    fts.most = 100
+    done = handing.list_and_start()
+    assert done.status == 1 and "takes no job of this size" in done.err and done.err.count("gridsync.py:") == 1, done
+    assert {row["job"] for row in handing.noted().values()} == {""}
+    fts.most = 0
+    assert handing.ship("--start").status == 0 and handing.there() == handing.sent()
+
+
+@pytest.mark.long
+def test_2500_files_are_three_jobs(handing, fts):
+    for number in range(2500 - len(SIZES)):
+        handing.add(f"many/{number:04}", 10)
+    handing.limit = 280
+    done = handing.list_and_start()
+    assert done.status == 0 and re.search(last_line(copied=2500), done.out), done
+    assert sorted(len(job.files) for job in fts.jobs.values()) == [500, 1000, 1000]
+    assert handing.there() == handing.sent()
+
+
+@pytest.mark.long
+def test_between_two_real_xrootd(real, fts):
+    assert real.ship("--build_list").status == 0
+    done = real.ship("--start", f"--fts={fts.url}")
+    assert done.status == 0 and re.search(last_line(copied=len(SIZES)), done.out), done
+    assert real.there() == real.sent()
+    assert {row["verified"] for row in real.rows().values()} == {"adler32"}

@@ -31,4 +31,8 @@ DEVIATIONS = (
         ".* storm.*", "test_a_pin_that_is_given_back_is_gone",
         "StoRM", "accepts a release and keeps the pin until its time is over",
     ),
+    Deviation(
+        r"\('http (dcache|storm).*', 'http (xrootd|second)'\)", "test_what_is_not_there_is_not_fetched",
+        "XRootD as the source of a copy from door to door", "answers 500 for a file that is gone, as if it had failed",
+    ),
 )  # fmt: skip

@@ -86,6 +86,11 @@ def test_each_row_that_takes_files_is_tried_and_no_other(grid):
     assert kinds == {kind for kind in KINDS if kind.can.writes}
 
 
+def test_each_row_that_copies_from_door_to_door_can_send_there_too(grid):
+    """What is left of a copy has to be looked at, named and removed."""
+    assert all(kind.can.writes and kind.can.renames and kind.can.removes for kind in KINDS if kind.can.copies)
+
+
 # What it looks like.
 
 
@@ -110,6 +115,10 @@ def test_it_names_a_checksum_of_the_kinds_that_it_says_or_none(tried):
 
 def test_it_has_tape_only_where_it_says_so(tried):
     assert tried.kind.can.tape or tried.place.find_tape() is None
+
+
+def test_it_copies_from_door_to_door_if_it_says_so(tried):
+    assert (tried.place.puller is not None) == tried.kind.can.copies
 
 
 # Files that are sent.

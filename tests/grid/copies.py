@@ -323,7 +323,8 @@ class Copy:
             target = parts.path + (f"?{parts.query}" if parts.query else "")
             lines = [f"PUT {target} HTTP/1.1", f"Host: {parts.netloc}", f"Content-Length: {file.size}"]
             lines += [f"{name}: {value}" for name, value in headers.items()]
-            lines += ["Expect: 100-continue", "Connection: close", "", ""]
+            waits = bool(file.size)  # with no body there is nothing to wait for
+            lines += ["Expect: 100-continue"] * waits + ["Connection: close", "", ""]
             connection.sock.sendall("\r\n".join(lines).encode())
             with connection.sock.makefile("rb") as answer:
                 status, reason, found = _head(answer)

@@ -168,7 +168,9 @@ def test_start_leaves_what_is_on_tape(simulated):
     assert brought.status == 0 and "Staging launched for 2 file(s)" in brought.out, brought
     wait_until(lambda: "NEARLINE=0" in simulated.ship("--check_status").out)
     assert len(simulated.pinned()) == 2
-    assert "No file is pinned" in simulated("--release").out
+    left = simulated("--release")
+    assert "No file is pinned" in left.out
+    assert "2 file(s) stay pinned for copies to CNAF; --release --to=CNAF releases them\n" in left.err, left
     assert len(simulated.pinned()) == 2
     done = simulated.ship("--start")
     assert done.status == 0 and "Copied: 2," in done.out, done
@@ -204,7 +206,9 @@ def test_the_stats_file_has_both_sites(ship):
     assert {(line.site, line.direction, line.status) for line in lines} == {
         (f"{ship.source}>{ship.target}", "copy", "ok")
     }
-    assert {(line.key[len(ship.top) + 1 :], line.size) for line in lines} == set(SIZES.items())
+    assert {(line.key[len(ship.top) + 1 :], line.bytes, line.size) for line in lines} == {
+        (name, size, size) for name, size in SIZES.items()
+    }
     page = ship.folder / "page.html"
     told = ship(f"--stats={path} --report={page}")
     assert told.status == 0 and f"{ship.source}&gt;{ship.target}" in page.read_text(), told
@@ -252,6 +256,17 @@ def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_p
     done = simulated(f"--start --to={simulated.target} {more}")
     assert done.status == 3 and site in done.err and "Traceback" not in done.err, done
     assert not simulated.there()
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_path):
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text(simulated.grid.storm.token(3000))
+    site = getattr(simulated, end)
+    simulated.set("TOKEN", f"file:{token}", site)
+    done = simulated.ship("--sync")
+    assert done.status == 0 and done.err.count(f"Your token for {site} is valid until ") == 1, done
 
 
 @pytest.mark.parametrize("more", ["", "--via_here"])
@@ -365,3 +380,43 @@ def test_what_waits_on_tape_is_asked_for_with_the_target(simulated):
     simulated.add("tape/1", 100_000, tape=True)
     done = simulated.list_and_start()
     assert "1 file(s) are on tape: --bring_online --to=CNAF asks for them, --sync also waits for them" in done.err, done
+
+
+@pytest.mark.parametrize("more", ["", "--via_here"])
+def test_a_run_that_may_take_so_long_ends_with_what_is_done(simulated, more):
+    for number in range(3):
+        simulated.add(f"large/{number}", 3_000_000)
+    assert simulated.ship("--build_list").status == 0
+    doors = simulated.grid.door, simulated.grid.storm
+    for door in doors:
+        door.switches.copy_rate = door.switches.bandwidth = 400_000
+    try:
+        done = simulated(f"--start --to=CNAF --threads=1 --max_duration=2s {more}")
+    finally:
+        for door in doors:
+            door.switches.copy_rate = door.switches.bandwidth = 0
+    assert done.status == 1 and "what is done is kept, and the same command goes on from here" in done.err, done
+    done = simulated(f"--start --to=CNAF {more}")
+    assert done.status == 0 and simulated.there() == simulated.sent(), done
+    assert not [one for one in Uploads(str(simulated.folder)).of("CNAF") if one.temp]
+
+
+def test_a_proxy_that_ends_on_the_way_ends_the_run_and_a_further_one_goes_on(simulated, tmp_path):
+    proxy = tmp_path / "proxy"
+    proxy.touch(mode=0o600)
+    proxy.write_bytes(simulated.grid.pki.proxy("good").read_bytes())
+    simulated.env["X509_USER_PROXY"] = str(proxy)
+    simulated.add("large", 3_000_000)
+    assert simulated.ship("--build_list").status == 0
+    simulated.grid.storm.switches.copy_rate = 1_000_000
+    try:
+        with simulated.running(f"--start --to=CNAF --threads=1 {simulated.more}", "check = 0.2") as run:
+            wait_until((simulated.folder / "grid_uploads.csv").exists)
+            proxy.write_bytes(simulated.grid.pki.proxy("expired").read_bytes())
+            done = wait_for(run)
+    finally:
+        simulated.grid.storm.switches.copy_rate = 0
+    assert done.status == 3 and "your proxy" in done.err and "expired" in done.err, done
+    proxy.write_bytes(simulated.grid.pki.proxy("good").read_bytes())
+    done = simulated.ship("--start")
+    assert done.status == 0 and simulated.there() == simulated.sent(), done

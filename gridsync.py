@@ -587,7 +587,10 @@ class Run:
                 raise UsageError(
                     f"the catalog has no file of {folder} that --inc and --exc keep; run --build_list, or change them"
                 )
-            raise UsageError(f"the catalog has no file of {folder}; run --build_list to look for new ones")
+            prefix = name_across(self.settings.site.name, "")
+            others = [] if self.across else [name for name in self.catalog().rows if name.startswith(prefix)]
+            way = f", or add --to={others[0][len(prefix) :]} for the copies there" if others else ""
+            raise UsageError(f"the catalog has no file of {folder}; run --build_list to look for new ones{way}")
         return rows
 
 

@@ -44,6 +44,7 @@ from gridsync_parts.kinds import WEB, needs_proxy, needs_token
 from gridsync_parts.log import has_bars
 from gridsync_parts.machine import files_to_spare
 from gridsync_parts.patient import SAMPLE, Patient, Unseen
+from gridsync_parts.plans import is_across
 from gridsync_parts.values import Locality
 from gridsync_parts.vomses import servers_of
 from gridsync_parts.walk import misspelt_error
@@ -283,7 +284,9 @@ def look_at_folder(patient: Patient) -> str:
     rows = list(patient.catalog.all())
     if not rows:
         return f"{folder}, with no list of files yet"
-    return f"{folder}, {len(rows)} files in the list, {sum(row.downloaded for row in rows)} of them here"
+    own = [row for row in rows if not is_across(row.site)]
+    text = f"{folder}, {len(own)} files in the list, {sum(row.downloaded for row in own)} of them here"
+    return text + (f", and {others} for copies from site to site" if (others := len(rows) - len(own)) else "")
 
 
 def look_at_output(patient: Patient) -> str:

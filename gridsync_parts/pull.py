@@ -66,8 +66,11 @@ class Carrier(Deliverer):
                 return
             try:
                 make_folder(self.writer, path)
-            except Forbidden:  # it may be there all the same, and then this is all that a door says of it
-                self.target.lister.folder(path)
+            except Forbidden as error:  # it may be there all the same, and then this is all that a door says of it
+                try:
+                    self.target.lister.folder(path)
+                except NotFound:
+                    raise error from None
             self.folders.add(path)
 
     def send(self, job: Put, source: Origin, seen: Seen) -> str:

@@ -227,7 +227,7 @@ def test_a_folder_that_may_not_be_made_may_be_there(pair):
     pair.target.order("mkdir", "in", Forbidden("denied"))
     assert pair.send()[1] == "sent"
     pair.target.order("mkdir", "other", Forbidden("denied"))
-    with pytest.raises(NotFound):
+    with pytest.raises(Forbidden, match="denied"):  # not that there is none
         pair.carrier.have_folder("other")
 
 

@@ -187,6 +187,20 @@ def test_release_gives_back_pins_of_files_that_were_not_copied(simulated):
     assert not simulated.pinned()
 
 
+def test_who_forgets_the_target_is_told_so(simulated):
+    assert simulated.ship("--build_list").status == 0
+    done = simulated("--start")
+    assert done.status == 2 and "to look for new ones, or add --to=CNAF for the copies there\n" in done.err, done
+    looked = simulated("--doctor")
+    assert ", 0 files in the list, 0 of them here, and 4 for copies from site to site\n" in looked.out, looked
+
+
+def test_a_target_that_lets_nobody_write_says_so(simulated):
+    done = simulated("--to=XROOTD --build_list --start")
+    assert done.status == 1 and "failed: 4," in done.out and "there is no such file" not in done.err, done
+    assert "the door refuses" in done.err, done
+
+
 def test_check_status_is_about_the_target_and_the_others_about_this_machine(simulated):
     assert simulated.list_and_start().status == 0
     there = simulated.ship("--check_status")

@@ -1622,8 +1622,12 @@ def refuse_beside_to(options: optparse.Values, actions: list[Option]) -> None:
             raise UsageError(f"--{name} means nothing where files go through this machine; leave it out")
     if options.fts and options.via_here:
         raise UsageError("--fts and --via_here are two ways to copy; give one of the two")
+    if options.fts and options.trust_target:
+        raise UsageError("--trust_target is about doors, and means nothing with --fts; leave it out")
     if options.cancel and not options.fts:
         raise UsageError("--cancel ends jobs of an FTS3 server; say of which one with --fts=URL")
+    if options.cancel and len(actions) > 1:
+        raise UsageError("--cancel ends jobs that are under way; run it on a line of its own")
     if options.bwlimit is not None and not options.via_here:
         raise UsageError("--bwlimit holds back what goes through this machine; add --via_here, or leave it out")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import json
+import math
 import re
 import time
 import uuid
@@ -21,13 +22,11 @@ from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.rest import Rest
 from gridsync_parts.doors.urls import netloc_of
 from gridsync_parts.errors import (
-    BadRequest,
     CredentialError,
     DoorError,
     Exists,
     GridError,
     NotFound,
-    TooMany,
     UsageError,
     brief,
 )
@@ -121,12 +120,14 @@ def said_in(answer: Answer) -> str:
     return brief(" ".join(secrets.masked(said).split())) or answer.response.reason
 
 
-def refusal_of(answer: Answer, place: str) -> GridError:
+def refusal_of(answer: Answer, place: str, path: str) -> GridError:
     """The sentence for an answer that is an error."""
     status, said = answer.status, said_in(answer)
     if status in (401, 403):
         remedy = "does it serve your VO? --proxy_status shows what it sees of you"
         return CredentialError(f"{place}: the FTS3 server refuses ({said}); {remedy}")
+    if status == 404 and not path.startswith("/jobs/"):
+        return DoorError(f"{place}: answers 404 ({said}); is it the address of an FTS3 server?")
     if status == 404:
         return NotFound(f"{place}: the FTS3 server has no such job ({said})")
     if status == 409:
@@ -136,10 +137,10 @@ def refusal_of(answer: Answer, place: str) -> GridError:
             f"{place}: the FTS3 server has no proxy of yours that is good for an hour ({said}); renew yours"
         )
     if status == 413:
-        return TooMany(f"{place}: the FTS3 server takes no job of this size ({said}); ask who runs it")
+        return DoorError(f"{place}: the FTS3 server takes no job of this size ({said}); ask who runs it")
     if status == 429 or status >= 500:
         return DoorError(f"{place}: the FTS3 server answers {status} ({said})", True, pause_of(answer))
-    return BadRequest(f"{place}: the FTS3 server answers {status} ({said})")
+    return DoorError(f"{place}: the FTS3 server answers {status} ({said})")
 
 
 def ends_of(document: Any) -> float:
@@ -176,7 +177,7 @@ class Server:
         headers = {"Accept": "application/json", **({"Content-Type": kind} if data else {})}
         answer = self.rest.ask(method, self.url + path, headers=headers, data=data)
         if answer.status >= 300 or answer.status == 207:
-            raise refusal_of(answer, self.url)
+            raise refusal_of(answer, self.url, path)
         return answer.content(FLOOD)
 
     def ask_json(self, method: str, path: str, document: Any = None) -> Any:
@@ -278,7 +279,7 @@ class Server:
 def count_jobs(rows: list[Row]) -> int:
     """How many jobs files would be in: those on tape are in jobs of their own."""
     on_tape = sum(row.locality is Locality.NEARLINE and bool(row.size) for row in rows)
-    return -(-on_tape // FILES) - (on_tape - len(rows)) // FILES
+    return math.ceil(on_tape / FILES) + math.ceil((len(rows) - on_tape) / FILES)
 
 
 def transfer_of(source: Site, target: Site, row: Row) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the word that the job's name is made of. So whoever comes later asks for the sam
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Locality, Outcome, Row, Tally, failed_outcome
 
 TAKEN_THERE = r"(?i)\bexists?\b|overwrite"  # in a reason: something has the name
+
+RENEW = 1.0  # seconds between two looks at all files, for the line on the screen
 
 
 class Noted(NamedTuple):
@@ -109,7 +112,7 @@ class Checker:
         stored = self.carrier.writer.stored(row.path)
         with FarFile(self.source, row._replace(computed="")) as source:
             kind = self.carrier.verify(row.path, stored, source, unseen)
-            return self.carrier.done(source.row, source, kind)._replace(locality=Locality.ONLINE)
+            return self.carrier.done(source.row, source, kind)
 
 
 class Moving:
@@ -129,8 +132,16 @@ class Results:
         self.tally = Tally()
         self.progress = Progress(run.report.follow(), self.tally, Moving())
         self.lost = 0, 0  # files that were given up, and their bytes
+        self.shown = -math.inf  # when the line was made last
         self.troubles: dict[str, Trouble] = {}
         self.seconds: dict[str, float] = {}  # that the bytes of files took
+
+    def is_time(self, now: float) -> bool:
+        """Whether the line is to be made anew: not each time that something comes, as it looks at all files."""
+        if now < self.shown + RENEW:
+            return False
+        self.shown = now
+        return True
 
     def show(self, jobs: Iterable[Job], count: int, size: int) -> None:
         """Redraw the line: so many files are still to come, and so many bytes of them that are in jobs."""

@@ -289,7 +289,7 @@ class Following:
     def take_copied(self, row: Row, answer: Answer) -> None:
         """A file that was copied has been compared."""
         if not answer.error:
-            self.results.done(answer.value, "copied")
+            self.results.done(answer.value._replace(locality=Locality.ONLINE), "copied")
         elif isinstance(answer.error, Mismatch):
             self.results.give_up(row, FileError(f"{sentence_about(row, answer.error)}; --overwrite copies it again"))
         else:
@@ -338,7 +338,8 @@ class Following:
             self.turn(loop.clock())
             for event in loop.round():
                 self.take(event)
-            self.show()
+            if self.results.is_time(loop.clock()):
+                self.show()
 
     def close(self) -> None:
         """End the line, and say what goes on without us."""

@@ -247,6 +247,13 @@ def test_an_address_that_can_be_none_is_refused(handing, words, says):
 
 
 @pytest.mark.long
+def test_what_is_no_fts3_server_is_one_sentence(handing, grid):
+    assert handing.ship("--build_list").status == 0
+    done = handing(f"--start --to=CNAF --fts={grid.door.url}")
+    assert done.status == 4 and done.err.count("\n") == 1 and "is it the address of an FTS3 server?" in done.err, done
+
+
+@pytest.mark.long
 def test_a_server_that_does_not_know_the_user_is_one_sentence(handing, fts):
     assert handing.ship("--build_list").status == 0
     fts.faults.add("/whoami", 403)
@@ -311,6 +318,11 @@ def test_tokens_go_to_the_server_where_both_sites_take_them(handing, fts, tmp_pa
     assert not any((tmp_path / site).read_text() in state for site in ("LYON", "CNAF"))
 
 
+def test_cancel_is_for_a_line_of_its_own(handing):
+    done = handing.ship("--start --cancel")
+    assert done.status == 2 and "--cancel ends jobs that are under way; run it on a line of its own" in done.err
+
+
 def test_a_token_at_one_site_alone_is_refused(handing, fts, tmp_path):
     write_secret(tmp_path / "token", token(3600))
     handing.set("TOKEN", f"file:{tmp_path / 'token'}", "CNAF")
@@ -348,7 +360,7 @@ def test_a_busy_server_is_asked_again(handing, fts):
 def test_a_refused_job_leaves_nothing_noted(handing, fts):
     fts.most = 100
     done = handing.list_and_start()
-    assert done.status == 1 and "takes no job of this size" in done.err and done.err.count("gridsync.py:") == 1, done
+    assert done.status == 4 and "takes no job of this size" in done.err and done.err.count("gridsync.py:") == 1, done
     assert {row["job"] for row in handing.noted().values()} == {""}
     fts.most = 0
     assert handing.ship("--start").status == 0 and handing.there() == handing.sent()

@@ -23,6 +23,7 @@ PLAYED = {  # where each case is; by default once with each engine and at each k
     "deposits": [HTTP_DCACHE],
     "put": [HTTP_DCACHE, HTTP_STORM],
     "to": [HTTP_DCACHE],
+    "fts": [HTTP_DCACHE],
     "iam": [HTTP_DCACHE],  # neither engine nor door has a part in this and those below
     "json": [HTTP_DCACHE],
     "settings": [HTTP_DCACHE],

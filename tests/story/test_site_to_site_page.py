@@ -13,7 +13,7 @@ import pytest
 from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.sections import INI, SetUp, played_anew, played_sections, write_anew, write_down
-from tests.support.stage import LESSON, MANUALS_DOOR, STORMS, Stage, difference
+from tests.support.stage import FTS, LESSON, MANUALS_DOOR, STORMS, Stage, difference
 
 BOLOGNA, BARI = (f"https://{place}" for place in STORMS.values())
 PAGE = SCRIPT.with_name("docs") / "site-to-site.md"
@@ -70,12 +70,21 @@ def from_portal(stage: Stage) -> dict[str, str]:
     return {**known(stage), "https://opendata.cern.ch": portal.base}
 
 
+def with_fts(stage: Stage) -> dict[str, str]:
+    """The same, and an FTS3 server."""
+    addresses, fts = known(stage), stage.grid.fts
+    fts.reset()
+    stage.closing.callback(fts.reset)
+    return {**addresses, FTS: fts.url}
+
+
 SET_UPS: dict[str, SetUp] = {
     "The first copy": two_sites,
     "From tape": with_tape,
     "Another file there": with_another,
     "Keys": from_storm,
     "Through this machine": from_portal,
+    "Many files: an FTS3 server": with_fts,
 }
 PLAYED = played_sections(PAGE)
 

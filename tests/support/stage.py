@@ -64,6 +64,7 @@ MANUALS_VOMS = (
     "/O=Centre national de la recherche scientifique/CN=voms-agata.ijclab.in2p3.fr]"
 )
 PROVIDER = "https://iam.example.org"
+FTS = "https://fts.example.org:8446"
 REPOSITORY = "https://repository.example.org"
 MANUALS_PROXY = "/tmp/x509up_u0"
 ANOTHER_VO = "vo.example.org"
@@ -343,6 +344,15 @@ def take_copies(stage: Stage, site: str, path: str) -> None:
     stage.places[door.url.partition("//")[2]] = STORMS[site]
 
 
+def take_jobs(stage: Stage) -> None:
+    """Have an FTS3 server."""
+    fts = stage.grid.fts
+    fts.reset()
+    stage.closing.callback(fts.reset)
+    stage.typed[FTS] = fts.url
+    stage.places[fts.url] = FTS
+
+
 def mount(stage: Stage) -> None:
     """Have a small disk at data."""
     (stage.work / "data").mkdir()
@@ -371,6 +381,8 @@ DIRECTIONS: dict[str, Callable[..., object]] = {
     r"the site has wrong checksums": lambda stage: stage.door.faults.add("*", "digest"),
     r"the site has mended it": lambda stage: stage.door.faults.clear(),
     r"(CNAF|BARI) takes copies below: lesson/(\S+)": take_copies,
+    r"an FTS3 server takes jobs": take_jobs,
+    r"the FTS3 server is busy with others": lambda stage: stage.grid.fts.hold(),
     # on the way
     r"the line is slow for: (\S+)": lambda stage, path: stage.door.faults.add(f"/agata/{path}", "drip", speed=15e6),
     r"the line spoils: (\S+)": lambda stage, path: stage.door.faults.add(f"/agata/{path}", "wrong_bytes"),

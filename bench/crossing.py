@@ -22,7 +22,7 @@ from gridsync_parts.kinds import KINDS
 from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.guests import token
-from tests.grid.xrootd import SCRATCH, XRootD
+from tests.grid.xrootd import SCRATCH
 
 SMALL, FILES = 10_000, 40  # bytes, and how many
 LARGE = {"XRootD": 512 << 20, "simulated": 32 << 20}  # these are Python, and keep it in memory
@@ -138,7 +138,7 @@ def row(source: End, target: End, way: str, text: str, large: int) -> str:
     return " | ".join([f"{source.name} to {target.name}", "token" if text else "proxy", way, *cells])
 
 
-def pairs(grid: Grid, other: XRootD) -> Iterator[tuple[End, End, str, int]]:
+def pairs(grid: Grid) -> Iterator[tuple[End, End, str, int]]:
     """Two doors, and the token that they are shown, if they are."""
     can = next(kind.can for kind in KINDS if kind.module == "webdav")
     proxy, ca = grid.env["X509_USER_PROXY"], grid.env["X509_CERT_DIR"]
@@ -148,7 +148,7 @@ def pairs(grid: Grid, other: XRootD) -> Iterator[tuple[End, End, str, int]]:
         shown: Any = Shown(text) if text else None
         return End(name, open_place(site, can, "" if text else proxy, shown, ca), f"{server}/{base}")
 
-    yield end("XRootD", grid.copier.url, SCRATCH, ""), end("XRootD", other.url, SCRATCH, ""), "", LARGE["XRootD"]
+    yield end("XRootD", grid.copier.url, SCRATCH, ""), end("XRootD", grid.second.url, SCRATCH, ""), "", LARGE["XRootD"]
     for text in ("", token(3600)):
         doors = {name: grid.at(name) for name in ("dcache-10.2", "storm-1.9")}
         dcache, storm = (end(name, door.url, "agata", text) for name, door in doors.items())
@@ -176,21 +176,15 @@ def main() -> int:
     print("from, to | shown | way | small: own | gfal2 | 4 threads: own | gfal2 | large: own | gfal2")
     with Grid() as grid:
         os.environ.update(grid.env)
-        other = XRootD(grid.folder / "copier2", grid.pki, "copier")
-        other.start()
-        try:
-            other.ready()
-            for source, target, text, large in pairs(grid, other):
-                source.put("small", SMALL)
-                source.put("large", large)
-                for way in ("pull", "push"):
-                    print(row(source, target, way, text, large), flush=True)
-                if source.name == target.name:
-                    print(streams(grid, source, target), flush=True)
-                for name in ("small", "large"):
-                    source.remove(name)
-        finally:
-            other.stop()
+        for source, target, text, large in pairs(grid):
+            source.put("small", SMALL)
+            source.put("large", large)
+            for way in ("pull", "push"):
+                print(row(source, target, way, text, large), flush=True)
+            if source.name == target.name:
+                print(streams(grid, source, target), flush=True)
+            for name in ("small", "large"):
+                source.remove(name)
     return 0
 
 

@@ -190,7 +190,8 @@ def test_a_name_that_xrootd_would_decode_twice_is_refused(end):
 
 # == What a door says before a copy =====================================================================
 
-BOTH = pytest.mark.parametrize("acts", [X, D, S])
+LONG_S = pytest.param(S, marks=pytest.mark.long)  # of the simulated ones, one is enough at each change
+BOTH = pytest.mark.parametrize("acts", [X, D, LONG_S])
 
 
 def said(call: Callable[[], Any]) -> GridError:
@@ -308,7 +309,7 @@ def test_doors_that_never_copy_say_so(end, grid, kind):
 # == What may go wrong later ============================================================================
 
 
-@pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("why", "kind"),
     [("No space left on device", Full), ("rejected GET: 503 Busy", DoorError), ("out of luck", FileError)],
@@ -321,12 +322,12 @@ def test_the_last_line_of_an_answer_is_believed(end, acts, why, kind):
     assert (type(error), why in str(error)) == (kind, True)
 
 
-@pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("fault", "options"),
     [
         ("truncate", {"at": 200}), ("reset_in_body", {"at": 200}), ("stall_in_body", {"at": 200}),
-        ("truncate", {"at": 0}), ("stall_in_body", {"at": 0}),
+        ("truncate", {"at": 0}), pytest.param("stall_in_body", {"at": 0}, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_marks_that_end_or_stop_leave_it_open_how_the_copy_went(end, acts, fault, options):
@@ -339,7 +340,7 @@ def test_marks_that_end_or_stop_leave_it_open_how_the_copy_went(end, acts, fault
     assert "the copy may go on" in str(error) or "it may go on" in str(error)
 
 
-@pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize("fault", ["lost", 504])
 def test_an_answer_that_is_lost_leaves_it_open_whether_the_copy_goes_on(end, acts, fault):
     here, there = end(acts), end(S)
@@ -349,7 +350,7 @@ def test_an_answer_that_is_lost_leaves_it_open_whether_the_copy_goes_on(end, act
     assert (type(error), error.passing) == (Unfinished, True)
 
 
-@pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize("acts", [D, LONG_S])
 def test_who_waits_for_marks_is_woken_when_the_line_is_hung_up(end, acts):
     here, there = end(acts, silence=60), end(S)
     at = there.put("old")
@@ -362,7 +363,7 @@ def test_who_waits_for_marks_is_woken_when_the_line_is_hung_up(end, acts):
     timer.join()
 
 
-@pytest.mark.parametrize("acts", [D, S])
+@pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("status", "kind", "passing"),
     [

@@ -30,6 +30,8 @@ from gridsync_parts.secrets import secrets
 from gridsync_parts.table import Site
 
 MAX_STRIPES = 1000
+SUMMED = 3600  # seconds for which a door may look at what is there,
+SUMS = 10_000_000  # and one more for so many bytes
 HERE = "--via_here copies through this machine"
 
 # What a door says of the other one, and what it means. Of the status that the other one gave:
@@ -122,6 +124,7 @@ class Pace:
         self.site = site
         self.size = size
         self.began = self.last = now
+        self.whole = 0.0  # when all of it was there
         self.drip = Drip(site)
         self.moved = 0
 
@@ -129,7 +132,11 @@ class Pace:
         """TimeoutError where too little moves: whoever waits for its turn may, and whoever looks at what came."""
         before = self.moved
         self.moved = max(before, told.moved())
-        if not self.site.min_rate or self.moved >= self.size or re.search("request|queue|wait", told.state, re.I):
+        if self.moved >= self.size:
+            self.whole = self.whole or now
+            if now - self.whole > SUMMED + self.size / SUMS:
+                raise TimeoutError("timed out")
+        elif not self.site.min_rate or re.search("request|queue|wait", told.state, re.IGNORECASE):
             self.began = now
         elif before:
             self.drip.take(self.moved - before, now - self.last)

@@ -150,10 +150,13 @@ class WebDavPuller:
                 raise ends.error(ELSEWHERE, mask_url(url))
         raise FileError(HOPS.format(ends.place), passing=True)
 
-    def send(self, ends: Ends, url: str, headers: dict[str, str]) -> Answer:
-        """One request; without an answer, the copy may have begun."""
+    def send(self, ends: Ends, url: str, headers: dict[str, str], acts: bool = False) -> Answer:
+        """One request; without an answer, the copy may have begun. Of a door that acts, 401 is about its proxy."""
         try:
-            answer = self.http.send("COPY", url, headers=headers)
+            if acts:  # what it is shown here is good
+                answer = self.http.send_throttled("COPY", url, headers, b"", "")
+            else:
+                answer = self.http.send("COPY", url, headers=headers)
         except DoorError as error:
             if not error.passing or isinstance(error, Unreached):
                 raise
@@ -168,8 +171,7 @@ class WebDavPuller:
             if self.delegated.get(where, 0) < began:  # else another thread has done so meanwhile
                 delegate(self.http, where)
                 self.delegated[where] = time.monotonic()
-        # Its 401 is about that proxy, not about what it is shown here.
-        answer = self.http.send_throttled("COPY", url, headers, b"", "")
+        answer = self.send(ends, url, headers, acts=True)
         if answer.status in (401, *REDIRECTS):
             answer.drain()
             raise ends.error(NOT_DELEGATED, answer.response.reason)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridsync_parts.doors import At, Far, Key, Place, Puller
-from gridsync_parts.errors import CredentialError, DoorError, GridError
+from gridsync_parts.errors import CredentialError, DoorError, GridError, Unfinished
 from gridsync_parts.table import Site
 from tests.grid import Grid, agata
 from tests.support.client import SIZE, Client
@@ -90,6 +90,20 @@ def test_a_door_that_takes_no_proxy_after_all_says_so(door, grid, switch):
     assert (type(error), "takes no proxy to act with" in str(error)) == (CredentialError, True), error
     assert "--via_here" in str(error)
     assert client.tree.find("agata/new") is None
+
+
+def test_an_answer_that_is_lost_leaves_it_open_whether_the_copy_goes_on(door, grid):
+    client, puller = door
+    far, size = Far(f"{grid.xrootd.url}/{FILE}", PROXY), len(grid.tree.expected(FILE))
+    # The first answer asks for a proxy, and the second one is lost.
+    asked = client.door.copies.delegations.answer
+
+    def answer(request: Any, guest: Any) -> Any:
+        client.door.faults.add("*/new", "lost", method="COPY")
+        return asked(request, guest)
+
+    client.door.copies.delegations.answer = answer
+    assert type(told(lambda: puller.pull("new", far, At("x", size)))) is Unfinished
 
 
 @pytest.mark.parametrize("where", ["https://elsewhere.example/delegation", "http://localhost:1/delegation", "junk"])

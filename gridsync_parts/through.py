@@ -228,7 +228,8 @@ class FarFile:
         self.mtime = row.mtime
         self.named = row.checksum  # its checksum as its site says it,
         self.is_asked = False  # as far as it was asked
-        self.sums = {checksum_kind(self.named, True): self.named} if self.named else {}
+        # What was made of its bytes once counts as long as its size and time are the same.
+        self.sums = {checksum_kind(known, True): known for known in (row.computed, row.checksum) if known}
 
     def __enter__(self) -> FarFile:
         return self

@@ -158,6 +158,16 @@ def test_what_is_made_on_the_way_is_noted_where_the_source_names_none(through):
     assert (row.checksum, row.computed, row.verified) == ("", adler32(DATA), "adler32")
 
 
+def test_what_was_copied_before_is_not_read_again_where_no_site_names_a_checksum(through):
+    through.source.knows_checksums = through.target.knows_checksums = through.target.sends_checksums = False
+    row, _ = through.send(checksum="")
+    assert (row.verified, row.computed) == ("size", adler32(DATA))
+    through.source.asked.clear()
+    job = Put(row, "", TEMP, is_there=True)
+    new, done = through.carrier.deliver(job, lambda here, came: None)
+    assert done == "skipped" and new == row and not through.source.calls("read")
+
+
 def test_without_one_that_both_name_the_size_counts(direct):
     direct.source.knows_checksums = False
     row, _ = direct.send(checksum="")

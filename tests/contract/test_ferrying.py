@@ -16,7 +16,7 @@ from gridsync_parts.errors import NotFound
 from gridsync_parts.ferry import Ferry
 from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again
-from gridsync_parts.pace import PACE, Tries
+from gridsync_parts.pace import PACE, Tries, insist
 from gridsync_parts.pool import Stop
 from gridsync_parts.pull import Crosser
 from gridsync_parts.table import Settings, Site
@@ -87,7 +87,8 @@ class Line:
     def there(self) -> list[str]:
         """What is in the folder at the target."""
         try:
-            return sorted(entry.path.rpartition("/")[2] for entry in self.target.lister.folder(self.folder))
+            listing = insist(self.target.lister.folder, self.folder, retries=3)
+            return sorted(entry.path.rpartition("/")[2] for entry in listing)
         except NotFound:
             return []
 

@@ -1530,13 +1530,15 @@ def stats_for(path: str | None, run: Run, actions: list[Option]) -> Attempts | N
     return attempts_for(path, named, run.wishes, site, run.report.error)
 
 
-def show_settings(run: Run, actions: list[Option]) -> None:
-    """Show what the line goes by, unless it is about other things."""
+def show_settings(run: Run, actions: list[Option], remarks: list[str]) -> None:
+    """Show what the line goes by, unless it is about other things, and what is to be said of that."""
     if not actions or any(option.do not in BARE for option in actions):
         settings = run.config.settings()._replace(input_dir=run.settings.input_dir)
         run.report.configuration(settings, run.across.url if run.across else "")
     if run.config.file.foreign:
         run.report.warn(run.config.file.foreign_text())
+    for remark in remarks:
+        run.report.note(remark)
 
 
 def run_actions(run: Run, actions: list[Option], given: dict[str, str]) -> int:
@@ -1634,7 +1636,6 @@ def refuse_beside_to(options: optparse.Values, actions: list[Option]) -> None:
 
 def go_by(given: dict[str, str], options: optparse.Values, actions: list[Option], config: Config) -> dict[str, str]:
     """Have the settings be those of the command line; which of them are remembered."""
-    refuse_beside_to(options, actions)
     config.change(given)
     if options.put is None:
         return {} if options.url else given
@@ -1677,6 +1678,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         others = [option.name for option in actions] + [GENERAL_KEYS[key].option for key in given if key != "SITE"]
         return list_sites(config, others, report)
     remarks += take_urls(options, given, config)
+    refuse_beside_to(options, actions)
     if is_look:
         return examine(folder, given, report)
     given = go_by(given, options, actions, config)
@@ -1690,9 +1692,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
         config.file.check_saving()
     if not config.file.saved and not options.dry_run and not options.url:
         config.save({})
-    show_settings(run, actions)
-    for remark in remarks:
-        report.note(remark)
+    show_settings(run, actions, remarks)
     if not actions:
         remember(run, given, list(given))
     return run_actions(run, actions, given)

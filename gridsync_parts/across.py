@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, Protocol
 
 from gridsync_parts.disk import MARK
 from gridsync_parts.dry import left_out, tell, tell_asking
-from gridsync_parts.errors import CredentialError, GridError, UsageError
+from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, NotFound, UsageError
 from gridsync_parts.ferry import Ferry
 from gridsync_parts.fetching import Fetch, Work
 from gridsync_parts.forecast import Forecast, new_folders, refuse_names
@@ -163,6 +163,7 @@ class Across:
         """Refuse what can't be done before anything is sent, and name what earlier runs have left of other files."""
         run, rest = self.run, self.run.catalog().by_path(self.name)
         if rows:
+            self.check_base()
             run.call(self.ferry.check, max(rows, key=lambda row: row.size))
         self.refuse_jobs({row.path for row in rows})
         open_ones = (upload for upload in self.uploads.of(self.target.name) if upload.temp and not upload.verified)
@@ -171,6 +172,18 @@ class Across:
             more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
             note = f"an earlier run may have left unfinished at {self.target.name}: {', '.join(left[:NAMED])}{more}"
             run.report.note(note)
+
+    def check_base(self) -> None:
+        """Refuse a target where nothing can be, as the folder that all is below is not there."""
+        if self.there.folders.keys() - self.there.missing_folders:
+            return
+        try:
+            self.run.call_target(self.place.lister.folder, "")
+        except NotFound as error:
+            what = f"BASE_DIR_ON_GRID of {self.target.name} is not there: {self.url.partition(' ')[0]}"
+            raise UsageError(f"{what}; correct it in Grid.conf, or ask the site to make it") from error
+        except (FileError, DoorError) as error:
+            log.debug("%s", error)  # it may be there, and not be listed
 
     def refuse_jobs(self, paths: set[str]) -> None:
         """Refuse files that an FTS3 server is at work on."""
@@ -248,6 +261,8 @@ class Across:
             tell_asking(run, on_tape)
         if is_whole:
             plan[Action.COPY] += on_tape
+        if plan[Action.COPY]:
+            self.check_base()
         refused, errors = refuse_names(plan, self.place.check_name)
         folders = new_folders(plan[Action.COPY], lambda folder: folder not in self.there.missing_folders)
         forecast = Forecast("copy", plan[Action.COPY], folders=folders)

@@ -48,6 +48,8 @@ PAIRS = pytest.mark.parametrize("ship", ["doors", *LONG], indirect=True)
 REFUSED = {
     "--to=CNAF": "--to says where files are copied; add --build_list, --start or --sync",
     "--to=CNAF --show_conf": "--to says where files are copied; add --build_list, --start or --sync",
+    "--to=CNAF --doctor": "--to says where files are copied; add --build_list, --start or --sync",
+    "--doctor --via_here": "--via_here means nothing without --to=SITE; add it, or leave --via_here out",
     "--to=LYON --sync": "--to=LYON is where the files are; choose another site with --from or --to",
     "--to=lyon --sync": "--to=LYON is where the files are; choose another site with --from or --to",
     "--to=TWIN --sync": "--to=TWIN is where the files are; choose another site with --from or --to",
@@ -199,6 +201,18 @@ def test_a_target_that_lets_nobody_write_says_so(simulated):
     done = simulated("--to=XROOTD --build_list --start")
     assert done.status == 1 and "failed: 4," in done.out and "there is no such file" not in done.err, done
     assert "the door refuses" in done.err, done
+
+
+def test_a_target_without_its_base_is_one_sentence(simulated):
+    simulated.set("BASE_DIR_ON_GRID", "agata/nope/deeper", "CNAF")
+    assert simulated.ship("--build_list").status == 0
+    simulated.grid.storm.log.clear()
+    for line in ("--start", "--sync", "--start --dry_run", "--start --via_here"):
+        done = simulated.ship(line)
+        errors = [text for text in done.err.splitlines() if text.startswith("gridsync.py: ")]
+        assert done.status == 2 and len(errors) == 1, done
+        assert errors[0].startswith("gridsync.py: BASE_DIR_ON_GRID of CNAF is not there: https://"), done
+    assert not simulated.grid.storm.log.count(method="MKCOL")
 
 
 def test_check_status_is_about_the_target_and_the_others_about_this_machine(simulated):

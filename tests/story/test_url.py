@@ -231,7 +231,7 @@ REFUSED = {
     "{url}/../b here": "'agata/a/../b' is not a path on the grid; leave out '..'",
     "{url}/a%0Ab here": "'{url}/a%0Ab' has a control character in a name; ask the site to rename it",
     "https://zenodo.org/help here": "https://zenodo.org/help is no page of a record or a search; give one like https",
-    "here {url}": "'here': unexpected argument (did you forget to quote a pattern?)",
+    "folder {url}": "'folder': unexpected argument (did you forget to quote a pattern?)",
     "5500 here": "'5500': unexpected argument; records of open data are named with --input_dir=5500, or as URL DIR",
     "cms-5500": "'cms-5500': unexpected argument; records of open data are named with --input_dir=cms-5500, or as",
     "'?q=muon' here": "'?q=muon': unexpected argument; records of open data are named with --input_dir='?q=muon', or",

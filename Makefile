@@ -8,7 +8,7 @@ GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-v
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
 	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
-	xrootd-scitokens-plugins python3-keyring
+	xrootd-scitokens-plugins python3-keyring python3-m2crypto
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
 FUZZ := python3-venv
@@ -53,7 +53,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/invenio/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -148,6 +148,13 @@ build/cernopendata/done: tools/cernopendata.txt | need-venv
 	rm -rf build/cernopendata
 	$(PYTHON) -m venv build/cernopendata
 	build/cernopendata/bin/python -m pip install --quiet --use-pep517 --requirement tools/cernopendata.txt
+	touch $@
+
+# And for the client of FTS3, which checks the server of the tests; what it makes proxies with comes from Debian.
+build/fts3/done: tools/fts3.txt | need-venv
+	rm -rf build/fts3
+	$(PYTHON) -m venv --system-site-packages build/fts3
+	build/fts3/bin/python -m pip install --quiet --no-deps --requirement tools/fts3.txt
 	touch $@
 
 # And for a real Invenio, the repository that records go into.

@@ -141,6 +141,7 @@ Parts, each using only those above it; none of them knows the script:
   fts             what an FTS3 server is asked
   across          a run from site to site: what it is made of
   ftsfiles        files that it copies: how they are noted, and compared
+  ftsnews         which files those are
   ftsjobs         its jobs, and the files in them
   ftscancel       their end before they are done
   drafting        deposits on their way to a repository

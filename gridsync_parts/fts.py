@@ -14,7 +14,7 @@ import re
 import time
 import uuid
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.hubwire import words_of
@@ -107,6 +107,11 @@ def web_url(site: Site, path: str) -> str:
     """A file of a site, as an FTS3 server is told of it."""
     server = re.sub("^davs://", "https://", site.server)
     return server + quote(f"/{site.base}/{path}" if site.base else f"/{path}", safe="/", errors="surrogateescape")
+
+
+def plain_url(url: str) -> str:
+    """A URL whose path stands as it is; servers may write it otherwise than they were told."""
+    return unquote(url, errors="surrogateescape")
 
 
 def said_in(answer: Answer) -> str:

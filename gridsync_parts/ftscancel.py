@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from gridsync_parts.across import Across, Crosses
 from gridsync_parts.errors import FileError, NotFound
-from gridsync_parts.fts import Server, endpoint_in, web_url
+from gridsync_parts.fts import Server, endpoint_in, plain_url, web_url
 from gridsync_parts.ftsfiles import Book, Checker, Noted
 from gridsync_parts.ftsjobs import opened
 from gridsync_parts.uploads import Upload
@@ -32,12 +30,12 @@ class Cancelling:
         run = self.run
         run.call(self.server.cancel, noted.id)
         try:
-            told = {unquote(file.target): file for file in run.call(self.server.files, noted.id)}
+            told = {plain_url(file.target): file for file in run.call(self.server.files, noted.id)}
         except NotFound:
             told = {}
         for upload in uploads:
             row = run.catalog().by_path(self.across.name).get(upload.target) or self.row_of(upload)
-            file = told.get(unquote(web_url(self.across.target, upload.target)))
+            file = told.get(plain_url(web_url(self.across.target, upload.target)))
             if file and file.state == "FINISHED":
                 self.compare(row)
             elif file and file.state == "FAILED":

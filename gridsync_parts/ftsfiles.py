@@ -91,7 +91,7 @@ class Book:
         top = self.upload_of(Row("", 0, 0, "", Locality.UNKNOWN, False, "", "", "", ""), "").path
         for upload in self.across.uploads.of(self.across.target.name):
             noted = noted_in(upload.job)
-            if noted and upload.path.startswith(top):
+            if noted and upload.path.startswith(f"{top}/"):
                 found.setdefault(noted, []).append(upload)
         return found
 

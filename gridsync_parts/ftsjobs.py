@@ -8,16 +8,25 @@ import heapq
 import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
-from urllib.parse import unquote
 
 from gridsync_parts.across import Across, Crosses
-from gridsync_parts.doors import NO_TAPE
-from gridsync_parts.errors import DoorError, FileError, GridError, Mismatch, NotFound
-from gridsync_parts.fts import FILES, OVER, STAGING, TAPE, File, Server, endpoint_in, open_server, transfer_of, web_url
+from gridsync_parts.errors import FileError, GridError, Mismatch, NotFound
+from gridsync_parts.fts import (
+    FILES,
+    OVER,
+    STAGING,
+    File,
+    Server,
+    endpoint_in,
+    open_server,
+    plain_url,
+    transfer_of,
+    web_url,
+)
 from gridsync_parts.ftsfiles import Book, Checker, Job, Noted, Results
+from gridsync_parts.ftsnews import News, Relist, params_of, sift
 from gridsync_parts.loop import Answer, Event, Said, Slow
-from gridsync_parts.pace import DAY, Trouble
-from gridsync_parts.put import NO_FILE, TAKEN
+from gridsync_parts.put import TAKEN
 from gridsync_parts.values import (
     Action,
     Locality,
@@ -25,33 +34,11 @@ from gridsync_parts.values import (
     Tally,
     batches,
     sentence_about,
-    why_left,
 )
 
 GONE = "the FTS3 server has no job {} any more; what is missing at {} is submitted anew"
+UNSEEN = "the FTS3 server says that it is copied, but {} has no such file, or cannot serve its name; ask that site"
 FAILED = "the FTS3 server could not copy it:"
-
-Relist = Callable[[], dict[Action, list[Row]]]
-
-
-def reason_of(run: Crosses, across: Across, row: Row, action: Action) -> str:
-    """Why a file is left alone."""
-    found = across.there.find(row)
-    if action is Action.KEEP:
-        return f"{row.path}: {TAKEN if found and found.is_file else NO_FILE}"
-    return why_left(row, action, run.wishes.overwrite)
-
-
-def params_of(run: Crosses, across: Across, on_tape: bool) -> dict[str, Any]:
-    """What a job is to heed; where it fetches files from tape they stay on disk for as long as pins do."""
-    kinds = [place.can.checksums for place in (run.place(), across.place)]
-    return {
-        "verify_checksum": "both" if all("adler32" in some for some in kinds) else "none",
-        "overwrite": run.wishes.overwrite,
-        "retry": run.settings.retries or -1,
-        "bring_online": TAPE if on_tape else -1,
-        "copy_pin_lifetime": int(run.settings.pin_days * DAY) if on_tape else -1,
-    }
 
 
 def tell_end(run: Crosses, url: str, jobs: Iterable[Job]) -> None:
@@ -62,41 +49,6 @@ def tell_end(run: Crosses, url: str, jobs: Iterable[Job]) -> None:
     if count := doubts.count(True):
         what = f"{count} job(s) may have come to be at {url}"
         run.report.warn(f"{what}; the same line asks, and submits none of them twice")
-
-
-class News:
-    """Files that come to be at the source while others are copied."""
-
-    def __init__(self, run: Crosses, relist: Relist | None):
-        self.run = run
-        self.relist = relist  # lists the folder anew, and plans what to do; None where nobody waits for more
-        self.known: set[str] = set()  # paths of files that this run has to do with
-        self.trouble = Trouble()
-        self.due = run.loop.clock() + run.loop.pace.list
-
-    def is_due(self, now: float) -> bool:
-        """Whether it is time to look for more."""
-        return self.relist is not None and now >= self.due
-
-    def new(self, plan: dict[Action, list[Row]]) -> dict[Action, list[Row]]:
-        """Those of the files that are new to this run."""
-        found = {action: [row for row in rows if row.path not in self.known] for action, rows in plan.items()}
-        self.known.update(row.path for rows in plan.values() for row in rows)
-        return found
-
-    def look(self) -> dict[Action, list[Row]]:
-        """What is new; nothing, if that can't be seen just now."""
-        assert self.relist
-        loop = self.run.loop
-        try:
-            plan = self.new(self.relist())
-        except (DoorError, FileError) as error:
-            self.trouble = self.trouble.after(loop.pace.chore, loop.clock())
-            self.due = self.trouble.until
-            self.run.report.error(error)
-            return self.new({})
-        self.trouble, self.due = Trouble(), loop.clock() + loop.pace.list
-        return plan
 
 
 class Following:
@@ -138,17 +90,9 @@ class Following:
 
     def join(self, plan: dict[Action, list[Row]]) -> None:
         """Files that are in no job yet; no answer is awaited, as the question about tape would take it."""
-        on_tape = plan.get(Action.WAIT, [])
-        if on_tape and not self.run.has_tape():
-            for row in on_tape:
-                self.results.refuse(row, f"{row.path}: {NO_TAPE}")
-            on_tape = []
-        for action in (Action.KEEP, Action.UNSURE, Action.LOST):
-            for row in plan.get(action, ()):
-                self.results.refuse(row, reason_of(self.run, self.across, row, action))
+        self.submit(*sift(self.run, self.across, self.results, plan))
         for row in plan.get(Action.ADOPT, ()):
             self.ask("folders", ("compared", row), self.checker.check, row)
-        self.submit(plan.get(Action.COPY, ()), on_tape)
 
     def submit(self, on_disk: Iterable[Row], on_tape: Iterable[Row]) -> None:
         """Have new jobs for files."""
@@ -243,8 +187,8 @@ class Following:
         if answer.error:
             self.bear(job, answer.error)
             return
-        paths = {unquote(web_url(self.across.target, path)): path for path in job.rows}
-        told = {paths[url]: file for file in answer.value if (url := unquote(file.target)) in paths}
+        paths = {plain_url(web_url(self.across.target, path)): path for path in job.rows}
+        told = {paths[url]: file for file in answer.value if (url := plain_url(file.target)) in paths}
         for path, file in told.items():
             self.heed(job, job.rows[path], file)
         self.seek(job, [row for path, row in list(job.rows.items()) if path not in told])
@@ -291,7 +235,9 @@ class Following:
         if not answer.error:
             self.results.done(answer.value._replace(locality=Locality.ONLINE), "copied")
         elif isinstance(answer.error, Mismatch):
-            self.results.give_up(row, FileError(f"{sentence_about(row, answer.error)}; --overwrite copies it again"))
+            self.results.refuse(row, f"{sentence_about(row, answer.error)}; --overwrite copies it again")
+        elif isinstance(answer.error, NotFound):
+            self.results.refuse(row, f"{row.path}: {UNSEEN.format(self.across.target.name)}")
         else:
             self.fail(row, answer.error)
 

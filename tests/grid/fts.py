@@ -156,6 +156,9 @@ class Fts:
         if not user:
             return _error(401, "Unauthenticated access is not allowed")
         words = request.path.strip("/").split("/")
+        if (request.method, words) == ("GET", [""]):
+            version = {"major": 3, "minor": 13, "patch": 4}
+            return json_reply(200, {"api": version, "core": version, "schema": {"major": 8, "minor": 2, "patch": 0}})
         if (request.method, words) == ("GET", ["whoami"]):
             return json_reply(200, self._whoami(user, method))
         if words[0] == "delegation" and len(words) in (2, 3):
@@ -170,6 +173,8 @@ class Fts:
                 return _error(403, f'Not enough permissions to check the job "{words[1]}"')
             if (request.method, words[2:]) == ("GET", ["files"]):
                 return json_reply(200, [_shown(file) for file in job.files])
+            if (request.method, words[2:]) == ("GET", ["dm"]):
+                return json_reply(200, [])
             if (request.method, words[2:]) == ("GET", []):
                 return json_reply(200, {"job_id": job.job_id, "job_state": _state(job), "http_status": "200 Ok"})
             if (request.method, words[2:]) == ("DELETE", []):
@@ -251,11 +256,10 @@ class Fts:
         try:
             document = json.loads(request.body)
             params = document["params"]
-            if params["id_generator"] != "deterministic":
-                return _error(400, "the stand-in makes deterministic names alone")
-            id = str(uuid.uuid5(uuid.uuid5(BASE_ID, VO), params["sid"]))
+            is_told = params.get("id_generator") == "deterministic"
+            id = str(uuid.uuid5(uuid.uuid5(BASE_ID, VO), params["sid"]) if is_told else uuid.uuid1())
             job = FtsJob(id, user, params)
-            is_staged = params["bring_online"] > 0 or params["copy_pin_lifetime"] > 0
+            is_staged = max(params.get("bring_online") or 0, params.get("copy_pin_lifetime") or 0) > 0
             for index, file in enumerate(document["files"]):
                 job.files.append(_transfer(job, index, file, method))
                 job.files[-1].file_state = "STAGING" if is_staged else "SUBMITTED"

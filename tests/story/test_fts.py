@@ -10,16 +10,8 @@ import pytest
 
 from tests.grid.fts import TERMINAL
 from tests.grid.guests import token
-from tests.support.ships import SIZES, Simulated, last_line
+from tests.support.ships import SIZES, Handing, last_line
 from tests.support.user import wait_until, write_secret
-
-
-class Handing(Simulated):
-    """A user who has an FTS3 server copy."""
-
-    @property
-    def more(self) -> str:  # type: ignore[override]
-        return f"--fts={self.grid.fts.url}"
 
 
 @pytest.fixture
@@ -384,3 +376,48 @@ def test_between_two_real_xrootd(real, fts):
     assert done.status == 0 and re.search(last_line(copied=len(SIZES)), done.out), done
     assert real.there() == real.sent()
     assert {row["verified"] for row in real.rows().values()} == {"adler32"}
+
+
+@pytest.mark.long
+def test_awkward_names_arrive(real, fts):
+    names = ["a b", "comma,equals=1", "plus+tilde~"]
+    for name in names:
+        real.add(f"odd {name}/{name}", b"x" * 100)
+    assert real.ship("--build_list").status == 0
+    done = real.ship("--start", f"--fts={fts.url}")
+    assert done.status == 0 and re.search(last_line(copied=len(SIZES) + len(names)), done.out), done
+    assert real.there() == real.sent()
+
+
+@pytest.mark.long
+def test_what_the_target_does_not_show_is_no_success(handing, fts):
+    handing.add("a b", 100)  # StoRM takes such a name, and says 404 of it
+    done = handing.list_and_start()
+    assert done.status == 1 and re.search(last_line(copied=len(SIZES), failed=1), done.out), done
+    assert f"{handing.top}/a b: the FTS3 server says that it is copied, but CNAF has no such file" in done.err
+
+
+@pytest.mark.long
+def test_a_run_about_some_of_the_files_leaves_the_others_in_their_job(handing, fts):
+    assert handing.ship("--build_list").status == 0
+    fts.hold()
+    with handing.running(f"--start --to=CNAF {handing.more}") as run:
+        wait_until(lambda: any(record.path.endswith("/files") for record in fts.log))
+        run.kill()
+    fts.go()
+    done = handing.ship("--start", "--inc=small")
+    assert done.status == 0 and re.search(last_line(copied=1), done.out), done
+    jobs = {name: bool(row["job"]) for name, row in handing.noted().items()}
+    assert jobs == {"empty": True, "small": False, "sub/deep/big": True, "sub/mid": True}
+    again = handing.ship("--start", "--inc=.")
+    assert again.status == 0 and submissions(fts) == 1 and handing.there() == handing.sent(), again
+
+
+@pytest.mark.long
+def test_files_on_tape_at_storm_go_to_dcache(grid, fts, tmp_path, folder):
+    handing = Handing(grid, tmp_path, folder, source="CNAF")
+    handing.add("sub/taped", 40_000, tape=True)
+    done = handing.list_and_start()
+    assert done.status == 0 and re.search(last_line(copied=len(SIZES) + 1), done.out), done
+    assert handing.there() == handing.sent()
+    assert sum(job.params["bring_online"] > 0 for job in fts.jobs.values()) == 1

@@ -109,6 +109,14 @@ class ThroughHere(Simulated):
     more = "--via_here"
 
 
+class Handing(Simulated):
+    """A user who has an FTS3 server copy."""
+
+    @property
+    def more(self) -> str:  # type: ignore[override]
+        return f"--fts={self.grid.fts.url}"
+
+
 class Real(Shipper):
     """From one real XRootD to another one."""
 

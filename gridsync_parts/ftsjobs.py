@@ -319,6 +319,12 @@ def follow(
     run: Crosses, across: Across, plan: dict[Action, list[Row]], totals: Callable[[Tally], None], relist: Relist | None
 ) -> int:
     """Have an FTS3 server copy what is planned, and follow its jobs; the status."""
+    if not any(rows for action, rows in plan.items() if action is not Action.SKIP):
+        results = Results(run, Book(run, across))
+        results.skip(plan[Action.SKIP])
+        results.close()
+        totals(results.tally)
+        return 0
     with opened(run, across) as server:
         tell_start(run, across, server, plan)
         following = Following(run, across, server, relist)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import signal
+import time
 
 import pytest
 
@@ -40,7 +42,7 @@ def test_a_folder_is_there_verified_and_a_further_run_submits_nothing(handing, f
         assert (row["site"], row["verified"], row["temp"], row["error"], row["job"]) == ("CNAF", "adler32", "", "", "")
     again = handing.ship("--start")
     assert again.status == 0 and re.search(last_line(skipped=len(SIZES)), again.out), again
-    assert submissions(fts) == 1
+    assert submissions(fts) == fts.log.count(path="/whoami") == 1  # where there is nothing to do it is not asked
 
 
 def test_files_on_tape_are_brought_online_in_the_job(handing, fts):
@@ -421,3 +423,23 @@ def test_files_on_tape_at_storm_go_to_dcache(grid, fts, tmp_path, folder):
     assert done.status == 0 and re.search(last_line(copied=len(SIZES) + 1), done.out), done
     assert handing.there() == handing.sent()
     assert sum(job.params["bring_online"] > 0 for job in fts.jobs.values()) == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_that_are_killed_at_any_moment_submit_no_file_twice(handing, fts, seed):
+    dice = random.Random(seed)
+    for number in range(20):
+        handing.add(f"many/{number}", 5_000, tape=number % 3 == 0)
+    assert handing.ship("--build_list").status == 0
+    for _ in range(6):
+        with handing.running(f"--start --to=CNAF {handing.more}") as run:
+            time.sleep(dice.uniform(0.2, 2.0))
+            run.kill()
+    done = handing.ship("--start")
+    assert done.status == 0, done
+    assert handing.there() == handing.sent()
+    submitted = [file.dest_surl for job in fts.jobs.values() for file in job.files]
+    assert len(submitted) == len(set(submitted)) == len(SIZES) + 20
+    assert {row["job"] for row in handing.noted().values()} == {""}
+    assert {row["downloaded"] for row in handing.rows().values()} == {"yes"}

@@ -186,7 +186,8 @@ class Crosser(Carrier):
         """Refuse to hand on a key that opens more than this file."""
         fetches, brings = self.ends()
         try:
-            self.far(brings, row.path, row.path, self.names)
+            with contextlib.suppress(FileError):  # which is said of each file
+                self.far(brings, row.path, row.path, self.names)
         except UsageError as error:
             with contextlib.suppress(FileError):  # each file is asked for again
                 self.narrow(fetches, row.path, row.path, error)

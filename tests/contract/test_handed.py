@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import calendar
+import contextlib
 import json
 import re
 import time
@@ -45,6 +46,8 @@ def macaroon(*caveats: str) -> str:
         (macaroon("activity:DOWNLOAD", "path:/"), False),
         (macaroon("activity:DOWNLOAD", "path:b.dat"), False),
         (macaroon("path:/pnfs/agata/run/a b.dat"), False),
+        (macaroon("activity:DOWNLOAD,UPLOAD", "path:/run/a b.dat"), False),
+        (macaroon("activity:DOWNLOAD,UPLOAD", "activity:DOWNLOAD,READ_METADATA", "path:/run/a b.dat"), True),
         (macaroon("activity:DOWNLOAD"), False),
         (jwt(scope="storage.read:/pnfs/agata/run/a b.dat"), False),  # a blank ends a scope
         (jwt(scope="storage.read:/run openid"), False),
@@ -54,17 +57,20 @@ def macaroon(*caveats: str) -> str:
     ],
 )  # fmt: skip
 def test_a_key_is_narrow_if_it_names_the_file(key, narrow):
-    assert is_narrow(key, URL) is narrow
-    assert (opened_by(key, URL) == "") is narrow
+    assert is_narrow(key, URL, writes=False) is narrow
+    assert (opened_by(key, URL, writes=False) == "") is narrow
 
 
 def test_a_token_for_one_file_is_narrow():
-    assert is_narrow(jwt(scope="storage.read:/run/a.dat storage.stage:/run/a.dat"), "https://door/pnfs/run/a.dat")
+    key, url = jwt(scope="storage.read:/run/a.dat storage.stage:/run/a.dat"), "https://door/pnfs/run/a.dat"
+    assert is_narrow(key, url, writes=False)
+    key = jwt(scope="storage.read:/run/a.dat storage.create:/run/a.dat")
+    assert (is_narrow(key, url, writes=True), is_narrow(key, url, writes=False)) == (True, False)
 
 
 def test_what_a_wide_key_opens_is_said():
     key = jwt(exp=time.time() + 7200 + 30)
-    assert opened_by(key, URL) == "everything that you may do at door.example:2880, for 2h00m"
+    assert opened_by(key, URL, writes=False) == "everything that you may do at door.example:2880, for 2h00m"
 
 
 DATA = b"0123456789" * 1000
@@ -105,12 +111,16 @@ def giver(grid: Grid, folder: str, tmp_path: Path) -> Callable[[str], Giver]:
     return make
 
 
-def read(place: Place, name: str) -> bytes:
-    body = place.reader.read(At(name, len(DATA)), 0, len(DATA))
+def read(place: Place, name: str, tries: int = 3) -> bytes:
+    """All of a file; XRootD 5.5 fails now and then over what is new, and is asked again."""
     try:
-        return b"".join(map(bytes, body.chunks))
-    finally:
-        body.close()
+        body = place.reader.read(At(name, len(DATA)), 0, len(DATA))
+        with contextlib.closing(body):
+            return b"".join(map(bytes, body.chunks))
+    except GridError as error:
+        if not error.passing or tries == 1:
+            raise
+    return read(place, name, tries - 1)
 
 
 def write(place: Place, name: str) -> None:
@@ -189,6 +199,39 @@ def test_a_door_that_gives_no_key_means_what_the_user_shows(grid, giver):
         assert key.wider.startswith("everything that you may do at localhost:")
     finally:
         grid.at(CHOSEN[D]).switches.gives_macaroons = True
+
+
+def test_a_key_ends_no_later_than_the_token_that_it_is_asked_with(grid, giver):
+    door = giver(D)
+    door.put("mine")
+    bearer = grid_token(1800)
+    guest = opened(door.site, token=Given(bearer), ca=grid.env["X509_CERT_DIR"])
+    assert guest.puller
+    key = guest.puller.far("mine", writes=False).key
+    assert (key.wider, key.bearer != bearer) == ("", True)
+    assert read(door.with_key(key), "mine") == DATA
+    ends = [one for one in caveats_of(key.bearer) if one.startswith("before:")]
+    until = calendar.timegm(time.strptime(ends[0], "before:%Y-%m-%dT%H:%M:%SZ"))
+    assert until - time.time() == pytest.approx(1800, abs=120)
+
+
+def test_xrootd_gives_a_key_that_opens_nothing_for_a_token_so_that_is_shown_itself(giver):
+    door = giver(X)
+    door.put("mine")
+    key = door.key("mine", writes=False)
+    guest = door.with_key(key)
+    assert guest.puller
+    assert guest.puller.far("mine", writes=False).key == key
+    assert guest.puller.far("other", writes=False).key.wider.startswith("everything that you may do at localhost:")
+
+
+def test_a_key_that_xrootd_gives_to_who_has_no_right_is_none(grid, giver):
+    site = giver(X).site
+    place = place_at(grid, site._replace(base="agata"))
+    assert place.puller
+    assert place.puller.far("x", writes=False).key.wider == ""
+    with pytest.raises(Forbidden, match="the door gives you no key to write it"):
+        place.puller.far("x", writes=True)
 
 
 def test_a_site_that_is_open_to_all_needs_no_key(grid):

@@ -35,6 +35,7 @@ ACTIVITIES = {  # of a macaroon, and what they are called in a token; others are
     "DELETE": "storage.modify", "MANAGE": "storage.modify",
 }  # fmt: skip
 MACAROON_LIFE = 7 * 86400
+DEFAULT_LIFE = 86400
 OWN_TOKEN_LIFE = 12 * 3600
 ATTRIBUTE = bytes.fromhex("060a2b06010401be45646405")  # the identifier of the VO's attribute in a certificate
 COMMON_NAME = bytes.fromhex("0603550403")
@@ -191,12 +192,17 @@ class Guests:
             return Reply(405, reason="Method Not Allowed")
         try:
             wish = json.loads(request.body)
-            life = seconds(wish.get("validity", "P1D"))
+            life = seconds(wish["validity"]) if "validity" in wish else 0
             caveats = dict(caveat.split(":", 1) for caveat in wish.get("caveats", ()))
         except (ValueError, AttributeError):
             return Reply(400, reason="Bad macaroon request")
         if self._switches.words == "storm":
-            return json_reply(200, {"macaroon": self._own(guest, life)})
+            return json_reply(200, {"macaroon": self._own(guest, life or DEFAULT_LIFE)})
+        # What a token was good for ends with it, and nothing that is asked for may outlast it.
+        left = guest.member_until - time.time() if "authorization" in request.headers else max(life, DEFAULT_LIFE)
+        if life > left:
+            return Reply(400, reason="Bad requested caveat: before: cannot extend session lifetime")
+        life = life or min(left, DEFAULT_LIFE)
         if life > MACAROON_LIFE:
             said = "before: requested duration beyond maximum allowed (PT168H)"
             return Reply(400, reason=f"Bad requested caveat: {said}")

@@ -28,6 +28,7 @@ WRITES = "UPLOAD,LIST,DELETE"  # XRootD wants DELETE as well as UPLOAD for any P
 READ_SCOPES = ("storage.read", "storage.stage")
 HARMLESS = {"READ_METADATA"}  # XRootD adds it
 NONE_THERE = (400, 403, 404, 405, 415, 500, 501)  # of doors that give none, each in its way
+AGAIN = (400, 500)  # of these doors say the one of much, and the other for once, too
 PACKET = 4  # hexadecimal digits that say how long a packet of a macaroon is
 
 
@@ -96,10 +97,11 @@ def ask(http: Http, url: str, writes: bool) -> Answer:
     wish: dict[str, object] = {"caveats": [f"activity:{WRITES if writes else READS}"], "validity": LIFE}
     headers = {"Content-Type": "application/macaroon-request"}
     answer = http.ask("POST", url, headers=headers, data=json.dumps(wish).encode())
-    # dCache refuses what would outlast the token, and without a wish takes the end of that; XRootD wants a wish.
-    if answer.status == 400:
+    if answer.status in AGAIN:
         answer.drain()
-        del wish["validity"]
+        # dCache refuses what would outlast the token, and without a wish takes the end of that; XRootD wants a wish.
+        if answer.status == 400:
+            del wish["validity"]
         answer = http.ask("POST", url, headers=headers, data=json.dumps(wish).encode())
     return answer
 

@@ -234,6 +234,12 @@ def test_a_key_that_xrootd_gives_to_who_has_no_right_is_none(grid, giver):
         place.puller.far("x", writes=True)
 
 
+def test_a_door_that_fails_once_is_asked_for_a_key_once_more(grid, giver):
+    door = giver(D)
+    grid.at(CHOSEN[D]).faults.add("*", 500, method="POST", count=1)
+    assert door.key("mine", writes=False).wider == ""
+
+
 def test_a_site_that_is_open_to_all_needs_no_key(grid):
     site = Site("HERE", grid.public.url, "agata", "http", first_byte=30, silence=10, credential="none")
     assert opened(site, ca=grid.env["X509_CERT_DIR"]).puller.far("a", writes=False).key == Key()

@@ -289,6 +289,7 @@ class Following:
 
     def close(self) -> None:
         """End the line, and say what goes on without us."""
+        self.show()
         self.run.loop.forget()
         self.results.close()
         tell_end(self.run, self.server.url, self.jobs.values())

@@ -162,10 +162,10 @@ class Across:
     def begin(self, rows: list[Row]) -> None:
         """Refuse what can't be done before anything is sent, and name what earlier runs have left of other files."""
         run, rest = self.run, self.run.catalog().by_path(self.name)
+        self.refuse_jobs({row.path for row in rows})
         if rows:
             self.check_base()
-            run.call(self.ferry.check, max(rows, key=lambda row: row.size))
-        self.refuse_jobs({row.path for row in rows})
+            self.check_key(max(rows, key=lambda row: row.size))
         open_ones = (upload for upload in self.uploads.of(self.target.name) if upload.temp and not upload.verified)
         left = [one.temp for one in open_ones if run.scope.holds(one.target) and one.target not in rest]
         if left:
@@ -184,6 +184,17 @@ class Across:
             raise UsageError(f"{what}; correct it in Grid.conf, or ask the site to make it") from error
         except (FileError, DoorError) as error:
             log.debug("%s", error)  # it may be there, and not be listed
+
+    def check_key(self, row: Row) -> str:
+        """Refuse to hand on a key that opens more than its file, as one file shows; what it opens if it may be."""
+        run, puller = self.run, self.run.place().puller
+        try:
+            run.call(self.ferry.check, row)
+            if puller and run.wishes.trust_target and run.wishes.dry_run:
+                return run.call(puller.far, row.path, False).key.wider
+        except FileError as error:
+            log.debug("%s", error)  # it may be about this file alone
+        return ""
 
     def refuse_jobs(self, paths: set[str]) -> None:
         """Refuse files that an FTS3 server is at work on."""
@@ -277,16 +288,12 @@ class Across:
 
     def way(self, rows: list[Row]) -> str:
         """How files would be copied; UsageError where they can't be."""
-        run, wishes = self.run, self.run.wishes
+        wishes = self.run.wishes
         if wishes.fts:
             return f"in {count_jobs(rows)} job(s) of the FTS3 server {bare(wishes.fts)}"
         if wishes.via_here:
             return "through this machine"
-        puller = run.place().puller
-        if not rows or puller is None:
-            return "from door to door"
-        run.call(self.ferry.check, rows[0])
-        wider = wishes.trust_target and run.call(puller.far, rows[0].path, False).key.wider
+        wider = self.check_key(rows[0]) if rows else ""
         return "from door to door" + (f"; {self.target.name} would get a key that opens {wider}" if wider else "")
 
 

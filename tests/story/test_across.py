@@ -242,6 +242,18 @@ def test_the_stats_file_has_both_sites(ship):
     assert told.status == 0 and f"{ship.source}&gt;{ship.target}" in page.read_text(), told
 
 
+def test_a_file_for_which_no_key_is_given_out_is_no_obstacle_for_the_others(simulated):
+    assert simulated.ship("--build_list").status == 0
+    faults = simulated.grid.door.faults
+    faults.add("*/sub/deep/big", 423, method="POST")
+    try:
+        done = simulated.ship("--start")
+    finally:
+        faults.clear()
+    assert done.status == 1 and "Copied: 3, skipped: 0, failed: 1," in done.out, done
+    assert simulated.ship("--start").status == 0 and simulated.there() == simulated.sent()
+
+
 def test_two_runs_at_once_are_none(simulated):
     assert simulated.ship("--build_list").status == 0
     simulated.grid.storm.switches.latency = 0.1

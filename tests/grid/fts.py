@@ -1,8 +1,9 @@
 """A stand-in for an FTS3 server, after its documented REST API and the source of fts-rest-flask 3.13.
 
 It is not FTS3: what is real are TLS, the delegation of proxies, and the copies, which it makes itself (GET here, PUT
-there, with what it was handed) where FTS3 has the doors copy. Files of a job with `bring_online` are staged first,
-through the tape service of their site. Names of jobs are made as FTS3 makes them, and none is taken twice.
+there, with what it was handed) where FTS3 has the doors copy. Files of a job with `bring_online` are staged first, and
+released in the end, through the tape service of their site. Names of jobs are made as FTS3 makes them, and none is
+taken twice.
 """
 
 from __future__ import annotations
@@ -313,10 +314,10 @@ class Fts:
             file.file_state = state
 
     def _copy(self, file: Transfer) -> None:
-        visit = Visit(self, file)
+        visit, pin = Visit(self, file), ""
         if file.file_state == "STAGING":
             self._begin(file, "STARTED")
-            visit.stage(file.source_surl, int(file.job.params["copy_pin_lifetime"]))
+            pin = visit.stage(file.source_surl, int(file.job.params["copy_pin_lifetime"]))
         self._begin(file, "ACTIVE")
         for pattern, reason in self.failing.items():
             if fnmatchcase(unquote(file.source_surl), pattern):
@@ -335,6 +336,8 @@ class Fts:
         if self.wrong and fnmatchcase(unquote(file.source_surl), self.wrong):
             data = bytes(len(data))
         visit.send(file.dest_surl, data)
+        if pin:
+            visit.release(file.source_surl, pin)
 
 
 class Visit:
@@ -376,23 +379,32 @@ class Visit:
         context = self.context if is_own else self.plain
         return http.client.HTTPSConnection(place.netloc, timeout=PATIENCE, context=context)
 
-    def stage(self, url: str, seconds: int) -> None:
-        """Have a file brought to disk, through the tape service of its site."""
+    def tape(self, url: str) -> tuple[str, str, dict[str, str]]:
+        """The tape service of a file's site, the file's path there, and what goes with each request."""
         place = urlsplit(url)
         known = self.ask("GET", f"https://{place.netloc}/.well-known/wlcg-tape-rest-api", 0)[2]
         tape = json.loads(known)["endpoints"][0]["uri"].rstrip("/")
-        path, kind = unquote(place.path), {"Content-Type": "application/json"}
+        return tape, unquote(place.path), {"Content-Type": "application/json"}
+
+    def release(self, url: str, id: str) -> None:
+        """Give back the pin on a file; that this fails is no failure of the copy."""
+        tape, path, kind = self.tape(url)
+        self.ask("POST", f"{tape}/release/{id}", 0, kind, json.dumps({"paths": [path]}).encode())
+
+    def stage(self, url: str, seconds: int) -> str:
+        """Have a file brought to disk, through the tape service of its site; the request's id."""
+        tape, path, kind = self.tape(url)
         wish = {"files": [{"path": path, "diskLifetime": f"PT{seconds}S"}]}
         status, _, body = self.ask("POST", f"{tape}/stage", 0, kind, json.dumps(wish).encode())
         if status not in (200, 201):
             raise Failure(f"STAGING [5] the tape service answers {status}")
-        id, ends = json.loads(body)["requestId"], time.monotonic() + PATIENCE
+        id, ends = str(json.loads(body)["requestId"]), time.monotonic() + PATIENCE
         while time.monotonic() < ends:
             found = json.loads(self.ask("GET", f"{tape}/stage/{id}", 0)[2])["files"][0]
             if found.get("error"):
                 raise Failure(f"STAGING [5] {found['error']}")
             if found.get("onDisk") or found.get("state") == "COMPLETED":
-                return
+                return id
             time.sleep(STAGE_LOOK)
         raise Failure("STAGING [110] bring-online timeout has been exceeded")
 

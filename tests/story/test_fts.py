@@ -53,7 +53,8 @@ def test_files_on_tape_are_brought_online_in_the_job(handing, fts):
     staged = [job for job in fts.jobs.values() if job.params["bring_online"] > 0]
     assert len(fts.jobs) == 2 and [len(job.files) for job in staged] == [1]
     assert staged[0].params["copy_pin_lifetime"] == 7 * 86400
-    assert handing.rows()["sub/taped"]["locality"] == "ONLINE"
+    assert handing.rows()["sub/taped"]["locality"] == "ONLINE" and not handing.rows()["sub/taped"]["request"]
+    assert not handing.pinned()  # as the server gives it back
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ import pytest
 
 from tests.grid import Grid
 from tests.grid.propfind import content
-from tests.support.ships import last_line
+from tests.support.ships import Simulated, last_line
 from tests.support.user import Result, User
 
 FILE = "e680_1to64/ReadATCA/ReadATCA.tar"
@@ -68,3 +68,26 @@ def test_a_site_that_takes_no_proxy_is_one_sentence(copy, grid):
     assert grid.tree.find(f"{MIRROR}/{FILE}") is None
     assert copy("--start --via_here").status == 0
     assert there(grid) == grid.tree.expected(f"agata/{FILE}")
+
+
+SECRET = r"MDA\w{20}|eyJ\w{20}|BEGIN [A-Z ]*(?:KEY|CERTIFICATE)"
+
+
+def seen_by(done: Result, user: User) -> str:
+    """All that a run says and writes."""
+    files = [path for path in user.folder.rglob("*") if path.is_file()]
+    return done.out + done.err + "".join(path.read_text("utf-8", "replace") for path in files)
+
+
+@pytest.mark.parametrize("source", ["LYON", "CNAF"])
+def test_nobody_sees_a_key_that_is_handed_on(grid, tmp_path, folder, busy_marks, source):
+    user = Simulated(grid, tmp_path, folder, source)
+    done = user.list_and_start("--trust_target --debug")
+    assert done.status == 0 and re.search(r"POST \S+ -> 200", done.err) and re.search(r"COPY \S+ -> 20", done.err), done
+    assert not (found := re.search(SECRET, seen_by(done, user))), found
+
+
+def test_nobody_sees_a_proxy_that_is_handed_on(copy, user):
+    done = copy("--start --trust_target --debug")
+    assert done.status == 0 and re.search(r"POST \S+delegation/gridsite -> 200", done.err), done
+    assert not (found := re.search(SECRET, seen_by(done, user))), found

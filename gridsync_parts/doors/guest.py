@@ -53,6 +53,7 @@ class Guest:
         self.contexts: dict[object, ssl.SSLContext] = {}  # of TLS, by what is shown
         self.relay = relay_named()
         self.throttles: dict[tuple[str, int], Throttle] = {}  # of servers
+        self.gives_keys = False  # for other doors; it has given one
 
     def carry(self, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
         """One request, as the library carries it; an error of Python's own if there is no answer."""

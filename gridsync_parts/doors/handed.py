@@ -111,7 +111,7 @@ def hand_out(http: Http, url: str, writes: bool) -> Key:
     if not (http.token or http.proxy):
         return Key()
     answer = ask(http, url, writes)
-    if answer.status in NONE_THERE:
+    if answer.status in NONE_THERE and not http.gives_keys:  # one that does and now says no gets nothing else handed on
         answer.drain()
         return own_key(http, url, writes)
     if answer.status != 200:
@@ -130,4 +130,5 @@ def hand_out(http: Http, url: str, writes: bool) -> Key:
             return own_key(http, url, writes)
         verb = "write" if writes else "read"
         raise Forbidden(f"{place}: the door gives you no key to {verb} it; {doubt_of(http.site)}")
+    http.gives_keys = True
     return Key(made, wider=opened_by(made, url, writes))

@@ -240,6 +240,16 @@ def test_a_door_that_fails_once_is_asked_for_a_key_once_more(grid, giver):
     assert door.key("mine", writes=False).wider == ""
 
 
+def test_where_a_door_that_gives_keys_refuses_one_nothing_else_is_handed_on(grid, giver):
+    door = giver(D)
+    grid.at(CHOSEN[D]).faults.add("*", 403, method="POST", count=1)
+    assert door.key("mine", writes=False).is_proxy
+    assert door.key("mine", writes=False).bearer
+    grid.at(CHOSEN[D]).faults.add("*", 403, method="POST", count=1)
+    with pytest.raises(Forbidden, match="the door refuses"):
+        door.key("mine", writes=False)
+
+
 def test_a_site_that_is_open_to_all_needs_no_key(grid):
     site = Site("HERE", grid.public.url, "agata", "http", first_byte=30, silence=10, credential="none")
     assert opened(site, ca=grid.env["X509_CERT_DIR"]).puller.far("a", writes=False).key == Key()

@@ -211,12 +211,12 @@ class Copy:
         self.copies.uploads.put(self.task.path, rest[self.switches.copy_leaves], checksums=())
 
     def _count(self, piece: bytes | memoryview, size: int) -> None:
-        self.sent += len(piece)
         while not self._is_cancelled and self.switches.copy_rate:
-            rest = self.began + self.sent / self.switches.copy_rate - time.monotonic()
+            rest = self.began + (self.sent + len(piece)) / self.switches.copy_rate - time.monotonic()
             if rest <= 0:
                 break
             time.sleep(min(rest, TICK))
+        self.sent += len(piece)
         if self._is_cancelled:
             raise Failure("client went away")
         if self.switches.copy_fails and self.sent >= size / 2:

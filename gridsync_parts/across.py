@@ -31,7 +31,7 @@ from gridsync_parts.settings import name_across
 from gridsync_parts.there import There
 from gridsync_parts.uploads import Upload, Uploads
 from gridsync_parts.values import Action, Row, T, why_left
-from gridsync_parts.words import bare, scheme_of
+from gridsync_parts.words import bare, grid_path, scheme_of
 
 if TYPE_CHECKING:
     from gridsync_parts.doors import Place
@@ -97,6 +97,10 @@ class Across:
         source, target, wishes = self.source, self.target, self.run.wishes
         if (source.server, source.base) == (target.server, target.base):
             raise UsageError(f"--to={target.name} is where the files are; choose another site with --from or --to")
+        folder = grid_path(self.run.settings.input_dir)
+        top, into = (f"/{grid_path(f'{site.base}/{folder}')}/".replace("//", "/") for site in (source, target))
+        if target.server == source.server and into != top and into.startswith(top):
+            raise UsageError(f"{into} of {target.name} is in the folder that is copied, {top}; choose another site")
         if is_repository(target):
             raise UsageError(f"--to={target.name} is a repository, whose records --put makes; choose another site")
         if not kind_of(target).can.writes:

@@ -211,8 +211,9 @@ class WebDavPuller:
         told, pace = Told(), Pace(answer.watch.site, size, time.monotonic())
         try:
             for data in answer.arriving():
-                if told.take(data):
-                    pace.check(told, time.monotonic())
+                is_mark = told.take(data)
+                pace.check(told, time.monotonic())  # also where it talks of other things for ever
+                if is_mark:
                     yield min(told.moved(), size)
                 if len(told.rest) > MAX_LINE:
                     raise ends.error(NO_SENSE)

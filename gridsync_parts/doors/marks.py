@@ -30,6 +30,7 @@ from gridsync_parts.secrets import secrets
 from gridsync_parts.table import Site
 
 MAX_STRIPES = 1000
+QUEUED = 7200  # seconds to wait for others to come first: by then the key has ended
 SUMMED = 3600  # seconds for which a door may look at what is there,
 SUMS = 10_000_000  # and one more for so many bytes
 HERE = "--via_here copies through this machine"
@@ -125,6 +126,7 @@ class Pace:
         self.size = size
         self.began = self.last = now
         self.whole = 0.0  # when all of it was there
+        self.queued = 0.0  # since when the door says that others come first
         self.drip = Drip(site)
         self.moved = 0
 
@@ -136,8 +138,12 @@ class Pace:
             self.whole = self.whole or now
             if now - self.whole > SUMMED + self.size / SUMS:
                 raise TimeoutError("timed out")
-        elif not self.site.min_rate or re.search("request|queue|wait", told.state, re.IGNORECASE):
+        elif not self.site.min_rate:
             self.began = now
+        elif re.search("request|queue|wait", told.state, re.IGNORECASE):
+            self.began, self.queued = now, self.queued or now
+            if now - self.queued > QUEUED:
+                raise TimeoutError("timed out")
         elif before:
             self.drip.take(self.moved - before, now - self.last)
         elif not self.moved and now - self.began > self.site.first_byte:

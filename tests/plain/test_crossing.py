@@ -181,5 +181,8 @@ def test_a_copy_of_which_nothing_moves_has_an_end():
     assert paced([XROOTD.format(at * 1000) for at in range(1, 50)]) == ""
     assert (paced([XROOTD.format(0)] * 50), paced([XROOTD.format(0)] * 30)) == ("timed out", "")
     assert paced([DCACHE.format(0).replace("Mover running", "Requesting mover")] * 100) == ""
+    assert paced([DCACHE.format(0).replace("Mover running", "Requesting mover")] * 800) == "timed out"
+    for said in ("Perf Marker\n    Timestamp: 1\nEnd\n", "success: Created\n", "failure: no\n", "\n"):
+        assert (paced([said] * 50), paced([said] * 30)) == ("timed out", ""), said
     whole = [XROOTD.format(1_000_000)]  # it is all there, and looked at
     assert [paced(whole * count, rate) for count in (300, 500) for rate in (0, 100)] == ["", "", *["timed out"] * 2]

@@ -93,6 +93,17 @@ def test_what_means_nothing_is_refused_before_anything_is_asked(typist, line):
     assert not list(typist.grid.door.log.matching()) and not list(typist.grid.storm.log.matching())
 
 
+def test_a_target_inside_what_is_copied_is_refused(typist, folder):
+    """Each --sync would copy what the last one has made, a folder deeper."""
+    typist.set("BASE_DIR_ON_GRID", f"agata/{folder}/inside", "TWIN")
+    done = typist("--to=TWIN --sync --via_here")
+    assert done.status == 2, done
+    said = f"/agata/{folder}/inside/{folder}/ of TWIN is in the folder that is copied, /agata/{folder}/; choose"
+    assert said in done.err
+    typist.set("BASE_DIR_ON_GRID", f"agata/{folder}-2", "TWIN")
+    assert "is in the folder" not in typist("--to=TWIN --sync --via_here").err
+
+
 def test_the_target_is_not_remembered(simulated):
     assert simulated.list_and_start().status == 0
     assert "CNAF" not in (simulated.folder / "Grid.conf").read_text().partition("[LYON]")[0]

@@ -119,9 +119,9 @@ def hand_out(http: Http, url: str, writes: bool) -> Key:
     place = mask_url(unquote(url))
     try:
         made = json.loads(answer.content(MAX_JSON))["macaroon"]
-        if not (isinstance(made, str) and made.isascii() and made.isprintable() and " " not in made):
+        if not (made and isinstance(made, str) and made.isascii() and made.isprintable() and " " not in made):
             raise ValueError(made)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileError(f"{place}: the key that the door gives makes no sense") from error
     secrets.note(made)
     rights = rights_in(caveats_of(made))

@@ -127,11 +127,17 @@ class Pace:
         self.began = self.last = now
         self.whole = 0.0  # when all of it was there
         self.queued = 0.0  # since when the door says that others come first
+        self.over = 0.0  # when it was said how it went
         self.drip = Drip(site)
         self.moved = 0
 
     def check(self, told: Told, now: float) -> None:
         """TimeoutError where too little moves: whoever waits for its turn may, and whoever looks at what came."""
+        if told.is_success or told.failure:
+            self.over = self.over or now
+            if now - self.over > self.site.first_byte:
+                raise TimeoutError("timed out")
+            return
         before = self.moved
         self.moved = max(before, told.moved())
         if self.moved >= self.size:

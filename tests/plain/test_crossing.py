@@ -186,3 +186,14 @@ def test_a_copy_of_which_nothing_moves_has_an_end():
         assert (paced([said] * 50), paced([said] * 30)) == ("timed out", ""), said
     whole = [XROOTD.format(1_000_000)]  # it is all there, and looked at
     assert [paced(whole * count, rate) for count in (300, 500) for rate in (0, 100)] == ["", "", *["timed out"] * 2]
+
+
+@pytest.mark.parametrize("said", [b"Perf Marker\nTimestamp: 1\nEnd\n", b"success: Created\n", b"failure: no\n"])
+def test_a_door_that_goes_on_without_a_word_of_bytes_is_given_up(said):
+    site = Site("B", "https://b")
+    pace, told = Pace(site, 1_000_000, 0.0), Told()
+    told.take(said)
+    pace.check(told, 1.0)
+    told.take(b"\n")
+    with pytest.raises(TimeoutError):
+        pace.check(told, site.first_byte + 2.0)

@@ -634,12 +634,13 @@ def check_folder(run: Run) -> str:
     from gridsync_parts.hooks import hooks_of
 
     folder = run.settings.output_dir
+    if not run.across:
+        run.config.check_output_dir(folder)
+        hooks_of(run)  # it may name none that can run
     if run.wishes.overwrite and run.catalog().doubt:
         raise UsageError(f"files are not replaced because {run.catalog().doubt}")
     if run.across:
         return run.across.target.name
-    run.config.check_output_dir(folder)
-    hooks_of(run)  # it may name none that can run
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.grid import CHOSEN
 from tests.grid import door as door_module
+from tests.grid.delegation import PATH as DELEGATION
 from tests.grid.door import Switches, kindly
 from tests.grid.tape import WELL_KNOWN
 from tests.grid.tree import BOTH
@@ -173,6 +174,11 @@ def copied(user: Client, **facts: Any) -> bytes:
     return user.copy("new", other, token).body
 
 
+def delegated(user: Client) -> int:
+    """What is said to who asks for nothing where a proxy would be delegated."""
+    return user.ask("POST", f"{user.door.url}{DELEGATION}").status
+
+
 def left_behind(user: Client) -> tuple[int, int]:
     """What a copy leaves that fails in the middle: the status of a question for it, and how long it is."""
     user.door.switches.copy_fails = "why not"
@@ -293,6 +299,9 @@ TURNED: list[tuple[str, str, Any, Callable[[Client], Any], Any, Any]] = [
     (S, "copy_leaves", "whole", left_behind, (200, 0), (200, SIZE)),
     (D, "copy_fails", "no space left", lambda u: copied(u)[-24:], b"success: Created\n", b"failure: no space left\n"),
     (D, "copies_outlive", True, left_alone, False, True),
+    (D, "delegation", "none", delegated, 400, 404),
+    (D, "delegate_to", "https://elsewhere", lambda u: u.ask("COPY", "new", Source="https://x/y").headers["X-Delegate-To"][-20:],
+     "/delegation/gridsite", "https://elsewhere"),
     (D, "gives_macaroons", False,
      lambda u: u.ask("POST", "disk", {}, Content_Type="application/macaroon-request").status, 200, 405),
     (D, "copies_are_verified", False, lambda u: copied(u, checksums=())[:7], b"failure", b"success"),

@@ -311,7 +311,7 @@ def test_xrootd_serves_the_trees_content(grid: Grid) -> None:
 
 
 def test_xrootd_goes_elsewhere_when_its_port_is_taken(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    second = xrootd.XRootD(grid.folder / "second", grid.pki)
+    second = xrootd.XRootD(grid.folder / "elsewhere", grid.pki)
     second.fill(grid.tree)
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken, (free, root) = other.getsockname()[1], xrootd.free_ports()

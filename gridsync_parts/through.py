@@ -1,24 +1,22 @@
 """A file on its way from site to site through this machine; nothing of it is kept.
 
-A thread of its own reads it into a ring of HELD bytes, which who sends it drains: they are all that there is of it
-here. When its line breaks it is read on from there, and the upload does not notice.
+Who sends it reads it, a bite at a time: that is all that there is of it here, besides what the system holds for both
+lines, so that neither waits for the other. (A thread of its own that reads takes more time than it wins.) When the
+line breaks that it comes by, it is read on from there, and the upload does not notice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Collection, Iterator
 
 from gridsync_parts.checksums import Checksum, checksum_kind
-from gridsync_parts.disk import CHUNK
-from gridsync_parts.doors import BITE, At, Body, Place, Reader, resized_error
+from gridsync_parts.doors import At, Body, Place, Reader, resized_error
 from gridsync_parts.errors import Changed, FileError, GridError, Mismatch, NotFound
-from gridsync_parts.pool import FAREWELL, Stop
+from gridsync_parts.pool import Stop
 from gridsync_parts.put import refuse_stopped
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
-HELD = 4 << 20  # bytes of a file
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before it is read on from where its line broke; who takes it waits so long
 
 
@@ -96,53 +94,6 @@ class Stream:
             body.close()
 
 
-class Ring:
-    """Bytes between a thread that brings them and one that takes them."""
-
-    def __init__(self, size: int):
-        self.buffer = memoryview(bytearray(size))
-        self.came = self.gone = 0  # bytes that have come into it, and that have left it
-        self.changed = threading.Condition()
-        self.failure: BaseException | None = None
-
-    def put(self, piece: bytes | memoryview) -> None:
-        """Bring some, as soon as there is room."""
-        room = len(self.buffer)
-        while len(piece):
-            with self.changed:
-                self.changed.wait_for(lambda: self.came - self.gone < room or self.failure)
-                if self.failure:
-                    raise self.failure
-                at = self.came % room
-                count = min(len(piece), room - (self.came - self.gone), room - at)
-            self.buffer[at : at + count] = piece[:count]
-            piece = piece[count:]
-            with self.changed:
-                self.came += count
-                self.changed.notify_all()
-
-    def drained(self, size: int) -> Iterator[memoryview]:
-        """So many of them, as they come; there is room again for a piece once the next one is asked for."""
-        room = len(self.buffer)
-        while self.gone < size:
-            with self.changed:
-                self.changed.wait_for(lambda: self.came > self.gone or self.failure)
-                if self.failure:
-                    raise self.failure
-                at = self.gone % room
-                count = min(self.came - self.gone, room - at, CHUNK)
-            yield self.buffer[at : at + count]
-            with self.changed:
-                self.gone += count
-                self.changed.notify_all()
-
-    def fail(self, error: BaseException) -> None:
-        """Have both end."""
-        with self.changed:
-            self.failure = self.failure or error
-            self.changed.notify_all()
-
-
 class Pipe:
     """A stream that is read while what has come of it is sent."""
 
@@ -152,25 +103,6 @@ class Pipe:
         self.stop = stop
         self.running = {kind: Checksum(kind) for kind in kinds}
         self.sums: dict[str, str] = {}  # of all of it, once it has come
-        self.ring = Ring(min(stream.size, HELD))
-        self.thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Begin to read what is more than a bite."""
-        self.stop.bodies.add(self)
-        if self.stream.size > BITE:
-            with contextlib.suppress(RuntimeError):  # the machine has no thread left
-                thread = threading.Thread(target=self.fill, daemon=True)
-                thread.start()
-                self.thread = thread
-
-    def fill(self) -> None:
-        """Read all of it; what goes wrong is raised where it is sent."""
-        try:
-            for piece in self.right():
-                self.ring.put(piece)
-        except BaseException as error:
-            self.ring.fail(error)
 
     def right(self) -> Iterator[bytes | memoryview]:
         """What is read, the last of it once all of it is known to be what the site says."""
@@ -194,26 +126,23 @@ class Pipe:
 
     def chunks(self, seen: Seen) -> Iterator[bytes | memoryview]:
         """Its bytes, as they are to be sent; each piece is used before the next."""
+        self.stop.bodies.add(self)
         size, gone = self.stream.size, 0
         if not size:
             self.finish()
-        for piece in self.ring.drained(size) if self.thread else self.right():
+        for piece in self.right():
             refuse_stopped(self.stop)
             yield piece
             gone += len(piece)
             seen(gone, gone)
 
     def hang_up(self) -> None:
-        """Wake both, who reads and who sends."""
-        self.ring.fail(FileError("interrupted"))
+        """Wake a thread that waits for bytes."""
         self.stream.hang_up()
 
     def close(self) -> None:
         """Have nothing left of it."""
         self.stop.bodies.discard(self)
-        if self.thread and self.thread.is_alive():
-            self.hang_up()
-            self.thread.join(FAREWELL)
         self.stream.close()
 
 
@@ -306,7 +235,6 @@ class Passing(FarFile):
         kinds = {*self.kinds, kind, own} - {"size"}
         stream = stream or Stream(self.place.reader, self.path, self.size)
         self.pipe = pipe = Pipe(stream, kinds, self.named, self.stop)
-        pipe.start()
         yield from pipe.chunks(seen)
         self.sums.update(pipe.sums)
 

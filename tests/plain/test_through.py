@@ -1,11 +1,10 @@
-"""A file on its way through this machine: read by one thread, sent by another, and nothing else of it is kept."""
+"""A file on its way through this machine: read as it is sent, and nothing else of it is kept."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -14,10 +13,10 @@ from gridsync_parts.disk import CHUNK
 from gridsync_parts.doors import BITE, Body
 from gridsync_parts.errors import Changed, DoorError, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.pool import Stop
-from gridsync_parts.through import HELD, PAUSES, Pipe, Stream
+from gridsync_parts.through import PAUSES, Pipe, Stream
 from tests.support.memory import Memory, adler32, break_off, call_after, fall_silent
 
-SIZES = (0, 1, BITE, BITE + 1, CHUNK, 3 * CHUNK + 7, HELD + 2 * CHUNK)
+SIZES = (0, 1, BITE, BITE + 1, CHUNK, 3 * CHUNK + 7, 10 * CHUNK)
 LOST = FileError("the line broke", passing=True)
 
 
@@ -50,7 +49,6 @@ class Way:
 
     def pieces(self) -> Iterator[memoryview]:
         """What comes, piece by piece."""
-        self.pipe.start()
         yield from self.pipe.chunks(lambda here, came: self.seen.append((here, came)))
 
     def drain(self) -> bytes:
@@ -60,7 +58,6 @@ class Way:
         finally:
             self.pipe.close()
             assert not self.site.open and not self.stop.bodies
-            assert not self.pipe.thread or not self.pipe.thread.is_alive()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -74,19 +71,15 @@ def test_the_bytes_come_as_they_are_and_their_checksums_with_them(size, piece):
     assert [here for here, _ in way.seen] == sorted(here for here, _ in way.seen)
 
 
-def test_no_more_is_kept_than_its_buffers():
+def test_no_more_is_read_than_is_sent():
     way = Way(20 * CHUNK, CHUNK)
     read: list[int] = []
     way.site.order("read", "in/a", lambda body: body._replace(chunks=counted(body.chunks, read)))
-    pieces = way.pieces()
-    first = len(next(pieces))
-    waiter = threading.Event()
-    for _ in range(100):
-        if sum(read) > HELD or waiter.wait(0.05):
-            break
-    waiter.wait(0.2)  # for more than may come
-    assert HELD < sum(read) <= HELD + CHUNK
-    assert first + sum(len(piece) for piece in pieces) == sum(read) == len(way.data)
+    sent = 0
+    for piece in way.pieces():
+        sent += len(piece)
+        assert sent == sum(read)
+    assert sent == len(way.data)
     way.pipe.close()
 
 
@@ -200,7 +193,7 @@ def test_a_checksum_that_nobody_makes_says_nothing():
 
 
 @pytest.mark.parametrize("size", [BITE, 10 * CHUNK])
-def test_a_run_that_ends_wakes_both(size):
+def test_a_run_that_ends_wakes_it(size):
     way = Way(size, 1000)
     silent = threading.Event()
     way.site.order("read", "in/a", fall_silent(2000, silent))
@@ -213,19 +206,8 @@ def test_who_stops_sending_stops_the_reading():
     way = Way(20 * CHUNK, 1000)
     pieces = way.pieces()
     next(pieces)
-    thread = way.pipe.thread
-    assert thread and thread.is_alive()
     way.pipe.close()
-    assert not thread.is_alive() and not way.site.open
-
-
-def test_without_a_thread_it_goes_all_the_same(monkeypatch):
-    def refuse(_self: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    way = Way(10 * CHUNK, 1000)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert way.drain() == way.data and way.pipe.thread is None
+    assert not way.site.open and not way.stop.bodies
 
 
 def test_a_checksum_that_comes_along_is_known():

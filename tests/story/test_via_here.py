@@ -44,7 +44,7 @@ class Passer(User):
             self.set("BASE_DIR_ON_GRID", f"scratch/{home.name}", "BOX")
         if "HUB" in pair:
             self.env["JUPYTERHUB_API_TOKEN"] = grid.hub.token
-            grid.hub.tree.folder(f"{BASE}/{HOME}")
+            grid.hub.tree.folder(f"{BASE}/{HOME}/{home.name}")
             self.set("SERVER", grid.hub.server, "HUB")
             self.set("ENGINE", "hub", "HUB")
             self.set("BASE_DIR_ON_GRID", f"{HOME}/{home.name}", "HUB")

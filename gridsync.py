@@ -663,11 +663,12 @@ def flow_for(run: Run, aim: Aim) -> Flow:
     from gridsync_parts.endings import Credential
     from gridsync_parts.flow import Flow
 
-    if not run.across:
+    across = run.across
+    if not across:
         return Flow(run, aim)
-    flow = Flow(run, aim, fetch=run.across.fetch(aim))
-    flow.book = lambda: run.across  # type: ignore[assignment, return-value]
-    flow.credential = Credential(run.across.shown(run.settings), run.loop.pace)
+    flow = Flow(run, aim, fetch=across.fetch(aim))
+    flow.book = lambda: across
+    flow.credential = Credential(across.shown(run.settings), run.loop.pace)
     return flow
 
 

@@ -6,6 +6,7 @@ what differs: through this machine, or by a door that fetches it, or brings it.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import math
 import re
@@ -53,7 +54,8 @@ class Carrier(Deliverer):
         self.target = target
         self.kinds: set[str] = set()  # of checksums that had to be made of bytes that had gone
         self.folders: set[str] = {""}  # that are known to be there
-        self.making = threading.Lock()
+        # One thread asks about a folder for all; others are not held up by it.
+        self.making: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
     def origin(self, job: Put) -> Origin:
         """The file at the other site."""
@@ -61,7 +63,7 @@ class Carrier(Deliverer):
 
     def have_folder(self, path: str) -> None:
         """Have a folder there, which one thread makes for all."""
-        with self.making:
+        with self.making[path]:
             if path in self.folders:
                 return
             try:
@@ -278,7 +280,7 @@ class Crosser(Carrier):
     def listed(self, noted: str) -> dict[str, float]:
         """The names under which an earlier run has left something of a file; a folder is listed once for all."""
         folder = noted.rpartition("/")[0]
-        with self.making:
+        with self.making[folder]:
             if folder not in self.lists:
                 self.lists[folder] = self.unfinished(folder)
         return {name: -math.inf for name in self.lists[folder].get(noted, ())}

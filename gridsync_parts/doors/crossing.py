@@ -15,7 +15,6 @@ from urllib.parse import unquote
 
 from gridsync_parts.doors import At, Crossing, Far, Key
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.delegation import delegate
 from gridsync_parts.doors.drip import Drip
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS
 from gridsync_parts.doors.handed import hand_out
@@ -167,6 +166,8 @@ class WebDavPuller:
 
     def ask_with_proxy(self, ends: Ends, url: str, headers: dict[str, str], where: str, began: float) -> Answer:
         """Give the door a proxy to act with, and ask again."""
+        from gridsync_parts.doors.delegation import delegate  # few doors ask for one
+
         with self.one_delegation:
             if self.delegated.get(where, 0) < began:  # else another thread has done so meanwhile
                 delegate(self.http, where)

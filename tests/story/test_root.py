@@ -270,11 +270,13 @@ def test_a_server_that_is_down_is_named_at_once(visitor: User):
 
 
 def test_a_server_that_does_not_answer_is_named_in_the_end(visitor: User):
+    """XRootD's library waits for the connection and for the answer; which of the two it calls over first is a matter of luck."""
+    said = ("the door cannot be reached, or fails", "the door has not answered in time")
     visitor.set("FIRST_BYTE", "2")
-    with socket.create_server(("localhost", 0)) as silent, visitor.running("--ls_dir", XRD_CONNECTIONWINDOW="2") as run:
+    with socket.create_server(("localhost", 0)) as silent:
         visitor.set("SERVER", f"root://localhost:{silent.getsockname()[1]}/")
-        _, err = run.communicate(timeout=60)
-    assert run.returncode == 4 and "the door cannot be reached, or fails" in err, err
+        status, _, err = visitor("--ls_dir", XRD_CONNECTIONWINDOW="2")
+    assert status == 4 and any(sentence in err for sentence in said), err
 
 
 @pytest.mark.parametrize("way", ["stops", "hangs"])

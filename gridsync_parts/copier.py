@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Protocol
 
 from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
@@ -38,39 +37,39 @@ class Copier(Mover):
         self.whole: set[str] = set()  # files of which the door sends no ranges
 
     def bring(self, work: Work) -> Outcome | Arrived | Again:
-        """One attempt at a file, up to where it is verified; none begins when the file may be on tape again."""
-        row, now = work.row, time.monotonic()
-        if now > work.until:
-            return Outcome(row, "stale", self.let_go(row))
-        if len(self.paused) >= work.places and row.path not in self.paused:
-            return Outcome(row, "held")
+        """One attempt at a file, up to where it is verified."""
+        row = work.row
+        if outcome := self.put_back(work):
+            return outcome
         self.home.check()
         self.choose_processor(row)
         try:
             try:
-                item = self.attempt(row, work.is_here)
-                self.paused.discard(row.path)
+                item = bring(self.job(work), self.place, self.watch(row.path), self.stop, self.home)
             except Exception as error:
-                if again := self.again(work, error):
-                    return again
-                self.paused.discard(row.path)
-                item = give_up(row, self.place, error, self.stop, self.home)
+                return self.fail(work, error)
         except BaseException:  # which ends the run
             self.let_go(row)
             raise
+        self.paused.discard(row.path)
         return item if isinstance(item, Arrived) else item._replace(received=self.let_go(row))
 
-    def attempt(self, row: Row, is_here: bool) -> Outcome | Arrived:
-        """The attempt."""
-        path, has_ranges = row.path, row.path not in self.whole
+    def job(self, work: Work) -> Copy:
+        """What an attempt is to do."""
+        path = work.row.path
         twin = path + ".part"
         has_twin = any(twin in rows for rows in list(self.catalog.rows.values()))
-        job = Copy(row, *self.how, has_ranges, is_here, has_twin)
-        try:
-            return bring(job, self.place, self.watch(path), self.stop, self.home)
-        except NoRanges:
-            self.whole.add(path)
-            raise
+        return Copy(work.row, *self.how, path not in self.whole, work.is_here, has_twin)
+
+    def fail(self, work: Work, error: Exception) -> Outcome | Again:
+        """What follows when an attempt has failed."""
+        if isinstance(error, NoRanges):
+            self.whole.add(work.row.path)
+        return super().fail(work, error)
+
+    def give_up(self, row: Row, error: Exception) -> Outcome:
+        """Say what became of a file that is not tried again."""
+        return give_up(row, self.place, error, self.stop, self.home)
 
     def retries(self, work: Work) -> int:
         """A GET of a file on tape blocks for minutes, fails, and has to be repeated until the tape was read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from gridsync_parts.copier import TAPE_RETRIES
@@ -50,46 +49,43 @@ class Ferry(Mover):
         self.carrier.tidy(noted)
 
     def bring(self, work: Work) -> Outcome | Again:
-        """One attempt at a file; none begins when it may be on tape again."""
+        """One attempt at a file."""
         row = work.row
-        if time.monotonic() > work.until:
-            return Outcome(row, "stale", self.let_go(row))
-        if len(self.paused) >= work.places and row.path not in self.paused:
-            return Outcome(row, "held")
+        if outcome := self.put_back(work):
+            return outcome
         self.choose_processor(row)
-        temp = self.temps[row.path]
-        job = Put(row, "", temp, temp in self.open, work.is_here, self.overwrite)
         try:
             try:
-                new, done = self.carrier.deliver(job, self.watch(row.path))
-                self.paused.discard(row.path)
-                return Outcome(new, "copied" if done == "sent" else done, self.let_go(row))
+                new, done = self.carrier.deliver(self.job(work), self.watch(row.path))
             except GridError as error:
-                if again := self.again(work, error):
-                    return again
-                self.paused.discard(row.path)
-                return self.give_up(job, error)
+                return self.fail(work, error)
         except BaseException:  # which ends the run
             self.let_go(row)
             raise
+        self.paused.discard(row.path)
+        return Outcome(new, "copied" if done == "sent" else done, self.let_go(row))
+
+    def job(self, work: Work) -> Put:
+        """What an attempt is to do."""
+        temp = self.temps[work.row.path]
+        return Put(work.row, "", temp, temp in self.open, work.is_here, self.overwrite)
 
     def retries(self, work: Work) -> int:
         """A file on tape is asked for until the tape was read, where its bytes go through this machine."""
         is_from_tape = self.via_here and work.row.locality is Locality.NEARLINE and not work.is_here
         return TAPE_RETRIES if is_from_tape else work.retries
 
-    def give_up(self, job: Put, error: GridError) -> Outcome:
+    def give_up(self, row: Row, error: Exception) -> Outcome:
         """Say what became of a file that could not be copied; what concerns all files is raised."""
         if not isinstance(error, (FileError, DoorError)) or isinstance(error, NoCrossing):
             raise error
-        row = job.row
+        job = Put(row, "", self.temps[row.path])
         error.args = (self.carrier.by_name(str(error), job),)
         left = self.carrier.clear(job.temp, error)
         if self.stop.is_set():
-            return Outcome(row, "interrupted", self.let_go(row))
+            return Outcome(row, "interrupted")
         if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
-            there = place_row(row, Locality.NEARLINE)
-            return Outcome(there, "waiting", self.let_go(row), drop_frames(error))
+            return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=drop_frames(error))
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
         judged = judge(self.source.lister, row.path, error)
-        return failed_outcome(row, judged, left)._replace(done=done, received=self.let_go(row))
+        return failed_outcome(row, judged, left)._replace(done=done)

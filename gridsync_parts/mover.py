@@ -13,7 +13,7 @@ from gridsync_parts.errors import GridError, drop_frames
 from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again
 from gridsync_parts.pool import Stop
-from gridsync_parts.values import Row, Seen
+from gridsync_parts.values import Outcome, Row, Seen
 
 
 class Mover:
@@ -32,6 +32,27 @@ class Mover:
 
     def bring(self, work: Work) -> Any:
         """One attempt at a file: what became of it."""
+        raise NotImplementedError
+
+    def put_back(self, work: Work) -> Outcome | None:
+        """A file that is not tried now: it may be on tape again, or others wait for another attempt."""
+        row = work.row
+        if time.monotonic() > work.until:
+            return Outcome(row, "stale", self.let_go(row))
+        if len(self.paused) >= work.places and row.path not in self.paused:
+            return Outcome(row, "held")
+        return None
+
+    def fail(self, work: Work, error: Exception) -> Outcome | Again:
+        """What follows when an attempt has failed; what concerns all files is raised."""
+        if again := self.again(work, error):
+            return again
+        self.paused.discard(work.row.path)
+        outcome = self.give_up(work.row, error)
+        return outcome._replace(received=self.let_go(work.row))
+
+    def give_up(self, row: Row, error: Exception) -> Outcome:
+        """Say what became of a file that is not tried again; what concerns all files is raised."""
         raise NotImplementedError
 
     def choose_processor(self, row: Row) -> None:

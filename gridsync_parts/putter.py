@@ -46,27 +46,27 @@ class Putter(Mover):
     def bring(self, work: Work) -> Outcome | Again:
         """One attempt at a file."""
         row = work.row
-        if len(self.paused) >= work.places and row.path not in self.paused:
-            return Outcome(row, "held")
+        if outcome := self.put_back(work):
+            return outcome
         self.choose_processor(row)
-        temp = self.temps[row.path]
-        overwrite = self.overwrite and row.path not in self.fresh
-        job = Put(row, self.sources[row.path], temp, temp in self.deliverer.open, work.is_here, overwrite)
         try:
             try:
-                new, done = self.deliverer.deliver(job, self.watch(row.path))
-                self.paused.discard(row.path)
-                return Outcome(new, done, self.let_go(row))
+                new, done = self.deliverer.deliver(self.job(work), self.watch(row.path))
             except GridError as error:
-                if again := self.again(work, error):
-                    return again
-                self.paused.discard(row.path)
-                return self.give_up(row, error)
+                return self.fail(work, error)
         except BaseException:  # which ends the run
             self.let_go(row)
             raise
+        self.paused.discard(row.path)
+        return Outcome(new, done, self.let_go(row))
 
-    def give_up(self, row: Row, error: GridError) -> Outcome:
+    def job(self, work: Work) -> Put:
+        """What an attempt is to do."""
+        row, temp = work.row, self.temps[work.row.path]
+        overwrite = self.overwrite and row.path not in self.fresh
+        return Put(row, self.sources[row.path], temp, temp in self.deliverer.open, work.is_here, overwrite)
+
+    def give_up(self, row: Row, error: Exception) -> Outcome:
         """Say what became of a file that could not be sent; what concerns all files is raised."""
         if not isinstance(error, (FileError, DoorError)):
             raise error
@@ -74,6 +74,6 @@ class Putter(Mover):
         error.args = (str(error).replace(temp, row.path),)
         left = self.deliverer.clear(temp, error)
         if self.stop.is_set():
-            return Outcome(row, "interrupted", self.let_go(row))
+            return Outcome(row, "interrupted")
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-        return failed_outcome(row, error, left)._replace(done=done, received=self.let_go(row))
+        return failed_outcome(row, error, left)._replace(done=done)

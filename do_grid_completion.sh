@@ -14,8 +14,8 @@ _gridsync_options=(
   --help --new_proxy --proxy_status --from_LYON --from_CNAF --show_conf --ls_dir --input_dir= --output_dir= --exc=
   --inc= --build_list --bring_online --check_status --verbose --start --force --nochecksum --overwrite --release
   --threads= --streams= --from= --new_token --doctor --sync --verify --sample= --repair --put= --metadata= --publish
-  --new_version --to= --via_here --trust_target --fts= --cancel --report= --files_from= --bwlimit= --max_duration=
-  --stats= --dry_run --json --workdir= --quiet --log_file= --debug --version
+  --new_version --to= --via_here --trust_target --fts= --cancel --report= --files_from= --workers= --bwlimit=
+  --max_duration= --stats= --dry_run --json --workdir= --quiet --log_file= --debug --version
 )
 _gridsync_sites=(
   list LYON CNAF CTA CTA_DCACHE DIAMOND DESY CERN_OPENDATA ZENODO NRP

@@ -1354,6 +1354,7 @@ OPTIONS = (
     Option("cancel", do=do_cancel, by=("SITE",)),
     Option("report", metavar="PAGE", do=do_report, by=("OUTPUTDIR",)),
     Option("files_from", "take the paths in this file, one a line, in place of --input_dir (- is stdin)", "FILE"),
+    Option("workers", "have Dask workers copy: an address, local:N, slurm:N or htcondor:N", "WHERE"),
     Option("bwlimit", 'move at most so many bytes a second: 20M, or by the time of day "08:00,10M 19:00,off"', "RATE"),
     Option("max_duration", "end after so long (11h, 90m, 1d, 2h30m) with what is done; the next run goes on", "T"),
     Option("stats", "add a line to this file (.jsonl or .csv) for each file moved and each attempt that fails", "FILE"),

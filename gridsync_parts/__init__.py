@@ -115,6 +115,14 @@ Parts, each using only those above it; none of them knows the script:
   put             one local file, from its first byte until it has its name at the site
   putter          the files of a run on their way there
   sending         what events mean for them
+  farm            copies on several machines
+  farm/loads      what a run and its workers hand to each other
+  farm/hand       what a worker does
+  farm/tls        keys for what they say, made for one run
+  farm/hiring     workers of this machine, of a batch system, of a scheduler
+  farm/crew       those of a run, as far as Dask knows them
+  farm/roster     which of them has which files
+  farm/field      the files of a run in their hands
   through         a file on its way through this machine
   there           what a target site has, as whoever decides sees it
   pull            one file from site to site, from its first byte until it has its name there

@@ -43,6 +43,8 @@ class Copy(NamedTuple):
     has_ranges: bool = True  # the door sends parts of it
     is_here: bool = False  # a local file may be it, and is to be compared
     has_twin: bool = False  # NAME.part is the name of another file of the catalog
+    is_far: bool = False  # a worker does it, on a disk that others write to: locks prove nothing there
+    is_lost: bool = False  # a worker that is not heard of any more may still write to its part file
 
 
 class Arrived(NamedTuple):

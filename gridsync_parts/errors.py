@@ -64,6 +64,12 @@ class TooFast(DoorError):
     """It takes no more requests just now."""
 
 
+class CrewError(GridError):
+    """There are no workers, or nobody hears from them."""
+
+    status = 4
+
+
 class DiskError(GridError):
     status = 5
 

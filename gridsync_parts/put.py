@@ -30,6 +30,7 @@ class Put(NamedTuple):
     is_open: bool = False  # some of it may be there under that name
     is_there: bool = False  # a file of its name and size is there, and is to be compared
     overwrite: bool = False
+    is_lost: bool = False  # a worker that is not heard of any more may still write under that name
 
 
 class Origin(Protocol):

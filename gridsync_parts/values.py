@@ -98,6 +98,7 @@ class Wishes(NamedTuple):
     trust_target: bool = False
     fts: str = ""  # the address of an FTS3 server
     cancel: bool = False
+    workers: str = ""  # an address, or local:N, slurm:N, htcondor:N
 
 
 def is_below(path: str, folders: Collection[str]) -> bool:

@@ -24,7 +24,7 @@ LIMIT = 400  # lines of a part
 LONG_CLASSES: dict[str, int] = {}  # above 250 lines
 FULL_CLASSES: dict[str, int] = {}  # above 10 attributes
 LONG_FUNCTIONS: dict[str, int] = {}  # above 40 lines, each for a reason
-SCRIPT_LIMIT = 1800  # lines of the script; it rises for a named feature alone, and never above 2,800
+SCRIPT_LIMIT = 1850  # lines of the script; it rises for a named feature alone, and never above 2,800
 
 
 class Module:

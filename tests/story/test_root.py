@@ -270,7 +270,7 @@ def test_a_server_that_is_down_is_named_at_once(visitor: User):
 
 
 def test_a_server_that_does_not_answer_is_named_in_the_end(visitor: User):
-    """XRootD's library waits for the connection and for the answer; which of the two it calls over first is a matter of luck."""
+    """XRootD's library waits for the connection and for the answer; which of the two it gives up first is luck."""
     said = ("the door cannot be reached, or fails", "the door has not answered in time")
     visitor.set("FIRST_BYTE", "2")
     with socket.create_server(("localhost", 0)) as silent:

@@ -1,0 +1,1 @@
+"""Workers: those of this machine, of a batch system, or of a scheduler that is there."""

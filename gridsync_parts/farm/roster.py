@@ -1,0 +1,1 @@
+"""Which worker has which files: no threads, no clock, no Dask."""

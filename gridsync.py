@@ -138,7 +138,8 @@ if TYPE_CHECKING:
     from gridsync_parts.loop import Loop
     from gridsync_parts.mover import Mover
     from gridsync_parts.pacing import Pacing
-    from gridsync_parts.pool import Settling
+    from gridsync_parts.pool import Hands, Settling
+    from gridsync_parts.rereader import Rereader
     from gridsync_parts.uploads import Upload, Uploads
     from gridsync_parts.walk import Walk
 else:
@@ -465,6 +466,16 @@ class Run:
         stop = Stop()
         copier = Copier(paced(self.place(), self.pacing, stop), self.settings, wishes, self.catalog(), stop)
         return copier, Settling(copier.settle, files_to_spare(self.settings), Arrived)
+
+    def far_lane(self, worker: Mover | Rereader) -> Hands | None:
+        """Workers that move the files, if there are to be any; what is here is read again by this machine alone."""
+        from gridsync_parts.mover import Mover
+
+        if not self.wishes.workers or not isinstance(worker, Mover):
+            return None
+        from gridsync_parts.farm.start import lane_of
+
+        return lane_of(self, worker)
 
     def call(self, verb: Callable[..., T], *arguments: Any) -> T:
         """What a verb of the site gives, when nothing else is under way."""
@@ -1602,6 +1613,14 @@ def refuse_without_records(wishes: Wishes, site: Site) -> None:
             raise UsageError(f"--{name} is for repositories, and the site {site.name} is none; {way}")
 
 
+def check_workers(where: str | None, run: Run, actions: list[Option]) -> None:
+    """Refuse workers that make no sense on this line."""
+    if where is not None:
+        from gridsync_parts.farm.start import refuse_workers
+
+        refuse_workers(run.wishes, {option.name for option in actions}, run.settings.site)
+
+
 ACROSS = ("build_list", "bring_online", "check_status", "start", "sync", "release", "cancel")  # go with --to
 
 
@@ -1689,6 +1708,7 @@ def run_commands(options: optparse.Values, report: Report) -> int:
     seconds = bound(options, {option.name for option in actions})
     run = make_run(options, config, actions, report)
     refuse_without_records(run.wishes, run.settings.site)
+    check_workers(options.workers, run, actions)
     run.loop.ends = run.loop.clock() + seconds
     run.stats = stats_for(options.stats, run, actions)
     if given and not options.dry_run:

@@ -117,12 +117,14 @@ Parts, each using only those above it; none of them knows the script:
   sending         what events mean for them
   farm            copies on several machines
   farm/loads      what a run and its workers hand to each other
+  farm/marking    what a worker has to know of a run, and how it sees its folder
   farm/hand       what a worker does
   farm/tls        keys for what they say, made for one run
   farm/hiring     workers of this machine, of a batch system, of a scheduler
   farm/crew       those of a run, as far as Dask knows them
   farm/roster     which of them has which files
   farm/field      the files of a run in their hands
+  farm/lane       the same as a lane of the pool
   through         a file on its way through this machine
   there           what a target site has, as whoever decides sees it
   pull            one file from site to site, from its first byte until it has its name there
@@ -136,6 +138,7 @@ Parts, each using only those above it; none of them knows the script:
   bars            a bar for each file on its way
   screen          lines that are printed or redrawn, and colours
   runs            what a command line is about, as far as its flow needs it
+  farm/start      what a run with workers is made of
   dry             what a dry run tells in the end
   hooks           ON_DONE: a command for each file that is here
   named           files that a list names

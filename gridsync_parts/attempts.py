@@ -28,6 +28,7 @@ class Attempt(NamedTuple):
     ended: float  # seconds since the epoch
     seconds: float
     moved: int = 0  # bytes
+    host: str = ""  # of the worker that has made it; empty for this one
 
 
 class Recorded(NamedTuple):
@@ -83,11 +84,11 @@ class Attempts:
         attempt, failures = self.made.pop(row.path, None), self.failures.get(row.path, 0)
         if status == "failed" and attempt:
             self.failures[row.path] = failures + 1
-        ended, seconds, moved = attempt or Attempt(time.time(), 0.0)
+        ended, seconds, moved, there = attempt or Attempt(time.time(), 0.0)
         self.lines.append(Line(
             row.path, site, direction, status, moved, row.size, moment_text(ended - seconds), moment_text(ended),
             round(seconds, 6), round(moved / seconds, 1) if seconds > 0 else 0.0, failures + (attempt is not None),
-            error, row.checksum or row.computed, "" if status == "failed" else row.verified, host,
+            error, row.checksum or row.computed, "" if status == "failed" else row.verified, there or host,
         ))  # fmt: skip
 
     def add_record(self, record: Recorded) -> None:

@@ -9,10 +9,10 @@ from gridsync_parts.chores import Told
 from gridsync_parts.endings import REFUSED, Door
 from gridsync_parts.fetching import DEPTH, Fetch
 from gridsync_parts.jobs import Fed, Where
-from gridsync_parts.loop import Again
+from gridsync_parts.loop import Again, Said
 from gridsync_parts.plans import is_tape_slower
 from gridsync_parts.polls import Polls
-from gridsync_parts.pool import Lane
+from gridsync_parts.pool import Hands
 from gridsync_parts.screen import LiveLine, Output, Progress, Rate, Todo, silence_text, staging_text
 from gridsync_parts.service import Service
 from gridsync_parts.values import Outcome
@@ -29,7 +29,7 @@ SHOWN = 20  # records on their way from tape, each with a line
 class Bringing:
     """What brings files here, or reads them: what it is given, what comes of it, and the line about it."""
 
-    def __init__(self, fetch: Fetch, worker: Mover | Rereader, lane: Lane, threads: int, progress: Progress):
+    def __init__(self, fetch: Fetch, worker: Mover | Rereader, lane: Hands, threads: int, progress: Progress):
         self.fetch = fetch
         self.worker = worker
         self.lane = lane
@@ -45,7 +45,7 @@ class Bringing:
         fetch, lane, door = self.fetch, self.lane, self.door
         here = sum(list(self.worker.flying.values()))
         door.see(self.worker.received)
-        fetch.jobs.fed = Fed(lane.pending, lane.ahead(), here, self.threads, door.depth(self.depth, lane.pending))
+        fetch.jobs.fed = Fed(lane.pending, lane.ahead(), here, lane.width, door.depth(self.depth, lane.pending))
         for item in fetch.feed(now):
             lane.add(item)
         is_more = bool(fetch.jobs.places[Where.READY] or fetch.jobs.planned.rows)
@@ -54,7 +54,7 @@ class Bringing:
         for outcome in door.tell(is_last):
             fetch.land(outcome, now)
 
-    def land(self, results: list[Outcome | Again], now: float) -> None:
+    def land(self, results: list[Outcome | Again | Said], now: float) -> None:
         """Take in what became of files."""
         came = 0
         self.door.see(self.worker.received)
@@ -62,6 +62,9 @@ class Bringing:
         for result in results:
             if isinstance(result, Again):
                 self.fetch.pause(result, now)
+                continue
+            if isinstance(result, Said):
+                self.fetch.ledger.notes.append(result.sentence)
                 continue
             came += result.is_here()
             for outcome in self.door.judge(result):
@@ -74,9 +77,9 @@ class Bringing:
             path = self.worker.strange.pop()
             self.fetch.ledger.notes.append(f"{path} may come from an earlier gridsync or be yours; it is left alone")
 
-    def end(self, results: list[Outcome | Again], now: float) -> None:
+    def end(self, results: list[Outcome | Again | Said], now: float) -> None:
         """Take in what came last."""
-        self.land([result for result in results if isinstance(result, Outcome)], now)
+        self.land([result for result in results if not isinstance(result, Again)], now)
         if self.door.is_shut():  # one sentence says it of all
             self.fetch.aim = self.fetch.aim._replace(is_silent=True)
         for outcome in self.door.held:
@@ -126,14 +129,16 @@ def todo_of(fetch: Fetch, service: Service, bringing: Bringing, now: float) -> T
     coming = len(jobs.by_path) + len(jobs.planned.rows) + fetch.beyond[0] - files
     left = jobs.size(*Where) + jobs.planned.size + fetch.beyond[1] - size
     lost = files - bringing.lost[0], size - bringing.lost[1]
+    beside = ", ".join(filter(None, (fetch.beside(), bringing.lane.says())))
     if not fetch.aim.stages:
-        return Todo(coming, left, *lost, beside=fetch.beside())
+        return Todo(coming, left, *lost, beside=beside)
     tape = (Where.TAPE, Where.ORDERED, Where.STAGING)
     seconds = now - service.began
     here = sum(list(bringing.worker.flying.values()))
     speed = bringing.progress.rate.last
     is_slower = is_tape_slower(jobs.size(*tape), service.polls.staged, seconds, left - here, speed)
-    return Todo(coming, left, *lost, jobs.count(*tape) if is_slower else 0, flow_text(fetch, service, bringing, now))
+    on_tape = jobs.count(*tape) if is_slower else 0
+    return Todo(coming, left, *lost, on_tape, flow_text(fetch, service, bringing, now), beside)
 
 
 def tell_coming(report: Output, told: Told) -> None:

@@ -19,7 +19,7 @@ from gridsync_parts.jobs import Aim, Job, Where
 from gridsync_parts.kinds import asks_by_record
 from gridsync_parts.loop import Answer, Came, Event, Said, Slow
 from gridsync_parts.orders import Order, What, ask
-from gridsync_parts.pool import Settling
+from gridsync_parts.pool import Hands, Settling
 from gridsync_parts.runs import Book, Runs, online_rows, unpin_rows
 from gridsync_parts.screen import Progress
 from gridsync_parts.service import Service
@@ -58,6 +58,14 @@ def await_number(flow: Flow, order: Order) -> None:
 def watched(flow: Flow, worker: Mover | Rereader) -> Callable[[Work], Any]:
     """What threads do with a file; attempts to move one are watched."""
     return flow.run.stats.watching(worker) if flow.run.stats and flow.fetch.aim.copies else worker.bring
+
+
+def lane_for(flow: Flow, worker: Mover | Rereader, settling: Settling | None) -> Hands:
+    """Who moves files, or reads them: workers, or threads of this process."""
+    run, pool = flow.run, flow.run.loop.pool
+    if far := run.far_lane(worker):
+        return pool.hold("files", far)
+    return pool.open("files", watched(flow, worker), run.settings.threads, settling)
 
 
 def count_skipped(flow: Flow, rows: list[Row]) -> None:
@@ -116,7 +124,7 @@ class Flow:
     def bring(self, worker: Mover | Rereader, settling: Settling | None = None, verb: str = "Copied") -> Bringing:
         """Have files brought here, or read again."""
         threads, bars = self.run.settings.threads, FileBars(worker.flying, self.fetch.jobs.size_of)
-        lane = self.run.loop.pool.open("files", watched(self, worker), threads, settling)
+        lane = lane_for(self, worker, settling)
         progress = Progress(self.run.report.follow(bars), self.tally, worker, verb)
         self.bringing = Bringing(self.fetch, worker, lane, threads, progress)
         self.rule_off()

@@ -55,6 +55,16 @@ class Mover:
         """Say what became of a file that is not tried again; what concerns all files is raised."""
         raise NotImplementedError
 
+    def job(self, work: Work) -> Any:
+        """What an attempt at a file is to do: a plain value, for whatever process does it."""
+        raise NotImplementedError
+
+    def goes_out(self, job: Any) -> None:
+        """A worker does it now, before anything is sent."""
+
+    def came_back(self, path: str, is_open: bool) -> None:
+        """A worker is done with it; some of it may be at the site under its temporary name."""
+
     def choose_processor(self, row: Row) -> None:
         """Have all threads on one processor for small files."""
         with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose

@@ -76,8 +76,34 @@ def start_threads(threads: Iterable[threading.Thread]) -> list[threading.Thread]
     return running
 
 
+class Hands(Protocol):
+    """What works on one kind of items: threads of this process, or others."""
+
+    pending: int  # items that the main thread has not got back
+    low: int  # items that nobody has begun, of which it wants to know
+    failure: BaseException | None  # the first of the work
+    threads: list[threading.Thread]  # which end after end()
+    settling: Settling | None
+    farewell: float  # seconds that they have to end, if more than usual
+
+    @property
+    def width(self) -> int: ...  # items that may be under way at once
+
+    def add(self, item: Any) -> None: ...
+
+    def ahead(self) -> int: ...
+
+    def collect(self) -> list[Any]: ...
+
+    def end(self) -> None: ...
+
+    def says(self) -> str: ...  # what is to be said of it beside the progress
+
+
 class Lane:
     """Threads that work on one kind of items. They never hold the exit, whatever they hang in."""
+
+    farewell = 0.0
 
     def __init__(self, work: Callable[[Any], Any], threads: int, news: News, settling: Settling | None):
         self.work = work
@@ -132,6 +158,15 @@ class Lane:
     def ahead(self) -> int:
         """How many items no thread has begun yet."""
         return self.todo.qsize()
+
+    @property
+    def width(self) -> int:
+        """How many items may be under way at once."""
+        return len(self.threads)
+
+    def says(self) -> str:
+        """What is to be said of it: nothing."""
+        return ""
 
     def collect(self) -> list[Any]:
         """The results that have come."""
@@ -194,11 +229,16 @@ class Pool:
 
     def __init__(self) -> None:
         self.news = News()
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[str, Hands] = {}
 
     def open(self, name: str, work: Callable[[Any], Any], threads: int, settling: Settling | None = None) -> Lane:
         """Have threads for one kind of items."""
         lane = self.lanes[name] = Lane(work, threads, self.news, settling)
+        return lane
+
+    def hold(self, name: str, lane: Hands) -> Hands:
+        """Have a lane of another kind among the others."""
+        self.lanes[name] = lane
         return lane
 
     def add(self, lane: str, item: Any) -> None:
@@ -237,7 +277,7 @@ class Pool:
         """End the threads of a lane, as far as they do end; what has come of it."""
         lane = self.lanes.pop(name)
         lane.end()
-        ends = time.monotonic() + FAREWELL
+        ends = time.monotonic() + max(FAREWELL, lane.farewell)
         for thread in lane.threads:
             thread.join(max(0.0, ends - time.monotonic()))
         if lane.settling:

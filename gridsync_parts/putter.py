@@ -66,6 +66,15 @@ class Putter(Mover):
         overwrite = self.overwrite and row.path not in self.fresh
         return Put(row, self.sources[row.path], temp, temp in self.deliverer.open, work.is_here, overwrite)
 
+    def goes_out(self, job: Put) -> None:
+        """Note that some of it may be there from now on."""
+        self.deliverer.open.add(job.temp)
+
+    def came_back(self, path: str, is_open: bool) -> None:
+        """Note whether some of it may be there still."""
+        if not is_open:
+            self.deliverer.open.discard(self.temps[path])
+
     def give_up(self, row: Row, error: Exception) -> Outcome:
         """Say what became of a file that could not be sent; what concerns all files is raised."""
         if not isinstance(error, (FileError, DoorError)):

@@ -10,7 +10,7 @@ from gridsync_parts.doors import Place
 from gridsync_parts.fetching import Goal
 from gridsync_parts.loop import Loop
 from gridsync_parts.plans import without_request
-from gridsync_parts.pool import Settling
+from gridsync_parts.pool import Hands, Settling
 from gridsync_parts.screen import Output
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Settings
@@ -19,6 +19,7 @@ from gridsync_parts.values import Locality, Row, Scope, T, Wishes
 if TYPE_CHECKING:
     from gridsync_parts.attempts import Attempts
     from gridsync_parts.mover import Mover
+    from gridsync_parts.rereader import Rereader
 
 
 class Book(Protocol):
@@ -60,6 +61,8 @@ class Runs(Protocol):
     def target(self) -> Goal: ...
 
     def copier(self, wishes: Wishes) -> tuple[Mover, Settling | None]: ...
+
+    def far_lane(self, worker: Mover | Rereader) -> Hands | None: ...  # workers of other processes, if they do it
 
 
 def online_rows(run: Runs, rows: Iterable[Row]) -> list[Row]:

@@ -1,1 +1,199 @@
 """The files of a run in the hands of workers: what threads are for a run on one machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from typing import Callable, NamedTuple, Protocol, Union
+
+from gridsync_parts.attempts import Attempt, Attempts
+from gridsync_parts.copier import Copier
+from gridsync_parts.copy import Copy
+from gridsync_parts.errors import FileError, GridError
+from gridsync_parts.farm.loads import Back, Done, Heard, Job, Joined, Left, Load, Lost, News, Returned, Setting
+from gridsync_parts.farm.roster import GRACE, MOST, Roster
+from gridsync_parts.fetching import Work
+from gridsync_parts.loop import Again, Said
+from gridsync_parts.mover import Mover
+from gridsync_parts.pacing import Timetable
+from gridsync_parts.values import Outcome, Seen
+
+ALONE = 30.0  # seconds without any worker after which that is said, again and again
+NO_WORKER = "No worker is there; the files wait for one (Ctrl-C ends the wait)"
+Result = Union[Outcome, Again, Said]
+
+
+class Crew(Protocol):
+    """Workers, as whoever hands out files sees them."""
+
+    def start(self) -> None: ...
+
+    def give(self, worker: str, load: Load) -> None: ...
+
+    def drop(self, worker: str) -> None: ...
+
+    def halt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Way(NamedTuple):
+    """How files are handed out."""
+
+    setting: Setting
+    hands: int  # loads that may be under way at once
+    timetable: Timetable | None = None  # --bwlimit, of all workers together
+    stats: Attempts | None = None
+
+
+class Field:
+    """Files that are brought by workers, a load at a time: what each news means, and what is next. It has no thread."""
+
+    def __init__(
+        self,
+        mover: Mover,
+        crew: Crew,
+        way: Way,
+        land: Callable[[list[Result]], None],
+        judge: Callable[[Work, GridError], None],
+    ):
+        self.mover = mover
+        self.crew = crew
+        self.way = way
+        self.land = land  # hands results over
+        self.judge = judge  # sees, elsewhere, what follows from a failure, as the site may be asked about it
+        self.roster = Roster(way.hands)
+        self.todo: deque[Work] = deque()  # files that no worker has
+        self.hearing: dict[str, Seen] = {}  # of files that workers have: what is told how far each is
+        self.unfit: GridError | None = None  # why the last worker that can't work can't
+        self.since = 0.0  # when the last one came or went
+
+    # What comes.
+
+    def take(self, news: News, now: float) -> None:
+        """Apply what has happened; what ends the run is raised."""
+        if isinstance(news, Heard):
+            self.roster.hear(news.worker, now)
+            for path, (here, came) in news.beat.files.items():
+                if seen := self.hearing.get(path):
+                    seen(here, came)
+        elif isinstance(news, Back):
+            self.roster.hear(news.worker, now)
+            self.take_back(news.worker, news.returned, now)
+        elif isinstance(news, Joined):
+            self.since = now
+            self.roster.join(news.worker, news.greeting.host, news.threads, now)
+            if news.greeting.fault:
+                self.dismiss(news.worker, news.greeting.fault, now)
+        elif isinstance(news, Left):
+            self.since = now
+            self.put_back(self.roster.leave(news.worker, news.has_ended))
+        elif isinstance(news, Lost):
+            raise news.error
+
+    def dismiss(self, worker: str, fault: GridError, now: float) -> None:
+        """Go on without a worker that can do nothing."""
+        if str(fault) != str(self.unfit):
+            self.land([Said(f"{fault}; the others go on without it")])
+        self.unfit, self.since = fault, now
+        self.roster.dismiss(worker)
+
+    def put_back(self, works: list[Work] | tuple[Work, ...]) -> None:
+        """Files are with no worker any more, and come next."""
+        self.todo.extendleft(reversed(works))
+        for work in works:
+            self.hearing.pop(work.row.path, None)
+            self.mover.flying.pop(work.row.path, None)
+
+    def take_back(self, worker: str, returned: Returned, now: float) -> None:
+        """A load is done, or as much of it as could be."""
+        if returned.unfit and (member := self.roster.members.get(worker)) and member.is_fit:
+            self.dismiss(worker, returned.unfit, now)
+        host = self.roster.members[worker].host if worker in self.roster.members else ""
+        handed = self.roster.take_back(returned.number, sum(done.seconds for done in returned.done))
+        if handed is None:  # its files are with others
+            return
+        self.mover.strange.update(returned.strange)
+        works = {work.row.path: work for work in handed.works}
+        outcomes = [self.end(works.pop(done.path), done, host) for done in returned.done]
+        self.put_back(tuple(works.values()))
+        self.land([outcome for outcome in outcomes if outcome])
+
+    def end(self, work: Work, done: Done, host: str) -> Outcome | None:
+        """What came of a file, unless that is still to be seen."""
+        path, seen = done.path, self.hearing.pop(done.path, None)
+        was_lost = path in self.roster.lost
+        self.roster.lost.discard(path)
+        if seen:
+            seen(done.here, done.moved)
+        self.mover.came_back(path, done.is_open)
+        if self.way.stats:
+            self.way.stats.made[path] = Attempt(done.ended, done.seconds, done.moved, host)
+        if done.outcome:
+            self.mover.paused.discard(path)
+            return done.outcome._replace(received=self.mover.let_go(work.row))
+        assert done.error
+        if was_lost and isinstance(done.error, FileError) and self.is_there(work):
+            self.put_back([work._replace(is_here=True)])  # who was lost has brought it
+        else:
+            self.judge(work, done.error)
+        return None
+
+    # What is next.
+
+    def turn(self, now: float) -> None:
+        """Give workers what they can take; what ends the run is raised."""
+        if isinstance(self.mover, Copier):
+            self.mover.home.check()
+        for worker in self.roster.silent(now):
+            host = self.roster.members[worker].host
+            self.land([Said(f"worker {host}: nothing is heard of it; other workers copy its files")])
+            self.crew.drop(worker)
+            self.put_back(self.roster.silence(worker))
+        while self.todo and (worker := self.roster.next(len(self.todo))):
+            self.give(worker, now)
+        if self.todo and not self.roster.fit():
+            self.wait(now)
+
+    def wait(self, now: float) -> None:
+        """Wait for a worker, but not for ever for one that is fit."""
+        if self.unfit and now > self.since + GRACE and not self.roster.loads:
+            raise self.unfit
+        if now > self.since + ALONE:
+            self.since = now
+            self.land([Said(NO_WORKER)])
+
+    def give(self, worker: str, now: float) -> None:
+        """Give a worker its next load, but no file that is to wait."""
+        works: list[Work] = []
+        size = self.roster.size(worker, list(itertools.islice(self.todo, MOST)), len(self.todo))
+        while self.todo and len(works) < size:
+            work = self.todo.popleft()
+            if outcome := self.mover.put_back(work):
+                self.land([outcome])
+            else:
+                works.append(work)
+        if not works:
+            return
+        number, member = self.roster.hand(worker, works, now), self.roster.members[worker]
+        jobs = tuple(map(self.job, works))
+        for work in works:
+            self.hearing[work.row.path] = self.mover.watch(work.row.path)
+            self.mover.flying[work.row.path] = 0
+        timetable = self.way.timetable.share(len(self.roster.fit())) if self.way.timetable else None
+        self.crew.give(worker, Load(number, self.way.setting, jobs, member.share, timetable))
+
+    def job(self, work: Work) -> Job:
+        """What a worker is to do."""
+        job: Job = self.mover.job(work)
+        is_lost = work.row.path in self.roster.lost
+        self.mover.goes_out(job)
+        if isinstance(job, Copy):
+            is_here = work.is_here or (is_lost and self.is_there(work))
+            return job._replace(folder=self.way.setting.folder, is_far=True, is_lost=is_lost, is_here=is_here)
+        return job._replace(source=os.path.abspath(job.source), is_lost=is_lost)
+
+    def is_there(self, work: Work) -> bool:
+        """Whether a file has come to OUTPUTDIR, whoever has brought it."""
+        return isinstance(self.mover, Copier) and os.path.lexists(self.mover.home.full(work.row.path))

@@ -55,6 +55,7 @@ class Returned(NamedTuple):
     number: int
     done: tuple[Done, ...]  # files that it says nothing of were not begun
     unfit: GridError | None = None  # why this worker can do no more; others perhaps can
+    strange: tuple[str, ...] = ()  # local files of which it is not clear whose they are
 
 
 class Beat(NamedTuple):

@@ -114,7 +114,7 @@ class Team:
         self.clock = clock
         self.pace, self.pool, self.lanes = PACE, self, {"files": self}
         self.news = threading.Event()
-        self.pending, self.low = pending, 0
+        self.pending, self.low, self.width = pending, 0, 0
         self.given: list[Work] = []
         self.hows: dict[str, deque[str]] = {}
         self.events: list[Any] = []
@@ -127,6 +127,9 @@ class Team:
 
     def ahead(self) -> int:
         return 0
+
+    def says(self) -> str:
+        return ""
 
     def add(self, work: Work) -> None:
         self.given.append(work)
@@ -201,7 +204,7 @@ class World:
         run.settings.site = SimpleNamespace(name="LYON", server="https://door", engine="auto")
         run.scope = Scope("LYON", "", (), ())
         run.loaded = self.catalog = Catalog("/no/such/folder", is_frozen=True)
-        run.loop = self.team
+        run.loop, self.team.width = self.team, facts.threads
         run.opened = Place(Can((), True, True), site, site, lambda: site if facts.has_tape else None)
         run.call = lambda verb, *arguments: verb(*arguments)
         run.has_tape = lambda: facts.has_tape

@@ -95,6 +95,14 @@ class SimLane:
         """How many items no thread has begun."""
         return len(self.todo)
 
+    @property
+    def width(self) -> int:
+        """How many items may be under way."""
+        return self.threads
+
+    def says(self) -> str:
+        return ""
+
     def begin(self) -> None:
         """Have free threads begin."""
         while self.todo and self.running < self.threads:
@@ -680,6 +688,9 @@ class SimRun(gridsync.Run):
     def target(self) -> Any:
         """The simulated disk."""
         return self.sim.disk
+
+    def far_lane(self, worker: Any) -> None:
+        """All is done here."""
 
     def copier(self, wishes: Wishes) -> Any:
         """What brings files there."""

@@ -8,7 +8,7 @@ GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-v
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
 	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
-	xrootd-scitokens-plugins python3-keyring python3-m2crypto
+	xrootd-scitokens-plugins python3-keyring python3-m2crypto python3-distributed
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
 FUZZ := python3-venv
@@ -53,7 +53,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done build/dask/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
 
@@ -177,6 +177,13 @@ build/plotly/done: tools/plotly.txt | need-venv
 	rm -rf build/plotly
 	$(PYTHON) -m venv --system-site-packages build/plotly
 	build/plotly/bin/python -m pip install --quiet --requirement tools/plotly.txt
+	touch $@
+
+# And for workers with PyPI's Dask, and jobs of batch systems.
+build/dask/done: tools/dask.txt | need-venv
+	rm -rf build/dask
+	$(PYTHON) -m venv --system-site-packages build/dask
+	build/dask/bin/python -m pip install --quiet --requirement tools/dask.txt
 	touch $@
 
 # And for pages, tried as with a keyboard or a screen reader.

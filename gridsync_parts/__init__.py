@@ -120,7 +120,10 @@ Parts, each using only those above it; none of them knows the script:
   farm/marking    what a worker has to know of a run, and how it sees its folder
   farm/hand       what a worker does
   farm/tls        keys for what they say, made for one run
+  farm/beside     processes of Dask's beside this one
+  farm/batch      jobs of a batch system
   farm/hiring     workers of this machine, of a batch system, of a scheduler
+  farm/calls      what a worker is asked
   farm/crew       those of a run, as far as Dask knows them
   farm/roster     which of them has which files
   farm/field      the files of a run in their hands

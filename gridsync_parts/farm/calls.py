@@ -1,0 +1,80 @@
+"""What a worker is asked through Dask: calls, as bytes that make them when they are unpickled.
+
+So the scheduler need not know gridsync, and reads none of it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import Any, Callable, NamedTuple
+
+from gridsync_parts.farm.loads import Beat, Greeting, Load, Returned, Setting
+
+Labour = Callable[[Load, Callable[[Beat], None]], Returned]
+
+
+class Call(NamedTuple):
+    """What makes a call when it is unpickled."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def __reduce__(self) -> Any:
+        return self.function, self.arguments
+
+
+def call_of(function: Callable[..., Any], *arguments: Any) -> bytes:
+    """A call as bytes; whoever unpickles them gets what it returns."""
+    return pickle.dumps(Call(function, arguments))
+
+
+def machine() -> str:
+    return open("/proc/sys/kernel/random/boot_id").read().strip() + os.readlink("/proc/self/ns/pid")
+
+
+class Worker(NamedTuple):
+    """A process, which no other can be taken for."""
+
+    machine: str
+    pid: int
+    began: str
+
+
+def began_of(pid: int) -> str:
+    """When a process of this machine began; empty if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in ("Z", "X") else fields[18]
+
+
+def this_worker() -> Worker:
+    """The process that asks."""
+    return Worker(machine(), os.getpid(), began_of(os.getpid()))
+
+
+def topic_of(run: str) -> str:
+    """Where workers tell how far they are."""
+    return f"gridsync-{run}"
+
+
+def greet_there(greet: Callable[[Setting], Greeting], setting: Setting) -> bytes:
+    """What a worker says of itself."""
+    return pickle.dumps((this_worker(), greet(setting)))
+
+
+def labour_there(labour: Labour, load: Load, address: str, worker: Worker) -> bytes:
+    """What comes of a load at a worker; nothing if it is not any more who was meant, with the same address."""
+    from distributed import get_worker
+
+    if this_worker() != worker:
+        return pickle.dumps(None)
+    topic, dask_worker = topic_of(load.setting.run), get_worker()
+
+    def tell(beat: Beat) -> None:
+        dask_worker.log_event(topic, pickle.dumps((address, beat)))
+
+    return pickle.dumps(labour(load, tell))

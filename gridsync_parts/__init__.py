@@ -117,7 +117,9 @@ Parts, each using only those above it; none of them knows the script:
   sending         what events mean for them
   farm            copies on several machines
   farm/loads      what a run and its workers hand to each other
-  farm/marking    what a worker has to know of a run, and how it sees its folder
+  farm/marking    what a run tells workers of itself, and the mark in its folder
+  farm/fit        whether a process is fit to work for it
+  farm/shops      what it has open for the runs that it works for
   farm/hand       what a worker does
   farm/tls        keys for what they say, made for one run
   farm/beside     processes of Dask's beside this one

@@ -24,6 +24,7 @@ class Setting(NamedTuple):
     folder: str  # OUTPUTDIR, or what is sent, from the root on
     mark: str  # a file there by which a worker sees that it is the same folder; empty where files are sent
     writes: bool = False  # files are sent
+    vo: str = ""  # that the proxy is for
 
 
 class Load(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gridsync_parts.errors import UsageError
 from gridsync_parts.farm.crew import Crew
 from gridsync_parts.farm.field import Way
-from gridsync_parts.farm.hiring import check_where
+from gridsync_parts.farm.hiring import caution, read_where
 from gridsync_parts.farm.lane import FarLane
 from gridsync_parts.farm.marking import setting_for
 from gridsync_parts.kinds import is_repository
@@ -40,7 +40,7 @@ def refuse_workers(wishes: Wishes, actions: Collection[str], site: Site) -> None
         raise UsageError("--workers means nothing for copies from site to site; leave it out")
     if wishes.put and is_repository(site):
         raise UsageError(f"--workers means nothing for records of the repository {site.name}; leave it out")
-    check_where(wishes.workers)
+    read_where(wishes.workers)
 
 
 def lane_of(run: Master, mover: Mover) -> FarLane:

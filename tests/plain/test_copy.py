@@ -96,5 +96,5 @@ def test_who_is_told_to_stop_leaves_what_has_come(tmp_path):
 def test_what_is_not_said_of_a_copy_is_what_is_usual(tmp_path):
     row = Memory({"run/a": DATA}).row("run/a")
     usual = {"streams": 1, "checked": True, "overwrite": False, "has_ranges": True, "is_here": False, "has_twin": False}
-    usual |= {"is_far": False, "is_lost": False}
-    assert Copy(row, "/d")._asdict() == {"row": row, "folder": "/d", **usual}
+    known = {"is_far": False, "is_lost": False}
+    assert Copy(row, "/d")._asdict() == {"row": row, "folder": "/d", **usual, **known}

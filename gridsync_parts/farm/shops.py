@@ -1,0 +1,199 @@
+"""What a process has open for the runs that it works for, and how far their files are."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Collection, Iterator
+from typing import Callable, NamedTuple
+
+from gridsync_parts.doors import Place
+from gridsync_parts.doors.apart import open_apart
+from gridsync_parts.doors.opening import check_packages, open_shown
+from gridsync_parts.farm.fit import NO_FOLDER, token_of
+from gridsync_parts.farm.loads import Beat, Load, Setting
+from gridsync_parts.home import Home
+from gridsync_parts.kinds import needs_gfal2
+from gridsync_parts.log import log
+from gridsync_parts.pacing import Pacing, Timetable, paced
+from gridsync_parts.pool import Stop
+from gridsync_parts.put import Deliverer, kind_at
+from gridsync_parts.settings import Config
+from gridsync_parts.values import Seen
+
+BEAT = 1.0  # seconds between two words on how far files are
+IDLE = 600.0  # seconds without a load after which a run is forgotten: it may have been killed
+OVER = 1000  # runs that are remembered to be over
+NO_LIMIT = Timetable(((0, math.inf),))
+
+
+class Tools(NamedTuple):
+    """What files are moved with."""
+
+    place: Place
+    pacing: Pacing
+    home: Home | None
+    deliverer: Deliverer | None
+
+
+def opened(setting: Setting) -> Place:
+    """The site; gfal2, which sets the environment of its process, gets one for each run."""
+    if needs_gfal2(setting.site):
+        check_packages(setting.site)
+        return open_apart(setting.site, setting.vo, Config(NO_FOLDER), setting.proxy)
+    return open_shown(setting.site, setting.proxy, token_of(setting))
+
+
+def tools_for(setting: Setting, stop: Stop) -> Tools:
+    """All of it."""
+    home = None if setting.writes else Home(setting.folder)
+    bare, pacing = opened(setting), Pacing(NO_LIMIT)
+    place = paced(bare, pacing, stop)
+    deliverer = None
+    if setting.writes and place.writer:
+        deliverer = Deliverer(place.writer, place.can.renames, stop, place.can.removes, kind_at(place.can))
+        deliverer.top = setting.folder
+    return Tools(place, pacing, home, deliverer)
+
+
+class Shop:
+    """A run, as this process has it: its loads under way, and what they share."""
+
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        self.stop = Stop()
+        self.news = threading.Condition()
+        self.busy = 0  # loads that are under way
+        self.loads: dict[object, Callable[[Beat], None]] = {}  # those, and who waits; each with whom it is told
+        self.files: dict[str, tuple[int, int]] = {}  # how far each of their files is
+        self.used = time.monotonic()
+        self.opening = threading.Lock()
+        self.tools: Tools | None = None
+
+    def open(self) -> Tools:
+        """What files are moved with, opened by the first load."""
+        with self.opening:
+            if self.tools is None:
+                self.tools = tools_for(self.setting, self.stop)
+            return self.tools
+
+    def close(self) -> None:
+        """Let go of it."""
+        with self.opening:
+            tools, self.tools = self.tools, None
+        if tools:
+            with contextlib.suppress(Exception):
+                tools.place.close()
+
+    @contextlib.contextmanager
+    def turn(self, hands: int) -> Iterator[None]:
+        """A turn, once fewer loads than hands are under way; at once if the run ends."""
+        with self.news:
+            self.news.wait_for(lambda: self.busy < max(1, hands) or self.stop.is_set())
+            self.busy += 1
+        try:
+            yield
+        finally:
+            with self.news:
+                self.busy -= 1
+                self.news.notify_all()
+
+    def watch(self, path: str) -> Seen:
+        """What is told how far a file is."""
+        self.files[path] = (0, 0)
+
+        def seen(here: int, came: int) -> None:
+            self.files[path] = here, max(came, self.files[path][1])
+
+        return seen
+
+    def halt(self) -> None:
+        """End what is under way."""
+        self.stop.set()
+        with self.news:
+            self.news.notify_all()
+
+    def beat(self) -> None:
+        """Tell how far all files are."""
+        for tell in list(self.loads.values())[:1]:
+            try:
+                tell(Beat(dict(self.files)))
+            except Exception as error:  # nobody hears; the load ends by itself
+                log.debug("nobody is told how far files are: %s", error)
+
+
+class Shops:
+    """All runs that this process works for."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_run: dict[str, Shop] = {}
+        self.over: collections.deque[str] = collections.deque(maxlen=OVER)
+
+    def enter(self, setting: Setting, load: object, tell: Callable[[Beat], None]) -> Shop | None:
+        """Begin with a load; None if its run is over."""
+        with self.lock:
+            if setting.run in self.over:
+                return None
+            shop = self.by_run.get(setting.run)
+            if shop is None:
+                shop = Shop(setting)
+                threading.Thread(target=self.keep, args=[shop], daemon=True).start()
+                self.by_run[setting.run] = shop
+            shop.loads[load] = tell
+            return shop
+
+    def leave(self, shop: Shop, load: object, files: Collection[str]) -> None:
+        """End with a load, of whose files nothing more is told."""
+        with self.lock:
+            del shop.loads[load]
+            shop.used = time.monotonic()
+            for path in files:
+                shop.files.pop(path, None)
+            is_last = shop.stop.is_set() and not shop.loads
+        if is_last:
+            shop.close()
+
+    @contextlib.contextmanager
+    def visit(self, load: Load, tell: Callable[[Beat], None]) -> Iterator[Shop | None]:
+        """What there is for a load, as long as it is under way; None if its run is over."""
+        key = object()
+        shop = self.enter(load.setting, key, tell)
+        try:
+            yield shop
+        finally:
+            if shop:
+                self.leave(shop, key, [job.row.path for job in load.jobs])
+
+    def halt(self, run: str) -> None:
+        """End what is under way for a run, whose last load closes it."""
+        with self.lock:
+            self.over.append(run)
+            shop = self.by_run.pop(run, None)
+            if shop is None:
+                return
+            shop.stop.set()
+            is_idle = not shop.loads
+        shop.halt()
+        if is_idle:
+            shop.close()
+
+    def keep(self, shop: Shop) -> None:
+        """Tell how far files are as long as there are loads; forget a run of which nothing is heard."""
+        while True:
+            with shop.news:
+                shop.news.wait_for(lambda: shop.stop.is_set() and not shop.loads, BEAT)
+            shop.beat()
+            with self.lock:
+                if shop.loads or not (shop.stop.is_set() or time.monotonic() - shop.used >= IDLE):
+                    continue
+                if self.by_run.get(shop.setting.run) is shop:
+                    del self.by_run[shop.setting.run]
+            shop.close()
+            return
+
+
+shops = Shops()

@@ -8,11 +8,11 @@ GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-v
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
 	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
-	xrootd-scitokens-plugins python3-keyring python3-m2crypto python3-distributed
+	xrootd-scitokens-plugins python3-keyring python3-m2crypto python3-distributed iproute2
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
 FUZZ := python3-venv
-BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client lftp openssh-client openssh-server
+BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client lftp openssh-client openssh-server iproute2
 
 IMAGE := gitlab-registry.in2p3.fr/ip2igamma/docker_images:agata_grid_IAM
 

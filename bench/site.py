@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 from bench.measure import PYTHON, cpu_of
+from tests.grid.machines import GATES
 from tests.grid.pki import Pki
 from tests.grid.xrootd import XRootD
 
@@ -45,7 +46,7 @@ class Site:
 
     def __init__(self, sets: set[str]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gridsync-bench-"))
-        self.pki = Pki(self.folder / "pki")
+        self.pki = Pki(self.folder / "pki", *GATES)
         self.xrootd = XRootD(self.folder / "xrootd", self.pki)
         self.sets = sets
 

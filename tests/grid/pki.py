@@ -110,8 +110,10 @@ def clean_environment() -> dict[str, str]:
 class Pki:
     """Certificates below one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *also: str) -> None:
+        """The certificate of this host is good for other addresses of it, too."""
         self.folder = folder
+        self.alternative = ", ".join([HOSTS["localhost"][1], *(f"IP:{address}" for address in also)])
         self.certificates = folder / "certificates"
         self.vomsdir = folder / "vomsdir"
         self.vomses = folder / "vomses"  # the VOMS server writes it, once it runs
@@ -126,7 +128,7 @@ class Pki:
         (self.folder / "issued" / "index.txt").touch()
         host, alice = _request("host", HOST_DN), _request("alice", dn("alice"))
         self._openssl(_authority("ca", CA_DN), host, alice)
-        self._sign("host", "host")
+        self._sign("host", "host", alternative=self.alternative)
         self._settle("alice", self.home)
         self._publish()
 

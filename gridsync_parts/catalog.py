@@ -45,7 +45,7 @@ COLUMNS = Columns(
     Row,
     (
         reading(is_path), reading(SIZE.fullmatch, int), seconds_of, checksum_in,
-        LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, str, sys.intern, sys.intern, str,
+        LOCALITY_WORDS.__getitem__, YES_NO.__getitem__, sys.intern, sys.intern, sys.intern, str,
         checksum_in,
     ),
     9,

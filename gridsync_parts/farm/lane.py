@@ -126,7 +126,7 @@ class FarLane:
                 self.listen(TICK)
                 if field.todo and not is_started:
                     field.since, is_started = time.monotonic(), True
-                    lay_mark(field.way.setting)
+                    field.are_lost = lay_mark(field.way.setting)
                     field.crew.start()
                 if is_started and not self.failure:
                     field.turn(time.monotonic())
@@ -156,6 +156,7 @@ class FarLane:
             pass
         finally:
             field.crew.close()
-            lift_mark(field.way.setting)
+            if not field.roster.lost:  # else the next run has to know
+                lift_mark(field.way.setting)
             for _ in range(JUDGES):
                 self.failed.put(None)

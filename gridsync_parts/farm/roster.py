@@ -41,7 +41,6 @@ class Member:
         self.rate = 0.0  # bytes that a hand does in a second, as `cost` counts them; 0 while it is not known
         self.heard = now
         self.is_fit = True
-        self.is_silent = False
 
     def under_way(self) -> int:
         """How many of its loads may be under way."""
@@ -59,7 +58,7 @@ class Roster:
         self.hands = hands  # loads that may be under way at once, of all workers
         self.members: dict[str, Member] = {}
         self.loads: dict[int, Handed] = {}
-        self.lost: set[str] = set()  # paths of files that a worker may still write to which nobody hears
+        self.lost: set[str] = set()  # files that a worker may write to, now or at any time, which nobody hears
         self.numbers = 0
         self.usual = 1  # files that a load can have, as far as its worker's speed decides
 
@@ -71,10 +70,12 @@ class Roster:
         self.divide()
 
     def leave(self, worker: str, has_ended: bool) -> list[Work]:
-        """A worker is not there any more; the files that it had."""
+        """A worker is not there any more, or nobody hears it; the files that it had."""
         member = self.members.pop(worker, None)
         self.divide()
-        return self.take_from(member, has_ended) if member else []
+        works = [work for number in member.loads for work in self.loads.pop(number).works] if member else []
+        self.lost.update([] if has_ended else (work.row.path for work in works))
+        return works
 
     def dismiss(self, worker: str) -> None:
         """Give a worker no more files; those that it has come back."""
@@ -82,38 +83,18 @@ class Roster:
             member.is_fit = False
             self.divide()
 
-    def take_from(self, member: Member, has_ended: bool) -> list[Work]:
-        """The files of a worker that brings none of them back."""
-        works = [work for number in member.loads for work in self.loads.pop(number).works]
-        member.loads.clear()
-        self.lost.update([] if has_ended else (work.row.path for work in works))
-        return works
-
     def hear(self, worker: str, now: float) -> None:
         """A worker is alive."""
         if member := self.members.get(worker):
             member.heard = now
-            if member.is_silent:
-                member.is_silent = False
-                self.divide()
 
     def silent(self, now: float) -> list[str]:
         """Workers that have files, and have said nothing for long."""
-        return [
-            name for name, member in self.members.items()
-            if member.loads and not member.is_silent and now - member.heard > SILENT
-        ]  # fmt: skip
-
-    def silence(self, worker: str) -> list[Work]:
-        """Give up what a worker has that nobody hears; if it is heard again it gets other files."""
-        member = self.members[worker]
-        member.is_silent = True
-        self.divide()
-        return self.take_from(member, has_ended=False)
+        return [name for name, member in self.members.items() if member.loads and now - member.heard > SILENT]
 
     def fit(self) -> list[Member]:
         """Those that can be given files."""
-        return [member for member in self.members.values() if member.is_fit and not member.is_silent]
+        return [member for member in self.members.values() if member.is_fit]
 
     def divide(self) -> None:
         """Divide what may be under way among the workers, one by one, as far as each has hands."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Callable, Protocol
 
 from gridsync_parts.errors import UsageError
 from gridsync_parts.farm.crew import Crew
 from gridsync_parts.farm.field import Way
 from gridsync_parts.farm.hiring import caution, read_where
 from gridsync_parts.farm.lane import FarLane
+from gridsync_parts.farm.loads import News
 from gridsync_parts.farm.marking import setting_for
 from gridsync_parts.kinds import is_repository
 from gridsync_parts.mover import Mover
@@ -50,5 +50,11 @@ def lane_of(run: Master, mover: Mover) -> FarLane:
     setting = setting_for(run.settings.site, run.settings.vo, run.config, os.path.abspath(folder), writes)
     threads, pacing = run.settings.threads, run.pacing
     way = Way(setting, threads, pacing.timetable if pacing else None, run.stats)
-    hire = functools.partial(Crew, run.wishes.workers, setting, threads)
+    where = run.wishes.workers
+    if warning := caution(read_where(where)):
+        run.report.note(warning)
+
+    def hire(tell: Callable[[News], None]) -> Crew:
+        return Crew(where, setting, threads, tell, run.config.folder)
+
     return FarLane(mover, hire, way, run.loop.pool.news.set)

@@ -37,14 +37,17 @@ class Member:
         self.host = host
         self.threads = threads
         self.share = 0  # loads that may be under way there at once
-        self.loads: dict[int, int] = {}  # by number: how many may be under way there, as that load says
+        self.loads: dict[int, int] = {}  # by number: how many may be under way there once it has begun
         self.rate = 0.0  # bytes that a hand does in a second, as `cost` counts them; 0 while it is not known
         self.heard = now
         self.is_fit = True
 
-    def under_way(self) -> int:
-        """How many of its loads may be under way."""
-        return min(len(self.loads), max(self.loads.values(), default=0))
+    def under_way(self, *more: int) -> int:
+        """How many of its loads may be under way, with one more perhaps."""
+        count = 0
+        for most in sorted([*self.loads.values(), *more]):  # each begins once fewer are under way than it says
+            count += most > count
+        return count
 
     def room(self) -> int:
         """What a load for it may cost."""
@@ -113,12 +116,11 @@ class Roster:
 
         When there is enough for all, each has one more waiting, so that none waits for the next one.
         """
-        spare = self.hands - sum(member.under_way() for member in self.members.values())
-        extra = todo > self.hands
+        total = sum(member.under_way() for member in self.members.values())
         free = {
             name: len(member.loads) / member.share for name, member in self.members.items()
-            if member.share and member.under_way() <= member.share and len(member.loads) < member.share + extra
-            and (spare > 0 or len(member.loads) >= member.share)
+            if member.share and len(member.loads) < member.share + (todo > self.hands)
+            and total - member.under_way() + member.under_way(member.share) <= self.hands
         }  # fmt: skip
         return min(free, key=lambda name: free[name], default="")
 

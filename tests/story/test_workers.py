@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
-from gridsync_parts.disk import MARK
+from gridsync_parts.farm.marking import is_running
+from tests.grid import Grid
+from tests.story.test_put import Sender, last_line
 from tests.support.user import User, find_pinned, find_wrong, wait_until
 
 BIG = 3 << 20
 FILES = 40
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started, in their order."""
+    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return sorted(int(child) for children in found for child in children)
 
 
 @pytest.fixture
@@ -34,3 +44,75 @@ def test_workers_bring_a_folder(master: User, folder: str) -> None:
     assert len(master.files()) == FILES
     status, out, err = master("--sync --workers=local:2")
     assert status == 0 and "Copied: 0, skipped: 40" in out, out + err
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("--build_list --workers=local:2", 2, "add --start, --sync, --repair or --put"),
+        ("--sync --to=CNAF --workers=local:2", 2, "means nothing for copies from site to site"),
+        ("--sync --workers=", 2, "--workers= names no workers"),
+        ("--sync --workers=local:0", 2, "names no workers"),
+        ("--sync --workers=nobody", 2, "names no workers"),
+        ("--sync --workers=tcp://example.org:8786", 2, "has no TLS"),
+        ("--sync --workers=tls://localhost:1", 4, "no scheduler of Dask answers at tls://localhost:1"),
+        ("--sync --dry_run --workers=local:2", 0, ""),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(master: User, line: str, status: int, words: str) -> None:
+    result = master(line)
+    assert result.status == status and words in result.err, result
+    assert result.err.count("gridsync.py: ") == (status > 0)
+    assert not master.files()
+
+
+@pytest.mark.parametrize("door", ["dcache", "storm"])
+def test_workers_send(grid: Grid, tmp_path: Path, folder: str, door: str) -> None:
+    sender = Sender(grid, tmp_path, folder, door)
+    for number in range(12):
+        sender.fill(f"many/{number}", bytes([number]) * 5000)
+    status, out, err = sender.put("--workers=local:2")
+    assert status == 0 and re.search(last_line(sent=16), out), out + err
+    assert sender.there() == sender.here()
+    assert re.search(last_line(skipped=16), sender.put("--workers=local:2").out)
+
+
+def test_statistics_and_json_are_as_without_workers(master: User, folder: str) -> None:
+    stats = master.folder / "stats.jsonl"
+    status, out, err = master(f"--sync --json --workers=local:2 --stats={stats}")
+    assert status == 0 and json.loads(out)["copy"]["copied"] == FILES, out + err
+    lines = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert {line["status"] for line in lines} == {"ok"} and len(lines) == FILES
+    assert sum(line["size"] for line in lines) == sum(line["bytes"] for line in lines)
+
+
+def test_ctrl_c_ends_the_run_and_keeps_what_is_here(master: User, folder: str) -> None:
+    with master.running("--sync --workers=local:2 --bwlimit=500K") as run:
+        wait_until(lambda: len(master.files()) > 5, 60)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=30)
+    assert run.returncode == 130 and "Traceback" not in err, err
+    assert not [path for path in master.files() if "workers-" in path]
+    status, out, err = master("--sync")
+    assert status == 0 and find_wrong(master, folder) == [], out + err
+
+
+def test_a_worker_that_dies_loses_nothing(master: User, folder: str) -> None:
+    with master.running("--sync --workers=local:2 --bwlimit=1M") as run:
+        wait_until(lambda: len(master.files()) > 5, 60)
+        scheduler, *workers = children_of(run.pid)
+        os.kill(workers[0], signal.SIGKILL)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 0 and find_wrong(master, folder) == [], out + err
+    assert "Copied: 40, skipped: 0, failed: 0" in out, out + err
+
+
+def test_without_its_scheduler_a_run_ends_with_a_sentence(master: User, folder: str) -> None:
+    with master.running("--sync --workers=local:2 --bwlimit=500K") as run:
+        wait_until(lambda: len(master.files()) > 5, 60)
+        scheduler, *workers = children_of(run.pid)
+        os.kill(scheduler, signal.SIGKILL)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 4 and "scheduler" in err and err.count("gridsync.py: ") == 1, err
+    wait_until(lambda: not any(map(is_running, workers)))
+    assert master("--sync --workers=local:2").status == 0 and find_wrong(master, folder) == []

@@ -18,6 +18,8 @@ Parts, each using only those above it; none of them knows the script:
   stats           the file of --stats
   home            OUTPUTDIR and the folders below it
   segments        what of a file is here, and the table that says so
+  takeover        what can be had of a part file that somebody may still write to
+  ownfile         a file that one process alone writes to
   partfile        a file while it is copied
   conf            the text of Grid.conf, and whose it is
   settings        what Grid.conf says, checked

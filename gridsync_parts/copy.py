@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 
 from gridsync_parts.checksums import checksum_kind, checksum_of
-from gridsync_parts.disk import COARSE, disk_error, part_name
+from gridsync_parts.disk import COARSE, disk_error, local_file, part_name
 from gridsync_parts.doors import At, Place
 from gridsync_parts.errors import (
     Changed,
     DiskError,
     DoorError,
     FileError,
+    GridError,
     Mismatch,
     NoRanges,
     NotFound,
@@ -136,10 +137,31 @@ def compare(row: Row, part: PartFile, expected: str) -> None:
         )
 
 
+def is_done(job: Copy, home: Home) -> bool:
+    """Whether another worker has finished a file meanwhile, as far as its size and time tell."""
+    if not job.is_far or job.overwrite:
+        return False
+    found = local_file(home.full(job.row.path))
+    return found is not None and found == (job.row.size, job.row.mtime, True)
+
+
+@contextlib.contextmanager
+def giving_way(job: Copy, part: PartFile, home: Home) -> Iterator[None]:
+    """Leave nothing of a file that another worker has finished, and do not begin with it."""
+    try:
+        if is_done(job, home):
+            raise FileError(f"{job.row.path}: another worker has finished it", passing=True)
+        yield
+    except BaseException:
+        if is_done(job, home):
+            part.file.remove()
+        raise
+
+
 def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrived:
     """Have a file come into its part file, and verify it."""
-    row = job.row
-    with PartFile(home, row, checksum_kind(row.checksum or "adler32:", job.checked), job.has_twin) as part:
+    row, kind = job.row, checksum_kind(job.row.checksum or "adler32:", job.checked)
+    with PartFile(home, row, kind, job.has_twin, job.is_far, job.is_lost) as part, giving_way(job, part, home):
         part.resume(job.streams if job.has_ranges else 1)
         said = receive_all(job, place, part, seen, stop) if part.received() < row.size else ""
         expected = computed = ""
@@ -173,12 +195,15 @@ def leave_alone(row: Row) -> Outcome:
     return Outcome(with_error(old, why_left(row, Action.KEEP, overwrite=False)), "failed")
 
 
-def clear(row: Row, home: Home) -> None:
-    """Remove what an interrupted run has left of a file that is here now."""
+def clear(row: Row, home: Home, is_lost: bool) -> None:
+    """Remove what an interrupted run has left of a file that is here now; a lost worker may write on, to no name."""
     place, name = home.place(row.path)
     folder = home.folder(place)
     with contextlib.suppress(FileNotFoundError, FileError):  # FileError: another run has it, or it is none
         os.stat(part_name(name), dir_fd=folder.fd, follow_symlinks=False)
+        if is_lost:
+            os.unlink(part_name(name), dir_fd=folder.fd)
+            return
         with PartFile(home, row, "size") as left:
             left.restart(1)
 
@@ -197,12 +222,12 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
             return leave_alone(row)
         with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
             os.utime(fd, (row.mtime, row.mtime))
-        clear(row, home)
+        clear(row, home, job.is_lost)
     except BaseException:
         os.close(fd)
         raise
     same = row._replace(checksum=expected, downloaded=True, verified=kind, error="", computed=computed)
-    return Arrived(job, same, "skipped", fd, home.place(row.path)[0])
+    return Arrived(job, same, "skipped" if job.is_here else "copied", fd, home.place(row.path)[0])
 
 
 # Both, and what follows.
@@ -210,7 +235,7 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
 
 def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrived | Outcome:
     """Have a file here, verified and without its name, or say why not; what may pass is raised."""
-    if job.is_here:
+    if job.is_here or is_done(job, home):
         return adopt(job, place, seen, home)
     return fetch(job, place, seen, stop, home)
 
@@ -271,6 +296,15 @@ def keep(arrived: list[Arrived], home: Home) -> None:
             if item.part:
                 item.part.distrust()
         raise
+
+
+def abandon(items: list[Arrived], home: Home) -> None:
+    """Let go of what has arrived and is to have no name."""
+    for item in items:
+        with contextlib.suppress(OSError, GridError):
+            if item.part and is_done(item.job, home):
+                item.part.file.remove(home.opened(item.place))
+        item.part.leave() if item.part else os.close(item.fd)
 
 
 def settle(items: list[Arrived], home: Home, count: Callable[[Row], int] = lambda row: 0) -> list[Outcome]:

@@ -4,184 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import threading
 from typing import Callable
 
 from gridsync_parts.checksums import checksum_of
-from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error, part_name
+from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error
 from gridsync_parts.errors import FileError, GridError
-from gridsync_parts.home import Folder, Home, rename_new
-from gridsync_parts.segments import (
-    MAGIC,
-    OLD_END,
-    TABLE_ROW,
-    Segment,
-    is_old_table,
-    pack_table,
-    read_table,
-    split,
-    whole_checksum,
-)
+from gridsync_parts.home import Home
+from gridsync_parts.ownfile import OwnFile
+from gridsync_parts.segments import MAGIC, TABLE_ROW, Segment, pack_table, read_table, split, whole_checksum
+from gridsync_parts.takeover import DATA_SYNC
 from gridsync_parts.values import Row, check_tag
 
 NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
 LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
-DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-
-
-class OwnFile:
-    """A file that only this run writes to, under a name that ends in MARK until it takes its own."""
-
-    def __init__(self, home: Home, row: Row, has_twin: bool):
-        self.home = home
-        self.row = row
-        self.place, self.name = home.place(row.path)
-        self.has_twin = has_twin  # NAME.part is the name of another file of the catalog
-        self.folder: Folder | None = None
-        self.fd = -1
-        self.is_locked = True  # else another run may write to it, too
-
-    @property
-    def final(self) -> str:
-        """The whole name that it is to have, for sentences."""
-        return self.home.full(self.row.path)
-
-    def open(self) -> None:
-        """Have it open, made if it is not there, and locked."""
-        try:
-            self.folder = self.home.folder(self.place)
-            try:
-                self.fd = self.opened(self.folder.fd)
-            except FileNotFoundError:  # the folder is not there any more
-                self.home.held.clear()
-                self.folder = self.home.folder(self.place)
-                self.fd = self.opened(self.folder.fd)
-        except OSError as error:
-            raise disk_error(self.final, error) from error
-        if not self.is_ours():
-            os.close(self.fd)
-            raise FileError(f"{self.final}: another run is copying it", passing=True)
-
-    def opened(self, folder: int) -> int:
-        """The descriptor of the file, which is no link and no device."""
-        name, flags = part_name(self.name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
-        for _ in range(2):
-            with contextlib.suppress(FileExistsError):
-                self.take_over(name)
-                return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not self.is_named(found)):
-                break
-            fd = os.open(name, flags, dir_fd=folder)
-            if os.path.samestat(os.fstat(fd), found) and found.st_nlink == 1 and found.st_uid == os.geteuid():
-                return fd
-            # A run was killed between its two names, or it is somebody else's, whose time could not be set.
-            self.drop(fd, found, name)
-        raise FileError(f"{os.path.join(os.path.dirname(self.final), name)} is a link or not a regular file; remove it")
-
-    def is_named(self, found: os.stat_result) -> bool:
-        """Whether it already is the file of the real name, too."""
-        with contextlib.suppress(OSError):
-            return os.path.samestat(os.lstat(self.final), found)
-        return False
-
-    def drop(self, fd: int, found: os.stat_result, name: str) -> None:
-        """Take the name from what can't be gone on from, unless a run is at work on it."""
-        import fcntl
-
-        try:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self.folder and os.path.samestat(os.fstat(fd), found):
-                    os.unlink(name, dir_fd=self.folder.fd)
-        finally:
-            os.close(fd)
-
-    def take_over(self, name: str) -> None:
-        """Give what an earlier version has left as NAME.part our name, if its table says that it is of this file."""
-        old, folder = f"{self.name}.part", self.folder.fd if self.folder else -1
-        try:
-            found = os.stat(old, dir_fd=folder, follow_symlinks=False)
-        except OSError:
-            return
-        if self.has_twin:
-            return
-        end = b""
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size >= self.row.size + OLD_END.size:
-            fd = os.open(old, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-            end = os.pread(fd, OLD_END.size, found.st_size - OLD_END.size)
-            os.close(fd)
-        if is_old_table(end, self.row):
-            os.link(old, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.unlink(old, dir_fd=folder)
-        else:
-            self.home.strange.add(f"{self.final}.part")
-
-    def is_ours(self) -> bool:
-        """Whether no other run, from another work folder, copies this file; from now on none does."""
-        import fcntl
-
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a filesystem without locks
-            self.is_locked = False
-        return self.folder is not None and self.is_in(self.folder)
-
-    def is_in(self, folder: Folder) -> bool:
-        """Whether it has its name there still."""
-        with contextlib.suppress(OSError):
-            there = os.stat(part_name(self.name), dir_fd=folder.fd, follow_symlinks=False)
-            return os.path.samestat(os.fstat(self.fd), there)
-        return False
-
-    def check_ours(self) -> None:
-        """Where nothing can be locked, leave alone what another run has finished, or begun anew."""
-        if not (self.is_locked or (self.folder and self.is_in(self.folder))):
-            raise FileError(f"{self.final}: another run is copying it", passing=True)
-
-    def remove(self) -> None:
-        """Take it away, unless its name is that of another file by now."""
-        if self.folder and self.is_in(self.folder):
-            with contextlib.suppress(OSError):
-                os.unlink(part_name(self.name), dir_fd=self.folder.fd)
-
-    def write(self, data: bytes | memoryview, at: int) -> None:
-        """Write bytes where they belong."""
-        try:
-            while data:
-                count = os.pwrite(self.fd, data, at)
-                data, at = data[count:], at + count
-        except OSError as error:
-            raise disk_error(self.final, error) from error
-
-    def name_it(self, folder: Folder, overwrite: bool) -> None:
-        """Give it its name, once it is durable; another file of that name is replaced only if so wished."""
-        name = part_name(self.name)
-        try:
-            there, mine = os.stat(name, dir_fd=folder.fd, follow_symlinks=False), os.fstat(self.fd)
-            if not os.path.samestat(there, mine) or mine.st_size != self.row.size:
-                raise FileError(f"{self.final}: someone else moved its folder or changed its {MARK}", passing=True)
-            if overwrite:
-                os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
-            else:
-                rename_new(folder.fd, name, self.name)
-        except FileNotFoundError as error:
-            raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
-        except FileExistsError as error:
-            sentence = f"{self.final} appeared in the meantime and is left alone; --overwrite replaces it"
-            raise FileError(sentence) from error
-        except OSError as error:
-            raise disk_error(self.final, error) from error
 
 
 class PartFile:
     """A file while it is copied: what of it is here, and whether it is right."""
 
-    def __init__(self, home: Home, row: Row, kind: str, has_twin: bool = False):
-        self.file = OwnFile(home, row, has_twin)
+    def __init__(
+        self, home: Home, row: Row, kind: str, has_twin: bool = False, is_far: bool = False, is_lost: bool = False
+    ):
+        self.file = OwnFile(home, row, has_twin, is_far, is_lost)
         self.row = row
         self.kind = kind if row.size else "size"
         self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file

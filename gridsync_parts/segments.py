@@ -76,8 +76,10 @@ def read_table(fd: int, length: int, row: Row, kind: str) -> Table | None:
     length -= OLD_END.size if is_old else TABLE_END.size
     if (size, mtime) != (row.size, row.mtime) or length != size + count * TABLE_ROW.size + tag:
         return Table([])
-    rows = TABLE_ROW.iter_unpack(os.pread(fd, count * TABLE_ROW.size, size))
-    segments = [Segment(start, stop, done, kind) for start, stop, done in rows]
+    rows = os.pread(fd, count * TABLE_ROW.size, size)
+    if len(rows) < count * TABLE_ROW.size:  # it is cut off just now
+        return Table([])
+    segments = [Segment(start, stop, done, kind) for start, stop, done in TABLE_ROW.iter_unpack(rows)]
     starts, stops = [segment.start for segment in segments], [segment.stop for segment in segments]
     if [0, *stops] != [*starts, size] or any(segment.at() > segment.stop for segment in segments):
         return Table([])

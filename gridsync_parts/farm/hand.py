@@ -6,7 +6,7 @@ import os
 import time
 from typing import Callable
 
-from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
+from gridsync_parts.copy import Arrived, Copy, abandon, bring, give_up, settle
 from gridsync_parts.doors.apart import plain_error
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.farm.fit import check_folder, fault_of, own_fault, said_by_worker, why_unfit
@@ -98,13 +98,14 @@ class Hand:
             return
         assert self.tools.home
         if fault := self.unseen():
-            for item in items:
-                item.part.leave() if item.part else os.close(item.fd)
+            abandon(items, self.tools.home)
             self.unfit = self.unfit or fault
             return
         try:
             for outcome in settle(items, self.tools.home):
-                self.end(outcome.row.path, outcome)
+                # A lost worker may have taken its part name, which helps that one nothing; it can be tried again.
+                is_passing = outcome.fault is not None and outcome.fault.passing
+                self.end(outcome.row.path, None if is_passing else outcome, outcome.fault)
         except Exception as error:
             for item in items:
                 self.fail(item.job, error)
@@ -122,15 +123,16 @@ class Hand:
             self.unfit = self.unfit or fault
             return
         self.is_over = not isinstance(error, (FileError, DoorError))
-        self.end(job.row.path, None, plain_error(error))
+        self.end(job.row.path, None, error)
 
-    def end(self, path: str, outcome: Outcome | None, error: GridError | None = None) -> None:
+    def end(self, path: str, outcome: Outcome | None, error: Exception | None = None) -> None:
         """Note what came of a file."""
         if outcome and outcome.fault:
             outcome = outcome._replace(fault=plain_error(outcome.fault))
+        fault = plain_error(error) if error and outcome is None else None
         here, moved = self.shop.files.get(path, (0, 0))
         is_open = path in self.open
-        self.done.append(Done(path, outcome, error, moved, here, time.time(), self.took[path], is_open))
+        self.done.append(Done(path, outcome, fault, moved, here, time.time(), self.took[path], is_open))
 
 
 def labour(load: Load, tell: Callable[[Beat], None]) -> Returned:

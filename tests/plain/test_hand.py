@@ -61,7 +61,7 @@ class Worker:
 
     def there(self) -> dict[str, bytes]:
         """The files that are here, also those that are not finished."""
-        paths = [path for path in self.folder.rglob("*") if path.is_file() and path.name != Path(self.setting.mark).name]
+        paths = [path for path in self.folder.rglob("*") if path.is_file() and str(path) != self.setting.mark]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
 
 
@@ -75,7 +75,8 @@ def workers(site: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """Runs that this process works for, each at the site in memory."""
     replace(monkeypatch, "PATIENCE", 1)
     replace(monkeypatch, "BEAT", 0.01)
-    monkeypatch.setattr(shops_part, "opened", lambda setting: site.place._replace(close=lambda: site.asked.append(("close",))))
+    place = site.place._replace(close=lambda: site.asked.append(("close",)))
+    monkeypatch.setattr(shops_part, "opened", lambda setting: place)
     made: list[Worker] = []
 
     def make() -> Worker:

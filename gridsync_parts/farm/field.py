@@ -68,7 +68,6 @@ class Field:
         self.hearing: dict[str, Seen] = {}  # of files that workers have: what is told how far each is
         self.unfit: GridError | None = None  # why the last worker that can't work can't
         self.since = 0.0  # when the last one came or went
-        self.are_lost = False  # workers of an earlier run may still be at any of the files
 
     # What comes.
 
@@ -124,7 +123,7 @@ class Field:
     def end(self, work: Work, done: Done, host: str) -> Outcome | None:
         """What came of a file, unless that is still to be seen."""
         path, seen = done.path, self.hearing.pop(done.path, None)
-        was_lost = path in self.roster.lost
+        was_lost = self.roster.is_lost(path)
         if seen:
             seen(done.here, done.moved)
         self.mover.came_back(path, done.is_open)
@@ -187,7 +186,7 @@ class Field:
     def job(self, work: Work) -> Job:
         """What a worker is to do."""
         job: Job = self.mover.job(work)
-        is_lost = self.are_lost or work.row.path in self.roster.lost
+        is_lost = self.roster.is_lost(work.row.path)
         self.mover.goes_out(job)
         if isinstance(job, Copy):
             is_here = work.is_here or (is_lost and self.is_there(work))

@@ -126,7 +126,7 @@ class FarLane:
                 self.listen(TICK)
                 if field.todo and not is_started:
                     field.since, is_started = time.monotonic(), True
-                    field.are_lost = lay_mark(field.way.setting)
+                    field.roster.are_lost = lay_mark(field.way.setting)
                     field.crew.start()
                 if is_started and not self.failure:
                     field.turn(time.monotonic())

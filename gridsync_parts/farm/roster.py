@@ -62,6 +62,7 @@ class Roster:
         self.members: dict[str, Member] = {}
         self.loads: dict[int, Handed] = {}
         self.lost: set[str] = set()  # files that a worker may write to, now or at any time, which nobody hears
+        self.are_lost = False  # workers of an earlier run may be at any file
         self.numbers = 0
         self.usual = 1  # files that a load can have, as far as its worker's speed decides
 
@@ -79,6 +80,10 @@ class Roster:
         works = [work for number in member.loads for work in self.loads.pop(number).works] if member else []
         self.lost.update([] if has_ended else (work.row.path for work in works))
         return works
+
+    def is_lost(self, path: str) -> bool:
+        """Whether a worker that nobody hears may write to a file."""
+        return self.are_lost or path in self.lost
 
     def dismiss(self, worker: str) -> None:
         """Give a worker no more files; those that it has come back."""

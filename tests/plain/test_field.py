@@ -1,4 +1,4 @@
-"""Files in the hands of workers: what each news means, and what is next. Workers are played, the copier is the real one."""
+"""Files in the hands of workers: what each news means, and what is next. Workers are played, the copier is not."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from gridsync_parts.farm.marking import is_running
 from tests.grid import Grid
-from tests.story.test_put import Sender, last_line
+from tests.support.sender import Sender, last_line
 from tests.support.user import User, find_pinned, find_wrong, wait_until
 
 BIG = 3 << 20
@@ -100,7 +100,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_here(master: User, folder: str) -
 def test_a_worker_that_dies_loses_nothing(master: User, folder: str) -> None:
     with master.running("--sync --workers=local:2 --bwlimit=1M") as run:
         wait_until(lambda: len(master.files()) > 5, 60)
-        scheduler, *workers = children_of(run.pid)
+        _, *workers = children_of(run.pid)
         os.kill(workers[0], signal.SIGKILL)
         out, err = run.communicate(timeout=60)
     assert run.returncode == 0 and find_wrong(master, folder) == [], out + err
@@ -112,7 +112,7 @@ def test_without_its_scheduler_a_run_ends_with_a_sentence(master: User, folder: 
         wait_until(lambda: len(master.files()) > 5, 60)
         scheduler, *workers = children_of(run.pid)
         os.kill(scheduler, signal.SIGKILL)
-        out, err = run.communicate(timeout=60)
+        _, err = run.communicate(timeout=60)
     assert run.returncode == 4 and "scheduler" in err and err.count("gridsync.py: ") == 1, err
     wait_until(lambda: not any(map(is_running, workers)))
     assert master("--sync --workers=local:2").status == 0 and find_wrong(master, folder) == []

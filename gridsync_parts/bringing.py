@@ -110,7 +110,7 @@ def flow_text(fetch: Fetch, service: Service, bringing: Bringing, now: float) ->
     """The line above the progress: how many files are where."""
     jobs, staging = fetch.jobs, fetch.jobs.count(Where.STAGING)
     flying = jobs.count(Where.COPYING, Where.PAUSED)
-    copying = min(flying, bringing.threads)  # the others wait in front of the threads
+    copying = min(flying, bringing.lane.busy())
     rate, late = bringing.tape.at(service.polls.staged), jobs.count(Where.LATE)
     speed = f" at {size_text(rate)}/s"
     if silence := silence_text(service.polls.silent(now)):

@@ -97,6 +97,8 @@ class Hands(Protocol):
 
     def end(self) -> None: ...
 
+    def busy(self) -> int: ...  # how many items are under way, at the most
+
     def says(self) -> str: ...  # what is to be said of it beside the progress
 
 
@@ -162,6 +164,10 @@ class Lane:
     @property
     def width(self) -> int:
         """How many items may be under way at once."""
+        return len(self.threads)
+
+    def busy(self) -> int:
+        """How many items are under way, at the most; the others wait in front of the threads."""
         return len(self.threads)
 
     def says(self) -> str:

@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple, Protocol, Union
 from gridsync_parts.attempts import Attempt, Attempts
 from gridsync_parts.copier import Copier
 from gridsync_parts.copy import Copy
-from gridsync_parts.errors import FileError, GridError
+from gridsync_parts.errors import GridError
 from gridsync_parts.farm.loads import Back, Done, Heard, Job, Joined, Left, Load, Lost, News, Returned, Setting
 from gridsync_parts.farm.roster import GRACE, MOST, Roster
 from gridsync_parts.fetching import Work
@@ -20,7 +20,7 @@ from gridsync_parts.pacing import Timetable
 from gridsync_parts.values import Outcome, Seen
 
 ALONE = 30.0  # seconds without any worker after which that is said, again and again
-NO_WORKER = "No worker is there; the files wait for one (Ctrl-C ends the wait)"
+NO_WORKER = "No worker is there; the files wait for one"
 Result = Union[Outcome, Again, Said]
 
 
@@ -122,9 +122,8 @@ class Field:
 
     def end(self, work: Work, done: Done, host: str) -> Outcome | None:
         """What came of a file, unless that is still to be seen."""
-        path, seen = done.path, self.hearing.pop(done.path, None)
-        was_lost = self.roster.is_lost(path)
-        if seen:
+        path = done.path
+        if seen := self.hearing.pop(path, None):
             seen(done.here, done.moved)
         self.mover.came_back(path, done.is_open)
         if self.way.stats:
@@ -133,10 +132,7 @@ class Field:
             self.mover.paused.discard(path)
             return done.outcome._replace(received=self.mover.let_go(work.row))
         assert done.error
-        if was_lost and isinstance(done.error, FileError) and self.is_there(work):
-            self.put_back([work._replace(is_here=True)])  # who was lost has brought it
-        else:
-            self.judge(work, done.error)
+        self.judge(work, done.error)
         return None
 
     # What is next.
@@ -189,10 +185,5 @@ class Field:
         is_lost = self.roster.is_lost(work.row.path)
         self.mover.goes_out(job)
         if isinstance(job, Copy):
-            is_here = work.is_here or (is_lost and self.is_there(work))
-            return job._replace(folder=self.way.setting.folder, is_far=True, is_lost=is_lost, is_here=is_here)
+            return job._replace(folder=self.way.setting.folder, is_far=True, is_lost=is_lost)
         return job._replace(source=os.path.abspath(job.source), is_lost=is_lost)
-
-    def is_there(self, work: Work) -> bool:
-        """Whether a file has come to OUTPUTDIR, whoever has brought it."""
-        return isinstance(self.mover, Copier) and os.path.lexists(self.mover.home.full(work.row.path))

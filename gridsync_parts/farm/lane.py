@@ -65,6 +65,10 @@ class FarLane:
         roster = self.field.roster
         return roster.hands * max(1, roster.usual)
 
+    def busy(self) -> int:
+        """How many files are under way, at the most: of each load one."""
+        return self.field.roster.under_way()
+
     def says(self) -> str:
         """How many workers there are."""
         count = len(self.field.roster.fit())

@@ -104,6 +104,10 @@ class Roster:
         """Those that can be given files."""
         return [member for member in self.members.values() if member.is_fit]
 
+    def under_way(self) -> int:
+        """How many loads may be under way."""
+        return sum(member.under_way() for member in list(self.members.values()))
+
     def divide(self) -> None:
         """Divide what may be under way among the workers, one by one, as far as each has hands."""
         members, left = self.fit(), self.hands
@@ -121,7 +125,7 @@ class Roster:
 
         When there is enough for all, each has one more waiting, so that none waits for the next one.
         """
-        total = sum(member.under_way() for member in self.members.values())
+        total = self.under_way()
         free = {
             name: len(member.loads) / member.share for name, member in self.members.items()
             if member.share and len(member.loads) < member.share + (todo > self.hands)
@@ -166,4 +170,4 @@ class Roster:
         paths = [work.row.path for handed in self.loads.values() for work in handed.works]
         assert len(paths) == len(set(paths)), "a file is in two loads"
         assert sum(member.share for member in self.members.values()) <= self.hands
-        assert sum(member.under_way() for member in self.members.values()) <= self.hands, "too many at once"
+        assert self.under_way() <= self.hands, "too many at once"

@@ -155,20 +155,6 @@ def test_who_surely_has_ended_writes_nothing_any_more(farm):
     assert not any(job.is_lost for _, load in farm.crew.loads for job in load.jobs)
 
 
-def test_a_file_that_a_lost_worker_has_brought_is_compared(farm, tmp_path):
-    farm.join("a")
-    farm.turn()
-    farm.field.take(Left("a", has_ended=False), 1.0)
-    farm.join("b")
-    farm.turn()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "0").write_bytes(b"x")
-    farm.back("b", "run/0 appeared in the meantime and is left alone", None)
-    assert farm.judged == [] and farm.left()[0] == "run/0"
-    farm.turn()
-    assert next(job for _, load in farm.crew.loads for job in load.jobs if job.row.path == "run/0").is_here
-
-
 def test_what_comes_of_a_load_that_others_have_counts_no_more(farm):
     farm.join("a")
     farm.turn()

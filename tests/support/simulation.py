@@ -100,6 +100,9 @@ class SimLane:
         """How many items may be under way."""
         return self.threads
 
+    def busy(self) -> int:
+        return self.threads
+
     def says(self) -> str:
         return ""
 

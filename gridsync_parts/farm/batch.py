@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import threading
 from typing import Any
 
 from gridsync_parts.errors import CrewError, UsageError, brief
@@ -17,7 +18,7 @@ from gridsync_parts.keys import helper_env
 from gridsync_parts.secrets import make_printable
 
 CLUSTERS = {"slurm": "SLURM", "htcondor": "HTCondor"}  # as dask_jobqueue calls their classes
-COMMANDS_TAKE = 60  # seconds for one of a batch system
+COMMANDS_TAKE = 20  # seconds for one of a batch system
 BATCH_ENV = "SLURM_.*|SBATCH_.*|CONDOR_.*|_CONDOR_.*|KRB5.*"  # what commands of batch systems go by
 
 
@@ -95,24 +96,42 @@ class Batch:
 
         need("dask_jobqueue")
         options = dask.config.get(f"jobqueue.{kind}", {}) or {}
-        self.keys = make_keys(options.get("shared-temp-directory") or home)
+        self.is_over = False
+        self.fault: Exception | None = None  # why a job could not be handed in
+        self.keys = make_keys(os.path.abspath(options.get("shared-temp-directory") or home))
         self.jobs: list[tuple[Any, str]] = []
         try:
             self.scheduler = Scheduler(self.keys, scheduler_words(options))
             self.address = self.scheduler.address
-            for number in range(count):
-                job = make_job(kind, options, self.address, self.keys, f"gridsync-{number}", count, threads)
-                self.jobs.append((job, submit(job, self.keys.folder)))
+            names = [f"gridsync-{number}" for number in range(count)]
+            jobs = [make_job(kind, options, self.address, self.keys, name, count, threads) for name in names]
+            self.thread = threading.Thread(target=self.submit, args=[jobs], daemon=True)
+            self.thread.start()
         except BaseException:
             self.close()
             raise
 
+    def submit(self, jobs: list[Any]) -> None:
+        """Hand in jobs, one after the other; nobody waits for it."""
+        try:
+            for job in jobs:
+                if self.is_over:
+                    break
+                self.jobs.append((job, submit(job, self.keys.folder)))
+        except Exception as error:
+            self.fault = error
+
     def look(self) -> None:
         """Jobs that have ended are not started again: they may have used up what the user has."""
+        if self.fault and not self.jobs:
+            raise self.fault
         self.scheduler.look()
 
     def close(self) -> None:
         """Take them out of the batch system."""
+        self.is_over = True
+        if hasattr(self, "thread"):
+            self.thread.join(COMMANDS_TAKE)
         if self.jobs:
             with contextlib.suppress(CrewError, UsageError):
                 command = shlex.split(self.jobs[0][0].cancel_command)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
 import pickle
 import queue
 import threading
@@ -34,6 +33,7 @@ ANSWERING = 30.0  # and later on
 FAREWELL = 3.0  # seconds for the last words to workers and scheduler
 DYING = 1.0  # seconds in which a process ends that was killed
 AGAIN = "start again, nothing is lost"
+greetings = itertools.count(1)
 
 
 class Person:
@@ -111,7 +111,7 @@ class Line:
         self.people: dict[str, Person] = {}  # those who are at work, by address
         self.coming: dict[str, asyncio.Task[None]] = {}  # those who have not answered yet
         self.dropped: set[str] = set()
-        self.greetings = itertools.count(1)
+        self.failure: BaseException | None = None  # of what is done beside the rest
         self.tasks: set[asyncio.Task[None]] = set()  # nobody else holds them
 
     async def connect(self, hired: Hired) -> None:
@@ -154,13 +154,28 @@ class Line:
         """Do something beside the rest."""
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self.end)
         return task
+
+    def end(self, task: asyncio.Task[None]) -> None:
+        """What was done has ended, as it should or not."""
+        self.tasks.discard(task)
+        if not task.cancelled():
+            self.failure = self.failure or task.exception()
+
+    def act(self, act: Callable[..., object], *arguments: Any) -> None:
+        """Do something for the run."""
+        try:
+            act(*arguments)
+        except Exception as error:
+            self.failure = self.failure or error
 
     async def watch(self) -> None:
         """See workers come and go, until there is nobody to hear from; then CrewError."""
         link, last = self.client.scheduler_comm, time.monotonic()
         while True:
+            if self.failure:
+                raise self.failure
             self.hired.look()
             if self.client.status != "running" or self.client.scheduler_comm is not link:
                 raise CrewError(f"the connection to the scheduler {self.hired.address} broke off; {AGAIN}")
@@ -189,7 +204,7 @@ class Line:
         """Ask a new worker who it is."""
         call = call_of(greet_there, self.hands.greet, self.setting)
         try:
-            worker, greeting = pickle.loads(await self.ask(address, f"greeting-{next(self.greetings)}", call))
+            worker, greeting = pickle.loads(await self.ask(address, f"greeting-{next(greetings)}", call))
         except lost_errors():
             self.coming.pop(address, None)
             return
@@ -292,7 +307,7 @@ class Crew:
     ):
         self.where = read_where(where)
         self.threads = threads  # of all workers together
-        self.home = home or os.getcwd()  # a folder that workers of other machines see, for the keys of the run
+        self.home = home  # a folder that workers of other machines see, for the keys of the run
         self.line = Line(setting, hands, tell)  # news are told by a thread of the crew
         self.hired: Hired | None = None
         self.loop = asyncio.new_event_loop()
@@ -337,7 +352,7 @@ class Crew:
     def soon(self, act: Callable[..., object], *arguments: Any) -> None:
         """Have the thread do something; when it has ended there is nobody to do it to."""
         with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(act, *arguments)
+            self.loop.call_soon_threadsafe(self.line.act, act, *arguments)
 
     def give(self, worker: str, load: Load) -> None:
         """Give a worker some files."""

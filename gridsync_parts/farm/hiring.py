@@ -53,11 +53,19 @@ def read_where(text: str) -> Where:
     return Where(found["scheme"], text, 0)
 
 
-def caution(where: Where) -> str:
-    """What the user should know of it, if anything."""
-    if where.kind != "tcp":
+def check_where(text: str) -> None:
+    """UsageError if --workers makes no sense, or something that it needs is not installed."""
+    where = read_where(text)
+    need("distributed")
+    if where.kind in CLUSTERS:
+        need("dask_jobqueue")
+
+
+def caution(text: str) -> str:
+    """What the user should know of what --workers says, if anything."""
+    if read_where(text).kind != "tcp":
         return ""
-    return f"{where.address} has no TLS: every user of this machine could have its workers do anything as you"
+    return f"{text} has no TLS: every user of this machine could have its workers do anything as you"
 
 
 class Hired(Protocol):

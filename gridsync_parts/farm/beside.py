@@ -63,7 +63,7 @@ def need(module: str) -> Any:
 
 
 def hang_on(folder: str) -> None:
-    """End this process when the one that has started it does, and remove what only they needed."""
+    """End this process when the one that has started it does, and remove the keys of the run if that did not."""
     import shutil
 
     while os.read(0, 1):
@@ -94,12 +94,12 @@ def environment() -> dict[str, str]:
 class Child:
     """A process of Dask's on this machine."""
 
-    def __init__(self, program: str, arguments: list[str], folder: str, name: str, owned: str = ""):
+    def __init__(self, program: str, arguments: list[str], folder: str, name: str):
         self.log = os.path.join(folder, f"{name}.log")
         paths = [path for path in (*sys.path, TOP) if path]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", CODE.format(paths, program, arguments, owned)], start_new_session=True,
+                [sys.executable, "-c", CODE.format(paths, program, arguments, folder)], start_new_session=True,
                 cwd=folder, env=environment(), stdin=subprocess.PIPE, stdout=log, stderr=log,
             )  # fmt: skip
         self.began = time.monotonic()
@@ -149,7 +149,7 @@ class Scheduler:
     def __init__(self, keys: Keys, options: list[str]):
         told = os.path.join(keys.folder, "scheduler.json")
         words = ["--port", "0", *options, "--protocol", "tls", "--scheduler-file", told, *NO_PAGE, *tls_words(keys)]
-        self.child = Child("scheduler", words, keys.folder, "scheduler", owned=keys.folder)
+        self.child = Child("scheduler", words, keys.folder, "scheduler")
         self.address = ""
         deadline = time.monotonic() + STARTING
         try:

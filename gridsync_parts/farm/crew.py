@@ -98,6 +98,15 @@ def as_grid_error(error: Exception) -> GridError:
     return fault
 
 
+async def end_others() -> None:
+    """End what Dask still has begun, which would complain when the program ends."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=FAREWELL)
+
+
 class Line:
     """What is said to Dask, in the thread of an event loop."""
 
@@ -310,7 +319,7 @@ class Crew:
         self.home = home  # a folder that workers of other machines see, for the keys of the run
         self.line = Line(setting, hands, tell)  # news are told by a thread of the crew
         self.hired: Hired | None = None
-        self.loop = asyncio.new_event_loop()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = threading.Thread(target=self.live, daemon=True)
         self.started: queue.SimpleQueue[GridError | None] = queue.SimpleQueue()
         self.course: asyncio.Task[None] | None = None
@@ -320,6 +329,7 @@ class Crew:
         try:
             self.hired = hire(self.where, self.threads, self.home)
             be_quiet()
+            self.loop = asyncio.new_event_loop()
             self.thread.start()
             if error := self.started.get():
                 raise error
@@ -329,20 +339,30 @@ class Crew:
 
     def live(self) -> None:
         """What the thread does."""
+        assert self.loop
         asyncio.set_event_loop(self.loop)
         self.loop.set_exception_handler(lambda _, context: log.debug("dask: %s", context.get("message")))
-        self.course = self.loop.create_task(self.keep_in_touch())
-        self.loop.run_until_complete(self.course)
+        try:
+            self.loop.run_until_complete(self.keep_in_touch())
+            self.loop.run_until_complete(end_others())
+        except Exception:
+            log.debug("", exc_info=True)
+        self.loop.close()
+
+    async def reach(self) -> None:
+        """Reach the workers, and stay with them as long as that goes."""
+        assert self.hired
+        await self.line.connect(self.hired)
+        self.started.put(None)
+        await self.line.watch()
 
     async def keep_in_touch(self) -> None:
-        """Reach the workers, and stay with them as long as that goes."""
+        """Do that, and tell how it ends."""
+        self.course = asyncio.ensure_future(self.reach())
         try:
-            assert self.hired
-            await self.line.connect(self.hired)
-            self.started.put(None)
-            await self.line.watch()
+            await self.course
         except asyncio.CancelledError:
-            pass  # the run lets go of them
+            self.started.put(CrewError("the run has let go of its workers"))
         except Exception as error:
             fault = drop_frames(as_grid_error(error))
             self.started.put(fault)
@@ -352,7 +372,8 @@ class Crew:
     def soon(self, act: Callable[..., object], *arguments: Any) -> None:
         """Have the thread do something; when it has ended there is nobody to do it to."""
         with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.line.act, act, *arguments)
+            if self.loop:
+                self.loop.call_soon_threadsafe(self.line.act, act, *arguments)
 
     def give(self, worker: str, load: Load) -> None:
         """Give a worker some files."""

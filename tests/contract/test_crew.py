@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import queue
+import re
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-from gridsync_parts.farm.crew import Crew
-from gridsync_parts.farm.loads import Back, Heard, Joined, Load, News, Setting
-from gridsync_parts.table import Site
-from tests.support import hands
+from gridsync_parts.errors import CrewError
+from gridsync_parts.farm.loads import Back, Heard, Joined, Left, Lost
+from gridsync_parts.farm.tls import make_keys
+from tests.grid.farm import Farm
+from tests.support import TOP
+from tests.support.constants import replace
+from tests.support.crew import LONG, PATIENCE, Team
 
-pytest.importorskip("distributed")
-
-PATIENCE = 60  # seconds for anything that has to happen
-LONG = "600"  # seconds of work, which nobody waits for
-N = TypeVar("N")
-
-
-def setting(what: str = "0") -> Setting:
-    """A run whose loads take so many seconds."""
-    return Setting("a-run", "1", Site("HERE", "davs://localhost", "/"), "", what, "")
-
-
-class Team:
-    """A crew whose hands play, and the news of it."""
-
-    def __init__(self, where: str, what: str = "0", threads: int = 4):
-        self.news: queue.Queue[News] = queue.Queue()
-        self.crew = Crew(where, setting(what), threads, self.news.put, hands=hands)
-        self.number = 0
-
-    def next(self, kind: type[N], holds: Callable[[N], bool] = lambda news: True) -> N:
-        """The next news of a kind."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            news = self.news.get(timeout=PATIENCE)
-            if isinstance(news, kind) and holds(news):
-                return news
-        raise AssertionError(f"no {kind.__name__}")
-
-    def give(self, worker: str, what: str = "0") -> int:
-        """A load for a worker."""
-        self.number += 1
-        self.crew.give(worker, Load(self.number, setting(what), (), 2))
-        return self.number
-
+dask = pytest.importorskip("distributed").dask
 
 @pytest.fixture
 def team() -> Iterator[Callable[..., Team]]:
@@ -65,6 +42,14 @@ def team() -> Iterator[Callable[..., Team]]:
     yield make
     for one in teams:
         one.crew.close()
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Until it holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def is_there(pid: int) -> bool:
@@ -90,3 +75,216 @@ def test_workers_of_this_machine_come_work_tell_how_far_they_are_and_end(team):
     crew.crew.close()
     assert not any(map(is_there, [*pids, crew.crew.hired.scheduler.child.process.pid]))
     assert not os.path.exists(folder)
+
+
+def test_a_worker_that_is_killed_at_work_is_known_to_have_ended_and_another_comes(team):
+    crew = team()
+    worker = crew.next(Joined)
+    crew.give(worker.worker, LONG)
+    crew.next(Heard)
+    os.kill(worker.greeting.pid, signal.SIGKILL)
+    assert crew.next(Left) == Left(worker.worker, has_ended=True)
+    other = crew.next(Joined)
+    crew.give(other.worker)
+    assert crew.next(Back).worker == other.worker
+
+
+def test_a_worker_that_is_busy_hears_that_it_is_to_stop(team):
+    crew = team("local:1", "0", 1)
+    worker = crew.next(Joined).worker
+    number = crew.give(worker, LONG)
+    crew.next(Heard)
+    crew.crew.halt()
+    assert crew.next(Back).returned.number == number
+
+
+def test_a_worker_that_is_dropped_stops_and_nothing_more_is_heard_of_it(team):
+    crew = team()
+    worker = crew.next(Joined)
+    crew.give(worker.worker, LONG)
+    crew.next(Heard)
+    crew.crew.drop(worker.worker)
+    crew.give(worker.worker)
+    os.kill(worker.greeting.pid, signal.SIGKILL)
+    news = crew.next((Joined, Left, Back))
+    assert isinstance(news, Joined) and news.greeting.pid != worker.greeting.pid
+
+
+def test_a_worker_that_dies_of_each_load_is_told_each_time_and_none_is_tried_elsewhere(team):
+    crew = team("local:2")
+    workers = {crew.next(Joined).worker, crew.next(Joined).worker}
+    for _ in range(2):
+        worker = workers.pop()
+        crew.give(worker, "die")
+        assert crew.next(Left) == Left(worker, has_ended=True)
+        workers.add(crew.next(Joined).worker)
+    assert len(workers) == 2
+
+
+def test_what_goes_wrong_in_a_worker_is_a_sentence(team):
+    crew = team()
+    worker = crew.next(Joined)
+    number = crew.give(worker.worker, "raise")
+    returned = crew.next(Back).returned
+    assert returned.number == number
+    assert str(returned.unfit) == (
+        "worker 127.0.0.1 can't work with this gridsync (TypeError: another shape); install the same one there"
+    )
+    fault = team("local:1", "strange").next(Joined).greeting.fault
+    assert "can't work with this gridsync" in str(fault)
+
+
+def test_that_the_scheduler_is_gone_is_told_at_once(team):
+    crew = team()
+    crew.next(Joined)
+    crew.crew.hired.scheduler.child.process.kill()
+    error = crew.next(Lost).error
+    assert isinstance(error, CrewError)
+    assert re.fullmatch("Dask's scheduler has ended .*; start again, nothing is lost", str(error))
+
+
+def test_that_the_scheduler_hangs_is_told_in_bounded_time(team, monkeypatch):
+    replace(monkeypatch, "ANSWERING", 1)
+    crew = team()
+    crew.next(Joined)
+    os.kill(crew.crew.hired.scheduler.child.process.pid, signal.SIGSTOP)
+    assert "does not answer any more" in str(crew.next(Lost).error)
+    began = time.monotonic()
+    crew.crew.close()
+    assert time.monotonic() - began < PATIENCE
+    assert not is_there(crew.crew.hired.scheduler.child.process.pid)
+
+
+def test_the_keys_of_a_run_are_for_nobody_else_and_it_listens_on_this_machine_alone(team):
+    crew = team("local:2")
+    crew.next(Joined)
+    folder = Path(crew.crew.hired.keys.folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE((folder / name).stat().st_mode) for name in ("key.pem", "certificate.pem")} == {0o600}
+    pids = [child.process.pid for child in [*crew.crew.hired.workers, crew.crew.hired.scheduler.child]]
+    listening = [line for line in sockets() if re.search(rf"pid=({'|'.join(map(str, pids))}),", line)]
+    addresses = [line.split()[3] for line in listening]
+    assert len(addresses) == 6 and all(address.startswith("127.0.0.1:") for address in addresses)
+    pages = {answer for address in addresses for answer in [page(address)] if answer}
+    assert pages == {404}  # the port that Dask has for pages has none
+
+
+def sockets() -> list[str]:
+    """Where processes of this machine listen."""
+    return subprocess.run(["ss", "-Htlnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def page(address: str) -> int:
+    """What an address answers to who asks for its pages, and for a worker's end; 0 if it speaks no HTTP."""
+    found = set()
+    pages = (("/status", None), ("/", None), ("/info/main/workers.html", None), ("/api/v1/retire_workers", b""))
+    for path, data in pages:
+        try:
+            urllib.request.urlopen(f"http://{address}{path}", data, timeout=PATIENCE).close()
+            found.add(200)
+        except urllib.error.HTTPError as error:
+            found.add(error.code)
+        except (OSError, http.client.HTTPException):
+            found.add(0)
+    assert len(found) == 1, f"{address}: {found}"
+    return found.pop()
+
+
+def test_workers_of_this_machine_have_no_secret_in_their_environment(team, monkeypatch):
+    monkeypatch.setenv("BEARER_TOKEN", "a-secret-of-the-run")
+    monkeypatch.setenv("https_proxy", "http://relay:3128")
+    crew = team()
+    pids = [crew.next(Joined).greeting.pid, crew.crew.hired.scheduler.child.process.pid]
+    texts = [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
+    assert not any(b"a-secret" in text for text in texts)
+    assert b"https_proxy=http://relay:3128" in texts[0]
+
+
+def hears_nothing(context: ssl.SSLContext, line: socket.socket) -> bool:
+    """Whether the other side refuses what it is shown; with TLS 1.3 that comes in place of its first bytes."""
+    line.settimeout(PATIENCE)
+    try:
+        with context.wrap_socket(line) as tls:
+            return not tls.recv(1)
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_who_has_no_keys_is_let_in_nowhere(team, tmp_path):
+    crew = team()
+    worker = crew.next(Joined)
+    for address in (crew.crew.hired.address, worker.worker):
+        host, port = address.removeprefix("tls://").split(":")
+        foreign = make_keys(str(tmp_path))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        for keys in (None, foreign):
+            if keys:
+                context.load_cert_chain(keys.certificate, keys.key)
+            with socket.create_connection((host, int(port))) as line:
+                assert hears_nothing(context, line)
+
+
+def test_an_address_is_a_scheduler_with_workers_of_its_own(team, tmp_path, monkeypatch):
+    with Farm(tmp_path) as farm:
+        for name, value in farm.environment.items():
+            monkeypatch.setenv(name, value)
+        dask.config.refresh()
+        crew = team(farm.address)
+        farm.hire(3)
+        worker = crew.next(Joined)
+        assert worker.threads == 3
+        crew.give(worker.worker, "0.5")
+        crew.next(Heard)
+        crew.next(Back)
+        pid = farm.workers[0].pid
+        crew.crew.close()
+        assert is_there(pid)  # it is the user's
+
+
+RUN = """
+import queue, sys, time
+from gridsync_parts.farm.crew import Crew
+from gridsync_parts.farm.loads import Heard, Joined, Load, Lost
+from tests.support.crew import LONG, setting
+from tests.support import hands
+
+news = queue.Queue()
+crew = Crew("local:2", setting(), 4, news.put, hands=hands)
+try:
+    crew.start()
+    for number, joined in enumerate([news.get(), news.get()]):
+        print(joined.greeting.pid, flush=True)
+        crew.give(joined.worker, Load(number, setting(LONG), (), 2))
+    print(*[child.process.pid for child in [*crew.hired.workers, crew.hired.scheduler.child]], flush=True)
+    print(crew.hired.keys.folder, flush=True)
+    while not isinstance(news.get(), Lost):
+        pass
+    print("lost", flush=True)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+if sys.argv[1] == "closes":
+    crew.close()
+"""
+
+
+@pytest.mark.parametrize(
+    "how, closes", [("kill", False), ("interrupt", True), ("interrupt", False), ("no scheduler", True)]
+)
+def test_all_that_was_started_ends_with_the_run_however_it_ends(how, closes, tmp_path):
+    command = [sys.executable, "-c", RUN, "closes" if closes else "ends"]
+    with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        pids = {int(run.stdout.readline()) for _ in range(2)}
+        *workers, scheduler = map(int, run.stdout.readline().split())
+        folder = run.stdout.readline().strip()
+        if how == "no scheduler":
+            os.kill(scheduler, signal.SIGKILL)
+        else:
+            run.send_signal(signal.SIGKILL if how == "kill" else signal.SIGINT)
+        out, err = run.communicate(timeout=PATIENCE)
+    assert (out, err) == ({"kill": "", "interrupt": "stopped\n", "no scheduler": "lost\n"}[how], "")
+    assert pids == set(workers)
+    wait_for(lambda: not any(map(is_there, [*workers, scheduler])))
+    wait_for(lambda: not os.path.exists(folder))

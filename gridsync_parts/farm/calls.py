@@ -10,6 +10,7 @@ import pickle
 from typing import Any, Callable, NamedTuple
 
 from gridsync_parts.farm.loads import Beat, Greeting, Load, Returned, Setting
+from gridsync_parts.farm.marking import machine
 
 Labour = Callable[[Load, Callable[[Beat], None]], Returned]
 
@@ -27,10 +28,6 @@ class Call(NamedTuple):
 def call_of(function: Callable[..., Any], *arguments: Any) -> bytes:
     """A call as bytes; whoever unpickles them gets what it returns."""
     return pickle.dumps(Call(function, arguments))
-
-
-def machine() -> str:
-    return open("/proc/sys/kernel/random/boot_id").read().strip() + os.readlink("/proc/self/ns/pid")
 
 
 class Worker(NamedTuple):

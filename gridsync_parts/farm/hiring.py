@@ -61,11 +61,11 @@ def check_where(text: str) -> None:
         need("dask_jobqueue")
 
 
-def caution(text: str) -> str:
-    """What the user should know of what --workers says, if anything."""
-    if read_where(text).kind != "tcp":
+def caution(where: Where) -> str:
+    """What the user should know of it, if anything."""
+    if where.kind != "tcp":
         return ""
-    return f"{text} has no TLS: every user of this machine could have its workers do anything as you"
+    return f"{where.address} has no TLS: every user of this machine could have its workers do anything as you"
 
 
 class Hired(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable, Protocol
 from gridsync_parts.errors import UsageError
 from gridsync_parts.farm.crew import Crew
 from gridsync_parts.farm.field import Way
-from gridsync_parts.farm.hiring import caution, read_where
+from gridsync_parts.farm.hiring import caution, check_where, read_where
 from gridsync_parts.farm.lane import FarLane
 from gridsync_parts.farm.loads import News
 from gridsync_parts.farm.marking import setting_for
@@ -40,7 +40,7 @@ def refuse_workers(wishes: Wishes, actions: Collection[str], site: Site) -> None
         raise UsageError("--workers means nothing for copies from site to site; leave it out")
     if wishes.put and is_repository(site):
         raise UsageError(f"--workers means nothing for records of the repository {site.name}; leave it out")
-    read_where(wishes.workers)
+    check_where(wishes.workers)
 
 
 def lane_of(run: Master, mover: Mover) -> FarLane:

@@ -29,6 +29,7 @@ PLAYED = {  # where each case is; by default once with each engine and at each k
     "settings": [HTTP_DCACHE],
     "tokens": [HTTP_DCACHE],
     "usage": [HTTP_DCACHE],
+    "workers": [HTTP_DCACHE],
 }
 PLAYS = [
     (case.stem, *where)

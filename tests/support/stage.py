@@ -75,6 +75,7 @@ PLACEHOLDERS = {
     "[rate]": SIZE + "/s",
     "[time]": r"(\d+h\d\dm|\d+m\d\ds)",
     "[percent]": r"\d\d?%",
+    "[workers]": r"\d+ workers?",
     "[date]": r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d UTC \d{4}",
     "[day]": r"\d\d \w{3} \d{4}",
     "[machine]": r"OpenSSL .*",

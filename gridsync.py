@@ -1246,7 +1246,7 @@ def deposit(run: Run) -> int:
 
 def do_put(run: Run) -> int:
     """send a local folder or file into input_dir of the site"""
-    from gridsync_parts.outgoing import begin_sending, pack, tell_sending
+    from gridsync_parts.outgoing import begin_sending, end_sending, pack, tell_sending
 
     if is_repository(run.settings.site):
         return deposit(run)
@@ -1266,7 +1266,7 @@ def do_put(run: Run) -> int:
         flow.count().failed += len(outbox.faults)
         run.report.shared(outbox.name_below(folder), run.place().readers if flow.tally.copied else "")
         run.report.sent(flow.tally)
-        sending.forget_idle()
+        end_sending(run, sending)
     return 1 if flow.tally.failed else 0
 
 

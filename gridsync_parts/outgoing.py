@@ -6,10 +6,11 @@ import os
 from typing import Protocol
 
 from gridsync_parts.dry import tell
-from gridsync_parts.errors import BadName, UsageError
+from gridsync_parts.errors import BadName, GridError, UsageError
 from gridsync_parts.flow import SEND, Flow
 from gridsync_parts.forecast import Forecast, refuse_names
 from gridsync_parts.ground import Ground, prepare
+from gridsync_parts.log import log
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
@@ -72,6 +73,17 @@ def begin_sending(run: Sender, outbox: Outbox) -> tuple[Flow, Sending]:
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         run.report.note(f"an earlier run may have left unfinished at the site: {', '.join(left[:NAMED])}{more}")
     return flow, sending
+
+
+def end_sending(run: Sender, sending: Sending) -> None:
+    """Note what is left of no file any more; what lost workers may have left is looked for once more."""
+    left = sending.left()
+    if left and not sending.putter.stop.is_set():
+        try:
+            run.call(sending.putter.tidy, left)
+        except GridError as error:
+            log.debug("%s", error)  # it stays noted, for another run
+    sending.forget_idle()
 
 
 def plan_sending(run: Sender, outbox: Outbox) -> tuple[dict[Action, list[Row]], int]:

@@ -10,7 +10,6 @@ import collections
 import contextlib
 import math
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable
@@ -29,7 +28,18 @@ from gridsync_parts.errors import (
     UsageError,
 )
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import LEFT_OVER, Deliverer, Origin, Put, kind_at, make_folder, refuse_stopped
+from gridsync_parts.put import (
+    LEFT_OVER,
+    Deliverer,
+    Origin,
+    Put,
+    further_name,
+    kind_at,
+    make_folder,
+    noted_of,
+    refuse_stopped,
+    unfinished,
+)
 from gridsync_parts.through import FarFile, Passing
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
@@ -38,11 +48,6 @@ STILL = 10.0  # and how long it does not grow when it is taken to be given up
 MOST = 3600.0  # seconds that it may take to grow
 SETTLED = 60.0  # seconds after which it has begun to, if it ever does
 HERE = "add --via_here, and it goes through this machine"
-
-
-def noted_of(temp: str) -> str:
-    """The name that is noted of a file, of one that was made of it for a further attempt."""
-    return re.sub(f"\\.[0-9a-f]{{4}}(?={re.escape(MARK)}$)", "", temp)
 
 
 class Carrier(Deliverer):
@@ -94,25 +99,9 @@ class Carrier(Deliverer):
         made = "" if source.named else source.sums.get(kind) or next(iter(source.sums.values()), "")
         return row._replace(checksum=source.named, computed=made, downloaded=True, verified=kind, error="")
 
-    def unfinished(self, folder: str) -> dict[str, list[str]]:
-        """What has the name of something unfinished in a folder, by the name that is noted of it."""
-        found: dict[str, list[str]] = {}
-        with contextlib.suppress(NotFound):
-            for entry in self.target.lister.folder(folder):
-                if entry.path.endswith(MARK) and not entry.is_folder:
-                    found.setdefault(noted_of(entry.path), []).append(entry.path)
-        return found
-
     def tidy(self, noted: Iterable[str]) -> None:
         """Remove what is left of files that are done; a name stays noted until nothing was there at a look."""
-        names = set(noted)
-        there = {folder: self.unfinished(folder) for folder in {name.rpartition("/")[0] for name in names}}
-        for name in sorted(names):
-            found = there[name.rpartition("/")[0]].get(name, ())
-            for temp in found:
-                self.writer.remove(temp)
-            if not found:
-                self.open.discard(name)
+        self.tidy_up(self.target.lister, noted)
 
     def by_name(self, said: str, job: Put) -> str:
         """What was said of a file, by the name that it is to have."""
@@ -168,7 +157,7 @@ class Crosser(Carrier):
                 whole = self.look(job, source, seen)
                 if not whole and (kind := self.named(job, source, seen)):  # the answer to the last step was lost
                     return self.done(job.row, source, kind), "sent"
-        temp = whole or (f"{noted.removesuffix(MARK)}.{secrets.token_hex(2)}{MARK}" if noted in self.tried else noted)
+        temp = whole or (further_name(noted) if noted in self.tried else noted)
         self.tried.setdefault(noted, {})
         try:
             done = super().deliver(job._replace(temp=temp, is_open=bool(whole)), seen)
@@ -282,7 +271,7 @@ class Crosser(Carrier):
         folder = noted.rpartition("/")[0]
         with self.making[folder]:
             if folder not in self.lists:
-                self.lists[folder] = self.unfinished(folder)
+                self.lists[folder] = unfinished(self.target.lister, folder)
         return {name: -math.inf for name in self.lists[folder].get(noted, ())}
 
     def is_whole(self, temp: str, source: Origin, seen: Seen) -> bool:

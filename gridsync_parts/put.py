@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import re
+import secrets
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
-from gridsync_parts.disk import CHUNK, COARSE, open_regular
-from gridsync_parts.doors import Sent, Stored, Writer
+from gridsync_parts.disk import CHUNK, COARSE, MARK, open_regular
+from gridsync_parts.doors import Lister, Sent, Stored, Writer
 from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.home import FOLDER
 from gridsync_parts.kinds import Can
@@ -173,6 +176,26 @@ def make_folder(writer: Writer, path: str) -> None:
         writer.folder(path)
 
 
+def further_name(noted: str) -> str:
+    """The name of a further attempt at a file, made of the one that is noted."""
+    return f"{noted.removesuffix(MARK)}.{secrets.token_hex(2)}{MARK}"
+
+
+def noted_of(temp: str) -> str:
+    """The name that is noted of a file, of one that was made of it for a further attempt."""
+    return re.sub(f"\\.[0-9a-f]{{4}}(?={re.escape(MARK)}$)", "", temp)
+
+
+def unfinished(lister: Lister, folder: str) -> dict[str, list[str]]:
+    """What has the name of something unfinished in a folder, by the name that is noted of it."""
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(NotFound):
+        for entry in lister.folder(folder):
+            if entry.path.endswith(MARK) and not entry.is_folder:
+                found.setdefault(noted_of(entry.path), []).append(entry.path)
+    return found
+
+
 def kind_at(can: Can) -> str:
     """The kind of checksum that a site is likely to name, as far as its kind tells."""
     return can.checksums[0] if can.checksums and "adler32" not in can.checksums else "adler32"
@@ -197,6 +220,8 @@ class Deliverer:
 
     def deliver(self, job: Put, seen: Seen) -> tuple[Row, str]:
         """Have a file there; its new row, and what was done."""
+        if job.is_lost and self.renames:
+            return self.deliver_anew(job, seen)
         with self.origin(job) as source:
             source.check()
             row = job.row._replace(size=source.size, mtime=source.mtime)
@@ -216,6 +241,37 @@ class Deliverer:
             kind = kind or self.send(job, source, seen)
             done = self.name_it(job, source, seen)
             return self.done(row, source, kind), done
+
+    def deliver_anew(self, job: Put, seen: Seen) -> tuple[Row, str]:
+        """Have a file there under a name that who is lost does not know; what that one leaves may come yet."""
+        temp = further_name(job.temp)
+        anew = job._replace(temp=temp, is_open=False, is_lost=False)
+        try:
+            with self.origin(job) as source:
+                kind = "" if job.is_there else self.named(job, source, seen)
+                row = job.row._replace(size=source.size, mtime=source.mtime)
+                done = (self.done(row, source, kind), "sent") if kind else self.deliver(anew, seen)
+        except GridError as error:
+            error.args = (str(error).replace(temp, job.row.path),)
+            self.clear(temp, error)
+            raise
+        finally:
+            self.open.discard(temp)
+            self.open.add(job.temp)
+        with contextlib.suppress(GridError):  # what can't be removed stays noted
+            self.writer.remove(job.temp)
+        return done
+
+    def tidy_up(self, lister: Lister, noted: Iterable[str]) -> None:
+        """Remove what is left of files that are done; a name stays noted until nothing was there at a look."""
+        names = set(noted)
+        there = {folder: unfinished(lister, folder) for folder in {name.rpartition("/")[0] for name in names}}
+        for name in sorted(names):
+            found = there[name.rpartition("/")[0]].get(name, ())
+            for temp in found:
+                self.writer.remove(temp)
+            if not found:
+                self.open.discard(name)
 
     def done(self, row: Row, source: Origin, kind: str) -> Row:
         """The row of a file that is there."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gridsync_parts.doors import Place, Writer
 from gridsync_parts.errors import DoorError, FileError, GridError, PoolError, UsageError
 from gridsync_parts.fetching import Work
@@ -42,6 +44,7 @@ class Putter(Mover):
         self.fresh: set[str] = set()  # paths where nothing was found that would have to give way
         self.sources: dict[str, str] = {}  # the local files, by their paths at the site
         self.temps: dict[str, str] = {}  # their paths there until they are verified
+        self.lost: set[str] = set()  # those under which a lost worker may still write
 
     def bring(self, work: Work) -> Outcome | Again:
         """One attempt at a file."""
@@ -69,6 +72,8 @@ class Putter(Mover):
     def goes_out(self, job: Put) -> None:
         """Note that some of it may be there from now on."""
         self.deliverer.open.add(job.temp)
+        if job.is_lost:
+            self.lost.add(job.temp)
 
     def came_back(self, path: str, is_open: bool) -> None:
         """Note whether some of it may be there still."""
@@ -82,7 +87,12 @@ class Putter(Mover):
         temp = self.temps[row.path]
         error.args = (str(error).replace(temp, row.path),)
         left = self.deliverer.clear(temp, error)
+        self.deliverer.open.update({temp} & self.lost)
         if self.stop.is_set():
             return Outcome(row, "interrupted")
         done = "late" if isinstance(error, PoolError) and error.passing else "failed"
         return failed_outcome(row, error, left)._replace(done=done)
+
+    def tidy(self, noted: Iterable[str]) -> None:
+        """Look once more for what lost workers may have gone on with; what is gone is no longer open."""
+        self.deliverer.tidy_up(self.place.lister, noted)

@@ -139,10 +139,19 @@ class Sending(Fetch):
     def upload_of(self, row: Row) -> Upload:
         """A file as grid_uploads.csv has it."""
         temp = self.putter.temps[row.path]
-        is_over = row.downloaded or (row.error and temp not in self.putter.deliverer.open)
+        is_open = temp in self.putter.deliverer.open
+        is_over = (row.downloaded and not (is_open and temp in self.putter.lost)) or (row.error and not is_open)
         verified, temp = row.verified if row.downloaded else "", "" if is_over or temp == row.path else temp
         source = os.path.abspath(self.putter.sources[row.path])
         return Upload(source, *row[1:4], verified, row.site, row.path, row.error, temp)
+
+    def left(self) -> set[str]:
+        """Names under which some of a file may be at the site that has its own by now, or that is given up."""
+        known = self.uploads.by_path(self.site)
+        noted = [known[target] for target in self.putter.temps if target in known]
+        done = {upload.temp for upload in noted if upload.temp and upload.verified}
+        self.putter.deliverer.open.update(done)
+        return done | self.putter.lost
 
     def forget_idle(self) -> None:
         """Note that nothing can be left of files that a run which was ended has not begun, or has removed again."""

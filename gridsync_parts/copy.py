@@ -26,6 +26,7 @@ from gridsync_parts.errors import (
     drop_frames,
 )
 from gridsync_parts.home import Folder, Home
+from gridsync_parts.ownfile import unmark
 from gridsync_parts.partfile import LARGE, PartFile
 from gridsync_parts.pool import Stop
 from gridsync_parts.segments import Segment
@@ -223,6 +224,8 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
         with contextlib.suppress(PermissionError):  # somebody else's file can still be the right one
             os.utime(fd, (row.mtime, row.mtime))
         clear(row, home, job.is_lost)
+        if not job.is_here:  # another worker has just finished it, and may never come to this
+            unmark(fd)
     except BaseException:
         os.close(fd)
         raise

@@ -16,6 +16,9 @@ from gridsync_parts.segments import OLD_END, is_old_table
 from gridsync_parts.takeover import take_over
 from gridsync_parts.values import Row
 
+# A part file that has this bit was made by who has taken over another one: nobody else ever writes to it, not even who
+# was lost and comes to the file now. Whoever finds it copies it once more.
+HEIR = stat.S_IXUSR
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -39,6 +42,14 @@ def own_stem(name: str) -> str:
 def own_name(name: str) -> str:
     """Such a name, which no other worker has; as it ends in two of MARK it is no file's part name."""
     return f"{own_stem(name)}.{secrets.token_hex(4)}{MARK}{MARK}"
+
+
+def unmark(fd: int) -> None:
+    """Take away from a file what only a part file has."""
+    with contextlib.suppress(OSError):
+        mode = os.fstat(fd).st_mode
+        if mode & HEIR:
+            os.fchmod(fd, stat.S_IMODE(mode & ~HEIR))
 
 
 class OwnFile:
@@ -92,7 +103,7 @@ class OwnFile:
                 break
             fd = os.open(name, flags, dir_fd=folder)
             if os.path.samestat(os.fstat(fd), found) and found.st_nlink == 1 and found.st_uid == os.geteuid():
-                return fd
+                return self.taken(folder, fd) if found.st_mode & HEIR else fd
             # A run was killed between its two names, or it is somebody else's, whose time could not be set.
             self.drop(fd, found, name)
         raise self.wrong_kind(name)
@@ -102,12 +113,16 @@ class OwnFile:
         path = os.path.join(os.path.dirname(self.final), name)
         return FileError(f"{path} is a link or not a regular file; remove it")
 
-    def taken(self, folder: int) -> int:
+    def taken(self, folder: int, found: int = -1) -> int:
         """The descriptor of a new file with what a lost worker's has, which has no name from then on."""
+        if found >= 0:
+            os.close(found)
+        self.is_far = self.is_lost = True
         self.sweep(folder)
         name, own = part_name(self.name), own_name(self.name)
         fd = os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=folder)
         try:
+            os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode | HEIR))
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                     raise self.wrong_kind(name)
@@ -221,6 +236,8 @@ class OwnFile:
                 os.replace(name, self.name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
             else:
                 rename_new(folder.fd, name, self.name)
+            if self.is_lost:
+                unmark(self.fd)
         except FileNotFoundError as error:
             raise FileError(f"{self.final}: someone else moved its folder or its {MARK}", passing=True) from error
         except FileExistsError as error:
@@ -257,6 +274,7 @@ class OwnFile:
         self.remove(folder)
         if self.is_lost:
             self.sweep(folder.fd)
+            unmark(self.fd)  # now that nobody finds it as a part file any more
         return True
 
     def is_same(self, folder: Folder) -> bool:
@@ -266,5 +284,7 @@ class OwnFile:
             if not stat.S_ISREG(found.st_mode) or found.st_size != self.row.size:
                 return False
             places = range(0, self.row.size, CHUNK)
-            return all(os.pread(self.fd, CHUNK, at) == os.pread(other, CHUNK, at) for at in places)
+            if all(os.pread(self.fd, CHUNK, at) == os.pread(other, CHUNK, at) for at in places):
+                unmark(other)  # as that worker may never come to it
+                return True
         return False

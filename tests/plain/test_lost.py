@@ -5,6 +5,7 @@ A thread stands for it, which stops where the test says. Meanwhile another worke
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import itertools
 import os
@@ -25,17 +26,17 @@ from gridsync_parts.partfile import PartFile
 from gridsync_parts.pool import Stop
 from gridsync_parts.values import Outcome
 from tests.support.constants import replace
-from tests.support.memory import Fault, Memory, adler32
+from tests.support.memory import Fault, Memory, adler32, break_off
 
 SIZE, SHORTEST, NOTE = 12_345, 4_000, 1_500
 DATA, OLD = random.Random(1).randbytes(SIZE), b"as it was before"
 CALLS = (
     "open stat fstat lstat pread pwrite ftruncate unlink link replace rename utime fsync fdatasync listdir mkdir "
-    "copy_file_range"
+    "copy_file_range fchmod"
 ).split()
 SOON = 60  # seconds after which what should come never will
 LOST, HEIR = "lost", "heir"
-SAMPLE = 200  # moments of two workers, of some thousand
+SAMPLE = 100  # moments of two workers, of some thousand
 
 
 class Case(NamedTuple):
@@ -189,11 +190,13 @@ class Play:
         assert not self.halting.wrong
         assert (self.folder / "run/a").read_bytes() == DATA
         assert sorted(os.listdir(self.folder / "run")) == ["a"]
+        assert not os.stat(self.folder / "run/a").st_mode & 0o111
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments that are soon written, to a disk that is not waited for."""
+    """Segments that are soon written, to a disk that is not waited for, and where locks prove nothing."""
+    monkeypatch.setattr(fcntl, "flock", lambda fd, how: None)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     replace(monkeypatch, "DATA_SYNC", lambda fd: None)
     replace(monkeypatch, "SHORTEST", SHORTEST)
@@ -246,10 +249,36 @@ def test_whenever_it_goes_on_while_its_heir_is_at_it_the_file_is_right(tmp_path,
     assert count > SAMPLE // 10
 
 
+@pytest.mark.parametrize("name", ["new", "left", "sized", "overwritten"])
+def test_who_was_lost_before_it_has_begun_with_a_file_does_not_write_to_that_of_its_heir(tmp_path, name):
+    for second in itertools.count():
+        if not played(tmp_path / f"{second}", CASES[name], functools.partial(both, first=0, second=second)):
+            break
+    assert second > 20
+
+
+@pytest.mark.parametrize("is_far", [True, False])
+@pytest.mark.parametrize("checksum", [True, False])
+def test_what_an_heir_has_left_is_gone_on_with(tmp_path, is_far, checksum):
+    with pytest.MonkeyPatch.context() as patch:
+        play = Play(tmp_path / "data", Case(checksum, left=1700), patch)
+        job, site = play.job(is_lost=True), play.site()
+        site.order("read", "run/a", *[break_off(900)] * 3)
+        assert copy(job, site.place, lambda here, came: None, Stop()).done == "failed"
+        (name,) = os.listdir(play.folder / "run")
+        left = os.stat(play.folder / "run" / name)
+        assert left.st_mode & ownfile.HEIR
+        came: list[int] = []
+        job = job._replace(is_lost=False, is_far=is_far)
+        assert copy(job, play.site().place, lambda _, moved: came.append(moved), Stop()).done == "copied"
+        assert max(came) <= SIZE - 3 * 1700
+        play.check()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_so_it_is_at_all_moments_of_both(tmp_path, name):
-    for first in itertools.count():
+    for first in itertools.count(step=2):
         for second in itertools.count():
             folder = tmp_path / f"{first}-{second}"
             has_been = played(folder, CASES[name], functools.partial(both, first=first, second=second))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import between, chores, copies, machines, sends, services
+from bench import between, chores, copies, farm, machines, sends, services
 from bench.site import Site
 
 
@@ -26,6 +26,8 @@ ROWS = {
     "ftps": Row(machines.ftps, machines.SETS),
     "sftp": Row(machines.sftp, machines.SETS),
     "site-to-site": Row(between.site_to_site, (between.SMALL, between.LARGE)),
+    "workers": Row(farm.workers, ("shared",)),
+    "workers-cpu": Row(farm.workers_cpu, ("many",)),
     "gfal2": Row(copies.gfal2, ("small", "large")),
     "walk": Row(chores.walk, ("many",)),
     "status": Row(chores.status),

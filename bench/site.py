@@ -26,6 +26,7 @@ SETS: dict[str, list[int]] = {  # sizes of the files of each folder
     "crossed": [512 * MB] * 4,
     "mixed": [80_000] * 200 + [60 * MB] * 20 + [500 * MB] * 2,
     "many": [1000] * 100_000,
+    "shared": [2_000_000] * 256,
 }
 EACH = {"many": 50}  # files of a folder, if not 200
 

@@ -127,8 +127,8 @@ class Batch:
             raise self.fault
         self.scheduler.look()
 
-    def close(self) -> None:
-        """Take them out of the batch system."""
+    def close(self) -> bool:
+        """Take them out of the batch system, which may take its time."""
         self.is_over = True
         if hasattr(self, "thread"):
             self.thread.join(COMMANDS_TAKE)
@@ -139,3 +139,4 @@ class Batch:
         if hasattr(self, "scheduler"):
             end_all([self.scheduler.child])
         self.keys.remove()
+        return False

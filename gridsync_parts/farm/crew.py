@@ -388,10 +388,9 @@ class Crew:
         """Tell all workers to end what they are at; what came of it still comes back."""
         self.soon(self.line.halt)
 
-    def close(self) -> None:
-        """Let go of them; those that were started for this run end."""
+    def close(self) -> bool:
+        """Let go of them; those that were started for this run end. Whether surely none is left."""
         if self.course:
             self.soon(self.course.cancel)
             self.thread.join(3 * FAREWELL)
-        if self.hired:
-            self.hired.close()
+        return self.hired is None or self.hired.close()

@@ -35,7 +35,7 @@ class Crew(Protocol):
 
     def halt(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> bool: ...  # whether surely none is left
 
 
 class Way(NamedTuple):

@@ -86,8 +86,8 @@ class Hired(Protocol):
     def look(self) -> None:
         """Start again whoever has ended, each second or so; CrewError if that does not help."""
 
-    def close(self) -> None:
-        """End what was started for the run."""
+    def close(self) -> bool:
+        """End what was started for the run; whether no worker of it is left then, as surely as can be."""
 
 
 class Local:
@@ -127,11 +127,12 @@ class Local:
                 worker.let_go()
                 self.workers[number] = self.start(number)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """End them all."""
         scheduler = [self.scheduler.child] if hasattr(self, "scheduler") else []
         end_all([*self.workers, *scheduler])
         self.keys.remove()
+        return True
 
 
 class Known:
@@ -146,8 +147,9 @@ class Known:
     def look(self) -> None:
         """They are the user's."""
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """They are the user's."""
+        return False
 
 
 def hire(where: Where, threads: int, home: str) -> Hired:

@@ -159,8 +159,8 @@ class FarLane:
         except GridError:  # the scheduler is gone, say: nothing comes back
             pass
         finally:
-            field.crew.close()
-            if not field.roster.lost:  # else the next run has to know
+            are_gone = field.crew.close()
+            if are_gone or not (field.roster.lost or field.roster.loads):  # else the next run has to know
                 lift_mark(field.way.setting)
             for _ in range(JUDGES):
                 self.failed.put(None)

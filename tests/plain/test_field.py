@@ -45,7 +45,8 @@ class Played:
 
     def halt(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> bool:
+        return True
 
 
 class Farm:

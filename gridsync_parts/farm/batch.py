@@ -127,6 +127,9 @@ class Batch:
             raise self.fault
         self.scheduler.look()
 
+    def end(self, pid: int) -> None:
+        """It is on another machine."""
+
     def close(self) -> bool:
         """Take them out of the batch system, which may take its time."""
         self.is_over = True

@@ -135,11 +135,10 @@ class Line:
             require_encryption=True,
         )  # fmt: skip
         try:
-            self.client = await asyncio.wait_for(
-                Client(address, security=security, asynchronous=True, set_as_default=False, timeout=CONNECTING,
-                       name="gridsync"),
-                2 * CONNECTING,
-            )  # fmt: skip
+            self.client = Client(
+                address, security=security, asynchronous=True, set_as_default=False, timeout=CONNECTING, name="gridsync"
+            )
+            await asyncio.wait_for(self.client, 2 * CONNECTING)
         except Exception as error:
             log.debug("", exc_info=True)
             said = brief(make_printable(str(error)))
@@ -271,9 +270,11 @@ class Line:
 
     def drop(self, address: str) -> None:
         """Have nothing more to do with a worker."""
-        if self.forget(address):
+        if person := self.forget(address):
             self.dropped.add(address)
             self.halt([address])
+            if person.is_here:
+                self.hired.end(person.worker.pid)
 
     def halt(self, addresses: list[str] | None = None) -> None:
         """Tell workers to end what they are at. This gets through where all their threads are busy."""
@@ -301,6 +302,7 @@ class Line:
             await asyncio.wait(self.tasks, timeout=FAREWELL)
         if self.client:
             await self.say_last(self.client.close())
+            self.client.status = "closed"  # also if that has hung: it would complain when it is thrown away
 
 
 class Crew:

@@ -86,6 +86,9 @@ class Hired(Protocol):
     def look(self) -> None:
         """Start again whoever has ended, each second or so; CrewError if that does not help."""
 
+    def end(self, pid: int) -> None:
+        """End a worker that hangs, if it is the run's; another one comes."""
+
     def close(self) -> bool:
         """End what was started for the run; whether no worker of it is left then, as surely as can be."""
 
@@ -127,6 +130,12 @@ class Local:
                 worker.let_go()
                 self.workers[number] = self.start(number)
 
+    def end(self, pid: int) -> None:
+        """End a worker that hangs."""
+        for worker in self.workers:
+            if worker.process.pid == pid:
+                worker.process.kill()
+
     def close(self) -> bool:
         """End them all."""
         scheduler = [self.scheduler.child] if hasattr(self, "scheduler") else []
@@ -145,6 +154,9 @@ class Known:
         self.address = address
 
     def look(self) -> None:
+        """They are the user's."""
+
+    def end(self, pid: int) -> None:
         """They are the user's."""
 
     def close(self) -> bool:

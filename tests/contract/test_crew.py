@@ -20,12 +20,14 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.errors import CrewError
+from gridsync_parts.farm.hiring import Known
 from gridsync_parts.farm.loads import Back, Heard, Joined, Left, Lost
 from gridsync_parts.farm.tls import make_keys
 from tests.grid.farm import Farm
 from tests.support import TOP
 from tests.support.constants import replace
 from tests.support.crew import LONG, PATIENCE, Team
+from tests.support.line import Line
 
 dask = pytest.importorskip("distributed").dask
 
@@ -98,14 +100,14 @@ def test_a_worker_that_is_busy_hears_that_it_is_to_stop(team):
     assert crew.next(Back).returned.number == number
 
 
-def test_a_worker_that_is_dropped_stops_and_nothing_more_is_heard_of_it(team):
+def test_a_worker_that_hangs_is_dropped_and_another_one_comes(team):
     crew = team()
     worker = crew.next(Joined)
     crew.give(worker.worker, LONG)
     crew.next(Heard)
+    os.kill(worker.greeting.pid, signal.SIGSTOP)
     crew.crew.drop(worker.worker)
     crew.give(worker.worker)
-    os.kill(worker.greeting.pid, signal.SIGKILL)
     news = crew.next((Joined, Left, Back))
     assert isinstance(news, Joined) and news.greeting.pid != worker.greeting.pid
 
@@ -227,11 +229,23 @@ def test_who_has_no_keys_is_let_in_nowhere(team, tmp_path):
                 assert hears_nothing(context, line)
 
 
-def test_an_address_is_a_scheduler_with_workers_of_its_own(team, tmp_path, monkeypatch):
-    with Farm(tmp_path) as farm:
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Farm], None]]:
+    """Has Dask's configuration here name the keys of a scheduler."""
+
+    def know(farm: Farm) -> None:
         for name, value in farm.environment.items():
             monkeypatch.setenv(name, value)
         dask.config.refresh()
+
+    yield know
+    monkeypatch.undo()
+    dask.config.refresh()
+
+
+def test_an_address_is_a_scheduler_with_workers_of_its_own(team, known, tmp_path):
+    with Farm(tmp_path) as farm:
+        known(farm)
         crew = team(farm.address)
         farm.hire(3)
         worker = crew.next(Joined)
@@ -239,9 +253,64 @@ def test_an_address_is_a_scheduler_with_workers_of_its_own(team, tmp_path, monke
         crew.give(worker.worker, "0.5")
         crew.next(Heard)
         crew.next(Back)
-        pid = farm.workers[0].pid
         crew.crew.close()
-        assert is_there(pid)  # it is the user's
+        assert farm.workers[0].is_running()  # it is the user's
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_nobody_on_the_way_hears_what_is_said_over_tls(tls, team, known, tmp_path):
+    with Farm(tmp_path, tls) as farm:
+        known(farm)
+        scheme, host, port = farm.address.split(":")
+        line = Line(int(port), hears=True)
+        crew = team(f"{scheme}:{host}:{line.port}")
+        farm.hire()
+        crew.give(crew.next(Joined).worker, "0.5")
+        crew.next(Heard)
+        crew.next(Back)
+        line.close()
+    heard = b"".join(line.heard)
+    words = [b"labour_there", b"a-host", "näme".encode()]  # what is asked, what a worker answers, what it tells
+    assert [word in heard for word in words] == [not tls] * len(words)
+
+
+def test_a_line_to_the_scheduler_that_breaks_ends_the_crew(team, known, tmp_path):
+    with Farm(tmp_path) as farm:
+        known(farm)
+        line = Line(int(farm.address.rpartition(":")[2]))
+        crew = team(f"tls://127.0.0.1:{line.port}")
+        farm.hire()
+        crew.give(crew.next(Joined).worker, LONG)
+        crew.next(Heard)
+        farm.scheduler.stop()
+        said = str(crew.next(Lost).error)
+        assert re.fullmatch(r"the (connection to the )?scheduler tls://.*; start again, nothing is lost", said)
+        line.close()
+
+
+def test_who_has_other_keys_hears_that_no_scheduler_answers(known, tmp_path, monkeypatch):
+    replace(monkeypatch, "CONNECTING", 1)
+    with Farm(tmp_path) as farm:
+        farm.keys = make_keys(str(tmp_path))
+        known(farm)
+        with pytest.raises(CrewError, match=r"no scheduler of Dask answers at tls://.*the keys that distributed"):
+            Team(farm.address).crew.start()
+
+
+def test_a_worker_without_gridsync_is_told_by_its_name(team, known, tmp_path):
+    with Farm(tmp_path) as farm:
+        known(farm)
+        farm.hire(PYTHONPATH="")
+        fault = team(farm.address).next(Joined).greeting.fault
+        assert str(fault) == "worker 127.0.0.1 has no gridsync, or an older one; install the same one there"
+
+
+def test_a_scheduler_without_workers_is_told_in_bounded_time(known, tmp_path, monkeypatch, team):
+    monkeypatch.setattr(Known, "patience", 1.0)
+    with Farm(tmp_path) as farm:
+        known(farm)
+        crew = team(farm.address)
+        assert str(crew.next(Lost).error) == f"the scheduler {farm.address} has no worker that answers; start some"
 
 
 RUN = """

@@ -15,8 +15,9 @@ PIECE = 65536
 class Line:
     """A port of ours that leads to another one; its next connections are reset after so many bytes, in and out."""
 
-    def __init__(self, port: int):
+    def __init__(self, port: int, hears: bool = False):
         self.target = port
+        self.heard: list[bytes] | None = [] if hears else None  # what has gone over it
         self.breaks: list[int] = []
         self.broken = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -43,6 +44,8 @@ class Line:
                     data = key.fileobj.recv(int(min(PIECE, left)))
                     if not data:
                         return
+                    if self.heard is not None:
+                        self.heard.append(data)
                     key.data.sendall(data)
                     left -= len(data)
                     if left <= 0:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from typing import Any
 from gridsync_parts.errors import CrewError, UsageError, brief
 from gridsync_parts.farm.tls import Keys
 from gridsync_parts.keys import helper_env
+from gridsync_parts.log import log
 from gridsync_parts.secrets import make_printable
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # or the zip that all is in
@@ -49,6 +52,8 @@ CODE = "import sys; sys.path[:] = {}; from gridsync_parts.farm.beside import ser
 
 def need(module: str) -> Any:
     """A package that --workers needs."""
+    # dask_jobqueue has Ctrl-C end the program on the spot, and can be loaded by the main thread alone for it.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -57,6 +62,30 @@ def need(module: str) -> Any:
         raise UsageError(
             f"--workers needs {package}, which is not installed; {debian}pip install 'gridsync[workers]'"
         ) from error
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+class Whispers(logging.Handler):
+    """What Dask says, for whoever looks for a fault."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.debug("dask: %s", record.getMessage())
+
+
+def be_quiet() -> None:
+    """Have Dask's words in the log alone, and nothing sent along that nobody looks at."""
+    import dask.config
+
+    need("distributed")  # which would have them on the screen
+    dask.config.set({"distributed.diagnostics.computations.ignore-modules": [".*"]})
+    logging.captureWarnings(True)
+    for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio", "py.warnings"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [Whispers()]
+        logger.propagate = False
 
 
 # In such a process.

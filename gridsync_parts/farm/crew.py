@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import pickle
 import queue
 import threading
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from gridsync_parts.errors import CrewError, GridError, brief, drop_frames
 from gridsync_parts.farm import hand
-from gridsync_parts.farm.beside import need
+from gridsync_parts.farm.beside import be_quiet
 from gridsync_parts.farm.calls import Worker, began_of, call_of, greet_there, labour_there, topic_of
 from gridsync_parts.farm.hiring import Hired, hire, read_where
 from gridsync_parts.farm.loads import Back, Greeting, Heard, Joined, Left, Load, Lost, News, Returned, Setting
@@ -49,26 +48,6 @@ class Person:
     def has_ended(self) -> bool:
         """Whether it surely can't write any more."""
         return self.is_here and began_of(self.worker.pid) != self.worker.began
-
-
-class Whispers(logging.Handler):
-    """What Dask says, for whoever looks for a fault."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log.debug("dask: %s", record.getMessage())
-
-
-def be_quiet() -> None:
-    """Have Dask's words in the log alone, and nothing sent along that nobody looks at."""
-    import dask.config
-
-    need("distributed")  # which would have them on the screen
-    dask.config.set({"distributed.diagnostics.computations.ignore-modules": [".*"]})
-    logging.captureWarnings(True)
-    for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio", "py.warnings"):
-        logger = logging.getLogger(name)
-        logger.handlers[:] = [Whispers()]
-        logger.propagate = False
 
 
 def lost_errors() -> tuple[type[BaseException], ...]:
@@ -119,8 +98,7 @@ class Line:
         self.tell = tell
         self.client: Any = None
         self.people: dict[str, Person] = {}  # those who are at work, by address
-        self.coming: dict[str, asyncio.Task[None]] = {}  # those who have not answered yet
-        self.dropped: set[str] = set()
+        self.coming: dict[str, asyncio.Task[None]] = {}  # those who have not answered yet, and who waits for that
         self.failure: BaseException | None = None  # of what is done beside the rest
         self.tasks: set[asyncio.Task[None]] = set()  # nobody else holds them
 
@@ -205,8 +183,7 @@ class Line:
         for address in [*self.people, *self.coming]:
             if address not in threads:
                 self.miss(address)
-        self.dropped &= threads.keys()
-        for address in threads.keys() - self.people.keys() - self.coming.keys() - self.dropped:
+        for address in threads.keys() - self.people.keys() - self.coming.keys():
             self.coming[address] = self.begin(self.greet(address, threads[address]))
 
     async def greet(self, address: str, threads: int) -> None:
@@ -269,19 +246,32 @@ class Line:
         return person
 
     def drop(self, address: str) -> None:
-        """Have nothing more to do with a worker."""
+        """Have nothing more to do with a worker, unless it comes to itself again."""
         if person := self.forget(address):
-            self.dropped.add(address)
-            self.halt([address])
+            self.coming[address] = self.begin(self.call_off(address))
             if person.is_here:
                 self.hired.end(person.worker.pid)
 
-    def halt(self, addresses: list[str] | None = None) -> None:
+    def tell_to_halt(self, addresses: list[str]) -> Any:
         """Tell workers to end what they are at. This gets through where all their threads are busy."""
         call = call_of(self.hands.halt, self.setting.run)
-        addresses = list(self.people) if addresses is None else addresses
-        if addresses:
-            self.begin(self.say_last(self.client.run(pickle.loads, call, workers=addresses, on_error="ignore")))
+        return self.client.run(pickle.loads, call, workers=addresses, on_error="ignore")
+
+    def halt(self) -> None:
+        """Tell that to all."""
+        if self.people:
+            self.begin(self.say_last(self.tell_to_halt(list(self.people))))
+
+    async def call_off(self, address: str) -> None:
+        """Have a worker hear that it is to end what it is at; then it may come anew."""
+        heard = None
+        while not heard:
+            try:
+                heard = await self.tell_to_halt([address])
+            except Exception:
+                log.debug("", exc_info=True)
+            await asyncio.sleep(POLL)
+        del self.coming[address]
 
     async def say_last(self, words: Any) -> None:
         """Say something that may well not be heard any more."""

@@ -13,8 +13,8 @@ from gridsync_parts.farm.beside import NO_PAGE, STARTING, Child, Scheduler, end_
 from gridsync_parts.farm.tls import Keys, make_keys
 
 FORMS = "local:N, slurm:N, htcondor:N, or a scheduler's address such as tls://HOST:8786"
-ADDRESS = re.compile(r"(?P<scheme>tls|tcp)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
-COUNTED = re.compile(r"(?P<kind>local|slurm|htcondor):(?P<number>[1-9]\d{0,2})")
+ADDRESS = re.compile(r"(?P<scheme>tls|tcp)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})", re.ASCII)
+COUNTED = re.compile(r"(?P<kind>local|slurm|htcondor):(?P<number>[1-9]\d{0,2})", re.ASCII)
 MOST = 64  # workers of this machine: no more loads than that are under way at once
 RESTARTS = 5  # of a worker that never worked; one that did is started again without an end
 SETTLED = 20.0  # seconds after which one has worked

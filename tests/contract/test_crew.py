@@ -112,6 +112,24 @@ def test_a_worker_that_hangs_is_dropped_and_another_one_comes(team):
     assert isinstance(news, Joined) and news.greeting.pid != worker.greeting.pid
 
 
+def test_a_worker_that_was_given_up_comes_anew_once_it_has_heard_of_it(team, known, tmp_path):
+    with Farm(tmp_path) as farm:
+        known(farm)
+        worker = farm.hire(1)
+        crew = team(farm.address)
+        joined = crew.next(Joined)
+        crew.give(joined.worker, LONG)
+        crew.next(Heard)
+        os.kill(worker.pid, signal.SIGSTOP)
+        crew.crew.drop(joined.worker)
+        time.sleep(3)
+        assert not [news for news in crew.heard() if not isinstance(news, Heard)]
+        os.kill(worker.pid, signal.SIGCONT)
+        assert crew.next((Joined, Left, Back)) == joined
+        crew.give(joined.worker)
+        crew.next(Back)
+
+
 def test_a_worker_that_dies_of_each_load_is_told_each_time_and_none_is_tried_elsewhere(team):
     crew = team("local:2")
     workers = {crew.next(Joined).worker, crew.next(Joined).worker}

@@ -38,6 +38,10 @@ class Team:
                 return news
         raise AssertionError(f"no {kind.__name__}")
 
+    def heard(self) -> list[News]:
+        """What it has told until now."""
+        return [self.news.get() for _ in range(self.news.qsize())]
+
     def give(self, worker: str, what: str = "0") -> int:
         """A load for a worker."""
         self.number += 1

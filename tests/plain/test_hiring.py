@@ -1,0 +1,89 @@
+"""What --workers says, and what it needs."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gridsync_parts.errors import UsageError
+from gridsync_parts.farm.batch import scheduler_words
+from gridsync_parts.farm.hiring import Where, caution, check_where, read_where
+
+
+@pytest.mark.parametrize(
+    "text, where",
+    [
+        ("local:1", Where("local", "", 1)),
+        ("local:64", Where("local", "", 64)),
+        ("slurm:16", Where("slurm", "", 16)),
+        ("htcondor:999", Where("htcondor", "", 999)),
+        ("tls://host.example.org:8786", Where("tls", "tls://host.example.org:8786", 0)),
+        ("tls://[2001:db8::1]:8786", Where("tls", "tls://[2001:db8::1]:8786", 0)),
+        ("tcp://localhost:8786", Where("tcp", "tcp://localhost:8786", 0)),
+        ("tcp://127.0.0.5:8786", Where("tcp", "tcp://127.0.0.5:8786", 0)),
+        ("tcp://[::1]:8786", Where("tcp", "tcp://[::1]:8786", 0)),
+    ],
+)
+def test_workers_are_named_in_four_ways(text, where):
+    assert read_where(text) == where
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "4", "local", "local:", "local:0", "local:-1", "local:1.5", "local:1000", "pbs:4", "slurm:", "LOCAL:2",
+        "localhost:8786", "tls://localhost", "tls://localhost:0", "tls://localhost:70000", "tls://:8786", "tls://a b:1",
+        "ws://localhost:8786", "inproc://localhost:1", "tls://localhost:8786/path", "local:2 ", "local:٣",
+    ],
+)  # fmt: skip
+def test_other_words_are_refused_with_the_four(text):
+    with pytest.raises(UsageError) as error:
+        read_where(text)
+    assert str(error.value) == (
+        f"--workers={text} names no workers; give local:N, slurm:N, htcondor:N, or a scheduler's address such as "
+        "tls://HOST:8786"
+    )
+
+
+@pytest.mark.parametrize("host", ["host.example.org", "192.0.2.1", "[2001:db8::1]", "0.0.0.0", "127.example.org"])
+def test_an_address_without_tls_is_for_this_machine_alone(host):
+    with pytest.raises(UsageError, match="has no TLS: whoever hears or reaches it"):
+        read_where(f"tcp://{host}:8786")
+
+
+def test_more_workers_of_this_machine_than_ever_work_at_once_are_refused():
+    with pytest.raises(UsageError, match="--workers=local:65 are too many; give at most local:64"):
+        read_where("local:65")
+
+
+def test_who_uses_no_tls_is_warned():
+    assert caution(read_where("tls://localhost:8786")) == caution(read_where("local:2")) == ""
+    assert caution(read_where("tcp://localhost:8786")) == (
+        "tcp://localhost:8786 has no TLS: every user of this machine could have its workers do anything as you"
+    )
+
+
+@pytest.mark.parametrize(
+    "text, module, sentence",
+    [
+        ("local:2", "distributed",
+         "--workers needs distributed, which is not installed; on Debian: apt install python3-distributed, or pip "
+         "install 'gridsync[workers]'"),
+        ("slurm:2", "dask_jobqueue",
+         "--workers needs dask-jobqueue, which is not installed; pip install 'gridsync[workers]'"),
+    ],
+)  # fmt: skip
+def test_a_package_that_is_missing_is_named(text, module, sentence, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", sys)  # it is there
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError) as error:
+        check_where(text)
+    assert str(error.value) == sentence
+
+
+def test_a_scheduler_listens_where_jobqueue_yaml_says():
+    assert scheduler_words({}) == []
+    assert scheduler_words({"interface": "ib0", "scheduler-options": {"port": 9000}}) == [
+        "--interface", "ib0", "--port", "9000",
+    ]  # fmt: skip

@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
+.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
@@ -44,6 +44,10 @@ demo-repository:  ## records of open data, published in a repository and fetched
 demo-site-to-site:  ## files from site to site, by the doors and through this machine, in half a minute
 	@tools/need $(GRID)
 	@$(PYTHON) -m tests.story.sitetosite
+
+demo-workers:  ## a folder copied by several workers, of which one is killed, in less than a minute
+	@tools/need $(GRID) python3-distributed
+	@$(PYTHON) -m tests.story.workers
 
 quick:  ## the plain tests, without grid or network, in a few seconds: while typing
 	@tools/need $(TOOL) python3-pytest python3-plotly

@@ -140,6 +140,14 @@ def test_the_demo_from_site_to_site_ends_with_all_files_there_in_two_minutes():
 
 
 @pytest.mark.long
+def test_the_demo_of_workers_ends_with_all_files_here_in_two_minutes():
+    command = ["make", "demo-workers"]
+    done = subprocess.run(command, cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"(?m)^72 files copied .*, of which one was killed, all verified, in \d+ s\.$", done.stdout)
+
+
+@pytest.mark.long
 def test_the_demo_works():
     done = subprocess.run(["make", "demo"], cwd=SCRIPT.parent, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr

@@ -42,7 +42,6 @@ class Hand:
     def labour(self) -> Returned:
         """Do one file after the other, unless nothing more can come of it."""
         self.tools.pacing.timetable = self.load.timetable or NO_LIMIT
-        self.unfit = self.unseen()
         for job in self.load.jobs:
             if self.is_over or self.unfit or self.shop.stop.is_set():
                 break
@@ -51,10 +50,6 @@ class Hand:
         strange = self.tools.home.strange if self.tools.home else set()
         told = [strange.pop() for _ in range(len(strange))]
         return Returned(self.load.number, tuple(self.done), self.unfit, tuple(told))
-
-    def unseen(self) -> GridError | None:
-        """What is wrong with the folder, if it is not the run's, or the run is over."""
-        return fault_of(check_folder, self.load.setting, self.shop.stop.wait)
 
     def move(self, job: Job) -> None:
         """One attempt at a file."""
@@ -97,7 +92,7 @@ class Hand:
         if not items:
             return
         assert self.tools.home
-        if fault := self.unseen():
+        if fault := fault_of(check_folder, self.load.setting, self.shop.stop.wait):
             abandon(items, self.tools.home)
             self.unfit = self.unfit or fault
             return
@@ -144,7 +139,8 @@ def labour(load: Load, tell: Callable[[Beat], None]) -> Returned:
             with shop.turn(load.hands):
                 if shop.stop.is_set():
                     return Returned(load.number, ())
-                return Hand(shop, load).labour()
+                fault = fault_of(check_folder, load.setting, shop.stop.wait)
+                return Returned(load.number, (), fault) if fault else Hand(shop, load).labour()
     except Exception as error:
         return Returned(load.number, (), said_by_worker(plain_error(error)))
 

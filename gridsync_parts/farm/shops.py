@@ -106,13 +106,12 @@ class Shop:
         self.files[path] = (0, 0)
 
         def seen(here: int, came: int) -> None:
-            self.files[path] = here, max(came, self.files[path][1])
+            self.files[path] = here, max(came, self.files.get(path, (0, 0))[1])
 
         return seen
 
-    def halt(self) -> None:
-        """End what is under way."""
-        self.stop.set()
+    def wake(self) -> None:
+        """Wake those that wait: its state has changed."""
         with self.news:
             self.news.notify_all()
 
@@ -153,9 +152,7 @@ class Shops:
             shop.used = time.monotonic()
             for path in files:
                 shop.files.pop(path, None)
-            is_last = shop.stop.is_set() and not shop.loads
-        if is_last:
-            shop.close()
+        shop.wake()
 
     @contextlib.contextmanager
     def visit(self, load: Load, tell: Callable[[Beat], None]) -> Iterator[Shop | None]:
@@ -169,17 +166,13 @@ class Shops:
                 self.leave(shop, key, [job.row.path for job in load.jobs])
 
     def halt(self, run: str) -> None:
-        """End what is under way for a run, whose last load closes it."""
+        """End what is under way for a run; whoever calls does not wait for it."""
         with self.lock:
             self.over.append(run)
             shop = self.by_run.pop(run, None)
-            if shop is None:
-                return
+        if shop:
             shop.stop.set()
-            is_idle = not shop.loads
-        shop.halt()
-        if is_idle:
-            shop.close()
+            shop.wake()
 
     def keep(self, shop: Shop) -> None:
         """Tell how far files are as long as there are loads; forget a run of which nothing is heard."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections import deque
 from typing import Callable, NamedTuple, Protocol, Union
@@ -19,7 +20,7 @@ from gridsync_parts.mover import Mover
 from gridsync_parts.pacing import Timetable
 from gridsync_parts.values import Outcome, Seen
 
-ALONE = 30.0  # seconds without any worker after which that is said, again and again
+ALONE = 30.0  # seconds without any worker after which that is said, once until one comes
 NO_WORKER = "No worker is there; the files wait for one"
 Result = Union[Outcome, Again, Said]
 
@@ -67,7 +68,7 @@ class Field:
         self.todo: deque[Work] = deque()  # files that no worker has
         self.hearing: dict[str, Seen] = {}  # of files that workers have: what is told how far each is
         self.unfit: GridError | None = None  # why the last worker that can't work can't
-        self.since = 0.0  # when the last one came or went
+        self.since = 0.0  # when the last one came or went; infinite once it is said that there is none
 
     # What comes.
 
@@ -156,7 +157,7 @@ class Field:
         if self.unfit and now > self.since + GRACE and not self.roster.loads:
             raise self.unfit
         if now > self.since + ALONE:
-            self.since = now
+            self.since = math.inf
             self.land([Said(NO_WORKER)])
 
     def give(self, worker: str, now: float) -> None:

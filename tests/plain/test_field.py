@@ -200,12 +200,16 @@ def test_when_all_are_unfit_the_run_ends_with_what_the_last_one_says(farm):
         farm.turn(GRACE + 1)
 
 
-def test_a_run_without_workers_waits_and_says_so_now_and_then(farm):
+def test_a_run_without_workers_waits_and_says_so_once(farm):
     farm.turn(ALONE)
     assert farm.said() == []
-    farm.turn(ALONE + 1)
-    farm.turn(ALONE + 2)
+    for now in (1, 2, 100):
+        farm.turn(ALONE * now + 1)
     assert farm.said() == [NO_WORKER]
+    farm.join("a", ALONE * 101)
+    farm.field.take(Left("a", has_ended=True), ALONE * 102)
+    farm.turn(ALONE * 104)
+    assert farm.said() == [NO_WORKER] * 2
 
 
 def test_a_scheduler_that_is_gone_ends_the_run(farm):

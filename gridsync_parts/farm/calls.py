@@ -10,7 +10,7 @@ import pickle
 from typing import Any, Callable, NamedTuple
 
 from gridsync_parts.farm.loads import Beat, Greeting, Load, Returned, Setting
-from gridsync_parts.farm.marking import machine
+from gridsync_parts.farm.marking import began_of, machine
 
 Labour = Callable[[Load, Callable[[Beat], None]], Returned]
 
@@ -36,16 +36,6 @@ class Worker(NamedTuple):
     machine: str
     pid: int
     began: str
-
-
-def began_of(pid: int) -> str:
-    """When a process of this machine began; empty if it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            state, *fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if state in ("Z", "X") else fields[18]
 
 
 def this_worker() -> Worker:

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 from gridsync_parts.errors import CrewError, GridError, brief, drop_frames
 from gridsync_parts.farm import hand
 from gridsync_parts.farm.beside import be_quiet
-from gridsync_parts.farm.calls import Worker, began_of, call_of, greet_there, labour_there, topic_of
+from gridsync_parts.farm.calls import Worker, call_of, greet_there, labour_there, topic_of
 from gridsync_parts.farm.hiring import Hired, hire, read_where
 from gridsync_parts.farm.loads import Back, Greeting, Heard, Joined, Left, Load, Lost, News, Returned, Setting
-from gridsync_parts.farm.marking import machine
+from gridsync_parts.farm.marking import began_of, machine
 from gridsync_parts.log import log
 from gridsync_parts.machine import unforeseen_error
 from gridsync_parts.secrets import make_printable

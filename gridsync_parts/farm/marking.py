@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 import gridsync_parts
-from gridsync_parts.disk import MARK, create_anew, disk_error
+from gridsync_parts.disk import MARK, create_anew, disk_error, open_regular
 from gridsync_parts.errors import DiskError, GridError, UsageError
 from gridsync_parts.farm.loads import Setting
 from gridsync_parts.keys.password import NETRC, host_and_user, login_in_netrc
@@ -52,6 +52,16 @@ def is_running(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def began_of(pid: int) -> str:
+    """When a process of this machine began; empty if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in ("Z", "X") else fields[18]
 
 
 # The version.
@@ -120,13 +130,17 @@ def setting_for(site: Site, vo: str, conf: Config, folder: str, writes: bool) ->
 
 
 def killed(path: str) -> bool | None:
-    """Whether the run that has laid a mark is not there any more; None if only its own machine knows."""
+    """Whether the run of the user's that has laid a mark is not there any more; None if only its machine knows."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            where, _, pid = file.read(1000).partition("\n")[2].strip().rpartition(" ")
-    except OSError:
+        with open(open_regular(path, os.O_NOFOLLOW), encoding="ascii", errors="replace") as file:
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                return False
+            said = file.read(1000).partition("\n")[2].strip()
+    except (OSError, ValueError):  # it is gone, or others' and perhaps no file at all
+        return False
+    if not (found := re.fullmatch("(.+) ([0-9]{1,9}) ([0-9]*)", said)) or found[1] != machine():
         return None
-    return not is_running(int(pid)) if where == machine() and re.fullmatch("[0-9]{1,9}", pid) else None
+    return not is_running(int(found[2])) or began_of(int(found[2])) != found[3]  # another one may have its number
 
 
 def sweep(folder: str) -> bool:
@@ -140,7 +154,7 @@ def sweep(folder: str) -> bool:
             if age > MONTH or (is_dead and age > DAY):
                 os.unlink(path)
             else:
-                may_be = may_be or bool(is_dead)
+                may_be = may_be or is_dead is not False
     return may_be
 
 
@@ -151,7 +165,7 @@ def lay_mark(setting: Setting) -> bool:
     try:
         may_be = sweep(setting.folder)
         with open(create_anew(setting.mark), "w", encoding="ascii") as file:
-            file.write(f"{setting.run}\n{machine()} {os.getpid()}\n")
+            file.write(f"{setting.run}\n{machine()} {os.getpid()} {began_of(os.getpid())}\n")
     except OSError as error:
         raise disk_error(setting.mark, error) from error
     return may_be

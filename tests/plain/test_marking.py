@@ -174,7 +174,7 @@ class Laid(NamedTuple):
 
 def laid(folder: Path, pid: int, where: str = "") -> Laid:
     path = folder / f"workers-{pid:016x}{MARK}"
-    path.write_text(f"{pid:016x}\n{where or machine()} {pid}\n")
+    path.write_text(f"{pid:016x}\n{where or machine()} {pid} {marking.began_of(pid) or 0}\n")
     return Laid(path)
 
 
@@ -220,7 +220,7 @@ def test_a_folder_that_takes_no_mark_is_a_sentence(tmp_path):
         (True, True, 20, False, True),  # it waits for tape
         (True, False, 0.5, True, True),
         (True, False, 2, False, False),
-        (False, False, 2, False, True),  # who knows
+        (False, False, 2, True, True),  # who knows
         (False, False, 40, False, False),
     ],
 )
@@ -229,6 +229,18 @@ def test_what_a_mark_of_another_run_means(tmp_path, is_here, is_alive, days, may
     other.age(days)
     assert lay_mark(setting_of(SITE, tmp_path)) is may_be
     assert other.path.exists() is stays
+
+
+def test_a_number_that_another_process_has_now_is_no_running_run(tmp_path):
+    other = laid(tmp_path, os.getpid())
+    other.path.write_text(f"{other.path.read_text()[:-2]}\n")
+    assert lay_mark(setting_of(SITE, tmp_path)) is True
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_others_put_in_place_of_a_mark_holds_nothing_up(tmp_path, put):
+    put(tmp_path / f"workers-{'0' * 16}{MARK}")
+    assert lay_mark(setting_of(SITE, tmp_path)) is False
 
 
 def test_other_files_are_no_marks(tmp_path):

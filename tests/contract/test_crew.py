@@ -46,6 +46,19 @@ def team() -> Iterator[Callable[..., Team]]:
         one.crew.close()
 
 
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Team]:
+    """A crew of two that several tests share, each with two threads; the run has a secret in its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BEARER_TOKEN", "a-secret-of-the-run")
+        patch.setenv("https_proxy", "http://relay:3128")
+        one = Team("local:2", "0", 3)
+        one.crew.start()
+    one.here = [one.next(Joined), one.next(Joined)]
+    yield one
+    one.crew.close()
+
+
 def wait_for(holds: Callable[[], bool]) -> None:
     """Until it holds."""
     deadline = time.monotonic() + PATIENCE
@@ -63,43 +76,36 @@ def is_there(pid: int) -> bool:
     return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
 
 
-def test_workers_of_this_machine_come_work_tell_how_far_they_are_and_end(team):
-    crew = team("local:2", "0", 5)
-    workers = [crew.next(Joined), crew.next(Joined)]
-    assert [worker.threads for worker in workers] == [3, 3]
-    pids = [worker.greeting.pid for worker in workers]
-    for worker in workers:
-        number = crew.give(worker.worker, "1")
-        assert crew.next(Heard).beat.files == {"näme\udcff": (1, 2)}
-        back = crew.next(Back)
-        assert (back.worker, back.returned.number, back.returned.unfit) == (worker.worker, number, None)
-    folder = crew.crew.hired.keys.folder
-    crew.crew.close()
-    assert not any(map(is_there, [*pids, crew.crew.hired.scheduler.child.process.pid]))
-    assert not os.path.exists(folder)
+def test_workers_of_this_machine_come_work_and_tell_how_far_they_are(pair):
+    assert [joined.threads for joined in pair.here] == [2, 2]
+    for joined in pair.here:
+        number = pair.give(joined.worker, "0.5")
+        assert pair.next(Heard).beat.files == {"näme\udcff": (1, 2)}
+        back = pair.next(Back)
+        assert (back.worker, back.returned.number, back.returned.unfit) == (joined.worker, number, None)
 
 
-def test_a_worker_that_is_killed_at_work_is_known_to_have_ended_and_another_comes(team):
-    crew = team()
-    worker = crew.next(Joined)
-    crew.give(worker.worker, LONG)
-    crew.next(Heard)
-    os.kill(worker.greeting.pid, signal.SIGKILL)
-    assert crew.next(Left) == Left(worker.worker, has_ended=True)
-    other = crew.next(Joined)
-    crew.give(other.worker)
-    assert crew.next(Back).worker == other.worker
+def test_a_worker_that_is_killed_at_work_is_known_to_have_ended_and_another_comes(pair):
+    gone = pair.here.pop()
+    pair.give(gone.worker, LONG)
+    pair.next(Heard)
+    os.kill(gone.greeting.pid, signal.SIGKILL)
+    assert pair.next(Left) == Left(gone.worker, has_ended=True)
+    pair.here.append(pair.next(Joined))
+    pair.give(pair.here[-1].worker)
+    assert pair.next(Back).worker == pair.here[-1].worker
 
 
-def test_a_worker_that_is_busy_hears_that_it_is_to_stop(team):
-    crew = team("local:1", "0", 1)
-    worker = crew.next(Joined).worker
-    number = crew.give(worker, LONG)
-    crew.next(Heard)
-    crew.crew.halt()
-    assert crew.next(Back).returned.number == number
+def test_a_worker_that_is_busy_hears_that_it_is_to_stop(pair):
+    worker = pair.here[0].worker
+    numbers = {pair.give(worker, LONG), pair.give(worker, LONG)}  # both of its threads
+    pair.next(Heard)
+    time.sleep(1)  # so that the other one has begun, too
+    pair.crew.halt()
+    assert {pair.next(Back).returned.number, pair.next(Back).returned.number} == numbers
 
 
+@pytest.mark.long
 def test_a_worker_that_hangs_is_dropped_and_another_one_comes(team):
     crew = team()
     worker = crew.next(Joined)
@@ -112,6 +118,7 @@ def test_a_worker_that_hangs_is_dropped_and_another_one_comes(team):
     assert isinstance(news, Joined) and news.greeting.pid != worker.greeting.pid
 
 
+@pytest.mark.long
 def test_a_worker_that_was_given_up_comes_anew_once_it_has_heard_of_it(team, known, tmp_path):
     with Farm(tmp_path) as farm:
         known(farm)
@@ -130,6 +137,7 @@ def test_a_worker_that_was_given_up_comes_anew_once_it_has_heard_of_it(team, kno
         crew.next(Back)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_of_each_load_is_told_each_time_and_none_is_tried_elsewhere(team):
     crew = team("local:2")
     workers = {crew.next(Joined).worker, crew.next(Joined).worker}
@@ -141,19 +149,22 @@ def test_a_worker_that_dies_of_each_load_is_told_each_time_and_none_is_tried_els
     assert len(workers) == 2
 
 
-def test_what_goes_wrong_in_a_worker_is_a_sentence(team):
-    crew = team()
-    worker = crew.next(Joined)
-    number = crew.give(worker.worker, "raise")
-    returned = crew.next(Back).returned
+def test_what_goes_wrong_in_a_worker_is_a_sentence(pair):
+    number = pair.give(pair.here[0].worker, "raise")
+    returned = pair.next(Back).returned
     assert returned.number == number
     assert str(returned.unfit) == (
         "worker 127.0.0.1 can't work with this gridsync (TypeError: another shape); install the same one there"
     )
+
+
+@pytest.mark.long
+def test_a_worker_that_can_not_say_who_it_is_has_a_fault(team):
     fault = team("local:1", "strange").next(Joined).greeting.fault
     assert "can't work with this gridsync" in str(fault)
 
 
+@pytest.mark.long
 def test_that_the_scheduler_is_gone_is_told_at_once(team):
     crew = team()
     crew.next(Joined)
@@ -163,6 +174,7 @@ def test_that_the_scheduler_is_gone_is_told_at_once(team):
     assert re.fullmatch("Dask's scheduler has ended .*; start again, nothing is lost", str(error))
 
 
+@pytest.mark.long
 def test_that_the_scheduler_hangs_is_told_in_bounded_time(team, monkeypatch):
     replace(monkeypatch, "ANSWERING", 1)
     crew = team()
@@ -175,13 +187,12 @@ def test_that_the_scheduler_hangs_is_told_in_bounded_time(team, monkeypatch):
     assert not is_there(crew.crew.hired.scheduler.child.process.pid)
 
 
-def test_the_keys_of_a_run_are_for_nobody_else_and_it_listens_on_this_machine_alone(team):
-    crew = team("local:2")
-    crew.next(Joined)
-    folder = Path(crew.crew.hired.keys.folder)
+def test_the_keys_of_a_run_are_for_nobody_else_and_it_listens_on_this_machine_alone(pair):
+    folder = Path(pair.crew.hired.keys.folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE((folder / name).stat().st_mode) for name in ("key.pem", "certificate.pem")} == {0o600}
-    pids = [child.process.pid for child in [*crew.crew.hired.workers, crew.crew.hired.scheduler.child]]
+    hired = pair.crew.hired
+    pids = [child.process.pid for child in [*hired.workers, hired.scheduler.child]]
     listening = [line for line in sockets() if re.search(rf"pid=({'|'.join(map(str, pids))}),", line)]
     addresses = [line.split()[3] for line in listening]
     assert len(addresses) == 6 and all(address.startswith("127.0.0.1:") for address in addresses)
@@ -210,11 +221,8 @@ def page(address: str) -> int:
     return found.pop()
 
 
-def test_workers_of_this_machine_have_no_secret_in_their_environment(team, monkeypatch):
-    monkeypatch.setenv("BEARER_TOKEN", "a-secret-of-the-run")
-    monkeypatch.setenv("https_proxy", "http://relay:3128")
-    crew = team()
-    pids = [crew.next(Joined).greeting.pid, crew.crew.hired.scheduler.child.process.pid]
+def test_workers_of_this_machine_have_no_secret_in_their_environment(pair):
+    pids = [pair.here[0].greeting.pid, pair.crew.hired.scheduler.child.process.pid]
     texts = [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
     assert not any(b"a-secret" in text for text in texts)
     assert b"https_proxy=http://relay:3128" in texts[0]
@@ -232,10 +240,8 @@ def hears_nothing(context: ssl.SSLContext, line: socket.socket) -> bool:
         return True
 
 
-def test_who_has_no_keys_is_let_in_nowhere(team, tmp_path):
-    crew = team()
-    worker = crew.next(Joined)
-    for address in (crew.crew.hired.address, worker.worker):
+def test_who_has_no_keys_is_let_in_nowhere(pair, tmp_path):
+    for address in (pair.crew.hired.address, pair.here[0].worker):
         host, port = address.removeprefix("tls://").split(":")
         foreign = make_keys(str(tmp_path))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -275,7 +281,7 @@ def test_an_address_is_a_scheduler_with_workers_of_its_own(team, known, tmp_path
         assert farm.workers[0].is_running()  # it is the user's
 
 
-@pytest.mark.parametrize("tls", [True, False])
+@pytest.mark.parametrize("tls", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_nobody_on_the_way_hears_what_is_said_over_tls(tls, team, known, tmp_path):
     with Farm(tmp_path, tls) as farm:
         known(farm)
@@ -292,6 +298,7 @@ def test_nobody_on_the_way_hears_what_is_said_over_tls(tls, team, known, tmp_pat
     assert [word in heard for word in words] == [not tls] * len(words)
 
 
+@pytest.mark.long
 def test_a_line_to_the_scheduler_that_breaks_ends_the_crew(team, known, tmp_path):
     with Farm(tmp_path) as farm:
         known(farm)
@@ -306,6 +313,7 @@ def test_a_line_to_the_scheduler_that_breaks_ends_the_crew(team, known, tmp_path
         line.close()
 
 
+@pytest.mark.long
 def test_who_has_other_keys_hears_that_no_scheduler_answers(known, tmp_path, monkeypatch):
     replace(monkeypatch, "CONNECTING", 1)
     with Farm(tmp_path) as farm:
@@ -315,6 +323,7 @@ def test_who_has_other_keys_hears_that_no_scheduler_answers(known, tmp_path, mon
             Team(farm.address).crew.start()
 
 
+@pytest.mark.long
 def test_a_worker_without_gridsync_is_told_by_its_name(team, known, tmp_path):
     with Farm(tmp_path) as farm:
         known(farm)
@@ -323,6 +332,7 @@ def test_a_worker_without_gridsync_is_told_by_its_name(team, known, tmp_path):
         assert str(fault) == "worker 127.0.0.1 has no gridsync, or an older one; install the same one there"
 
 
+@pytest.mark.long
 def test_a_scheduler_without_workers_is_told_in_bounded_time(known, tmp_path, monkeypatch, team):
     monkeypatch.setattr(Known, "patience", 1.0)
     with Farm(tmp_path) as farm:
@@ -358,7 +368,13 @@ if sys.argv[1] == "closes":
 
 
 @pytest.mark.parametrize(
-    "how, closes", [("kill", False), ("interrupt", True), ("interrupt", False), ("no scheduler", True)]
+    "how, closes",
+    [
+        ("kill", False),
+        pytest.param("interrupt", True, marks=pytest.mark.long),
+        pytest.param("interrupt", False, marks=pytest.mark.long),
+        pytest.param("no scheduler", True, marks=pytest.mark.long),
+    ],
 )
 def test_all_that_was_started_ends_with_the_run_however_it_ends(how, closes, tmp_path):
     command = [sys.executable, "-c", RUN, "closes" if closes else "ends"]

@@ -7,7 +7,7 @@ import time
 from typing import Callable, TypeVar
 
 from gridsync_parts.farm.crew import Crew
-from gridsync_parts.farm.loads import Load, News, Setting
+from gridsync_parts.farm.loads import Joined, Load, News, Setting
 from gridsync_parts.table import Site
 from tests.support import hands
 
@@ -28,6 +28,7 @@ class Team:
         self.news: queue.Queue[News] = queue.Queue()
         self.crew = Crew(where, setting(what), threads, self.news.put, hands=hands)
         self.number = 0
+        self.here: list[Joined] = []  # its workers, where tests share it
 
     def next(self, kind: type[N], holds: Callable[[N], bool] = lambda news: True) -> N:
         """The next news of a kind."""

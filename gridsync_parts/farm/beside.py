@@ -45,6 +45,10 @@ NEEDED = (
     "LD_.*|PYTHON(?:HOME|USERBASE|UTF8)|SSL_CERT_.*|OPENSSL_.*|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:[a-z]+_proxy)|"
     "XRD_.*|XrdSec.*|GFAL_.*|GLOBUS_.*|KRB5.*|SSH_AUTH_SOCK|XAUTHORITY|DBUS_SESSION_BUS_ADDRESS"
 )
+UNASKED = {  # what Dask would find out in this process: the source of who asks, and all about all workers, all the time
+    "distributed.diagnostics.computations.ignore-modules": [".*"],
+    "distributed.client.scheduler-info-interval": "1h",
+}
 NO_PAGE = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
 # It finds modules where this process does, and none in the folder that it happens to be in.
 CODE = "import sys; sys.path[:] = {}; from gridsync_parts.farm.beside import serve; serve({!r}, {!r}, {!r})"
@@ -80,7 +84,7 @@ def be_quiet() -> None:
     import dask.config
 
     need("distributed")  # which would have them on the screen
-    dask.config.set({"distributed.diagnostics.computations.ignore-modules": [".*"]})
+    dask.config.set(UNASKED)
     logging.captureWarnings(True)
     for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio", "py.warnings"):
         logger = logging.getLogger(name)

@@ -126,7 +126,8 @@ class Local:
             if worker.has_ended():
                 self.futile = 0 if time.monotonic() - worker.began > SETTLED else self.futile + 1
                 if self.futile > RESTARTS * len(self.workers):
-                    raise CrewError(f"Dask's workers end as soon as they start ({worker.last_words()})")
+                    said = worker.last_words()
+                    raise CrewError(f"Dask's workers end as soon as they start ({said}); install distributed anew")
                 worker.let_go()
                 self.workers[number] = self.start(number)
 

@@ -165,6 +165,31 @@ def test_a_worker_that_can_not_say_who_it_is_has_a_fault(team):
 
 
 @pytest.mark.long
+def test_workers_that_end_at_once_are_not_started_for_ever(team, monkeypatch):
+    replace(monkeypatch, "RESTARTS", 1)
+    monkeypatch.setattr("gridsync_parts.farm.hiring.NO_PAGE", ["--nthreads", "x"])
+    said = str(team().next(Lost).error)
+    assert re.fullmatch(r"Dask's workers end as soon as they start \(Error: .*'x'.*\); install distributed anew", said)
+
+
+@pytest.mark.long
+def test_a_worker_that_its_nanny_starts_again_is_another_one(team, known, tmp_path):
+    with Farm(tmp_path) as farm:
+        known(farm)
+        farm.hire(nanny=True)
+        crew = team(farm.address)
+        worker = crew.next(Joined)
+        crew.give(worker.worker, LONG)
+        crew.next(Heard)
+        os.kill(worker.greeting.pid, signal.SIGKILL)
+        assert crew.next(Left) == Left(worker.worker, has_ended=True)
+        other = crew.next(Joined)
+        assert other.greeting.pid != worker.greeting.pid
+        crew.give(other.worker)
+        crew.next(Back)
+
+
+@pytest.mark.long
 def test_that_the_scheduler_is_gone_is_told_at_once(team):
     crew = team()
     crew.next(Joined)

@@ -1,14 +1,19 @@
-"""What --workers says, and what it needs."""
+"""What --workers says, what it needs, and the keys that it makes."""
 
 from __future__ import annotations
 
+import os
+import stat
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gridsync_parts.errors import UsageError
+from gridsync_parts.errors import DiskError, UsageError
 from gridsync_parts.farm.batch import scheduler_words
 from gridsync_parts.farm.hiring import Where, caution, check_where, read_where
+from gridsync_parts.farm.tls import DAYS, make_keys
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,43 @@ def test_a_package_that_is_missing_is_named(text, module, sentence, monkeypatch)
     with pytest.raises(UsageError) as error:
         check_where(text)
     assert str(error.value) == sentence
+
+
+def test_keys_are_for_one_run_and_a_week(tmp_path):
+    keys, others = make_keys(str(tmp_path)), make_keys(str(tmp_path))
+    assert {stat.S_IMODE(os.stat(path).st_mode) for path in keys} == {0o700, 0o600}
+    assert Path(keys.key).read_text() != Path(others.key).read_text()
+    for days, is_good in ((DAYS - 1, True), (DAYS + 1, False)):
+        command = ["openssl", "x509", "-noout", "-in", keys.certificate, "-checkend", str(days * 86400)]
+        assert (subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0) is is_good
+    keys.remove()
+    others.remove()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "openssl, sentence",
+    [
+        ("", "--workers needs openssl, which is not installed; on Debian: apt install openssl"),
+        ("#!/bin/sh\necho one >&2; echo 'unknown option' >&2; exit 1\n",
+         "openssl cannot make keys for workers (unknown option); see that OpenSSL 1.1.1 or newer is installed"),
+    ],
+)  # fmt: skip
+def test_without_openssl_there_are_no_keys(openssl, sentence, tmp_path, monkeypatch):
+    (tmp_path / "keys").mkdir()
+    if openssl:
+        (tmp_path / "openssl").write_text(openssl)
+        (tmp_path / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError) as error:
+        make_keys(str(tmp_path / "keys"))
+    assert str(error.value) == sentence
+    assert not list((tmp_path / "keys").iterdir())
+
+
+def test_keys_that_can_not_be_written_are_one_sentence(tmp_path):
+    with pytest.raises(DiskError, match=r"no keys for workers can be written below .*nowhere: No such file"):
+        make_keys(str(tmp_path / "nowhere"))
 
 
 def test_a_scheduler_listens_where_jobqueue_yaml_says():

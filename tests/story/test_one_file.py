@@ -14,6 +14,7 @@ from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.stage import difference, on_stage, played
 from tests.support.start_up import HEAVY, loaded, times_bare
+from tests.support.user import User
 
 TOOL = SCRIPT.parent / "tools" / "one_file.py"
 PYTHON = "/usr/bin/python3"
@@ -104,6 +105,13 @@ def test_it_plays_the_manuals_example(built: Path, grid: Grid, tmp_path: Path, m
         stage.configure("http")
         text = played(stage, told, "http")
     assert difference(told, text, "tests/story/cases/manual.txt", "of the one file") == ""
+
+
+@pytest.mark.long
+def test_its_workers_run_it_too(built: Path, mixed: User, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tests.support.user.SCRIPT", built)
+    result = mixed("--sync --workers=local:2")
+    assert result.status == 0 and "Copied: 9" in result.out, result
 
 
 def test_the_script_alone_says_what_to_copy(tmp_path: Path):

@@ -90,6 +90,7 @@ class Batch:
     """Jobs of a batch system, each with a worker, as dask_jobqueue would start them."""
 
     patience = 0.0  # they may wait for days
+    remedy = ""
 
     def __init__(self, kind: str, count: int, threads: int, home: str):
         import dask.config

@@ -175,7 +175,7 @@ class Line:
             if self.people:
                 last = time.monotonic()
             elif self.hired.patience and time.monotonic() - last > self.hired.patience:
-                raise CrewError(f"the scheduler {self.hired.address} has no worker that answers; start some")
+                raise CrewError(f"the scheduler {self.hired.address} has no worker that answers; {self.hired.remedy}")
             await asyncio.sleep(POLL)
 
     def compare(self, threads: dict[str, int]) -> None:

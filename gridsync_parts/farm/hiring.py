@@ -83,6 +83,10 @@ class Hired(Protocol):
     def patience(self) -> float:
         """Seconds in which one of them must come, and again when all are gone; 0 without an end."""
 
+    @property
+    def remedy(self) -> str:
+        """What to do if none has come."""
+
     def look(self) -> None:
         """Start again whoever has ended, each second or so; CrewError if that does not help."""
 
@@ -96,7 +100,8 @@ class Hired(Protocol):
 class Local:
     """Processes of this machine."""
 
-    patience = 60.0
+    patience = 120.0
+    remedy = "see whether this machine has too much to do, and try again"
 
     def __init__(self, count: int, threads: int):
         self.keys = make_keys()
@@ -124,7 +129,9 @@ class Local:
         self.scheduler.look()
         for number, worker in enumerate(self.workers):
             if worker.has_ended():
-                self.futile = 0 if time.monotonic() - worker.began > SETTLED else self.futile + 1
+                # One that is killed may have worked; if all are, each time, nobody comes, which is noticed elsewhere.
+                has_failed = worker.process.returncode > 0 and time.monotonic() - worker.began < SETTLED
+                self.futile = self.futile + 1 if has_failed else 0
                 if self.futile > RESTARTS * len(self.workers):
                     said = worker.last_words()
                     raise CrewError(f"Dask's workers end as soon as they start ({said}); install distributed anew")
@@ -150,6 +157,7 @@ class Known:
 
     keys = None
     patience = 60.0
+    remedy = "start some"
 
     def __init__(self, address: str):
         self.address = address

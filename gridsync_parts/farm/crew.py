@@ -99,6 +99,7 @@ class Line:
         self.client: Any = None
         self.people: dict[str, Person] = {}  # those who are at work, by address
         self.coming: dict[str, asyncio.Task[None]] = {}  # those who have not answered yet, and who waits for that
+        self.leaving: set[str] = set()  # those who are gone, which is not told yet
         self.failure: BaseException | None = None  # of what is done beside the rest
         self.tasks: set[asyncio.Task[None]] = set()  # nobody else holds them
 
@@ -183,7 +184,7 @@ class Line:
         for address in [*self.people, *self.coming]:
             if address not in threads:
                 self.miss(address)
-        for address in threads.keys() - self.people.keys() - self.coming.keys():
+        for address in threads.keys() - self.people.keys() - self.coming.keys() - self.leaving:
             self.coming[address] = self.begin(self.greet(address, threads[address]))
 
     async def greet(self, address: str, threads: int) -> None:
@@ -229,6 +230,7 @@ class Line:
         if task := self.coming.pop(address, None):
             task.cancel()
         if person := self.forget(address):
+            self.leaving.add(address)
             self.begin(self.mourn(person))
 
     async def mourn(self, person: Person) -> None:
@@ -237,6 +239,8 @@ class Line:
         while person.is_here and not person.has_ended() and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         self.tell(Left(person.address, person.has_ended()))
+        self.leaving.discard(person.address)
+        self.coming[person.address] = self.begin(self.call_off(person.address))  # if it is there
 
     def forget(self, address: str) -> Person | None:
         """Wait for nothing more from a worker."""

@@ -173,6 +173,22 @@ def test_workers_that_end_at_once_are_not_started_for_ever(team, monkeypatch):
 
 
 @pytest.mark.long
+def test_a_worker_whose_result_is_lost_has_left_stops_and_comes_anew(team):
+    crew = team()
+    joined = crew.next(Joined)
+    crew.give(joined.worker, LONG)
+    crew.next(Heard)
+    line = crew.crew.line
+    person = line.people[joined.worker]
+    line.people[joined.worker].worker = person.worker._replace(pid=1)  # as if it had been another process
+    crew.give(joined.worker)
+    assert crew.next((Joined, Left, Back)) == Left(joined.worker, has_ended=True)
+    assert crew.next((Joined, Left, Back)) == joined
+    numbers = {crew.give(joined.worker), crew.give(joined.worker), crew.give(joined.worker), crew.give(joined.worker)}
+    assert {crew.next(Back).returned.number for _ in numbers} == numbers  # no thread is busy any more
+
+
+@pytest.mark.long
 def test_a_worker_that_its_nanny_starts_again_is_another_one(team, known, tmp_path):
     with Farm(tmp_path) as farm:
         known(farm)

@@ -131,7 +131,10 @@ class FileBars:
         for path, bar in self.bars.items():
             name = names[path]
             bar.desc, bar.bar_format = name + " " * (width - cells(name)), shape
-            bar.update(flying[path] - bar.n)
+            if more := flying[path] - bar.n:
+                bar.update(more)
+            else:  # to count nothing as time would show a rate that is too high when more comes a second later
+                bar.refresh()
 
     def close(self) -> None:
         """Draw none any more."""

@@ -197,6 +197,19 @@ def test_a_file_that_begins_anew_begins_anew(window):
     assert " 25%|" in window.show(bars)[0]
 
 
+def test_a_file_of_which_is_told_once_a_second_has_the_rate_of_that_second(window):
+    bars = window.open()
+    window.fly("a", size=100 * MB)
+    window.show(bars)
+    window.show(bars, LONG)
+    bar = bars.bars["a"]
+    bar._time, bar.start_t, bar.last_print_t = window.clock, window.clock(), window.clock()
+    for second in range(1, 21):
+        window.flying["a"] = second * MB
+        shown = [window.show(bars)[0] for _ in range(10)]
+    assert all(re.search(r" 1\.0\dMB/s", line) for line in shown), shown
+
+
 def test_a_file_that_the_list_has_no_more_has_no_percentage(window):
     bars = window.open()
     window.fly("a", done=MB, size=0)

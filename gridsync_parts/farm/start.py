@@ -11,7 +11,7 @@ from gridsync_parts.farm.field import Way
 from gridsync_parts.farm.hiring import caution, check_where, read_where
 from gridsync_parts.farm.lane import FarLane
 from gridsync_parts.farm.loads import News
-from gridsync_parts.farm.marking import setting_for
+from gridsync_parts.farm.marking import check_paths, setting_for
 from gridsync_parts.kinds import is_repository
 from gridsync_parts.mover import Mover
 from gridsync_parts.pacing import Pacing
@@ -41,6 +41,7 @@ def refuse_workers(wishes: Wishes, actions: Collection[str], site: Site) -> None
     if wishes.put and is_repository(site):
         raise UsageError(f"--workers means nothing for records of the repository {site.name}; leave it out")
     check_where(wishes.workers)
+    check_paths(site)
 
 
 def lane_of(run: Master, mover: Mover) -> FarLane:

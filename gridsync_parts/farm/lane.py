@@ -160,7 +160,7 @@ class FarLane:
             pass
         finally:
             are_gone = field.crew.close()
-            if are_gone or not (field.roster.lost or field.roster.loads):  # else the next run has to know
-                lift_mark(field.way.setting)
+            may_be = not are_gone and bool(field.roster.lost or field.roster.loads)  # the next run has to know
+            lift_mark(field.way.setting, may_be)
             for _ in range(JUDGES):
                 self.failed.put(None)

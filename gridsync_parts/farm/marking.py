@@ -25,6 +25,7 @@ from gridsync_parts.table import Site
 STEM = "workers-"  # begins the name of a mark
 DAY = 86400.0  # seconds for which workers of a run that was killed may go on with what they are at,
 MONTH = 30 * DAY  # and after which a mark of another machine's run is no use any more
+OVER = b"over............"  # where the id of a run stood, which is as long
 PARTS = "gridsync_parts"
 
 
@@ -143,6 +144,18 @@ def killed(path: str) -> bool | None:
     return not is_running(int(found[2])) or began_of(int(found[2])) != found[3]  # another one may have its number
 
 
+def call_off(path: str) -> None:
+    """Have a mark say that its run is over: no worker gives a file its name any more. It is as old as before."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            when = os.fstat(fd).st_mtime_ns
+            os.pwrite(fd, OVER, 0)
+            os.utime(fd, ns=(when, when))
+        finally:
+            os.close(fd)
+
+
 def sweep(folder: str) -> bool:
     """Remove marks that are no use any more; whether workers of a run that was killed may still be at it here."""
     may_be = False
@@ -155,6 +168,8 @@ def sweep(folder: str) -> bool:
                 os.unlink(path)
             else:
                 may_be = may_be or is_dead is not False
+                if is_dead:
+                    call_off(path)
     return may_be
 
 
@@ -171,9 +186,11 @@ def lay_mark(setting: Setting) -> bool:
     return may_be
 
 
-def lift_mark(setting: Setting) -> None:
-    """Take it away again."""
-    if setting.mark:
+def lift_mark(setting: Setting, may_be: bool = False) -> None:
+    """Take it away again; where workers may still be at it, it stays and says that the run is over."""
+    if setting.mark and may_be:
+        call_off(setting.mark)
+    elif setting.mark:
         with contextlib.suppress(OSError):
             os.unlink(setting.mark)
 

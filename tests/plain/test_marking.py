@@ -194,6 +194,25 @@ def test_a_mark_is_seen_until_it_is_lifted(tmp_path):
     lift_mark(setting)
 
 
+def test_a_mark_that_stays_says_that_the_run_is_over(tmp_path):
+    setting = setting_of(SITE, tmp_path)
+    lay_mark(setting)
+    os.utime(setting.mark, (1e9, 1e9))
+    text = Path(setting.mark).read_text()
+    lift_mark(setting, may_be=True)
+    assert not is_seen(setting) and Path(setting.mark).read_text()[16:] == text[16:]
+    assert os.stat(setting.mark).st_mtime == 1e9
+
+
+def test_a_run_that_was_killed_is_over_for_its_workers_too(tmp_path):
+    other = laid(tmp_path, dead_pid())
+    killed = setting_of(SITE, tmp_path)._replace(mark=str(other.path), run=other.path.read_text()[:16])
+    assert is_seen(killed)
+    for _ in range(2):  # the next run, and the one after it
+        assert lay_mark(setting_of(SITE, tmp_path)) is True
+    assert not is_seen(killed)
+
+
 def test_no_mark_is_laid_where_files_are_sent(tmp_path):
     setting = setting_of(SITE, tmp_path, writes=True)
     assert lay_mark(setting) is False and os.listdir(tmp_path) == [] and is_seen(setting)

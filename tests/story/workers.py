@@ -92,7 +92,7 @@ def faults(grid: Grid, folder: Path, paths: list[str]) -> list[str]:
             wrong.append(f"{path} is not here, or differs")
         if grid.door.staging.pins(f"agata/{path}"):
             wrong.append(f"LYON still keeps {path} on disk for us")
-    left = [path for path in (folder / "data").rglob(f"*{MARK}") if "workers-" not in path.name]
+    left = (folder / "data").rglob(f"*{MARK}")
     wrong += [f"{path} is left over" for path in left]
     with (folder / "grid_summary.csv").open(newline="") as file:
         wrong += [f"{row['path']} is not verified" for row in csv.DictReader(file) if row["verified"] != "adler32"]

@@ -48,4 +48,4 @@ def test_pins_go_while_there_is_always_a_request_to_ask_for(tmp_path: Path) -> N
 def test_a_door_that_is_dead_for_a_day_is_left_alone(tmp_path: Path) -> None:
     sim = play(tmp_path, World(20, 0.5, faults=(Fault("door", MINUTE, 20 * HOUR), Fault("tape", MINUTE, 20 * HOUR))))
     assert len(sim.disk.files) == 20
-    assert sum(day["failures"] for day in sim.site.days.values()) < 1500  # calls and copies
+    assert sum(day["failures"] for day in sim.site.spans.values()) < 1500  # calls and copies

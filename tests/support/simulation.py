@@ -13,7 +13,7 @@ import itertools
 import random
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, NamedTuple
@@ -30,8 +30,10 @@ from gridsync_parts.flow import Flow
 from gridsync_parts.jobs import Where
 from gridsync_parts.kinds import Can
 from gridsync_parts.loop import WIDTHS, Again, Call, Loop
+from gridsync_parts.mover import Mover
 from gridsync_parts.orders import Order
 from gridsync_parts.pace import DAY, HOUR, MINUTE, PACE, Pace
+from gridsync_parts.pool import Stop
 from gridsync_parts.settings import Config
 from gridsync_parts.values import (
     Action,
@@ -262,6 +264,9 @@ class World(NamedTuple):
     seed: int = 0
 
 
+NO_PINS: Mapping[str, float] = {}  # a dict for each of a million files would be dear
+
+
 class SimFile:
     """A file at the site."""
 
@@ -271,7 +276,7 @@ class SimFile:
         self.number, self.path, self.size, self.tape = number, path, size, tape
         self.version, self.mtime = 1, 1_000_000
         self.disk_until = -1.0 if tape else float("inf")
-        self.pins: dict[str, float] = {}  # until when, by request
+        self.pins: Mapping[str, float] = NO_PINS  # until when, by request
         self.queued = False  # for the robot
         self.entry: Entry | None = None
 
@@ -283,9 +288,15 @@ class SimFile:
         """Where it is."""
         return Locality.ONLINE if now < self.disk_until else Locality.NEARLINE
 
+    def pin(self, request: str, until: float, linger: float) -> None:
+        """A request keeps it on disk until then."""
+        self.pins = {**self.pins, request: until}
+        if self.tape:
+            self.disk_until = max(self.disk_until, until + linger)
+
     def unpin(self, request: str, until: float, linger: float) -> None:
         """A pin ends at some moment."""
-        self.pins.pop(request, None)
+        self.pins = {name: ends for name, ends in self.pins.items() if name != request} or NO_PINS
         last = max(self.pins.values(), default=until)
         if self.tape:
             self.disk_until = min(self.disk_until, max(last, until) + linger)
@@ -316,7 +327,8 @@ class SimSite:
         self.busy = 0  # drives
         self.agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.numbers = itertools.count()
-        self.days: dict[int, Counter[str]] = defaultdict(Counter)
+        self.span = DAY  # of a line in the table
+        self.spans: dict[int, Counter[str]] = defaultdict(Counter)
         self.release_check: Callable[[str], None] = lambda path: None
         for number in range(world.files):
             self.create(number)
@@ -341,8 +353,8 @@ class SimSite:
         self.clock.now = now
 
     def count(self, what: str, files: int = 1) -> None:
-        """For the table of days."""
-        self.days[int(self.clock.now // DAY)][what] += files
+        """For the table."""
+        self.spans[int(self.clock.now // self.span)][what] += files
 
     def create(self, number: int) -> None:
         """A file appears."""
@@ -363,7 +375,7 @@ class SimSite:
         if change.kind == "vanish":
             del self.files[file.path], self.folders[file.path.rpartition("/")[0]][file.path]
         elif change.kind == "evict" and file.tape:
-            file.pins.clear()
+            file.pins = NO_PINS
             file.disk_until = self.clock.now
         elif change.kind == "change":
             file.version += 1
@@ -439,9 +451,7 @@ class SimSite:
             request.failed[file.path] = "the tape cannot be read"
             return
         request.done.add(file.path)
-        file.pins[name] = self.clock.now + request.days * DAY
-        if file.tape:
-            file.disk_until = max(file.disk_until, file.pins[name] + self.world.linger)
+        file.pin(name, self.clock.now + request.days * DAY, self.world.linger)
 
     # The verbs of a Place.
 
@@ -570,53 +580,69 @@ class SimDisk:
         """A file has come."""
         self.room -= row.size
         self.files[row.path] = LocalFile(row.size, row.mtime, True)
-        self.checksums[row.path] = checksum
+        self.checksums[row.path] = row.checksum if checksum == row.checksum else checksum  # one text for both
 
 
-class SimCopier:
+class Begun(NamedTuple):
+    """An attempt at a file, under way."""
+
+    at: float
+    version: int  # of the file
+
+
+class SimCopier(Mover):
     """Brings files as Copier does, from the simulated site to the simulated disk."""
 
     def __init__(self, site: SimSite, disk: SimDisk, pace: Pace):
+        super().__init__(site.place(), Stop())
         self.site, self.disk, self.pace = site, disk, pace
-        self.flying: dict[str, int] = {}
-        self.received: dict[str, int] = {}
-        self.stop = threading.Event()
-        self.strange: set[str] = set()
-        self.begun: dict[str, tuple[float, int]] = {}  # when an attempt began, and with which version of its file
+        self.begun: dict[str, Begun] = {}
+
+    def begin(self, path: str) -> Begun:
+        """An attempt begins now."""
+        self.site.catch_up()
+        file = self.site.files.get(path)
+        return Begun(self.site.clock.now, file.version if file else 0)
 
     def seconds(self, work: Work) -> float:
         """How long an attempt takes, that begins now."""
-        site, path = self.site, work.row.path
-        site.catch_up()
-        file = site.files.get(path)
-        self.begun[path] = site.clock.now, file.version if file else 0
-        if site.clock.now > work.until:
-            return 0.0
-        if site.is_on("door"):
-            return SILENT
-        return 0.05 + (0 if work.is_here else work.row.size / site.world.rate)
+        begun = self.begun[work.row.path] = self.begin(work.row.path)
+        return 0.0 if begun.at > work.until else self.lasting(work.row, work.is_here)
+
+    def lasting(self, row: Row, is_here: bool) -> float:
+        """The seconds of a copy that begins now."""
+        return SILENT if self.site.is_on("door") else 0.05 + (0 if is_here else row.size / self.site.world.rate)
 
     def bring(self, work: Work) -> Outcome | Again:
         """What came of an attempt, which ends now."""
-        row, now = work.row, self.site.clock.now
+        row = work.row
         self.site.catch_up()
-        began, version = self.begun.pop(row.path)
-        if began > work.until:
+        begun = self.begun.pop(row.path)
+        if begun.at > work.until:
             return Outcome(row, "stale")
         if self.stop.is_set():
             return Outcome(row, "interrupted")
         try:
-            if work.is_here:
-                return self.compare(row)
-            checksum = self.read(row, began, version)
+            return self.compare(row) if work.is_here else self.fetched(row, begun)
         except (FileError, DoorError) as error:
-            self.site.count("failures")
-            if error.passing and (pause := work.tries.pause(error, work.retries, self.pace, now)) is not None:
-                return Again(row, work.tries.after(error, self.pace, now), pause, error)
-            if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
-                return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=error)
-            done = "late" if isinstance(error, PoolError) and error.passing else "failed"
-            return Outcome(with_error(row, sentence_about(row, error)), done, fault=error)
+            return self.fail(work, error)
+
+    def fail(self, work: Work, error: Exception) -> Outcome | Again:
+        """What follows when an attempt has failed; what concerns all files is raised."""
+        row, now = work.row, self.site.clock.now
+        self.site.count("failures")
+        if not isinstance(error, (FileError, DoorError)):
+            raise error
+        if error.passing and (pause := work.tries.pause(error, work.retries, self.pace, now)) is not None:
+            return Again(row, work.tries.after(error, self.pace, now), pause, error)
+        if isinstance(error, OnTape) and row.locality is not Locality.NEARLINE:
+            return Outcome(place_row(row, Locality.NEARLINE), "waiting", fault=error)
+        done = "late" if isinstance(error, PoolError) and error.passing else "failed"
+        return Outcome(with_error(row, sentence_about(row, error)), done, fault=error)
+
+    def fetched(self, row: Row, begun: Begun) -> Outcome:
+        """A file that has come."""
+        checksum = self.read(row, begun)
         self.disk.keep(row, checksum)
         self.site.count("landed")
         self.site.count("bytes", row.size)
@@ -629,9 +655,9 @@ class SimCopier:
             return Outcome(with_error(row, why_left(row, Action.KEEP, False)), "failed")
         return Outcome(row._replace(downloaded=True, verified="adler32", error=""), "skipped")
 
-    def read(self, row: Row, began: float, version: int) -> str:
+    def read(self, row: Row, begun: Begun) -> str:
         """The checksum of the bytes that have come, or why none have."""
-        site, path = self.site, row.path
+        site, path, (began, version) = self.site, row.path, begun
         file = site.files.get(path)
         assert path not in self.disk.files, f"{path}: is copied over what is here"
         if site.is_on("credential"):
@@ -653,10 +679,6 @@ class SimCopier:
         if row.checksum != file.checksum() or file.number in site.world.damaged:
             raise errors.Mismatch(f"{path}: arrived damaged", passing=True)
         return file.checksum()
-
-    def let_go(self, row: Row) -> int:
-        """Nothing is kept of it."""
-        return 0
 
 
 class Words(gridsync.Report):
@@ -730,7 +752,7 @@ class Simulation:
         self.sign_at = 0.0  # something has moved, or was told
         self.signs: Any = None
         self.pinned: dict[str, float] = {}  # what is here and still pinned, and since when the service was well
-        self.last: dict[int, dict[str, int]] = {}  # how many files were where at the end of each day
+        self.last: dict[int, dict[str, int]] = {}  # how many files were where at the end of each line of the table
 
     def seconds(self, lane: str, item: Any) -> float:
         """How long an item takes."""
@@ -771,13 +793,17 @@ class Simulation:
                 self.words.error(error)
                 return error.status
 
+    def note(self, span: int, flow: Flow) -> None:
+        """How things are, for the table."""
+        self.last[span] = {where.name: len(flow.fetch.jobs.places[where]) for where in Where}
+
     # What must always hold.
 
     def look(self, flow: Flow) -> None:
         """After a turn."""
         now, jobs = self.clock.now, flow.fetch.jobs
         if flow.fetch.aim.copies:
-            self.last[int(now // DAY)] = {where.name: len(jobs.places[where]) for where in Where}
+            self.note(int(now // self.site.span), flow)
         signs = len(self.words.said), [len(jobs.places[where]) for where in Where]
         if signs != self.signs:
             self.signs, self.sign_at = signs, now
@@ -866,8 +892,8 @@ class Simulation:
         heads = "day landed GiB staged asked requests polls looks releases listings failures".split()
         places = ("TAPE", "STAGING", "READY", "COPYING", "LATE", "LEFT")
         lines = [heads + [place.lower() for place in places]]
-        for day in sorted({*self.site.days, *self.last}):
-            counts, there = self.site.days[day], self.last.get(day, {})
+        for day in sorted({*self.site.spans, *self.last}):
+            counts, there = self.site.spans[day], self.last.get(day, {})
             cells = [day, counts["landed"], counts["bytes"] // GIB, *(counts[head] for head in heads[3:])]
             lines.append([str(cell) for cell in [*cells, *(there.get(place, 0) for place in places)]])
         return "\n".join(" ".join(cell.rjust(9) for cell in line) for line in lines)

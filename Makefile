@@ -20,7 +20,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
+.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
@@ -68,6 +68,10 @@ picture: build/notebook/done  ## docs/report.png: the page of --report, in a bro
 contract:  ## what every site promises, tried at one of your Grid.conf's, by looking alone: SITE=NAME
 	@tools/need $(TOOL) python3-pytest
 	@CONTRACT_SITE="$(or $(SITE),$(error SITE=NAME is missing))" $(PYTHON) -m pytest -rsfE tests/contract/test_contract.py
+
+simulate:  ## a day of --sync with 50 workers and a tape robot, in virtual time: FILES=1000000; minutes
+	@tools/need $(TOOL)
+	@$(PYTHON) -m tests.support.day $(FILES)
 
 test-doors:  ## contract, faults and --sync at every version of dCache and StoRM; an hour
 	@tools/need $(TEST)

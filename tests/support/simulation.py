@@ -12,6 +12,7 @@ import heapq
 import itertools
 import random
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from unittest import mock
 import gridsync
 from gridsync_parts import errors
 from gridsync_parts.catalog import Catalog
+from gridsync_parts.copy import Copy
 from gridsync_parts.disk import LocalFile
 from gridsync_parts.doors import MAX_PATHS, MAX_QUERY, Listing, Place
 from gridsync_parts.errors import DoorError, FileError, GridError, NotFound, OnTape, PoolError
@@ -48,6 +50,7 @@ from gridsync_parts.values import (
     why_left,
     with_error,
 )
+from tests.support.farm import Ill, SimFarLane
 
 EPOCH = 1_800_000_000.0  # of the virtual clock's zero
 GIB = 1 << 30
@@ -69,6 +72,10 @@ class Clock:
     def time(self) -> float:
         """As time.time gives it."""
         return EPOCH + self.now
+
+    def monotonic(self) -> float:
+        """As time.monotonic gives it."""
+        return self.now
 
 
 class SimLane:
@@ -128,6 +135,12 @@ class SimLane:
         if self.failure or len(self.todo) < self.low or len(self.done) >= self.pending:
             self.pool.news.set()
 
+    def stop(self, left: list[Any]) -> None:
+        """End what is left of the items that its threads are at."""
+        self.todo.clear()
+        for item in left:
+            self.end(item)
+
     def collect(self) -> list[Any]:
         """The results that have come."""
         came, self.done = self.done, []
@@ -144,23 +157,32 @@ class SimPool:
         self.longest = longest  # that is waited for at once when nothing happens
         self.limit = float("inf")  # no run may last longer
         self.news = threading.Event()
-        self.lanes: dict[str, SimLane] = {}
-        self.ends: list[tuple[float, int, SimLane, Any]] = []
+        self.lanes: dict[str, SimLane | SimFarLane] = {}
+        self.ends: list[tuple[float, int, SimLane | SimFarLane, Any]] = []
         self.numbers = itertools.count()
         self.most: Counter[str] = Counter()  # items of a lane that were under way at once
         self.idle = 0  # times, one after the other, that nothing came
         self.turns = 0
+        self.spent = 0.0  # CPU seconds of the world
 
     def open(self, lane: str, work: Callable[[Any], Any], threads: int, settling: object = None) -> SimLane:
         """Have virtual threads for one kind of items."""
-        self.lanes[lane] = SimLane(self, lane, work, threads)
-        return self.lanes[lane]
+        opened = self.lanes[lane] = SimLane(self, lane, work, threads)
+        return opened
+
+    def hold(self, lane: str, far: SimFarLane) -> SimFarLane:
+        """Have a lane of another kind among the others."""
+        self.lanes[lane] = far
+        return far
 
     def begin(self, lane: SimLane, item: Any) -> None:
         """A thread begins with an item."""
         self.most[lane.name] = max(self.most[lane.name], lane.most)
-        ends = self.clock.now + self.seconds(lane.name, item)
-        heapq.heappush(self.ends, (ends, next(self.numbers), lane, item))
+        self.plan(self.clock.now + self.seconds(lane.name, item), lane, item)
+
+    def plan(self, at: float, lane: SimLane | SimFarLane, item: Any) -> None:
+        """Something ends then."""
+        heapq.heappush(self.ends, (at, next(self.numbers), lane, item))
 
     def add(self, lane: str, item: Any) -> None:
         """Give a lane one more item."""
@@ -172,12 +194,14 @@ class SimPool:
 
     def go_on(self, until: float) -> None:
         """Let time pass until there is news, or to some moment."""
+        began = time.process_time()
         while not self.news.is_set() and self.ends and self.ends[0][0] <= until:
             self.clock.now, _, lane, item = heapq.heappop(self.ends)
             lane.end(item)
         if not self.news.is_set():
             self.clock.now = max(self.clock.now, until)
         self.news.clear()
+        self.spent += time.process_time() - began
 
     def collect(self, seconds: float) -> list[tuple[str, list[Any]]]:
         """What has come of each lane; the longer nothing happens the longer is waited."""
@@ -205,12 +229,10 @@ class SimPool:
     def shut(self, name: str) -> list[Any]:
         """End the threads of a lane once they have done what they are at; what has come of it."""
         lane = self.lanes.pop(name)
-        lane.todo.clear()
         mine = sorted(end for end in self.ends if end[2] is lane)
         self.ends = [end for end in self.ends if end[2] is not lane]
         heapq.heapify(self.ends)
-        for _, _, _, item in mine:
-            lane.end(item)
+        lane.stop([item for _, _, _, item in mine])
         return lane.collect()
 
     def close(self) -> None:
@@ -261,6 +283,9 @@ class World(NamedTuple):
     unstaged: frozenset[int] = frozenset()  # that the robot can't read
     hung: frozenset[int] = frozenset()  # that it never comes to
     denied: frozenset[int] = frozenset()  # that the service does not take in a request
+    workers: int = 0  # who copy, in place of threads,
+    hands: int = 2  # of each,
+    ills: tuple[Ill, ...] = ()  # and what befalls them
     seed: int = 0
 
 
@@ -563,6 +588,8 @@ class SimDisk:
         self.room = room
         self.files: dict[str, LocalFile] = {}
         self.checksums: dict[str, str] = {}
+        self.came: dict[str, float] = {}  # when each has come, where workers bring them
+        self.flying: dict[str, int] = {}  # bytes of files that are on their way
 
     def find(self, row: Row) -> LocalFile | None:
         """What is here under a file's name."""
@@ -570,7 +597,7 @@ class SimDisk:
 
     def free(self) -> int:
         """Bytes that can still be written."""
-        return self.room
+        return self.room - sum(here for path, here in self.flying.items() if path not in self.files)
 
     def missing(self, row: Row) -> int:
         """How many bytes of a file are still to come."""
@@ -595,6 +622,7 @@ class SimCopier(Mover):
 
     def __init__(self, site: SimSite, disk: SimDisk, pace: Pace):
         super().__init__(site.place(), Stop())
+        disk.flying = self.flying
         self.site, self.disk, self.pace = site, disk, pace
         self.begun: dict[str, Begun] = {}
 
@@ -644,10 +672,36 @@ class SimCopier(Mover):
         """A file that has come."""
         checksum = self.read(row, begun)
         self.disk.keep(row, checksum)
+        if self.site.world.workers:
+            self.disk.came[row.path] = self.site.clock.now
         self.site.count("landed")
         self.site.count("bytes", row.size)
         new = row._replace(checksum=row.checksum or checksum, downloaded=True, verified="adler32", error="")
         return Outcome(new, "copied", row.size)
+
+    # For workers.
+
+    def job(self, work: Work) -> Copy:
+        """What an attempt is to do."""
+        return Copy(work.row, self.disk.folder, is_here=work.is_here)
+
+    def is_done(self, row: Row) -> bool:
+        """Whether another worker has finished a file."""
+        return self.disk.files.get(row.path) == LocalFile(row.size, row.mtime, True)
+
+    def attempt(self, job: Copy, begun: Begun) -> Outcome:
+        """What came of an attempt of a worker, which ends now; what may pass is raised."""
+        self.site.catch_up()
+        row = job.row
+        if job.is_here:
+            return self.compare(row)
+        if row.path not in self.disk.files:
+            return self.fetched(row, begun)
+        if not self.is_done(row):
+            raise FileError(f"{row.path} appeared in the meantime and is left alone; --overwrite replaces it")
+        if begun.at < self.disk.came[row.path]:
+            raise FileError(f"{row.path}: another worker has finished it", passing=True)
+        return self.compare(row)._replace(done="copied")
 
     def compare(self, row: Row) -> Outcome:
         """Take a file that is here for the one of the catalog, if it is."""
@@ -714,8 +768,10 @@ class SimRun(gridsync.Run):
         """The simulated disk."""
         return self.sim.disk
 
-    def far_lane(self, worker: Any) -> None:
-        """All is done here."""
+    def far_lane(self, worker: Any) -> SimFarLane | None:
+        """Workers, if there are any."""
+        self.sim.far = SimFarLane(self.sim, self.settings.site) if self.sim.world.workers else None
+        return self.sim.far
 
     def copier(self, wishes: Wishes) -> Any:
         """What brings files there."""
@@ -746,6 +802,7 @@ class Simulation:
         self.disk = SimDisk(world.room)
         self.copier = SimCopier(self.site, self.disk, pace)
         self.pool = SimPool(self.clock, self.seconds)
+        self.far: SimFarLane | None = None  # the workers, if there are any
         self.catalog = Catalog(str(folder), is_frozen=True)
         self.words = Words(self.clock)
         self.due = 0.0
@@ -772,6 +829,7 @@ class Simulation:
         with contextlib.ExitStack() as stack:
             for place, value in {
                 "gridsync_parts.flow.Flow": Watched,
+                "gridsync_parts.mover.time": self.clock,
                 "gridsync_parts.polls.time": self.clock,
                 "gridsync_parts.pace.random": chance,
             }.items():
@@ -784,6 +842,8 @@ class Simulation:
         self.pool.lanes.clear()
         self.pool.ends.clear()
         self.copier.stop.clear()
+        self.copier.flying.clear()
+        self.far = None
         self.sign_at = self.clock.now
         self.pinned.clear()
         with self.patched():
@@ -814,6 +874,8 @@ class Simulation:
         self.check_jobs(flow)
         self.check_catalog(flow)
         self.check_lanes()
+        if self.far:
+            self.far.check(flow)
         if flow.fetch.aim.copies:
             self.check_pins()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from gridsync_parts.pace import DAY, HOUR, MINUTE
+from tests.support.farm import Ill
 from tests.support.simulation import GIB, Change, Fault, Simulation, World
 
 HOURS = st.integers(0, 12 * 60).map(lambda minutes: minutes * 60.0)  # no fault begins later
@@ -26,6 +27,13 @@ CHANGE = st.builds(
     kind=st.sampled_from(("change", "vanish", "appear", "evict")),
     at=HOURS,
     number=NUMBERS,
+)
+ILL = st.builds(
+    Ill,
+    kind=st.sampled_from(("die", "part", "freeze", "cut", "slow", "unmount")),
+    at=st.integers(1, 3 * 60).map(lambda minutes: minutes * 60.0),
+    number=st.integers(0, 3),
+    seconds=st.sampled_from([1.0, 45.0, 5 * MINUTE, 6 * HOUR]),
 )
 WORLD = st.builds(
     World,
@@ -48,7 +56,14 @@ WORLD = st.builds(
     faults=st.lists(FAULT, max_size=4).map(tuple),
     changes=st.lists(CHANGE, max_size=4).map(tuple),
     broken=SOME, damaged=SOME, unstaged=SOME, denied=SOME, hung=SOME,
+    workers=st.just(0),
+    hands=st.just(1),
+    ills=st.just(()),
     seed=st.integers(0, 3),
+)  # fmt: skip
+CREWED = st.builds(
+    lambda world, workers, hands, ills: world._replace(workers=workers, hands=hands, ills=tuple(ills)),
+    WORLD, st.integers(1, 4), st.integers(1, 3), st.lists(ILL, max_size=8),
 )  # fmt: skip
 
 

@@ -1,0 +1,29 @@
+"""Workers in virtual time: whatever befalls them and the site, in many worlds; and a day with 50 of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from gridsync_parts.pace import HOUR
+from tests.support.day import play as play_day
+from tests.support.properties import PROPERTY
+from tests.support.simulation import World
+from tests.support.worlds import CREWED, play
+
+
+@pytest.mark.long
+@settings(PROPERTY, max_examples=400)
+@given(CREWED)
+def test_whatever_befalls_workers_in_many_worlds(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
+    play(tmp_path_factory.getbasetemp(), world)
+
+
+@pytest.mark.long
+def test_a_day_with_a_hundred_thousand_files_and_fifty_workers(tmp_path: Path) -> None:
+    """All come but the two that can't."""
+    day = play_day(tmp_path, 100_000)
+    assert len(day.disk.files) == 100_000 - 2
+    assert HOUR * 18 < day.clock.now < 26 * HOUR

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from gridsync_parts.pace import HOUR
 from tests.support.farm import Ill
 from tests.support.properties import PROPERTY
-from tests.support.simulation import GIB, Simulation, World
+from tests.support.simulation import Simulation, World
 from tests.support.worlds import CREWED, play
 
 KINDS = ("die", "part", "freeze", "cut", "slow", "unmount")
@@ -31,10 +31,13 @@ def test_files_come_though_everything_befalls_the_workers(tmp_path: Path) -> Non
     assert all(sim.site.spans[0][kind] for kind in KINDS)
 
 
-def test_who_stood_still_and_goes_on_does_not_write_where_another_one_writes(tmp_path: Path) -> None:
-    """All but the first of the files of its load are with the other worker by then, which is much slower."""
-    ills = Ill("freeze", 100, 0, 300), Ill("slow", 150, 1, HOUR)
-    sim = play(tmp_path, World(40, 0.0, size=GIB // 4, threads=2, hands=1, workers=2, ills=ills, rate=2e7), days=1)
+@pytest.mark.parametrize(("kind", "size", "seconds"), [("freeze", 64, 100), ("cut", 256, 130)])
+def test_who_is_given_up_and_goes_on_does_not_write_where_another_one_writes(
+    tmp_path: Path, kind: str, size: int, seconds: float
+) -> None:
+    """It comes to the next of its files when the other worker has begun with that."""
+    world = World(40, 0.0, size=size << 20, threads=2, hands=1, workers=2, rate=4e6, seed=2)
+    sim = play(tmp_path, world._replace(ills=(Ill(kind, 100, 0, seconds),)), days=1)
     assert len(sim.disk.files) == 40
 
 

@@ -122,11 +122,7 @@ class SimWorker:
         assert isinstance(job, Copy)
         copier, clock = self.crew.sim.copier, self.crew.clock
         begun = copier.begin(job.row.path)
-        if not self.crew.take_up(self, job, labour.load.number):
-            error = FileError(f"{job.row.path}: another worker is copying it", passing=True)
-            labour.done.append(Done(job.row.path, None, error, ended=clock.time()))
-            self.go_on(labour)
-            return
+        self.crew.take_up(self, job)
         seconds = copier.lasting(job.row, job.is_here or copier.is_done(job.row)) / self.rate
         seconds *= 20 if self.slow > clock.now else 1
         labour.job, labour.at, labour.ends = job, clock.now, clock.now + seconds
@@ -204,7 +200,7 @@ class SimCrew:
         self.workers: dict[int, SimWorker] = {}  # those that the run knows, by their numbers
         self.names = itertools.count()
         self.inodes = itertools.count()
-        self.parts: dict[str, tuple[int, int]] = {}  # which inode has the name of a part file, and for which load
+        self.parts: dict[str, tuple[int, bool]] = {}  # which inode has the name of a part file; whether it is an heir
         self.hands: dict[str, dict[SimWorker, int]] = {}  # who writes a file, and to which inode
 
     # For the field.
@@ -287,20 +283,16 @@ class SimCrew:
 
     # Whose hands are on which file.
 
-    def take_up(self, worker: SimWorker, job: Copy, number: int) -> bool:
-        """Whether a worker opens a part file, in which nobody else writes; it leaves that of a later load alone."""
+    def take_up(self, worker: SimWorker, job: Copy) -> None:
+        """A worker opens a part file, in which nobody else writes; of an heir, and of who is lost, it makes another."""
         path = job.row.path
-        if job.is_lost or path not in self.parts:
-            self.parts[path] = next(self.inodes), number
-        inode, latest = self.parts[path]
-        if latest > number:
-            return False
-        self.parts[path] = inode, number
-        hands = self.hands.setdefault(path, {})
+        is_heir = job.is_lost or (path in self.parts and self.parts[path][1])
+        if is_heir or path not in self.parts:
+            self.parts[path] = next(self.inodes), is_heir
+        inode, hands = self.parts[path][0], self.hands.setdefault(path, {})
         others = [other.name for other, theirs in hands.items() if theirs == inode]
         assert not others or job.is_here, f"{path}: {worker.name} writes to it, and so does {others[0]}"
         hands[worker] = inode
-        return True
 
     def let_go(self, worker: SimWorker, path: str, is_named: bool = False) -> None:
         """A worker is done with a file, which may have its name now."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import pickle
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, cast
 
 from gridsync_parts.farm.loads import Beat, Greeting, Load, Returned, Setting
 from gridsync_parts.farm.marking import began_of, machine
 
+NOBODY = pickle.dumps(None)  # the answer of who was not meant
 Labour = Callable[[Load, Callable[[Beat], None]], Returned]
 
 
@@ -58,10 +59,41 @@ def labour_there(labour: Labour, load: Load, address: str, worker: Worker) -> by
     from distributed import get_worker
 
     if this_worker() != worker:
-        return pickle.dumps(None)
+        return NOBODY
     topic, dask_worker = topic_of(load.setting.run), get_worker()
 
     def tell(beat: Beat) -> None:
         dask_worker.log_event(topic, pickle.dumps((address, beat)))
 
     return pickle.dumps(labour(load, tell))
+
+
+# What comes of it: who sends something else is not the gridsync that it says it is, or its memory fails.
+
+
+def said_in(answer: bytes, *kinds: type) -> Any:
+    """What a worker has sent; TypeError if it is of another kind."""
+    said = pickle.loads(answer)
+    parts = said if isinstance(said, tuple) and len(kinds) > 1 else (said,)
+    if tuple(map(type, parts)) != kinds:
+        raise TypeError("it answers something else than it is asked")
+    return said
+
+
+def greeted(answer: bytes) -> tuple[Worker, Greeting]:
+    """Who a worker is, and what it says of itself."""
+    found: tuple[Worker, Greeting] = said_in(answer, Worker, Greeting)
+    return found
+
+
+def back_in(answer: bytes) -> Returned | None:
+    """What came of a load."""
+    return None if answer == NOBODY else cast(Returned, said_in(answer, Returned))
+
+
+def beat_in(message: bytes) -> tuple[str, Beat]:
+    """How far files are, and whose."""
+    found: tuple[str, Beat] = said_in(message, str, Beat)
+    if not all(type(count) is int for pair in found[1].files.values() for count in pair):
+        raise TypeError("it tells of something else than files")
+    return found

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from gridsync_parts.errors import CrewError, GridError, brief, drop_frames
 from gridsync_parts.farm import hand
 from gridsync_parts.farm.beside import be_quiet
-from gridsync_parts.farm.calls import Worker, call_of, greet_there, labour_there, topic_of
+from gridsync_parts.farm.calls import Worker, back_in, beat_in, call_of, greet_there, greeted, labour_there, topic_of
 from gridsync_parts.farm.hiring import Hired, hire, read_where
 from gridsync_parts.farm.loads import Back, Greeting, Heard, Joined, Left, Load, Lost, News, Returned, Setting
 from gridsync_parts.farm.marking import began_of, machine
@@ -120,6 +120,7 @@ class Line:
             await asyncio.wait_for(self.client, 2 * CONNECTING)
         except Exception as error:
             log.debug("", exc_info=True)
+            self.hired.look()  # it knows better
             said = brief(make_printable(str(error)))
             keyed = ", and the keys that distributed.comm.tls of Dask's configuration names" * (address[:3] == "tls")
             raise CrewError(f"no scheduler of Dask answers at {address} ({said}); check the address{keyed}") from None
@@ -134,7 +135,7 @@ class Line:
 
     def hear(self, event: tuple[float, bytes]) -> None:
         """A worker says how far it is."""
-        address, beat = pickle.loads(event[1])
+        address, beat = beat_in(event[1])
         if address in self.people:
             self.tell(Heard(address, beat))
 
@@ -170,7 +171,7 @@ class Line:
             try:
                 threads = await asyncio.wait_for(self.client.scheduler.ncores(), ANSWERING)
             except (OSError, asyncio.TimeoutError):
-                self.hired.look()  # it knows better
+                self.hired.look()
                 raise CrewError(f"the scheduler {self.hired.address} does not answer any more; {AGAIN}") from None
             self.compare(threads)
             if self.people:
@@ -191,7 +192,7 @@ class Line:
         """Ask a new worker who it is."""
         call = call_of(greet_there, self.hands.greet, self.setting)
         try:
-            worker, greeting = pickle.loads(await self.ask(address, f"greeting-{next(greetings)}", call))
+            worker, greeting = greeted(await self.ask(address, f"greeting-{next(greetings)}", call))
         except lost_errors():
             self.coming.pop(address, None)
             return
@@ -211,7 +212,7 @@ class Line:
     async def bring_back(self, person: Person, number: int, future: Any) -> None:
         """Wait for what comes of a load."""
         try:
-            returned = pickle.loads(await future)
+            returned = back_in(await future)
         except lost_errors() as error:
             log.debug("load %d of %s is lost: %r", number, person.address, error)
             returned = None

@@ -11,13 +11,14 @@ from typing import Callable, NamedTuple, Protocol, Union
 from gridsync_parts.attempts import Attempt, Attempts
 from gridsync_parts.copier import Copier
 from gridsync_parts.copy import Copy
-from gridsync_parts.errors import GridError
+from gridsync_parts.errors import CrewError, GridError
 from gridsync_parts.farm.loads import Back, Done, Heard, Job, Joined, Left, Load, Lost, News, Returned, Setting
 from gridsync_parts.farm.roster import GRACE, MOST, Roster
 from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again, Said
 from gridsync_parts.mover import Mover
 from gridsync_parts.pacing import Timetable
+from gridsync_parts.plans import is_same_file
 from gridsync_parts.values import Outcome, Seen
 
 ALONE = 30.0  # seconds without any worker after which that is said, once until one comes
@@ -109,9 +110,12 @@ class Field:
 
     def take_back(self, worker: str, returned: Returned, now: float) -> None:
         """A load is done, or as much of it as could be."""
+        host = self.roster.members[worker].host if worker in self.roster.members else ""
+        if not self.is_sound(returned):
+            fault = CrewError(f"worker {host} says what can't be so of its files; see what is wrong with it")
+            returned = Returned(returned.number, (), fault)
         if returned.unfit and (member := self.roster.members.get(worker)) and member.is_fit:
             self.dismiss(worker, returned.unfit, now)
-        host = self.roster.members[worker].host if worker in self.roster.members else ""
         handed = self.roster.take_back(returned.number, sum(done.seconds for done in returned.done))
         if handed is None:  # its files are with others
             return
@@ -120,6 +124,22 @@ class Field:
         outcomes = [self.end(works.pop(done.path), done, host) for done in returned.done]
         self.put_back(tuple(works.values()))
         self.land([outcome for outcome in outcomes if outcome])
+
+    def is_sound(self, returned: Returned) -> bool:
+        """Whether what is said of a load is of its files, each once; else wrong rows would come into the catalog."""
+        handed = self.roster.loads.get(returned.number)
+        works = {work.row.path: work for work in handed.works} if handed else {}
+        return not handed or all(self.is_about(works.pop(done.path, None), done) for done in returned.done)
+
+    def is_about(self, work: Work | None, done: Done) -> bool:
+        """Whether what came of a file can have come of this one."""
+        if work is None or not 0 <= done.seconds < math.inf:
+            return False
+        if done.outcome is None:
+            return isinstance(done.error, GridError)
+        row = done.outcome.row
+        is_same = self.way.setting.writes or is_same_file(work.row, row)
+        return is_same and (row.path, row.site) == (work.row.path, work.row.site)
 
     def end(self, work: Work, done: Done, host: str) -> Outcome | None:
         """What came of a file, unless that is still to be seen."""

@@ -126,6 +126,37 @@ def test_a_failure_is_judged_by_the_run(farm):
     assert farm.judged == [("run/0", "run/0: it broke off")] and farm.came() == ["run/1"]
 
 
+OTHERS = {
+    "of a file that it did not have": lambda done: done._replace(path="run/5"),
+    "of another row": lambda done: done._replace(outcome=Outcome(done.outcome.row._replace(path="run/5"), "copied")),
+    "of another site": lambda done: done._replace(outcome=Outcome(done.outcome.row._replace(site="CNAF"), "copied")),
+    "of another version": lambda done: done._replace(outcome=Outcome(done.outcome.row._replace(size=99), "copied")),
+    "neither well nor badly": lambda done: done._replace(outcome=None),
+    "in no time that there is": lambda done: done._replace(seconds=math.nan),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_worker_that_answers_what_can_not_be_is_left_out(farm, other):
+    farm.join("a")
+    farm.turn()
+    number, works = next((number, handed.works) for number, handed in farm.field.roster.loads.items())
+    row = works[0].row
+    done = Done(row.path, Outcome(row._replace(downloaded=True), "copied"), seconds=0.1)
+    farm.field.take(Back("a", Returned(number, (other(done),))), 0.0)
+    assert farm.came() == [] and farm.left()[0] == "run/0" and not farm.field.roster.fit()
+    assert "worker host-a says what can't be so of its files" in farm.said()[0]
+
+
+def test_a_file_that_comes_back_twice_is_taken_from_nobody(farm):
+    farm.join("a")
+    farm.turn()
+    number, works = next((number, handed.works) for number, handed in farm.field.roster.loads.items())
+    done = Done(works[0].row.path, Outcome(works[0].row, "copied"), seconds=0.1)
+    farm.field.take(Back("a", Returned(number, (done, done))), 0.0)
+    assert farm.came() == [] and farm.left()[0] == "run/0"
+
+
 def test_files_that_a_load_says_nothing_of_come_next(farm):
     farm.join("a")
     farm.turn()

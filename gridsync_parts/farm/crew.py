@@ -122,8 +122,10 @@ class Line:
             log.debug("", exc_info=True)
             self.hired.look()  # it knows better
             said = brief(make_printable(str(error)))
-            keyed = ", and the keys that distributed.comm.tls of Dask's configuration names" * (address[:3] == "tls")
-            raise CrewError(f"no scheduler of Dask answers at {address} ({said}); check the address{keyed}") from None
+            other = ", and the keys that distributed.comm.tls of Dask's configuration names"
+            if address.startswith("tcp:"):
+                other = ", which begins with tls where the scheduler has TLS"
+            raise CrewError(f"no scheduler of Dask answers at {address} ({said}); check the address{other}") from None
         self.client.subscribe_topic(topic_of(self.setting.run), self.hear)
 
     def ask(self, address: str, key: str, call: bytes) -> Any:

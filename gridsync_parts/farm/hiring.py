@@ -53,10 +53,23 @@ def read_where(text: str) -> Where:
     return Where(found["scheme"], text, 0)
 
 
+def check_keys(where: Where) -> None:
+    """UsageError if Dask's configuration names no keys for a scheduler with TLS."""
+    import dask.config
+
+    names = ("distributed.comm.tls.client.cert", "distributed.client.security-loader")
+    if where.kind == "tls" and not any(dask.config.get(name, None) for name in names):
+        raise UsageError(
+            f"Dask's configuration names no keys for {where.address}; write those of its scheduler into "
+            "~/.config/dask/gridsync.yaml, as distributed.comm.tls"
+        )
+
+
 def check_where(text: str) -> None:
     """UsageError if --workers makes no sense, or something that it needs is not installed."""
     where = read_where(text)
     need("distributed")
+    check_keys(where)
     if where.kind in CLUSTERS:
         need("dask_jobqueue")
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.errors import CrewError
-from gridsync_parts.farm.hiring import Known
+from gridsync_parts.errors import CrewError, UsageError
+from gridsync_parts.farm.hiring import Known, check_where
 from gridsync_parts.farm.loads import Back, Heard, Joined, Left, Lost
 from gridsync_parts.farm.tls import make_keys
 from tests.grid.farm import Farm
@@ -352,6 +352,18 @@ def test_a_line_to_the_scheduler_that_breaks_ends_the_crew(team, known, tmp_path
         said = str(crew.next(Lost).error)
         assert re.fullmatch(r"the (connection to the )?scheduler tls://.*; start again, nothing is lost", said)
         line.close()
+
+
+@pytest.mark.long
+def test_who_forgets_tls_hears_how_the_address_may_begin(tmp_path, monkeypatch):
+    replace(monkeypatch, "CONNECTING", 1)
+    with Farm(tmp_path) as farm, pytest.raises(CrewError, match="check the address, which begins with tls where the"):
+        Team(farm.address.replace("tls", "tcp")).crew.start()
+
+
+def test_an_address_with_tls_needs_keys_of_the_users():
+    with pytest.raises(UsageError, match=r"Dask's configuration names no keys for tls://localhost:8786; write those"):
+        check_where("tls://localhost:8786")
 
 
 @pytest.mark.long

@@ -24,8 +24,15 @@ BATCH_ENV = "SLURM_.*|SBATCH_.*|CONDOR_.*|_CONDOR_.*|KRB5.*"  # what commands of
 
 def scheduler_words(options: dict[str, Any]) -> list[str]:
     """Where the scheduler listens: as jobqueue.yaml says, or on all networks of this machine."""
+    from distributed.utils import get_ip_interface
+
     told = {"interface": options.get("interface"), **(options.get("scheduler-options") or {})}
-    words = [(f"--{name}", str(told[name])) for name in ("interface", "host", "port") if told.get(name)]
+    if (network := told.get("interface")) and not told.get("host"):
+        try:
+            told["host"] = get_ip_interface(network)  # Dask's command line can't be told it where there is TLS
+        except (ValueError, KeyError) as error:
+            raise UsageError(f"this machine has no network {network}; correct interface in jobqueue.yaml") from error
+    words = [(f"--{name}", str(told[name])) for name in ("host", "port") if told.get(name)]
     return [word for pair in words for word in pair]
 
 

@@ -66,6 +66,9 @@ def need(module: str) -> Any:
         raise UsageError(
             f"--workers needs {package}, which is not installed; {debian}pip install 'gridsync[workers]'"
         ) from error
+    except ValueError as error:
+        said = brief(make_printable(" ".join(str(error).split())))
+        raise UsageError(f"Dask cannot read its configuration ({said}); correct that file") from error
     finally:
         for number, handler in before.items():
             if signal.getsignal(number) is not handler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from gridsync_parts.errors import DiskError, UsageError
 from gridsync_parts.farm.batch import scheduler_words
 from gridsync_parts.farm.hiring import Where, caution, check_where, read_where
 from gridsync_parts.farm.tls import DAYS, make_keys
+from tests.support import TOP
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,21 @@ def test_keys_that_can_not_be_written_are_one_sentence(tmp_path):
 
 
 def test_a_scheduler_listens_where_jobqueue_yaml_says():
+    pytest.importorskip("distributed")
     assert scheduler_words({}) == []
-    assert scheduler_words({"interface": "ib0", "scheduler-options": {"port": 9000}}) == [
-        "--interface", "ib0", "--port", "9000",
-    ]  # fmt: skip
+    there = ["--host", "127.0.0.1", "--port", "9000"]
+    assert scheduler_words({"interface": "lo", "scheduler-options": {"port": 9000}}) == there
+    assert scheduler_words({"interface": "no0", "scheduler-options": {"port": 9000, "host": "127.0.0.1"}}) == there
+    with pytest.raises(UsageError, match=r"this machine has no network no0; correct interface in jobqueue\.yaml"):
+        scheduler_words({"interface": "no0"})
+
+
+def test_a_configuration_of_dasks_that_makes_no_sense_is_one_sentence(tmp_path):
+    pytest.importorskip("distributed")
+    (tmp_path / "own.yaml").write_text("a: [1\n")
+    code = "from gridsync_parts.farm.hiring import check_where; check_where('local:2')"
+    around = {**os.environ, "DASK_CONFIG": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=TOP, env=around, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert re.fullmatch(r".*UsageError: Dask cannot read its configuration \(.*own\.yaml.*\); correct that file", last)

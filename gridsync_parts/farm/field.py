@@ -68,7 +68,7 @@ class Field:
         self.roster = Roster(way.hands)
         self.todo: deque[Work] = deque()  # files that no worker has
         self.hearing: dict[str, Seen] = {}  # of files that workers have: what is told how far each is
-        self.unfit: GridError | None = None  # why the last worker that can't work can't
+        self.faults: dict[str, bool] = {}  # what is wrong with workers, and whether it is said
         self.since = 0.0  # when the last one came or went; infinite once it is said that there is none
 
     # What comes.
@@ -96,10 +96,16 @@ class Field:
 
     def dismiss(self, worker: str, fault: GridError, now: float) -> None:
         """Go on without a worker that can do nothing."""
-        if str(fault) != str(self.unfit):
-            self.land([Said(f"{fault}; the others go on without it")])
-        self.unfit, self.since = fault, now
-        self.roster.dismiss(worker)
+        self.since = now
+        self.faults.setdefault(str(fault), False)
+        self.roster.dismiss(worker, fault)
+
+    def name_faults(self) -> None:
+        """Say what is wrong with some workers, once there are others: of none the end of the run says it."""
+        for fault, is_said in self.faults.items():
+            if not is_said:
+                self.faults[fault] = True
+                self.land([Said(f"{fault}; the others go on without it")])
 
     def put_back(self, works: list[Work] | tuple[Work, ...]) -> None:
         """Files are with no worker any more, and come next."""
@@ -169,13 +175,15 @@ class Field:
             self.put_back(self.roster.leave(worker, has_ended=False))
         while self.todo and (worker := self.roster.next(len(self.todo))):
             self.give(worker, now)
-        if self.todo and not self.roster.fit():
+        if self.roster.fit():
+            self.name_faults()
+        elif self.todo:
             self.wait(now)
 
     def wait(self, now: float) -> None:
         """Wait for a worker, but not for ever for one that is fit."""
-        if self.unfit and now > self.since + GRACE and not self.roster.loads:
-            raise self.unfit
+        if self.roster.fault and now > self.since + GRACE and not self.roster.loads:
+            raise self.roster.fault
         if now > self.since + ALONE:
             self.since = math.inf
             self.land([Said(NO_WORKER)])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gridsync_parts.errors import GridError
 from gridsync_parts.fetching import Work
 
 AIM = 2.0  # seconds that a load is to take: the way to a worker and back takes some hundredths
@@ -63,6 +64,7 @@ class Roster:
         self.loads: dict[int, Handed] = {}
         self.lost: set[str] = set()  # files that a worker may write to, now or at any time, which nobody hears
         self.are_lost = False  # workers of an earlier run may be at any file
+        self.fault: GridError | None = None  # why the last worker that can do nothing can't
         self.numbers = 0
         self.usual = 1  # files that a load can have, as far as its worker's speed decides
 
@@ -85,8 +87,9 @@ class Roster:
         """Whether a worker that nobody hears may write to a file."""
         return self.are_lost or path in self.lost
 
-    def dismiss(self, worker: str) -> None:
-        """Give a worker no more files; those that it has come back."""
+    def dismiss(self, worker: str, fault: GridError) -> None:
+        """Give a worker no more files, as it can do nothing; those that it has come back."""
+        self.fault = fault
         if member := self.members.get(worker):
             member.is_fit = False
             self.divide()

@@ -145,7 +145,10 @@ def test_a_worker_that_answers_what_can_not_be_is_left_out(farm, other):
     done = Done(row.path, Outcome(row._replace(downloaded=True), "copied"), seconds=0.1)
     farm.field.take(Back("a", Returned(number, (other(done),))), 0.0)
     assert farm.came() == [] and farm.left()[0] == "run/0" and not farm.field.roster.fit()
-    assert "worker host-a says what can't be so of its files" in farm.said()[0]
+    assert "worker host-a says what can't be so of its files" in str(farm.field.roster.fault) and not farm.said()
+    farm.join("b")
+    farm.turn()
+    assert farm.said() == [f"{farm.field.roster.fault}; the others go on without it"]
 
 
 def test_a_file_that_comes_back_twice_is_taken_from_nobody(farm):

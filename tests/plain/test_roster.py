@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridsync_parts.errors import FileError
 from gridsync_parts.farm.roster import AIM, FIRST, MOST, SILENT, Roster, cost
 from gridsync_parts.fetching import Work
 from gridsync_parts.pace import PACE, Tries
@@ -54,7 +55,7 @@ def test_what_may_be_under_way_is_divided_among_workers(hands, threads, expected
 
 def test_who_leaves_or_is_unfit_has_no_share():
     made = roster(4, 4, 4)
-    made.dismiss("w0")
+    made.dismiss("w0", FileError("old"))
     assert shares(made) == [0, 4] and [member.host for member in made.fit()] == ["host1"]
     made.join("w2", "host2", 4, 0.0)
     made.leave("w1", has_ended=True)
@@ -145,7 +146,7 @@ def test_whatever_happens_each_file_is_with_one_worker_and_no_more_are_under_way
         elif what < 0.15:
             todo = made.leave(dice.choice(list(made.members)), dice.random() < 0.5) + todo
         elif what < 0.18:
-            made.dismiss(dice.choice(list(made.members)))
+            made.dismiss(dice.choice(list(made.members)), FileError("old"))
         elif what < 0.6 and made.loads:
             handed = made.take_back(dice.choice(list(made.loads)), dice.random())
             assert handed

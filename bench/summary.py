@@ -58,7 +58,26 @@ def summary(results: str) -> str:
             text += f"| {what} | **{figure(ours.seconds)}** | {others} |\n"
     also = f", and so do {' and '.join(sorted(verifying))}; the others do not" if verifying else ""
     said = f"gridsync.py verifies each file by its checksum{also}."
-    return f"{text}\n{said}\n[Measured](bench/RESULTS.md) by `make bench`.\n"
+    return f"{text}\n{said}\n[Measured](bench/RESULTS.md) by `make bench`.\n{several(results)}"
+
+
+def several(results: str) -> str:
+    """One machine against several; how many times as fast is that of runs side by side, not of the medians."""
+    crews = lines(results, "workers", "scheduler, door and gridsync on one machine")
+    if not crews:
+        return ""
+    faster = dict(re.findall(r"(?m)^\| (\d+ workers): times as fast as 1 \|[^|]*\| ([\d.]+) \|", results))
+    rows = (
+        ("one machine against several", [crew.tool for crew in crews]),
+        ("---", ["---"] * len(crews)),
+        ("seconds for 256 files of 2 MB, each on a line of 20 Mbit/s", [figure(crew.seconds) for crew in crews]),
+        ("times as fast", [figure(float(faster.get(crew.tool, 1))) for crew in crews]),
+    )
+    text = "".join(f"| {what} | {' | '.join(cells)} |\n" for what, cells in rows)
+    costs = re.findall(r"(?m)^\| (\d+) workers? \| ([\d.]+) \|", results.partition("\n| CPU milliseconds a file |")[2])
+    cost = ", ".join(f"{milliseconds} ms with {count}" for count, milliseconds in costs)
+    said = f"\nOf the machine where gridsync.py runs each file takes so much CPU: {cost} workers.\n" if cost else ""
+    return f"\n{text}{said}"
 
 
 def main() -> int:

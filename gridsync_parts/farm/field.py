@@ -90,7 +90,7 @@ class Field:
                 self.dismiss(news.worker, news.greeting.fault, now)
         elif isinstance(news, Left):
             self.since = now
-            self.put_back(self.roster.leave(news.worker, news.has_ended))
+            self.part_with(news.worker, news.has_ended, "it is gone")
         elif isinstance(news, Lost):
             raise news.error
 
@@ -106,6 +106,13 @@ class Field:
             if not is_said:
                 self.faults[fault] = True
                 self.land([Said(f"{fault}; the others go on without it")])
+
+    def part_with(self, worker: str, has_ended: bool, why: str) -> None:
+        """Go on without a worker whose files, if it has any, come next."""
+        host = self.roster.members[worker].host if worker in self.roster.members else ""
+        if works := self.roster.leave(worker, has_ended):
+            self.land([Said(f"worker {host}: {why}; other workers copy its files")])
+        self.put_back(works)
 
     def put_back(self, works: list[Work] | tuple[Work, ...]) -> None:
         """Files are with no worker any more, and come next."""
@@ -169,10 +176,8 @@ class Field:
         if isinstance(self.mover, Copier):
             self.mover.home.check()
         for worker in self.roster.silent(now):
-            host = self.roster.members[worker].host
-            self.land([Said(f"worker {host}: nothing is heard of it; other workers copy its files")])
             self.crew.drop(worker)
-            self.put_back(self.roster.leave(worker, has_ended=False))
+            self.part_with(worker, has_ended=False, why="nothing is heard of it")
         while self.todo and (worker := self.roster.next(len(self.todo))):
             self.give(worker, now)
         if self.roster.fit():

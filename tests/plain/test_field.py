@@ -172,6 +172,7 @@ def test_files_of_a_worker_that_is_gone_go_to_another_and_are_known_to_be_lost(f
     farm.turn()
     farm.field.take(Left("a", has_ended=False), 1.0)
     assert farm.left()[:3] == ["run/0", "run/1", "run/2"] and not farm.mover.flying
+    assert farm.said() == ["worker host-a: it is gone; other workers copy its files"]
     farm.join("b")
     farm.turn()
     jobs = {job.row.path: job for _, load in farm.crew.loads for job in load.jobs}
@@ -196,7 +197,7 @@ def test_what_comes_of_a_load_that_others_have_counts_no_more(farm):
     number = min(farm.field.roster.loads)
     farm.field.take(Left("a", has_ended=False), 1.0)
     farm.field.take(Back("a", Returned(number, (Done("run/0", None, FileError("late")),))), 2.0)
-    assert farm.results == farm.judged == []
+    assert farm.came() == farm.judged == []
 
 
 def test_who_says_nothing_is_dropped(farm):

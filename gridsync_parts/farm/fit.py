@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from typing import Callable
 
@@ -42,6 +43,11 @@ def check_credential(setting: Setting) -> None:
     """Refuse to work without what the site is to be shown."""
     site = setting.site
     if setting.proxy:
+        if not os.access(setting.proxy, os.R_OK):
+            raise CredentialError(
+                f"worker {host()} can't read your proxy {setting.proxy}; have X509_USER_PROXY name a file on a disk "
+                "that all workers see, and make a proxy with --new_proxy"
+            )
         try:
             vo = setting.vo or read_proxy(setting.proxy).vo
         except (OSError, ValueError) as error:

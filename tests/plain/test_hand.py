@@ -424,7 +424,7 @@ def test_a_fit_worker_says_who_it_is(worker):
         ({"version": "0.0.9 (abc)"}, CrewError, r"has gridsync \S+ \(\w{12}\), but this run 0.0.9 \(abc\); install"),
         ({"mark": f"/nonexistent/x{MARK}"}, DiskError, "does not see"),
         ({"mark": "", "writes": True, "folder": "/nonexistent"}, DiskError, "does not see /nonexistent; mount it"),
-        ({"proxy": "/nonexistent/p"}, CredentialError, "there is no proxy at /nonexistent/p"),
+        ({"proxy": "/nonexistent/p"}, CredentialError, "can't read your proxy /nonexistent/p; have X509_USER_PROXY"),
         ({"token": "file:/nonexistent/t"}, CredentialError, "file:/nonexistent/t gives no token"),
         ({"server": "ftps://door.example"}, CredentialError, "there is no password for door.example in ~/.netrc"),
     ],

@@ -460,11 +460,13 @@ class Run:
             return self.across.ferry, None
         from gridsync_parts.copier import Copier
         from gridsync_parts.copy import Arrived
+        from gridsync_parts.farm.marking import sweep
         from gridsync_parts.pacing import paced
         from gridsync_parts.pool import Settling, Stop
 
         stop = Stop()
         copier = Copier(paced(self.place(), self.pacing, stop), self.settings, wishes, self.catalog(), stop)
+        copier.are_lost = not self.wishes.workers and sweep(copier.home.path)
         return copier, Settling(copier.settle, files_to_spare(self.settings), Arrived)
 
     def far_lane(self, worker: Mover | Rereader) -> Hands | None:

@@ -35,6 +35,7 @@ class Copier(Mover):
         self.catalog = catalog
         self.how = (self.home.path, settings.streams, not wishes.nochecksum, wishes.overwrite)  # all are copied
         self.whole: set[str] = set()  # files of which the door sends no ranges
+        self.are_lost = False  # workers of a run that was killed may still be at any of the files
 
     def bring(self, work: Work) -> Outcome | Arrived | Again:
         """One attempt at a file, up to where it is verified."""
@@ -59,7 +60,8 @@ class Copier(Mover):
         path = work.row.path
         twin = path + ".part"
         has_twin = any(twin in rows for rows in list(self.catalog.rows.values()))
-        return Copy(work.row, *self.how, path not in self.whole, work.is_here, has_twin)
+        lost = self.are_lost
+        return Copy(work.row, *self.how, path not in self.whole, work.is_here, has_twin, is_far=lost, is_lost=lost)
 
     def fail(self, work: Work, error: Exception) -> Outcome | Again:
         """What follows when an attempt has failed."""

@@ -91,6 +91,7 @@ class Home:
         self.devices: dict[str, int] = {}  # on which the folders are
         self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
         self.strange: set[str] = set()  # files of which it is not clear whose they are
+        self.passing: dict[str, tuple[float, list[str]]] = {}  # names that workers had for a moment, and when
         self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
         self.sync_all = whole_sync(self.stat.st_dev)
         self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 
 from gridsync_parts.disk import CHUNK, MARK, disk_error, part_name
 from gridsync_parts.errors import FileError
 from gridsync_parts.home import NO_LINKS, Folder, Home, rename_new
+from gridsync_parts.machine import FOLDERS_HELD
 from gridsync_parts.segments import OLD_END, is_old_table
 from gridsync_parts.takeover import take_over
 from gridsync_parts.values import Row
@@ -19,6 +22,7 @@ from gridsync_parts.values import Row
 # A part file that has this bit was made by who has taken over another one: nobody else ever writes to it, not even who
 # was lost and comes to the file now. Whoever finds it copies it once more.
 HEIR = stat.S_IXUSR
+FRESH = 10.0  # seconds for which what a folder has is known
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -97,6 +101,7 @@ class OwnFile:
                 return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if found.st_nlink > 1 and not self.is_named(found):
+                self.home.passing.clear()
                 self.sweep(folder)
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not self.is_named(found)):
@@ -138,9 +143,14 @@ class OwnFile:
 
     def sweep(self, folder: int) -> None:
         """Remove names that other workers had for a moment; who still needs one is lost, and fails."""
-        stem = f"{own_stem(self.name)}."
-        for name in os.listdir(folder):
-            if name.startswith(stem) and name.endswith(MARK + MARK):
+        listed, names = self.home.passing.get(self.place, (-math.inf, []))
+        if time.monotonic() - listed >= FRESH:  # a folder may be large, and have many files that this is asked of
+            names = [name for name in os.listdir(folder) if name.endswith(MARK + MARK)]
+            if len(self.home.passing) >= FOLDERS_HELD:
+                self.home.passing.clear()
+            self.home.passing[self.place] = time.monotonic(), names
+        for name in names:
+            if name.startswith(f"{own_stem(self.name)}."):
                 with contextlib.suppress(OSError):
                     os.unlink(name, dir_fd=folder)
 

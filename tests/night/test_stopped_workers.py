@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.copy import Copy
+from gridsync_parts.disk import MARK
 from gridsync_parts.farm.loads import Load, Returned, Setting
-from gridsync_parts.farm.marking import lay_mark, lift_mark, setting_for
+from gridsync_parts.farm.marking import lay_mark, lift_mark, machine, setting_for
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site
 from gridsync_parts.values import Row
@@ -111,3 +112,22 @@ def test_at_no_moment(tmp_path, checksums):
         farm = Farm(tmp_path / f"{number}", checksums, moments.choice([1, 4]))
         count += play(farm, moments.uniform(0, 0.5), later)
     assert count > 10
+
+
+def test_a_run_without_workers_minds_those_of_one_that_was_killed(mixed):
+    """It does not write to what they may still write to, whether locks say so or not."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        pass
+    mark = mixed.data / f"workers-0123456789abcdef{MARK}"
+    mixed.data.mkdir(exist_ok=True)
+    mark.write_text(f"0123456789abcdef\n{machine()} {killed.pid}\n")
+    assert mixed("--build_list").status == 0
+    (path,) = [path for path in mixed.catalog() if path.endswith("disk/3")]
+    part = mixed.data / f"{path}{MARK}"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"")
+    with open(part, "rb") as theirs:
+        assert mixed("--start").status == 1  # some are on tape
+        assert os.fstat(theirs.fileno()).st_nlink == 0 and theirs.read() == b""
+    assert (part.parent / "3").stat().st_size == 3_000_000 and not part.exists()
+    assert mark.read_text().startswith("over")

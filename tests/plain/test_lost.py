@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gridsync_parts import ownfile
-from gridsync_parts.copy import Copy, copy
+from gridsync_parts.copy import Arrived, Copy, bring, copy, settle
 from gridsync_parts.errors import Changed
 from gridsync_parts.home import Home
 from gridsync_parts.partfile import PartFile
@@ -199,6 +199,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", lambda fd, how: None)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     replace(monkeypatch, "DATA_SYNC", lambda fd: None)
+    replace(monkeypatch, "FRESH", 0.0)
     replace(monkeypatch, "SHORTEST", SHORTEST)
     replace(monkeypatch, "NOTE", NOTE)
 
@@ -273,6 +274,23 @@ def test_what_an_heir_has_left_is_gone_on_with(tmp_path, is_far, checksum):
         assert copy(job, play.site().place, lambda _, moved: came.append(moved), Stop()).done == "copied"
         assert max(came) <= SIZE - 3 * 1700
         play.check()
+
+
+def test_a_folder_is_not_listed_for_each_of_its_files(tmp_path, monkeypatch):
+    replace(monkeypatch, "FRESH", 60.0)
+    site, listed = Memory({f"run/{number}": DATA for number in range(20)}), []
+
+    def listdir(folder: int, real: Callable[..., Any] = os.listdir) -> list[str]:
+        listed.append(folder)
+        return list(real(folder))
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    home, stop = Home(str(tmp_path)), Stop()
+    jobs = [Copy(site.row(path), str(tmp_path), is_far=True, is_lost=True) for path in site.files]
+    came = [bring(job, site.place, lambda here, came: None, stop, home) for job in jobs]
+    arrived = [item for item in came if isinstance(item, Arrived)]
+    assert [outcome.done for outcome in settle(arrived, home)] == ["copied"] * 20
+    assert len(listed) == 1 and len(os.listdir(tmp_path / "run")) == 20
 
 
 @pytest.mark.long

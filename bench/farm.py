@@ -18,6 +18,7 @@ HANDS = 2  # of each worker: one fetches while the other makes durable
 ON_LINES = (1, 4, 8)
 HERE = (1, 4, 16)
 ROUNDS = 3
+LIMIT = 900  # seconds of a run: a worker alone takes long, which is what is measured
 SHOWN = ("X509_CERT_DIR", "X509_USER_PROXY")  # what workers find at a path, as their environment says
 
 
@@ -74,7 +75,7 @@ class Team:
             refuse_unless_same(self.job, folder, name_of(count))
 
         env = {**self.site.env, **self.farm.environment}
-        return Side(name_of(count), command, env, before, check, CHECKSUM, server=self.site.cpu)
+        return Side(name_of(count), command, env, before, check, CHECKSUM, server=self.site.cpu, limit=LIMIT)
 
 
 def stats_of(folder: Path) -> Path:

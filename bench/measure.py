@@ -109,6 +109,7 @@ class Side(NamedTuple):
     always_part: bool = False  # it is known to be slow
     writes: int = 0  # bytes, if they are many
     server: Callable[[], float] = nobody  # CPU seconds that it has taken so far
+    limit: float = LIMIT
 
     def run(self, folder: Path, number: int) -> Run:
         place = folder / f"{self.name.replace(' ', '_')}-{number}"
@@ -119,7 +120,7 @@ class Side(NamedTuple):
         if self.writes:
             touch(2 * self.writes)  # what is given back is not what is taken first
         before = self.server()
-        run = timed(line, self.env, folder)
+        run = timed(line, self.env, folder, self.limit)
         run = run._replace(server=self.server() - before)
         self.check(place)
         return run

@@ -128,13 +128,16 @@ class Roster:
 
         When there is enough for all, each has one more waiting, so that none waits for the next one.
         """
-        total = self.under_way()
         free = {
             name: len(member.loads) / member.share for name, member in self.members.items()
             if member.share and len(member.loads) < member.share + (todo > self.hands)
-            and total - member.under_way() + member.under_way(member.share) <= self.hands
         }  # fmt: skip
-        return min(free, key=lambda name: free[name], default="")
+        total = self.under_way() if free else 0  # mostly none is free, and counting is dear
+        for name in sorted(free, key=lambda name: free[name]):
+            member = self.members[name]
+            if total - member.under_way() + member.under_way(member.share) <= self.hands:
+                return name
+        return ""
 
     def size(self, worker: str, first: Sequence[Work], todo: int) -> int:
         """How many of the next files a worker's next load has: fewer near the end, so that all end together."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WAY = 0.02  # seconds to a worker, or back
 BEAT = 20.0  # between two signs of life; a real one each second would tell no more here
 TICK = 5.0  # between two looks at who is silent
+WAKE = 1.0  # after which the main thread looks what has come; the real one does so ten times a second
 NOTICED = 30.0  # until it is known that nothing comes from a worker any more
 
 
@@ -319,7 +320,7 @@ class SimFarLane:
         self.pending = self.low = 0
         self.failure: BaseException | None = None
         self.results: list[list[Result]] = []
-        self.is_started = self.is_called = False
+        self.is_started = self.is_called = self.is_waking = False
         self.spent = 0.0  # CPU seconds of the field
         self.crew = SimCrew(sim, self)
         way = Way(Setting("run", "", site, "", "data", ""), sim.world.threads)
@@ -393,7 +394,8 @@ class SimFarLane:
     def take(self, news: News) -> None:
         """It hears something."""
         self.do(lambda: self.field.take(news, self.clock.now))
-        self.call()
+        if not isinstance(news, Heard):
+            self.call()
 
     def do(self, act: Callable[[], None]) -> None:
         """What it does is a part of the program."""
@@ -415,6 +417,14 @@ class SimFarLane:
         is_said = any(isinstance(result, Said) for result in results)
         if self.ahead() < self.low or len(self.results) >= self.pending or is_said:
             self.pool.news.set()
+        elif not self.is_waking:
+            self.is_waking = True
+            self.pool.plan(self.clock.now + WAKE, self, self.wake)
+
+    def wake(self) -> None:
+        """The main thread looks what has come."""
+        self.is_waking = False
+        self.pool.news.set()
 
     def judge(self, work: Work, error: GridError) -> None:
         """See what follows from a failure."""

@@ -114,20 +114,6 @@ class Field:
             self.land([Said(f"worker {host}: {why}; other workers copy its files")])
         self.put_back(works)
 
-    def part_with(self, worker: str, has_ended: bool, why: str) -> None:
-        """Go on without a worker whose files, if it has any, come next."""
-        host = self.roster.members[worker].host if worker in self.roster.members else ""
-        if works := self.roster.leave(worker, has_ended):
-            self.land([Said(f"worker {host}: {why}; other workers copy its files")])
-        self.put_back(works)
-
-    def part_with(self, worker: str, has_ended: bool, why: str) -> None:
-        """Go on without a worker whose files, if it has any, come next."""
-        host = self.roster.members[worker].host if worker in self.roster.members else ""
-        if works := self.roster.leave(worker, has_ended):
-            self.land([Said(f"worker {host}: {why}; other workers copy its files")])
-        self.put_back(works)
-
     def put_back(self, works: list[Work] | tuple[Work, ...]) -> None:
         """Files are with no worker any more, and come next."""
         self.todo.extendleft(reversed(works))

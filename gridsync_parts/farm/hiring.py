@@ -78,7 +78,10 @@ def caution(where: Where) -> str:
     """What the user should know of it, if anything."""
     if where.kind != "tcp":
         return ""
-    return f"{where.address} has no TLS: every user of this machine could have its workers do anything as you"
+    return (
+        f"{where.address} has no TLS: every user of this machine could have its workers, and this run, do anything "
+        "as you"
+    )
 
 
 class Hired(Protocol):

@@ -67,7 +67,8 @@ def test_more_workers_of_this_machine_than_ever_work_at_once_are_refused():
 def test_who_uses_no_tls_is_warned():
     assert caution(read_where("tls://localhost:8786")) == caution(read_where("local:2")) == ""
     assert caution(read_where("tcp://localhost:8786")) == (
-        "tcp://localhost:8786 has no TLS: every user of this machine could have its workers do anything as you"
+        "tcp://localhost:8786 has no TLS: every user of this machine could have its workers, and this run, do "
+        "anything as you"
     )
 
 

@@ -125,7 +125,7 @@ class Hand:
         if outcome and outcome.fault:
             outcome = outcome._replace(fault=plain_error(outcome.fault))
         fault = plain_error(error) if error and outcome is None else None
-        here, moved = self.shop.files.get(path, (0, 0))
+        here, moved = self.shop.files.pop(path, (0, 0))  # of many small files that are done nothing more is told
         is_open = path in self.open
         self.done.append(Done(path, outcome, fault, moved, here, time.time(), self.took[path], is_open))
 

@@ -120,7 +120,7 @@ def test_a_run_without_workers_minds_those_of_one_that_was_killed(mixed):
         pass
     mark = mixed.data / f"workers-0123456789abcdef{MARK}"
     mixed.data.mkdir(exist_ok=True)
-    mark.write_text(f"0123456789abcdef\n{machine()} {killed.pid}\n")
+    mark.write_text(f"0123456789abcdef\n{machine()} {killed.pid} 1\n")
     assert mixed("--build_list").status == 0
     (path,) = [path for path in mixed.catalog() if path.endswith("disk/3")]
     part = mixed.data / f"{path}{MARK}"

@@ -331,6 +331,16 @@ def test_it_is_told_how_far_files_are_also_when_nothing_moves(worker):
     assert len(worker.beats) == count and pickle.loads(pickle.dumps(worker.beats)) == worker.beats
 
 
+def test_of_files_that_are_done_nothing_more_is_told(worker, monkeypatch):
+    replace(monkeypatch, "TOGETHER", 1)
+    may_go = held(worker, "run/b")
+    threads, came = begun(worker, worker.load("run/a", "run/b"))
+    wait_until(lambda: any(set(beat.files) == {"run/b"} for beat in list(worker.beats)))
+    may_go.set()
+    ended(threads)
+    assert [done.moved for done in came[0].done] == [len(DATA) + 1] * 2
+
+
 def test_nobody_who_hears_is_no_reason_to_stop(worker):
     def deaf(_beat: Beat) -> None:
         raise OSError("nobody is there")

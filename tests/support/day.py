@@ -47,7 +47,7 @@ def world_of(files: int) -> World:
     """A site whose robot and lines bring so many files in some 20 hours."""
     faults = tuple(Fault(kind, hour * HOUR, hours * HOUR, share) for kind, hour, hours, share in FAULTS)
     on_tape, busy = 0.5, 18 * HOUR
-    size = 200 << 20
+    size = 10 << 20
     return World(
         files, on_tape, max(10, files // 1000), size=size, drives=200, tape_seconds=200 * busy / (files * on_tape),
         tape_rate=1e12, threads=THREADS, workers=WORKERS, hands=HANDS, rate=1.2 * files * size / busy / THREADS,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WAY = 0.02  # seconds to a worker, or back
 BEAT = 20.0  # between two signs of life; a real one each second would tell no more here
 TICK = 5.0  # between two looks at who is silent
-WAKE = 1.0  # after which the main thread looks what has come; the real one does so ten times a second
+WAKE = 5.0  # after which the main thread looks what has come; the real one does so ten times a second
 NOTICED = 30.0  # until it is known that nothing comes from a worker any more
 
 

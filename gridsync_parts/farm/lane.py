@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -17,7 +18,8 @@ from gridsync_parts.loop import Said
 from gridsync_parts.mover import Mover
 from gridsync_parts.pool import Settling, start_threads
 
-TICK = 0.5  # seconds between two looks at who is silent
+TICK = 0.3  # seconds between two looks at who is silent
+MUSTER = 0.5  # seconds from the first worker on in which others come: else it would get all of a few large files
 FAREWELL = 10.0  # seconds in which loads come back when the run ends
 JUDGES = 4  # threads that see what follows from failures
 Hire = Callable[[Callable[[News], None]], Crew]  # a crew that tells such a function what happens
@@ -124,15 +126,17 @@ class FarLane:
 
     def labour(self) -> None:
         """Hand out files until the run ends, and wait for what is still with workers then."""
-        field, is_started = self.field, False
+        field, is_started, begins = self.field, False, math.inf
         try:
             while not self.is_ending:
                 self.listen(TICK)
+                if field.roster.members:
+                    begins = min(begins, time.monotonic() + MUSTER)
                 if field.todo and not is_started:
                     field.since, is_started = time.monotonic(), True
                     field.roster.are_lost = lay_mark(field.way.setting)
                     field.crew.start()
-                if is_started and not self.failure:
+                if is_started and not self.failure and (time.monotonic() >= begins or not field.roster.members):
                     field.turn(time.monotonic())
         except GridError as error:
             self.fail(error)

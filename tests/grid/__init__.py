@@ -16,6 +16,7 @@ from tests.grid.hub import Hub
 from tests.grid.iam import Iam
 from tests.grid.invenio import Invenio
 from tests.grid.jupyter import Jupyter
+from tests.grid.machines import GATES
 from tests.grid.openid import OpenId
 from tests.grid.pki import Pki
 from tests.grid.portal import Portal
@@ -49,7 +50,7 @@ class Grid:
         self.tree = Tree()
         agata.plant(self.tree)
         corner.plant_awkward(self.tree)
-        self.pki = Pki(self.folder / "pki")
+        self.pki = Pki(self.folder / "pki", *GATES)
         self.robot = Robot(self.tree, drives, seconds)
         self.xrootd = XRootD(self.folder / "xrootd", self.pki)
         self.ftpds: dict[str, Ftpd] = {}  # by kind

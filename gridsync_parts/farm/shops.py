@@ -19,6 +19,7 @@ from gridsync_parts.home import Home
 from gridsync_parts.kinds import needs_gfal2
 from gridsync_parts.log import log
 from gridsync_parts.pacing import Pacing, Timetable, paced
+from gridsync_parts.partfile import LARGE
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import Deliverer, kind_at
 from gridsync_parts.settings import Config
@@ -116,7 +117,10 @@ class Shop:
             self.news.notify_all()
 
     def beat(self) -> None:
-        """Tell how far all files are."""
+        """Tell how far all files are, unless loads of small files have just come back, which says it, too."""
+        is_news = time.monotonic() - self.used >= BEAT
+        if not is_news and all(here < LARGE for here, _ in list(self.files.values())):
+            return
         for tell in list(self.loads.values())[:1]:
             try:
                 tell(Beat(dict(self.files)))

@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.grid import Grid, agata
 from tests.grid.pki import P12_PASSWORD, PASSPHRASE
 from tests.grid.propfind import content
-from tests.grid.xrootd import NotUp
 from tests.support import TOP
+from tests.support.demo import play
 from tests.support.terminal import dialogue, last_states, on_terminal
 
 SMALL = f"e680_1to64/{agata.RUN}"
@@ -124,10 +124,4 @@ def faults_of_what_was_sent(grid: Grid) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotUp as error:
-        sys.exit(f"The demo's {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. The test grid has stopped.", file=sys.stderr)
-        sys.exit(130)
+    play(main)

@@ -17,8 +17,8 @@ from gridsync_parts.errors import GridError
 from gridsync_parts.kinds import KINDS, is_tried, kind_of
 from gridsync_parts.table import Site
 from tests.grid import Grid
-from tests.grid.xrootd import NotUp
 from tests.support import TOP
+from tests.support.demo import play
 from tests.support.ftp import home_with_login
 from tests.support.places import place_at, received, site_of, site_to_write
 
@@ -159,10 +159,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotUp as error:
-        sys.exit(f"The demo's {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. The test grid has stopped.", file=sys.stderr)
-        sys.exit(130)
+    play(main)

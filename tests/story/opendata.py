@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.grid import Grid
 from tests.grid.shelf import plant
-from tests.grid.xrootd import NotUp
 from tests.support import TOP
+from tests.support.demo import play
 from tests.support.stage import CONFIGURATION
 from tests.support.terminal import last_states, on_terminal
 
@@ -118,10 +118,4 @@ def opened(page: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotUp as error:
-        sys.exit(f"The demo's {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. The portal has stopped.", file=sys.stderr)
-        sys.exit(130)
+    play(main)

@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.grid import Grid
 from tests.grid.repository import Repository
 from tests.grid.shelf import plant
-from tests.grid.xrootd import NotUp
 from tests.story.opendata import show
+from tests.support.demo import play
 
 MADE_BY = {"delphi-80505": "DELPHI Collaboration", "cms-30512": "CMS Collaboration"}
 PUT = "--from NRP --put=data --publish --stats=transfers.jsonl"
@@ -119,10 +119,4 @@ def faults(repository: Repository, folder: Path, first: str, newest: str) -> lis
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotUp as error:
-        sys.exit(f"The demo's {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. The servers have stopped.", file=sys.stderr)
-        sys.exit(130)
+    play(main)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tests.grid import Grid
 from tests.grid.propfind import content
-from tests.grid.xrootd import SCRATCH, NotUp, XRootD
+from tests.grid.xrootd import SCRATCH, XRootD
 from tests.story.opendata import show
 from tests.support import TOP
+from tests.support.demo import play
 
 RUN = "run_1"
 SIZES = {"setup.tar": 20 << 10, "03/hits.cdat": 6 << 20, "07/hits.cdat": 9 << 20}  # at the one XRootD
@@ -125,10 +126,4 @@ def faults(grid: Grid, folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotUp as error:
-        sys.exit(f"The demo's {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. The servers have stopped.", file=sys.stderr)
-        sys.exit(130)
+    play(main)

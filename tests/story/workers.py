@@ -14,8 +14,8 @@ from gridsync_parts.disk import MARK
 from tests.grid import Grid
 from tests.grid.farm import Farm
 from tests.grid.propfind import content
-from tests.grid.xrootd import NotUp
 from tests.story.opendata import show
+from tests.support.demo import play
 
 RUN = "run_1"
 WORKERS = 3
@@ -103,10 +103,4 @@ def faults(grid: Grid, folder: Path, paths: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotUp as error:
-        sys.exit(f"The demo's {error}")
-    except KeyboardInterrupt:
-        print("\nInterrupted. The servers have stopped.", file=sys.stderr)
-        sys.exit(130)
+    play(main)

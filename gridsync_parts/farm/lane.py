@@ -72,7 +72,9 @@ class FarLane:
         return self.field.roster.under_way()
 
     def says(self) -> str:
-        """How many workers there are."""
+        """How many workers there are, once there are to be any."""
+        if not self.field.since:
+            return ""
         count = len(self.field.roster.fit())
         return f"{count} worker{'s' * (count != 1)}"
 

@@ -21,7 +21,7 @@ from tests.grid.propfind import content
 from tests.support import SCRIPT
 from tests.support.disk import MB, Image
 from tests.support.terminal import ctrl_c
-from tests.support.user import Result, User, wait_for, wait_until, write_secret
+from tests.support.user import Result, User, contents, wait_for, wait_until, write_secret
 
 INTERRUPTED = "gridsync.py: interrupted; what is done is kept, and the same command goes on from here\n"
 DOORS = {"dcache": "LYON", "storm": "CNAF"}
@@ -58,8 +58,7 @@ class Sender:
         return {name: b"".join(content(file, 0, file.size)) for name, file in files.items()}
 
     def here(self) -> dict[str, bytes]:
-        files = [path for path in self.results.rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.results)): path.read_bytes() for path in files}
+        return contents(self.results)
 
     def left(self) -> set[str]:
         """What is there that is not finished."""

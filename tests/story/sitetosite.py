@@ -18,6 +18,7 @@ from tests.grid.xrootd import SCRATCH, XRootD
 from tests.story.opendata import show
 from tests.support import TOP
 from tests.support.demo import play
+from tests.support.user import contents
 
 RUN = "run_1"
 SIZES = {"setup.tar": 20 << 10, "03/hits.cdat": 6 << 20, "07/hits.cdat": 9 << 20}  # at the one XRootD
@@ -115,7 +116,7 @@ def faults(grid: Grid, folder: Path) -> list[str]:
     for path in TAPED:
         file = grid.tree.file(f"agata/{path}")
         wanted[path] = b"".join(content(file, 0, file.size))
-    found = {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+    found = contents(top)
     wrong = [f"{path} is not at SOUTH, or differs" for path in wanted if found.get(path) != wanted[path]]
     wrong += [f"{path} is at SOUTH, and should not be" for path in found if path not in wanted]
     with (folder / "grid_uploads.csv").open(newline="") as file:

@@ -19,7 +19,7 @@ from gridsync_parts.conf import with_setting
 from tests.grid import Grid
 from tests.grid.portal import TOP, Portal
 from tests.grid.shelf import plant
-from tests.support.user import Result, User
+from tests.support.user import Result, User, contents
 
 pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ class Theirs:
 
     def got(self, recid: str) -> dict[str, bytes]:
         """What it has fetched of a record."""
-        return contents(self.folder / recid)
+        return without_record(self.folder / recid)
 
     def locations(self, recid: str) -> set[tuple[str, int, str]]:
         """Path, size and checksum of a record's files, as it lists them."""
@@ -73,16 +73,16 @@ def ours(grid: Grid, portal: Portal, tmp_path: Path) -> User:
     return user
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def without_record(folder: Path) -> dict[str, bytes]:
     """The files below a folder, without the record itself."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = contents(folder)
     found.pop("record.json", None)
     return found
 
 
 def got(user: User, recid: str) -> dict[str, bytes]:
     """What gridsync has fetched of a record."""
-    return contents(user.data / recid)
+    return without_record(user.data / recid)
 
 
 def ranges(portal: Portal) -> int:

@@ -22,7 +22,7 @@ import pytest
 from tests.grid import Grid
 from tests.grid.invenio import Invenio
 from tests.grid.repository import Record, Repository
-from tests.support.user import Result, User, wait_until
+from tests.support.user import Result, User, contents, wait_until
 
 METADATA = {"title": "Hits", "creators": [{"person_or_org": {"type": "organizational", "name": "DELPHI"}}]}
 METADATA = {**METADATA, "publication_date": "2026", "resource_type": {"id": "dataset"}}
@@ -69,8 +69,7 @@ class Depositor(User):
 
     def bytes(self, name: str) -> dict[str, bytes]:
         """The files of a folder."""
-        top = self.data / name
-        return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+        return contents(self.data / name)
 
 
 def bytes_of(record: Record) -> dict[str, bytes]:

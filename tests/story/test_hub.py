@@ -15,7 +15,7 @@ import pytest
 from tests.grid import Grid
 from tests.grid.hub import BASE, PREFIX, Hub
 from tests.grid.propfind import content
-from tests.support.user import Result, User, wait_for, write_secret
+from tests.support.user import Result, User, contents, wait_for, write_secret
 
 HOME = "lst/users/alice"
 RUN = "cta/DL1/run"
@@ -43,7 +43,7 @@ class Member(User):
         return {f"{RUN}/{name}": self.hub.tree.expected(f"{BASE}/{RUN}/{name}") for name in SIZES}
 
     def here(self) -> dict[str, bytes]:
-        return {path: (self.data / path).read_bytes() for path in self.files()}
+        return contents(self.data)
 
     def put(self, what: Path, more: str = "", folder: str = f"{HOME}/results") -> Result:
         return self(f"--put {what} --input_dir {folder} {more}")
@@ -373,10 +373,6 @@ def results(member: Member) -> Path:
     return folder
 
 
-def local(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def noted(member: Member) -> dict[str, dict[str, str]]:
     with (member.folder / "grid_uploads.csv").open(newline="") as file:
         return {row["target"]: row for row in csv.DictReader(file)}
@@ -391,7 +387,7 @@ def test_a_folder_goes_into_the_users_own_with_all_below_it_and_who_can_read_it_
     done = member.put(results)
     assert done.status == 0 and "gridsync.py:" not in done.err, done  # a slow machine shows how far it is
     assert done.out.count(SHARED.format(f"{HOME}/results")) == 1 and "Sent: 4, skipped: 0, failed: 0;" in done.out
-    assert member.there() == local(results)
+    assert member.there() == contents(results)
     assert {row["verified"] for row in noted(member).values()} == {"adler32"}
     assert not member.hub.in_queries
     again = member.put(results)
@@ -412,7 +408,7 @@ def test_another_file_is_left_alone_unless_it_is_to_be_replaced(member, results)
     assert done.status == 1 and f"{HOME}/results/a: another file has this name at the site; --overwrite" in done.err
     assert member.there() == kept
     done = member.put(results, "--overwrite")
-    assert done.status == 0 and member.there() == local(results) and "Sent: 1, skipped: 3" in done.out
+    assert done.status == 0 and member.there() == contents(results) and "Sent: 1, skipped: 3" in done.out
 
 
 def test_a_file_that_comes_between_two_attempts_is_not_written_over(member, results):
@@ -436,14 +432,14 @@ def test_a_file_that_comes_between_two_attempts_is_not_written_over(member, resu
 def test_what_fails_once_is_sent_again_and_not_taken_for_anothers(member, results, fault):
     member.hub.faults.add("*/results/sub/b", fault, method="PUT", count=1)
     done = member.put(results)
-    assert done.status == 0 and member.there() == local(results), done
+    assert done.status == 0 and member.there() == contents(results), done
     assert "Sent: 4, skipped: 0, failed: 0;" in done.out
 
 
 def test_what_arrives_as_something_else_is_sent_again_over_it(member, results):
     member.hub.faults.add("*/results/sub/b", "other_bytes", method="PUT", count=1)
     done = member.put(results)
-    assert done.status == 0 and member.there() == local(results), done
+    assert done.status == 0 and member.there() == contents(results), done
 
 
 def test_some_of_a_file_that_stays_there_is_named(member, results):
@@ -491,5 +487,5 @@ def test_files_are_read_back_as_they_were_sent(member, results):
     assert member.put(results).status == 0
     done = member(f"--input_dir {HOME}/results --sync")
     assert done.status == 0 and member.here() == {
-        f"{HOME}/results/{name}": data for name, data in local(results).items()
+        f"{HOME}/results/{name}": data for name, data in contents(results).items()
     }

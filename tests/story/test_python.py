@@ -21,7 +21,7 @@ import gridsync
 from gridsync_parts.conf import with_setting
 from tests.grid import Grid, agata, guests
 from tests.support import TOP
-from tests.support.user import wait_until, write_secret
+from tests.support.user import contents, wait_until, write_secret
 
 RUN = f"e680_1to64/{agata.RUN}"
 BLOCK = 1 << 20
@@ -91,11 +91,6 @@ def running(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
             program.kill()
 
 
-def read_all(folder: Path) -> dict[str, bytes]:
-    """What is in a folder here."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 # What is there.
 
 
@@ -123,7 +118,7 @@ def test_a_folder_is_copied_and_verified(conf, grid, tmp_path, name):
     with gridsync.open_site(name, conf) as site:
         rows = site.get(folder, tmp_path / "here", include="/03./")
         wanted = {path: data for path, data in expected.items() if "/03" in path}
-        assert read_all(tmp_path / "here") == wanted
+        assert contents(tmp_path / "here") == wanted
         assert {row.path: (row.downloaded, row.verified, row.error) for row in rows} == {
             path: (True, "adler32", "") for path in wanted
         }
@@ -156,7 +151,7 @@ def test_a_file_goes_on_where_it_was_interrupted(lyon, grid, folder, tmp_path):
     lyon.get(folder, tmp_path / "here")
     ranges = [record.range for record in grid.door.log.matching(role="pool", path=f"/agata/{folder}/0/2")]
     assert fault.hits == 1 and ranges[0] is None and re.fullmatch(r"bytes=[1-9]\d+-\d+", ranges[1])
-    assert read_all(tmp_path / "here") == files
+    assert contents(tmp_path / "here") == files
 
 
 def test_failures_are_told_together_at_the_end(lyon, grid, folder, tmp_path):
@@ -167,7 +162,7 @@ def test_failures_are_told_together_at_the_end(lyon, grid, folder, tmp_path):
     grid.door.faults.clear()
     failed = {row.path: row.error for row in caught.value.rows if row.error}
     assert list(failed) == [f"{folder}/1/1"] and caught.value.status == 1
-    assert {path: data for path, data in files.items() if path not in failed} == read_all(tmp_path / "here")
+    assert {path: data for path, data in files.items() if path not in failed} == contents(tmp_path / "here")
 
 
 def test_another_local_file_is_left_alone_unless_wished(lyon, grid, folder, tmp_path):
@@ -179,7 +174,7 @@ def test_another_local_file_is_left_alone_unless_wished(lyon, grid, folder, tmp_
         lyon.get(folder, tmp_path / "here")
     assert mine.read_text() == "mine"
     lyon.get(folder, tmp_path / "here", overwrite=True)
-    assert read_all(tmp_path / "here") == files
+    assert contents(tmp_path / "here") == files
 
 
 def test_ctrl_c_ends_a_copy_and_the_next_one_goes_on(conf, lyon, grid, folder, tmp_path):
@@ -213,7 +208,7 @@ def test_files_on_tape_are_told_staged_copied_and_released(lyon, grid, folder, t
     assert [bool(row.request) for row in rows] == [False, True, True]  # an empty file is nowhere on tape
     wait_until(lambda: all(row.locality is gridsync.Locality.ONLINE for row in lyon.status(rows)[1:]))
     rows = lyon.get(rows, tmp_path / "here")
-    assert read_all(tmp_path / "here") == files and all(row.verified for row in rows)
+    assert contents(tmp_path / "here") == files and all(row.verified for row in rows)
     assert [row.request for row in lyon.release(rows)] == [""] * 3
     assert not any(request.targets for request in getattr(grid.door, "requests", []))
 
@@ -243,10 +238,10 @@ def test_results_are_sent_verified_and_come_back(conf, grid, folder, results, tm
     with gridsync.open_site(name, conf) as site:
         sent = site.put(results, f"{folder}/me")
         assert {upload.target: (upload.path, upload.verified, upload.error) for upload in sent} == {
-            f"{folder}/me/{path}": (str(results / path), "adler32", "") for path in read_all(results)
+            f"{folder}/me/{path}": (str(results / path), "adler32", "") for path in contents(results)
         }
         site.get(f"{folder}/me", tmp_path / "back")
-        assert read_all(tmp_path / "back" / folder / "me") == read_all(results)
+        assert contents(tmp_path / "back" / folder / "me") == contents(results)
         door = grid.door if name == "LYON" else grid.storm
         door.log.clear()
         assert [upload.verified for upload in site.put(results, f"{folder}/me")] == ["adler32"] * 3
@@ -435,7 +430,7 @@ def test_two_sites_with_other_credentials_do_not_mix(conf, grid, folder, tmp_pat
             thread.join(60)
         kinds = {(record.certificate, record.token) for record in grid.door.log.matching(role="door")}
         assert kinds == {(True, False), (False, True)}
-        found = [read_all(tmp_path / f"{site}{number}") for site in ("LYON", "CNAF") for number in range(3)]
+        found = [contents(tmp_path / f"{site}{number}") for site in ("LYON", "CNAF") for number in range(3)]
         assert found[0] and all(some == found[0] for some in found)
 
 

@@ -17,7 +17,7 @@ from tests.grid import Grid
 from tests.grid.drafts import Held, Record
 from tests.grid.repository import Repository
 from tests.support.reader import last
-from tests.support.user import Result, User
+from tests.support.user import Result, User, contents
 
 SMALL, LARGE = b"small\n" * 20, bytes(range(256)) * 12_000
 FILES = {"a.txt": SMALL, "run 1/b.root": LARGE, "c.root": b""}
@@ -51,8 +51,7 @@ class Visitor(User):
 
     def here(self) -> dict[str, bytes]:
         """What has come, but for the records themselves."""
-        found = {str(path.relative_to(self.data)): path.read_bytes() for path in self.data.rglob("*") if path.is_file()}
-        return {name: data for name, data in found.items() if not name.endswith("/record.json")}
+        return {name: data for name, data in contents(self.data).items() if not name.endswith("/record.json")}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.grid import Grid
 from tests.grid.invenio import Invenio
 from tests.support.rdm import Client
 from tests.support.reader import last
-from tests.support.user import User
+from tests.support.user import User, contents
 
 pytestmark = pytest.mark.long
 SMALL, LARGE = b"small\n" * 20, bytes(range(256)) * 12_000
@@ -56,8 +56,7 @@ class Visitor(User):
 
     def here(self) -> dict[str, bytes]:
         """What has come, but for the records themselves."""
-        found = {str(path.relative_to(self.data)): path.read_bytes() for path in self.data.rglob("*") if path.is_file()}
-        return {name: data for name, data in found.items() if not name.endswith("/record.json")}
+        return {name: data for name, data in contents(self.data).items() if not name.endswith("/record.json")}
 
 
 @pytest.fixture

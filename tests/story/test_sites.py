@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.sites import KNOWN
-from tests.support.user import User
+from tests.support.user import User, contents
 
 
 def test_a_site_is_chosen_by_its_name_and_its_section_is_written(user: User):
@@ -144,10 +144,10 @@ def test_a_site_that_cannot_be_spoken_to_is_one_sentence_and_nothing_is_done(use
     user.set(key, value)
     (user.folder / "results").mkdir()
     (user.folder / "results/a").write_bytes(b"a")
-    before = {path: path.read_bytes() for path in user.folder.rglob("*") if path.is_file()}
+    before = contents(user.folder)
     status, _, err = user(line.replace("results", str(user.folder / "results")))
     assert (status, err.count("\n")) == (2, 1) and says in err, err
-    assert {path: path.read_bytes() for path in user.folder.rglob("*") if path.is_file()} == before
+    assert contents(user.folder) == before
 
 
 def test_a_url_that_cannot_be_spoken_to_is_one_sentence_and_nothing_is_done(user: User):

@@ -17,7 +17,7 @@ from gridsync_parts.disk import MARK
 from tests.grid import Grid
 from tests.grid.hub import BASE
 from tests.grid.propfind import content
-from tests.support.user import BIG, Result, User, wait_for, wait_until
+from tests.support.user import BIG, Result, User, contents, wait_for, wait_until
 
 SIZES = {"empty": 0, "small": 20_000, "sub/mid": 300_000, "sub/deep/big": BIG}
 HOME = "lst/users/alice"
@@ -69,8 +69,7 @@ class Passer(User):
     def there(self) -> dict[str, bytes]:
         """What is at the target."""
         if self.target == "BOX":
-            top = self.box / self.top
-            return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+            return contents(self.box / self.top)
         tree, top = self.grid.tree, f"{self.mirror}/{self.top}"
         if self.target == "HUB":
             tree, top = self.grid.hub.tree, f"{BASE}/{HOME}/{self.folder.name}/{self.top}"

@@ -12,7 +12,7 @@ from tests.grid import Grid
 from tests.grid.hub import BASE, Hub
 from tests.grid.propfind import content
 from tests.support import TOP
-from tests.support.user import Result, write_secret
+from tests.support.user import Result, contents, write_secret
 
 HOME = "lst/users/alice"
 RUN = "cta/DL1/20241114/v0.1"
@@ -71,9 +71,8 @@ class Member:
     def here(self) -> dict[str, bytes]:
         """The files that are here and were not before, or are others now."""
         given = ("yourcertificate.crt", "token", "Grid.conf")
-        paths = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
-        found = {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
-        return {name: data for name, data in found.items() if name not in given and data != LOCAL.get(name)}
+        found = contents(self.folder).items()
+        return {name: data for name, data in found if name not in given and data != LOCAL.get(name)}
 
     def there(self, folder: str = HOME) -> dict[str, bytes]:
         """The files in a folder of the hub."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.grid import Grid
 from tests.grid.portal import Portal
-from tests.support.user import User
+from tests.support.user import User, contents
 
 LAST = "Copied: {}, skipped: {}, failed: {}, waiting on tape: {};"
 
@@ -26,7 +26,7 @@ class Reader(User):
 
     def here(self) -> dict[str, bytes]:
         """The data that are here, without records."""
-        return {path: (self.data / path).read_bytes() for path in self.files() if not path.endswith("/record.json")}
+        return {name: data for name, data in contents(self.data).items() if not name.endswith("/record.json")}
 
 
 def last(copied: int = 0, skipped: int = 0, failed: int = 0, waiting: int = 0) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.grid import Grid
 from tests.grid.propfind import content
-from tests.support.user import Result, User
+from tests.support.user import Result, User, contents
 
 DOORS = {"dcache": "LYON", "storm": "CNAF"}
 LAST = r"Sent: {sent}, skipped: {skipped}, failed: {failed}; .*; verified by checksum: {checked}, by size only: 0\n"
@@ -51,8 +51,7 @@ class Sender(User):
 
     def here(self) -> dict[str, bytes]:
         """The files that are to be sent."""
-        found = [path for path in self.results.rglob("*") if path.is_file() and not path.is_symlink()]
-        return {str(path.relative_to(self.results)): path.read_bytes() for path in found}
+        return contents(self.results)
 
     def count(self, **wanted: object) -> int:
         """Requests at the door."""

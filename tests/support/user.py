@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,6 +102,16 @@ class User:
     def files(self) -> list[str]:
         """All that is below OUTPUTDIR, by the path of the catalog."""
         return sorted(str(path.relative_to(self.data)) for path in self.data.rglob("*") if path.is_file())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files below a folder, by their path there. What goes away or gets its name meanwhile is left out."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with suppress(FileNotFoundError):
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -52,7 +52,6 @@ except ImportError:
     )
     sys.exit(2)
 
-from gridsync_parts.catalog import CATALOG, Catalog, Folders, Lock
 from gridsync_parts.disk import (
     Target,
     check_copies,
@@ -62,7 +61,6 @@ from gridsync_parts.disk import (
     set_aside,
     unfit_error,
 )
-from gridsync_parts.doors import NO_TAPE, Listing, Place
 from gridsync_parts.errors import (
     Changed,
     CredentialError,
@@ -79,19 +77,9 @@ from gridsync_parts.errors import (
     OutOfTime,
     UsageError,
 )
-from gridsync_parts.keys import folder_for_proxies
-from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_proxy, needs_token
+from gridsync_parts.kinds import asks_by_record, is_portal, is_repository, kind_of, needs_proxy, needs_token
 from gridsync_parts.log import log, nothing, start_logging
 from gridsync_parts.machine import files_to_spare, unforeseen_error
-from gridsync_parts.plans import (
-    NOT_ASKED,
-    is_refused,
-    plan_copies,
-    plan_requests,
-    plan_staging,
-    totals_of,
-)
-from gridsync_parts.recids import hint_of, is_portal
 from gridsync_parts.screen import (
     Colour,
     Output,
@@ -129,6 +117,8 @@ from gridsync_parts.words import (
 if TYPE_CHECKING:
     from gridsync_parts.across import Across
     from gridsync_parts.attempts import Attempts
+    from gridsync_parts.catalog import Catalog, Folders, Lock
+    from gridsync_parts.doors import Listing, Place
     from gridsync_parts.face import OpenSite, open_site
     from gridsync_parts.fetching import Goal
     from gridsync_parts.flow import Flow
@@ -298,6 +288,8 @@ class Report(Output):
 
     def catalog(self, title: str, rows: list[Row]) -> None:
         """The counts of the catalog."""
+        from gridsync_parts.plans import totals_of
+
         total = totals_of(rows)
         localities = {locality.value: count for locality, count in total.localities.items()}
         self.put(catalog={**total._asdict(), "localities": localities})
@@ -336,6 +328,8 @@ class Report(Output):
     def waiting(self, rows: list[Row], has_tape: bool, target: str = "") -> None:
         """What helps with files on tape that are to come here, or to another site."""
         if rows and not has_tape:
+            from gridsync_parts.doors import NO_TAPE
+
             self.note(f"{len(rows)} file(s) are {NO_TAPE}")
             return
         if asked := sum(row.is_staging() for row in rows):
@@ -541,6 +535,8 @@ class Run:
     @functools.cached_property
     def lock(self) -> Lock:
         """The work folder's, which this run holds from now on."""
+        from gridsync_parts.catalog import Lock
+
         return self.held.enter_context(Lock(self.config.folder))
 
     def catalog(self) -> Catalog:
@@ -548,6 +544,8 @@ class Run:
         if self.loaded is None and self.wishes.dry_run:
             self.look()
         if self.loaded is None:
+            from gridsync_parts.catalog import Catalog
+
             _ = self.lock
             self.loaded = Catalog(self.config.folder)
             self.held.callback(self.loaded.save)
@@ -572,6 +570,8 @@ class Run:
 
     def folders(self) -> Folders:
         """The remote folders that are known."""
+        from gridsync_parts.catalog import Folders
+
         return Folders(self.config.folder, self.settings.site.name)
 
     def pinned_across(self) -> dict[str, int]:
@@ -583,10 +583,14 @@ class Run:
 
     def has_list(self) -> bool:
         """Whether a list of files was built before."""
+        from gridsync_parts.catalog import CATALOG
+
         return self.loaded is not None or os.path.exists(os.path.join(self.config.folder, CATALOG))
 
     def look(self) -> None:
         """Take the catalog as another run has it, to be looked at and not saved."""
+        from gridsync_parts.catalog import Catalog
+
         self.loaded = Catalog(self.config.folder, is_frozen=True)
 
     def rows(self) -> list[Row]:
@@ -626,11 +630,15 @@ def reconcile(run: Run, rows: list[Row]) -> list[Row]:
 
 def plan_for(run: Run, rows: Iterable[Row]) -> dict[Action, list[Row]]:
     """What to do with each file, as the command line wants it."""
+    from gridsync_parts.plans import plan_copies
+
     return plan_copies(rows, run.target().find, run.wishes.overwrite, run.wishes.force)
 
 
 def forget_copies(run: Run, rows: list[Row]) -> None:
     """Call what is here and is to be overwritten still to come, or its pins would be given back before."""
+    from gridsync_parts.plans import plan_copies
+
     plan = plan_copies(rows, run.target().find, True, run.wishes.force)
     again = [row for row in plan[Action.COPY] + plan[Action.WAIT] if row.downloaded]
     run.catalog().put(row._replace(downloaded=False, verified="") for row in again)
@@ -776,6 +784,7 @@ GRACE = 600  # seconds that a lifetime may fall short of what was asked
 
 def do_new_proxy(run: Run) -> int:
     """create a new proxy"""
+    from gridsync_parts.keys import folder_for_proxies
     from gridsync_parts.keys.client import ask_pass_phrase, new_proxy
 
     settings, now = run.settings, time.time()
@@ -946,6 +955,7 @@ def wait_for_tape(run: Run, rows: list[Row]) -> int:
 def launch_staging(run: Run, rows: list[Row]) -> int:
     """Ask for files to be brought from tape; how many could not be."""
     from gridsync_parts.flow import BRING, Flow
+    from gridsync_parts.plans import plan_requests, plan_staging
 
     flow = Flow(run, BRING)
     flow.fetch.expect(plan_staging(rows), run.loop.clock())
@@ -960,6 +970,8 @@ def launch_staging(run: Run, rows: list[Row]) -> int:
 
 def say_no_tape(run: Run) -> int:
     """Say what there is to bring online where there is no tape; the status."""
+    from gridsync_parts.doors import NO_TAPE
+
     rows = [row for row in run.catalog().matching(run.scope) if not row.downloaded]
     if on_tape := sum(row.locality is Locality.NEARLINE for row in rows):
         run.report.error(f"{on_tape} file(s) are {NO_TAPE}")
@@ -974,6 +986,8 @@ def say_no_tape(run: Run) -> int:
 
 def do_bring_online(run: Run) -> int:
     """move files from tape to disks (make the copy of files faster)"""
+    from gridsync_parts.plans import NOT_ASKED
+
     if not run.has_tape():
         return say_no_tape(run)
     run.announce_end()
@@ -1017,6 +1031,8 @@ def rows_beside(run: Run, error: LockedError) -> list[Row]:
 
 def do_check_status(run: Run) -> int:
     """check the status of the files to be downloaded (locality, downloaded...)"""
+    from gridsync_parts.plans import is_refused
+
     try:
         run.catalog()
         failed = refresh(run, is_asked=True)
@@ -1730,6 +1746,8 @@ def take_words(parser: Parser, options: optparse.Values, words: list[str]) -> No
         parser.error("a URL and a folder are copied to this machine; leave out --to, or name the folder by --input_dir")
     options.sync = options.sync or bool(options.url and not options.release)
     if words and not options.url:
+        from gridsync_parts.recids import hint_of
+
         hint = nearest(f"--{words[0]}", parser._long_opt) or hint_of(words[0])
         parser.error(f"{words[0]!r}: unexpected argument{hint}")
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from gridsync_parts.doors.relay import RELAYED
 from gridsync_parts.errors import DoorError, GridError, brief
-from gridsync_parts.kinds import needs_gfal2, needs_proxy
+from gridsync_parts.kinds import is_portal, needs_gfal2, needs_proxy
 from gridsync_parts.log import log
 from gridsync_parts.looks import (
     look_at_cas,
@@ -36,7 +36,6 @@ from gridsync_parts.looks import (
 )
 from gridsync_parts.machine import fault_text
 from gridsync_parts.patient import LOOK_LIMIT, Patient, Unseen
-from gridsync_parts.recids import is_portal
 from gridsync_parts.table import Site
 from gridsync_parts.values import Finding
 

@@ -23,14 +23,14 @@ from gridsync_parts.errors import FileError, GridError, Incomplete, NotFound, On
 from gridsync_parts.gauge import Gauge
 from gridsync_parts.haul import LEFT_ALONE, ON_TAPE, UNSETTLED, Found, Haul, list_all, prepare, stage_all
 from gridsync_parts.keys.token import SOURCES
-from gridsync_parts.kinds import asks_by_record, needs_gfal2
+from gridsync_parts.kinds import asks_by_record, is_portal, needs_gfal2
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pace import insist
 from gridsync_parts.parcel import Parcel, Uploaded
 from gridsync_parts.plans import new_row, plan_calls, plan_copies, plan_staged, plan_staging, without_request
 from gridsync_parts.pool import Settling, Stop
 from gridsync_parts.reading import BLOCK, RemoteFile, Source
-from gridsync_parts.recids import check_words, is_portal, is_query, words_in
+from gridsync_parts.recids import check_words, is_query, words_in
 from gridsync_parts.settings import Config, compile_patterns
 from gridsync_parts.table import Settings
 from gridsync_parts.telling import speaking_plainly

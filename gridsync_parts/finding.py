@@ -12,7 +12,8 @@ from gridsync_parts.disk import open_regular, replacing
 from gridsync_parts.doors import Found, Listing, Shown
 from gridsync_parts.doors.record import RECID
 from gridsync_parts.errors import DiskError, GridError
-from gridsync_parts.recids import INVENIO, check_words, is_query, page_of, recid_in, tidy, words_in
+from gridsync_parts.kinds import INVENIO
+from gridsync_parts.recids import check_words, is_query, page_of, recid_in, tidy, words_in
 from gridsync_parts.runs import Runs
 from gridsync_parts.values import Entry, Locality, Scope
 from gridsync_parts.words import is_path, size_text

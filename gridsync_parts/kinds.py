@@ -51,6 +51,7 @@ class Kind(NamedTuple):
     token: str = ""  # where its token lies, unless TOKEN says it
 
 
+OPEN_DATA, INVENIO = "opendata", "invenio"  # engines of sites whose INPUTDIR names records
 UNTRIED = "not tested"
 WEB = ("https", "davs", "http", "dav")
 STRONG = ("sha512", "sha256", "sha1", "md5", "adler32")
@@ -84,12 +85,12 @@ KINDS = (
         Can(STRONG, tape=False, holds_lock=True, writes=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
     ),
     Kind(
-        "opendata", ("https",), "the CERN Open Data portal", "opendata", Credential.NONE,
+        OPEN_DATA, ("https",), "the CERN Open Data portal", "opendata", Credential.NONE,
         Can(("adler32",), tape=True, holds_lock=True, by_record=True), ("requests",),
         "on Debian: apt install python3-requests",
     ),
     Kind(
-        "invenio", ("https",), "a repository of Invenio's kind: Zenodo, NRP", "invenio", Credential.MAYBE_TOKEN,
+        INVENIO, ("https",), "a repository of Invenio's kind: Zenodo, NRP", "invenio", Credential.MAYBE_TOKEN,
         Can(("md5",), tape=False, holds_lock=True, writes=True), ("requests",),
         "on Debian: apt install python3-requests",
     ),
@@ -101,6 +102,11 @@ SCHEMES = tuple(dict.fromkeys(scheme for kind in KINDS for scheme in kind.scheme
 def is_tried(kind: Kind) -> bool:
     """Whether tests try it at a real server."""
     return UNTRIED not in kind.what
+
+
+def is_portal(engine: str) -> bool:
+    """Whether INPUTDIR of such a site names records, and no folder."""
+    return engine in (OPEN_DATA, INVENIO)
 
 
 def find_kind(engine: str, scheme: str) -> Kind | None:
@@ -146,7 +152,7 @@ def asks_by_record(site: Site) -> bool:
 
 def is_repository(site: Site) -> bool:
     """Whether what a site is sent becomes records."""
-    return site.engine == "invenio"
+    return site.engine == INVENIO
 
 
 def needs_token(site: Site) -> bool:

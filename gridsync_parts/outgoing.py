@@ -10,12 +10,12 @@ from gridsync_parts.errors import BadName, GridError, UsageError
 from gridsync_parts.flow import SEND, Flow
 from gridsync_parts.forecast import Forecast, refuse_names
 from gridsync_parts.ground import Ground, prepare
+from gridsync_parts.kinds import is_portal
 from gridsync_parts.log import log
 from gridsync_parts.outbox import Outbox
 from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
 from gridsync_parts.putter import Putter, writer_of
-from gridsync_parts.recids import is_portal
 from gridsync_parts.runs import Runs
 from gridsync_parts.sending import Sending
 from gridsync_parts.uploads import Uploads

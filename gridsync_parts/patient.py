@@ -21,8 +21,8 @@ from gridsync_parts.keys import ca_folder
 from gridsync_parts.keys.proxy import user_files, valid_proxy
 from gridsync_parts.keys.shown import settled, token_of
 from gridsync_parts.keys.token import Token
-from gridsync_parts.kinds import kind_of, needs_proxy
-from gridsync_parts.recids import is_portal, is_query, words_in
+from gridsync_parts.kinds import is_portal, kind_of, needs_proxy
+from gridsync_parts.recids import is_query, words_in
 from gridsync_parts.settings import Config, scope_of, settings_of
 from gridsync_parts.table import GENERAL_KEYS, Settings
 from gridsync_parts.values import Entry, Finding, Locality, Row, Scope

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from gridsync_parts.errors import UsageError, brief
+from gridsync_parts.kinds import INVENIO, OPEN_DATA, is_portal
 from gridsync_parts.words import bare, grid_path, is_url, is_utf8, nearest
 
-OPEN_DATA, INVENIO = "opendata", "invenio"  # engines of sites whose INPUTDIR names records
 DOI = r"10\.[0-9]{4,9}/[^\s?#]+"
 DOI_HOSTS = ("doi.org", "www.doi.org", "dx.doi.org")
 # What the portal filters by, as its search page names it, and the field of a record that it looks at.
@@ -36,11 +36,6 @@ FACETS = {
 BELOW = {"subtype": "type", "subcategory": "category"}  # facets of facets
 ON_DEMAND = "ondemand"  # a search finds records on demand alone with ondemand=true
 OF_PAGES = frozenset(("p", "s", "l", "order", "sort", "size", "page", "ln", "skip_files", "facets"))  # mean no records
-
-
-def is_portal(engine: str) -> bool:
-    """Whether INPUTDIR of such a site names records, and no folder."""
-    return engine in (OPEN_DATA, INVENIO)
 
 
 def is_query(word: str) -> bool:

@@ -13,15 +13,16 @@ from gridsync_parts.errors import UsageError, brief
 from gridsync_parts.kinds import (
     ENGINES,
     KEEPING,
+    OPEN_DATA,
     SCHEMES,
     WEB,
     Credential,
     Kind,
     find_kind,
+    is_portal,
     scheme_error,
 )
 from gridsync_parts.machine import CONNECTIONS
-from gridsync_parts.recids import OPEN_DATA, is_portal, portal_of, word_of
 from gridsync_parts.sites import KNOWN
 from gridsync_parts.table import COMMAND, GENERAL, GENERAL_KEYS, SITE_KEYS, Key, Settings, Site
 from gridsync_parts.values import Scope
@@ -230,6 +231,8 @@ class Config:
         """The path below BASE_DIR_ON_GRID of the chosen site that a URL means; what is no URL is a path already."""
         if not has_scheme(text):
             return text
+        from gridsync_parts.recids import portal_of, word_of
+
         text = text.strip()
         shown = bare(text)
         if not is_url(text):

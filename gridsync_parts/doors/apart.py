@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Callable
 from gridsync_parts.doors import At, Body, Found, Listing, Place, Tape
 from gridsync_parts.doors.opening import open_place
 from gridsync_parts.errors import DoorError, FileError, GridError, drop_frames
-from gridsync_parts.kinds import kind_of
+from gridsync_parts.kinds import is_portal, kind_of
 from gridsync_parts.machine import unforeseen_error
-from gridsync_parts.recids import is_portal
 from gridsync_parts.secrets import secrets
 from gridsync_parts.settings import Config
 from gridsync_parts.table import Site

@@ -21,7 +21,8 @@ from gridsync_parts.doors.entries import (
 )
 from gridsync_parts.doors.record import NAME
 from gridsync_parts.errors import DoorError, FileError
-from gridsync_parts.recids import INVENIO, OPEN_DATA, portal_of, word_of
+from gridsync_parts.kinds import INVENIO, OPEN_DATA
+from gridsync_parts.recids import portal_of, word_of
 
 MD5 = "md5:" + "0a" * 16
 TOLD = {"id": "ab-12", "created": "2026-11-28T02:00:00.123+00:00", "metadata": {"title": "Run"}}

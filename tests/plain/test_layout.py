@@ -142,10 +142,15 @@ def test_a_part_uses_parts_above_it_in_the_list_and_not_the_script():
         )
 
 
-def test_what_a_site_may_not_need_is_loaded_late():
-    code = "import gridsync, sys; print(*[name for name in sys.modules if name.startswith('gridsync_parts.doors.')])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {f"gridsync_parts.doors.{name}" for name in ("opening", "throttle")}
+def test_help_loads_only_what_the_table_of_options_is_made_of():
+    code = "import gridsync, sys\ngridsync.main([])\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-SEc", code], cwd=TOP, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    parts = {name.partition(".")[2] for name in loaded if name.startswith("gridsync_parts.")}
+    assert parts == set(
+        "bars conf disk errors kinds log machine screen secrets settings sites table values words".split()
+    )
+    assert not loaded & {"csv", "dataclasses", "http", "json", "logging", "shlex", "socket", "subprocess", "urllib"}
 
 
 def test_only_report_the_command_line_and_the_screen_print():

@@ -82,7 +82,7 @@ test-doors:  ## contract, faults and --sync at every version of dCache and StoRM
 fuzz: build/fuzz/done  ## mutated input from outside, for FUZZ_SECONDS; stops at the first find
 	build/fuzz/bin/python -m tests.night.fuzz -max_total_time=$(FUZZ_SECONDS)
 
-bench:  ## gridsync.py side by side with other tools, all rows or ROW=small; an hour. BEFORE=REV: with an earlier one
+bench: build/xrdclient/done  ## gridsync.py side by side with other tools, all rows or ROW=small; an hour. BEFORE=REV: with an earlier one
 	@tools/need $(BENCH)
 ifdef BEFORE
 	$(PYTHON) -m bench.before $(BEFORE) $(ROWS)
@@ -192,6 +192,13 @@ build/dask/done: tools/dask.txt | need-venv
 	rm -rf build/dask
 	$(PYTHON) -m venv --system-site-packages build/dask
 	build/dask/bin/python -m pip install --quiet --requirement tools/dask.txt
+	touch $@
+
+# And for the client of XRootD that gridsync.py is compared with.
+build/xrdclient/done: tools/xrdclient.txt | need-venv
+	rm -rf build/xrdclient
+	$(PYTHON) -m venv build/xrdclient
+	build/xrdclient/bin/python -m pip install --quiet --requirement tools/xrdclient.txt
 	touch $@
 
 # And for pages, tried as with a keyboard or a screen reader.

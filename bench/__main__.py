@@ -1,6 +1,7 @@
 """gridsync.py and its peers, side by side on one machine, in alternation; bench/RESULTS.md is what comes of it.
 
-make bench measures all rows, in at most an hour; make bench ROW=small one, and leaves the others as they are.
+make bench measures all rows, in about an hour; make bench ROW=small one, and leaves the others as they are. With
+BENCH_ROUNDS=1 a row is only tried: so many rounds, without one to warm up, and what comes of it is printed alone.
 """
 
 from __future__ import annotations
@@ -14,20 +15,30 @@ import sys
 import time
 from pathlib import Path
 
-from bench.measure import Failed, Refused
+from bench.measure import TRIAL, Failed, Refused
 from bench.rows import ROWS
-from bench.site import Site
+from bench.site import TOP, Site, disk
 from bench.tools import TOOLS
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+HEAD = "# Results\n\nMade by `make bench`; README.md in this folder says how to read them.\n\n"
 ATTEMPTS = 2  # at a row: a server that hangs is replaced once
 
 
-def machine() -> str:
-    """What it was measured on, and with which versions."""
+def now() -> str:
+    """When it is measured, and which gridsync."""
+    commit = told(f"git -C {TOP} describe --always --dirty=' with changes'") or "of no repository"
+    return f"{time.strftime('%Y-%m-%d %H:%M')}, gridsync {commit}"
+
+
+def machine(began: str) -> str:
+    """What all rows were measured on, when, and with which versions."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    lines = [f"{os.cpu_count()} processors ({model[1] if model else '?'}), {platform.system()} {platform.release()}."]
+    lines = [f"All rows come from one run, but for those that say otherwise: begun {began}."]
+    lines += [f"{os.cpu_count()} processors ({model[1] if model else '?'}), {platform.system()} {platform.release()};"]
+    lines += [f"copies are on a block device ({disk()}).\n"]
     lines += [f"- {told(tool.version)}" for tool in TOOLS.values() if tool.version]
+    lines += [f"- {told(line)}" for line in ("lftp --version | head -1", "ssh -V 2>&1")]
     lines += [f"- server: XRootD {told('xrootd -v 2>&1 | head -1')}"]
     return "\n".join(lines)
 
@@ -38,16 +49,14 @@ def told(line: str) -> str:
     return " ".join(said.split())
 
 
-def sections() -> dict[str, str]:
-    """RESULTS.md as it is, by row."""
-    if not RESULTS.exists():
-        return {}
-    parts = re.split(r"(?m)^## (\S+):.*\n", RESULTS.read_text(encoding="utf-8"))
-    return dict(zip(parts[1::2], parts[2::2]))
+def sections() -> tuple[str, dict[str, str]]:
+    """RESULTS.md as it is: what stands above the rows, and each row."""
+    head, *parts = re.split(r"(?m)^## (\S+):.*\n", RESULTS.read_text(encoding="utf-8"))
+    return head, dict(zip(parts[::2], parts[1::2]))
 
 
-def write(done: dict[str, str]) -> None:
-    text = f"# Results\n\nMade by `make bench`; README.md in this folder says how to read them.\n\n{machine()}\n"
+def write(head: str, done: dict[str, str]) -> None:
+    text = f"{head.strip()}\n"
     for name in ROWS:
         if name in done:
             text += f"\n## {name}: {ROWS[name].measure.__doc__}\n\n{done[name].strip()}\n"
@@ -71,19 +80,26 @@ def measured(name: str, site: Site) -> tuple[str, bool]:
 
 
 def main(names: list[str]) -> int:
-    names = names or list(ROWS)
+    is_part, names = bool(names), names or list(ROWS)
     if unknown := [name for name in names if name not in ROWS]:
         raise SystemExit(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end, and what was written goes
-    done, status = sections(), 0
+    began, status = now(), 0
+    head, done = HEAD + machine(began), {}
+    if is_part and RESULTS.exists():
+        head, done = sections()
     with Site({which for name in names for which in ROWS[name].sets}) as site:
         for name in names:
             print(f"# {name}: {ROWS[name].measure.__doc__}", flush=True)
-            began = time.monotonic()
-            done[name], is_good = measured(name, site)
-            print(f"  in {time.monotonic() - began:.0f} s", flush=True)
+            at = time.monotonic()
+            text, is_good = measured(name, site)
+            print(f"  in {time.monotonic() - at:.0f} s", flush=True)
             status = status if is_good else 1
-            write(done)  # so that a later row can't lose it
+            done[name] = f"Measured by itself: {began}.\n\n{text.strip()}" if is_part else text
+            if TRIAL:
+                print(text)
+            else:
+                write(head, done)  # so that a later row can't lose it
     return status
 
 

@@ -33,7 +33,7 @@ def fetch(todo: queue.SimpleQueue[tuple[str, str]], context: ssl.SSLContext) -> 
 
 
 def main(count: str, folder: str, urls: str) -> None:
-    """Fetch with so many threads, into a folder, what a file lists: a URL and a path in each line."""
+    """Fetch with so many threads, into a folder, what a file lists: a URL, a path and a checksum in each line."""
     context = ssl.create_default_context()
     context.load_cert_chain(os.environ["X509_USER_PROXY"])
     if int(count) > 1:
@@ -41,7 +41,7 @@ def main(count: str, folder: str, urls: str) -> None:
     todo: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     with open(urls, encoding="utf-8") as file:
         for line in file:
-            url, path = line.split()
+            url, path, _ = line.split()
             os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
             todo.put((url, os.path.join(folder, path)))
     threads = [threading.Thread(target=fetch, args=(todo, context), daemon=True) for _ in range(int(count))]

@@ -7,11 +7,9 @@ Both are installed as README.md says at their time. A row is reached if the earl
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,9 +20,9 @@ from typing import NamedTuple
 
 from bench.chores import complete
 from bench.copies import port_of
-from bench.measure import PYTHON, Failed, Refused, Run, Runs, Side, figure, side_by_side
+from bench.measure import PYTHON, Failed, Refused, Run, Runs, Side, figure, side_by_side, took, used
 from bench.relay import Relay
-from bench.site import TOP, Site, install
+from bench.site import Site
 from bench.tools import Job, conf, copying
 
 BOUND = 1.03  # times as long as before
@@ -111,27 +109,18 @@ def measured(name: str, earlier: Site, site: Site, folder: Path) -> list[str]:
         door = site.xrootd.url
         if row.delay:
             door = f"https://localhost:{stack.enter_context(Relay(port_of(site), delay=row.delay)).port}"
-        sides = [row.side(which, door, folder)._replace(name=which.gridsync.parent.name) for which in (earlier, site)]
+        sides = [
+            row.side(which, door, folder)._replace(name=which.gridsync.parent.name, is_peer=False)
+            for which in (earlier, site)
+        ]
         if name == "start-up":
             sides.append(Side("bare", lambda _: f'{PYTHON} -c "import optparse"', dict(os.environ)))
         before, after, *bare = side_by_side(sides, folder, row.rounds, warm=row.rounds > 2).values()
-    lines = [compared(f"{name}: {row.what}; seconds", seconds, before, after)]
+    lines = [compared(f"{name}: {row.what}; seconds", took, before, after)]
     if name != "start-up":  # for so short times the kernel's clock is too coarse
-        lines.append(compared(f"{name}: CPU seconds", lambda run: run.cpu, before, after))
+        lines.append(compared(f"{name}: CPU seconds", used, before, after))
     lines.append(compared(f"{name}: peak MB", lambda run: run.memory, before, after))
-    return lines + [compared("start-up: `import optparse` alone, and now", seconds, some, after, 2.5) for some in bare]
-
-
-def seconds(run: Run) -> float:
-    return run.seconds
-
-
-def exported(rev: str, folder: Path) -> Path:
-    """The repository as it was."""
-    folder.mkdir()
-    with subprocess.Popen(["git", "-C", TOP, "archive", rev], stdout=subprocess.PIPE) as archive:
-        subprocess.run(["tar", "-x", "-C", folder], stdin=archive.stdout, check=True)
-    return folder
+    return lines + [compared("start-up: `import optparse` alone, and now", took, some, after, 2.5) for some in bare]
 
 
 def lines_of(name: str, earlier: Site, site: Site) -> list[str]:
@@ -156,8 +145,7 @@ def main(rev: str, *names: str) -> int:
     head = f"| | {rev} | now | times as much, median | the median is between | rounds | bound | within it |"
     lines = [head, "|---" * 8 + "|"]
     with Site({which for name in names for which in ROWS[name].sets}) as site:
-        earlier = copy.copy(site)
-        earlier.gridsync = install(exported(rev, site.folder / "source"), site.folder / "before")
+        earlier = site.at(rev)
         for name in names:
             print(f"# {name}: {ROWS[name].what}", flush=True)
             began = time.monotonic()

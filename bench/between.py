@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.copies import short
-from bench.measure import PART, Goal, Refused, Runs, Side, cpu_of, goals, ratio, side_by_side, table, timed
-from bench.site import Site
-from bench.tools import CHECKSUM
+from bench.copies import beside, short
+from bench.measure import PART, Goal, Runs, Side, cpu_of, goals, ratio, side_by_side, table, timed
+from bench.site import Site, refuse_unless_same
+from bench.tools import CHECKSUM, shared_out
 from tests.grid.xrootd import SCRATCH, XRootD
 
 FILES = 4  # at once
@@ -65,11 +63,11 @@ class Pair:
     def side(self, tool: str, name: str, part: int = 1) -> Side:
         """A tool that copies a set of files, or a part of them."""
         line: Callable[[str, Path, int], str] = getattr(self, tool.replace("-", "_"))
-        paths = self.site.paths(name)[::part]
+        wanted = [self.site.source(name) / path for path in self.site.paths(name, part)]
 
         def check(folder: Path) -> None:
             there = (self.top / "here" if tool == "get" else self.target) / folder.name
-            self.refuse_unless_same(name, paths, there, tool)
+            refuse_unless_same(tool, wanted, there)
             for place in (self.top / "here", self.target):
                 shutil.rmtree(place / folder.name)
 
@@ -78,7 +76,7 @@ class Pair:
             if tool != "gfal-copy":
                 self.set_up(tool, name, folder)
 
-        smaller = self.side(tool, name, PART) if tool == "gfal-copy" and part == 1 and len(paths) > PART else None
+        smaller = self.side(tool, name, PART) if tool == "gfal-copy" and part == 1 and len(wanted) > PART else None
         return Side(
             TITLES.get(tool, tool), lambda folder: line(name, folder, part), self.site.env, before, check, CHECKSUM,
             smaller, server=self.cpu,
@@ -112,24 +110,10 @@ class Pair:
         return self.site.line(folder, f"--from=B --put={self.source / name} --input_dir={name} --quiet")
 
     def gfal_copy(self, name: str, folder: Path, part: int) -> str:
-        """As many processes as files at once, each with its share of the list; the files land in one folder."""
-        paths, lists = self.site.paths(name)[::part], []
-        for number in range(FILES):
-            share = folder / f"list-{number}"
-            share.write_text("".join(f"{self.servers[0].scratch}/{name}/{path}\n" for path in paths[number::FILES]))
-            lists.append(str(share))
-        copy = "gfal-copy -K ADLER32 --copy-mode pull --from-file FILE"
-        copy += f" {self.servers[1].scratch}/{folder.name} >/dev/null"
-        return f"printf '%s\\n' {shlex.join(lists)} | xargs -P {FILES} -I FILE {copy}"
-
-    def refuse_unless_same(self, name: str, paths: list[str], there: Path, tool: str) -> None:
-        """A tool whose files are not those of the source has no time; their names say which they are."""
-        found = {path.name: path for path in there.rglob("*") if path.is_file()}
-        wanted = {Path(path).name: self.source / name / path for path in paths}
-        wrong = sorted(wanted.keys() ^ found.keys())
-        wrong += [key for key in wanted.keys() & found.keys() if not filecmp.cmp(wanted[key], found[key], False)]
-        if wrong:
-            raise Refused(f"{tool}: {len(wrong)} of {len(wanted)} files are not those of the source, as {wrong[0]}")
+        """As many processes as files at once; the files land in one folder."""
+        urls = [f"{self.servers[0].scratch}/{name}/{path}" for path in self.site.paths(name, part)]
+        copy = f"gfal-copy -K ADLER32 --copy-mode pull --from-file FILE {self.servers[1].scratch}/{folder.name}"
+        return shared_out(urls, FILES, folder, copy)
 
 
 TITLES = {"via_here": "gridsync --via_here", "get": "gridsync, from A alone", "put": "gridsync, to B alone"}
@@ -142,7 +126,7 @@ def site_to_site(site: Site, folder: Path) -> str:
         for name, what in WHAT.items():
             done = side_by_side([pair.side(tool, name) for tool in ("gridsync", "gfal-copy")], folder / name)
             text += f"\n{what}, copied by the doors, 4 at once:\n\n" + table(done, pair.short())
-            some.append(Goal(f"times as fast as gfal-copy, {what}", ratio(done["gfal-copy"], done["gridsync"]), 1.0))
+            some.append(beside(done, what, 1.0))
         for name, what in WHAT.items():
             sides = [pair.side(tool, name) for tool in ("via_here", "get", "put")]
             here, *alone = side_by_side(sides, folder / f"{name}-here").values()

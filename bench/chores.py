@@ -14,14 +14,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.copies import port_of, requests, short, times
-from bench.measure import LIMIT, PYTHON, Goal, Refused, Side, goals, ratio, side_by_side, table, timed
+from bench.copies import beside, port_of, requests, short
+from bench.measure import LIMIT, PYTHON, ROUNDS, Goal, Refused, Runs, Side, goals, ratio, side_by_side, table, timed
 from bench.relay import Relay
 from bench.site import TOP, Site
 from bench.tools import Job, conf
 from tests.grid import Grid
 
 WALKERS = 8  # folders that gridsync lists at once
+WALKS = 3  # rounds: they take long, and vary little
 STAGED, ASKED = 10_000, 50  # files; gfal-xattr is asked for so many of them
 SOON = 0.8  # seconds; the shortest interval between two polls of a request
 # What a program can't do without that looks whether all of a catalog is here.
@@ -29,8 +30,14 @@ BARE = (
     "import csv, os, sys; any(os.stat(os.path.join(sys.argv[2], row[0])) is None "
     "for row in csv.reader(open(sys.argv[1], newline='')) if row[0] != 'path')"
 )
+BEFORE = "the first gridsync"
 COMPLETION = TOP / "do_grid_completion.sh"
 TAB = "COMP_LINE='gridsync.py --in' COMP_POINT=16; _gridsync_bash gridsync.py --in gridsync.py; echo ${COMPREPLY[*]}"
+
+
+def not_slower(done: dict[str, Runs], where: str) -> Goal:
+    """As it was at first, give or take."""
+    return Goal(f"{where}: times as long as the first", ratio(done["gridsync"], done[BEFORE]), 1.05, at_most=True)
 
 
 # == Listing ============================================================================================
@@ -42,11 +49,11 @@ def walk(site: Site, folder: Path) -> str:
     folders = sorted({path.partition("/")[0] for path in paths})
     with Relay(port_of(site), delay=0.01) as relay:
         job = Job(site, "many", f"https://localhost:{relay.port}", WALKERS)
-        keys = f"--client-cert {site.proxy} --client-key {site.proxy} --ca-cert {site.ca}"
+        keys = site.shown("--client-cert", "--client-key", "--ca-cert")
 
-        def gridsync(place: Path) -> str:
+        def gridsync(place: Path, at: Site = site) -> str:
             conf(job, place, place / "data")
-            return site.line(place, "--build_list --quiet")
+            return at.line(place, "--build_list --quiet")
 
         def rclone(place: Path) -> str:
             source = f"--webdav-url {job.door}/agata --webdav-vendor other :webdav:many"
@@ -71,17 +78,18 @@ def walk(site: Site, folder: Path) -> str:
         done = side_by_side(
             [
                 Side("gridsync", gridsync, site.env, check=has_all, verifies="all names"),
+                Side(BEFORE, lambda place: gridsync(place, site.first), site.env, check=has_all, is_peer=False),
                 Side("rclone", rclone, site.env, check=has_all, verifies="all names"),
                 Side("gfal-ls", gfal_ls, site.env, check=has_all, verifies="all names", part=part),
             ],
-            folder, warm=False,
+            folder, WALKS, warm=False,
         )  # fmt: skip
         counted = folder / "counted"
         counted.mkdir()
         asked = requests(gridsync(counted).replace("--quiet", ""), site, folder)
     return f"\n{WALKERS} connections:\n\n" + table(done, short(site)) + goals(
-        Goal("times as fast as rclone lsf", times(done, "rclone"), 1.0),
-        Goal("times as fast as gfal-ls, a process for each folder", times(done, "gfal-ls"), 3.0),
+        not_slower(done, "walk"),
+        beside(done, "walk", 1.0),
         Goal("requests for each folder", asked.total() / (len(folders) + 1), 1.0, at_most=True),
     )  # fmt: skip
 
@@ -136,37 +144,48 @@ def status(site: Site, folder: Path) -> str:
             if (found := (place / "found").read_text().split()) != ["NEARLINE"] * ASKED:
                 raise Refused(f"gfal-xattr: {len(found)} of {ASKED} files are said to be on tape")
 
-        line = site.line(at.work, "--check_status --quiet")
-        asking = Side("gridsync", lambda _: line, at.env, before, check, "all files")
+        def asking(name: str, which: Site) -> Side:
+            line = which.line(at.work, "--check_status --quiet")
+            return Side(name, lambda _: line, at.env, before, check, "all files", is_peer=False)
+
         peer = Side("gfal-xattr", gfal_xattr, at.env, check=check_xattr)
-        slow = peer._replace(verifies="all files", part=peer, scale=STAGED // ASKED, always_part=True)
-        done = side_by_side([asking, slow], folder)
+        slow = peer._replace(verifies="all files", part=peer, scale=STAGED // ASKED)
+        ours = asking("gridsync", site)
+        done = side_by_side([ours, asking(BEFORE, site.first), slow], folder)
         before(folder)
-        asking.run(folder, 99)
+        ours.run(folder, 99)
         asked = at.grid.door.log.count(role="tape")
     return "\none after the other:\n\n" + table(done, short(site)) + goals(
         Goal("requests for each 500 files", asked / (STAGED / 500), 1.0, at_most=True),
-        Goal("times as fast as gfal-xattr user.status, a process for each file", times(done), 50),
+        not_slower(done, "status"),
+        beside(done, "status", 50),
     )  # fmt: skip
 
 
 def stage(site: Site, folder: Path) -> str:
     """10,000 files brought from tape to disk and copied, requests counted at a simulated dCache"""
-    with tape(site, folder) as at:
-        run = timed(site.line(at.work, "--sync --quiet"), at.env, folder)
-        api = "/api/v1/tape/stage"
-        asked = at.grid.door.log.count(method="POST", path=api)
-        polls: dict[str, list[float]] = {}
-        for record in at.grid.door.log.matching(method="GET"):
-            if record.path.startswith(f"{api}/"):
-                polls.setdefault(record.path, []).append(record.came)
-        here = sum(path.stat().st_size == 10 for path in (folder / "data").rglob("*") if path.is_file())
-        if here != STAGED:
-            raise Refused(f"gridsync: {here} of {STAGED} files are here")
+    done, api = {}, "/api/v1/tape/stage"
+    for name, which in ((BEFORE, site.first), ("gridsync", site)):
+        place = folder / which.gridsync.parent.name
+        place.mkdir()
+        with tape(which, place) as at:
+            line = which.line(at.work, "--sync --quiet")
+            done[name] = Runs(Side(name, str, at.env), [timed(line, at.env, place)])
+            log = at.grid.door.log
+            asked = log.count(method="POST", path=api)
+            polls: dict[str, list[float]] = {}
+            for record in log.matching(method="GET"):
+                if record.path.startswith(f"{api}/"):
+                    polls.setdefault(record.path, []).append(record.came)
+            here = sum(path.stat().st_size == 10 for path in (place / "data").rglob("*") if path.is_file())
+            if here != STAGED:
+                raise Refused(f"{name}: {here} of {STAGED} files are here")
     early = sum(later - one < SOON for times_of in polls.values() for one, later in pairwise(times_of))
     many = sum(map(len, polls.values()))
-    text = f"\ngridsync --sync, in {run.seconds:.0f} s: {asked} staging requests, {many} polls of them.\n"
+    done = dict(reversed(done.items()))
+    text = f"\ngridsync --sync, {asked} staging requests, {many} polls of them:\n\n" + table(done, short(site))
     return text + goals(
+        not_slower(done, "stage"),
         Goal("staging requests for each 200 files", asked / (STAGED / 200), 1.0, at_most=True),
         Goal(f"polls within {SOON} s of the one before", early, 0, at_most=True),
     )
@@ -183,7 +202,7 @@ def start_up(site: Site, folder: Path) -> str:
         [
             Side("gridsync", lambda place: f"{site.gridsync} --help > {place}/said", env),
             Side("TAB in bash", lambda place: f"{tab} > {place}/said", env, check=offers),
-            Side("bare Python", lambda _: f'{PYTHON} -c "import optparse"', env),
+            Side("bare Python", lambda _: f'{PYTHON} -c "import optparse"', env, is_peer=False),
         ],
         folder, rounds=40,
     )  # fmt: skip
@@ -210,18 +229,18 @@ def nothing_to_do(site: Site, folder: Path) -> str:
         work = folder / f"{rows}.work"
         complete(Job(site, "nothing", "https://localhost:1", 4), work, rows)
         bare = shlex.join([PYTHON, "-c", BARE, f"{work}/grid_summary.csv", f"{work}/data"])
-        done = side_by_side(
-            [
-                Side("gridsync", lambda _, work=work: site.line(work, "--start --quiet"), site.env),  # type: ignore[misc]
-                Side("bare Python", lambda _, bare=bare: bare, site.env),  # type: ignore[misc]
-            ],
-            folder / str(rows),
-        )
+        lines = [which.line(work, "--start --quiet") for which in (site, site.first)]
+        sides = [
+            Side(name, lambda _, line=line: line, site.env)  # type: ignore[misc]
+            for name, line in zip(("gridsync", BEFORE, "bare Python"), [*lines, bare])
+        ]
+        done = side_by_side(sides, folder / str(rows), ROUNDS if rows < 1_000_000 else 2)
         text += f"\n{rows:,} rows:\n\n" + table(done, short(site))
         gridsync = done["gridsync"]
         seconds.append(gridsync.seconds / rows)
         peak = max(run.memory for run in gridsync.runs)
         all_goals += [
+            not_slower(done, f"{rows:,} rows"),
             Goal(f"{rows:,} rows: times as long as bare Python", ratio(gridsync, done["bare Python"]), 4, at_most=True),
             Goal(f"{rows:,} rows: peak MB", peak, megabytes, at_most=True),
         ]

@@ -9,15 +9,15 @@ from statistics import median
 
 from bench.copies import short
 from bench.measure import PYTHON, Goal, Refused, Side, cpu_of, figure, goals, ratio, side_by_side, table
-from bench.site import SETS, Site
-from bench.tools import CHECKSUM, Job, fresh, refuse_unless_same, work_of
+from bench.site import Site, refuse_unless_same
+from bench.tools import CHECKSUM, EACH_FILE, Job, fresh, work_of
 from tests.grid.farm import Farm
 from tests.grid.machines import Machines, NoMachines
 
 HANDS = 2  # of each worker: one fetches while the other makes durable
 ON_LINES = (1, 4, 8)
 HERE = (1, 4, 16)
-ROUNDS = 3
+PART = 2  # half of the many files
 LIMIT = 900  # seconds of a run: a worker alone takes long, which is what is measured
 SHOWN = ("X509_CERT_DIR", "X509_USER_PROXY")  # what workers find at a path, as their environment says
 
@@ -72,10 +72,13 @@ class Team:
         def check(folder: Path) -> None:
             self.note(count, folder)
             self.let_go()
-            refuse_unless_same(self.job, folder, name_of(count))
+            source = self.site.source(self.job.name)
+            refuse_unless_same(name_of(count), (source / path for path in self.job.paths()), folder)
 
         env = {**self.site.env, **self.farm.environment}
-        return Side(name_of(count), command, env, before, check, CHECKSUM, server=self.site.cpu, limit=LIMIT)
+        return Side(
+            name_of(count), command, env, before, check, CHECKSUM, EACH_FILE, server=self.site.cpu, limit=LIMIT
+        )  # fmt: skip
 
 
 def stats_of(folder: Path) -> Path:
@@ -101,7 +104,7 @@ def workers(site: Site, folder: Path) -> str:
             door = site.xrootd.url.replace("localhost", machines.gate)
             team = Team(site, farm, Job(site, "shared", door, hands), machines)
             try:
-                done = side_by_side([team.side(count) for count in ON_LINES], folder, ROUNDS, warm=False)
+                done = side_by_side([team.side(count) for count in ON_LINES], folder, 1, warm=False)
             finally:
                 team.let_go()
             text = table(done, names(site, farm))
@@ -120,15 +123,15 @@ def workers(site: Site, folder: Path) -> str:
 
 
 def workers_cpu(site: Site, folder: Path) -> str:
-    """100,000 files of 1 kB; what each costs the run itself, with few workers and with many"""
+    """50,000 files of 1 kB; what each costs the run itself, with few workers and with many"""
     with Farm(made(folder / "farm"), python=PYTHON) as farm:
-        team = Team(site, farm, Job(site, "many", site.xrootd.url, HANDS * max(HERE)))
+        team = Team(site, farm, Job(site, "many", site.xrootd.url, HANDS * max(HERE), part=PART))
         try:
             done = side_by_side([team.side(count) for count in HERE], folder, 1, warm=False)
         finally:
             team.let_go()
         text = table(done, names(site, farm))
-    files = len(SETS["many"])
+    files = len(team.job.paths())
     head = "\n| CPU milliseconds a file | gridsync itself | the scheduler | the workers |\n|---|---|---|---|\n"
     each = {count: 1000 * done[name_of(count)].cpu / files for count in HERE}
     rows = "".join(

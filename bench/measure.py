@@ -14,20 +14,26 @@ from statistics import median
 from typing import NamedTuple
 
 PYTHON = "/usr/bin/python3"
+TRIAL = int(os.environ.get("BENCH_ROUNDS", 0))  # so many rounds of each row, to try it; its times count for nothing
 ROUNDS = 5
-SLOW = 10  # times as long as gridsync: such a peer runs on a part of the work
-PART = 20
+SLOW = 2  # times as long as gridsync in its first run: such a peer has no other
+PART = 20  # what is known to take minutes runs on a part of the work
 LIMIT = 300  # seconds for one run; what takes longer hangs
+AFTERWARDS = "sync -f, after it"  # how files become durable that a tool leaves in memory
 # A process counts the memory of the one that it was forked from as its own, so a small one stands between.
 MEASURED = """
 import os, sys, time
-began = time.perf_counter()
-pid = os.posix_spawn("/bin/sh", ["sh", "-c", sys.argv[2]], os.environ)
-_, status, usage = os.wait4(pid, 0)
-seconds = time.perf_counter() - began
-with open(sys.argv[1], "w") as file:
-    print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, file=file)
-sys.exit(os.waitstatus_to_exitcode(status) & 255)
+note, *lines = sys.argv[1:]
+began, ends, cpu, memory = time.perf_counter(), [], 0.0, 0.0
+for line in lines:
+    _, status, usage = os.wait4(os.posix_spawn("/bin/sh", ["sh", "-c", line], os.environ), 0)
+    if status:
+        sys.exit(os.waitstatus_to_exitcode(status) & 255)
+    ends.append(time.perf_counter() - began)
+    cpu += usage.ru_utime + usage.ru_stime
+    memory = max(memory, usage.ru_maxrss / 1024)
+with open(note, "w") as file:
+    print(ends[-1], cpu, memory, ends[0], file=file)
 """
 
 
@@ -46,6 +52,7 @@ class Run(NamedTuple):
     seconds: float
     cpu: float
     memory: float  # MB, of its largest process
+    alone: float = 0.0  # seconds until it ended, without the sync that followed
     server: float = 0.0  # CPU seconds that the server took meanwhile, where that is looked at
 
 
@@ -55,10 +62,11 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def timed(line: str, env: dict[str, str], folder: Path, limit: float = LIMIT) -> Run:
-    """Run a line for sh."""
+def timed(line: str, env: dict[str, str], folder: Path, limit: float = LIMIT, sync: str = "") -> Run:
+    """Run a line for sh, and then one that syncs, if there is one."""
     note, errors = folder / "measured", folder / "errors"
-    command = [PYTHON, "-I", "-S", "-c", MEASURED, str(note), line]
+    lines = [line, sync] if sync else [line]
+    command = [PYTHON, "-I", "-S", "-c", MEASURED, str(note), *lines]
     with open(errors, "wb") as file:
         process = subprocess.Popen(
             command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stderr=file, start_new_session=True
@@ -73,7 +81,7 @@ def timed(line: str, env: dict[str, str], folder: Path, limit: float = LIMIT) ->
         process.wait()
     if status:
         raise Failed(f"status {status}: {line}\n{errors.read_text(errors='replace')[-500:]}")
-    return Run(line, *map(float, note.read_text().split()))
+    return Run(" && ".join(lines), *map(float, note.read_text().split()))
 
 
 def touch(size: int) -> None:
@@ -104,9 +112,10 @@ class Side(NamedTuple):
     before: Callable[[Path], None] = nothing  # the clock runs
     check: Callable[[Path], None] = nothing  # refuses what is not as it should be, and tidies up
     verifies: str = "-"
-    part: Side | None = None  # the same on a part of the work, if that can be
+    durable: str = "-"
+    is_peer: bool = True  # or it is there to be looked at
+    part: Side | None = None  # the same on a part of the work, for one that is known to be slow
     scale: int = PART  # how much larger the whole is
-    always_part: bool = False  # it is known to be slow
     writes: int = 0  # bytes, if they are many
     server: Callable[[], float] = nobody  # CPU seconds that it has taken so far
     limit: float = LIMIT
@@ -120,7 +129,8 @@ class Side(NamedTuple):
         if self.writes:
             touch(2 * self.writes)  # what is given back is not what is taken first
         before = self.server()
-        run = timed(line, self.env, folder, self.limit)
+        sync = f"sync -f {place}" if self.durable == AFTERWARDS else ""
+        run = timed(line, self.env, folder, self.limit, sync)
         run = run._replace(server=self.server() - before)
         self.check(place)
         return run
@@ -132,78 +142,104 @@ class Runs(NamedTuple):
     side: Side
     runs: list[Run]
     scale: int = 1
+    is_slow: bool = False  # it was measured once
+
+    def median(self, of: Callable[[Run], float]) -> float:
+        return median(map(of, self.runs)) * self.scale
 
     @property
     def seconds(self) -> float:
-        return median(run.seconds for run in self.runs) * self.scale
+        return self.median(took)
 
     @property
     def cpu(self) -> float:
-        return median(run.cpu for run in self.runs) * self.scale
+        return self.median(used)
 
 
-def ratio(one: Runs, other: Runs) -> float:
+def took(run: Run) -> float:
+    return run.seconds
+
+
+def used(run: Run) -> float:
+    return run.cpu
+
+
+def ratio(one: Runs, other: Runs, of: Callable[[Run], float] = took) -> float:
     """How many times as long one takes: the median round by round, so that a slow minute does not count."""
-    if one.scale == other.scale and len(one.runs) == len(other.runs):
-        return median(a.seconds / b.seconds for a, b in zip(one.runs, other.runs))
-    return one.seconds / other.seconds
+    if len(one.runs) == len(other.runs) and one.scale == other.scale:
+        return median(of(a) / of(b) for a, b in zip(one.runs, other.runs))
+    return one.median(of) / other.median(of)
 
 
 def side_by_side(sides: Sequence[Side], folder: Path, rounds: int = ROUNDS, warm: bool = True) -> dict[str, Runs]:
-    """Each in turn, and so on, gridsync being the first of them; a slow one only at first, on a part of the work."""
+    """Each in turn, and so on, gridsync being the first of them; a slow one only once."""
     ours, *peers = sides
+    rounds, warm = (TRIAL, False) if TRIAL else (rounds, warm)
     done = {side.name: Runs(side, []) for side in sides}
     for number in range(0 if warm else 1, rounds + 1):
         order = [ours, *(peers if number % 2 else reversed(peers))]
         turn = number % len(order) if number > 1 else 0  # at first ours, whose time says who is slow; then each in turn
         for side in order[turn:] + order[:turn]:
-            if done[side.name].scale > 1:
+            some = done[side.name]
+            if some.is_slow:
                 continue
-            if number < 2 and side.part and not done[side.name].runs:
-                limit = SLOW * done[ours.name].runs[0].seconds / side.scale
-                run = side.part.run(folder, 1000 + number)
-                if run.seconds > limit and not side.always_part:  # it may have had bad luck
-                    run = min(run, side.part.run(folder, 2000 + number), key=lambda some: some.seconds)
-                if run.seconds > limit or side.always_part:
-                    done[side.name] = Runs(side, [run], side.scale)
-                    print(f"  {side.name}: {run.seconds:.2f} s for 1/{side.scale} of the work", flush=True)
-                    continue
-            run = side.run(folder, number)
-            print(f"  {side.name}: {run.seconds:.2f} s", flush=True)
-            done[side.name].runs.append(run)
+            if side.part:  # twice, or bad luck would be scaled
+                run = min((side.part.run(folder, 1000 * turn) for turn in (1, 2)), key=took)
+                done[side.name] = Runs(side, [run], side.scale, is_slow=True)
+            else:
+                some.runs.append(side.run(folder, number))
+                is_slow = some.seconds > SLOW * done[ours.name].runs[0].seconds
+                if is_slow and side.is_peer and len(some.runs) == 1:
+                    done[side.name] = some._replace(is_slow=True)
+            print(f"  {side.name}: {done[side.name].runs[-1].seconds:.2f} s", flush=True)
     # The first round was to warm up.
-    return {name: some._replace(runs=some.runs[warm if some.scale == 1 else 0 :]) for name, some in done.items()}
+    return {name: some if some.is_slow else some._replace(runs=some.runs[warm:]) for name, some in done.items()}
 
 
-def best(done: dict[str, Runs], names: Sequence[str] = ()) -> Runs:
-    """The fastest of those named, or of all peers."""
-    return min((done[name] for name in names or list(done)[1:]), key=lambda some: some.seconds)
+def best(done: dict[str, Runs], verifies: str = "") -> Runs:
+    """The fastest peer, or the fastest that verifies so."""
+    _, *others = done.values()
+    return min(
+        (some for some in others if some.side.is_peer and verifies in some.side.verifies), key=lambda some: some.seconds
+    )
 
 
 def figure(number: float, digits: int = 3) -> str:
     """So many digits, more for large numbers; never as 1e+03."""
-    return f"{number:.0f}" if number >= 1000 else f"{number:.{digits}g}"
+    return f"{number:.0f}" if number >= 10**digits else f"{number:.{digits}g}"
+
+
+def spread(some: Runs) -> str:
+    """From its fastest run to its slowest."""
+    if some.scale > 1:
+        return f"1/{some.scale} of the work, scaled"
+    seconds = [run.seconds for run in some.runs]
+    return f"{figure(min(seconds))} to {figure(max(seconds))}" if seconds[1:] else "once"
 
 
 def table(done: dict[str, Runs], short: dict[str, str]) -> str:
     """A row for each side, then the lines as they were run, with short names for places."""
-    head = "| tool | seconds, median | least to most | CPU s | peak MB | verified | times as long as gridsync |"
     ours = next(iter(done.values()))
-    with_server = ours.side.server is not nobody
-    head += " CPU s of the server |" if with_server else ""
-    lines = [head, re.sub("[^|]+", "---", head)]
-    for some in done.values():
-        seconds = [run.seconds for run in some.runs]
-        spread = f"{figure(min(seconds))} to {figure(max(seconds))}"
-        if some.scale > 1:
-            spread = f"1/{some.scale} of the work, scaled"
-        lines.append(
-            f"| {some.side.name} | {figure(some.seconds)} | {spread} | {figure(some.cpu)} "
-            f"| {median(run.memory for run in some.runs):.0f} | {some.side.verifies} | {ratio(some, ours):.2f} |"
-            + (f" {figure(median(run.server for run in some.runs) * some.scale)} |" if with_server else "")
-        )
-    commands = ["", *(f"    {some.runs[-1].line}" for some in done.values()), ""]
-    text = "\n".join(lines + commands)
+
+    def words(some: Runs) -> dict[str, str]:
+        return {
+            "tool": some.side.name,
+            "seconds, median": figure(some.seconds),
+            "least to most": spread(some),
+            "without sync": figure(some.median(lambda run: run.alone)) if some.side.durable == AFTERWARDS else "-",
+            "CPU s": figure(some.cpu),
+            "peak MB": f"{median(run.memory for run in some.runs):.0f}",
+            "verified": some.side.verifies,
+            "durable": some.side.durable,
+            "times as long as gridsync": f"{ratio(some, ours):.2f}",
+            "CPU s of the server": figure(some.median(lambda run: run.server)) if some.side.server != nobody else "-",
+        }
+
+    rows = [words(some) for some in done.values()]
+    heads = [head for head in rows[0] if any(row[head] != "-" for row in rows)]
+    words_of = [heads, ["---"] * len(heads), *([row[head] for head in heads] for row in rows)]
+    lines = [f"| {' | '.join(line)} |" for line in words_of]
+    text = "\n".join([*lines, "", *(f"    {some.runs[-1].line}" for some in done.values()), ""])
     for place, name in short.items():
         text = text.replace(place, name)
     return text

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import filecmp
-import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.measure import PART, PYTHON, Failed, Refused, Side, timed
-from bench.site import MB, SETS, TOP, Site
+from bench.measure import AFTERWARDS, PART, PYTHON, Failed, Side, timed
+from bench.site import MB, SETS, TOP, Site, refuse_unless_same
 
 LISTING = 120  # seconds for a list that is made before the clock runs
 ATTEMPTS = 3  # at it
+XRD_CP = TOP / "build" / "xrdclient" / "bin" / "xrd-cp"  # of the Makefile
 
 
 class Job(NamedTuple):
@@ -30,8 +29,7 @@ class Job(NamedTuple):
 
     def paths(self) -> list[str]:
         """The files that are to come, below the folder of the set."""
-        paths = self.site.paths(self.name)
-        return paths[:: self.part]
+        return self.site.paths(self.name, self.part)
 
     def url(self) -> str:
         return f"{self.door}/agata/{self.name}"
@@ -42,9 +40,21 @@ Command = Callable[[Job, Path], str]  # a line for sh that fills a folder; the f
 
 def listed(job: Job, folder: Path, line: str) -> str:
     """A file beside the folder with a line for each path."""
-    file = folder.with_suffix(".list")
-    file.write_text("".join(line.format(url=f"{job.url()}/{path}", path=path) + "\n" for path in job.paths()))
+    file, source = folder.with_suffix(".list"), job.site.source(job.name)
+    lines = (
+        line.format(url=f"{job.url()}/{path}", path=path, adler32=job.site.checksums[source / path]) + "\n"
+        for path in job.paths()
+    )
+    file.write_text("".join(lines))
     return str(file)
+
+
+def shared_out(urls: list[str], count: int, folder: Path, command: str) -> str:
+    """A line for sh that starts so many processes at once, each with a FILE that lists its share."""
+    lists = [folder.with_suffix(f".share{number}") for number in range(min(count, len(urls)))]
+    for number, file in enumerate(lists):
+        file.write_text("\n".join([*urls[number::count], ""]))
+    return f"printf '%s\\n' {folder}.share* | xargs -P {count} -I FILE {command} >/dev/null"
 
 
 def conf(job: Job, work: Path, output: Path) -> None:
@@ -81,19 +91,19 @@ def fresh(job: Job, folder: Path) -> None:
 
 def curl(job: Job, folder: Path) -> str:
     config = listed(job, folder, 'url = "{url}"\noutput = "{path}"')
-    keys = f"--cert {job.site.proxy} --key {job.site.proxy} --cacert {job.site.ca}"
+    keys = job.site.shown("--cert", "--key", "--cacert")
     return f"curl -s -Z --parallel-max {job.files} --create-dirs --output-dir {folder} {keys} -K {config} 2>/dev/null"
 
 
 def aria2c(job: Job, folder: Path) -> str:
     config = listed(job, folder, "{url}\n out={path}")
-    keys = f"--certificate={job.site.proxy} --private-key={job.site.proxy} --ca-certificate={job.site.ca}"
+    keys = job.site.shown("--certificate", "--private-key", "--ca-certificate")
     streams = f"-x {job.streams} -s {job.streams} -k 16M"
     return f"aria2c -q -d {folder} -j {job.files} {streams} --file-allocation=none {keys} -i {config}"
 
 
 def rclone(job: Job, folder: Path) -> str:
-    keys = f"--client-cert {job.site.proxy} --client-key {job.site.proxy} --ca-cert {job.site.ca}"
+    keys = job.site.shown("--client-cert", "--client-key", "--ca-cert")
     files = listed(job, folder, "{path}")
     streams = f"--multi-thread-streams {job.streams if job.streams > 1 else 0} --multi-thread-cutoff 16M"
     source = f"--files-from {files} --webdav-url {job.door}/agata --webdav-vendor other :webdav:{job.name}"
@@ -101,15 +111,9 @@ def rclone(job: Job, folder: Path) -> str:
 
 
 def gfal_copy(job: Job, folder: Path) -> str:
-    """As many processes as files at once, each with its share of the list."""
-    lists = []
-    paths = job.paths()
-    for number in range(min(job.files, len(paths))):
-        share = folder.with_suffix(f".gfal{number}")
-        share.write_text("".join(f"{job.url()}/{path}\n" for path in paths[number :: job.files]))
-        lists.append(str(share))
-    copy = f"gfal-copy -K ADLER32 --from-file FILE file://{folder} >/dev/null"
-    return f"printf '%s\\n' {shlex.join(lists)} | xargs -P {job.files} -I FILE {copy}"
+    """As many processes as files at once."""
+    urls = [f"{job.url()}/{path}" for path in job.paths()]
+    return shared_out(urls, job.files, folder, f"gfal-copy -K ADLER32 --from-file FILE file://{folder}")
 
 
 def davix_get(job: Job, folder: Path) -> str:
@@ -121,70 +125,66 @@ def davix_get(job: Job, folder: Path) -> str:
 def xrdcp(job: Job, folder: Path, options: str = "") -> str:
     """Over root://, in clear but for the login."""
     files = listed(job, folder, f"{job.site.xrootd.root_url}/agata/{job.name}/{{path}}")
-    return f"xrdcp -s {options}--parallel {min(job.files, 4)} --infiles {files} {folder}"
+    streams = f"-S {job.streams} " if job.streams > 1 else ""
+    return f"xrdcp -s {options}{streams}--parallel {min(job.files, 4)} --infiles {files} {folder} >/dev/null"
 
 
 def xrdcp_verified(job: Job, folder: Path) -> str:
     return xrdcp(job, folder, "--cksum adler32:source ")
 
 
+def xrdclient(job: Job, folder: Path) -> str:
+    """Over root://: over https small files take ten times as long, and several connections bring a part of a file."""
+    options = f"-q --no-prompt --verify -a adler32 --parallel {job.files} --stripes {job.streams} --streams 0"
+    return f"{XRD_CP} {options} -r {job.site.xrootd.root_url}/agata/{job.name}/ {folder}"
+
+
 def bare(job: Job, folder: Path) -> str:
-    return f"{PYTHON} {TOP}/bench/bare.py {job.files} {folder} {listed(job, folder, '{url} {path}')}"
+    return f"{PYTHON} {TOP}/bench/bare.py {job.files} {folder} {listed(job, folder, '{url} {path} {adler32}')}"
 
 
 class Tool(NamedTuple):
     command: Command
     version: str  # a line for sh
     verifies: str
+    durable: str = AFTERWARDS
+    takes_minutes: bool = False  # for many small files
 
 
 CHECKSUM = "size and adler32"
+EACH_FILE = "each file"  # strace shows fsync, fdatasync or syncfs
 TOOLS = {
-    "gridsync": Tool(gridsync, f"{PYTHON} {TOP}/gridsync.py --version", CHECKSUM),
+    "gridsync": Tool(gridsync, f"{PYTHON} {TOP}/gridsync.py --version", CHECKSUM, f"{EACH_FILE}, folders"),
     "curl": Tool(curl, "curl --version | head -1 | cut -d' ' -f1-2", "nothing"),
-    "aria2c": Tool(aria2c, "aria2c --version | head -1", "nothing"),
-    "rclone": Tool(rclone, "rclone version | head -1", "size"),
-    "gfal-copy": Tool(gfal_copy, "gfal-copy --version | head -1", CHECKSUM),
+    "aria2c": Tool(aria2c, "aria2c --version | head -1", "nothing", EACH_FILE),
+    "rclone": Tool(rclone, "rclone version | head -1", "size", takes_minutes=True),
+    "gfal-copy": Tool(gfal_copy, "gfal-copy --version | head -1", CHECKSUM, takes_minutes=True),
     "davix-get": Tool(davix_get, "echo davix-get $(davix-get --version | head -1)", "nothing"),
     "xrdcp": Tool(xrdcp, "echo xrdcp $(xrdcp --version 2>&1)", "nothing"),
     "xrdcp --cksum": Tool(xrdcp_verified, "", CHECKSUM),
+    "xrdclient": Tool(xrdclient, f"echo xrdclient, $({XRD_CP} --version)", CHECKSUM, EACH_FILE),
     "bare Python": Tool(bare, f"{PYTHON} --version", "nothing"),
 }
 
 
 def copying(tool: str, job: Job, name: str = "") -> Side:
-    """A tool that copies a set of files; with many of them also on a part of them."""
-
-    def command(folder: Path) -> str:
-        return TOOLS[tool].command(job, folder)
+    """A tool that copies a set of files; one that takes minutes for many of them copies a part."""
 
     def before(folder: Path) -> None:
         if tool == "gridsync":
             fresh(job, folder)
 
     def check(folder: Path) -> None:
-        refuse_unless_same(job, folder, name or tool)
+        source = job.site.source(job.name)
+        refuse_unless_same(name or tool, (source / path for path in job.paths()), folder)
         if writes:  # small files stay to the end: bench/README.md says why
             shutil.rmtree(folder)
 
+    what = TOOLS[tool]
     writes = sum(SETS[job.name]) if sum(SETS[job.name]) > 500 * MB else 0
-    part = None
-    if tool != "gridsync" and job.part == 1 and len(job.paths()) >= PART * 5:
-        part = copying(tool, job._replace(part=PART), name)
+    is_cut = what.takes_minutes and job.part == 1 and len(job.paths()) >= PART * 5
     return Side(
-        name or tool, command, job.site.env, before, check, TOOLS[tool].verifies, part,
+        name or tool, lambda folder: what.command(job, folder), job.site.env, before, check, what.verifies,
+        what.durable, tool != "bare Python", copying(tool, job._replace(part=PART), name) if is_cut else None,
         writes=writes, server=job.site.cpu,
     )  # fmt: skip
-
-
-def refuse_unless_same(job: Job, folder: Path, tool: str) -> None:
-    """A tool whose files are not those of the source has no time."""
-    source = job.site.source(job.name)
-    found = {path.name: path for path in folder.rglob("*.cdat")}
-    wanted = {Path(path).name: source / path for path in job.paths()}
-    wrong = sorted(
-        name for name in wanted.keys() | found.keys()
-        if name not in found or name not in wanted or not filecmp.cmp(found[name], wanted[name], shallow=False)
-    )  # fmt: skip
-    if wrong:
-        raise Refused(f"{tool}: {len(wrong)} of {len(wanted)} files are not those of the source, as {wrong[0]}")

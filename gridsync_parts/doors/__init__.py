@@ -7,13 +7,14 @@ again. No verb waits for tape.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Collection, Iterator
 from typing import Any, Callable, NamedTuple, Protocol
 
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.kinds import Can
 from gridsync_parts.secrets import secrets
-from gridsync_parts.values import Entry, Locality, Staging
+from gridsync_parts.values import Entry, Locality, Staging, T
 
 ODDITIES = 100  # entries of a listing that can't be right; with more of them all of it makes no sense
 MISNAMED = "the entry {} cannot be right"
@@ -244,6 +245,29 @@ class Puller(Protocol):
 
     def push(self, at: At, far: Far) -> Crossing:
         """Bring a file to another door, where nothing has its name; NoCrossing where this one never does."""
+
+
+class Late:
+    """What is made when a first attribute of it is looked at, by whichever thread."""
+
+    def __init__(self, make: Callable[[], Any]):
+        self._make = make
+        self._made: Any = None
+        self._one = threading.Lock()
+
+    def thing(self) -> Any:
+        """What is made."""
+        with self._one:
+            self._made = self._made or self._make()
+        return self._made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.thing(), name)
+
+
+def late(make: Callable[[], T]) -> T:
+    """What `make` gives, once it is used: few runs need what it loads."""
+    return Late(make)  # type: ignore[return-value]
 
 
 class Place(NamedTuple):

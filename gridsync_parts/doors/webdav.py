@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Tape, resized_error
+from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Puller, Tape, late, resized_error
 from gridsync_parts.doors.answers import Answer
-from gridsync_parts.doors.crossing import WebDavPuller
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
 from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of
 from gridsync_parts.doors.refused import OTHER_FILE, read_refusal, refusal
 from gridsync_parts.doors.tape import TapeRest
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
-from gridsync_parts.doors.writing import WebDavWriter
 from gridsync_parts.errors import DoorError, FileError, Forbidden, GridError, NotFound, OnTape, brief
 from gridsync_parts.keys.token import Token
 from gridsync_parts.kinds import Can
 from gridsync_parts.table import Site
 from gridsync_parts.values import LOCALITIES, Locality, check_tag
+
+if TYPE_CHECKING:
+    from gridsync_parts.doors.writing import WebDavWriter
 
 MAX_LISTING = 4 << 30  # bytes of one folder's listing; 1,000,000 files are about 1 GB
 TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT')
@@ -187,9 +189,21 @@ class WebDavDoor:
 
 def make_place(door: WebDavDoor, can: Can) -> Place:
     """A site behind such a door."""
-    writer = WebDavWriter(door.http, door.url, door.folder)
-    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer, check_name=writer.check_name)
-    return place._replace(puller=WebDavPuller(door.http, door.url, writer) if can.copies else None)
+
+    def make_writer() -> WebDavWriter:
+        from gridsync_parts.doors.writing import WebDavWriter
+
+        return WebDavWriter(door.http, door.url, door.folder)
+
+    def make_puller() -> Puller:
+        from gridsync_parts.doors.crossing import WebDavPuller
+
+        return WebDavPuller(door.http, door.url, writer)
+
+    writer = late(make_writer)
+    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer)
+    place = place._replace(check_name=lambda path: writer.check_name(path))
+    return place._replace(puller=late(make_puller) if can.copies else None)
 
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:

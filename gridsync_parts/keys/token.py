@@ -119,26 +119,33 @@ class Token:
                 self.ask(is_due=False)
             return self.text if self.text != refused and self.is_good() else ""
 
-    def fetch(self, is_refused: bool) -> str:
-        """The token from its source, which may know how to get another one than the door has refused."""
+    def answer(self, is_refused: bool) -> str:
+        """What the helper says that is the source."""
         import shlex
         import subprocess
 
+        try:
+            if self.kind == "oidc":
+                return token_of_account(self.place, TOKEN_LIFE, is_refused)
+            return output_of(shlex.split(self.place)).decode("ascii")
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError from error
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+            bare = re.sub(r"(?=[^\s\d]*\d)[\w.~+=-]{20,}", "...", said[-1])  # which may be one
+            raise CredentialError(f"the command of {self.source} gives no token; it says: {bare}") from None
+
+    def fetch(self, is_refused: bool) -> str:
+        """The token from its source, which may know how to get another one than the door has refused."""
         try:
             if self.kind == "env":
                 text = os.environ.get(self.place, "")
             elif self.kind == "file":
                 with open_secret(os.path.expanduser(self.place), "your token") as file:
                     text = file.read()
-            elif self.kind == "oidc":
-                text = token_of_account(self.place, TOKEN_LIFE, is_refused)
             else:
-                text = output_of(shlex.split(self.place)).decode("ascii")
-        except subprocess.CalledProcessError as error:
-            said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-            bare = re.sub(r"(?=[^\s\d]*\d)[\w.~+=-]{20,}", "...", said[-1])  # which may be one
-            raise CredentialError(f"the command of {self.source} gives no token; it says: {bare}") from None
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+                text = self.answer(is_refused)
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "there is none, or it takes too long"
             raise CredentialError(f"{self.source} gives no token ({reason}); correct TOKEN in Grid.conf") from None
         if not re.fullmatch(r"[!-~]+", text.strip()):

@@ -17,8 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gridsync_parts.doors import BITE, At, Place, Sent
-from gridsync_parts.doors.writing import WebDavWriter
+from gridsync_parts.doors import BITE, At, Late, Place, Sent
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
@@ -315,7 +314,8 @@ def test_what_would_do_something_twice_is_not_asked_again_by_itself(raw, is_sent
     place = place_at(server.url)
     place.lister.folder("run")
     if is_sent:  # a file that is there as it was sent is as it was
-        place.writer.names.known, place.writer.is_heedless = {"": set()}, False
+        writer = place.writer.thing()
+        writer.names.known, writer.is_heedless = {"": set()}, False
         place.writer.write("b", Sent(3, lambda: iter([b"abc"])))
     else:
         with pytest.raises(DoorError, match="broke off"):
@@ -434,8 +434,8 @@ DATA = random.Random(1).randbytes(8_000_000)
 
 
 def send(place: Place) -> None:
-    assert isinstance(place.writer, WebDavWriter)
-    place.writer.is_heedless = False  # else it would be asked what it is
+    assert isinstance(place.writer, Late)
+    place.writer.thing().is_heedless = False  # else it would be asked what it is
     place.writer.write("run/a", Sent(len(DATA), lambda: (DATA[at : at + BITE] for at in range(0, len(DATA), BITE))))
 
 

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from gridsync_parts.doors import At, Key, Place, Sent
+from gridsync_parts.doors import At, Key, Late, Place, Sent
 from gridsync_parts.doors.handed import caveats_of, is_narrow, opened_by
-from gridsync_parts.doors.writing import WebDavWriter
 from gridsync_parts.errors import Forbidden, GridError
 from gridsync_parts.table import Site
 from tests.grid import CHOSEN, Grid
@@ -125,8 +124,8 @@ def read(place: Place, name: str, tries: int = 3) -> bytes:
 
 def write(place: Place, name: str) -> None:
     """Send a file, and ask nothing else before."""
-    writer = place.writer
-    assert isinstance(writer, WebDavWriter)
+    assert isinstance(place.writer, Late)
+    writer = place.writer.thing()
     answer = writer.http.follow("PUT", writer.url_of(name), data=Sent(len(DATA), lambda: iter([DATA])))
     answer.drain()
     if answer.status not in (200, 201, 204):

@@ -153,6 +153,25 @@ def test_help_loads_only_what_the_table_of_options_is_made_of():
     assert not loaded & {"csv", "dataclasses", "http", "json", "logging", "shlex", "socket", "subprocess", "urllib"}
 
 
+READING = """
+import sys
+from gridsync_parts.doors.opening import open_shown
+from gridsync_parts.table import Site
+place = open_shown(Site("X", "https://localhost:1", "x"), "", None)
+before = set(sys.modules)
+print(bool(place.writer and place.puller), *before)
+place.check_name("a"), place.puller.pull
+print(*set(sys.modules) - before)
+"""
+
+
+def test_what_sends_files_is_loaded_when_one_is_sent():
+    done = subprocess.run([sys.executable, "-c", READING], cwd=TOP, capture_output=True, text=True, check=True)
+    before, later = (set(line.split()) for line in done.stdout.splitlines())
+    ours = {f"gridsync_parts.doors.{name}" for name in ("writing", "crossing", "marks", "handed")}
+    assert "True" in before and not before & ours and later >= ours
+
+
 def test_only_report_the_command_line_and_the_screen_print():
     write = r"(print|sys\.(__)?std(out|err)(__)?(\.buffer)?\.write(lines)?)$"
     for module in modules:

@@ -1,5 +1,7 @@
 # Everything runs on Debian's own python3: only that one has gfal2, and PATH may find another first.
 PYTHON := /usr/bin/python3
+# Tests start it thousands of times: what it has compiled is kept, whatever the shell says of that.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Debian packages: what gridsync.py calls; what the test grid adds; what the tests add; what lint takes instead.
 TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-requests python3-tqdm libdeflate0 \
@@ -49,9 +51,9 @@ demo-workers:  ## a folder copied by several workers, of which one is killed, in
 	@tools/need $(GRID) python3-distributed
 	@$(PYTHON) -m tests.story.workers
 
-quick:  ## the plain tests, without grid or network, in a few seconds: while typing
-	@tools/need $(TOOL) python3-pytest python3-plotly
-	@$(PYTHON) -m pytest tests/plain
+quick:  ## the plain tests but the slow ones, without grid or network, in a few seconds: while typing
+	@tools/need $(TOOL) python3-pytest python3-pytest-xdist python3-plotly
+	@PYTEST_DEBUG_TEMPROOT=$(firstword $(wildcard /dev/shm /tmp)) $(PYTHON) -m pytest -n 2 --dist loadfile tests/plain -m "not slow and not long"
 
 test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +56,31 @@ def processors_are_given_back() -> Iterator[None]:
     """A copy chooses the processors of its thread, which here is that of all tests and of what they start."""
     before = os.sched_getaffinity(0)
     yield
-    os.sched_setaffinity(0, before)
+    if os.sched_getaffinity(0) != before:
+        os.sched_setaffinity(0, before)
+
+
+FAILED: set[pytest.Item] = set()
+NUMBERS = itertools.count()  # of folders
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder that stays only if the test fails: ten thousand of them take long to write, and to look through."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    path = tmp_path_factory.getbasetemp() / f"{name}{next(NUMBERS)}"
+    path.mkdir(mode=0o700)
+    yield path
+    if request.node not in FAILED and str(path) not in Path("/proc/self/mounts").read_text():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note the tests that fail."""
+    outcome = yield
+    if outcome.get_result().failed:
+        FAILED.add(item)
 
 
 @pytest.fixture(scope="session")

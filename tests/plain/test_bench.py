@@ -11,6 +11,8 @@ from bench.before import compared, middle
 from bench.catalog import Bench
 from bench.measure import Run, Runs, Side
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("count", "least", "most"),

@@ -40,6 +40,7 @@ def most_within(times: list[float], seconds: float) -> int:
     return max(sum(start <= when <= start + seconds for when in times) for start in times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", [0.0, 0.01, 0.5, 7.0])
 def test_no_minute_and_no_hour_has_more_requests_than_it_may(each):
     times = Timed(50, 300).times(1000, each)

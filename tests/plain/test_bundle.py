@@ -139,6 +139,7 @@ def test_a_finished_zip_is_taken_up_with_its_md5(deposit, monkeypatch):
     assert deposit.again() == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["content", "size", "added", "removed", "time", "spoilt"])
 def test_a_zip_that_is_not_of_the_files_any_more_is_made_anew(deposit, change):
     first = deposit.make()
@@ -394,6 +395,7 @@ def test_what_can_not_fit_is_refused_before_a_byte_is_written(deposit, monkeypat
     assert NoRoom.status == 5 and deposit.beside() == ["5500"]
 
 
+@pytest.mark.slow
 def test_all_builders_share_the_room_and_one_waits_for_what_will_be_gone(deposit, monkeypatch, tmp_path):
     monkeypatch.setattr(bundles, "free_space", lambda folder: 5_000_000)
     (tmp_path / "data/77").mkdir()
@@ -427,6 +429,7 @@ def test_one_that_waits_for_room_ends_when_the_run_does(deposit, monkeypatch):
 # Killed.
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_is_finished_or_gone_in_the_next_run(deposit):
     kill_builders(deposit, 12)
 

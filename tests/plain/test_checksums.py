@@ -62,6 +62,7 @@ def test_what_a_file_is_verified_by(checksum, wanted, kind):
     assert checksum_kind(checksum, wanted) == kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "seen"), [(0, []), (4, [0]), (7, [3, 0]), (8, [4, 0]), (10, [6, 2, 0]), (99, [95, 91, 89])]
 )

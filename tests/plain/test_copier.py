@@ -987,6 +987,7 @@ def test_a_disk_that_loses_bytes_is_not_trusted(fetch, site, monkeypatch):
     assert run.copier.flying == run.copier.received == {}
 
 
+@pytest.mark.slow
 def test_nothing_stays_open_whatever_happens(fetch, site, short, monkeypatch, tmp_path):
     run = fetch(1, 2)
     for path in ("run/b", "run/c", "run/d"):

@@ -184,6 +184,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(site, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_two_that_fetch_the_same_files_into_one_folder_both_have_them(tmp_path):
     memory = Memory({f"a/{number}": b"x" * 20_000 for number in range(100)})
     site = OpenSite(Settings(SITE, threads=2, retries=4), memory.place)

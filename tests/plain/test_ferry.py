@@ -159,6 +159,7 @@ def test_a_pool_that_fails_makes_it_late():
     assert crew.bring().done == "late"
 
 
+@pytest.mark.slow
 def test_a_name_that_the_door_cannot_serve_is_said_to_be_so():
     crew = Crew(via_here=True)
     crew.source.put("in/a b", DATA)

@@ -393,6 +393,7 @@ def test_runs_that_are_over_leave_nothing(workers, tmp_path):
     assert not shops.by_run and open_files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_run_of_which_nothing_is_heard_is_forgotten(worker, tmp_path, monkeypatch):
     replace(monkeypatch, "IDLE", 0.05)
     before = threads_now()
@@ -409,6 +410,7 @@ def test_a_run_of_which_nothing_is_heard_is_forgotten(worker, tmp_path, monkeypa
     wait_until(lambda: not shops.by_run)
 
 
+@pytest.mark.slow
 def test_the_bandwidth_is_that_of_each_load(worker):
     began = time.monotonic()
     assert words(worker.labour("run/a", timetable=Timetable(((0, 20_000.0),)))) == ["copied"]

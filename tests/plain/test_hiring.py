@@ -72,6 +72,7 @@ def test_who_uses_no_tls_is_warned():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text, module, sentence",
     [
@@ -127,6 +128,7 @@ def test_keys_that_can_not_be_written_are_one_sentence(tmp_path):
         make_keys(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 def test_a_scheduler_listens_where_jobqueue_yaml_says():
     pytest.importorskip("distributed")
     assert scheduler_words({}) == []
@@ -137,6 +139,7 @@ def test_a_scheduler_listens_where_jobqueue_yaml_says():
         scheduler_words({"interface": "no0"})
 
 
+@pytest.mark.slow
 def test_a_configuration_of_dasks_that_makes_no_sense_is_one_sentence(tmp_path):
     pytest.importorskip("distributed")
     (tmp_path / "own.yaml").write_text("a: [1\n")

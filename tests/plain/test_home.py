@@ -102,6 +102,7 @@ def test_folders_are_made_when_they_are_written_to_and_not_when_they_are_read(tm
     assert os.path.samestat(os.fstat(home.folder("").fd), tmp_path.stat())
 
 
+@pytest.mark.slow
 def test_few_folders_are_held_open(tmp_path):
     home = Home(str(tmp_path))
     first = home.folder("0")

@@ -76,17 +76,20 @@ def test_what_became_of_it(code, error):
     assert command(code).run(ROW) == Ran("run/a", error)
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_the_last(monkeypatch):
     hanging = command("import time; time.sleep(300)", 0.3)
     assert hanging.run(ROW).error == "ON_DONE had not ended after 0m00s and was ended"
     assert hanging.run(ROW) == Ran("run/a", OWED)
 
 
+@pytest.mark.slow
 def test_one_that_obeys_when_it_is_ended_has_not_succeeded():
     obeys = "import signal, time; signal.signal(15, lambda *_: sys.exit(0)); time.sleep(300)"
     assert command(obeys, 1).run(ROW).error.endswith("and was ended")
 
 
+@pytest.mark.slow
 def test_the_end_of_the_run_is_its_end():
     hanging = command("import time; time.sleep(300)")
     threading.Timer(0.3, hanging.stop.set).start()

@@ -8,6 +8,7 @@ import subprocess
 import symtable
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,22 @@ class Module:
         self.name = str(path.relative_to(TOP))
         self.text = path.read_text(encoding="utf-8")
         self.lines = self.text.splitlines()
-        self.tree = ast.parse(self.text)
-        self.nodes = list(ast.walk(self.tree))
-        self.functions = [node for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def functions(self) -> list[ast.AST]:
+        return [node for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+    @cached_property
+    def imports(self) -> list[ast.AST]:
+        return [node for node in self.nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
 
     def place(self, node: ast.AST) -> str:
         return f"{self.name}:{node.lineno}: {self.lines[node.lineno - 1]}"
@@ -108,6 +122,7 @@ def test_banners_look_alike():
     expect_none(line for name, line in lines.items() if line != f"# == {name} ".ljust(width, "="))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", modules, ids=lambda module: module.name)
 def test_nothing_is_used_above_its_definition(module: Module):
     # Outside functions Python itself would fail, at the import; inside them it would not notice.
@@ -136,7 +151,7 @@ def test_a_part_uses_parts_above_it_in_the_list_and_not_the_script():
         may = {"gridsync_parts", *("gridsync_parts." + name.replace("/", ".") for name in above)}
         expect_none(
             part.place(node)
-            for node in part.nodes
+            for node in part.imports
             if {name for name in imported(node) if name.split(".")[0] in ("gridsync", "gridsync_parts")} - may
             or (isinstance(node, ast.ImportFrom) and node.level)
         )
@@ -191,11 +206,11 @@ def test_libraries_and_optparse_stay_in_their_places():
     for module in modules:
         expect_none(
             module.place(node)
-            for node in module.nodes
+            for node in module.imports
             if any(name in tops(node) and room(module, node) != place for name, place in LIBRARIES.items())
         )
         parsing = [node for node in module.nodes if isinstance(node, ast.Name) and node.id == "optparse"]
-        parsing += [node for node in module.nodes if isinstance(node, ast.ImportFrom) and node.module == "optparse"]
+        parsing += [node for node in module.imports if isinstance(node, ast.ImportFrom) and node.module == "optparse"]
         expect_none(module.place(node) for node in parsing if room(module, node) != "Command line")
 
 
@@ -203,7 +218,7 @@ def test_other_peoples_modules_are_imported_late():
     ours = {*sys.stdlib_module_names, "gridsync_parts"}
     for module in modules:
         not_at_once, early = late(module), ours | LOADED_BY.get(title(module.name), set())
-        expect_none(module.place(node) for node in module.nodes if tops(node) - early and node not in not_at_once)
+        expect_none(module.place(node) for node in module.imports if tops(node) - early and node not in not_at_once)
 
 
 def length(node: ast.AST) -> int:

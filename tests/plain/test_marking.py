@@ -143,12 +143,14 @@ def version_said_by(*path: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_same_code_has_the_same_version_as_one_file(tmp_path):
     one = tmp_path / "one"
     subprocess.run([sys.executable, TOP / "tools/one_file.py", one], check=True, capture_output=True)
     assert version_said_by(str(one)) == version_said_by(str(TOP)) == version_of_code()
 
 
+@pytest.mark.slow
 def test_another_line_in_any_part_is_another_version(tmp_path):
     shutil.copytree(TOP / "gridsync_parts", tmp_path / "gridsync_parts")
     assert version_said_by(str(tmp_path)) == version_of_code()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gridsync_parts.pace import DAY, HOUR, PACE
 from gridsync_parts.values import Row
 from tests.support.simulation import Change, Fault, Simulation, World
+
+pytestmark = pytest.mark.slow
 
 LATER = 12 * HOUR  # when another one joins in
 EVER = 1000 * DAY

@@ -43,6 +43,7 @@ def test_what_is_in_a_folder_is_found_with_the_folders_it_is_in(top):
     assert local == ("b", str(top / "b"), found.st_size, int(found.st_mtime), "")
 
 
+@pytest.mark.slow
 def test_folders_without_files_are_not_made(tmp_path):
     for number in range(3000):
         (tmp_path / f"{number % 50}/{number}").mkdir(parents=True)

@@ -125,6 +125,7 @@ def test_a_timetable_is_a_plain_value_that_several_processes_can_share():
 PIECES = [M] * 20, [100] * 50_000, [4 * M] * 5, [128 << 10] * 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pieces", PIECES, ids=lambda pieces: pieces[0])
 def test_bytes_take_as_long_as_the_limit_says_whatever_their_pieces(pieces):
     line = Line("1M")

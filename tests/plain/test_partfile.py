@@ -356,6 +356,7 @@ def test_but_not_while_a_run_of_theirs_is_at_work_on_it(tmp_path, monkeypatch):
         assert part.file.is_in(part.file.folder)
 
 
+@pytest.mark.slow
 def test_another_runs_may_be_free_soon_and_leaves_nothing_open(tmp_path):
     with part_of(tmp_path / "a", 10):
         before = open_files(tmp_path)

@@ -208,6 +208,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_a_signal_may_come_at_any_moment():
     command = [sys.executable, "-c", SIGNALLED]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=60, check=False)

@@ -244,6 +244,7 @@ def test_a_folder_that_may_not_be_made_may_be_there(pair):
 # Through this machine.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OnTape("on tape"), NotFound("gone"), Forbidden("denied")])
 def test_nothing_is_begun_of_what_cannot_be_read(through, error):
     through.source.order("read", NAME, error, error)

@@ -294,6 +294,7 @@ def poll_for(tape: Recall, clock: Clock, recids: list[str], seconds: float, ever
         clock.wait(every)
 
 
+@pytest.mark.slow
 def test_polls_of_many_records_are_gentle(clock):
     """Each is asked about once a minute here, by whoever waits; the portal hears far less of it."""
     portal = Portal(held("a"), text=b" " * 200_000)
@@ -342,6 +343,7 @@ def test_what_is_never_brought_is_asked_for_less_and_less_often(clock):
     assert max(pauses) == pytest.approx(MOST, abs=60) and len(times) < 9
 
 
+@pytest.mark.slow
 def test_runs_of_one_user_ask_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     portal = Portal(held("a"))

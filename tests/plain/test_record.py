@@ -291,6 +291,7 @@ METADATA = st.fixed_dictionaries(
 ANSWERS = st.fixed_dictionaries({"metadata": st.one_of(METADATA, ANY)}, optional={"created": ANY, "id": ANY})
 
 
+@pytest.mark.slow
 @settings(PROPERTY, max_examples=200)
 @given(ANSWERS, ANY)
 def test_whatever_a_record_says_its_files_are_files_and_have_names_of_their_own(said, more):

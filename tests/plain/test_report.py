@@ -83,6 +83,7 @@ def test_later_runs_that_find_all_here_change_no_number_but_the_lines():
     assert gathered(line("a"), line("a", verified="size")).all().by_checksum == 0  # which came anew
 
 
+@pytest.mark.slow
 def test_an_attempt_that_was_interrupted_is_no_failure(stats: Path):
     lines = [failed("a", "interrupted"), failed("b", "interrupted"), line("b"), failed("run/c", "run/c: broken")]
     found = gathered(*lines)
@@ -200,6 +201,7 @@ def test_reasons_are_counted_and_stay_few():
     assert found[1]._replace(example="") == ("the door is closed", 3, 2, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "text"), [(0.0, "00:00.0"), (59.96, "01:00.0"), (0.94, "00:00.9"), (3.26, "00:03.3")])
 def test_a_moment_is_rounded_as_a_whole(when: float, text: str):
     assert stamp(BEGIN + when) == f"2026-11-26 22:{text}"
@@ -224,6 +226,7 @@ def test_the_slowest_come_first():
     assert found.slowest()[0].key == "f49"
 
 
+@pytest.mark.slow
 def test_a_file_that_was_gone_on_with_is_told_with_what_was_moved(stats: Path):
     page = page_of(stats, line(bytes=512 << 10, size=900 << 10, seconds=2.0, rate_Bps=262144.0))
     row = re.search(r"The longest comes first.*?</tbody>", page.replace(plotly_script(), ""), re.DOTALL)[0]
@@ -249,6 +252,7 @@ def test_many_files_are_shown_as_squares_and_a_few_as_points():
     assert few.has_points() and not many.has_points() and sum(many.cells.values()) == many.timed
 
 
+@pytest.mark.slow
 def test_the_memory_of_many_lines_is_small():
     import tracemalloc
 
@@ -316,6 +320,7 @@ def page_of(stats: Path, *lines: Line, half: str = "") -> str:
     return (stats.parent / "p.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_page_has_all_in_it_and_asks_for_nothing(stats: Path):
     make_page(str(stats), str(stats.with_name("p.html")), str(stats.parent))
     page = stats.with_name("p.html").read_text(encoding="utf-8")
@@ -326,6 +331,7 @@ def test_a_page_has_all_in_it_and_asks_for_nothing(stats: Path):
     assert "default-src 'none'" in rest and "503" in rest and "no such file" in rest
 
 
+@pytest.mark.slow
 def test_names_and_errors_are_text_and_no_more(stats: Path):
     evil = [failed(EVIL, EVIL, site=EVIL), line(EVIL, site=EVIL, direction=EVIL), line("x\udc80\ud800", seconds=9.0)]
     (stats.parent / "x").mkdir()
@@ -337,6 +343,7 @@ def test_names_and_errors_are_text_and_no_more(stats: Path):
     assert "&lt;/script&gt;" in rest and "&amp;lt;" in rest and "\\u202e" in rest
 
 
+@pytest.mark.slow
 def test_plotly_takes_each_figure(stats: Path):
     graph_objects = pytest.importorskip("plotly.graph_objects")
     record(stats.parent, "5500", date_created=["2011"])
@@ -352,6 +359,7 @@ def test_plotly_takes_each_figure(stats: Path):
             graph_objects.Figure(json.loads(re.sub(r"var\(--\w+\)", "#123456", json.dumps(figure))))  # else ValueError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lines",
     [
@@ -371,6 +379,7 @@ def test_any_lines_make_a_page_and_a_summary(stats: Path, lines: list[Line]):
     json.dumps(document(found, "p.html"), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_summary_fits_a_screen(stats: Path):
     lines = [failed(f"f{n}" + "é" * 300, "broken\n" + "x" * n, start=n) for n in range(99)]
     slow = [line("long/" * 50 + str(n), seconds=1e6) for n in range(30)]
@@ -381,6 +390,7 @@ def test_the_summary_fits_a_screen(stats: Path):
     assert "1 line(s) left out" in page and any("1 line(s) left out" in one for one in text)
 
 
+@pytest.mark.slow
 def test_an_earlier_page_is_replaced_and_nothing_else(stats: Path):
     page = stats.with_name("p.html")
     make_page(str(stats), str(page), "")
@@ -418,6 +428,7 @@ def test_a_page_that_can_not_be_made_is_refused(stats: Path):
     assert sorted(os.listdir(folder)) == ["link.html", "s.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_leaves_the_earlier_page(stats: Path, monkeypatch: pytest.MonkeyPatch):
     make_page(str(stats), str(stats.with_name("p.html")), "")
     before = stats.with_name("p.html").read_bytes()

@@ -146,6 +146,7 @@ def test_how_far_it_is_is_seen_meanwhile(rereader, here, monkeypatch):
     assert rereader.flying == {}
 
 
+@pytest.mark.slow
 def test_no_file_stays_open(rereader, here, tmp_path):
     reread(rereader, row_of(""))  # OUTPUTDIR is open from here on
     before = open_files(tmp_path)

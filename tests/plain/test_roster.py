@@ -134,6 +134,7 @@ def test_fewer_are_under_way_at_once_when_shares_shrink():
     assert made.members["w1"].loads
 
 
+@pytest.mark.slow
 @settings(PROPERTY)
 @given(st.integers(1, 9), st.integers(0, 1 << 30))
 def test_whatever_happens_each_file_is_with_one_worker_and_no_more_are_under_way(hands: int, seed: int) -> None:

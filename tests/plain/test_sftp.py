@@ -209,6 +209,7 @@ def test_replies_come_in_whatever_order_to_whoever_waits(wired):
     assert codes == {number: number for number in range(1, 9)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "fails"),
     [
@@ -226,6 +227,7 @@ def test_what_is_no_packet_ends_the_channel_for_all(wired, said, fails):
             channel.reply(number, 0.5)
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_nothing_is_left(wired):
     event = threading.Event()
 

@@ -12,6 +12,8 @@ from tests.support.properties import PROPERTY
 from tests.support.simulation import Fault, Simulation, World
 from tests.support.worlds import WORLD, play
 
+pytestmark = pytest.mark.slow
+
 
 @settings(PROPERTY, max_examples=10)
 @given(WORLD)

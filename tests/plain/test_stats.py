@@ -231,6 +231,7 @@ def test_a_link_of_the_users_is_followed_and_one_that_others_may_have_made_is_no
 TEXTS = st.text(st.characters(), max_size=30) | st.sampled_from(["=1", "'=", "''+", '"', ",", "\t", "'"])
 
 
+@pytest.mark.slow
 @KINDS
 @given(key=TEXTS, error=TEXTS, size=st.integers(0, 10**18 - 1))
 @OFTEN
@@ -246,6 +247,7 @@ def test_whatever_is_written_is_one_line_that_is_read(tmp_path: Path, ending: st
     assert read.key == (plain if ending == "jsonl" or not {*plain} & {*"\r\n\0"} else read.key)
 
 
+@pytest.mark.slow
 @KINDS
 @given(junk=st.binary(max_size=200), cut=st.integers(0, 300))
 @OFTEN

@@ -67,6 +67,7 @@ def test_a_row_is_enough_for_what_users_read(copy: Path):
     assert "| `--pause=N` | seconds to wait |" in options
 
 
+@pytest.mark.slow
 def test_a_row_is_enough_for_help_checks_hints_and_what_is_remembered(copy: Path):
     assert "--pause=N" in run(copy, "--help").stdout
     assert run(copy, "--pause 1").stderr == "gridsync.py: --pause is '1'; expected a whole number, 2 or more\n"

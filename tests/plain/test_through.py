@@ -60,6 +60,7 @@ class Way:
             assert not self.site.open and not self.stop.bodies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("piece", [1 << 10, BITE, 3 * CHUNK])
 def test_the_bytes_come_as_they_are_and_their_checksums_with_them(size, piece):

@@ -13,6 +13,8 @@ from tests.support.properties import PROPERTY
 from tests.support.simulation import Simulation, World
 from tests.support.worlds import CREWED, play
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("die", "part", "freeze", "cut", "slow", "unmount")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,17 @@ if TYPE_CHECKING:
     import pytest
 
 
-def holders(name: str) -> list[ModuleType]:
-    """The modules that have a name, their own or from another one."""
+@cache
+def all_modules() -> list[ModuleType]:
+    """The script and its parts, loaded."""
     paths = [path.relative_to(TOP).with_suffix("") for path in (TOP / "gridsync_parts").rglob("*.py")]
     names = [".".join(path.parts).removesuffix(".__init__") for path in paths if path.name != "fs.py"]  # needs fsspec
-    found = [module for module in map(importlib.import_module, ["gridsync", *names]) if hasattr(module, name)]
+    return [importlib.import_module(name) for name in ["gridsync", *names]]
+
+
+def holders(name: str) -> list[ModuleType]:
+    """The modules that have a name, their own or from another one."""
+    found = [module for module in all_modules() if hasattr(module, name)]
     assert found, f"gridsync has no {name}"
     return found
 

@@ -163,7 +163,7 @@ TOOLS = {
     "xrdcp": Tool(xrdcp, "echo xrdcp $(xrdcp --version 2>&1)", "nothing"),
     "xrdcp --cksum": Tool(xrdcp_verified, "", CHECKSUM),
     "xrdclient": Tool(xrdclient, f"echo xrdclient, $({XRD_CP} --version)", CHECKSUM, EACH_FILE),
-    "bare Python": Tool(bare, f"{PYTHON} --version", "nothing"),
+    "bare Python": Tool(bare, f"{PYTHON} --version", "adler32"),
 }
 
 

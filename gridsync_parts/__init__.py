@@ -196,4 +196,4 @@ Parts, each using only those above it; none of them knows the script:
 A file in doors/ that only a row of kinds names needs no line here; it uses what is above doors/opening.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -1,4 +1,4 @@
-"""pip: a wheel is built and installed, and all that it brings works from where it then is."""
+"""pip: the wheel of a release is installed, and all that it brings works from where it then is."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from gridsync_parts import __version__
 from tests.grid import Grid, agata
 from tests.support import SCRIPT
+from tests.support.release import checkout, release
 from tests.support.shell import SHELLS, Shell
 from tests.support.start_up import HEAVY, loaded, times_bare
 
 pytestmark = pytest.mark.long
 TOP = SCRIPT.parent
-NOT_BUILT_FROM = shutil.ignore_patterns("build", ".git", "tests", "*.egg-info")
 
 
 @pytest.fixture(scope="module")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A venv that sees Debian's gfal2 and has the wheel."""
+    """A venv that sees Debian's gfal2 and has the wheel of make dist."""
     folder = tmp_path_factory.mktemp("pip")
-    source, venv = folder / "source", folder / "venv"
-    shutil.copytree(TOP, source, ignore=NOT_BUILT_FROM, symlinks=True)
+    dist, venv = release(checkout(folder / "source")), folder / "venv"
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", venv], check=True)
     for line in (
         ["install", "--ignore-installed", "--requirement", TOP / "tools" / "pip.txt"],
-        ["wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", folder, source],
-        ["install", "--no-index", "--find-links", folder, "gridsync"],
+        ["install", "--no-index", "--find-links", dist, "gridsync"],
     ):
         subprocess.run([venv / "bin" / "pip", line[0], "--quiet", *line[1:]], check=True, timeout=300)
     return venv
@@ -45,6 +44,11 @@ def test_nothing_else_comes_with_it(venv: Path):
     }  # fmt: skip
 
 
+def test_it_is_this_version(venv: Path):
+    said = subprocess.run([venv / "bin" / "gridsync", "--version"], capture_output=True, text=True, check=True).stdout
+    assert said == f"gridsync {__version__}\n"
+
+
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 @pytest.mark.parametrize("name", ["gridsync", "GridDataSync.py"])
 def test_the_commands_work_under_their_names(venv: Path, grid: Grid, tmp_path: Path, name: str, engine: str):
@@ -58,8 +62,10 @@ def test_the_commands_work_under_their_names(venv: Path, grid: Grid, tmp_path: P
 def test_it_brings_what_it_needs_and_gfal2_if_that_is_wished(venv: Path):
     code = "from importlib.metadata import requires; print(*sorted(requires('gridsync')), sep='\\n')"
     told = subprocess.run([venv / "bin" / "python3", "-c", code], capture_output=True, text=True, check=True).stdout
-    brought = ["gfal2-python;extra==gfal2", "plotly;extra==report", "requests", "tqdm"]
-    assert re.sub("['\" ]", "", told).splitlines() == brought
+    assert re.sub("['\" ]|[<>]=[0-9.]+", "", told).splitlines() == [
+        "dask-jobqueue;extra==workers", "distributed;extra==workers", "gfal2-python;extra==gfal2",
+        "plotly;extra==report", "requests", "tqdm",
+    ]  # fmt: skip
 
 
 def test_a_tape_service_is_asked_with_the_requests_of_pip(venv: Path, grid: Grid, tmp_path: Path):

@@ -4,7 +4,7 @@
     gridsync-VERSION.tar.gz                 the source: what git has
     gridsync-VERSION-py3-none-any.whl       for pip, built from the source
     gridsync.py                             all of the program in one file
-    gridsync-image-VERSION.tar.gz           the container's recipe: docker build -t NAME - < gridsync-image-VERSION.tar.gz
+    gridsync-image-VERSION.tar.gz           the container's recipe: docker build -t NAME - < THIS
     SHA256SUMS                              of these
 
 Its time is that of the last commit, so that who builds it again gets the same bytes. The Python that runs this has what
@@ -101,7 +101,8 @@ def main() -> int:
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(DIST.iterdir())}
     (DIST / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
     print(f"dist/ has {', '.join([*sums, SUMS])}.", flush=True)
-    return subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *for_pip], cwd=DIST, check=False).returncode
+    check = [sys.executable, "-m", "twine", "check", "--strict", *for_pip]
+    return subprocess.run(check, cwd=DIST, check=False).returncode
 
 
 if __name__ == "__main__":

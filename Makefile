@@ -9,7 +9,7 @@ TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-reques
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
-	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs tinyproxy-bin oidc-agent-cli \
+	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs ntfs-3g tinyproxy-bin oidc-agent-cli \
 	xrootd-scitokens-plugins python3-keyring python3-m2crypto python3-distributed iproute2
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium

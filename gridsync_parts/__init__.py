@@ -105,6 +105,7 @@ Parts, each using only those above it; none of them knows the script:
   service         what is asked of a site about files, one call after the other
   mover           what moves the files of a run, whichever way
   copy            one file, from its first byte until it has its name
+  namesakes       names that are one and the same on some disks
   copier          the files of a run: what they have in common
   telling         errors as Python programs get them
   reading         a file at a site, read as if it were here

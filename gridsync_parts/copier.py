@@ -6,14 +6,15 @@ from typing import Any, Protocol
 
 from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
 from gridsync_parts.doors import Place
-from gridsync_parts.errors import NoRanges
+from gridsync_parts.errors import FileError, NoRanges
 from gridsync_parts.fetching import Work
 from gridsync_parts.home import Home
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
+from gridsync_parts.namesakes import Namesakes
 from gridsync_parts.pool import Stop
 from gridsync_parts.table import Settings
-from gridsync_parts.values import Locality, Outcome, Row, Wishes
+from gridsync_parts.values import Locality, Outcome, Row, Wishes, failed_outcome
 
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 
@@ -33,6 +34,7 @@ class Copier(Mover):
         self.home = Home(settings.output_dir)
         self.strange = self.home.strange
         self.catalog = catalog
+        self.namesakes = Namesakes(self.home.path, (row for rows in catalog.rows.values() for row in rows.values()))
         self.how = (self.home.path, settings.streams, not wishes.nochecksum, wishes.overwrite)  # all are copied
         self.whole: set[str] = set()  # files of which the door sends no ranges
         self.are_lost = False  # workers of a run that was killed may still be at any of the files
@@ -42,6 +44,8 @@ class Copier(Mover):
         row = work.row
         if outcome := self.put_back(work):
             return outcome
+        if fault := self.namesakes.fault(row.path):
+            return failed_outcome(row, FileError(fault))
         self.home.check()
         self.choose_processor(row)
         try:

@@ -236,11 +236,14 @@ class Action(enum.Enum):
     LOST = "the site cannot deliver it: its pool is down, or it is lost; ask the site"
 
 
+SAME_NAME = "on the disk of OUTPUTDIR its name is that of"
 REPAIR = "--repair fetches it again"
 
 
 def why_left(row: Row, action: Action, overwrite: bool) -> str:
     """The sentence for a file that is left alone."""
+    if action is Action.KEEP and SAME_NAME in row.error:
+        return row.error
     reason = action.value
     if action is Action.KEEP and overwrite:
         reason = "what has this name here is not a regular file; move it away"

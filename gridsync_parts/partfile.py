@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 from typing import Callable
 
@@ -12,12 +13,48 @@ from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error
 from gridsync_parts.errors import FileError, GridError
 from gridsync_parts.home import Home
 from gridsync_parts.ownfile import OwnFile
-from gridsync_parts.segments import MAGIC, TABLE_ROW, Segment, pack_table, read_table, split, whole_checksum
+from gridsync_parts.segments import MAGIC, Segment, pack_table, read_table, split, whole_checksum
 from gridsync_parts.takeover import DATA_SYNC
 from gridsync_parts.values import Row, check_tag
 
-NOTE = 8 << 20  # bytes of a segment after which the table is brought up to date
+NOTE = 8 << 20  # bytes of a segment after which what is here is made durable, and the table brought up to date
 LARGE = 1 << 20  # bytes of a file that is made durable by itself; smaller ones are together
+
+
+class Keeper:
+    """A thread that makes durable what has come of a file while more of it comes; nobody waits for the disk."""
+
+    def __init__(self, keep: Callable[[], None]):
+        self.keep = keep
+        self.failure: BaseException | None = None
+        self.todo: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False at the end
+        self.thread = threading.Thread(target=self.labour, daemon=True)
+        self.thread.start()
+
+    def labour(self) -> None:
+        """What the thread does."""
+        while self.todo.get() and not self.failure:
+            try:
+                self.keep()
+            except BaseException as error:  # raised by check()
+                self.failure = error
+
+    def check(self) -> None:
+        """Raise what it has failed with."""
+        if self.failure:
+            raise self.failure
+
+    def go(self) -> None:
+        """There is more to keep."""
+        self.check()
+        if self.todo.empty():
+            self.todo.put(True)
+
+    def end(self) -> None:
+        """Wait until it is done with all that there was."""
+        self.todo.put(False)
+        self.thread.join()
+        self.check()
 
 
 class PartFile:
@@ -29,12 +66,12 @@ class PartFile:
         self.file = OwnFile(home, row, has_twin, is_far, is_lost)
         self.row = row
         self.kind = kind if row.size else "size"
-        self.is_told = self.kind != "size" and bool(row.checksum)  # in the end, whether it is one file
         self.segments: list[Segment] = []
         self.earlier = 0  # bytes that were here before
         self.has_table = False  # behind its bytes, just now
         self.tag = ""  # what the door calls this version of the file, if it does
-        self.telling = threading.Lock()  # as one stream learns it from the other
+        self.noting = threading.Lock()  # of the table, and the tag
+        self.keeper: Keeper | None = None  # while bytes come
         self.is_arrived = False  # whole and verified: it stays open until it has its name
 
     def __enter__(self) -> PartFile:
@@ -45,13 +82,19 @@ class PartFile:
         if not self.is_arrived:
             self.leave()
 
+    @property
+    def is_told(self) -> bool:
+        """Whether its checksum tells in the end if it is one file."""
+        return self.kind != "size" and bool(self.row.checksum)
+
     def leave(self) -> None:
         """Let go of it as it is, for another time."""
         with contextlib.suppress(GridError):  # a disk that takes no more; then it begins again
-            if self.segments and not self.has_table:
+            self.rest()
+            if self.has_table:
+                self.note()
+            elif self.segments:
                 self.lay_table()
-            for segment in self.segments:
-                self.note(segment)
         # Under its lock, else it may be another run's by now.
         if self.segments and not self.received():
             self.file.remove()
@@ -62,7 +105,20 @@ class PartFile:
         return sum(segment.done for segment in self.segments)
 
     def resume(self, streams: int) -> None:
-        """Go on from what an earlier run has left, whose bytes are read for the checksum; else begin."""
+        """Go on from what an earlier run has left, else begin; from now on what comes is made durable."""
+        self.find(streams)
+        if self.row.size > NOTE:
+            with contextlib.suppress(RuntimeError):  # the machine has no thread left
+                self.keeper = Keeper(self.note)
+
+    def rest(self) -> None:
+        """Have nothing more written to it by itself."""
+        keeper, self.keeper = self.keeper, None
+        if keeper:
+            keeper.end()
+
+    def find(self, streams: int) -> None:
+        """Take up what an earlier run has left, whose bytes are read for the checksum; else begin."""
         length = os.fstat(self.file.fd).st_size
         if not length:
             self.begin(streams)
@@ -93,6 +149,7 @@ class PartFile:
 
     def restart(self, streams: int) -> None:
         """Begin anew, without the bytes that are here."""
+        self.rest()
         self.file.check_ours()
         os.ftruncate(self.file.fd, 0)
         self.tag = ""
@@ -107,7 +164,7 @@ class PartFile:
 
     def tell(self, tag: str) -> None:
         """Take down what the door calls the version that arrives; it must be the one that is here already."""
-        with self.telling:
+        with self.noting:
             if tag and not self.tag:
                 self.tag = tag
                 if self.has_table:
@@ -133,15 +190,16 @@ class PartFile:
         segment.checksum.update(data)
         segment.done += len(data)
         if segment.done - segment.noted >= NOTE:
-            self.note(segment)
+            segment.noted = segment.done
+            self.keeper.go() if self.keeper else self.note()
 
-    def note(self, segment: Segment) -> None:
-        """Bring a segment's row of the table up to date."""
-        if self.has_table and segment.noted != segment.done:
-            done, row = segment.done, segment.row()
+    def note(self) -> None:
+        """Make durable what is here, and bring the table up to date."""
+        with self.noting:
+            rows = b"".join(segment.row() for segment in self.segments)  # first, as they grow meanwhile
             self.keep_bytes()
-            self.file.write(row, self.row.size + self.segments.index(segment) * TABLE_ROW.size)
-            segment.noted = done
+            if self.has_table:
+                self.file.write(rows, self.row.size)
 
     def keep_bytes(self) -> None:
         """Make the bytes durable that a table is to speak of: else a power failure leaves zeros in their place."""
@@ -185,6 +243,7 @@ class PartFile:
 
     def arrive(self) -> None:
         """It is whole and verified: give it the remote time; a large one is made durable at once."""
+        self.rest()
         if self.received() != self.row.size:
             raise FileError(f"{self.file.final}: {self.received()} of {self.row.size} bytes are here")
         try:
@@ -194,6 +253,7 @@ class PartFile:
                 raise self.meddled_error()
             if length > self.row.size:
                 os.ftruncate(self.file.fd, self.row.size)
+                self.has_table = False
             os.utime(self.file.fd, (self.row.mtime, self.row.mtime))
         except OSError as error:
             raise disk_error(self.file.final, error) from error

@@ -28,7 +28,7 @@ class Segment:
         self.start = start
         self.stop = stop
         self.done = done
-        self.noted = done  # what the part file says is done
+        self.noted = done  # when the part file was last told of it
         self.checksum = Checksum(kind)
 
     def at(self) -> int:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 import zlib
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
     assert len(part.segments) == 3
     for segment, share in zip(part.segments, (SHORTEST, 0, NOTE + 77)):
         part.add(segment, data[segment.start : segment.start + share])
+    part.rest()
     os.close(part.file.fd)  # and nothing else, as after kill -9
     with part_of(tmp_path / "a", len(data), kind, 2) as part:
         assert [segment.done for segment in part.segments] == [SHORTEST, 0, NOTE + 77]
@@ -67,27 +69,64 @@ def test_segments_arrive_in_any_order_and_outlive_a_kill(tmp_path, kind):
 
 
 def test_bytes_are_durable_before_a_table_speaks_of_them(tmp_path, monkeypatch):
-    calls: list[int | str] = []
+    size, written, durable, told = 2 * SHORTEST, 0, 0, []
 
     def pwrite(fd: int, data: bytes, at: int, real=os.pwrite) -> int:
-        calls.append(at)
-        return real(fd, data, at)
+        nonlocal written
+        count = real(fd, data, at)
+        if at < size:
+            written += count
+        else:
+            rows = TABLE_ROW.iter_unpack(data[: 2 * TABLE_ROW.size])
+            told.append((sum(done for _, _, done in rows), durable))
+        return count
 
     def fdatasync(fd: int, real=os.fdatasync) -> None:
-        calls.append("sync")
+        nonlocal durable
+        before = written
         real(fd)
+        durable = before
 
     monkeypatch.setattr(os, "pwrite", pwrite)
     replace(monkeypatch, "DATA_SYNC", fdatasync)
-    size, block = 2 * SHORTEST, BLOCK
     with part_of(tmp_path / "a", size, "size", 2) as part:
         for _ in range(12):
             for segment in part.segments:
-                part.add(segment, block)
+                part.add(segment, BLOCK)
         part.tell('"an ETag"')
-    tables = [number for number, call in enumerate(calls) if call != "sync" and call >= size]
-    assert len(tables) > 4 and calls[tables[0] + 1] == 0, "the first is of a file without bytes"
-    assert all(calls[number - 1] == "sync" for number in tables[1:])
+    assert told[0] == (0, 0) and len(told) > 3 and told[-1] == (24 * len(BLOCK), 24 * len(BLOCK))
+    assert all(speaks_of <= here for speaks_of, here in told)
+
+
+def test_bytes_do_not_wait_for_the_disk(tmp_path, monkeypatch):
+    is_free = threading.Event()
+    replace(monkeypatch, "DATA_SYNC", lambda fd: is_free.wait(60))
+    size = 4 * NOTE
+    with part_of(tmp_path / "a", size, "size") as part:
+        for _ in range(4):
+            part.add(part.segments[0], b"x" * NOTE)
+        is_free.set()
+        finish(part)
+    assert (tmp_path / "a").stat().st_size == size
+
+
+@pytest.mark.parametrize("comes", [2, 4])
+def test_nothing_is_trusted_of_a_file_of_which_the_disk_has_lost_bytes(tmp_path, monkeypatch, comes):
+    """The kernel tells of it once: a second synchronisation would seem to be well."""
+    failures = [OSError(errno.EIO, "Input/output error")]
+
+    def fail_once(fd: int) -> None:
+        if failures:
+            raise failures.pop()
+
+    replace(monkeypatch, "DATA_SYNC", fail_once)
+    with part_of(tmp_path / "a", 4 * NOTE, "size") as part:
+        with pytest.raises(DiskError, match="check the disk"):
+            for _ in range(comes):
+                part.add(part.segments[0], b"x" * NOTE)
+            part.arrive()
+        assert part.received() < 4 * NOTE
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [SHORTEST * 2 - 1, SHORTEST * 5, SHORTEST * 2 + 9])
@@ -588,8 +627,10 @@ def test_a_table_is_brought_up_to_date_now_and_then(tmp_path):
     size = 4 * NOTE
     part = part_file(tmp_path / "a", row_of(size), "size").__enter__()
     part.resume(1)
-    for _ in range(5):
+    for _ in range(4):
         part.add(part.segments[0], b"x" * (NOTE // 2))
+    part.rest()
+    part.add(part.segments[0], b"x" * (NOTE // 2))
     os.close(part.file.fd)  # as a kill leaves it
     with part_of(tmp_path / "a", size, "size") as again:
         assert again.received() == 2 * NOTE  # what has come since is not known

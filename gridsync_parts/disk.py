@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, TextIO
@@ -20,12 +21,32 @@ LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
 
 
+def sync_file(fd: int) -> None:
+    """See to it that a file or folder outlives a power failure; macOS needs more for that than fsync."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # of a filesystem that has no such call
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(fd)
+
+
+def read_into(fd: int, buffer: memoryview, at: int) -> int:
+    """Read from a place of a file; how many bytes. Some systems have no call that needs no copy."""
+    if hasattr(os, "preadv"):
+        return os.preadv(fd, [buffer], at)
+    data = os.pread(fd, len(buffer), at)
+    buffer[: len(data)] = data
+    return len(data)
+
+
 def sync_names(folder: str) -> None:
     """See to it that the names in a folder outlive a power failure; some filesystems can't be told."""
     fd = os.open(folder or os.curdir, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
-            os.fsync(fd)
+            sync_file(fd)
     finally:
         os.close(fd)
 
@@ -79,7 +100,7 @@ def replacing(path: str) -> Iterator[TextIO]:
                 os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode))
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         os.replace(beside, path)
         sync_names(os.path.dirname(path))
     except OSError as error:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Callable, cast
 
-from gridsync_parts.disk import MARK, NAME_MAX, NO_SYNC, disk_error, fatal_error
+from gridsync_parts.disk import MARK, NAME_MAX, NO_SYNC, disk_error, fatal_error, sync_file
 from gridsync_parts.errors import DiskError, FileError, UsageError
 from gridsync_parts.machine import FOLDERS_HELD, scarcity
 from gridsync_parts.words import is_path
@@ -184,7 +184,7 @@ class Home:
             return
         for fd in fds:
             try:
-                os.fsync(fd)
+                sync_file(fd)
             except OSError as error:
                 if error.errno not in NO_SYNC:
                     raise fatal_error(self.path, error) from error

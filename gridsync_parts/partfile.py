@@ -9,7 +9,7 @@ import threading
 from typing import Callable
 
 from gridsync_parts.checksums import checksum_of
-from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error
+from gridsync_parts.disk import CHUNK, MARK, NO_SYNC, disk_error, fatal_error, sync_file
 from gridsync_parts.errors import FileError, GridError
 from gridsync_parts.home import Home
 from gridsync_parts.ownfile import OwnFile
@@ -259,5 +259,5 @@ class PartFile:
             raise disk_error(self.file.final, error) from error
         self.file.folder = None  # which is opened again for the name: others wait for theirs, too
         if self.row.size > LARGE:
-            self.synchronise(os.fsync)
+            self.synchronise(sync_file)
         self.is_arrived = True

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
-from gridsync_parts.disk import CHUNK, COARSE, MARK, open_regular
+from gridsync_parts.disk import CHUNK, COARSE, MARK, open_regular, read_into
 from gridsync_parts.doors import Lister, Sent, Stored, Writer
 from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.home import FOLDER
@@ -151,7 +151,7 @@ class Source:
         while at < self.size:
             refuse_stopped(stop)
             with self.reading():
-                count = os.preadv(self.fd, [buffer[: min(CHUNK, self.size - at)]], at)
+                count = read_into(self.fd, buffer[: min(CHUNK, self.size - at)], at)
             if not count:
                 self.check()
                 raise self.wrong_size()

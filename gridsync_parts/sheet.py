@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Callable, Generic, NamedTuple, TextIO, TypeVar
 
-from gridsync_parts.disk import doubt_of, open_regular, replacing, target_of
+from gridsync_parts.disk import doubt_of, open_regular, replacing, sync_file, target_of
 from gridsync_parts.errors import DiskError
 
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -180,7 +180,7 @@ class Sheet(Generic[R]):
             self.columns.write(self.tail, rows)
             self.tail.flush()
             if durable:
-                os.fsync(self.tail.fileno())
+                sync_file(self.tail.fileno())
         except OSError as error:
             self.is_stale = True  # half of the line may stand there
             raise DiskError(f"{self.path} cannot be written: {error.strerror}") from error

@@ -12,14 +12,14 @@ import errno
 import os
 from typing import Callable, NamedTuple
 
-from gridsync_parts.disk import CHUNK, NO_SYNC
+from gridsync_parts.disk import CHUNK, NO_SYNC, sync_file
 from gridsync_parts.segments import Segment, pack_table, read_table
 from gridsync_parts.values import Row
 
 LOOKS = 5  # at a table, until it says twice the same
 STRETCH = 64 << 20  # bytes that the disk is asked to copy at once
 NO_COPIES = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
-DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+DATA_SYNC: Callable[[int], None] = getattr(os, "fdatasync", sync_file)
 
 
 class Held(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -13,11 +14,12 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import crc32
 
 from gridsync_parts.checksums import Checksum
-from gridsync_parts.disk import CHUNK
+from gridsync_parts.disk import CHUNK, read_into
 from gridsync_parts.errors import BadName, Changed, FileError, Mismatch
 from gridsync_parts.outbox import SIGN, Local
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import Source, refuse_stopped
+from gridsync_parts.takeover import DATA_SYNC
 from gridsync_parts.words import is_path, is_utf8
 
 RECORD = "record.json"  # is sent along by itself
@@ -135,8 +137,9 @@ class Growing:
 
     def settle(self) -> None:
         """Have it on the disk and not in memory, from which it would be read back untried."""
-        os.fdatasync(self.fd)
-        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        DATA_SYNC(self.fd)
+        with contextlib.suppress(AttributeError):  # macOS has no such call
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
         self.settled = self.size
 
 
@@ -178,7 +181,7 @@ class Reread:
         value = 0
         while self.at < end:
             refuse_stopped(self.stop)
-            count = os.preadv(self.fd, [self.buffer[: min(CHUNK, end - self.at)]], self.at)
+            count = read_into(self.fd, self.buffer[: min(CHUNK, end - self.at)], self.at)
             if not count:
                 raise Mismatch("it is cut short")
             piece = self.buffer[:count]

@@ -89,6 +89,17 @@ def test_nothing_is_larger_than_was_asked_for(deposit):
     assert needed * 0.9 < deposit.file.stat().st_size <= needed
 
 
+def test_a_system_without_the_calls_of_linux_makes_the_same_zip(deposit, monkeypatch):
+    deposit.make()
+    before = deposit.file.read_bytes()
+    deposit.file.unlink()
+    replace(monkeypatch, "SETTLED", 1)
+    for name in ("preadv", "posix_fadvise", "setxattr", "getxattr"):
+        monkeypatch.delattr(os, name)
+    deposit.make()
+    assert deposit.file.read_bytes() == before
+
+
 def test_names_that_differ_by_case_alone_are_both_in_it(deposit):
     deposit.add("A", b"capital")
     deposit.make()

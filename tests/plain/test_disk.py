@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import grp
 import os
 import pwd
 import re
 import stat
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -30,8 +32,10 @@ from gridsync_parts.disk import (
     missing_of,
     open_regular,
     part_name,
+    read_into,
     replacing,
     set_aside,
+    sync_file,
     target_of,
     wait_for_lock,
 )
@@ -406,3 +410,34 @@ def test_a_disk_that_is_not_mounted_costs_no_row(tmp_path, downloaded, size, fil
             check_copies(str(tmp_path / "data"), rows)
     else:
         check_copies(str(tmp_path / "data"), rows)
+
+
+def test_without_preadv_the_same_is_read(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    with open(tmp_path / "a", "rb") as file:
+        found = []
+        for _ in range(2):
+            buffer = bytearray(30)
+            places = ((20, 5), (30, 90), (5, 100))
+            counts = [read_into(file.fileno(), memoryview(buffer)[:count], at) for count, at in places]
+            found.append((counts, bytes(buffer)))
+            monkeypatch.delattr(os, "preadv", raising=False)
+        assert found[0] == found[1] == ([20, 10, 0], bytes(range(90, 100)) + bytes(range(15, 25)) + bytes(10))
+
+
+@pytest.mark.parametrize("fault", [None, OSError(errno.ENOTSUP, "no")])
+def test_on_macos_a_file_is_synchronised_down_to_the_disk(tmp_path, monkeypatch, fault):
+    calls: list[object] = []
+
+    def fcntl_(fd: int, what: int) -> int:
+        calls.append(what)
+        if fault:
+            raise fault
+        return 0
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", fcntl_)
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append("fsync"))
+    sync_file(0)
+    assert calls == ([51, "fsync"] if fault else [51])

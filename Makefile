@@ -22,7 +22,7 @@ FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file dist clean need-lint need-fuzz need-venv need-npm
+.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file dist site clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
@@ -117,6 +117,10 @@ one-file:  ## dist/gridsync.py: all of the program in one file, to be copied
 dist: build/dist/done  ## what a release consists of, from what is committed: source, wheel, one file, image recipe
 	@build/dist/bin/python tools/dist.py
 
+site: build/sphinx/done  ## the pages as a website, build/site; every link is checked
+	@tools/need groff-base
+	@build/sphinx/bin/python tools/site.py
+
 clean:  ## remove everything built here; installed packages stay
 	rm -rf build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -133,6 +137,13 @@ build/dist/done: tools/dist.txt | need-venv
 	rm -rf build/dist
 	$(PYTHON) -m venv build/dist
 	build/dist/bin/python -m pip install --quiet --requirement tools/dist.txt
+	touch $@
+
+# And for what makes a website of the pages.
+build/sphinx/done: tools/site.txt | need-venv
+	rm -rf build/sphinx
+	$(PYTHON) -m venv build/sphinx
+	build/sphinx/bin/python -m pip install --quiet --requirement tools/site.txt
 	touch $@
 
 # The same for the fuzzer.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.copies import beside, short
-from bench.measure import PART, Goal, Runs, Side, cpu_of, goals, ratio, side_by_side, table, timed
+from bench.measure import FEWER, PART, Goal, Runs, Side, cpu_of, goals, ratio, side_by_side, table, timed
 from bench.site import Site, refuse_unless_same
 from bench.tools import CHECKSUM, shared_out
 from tests.grid.xrootd import SCRATCH, XRootD
@@ -79,7 +79,7 @@ class Pair:
         smaller = self.side(tool, name, PART) if tool == "gfal-copy" and part == 1 and len(wanted) > PART else None
         return Side(
             TITLES.get(tool, tool), lambda folder: line(name, folder, part), self.site.env, before, check, CHECKSUM,
-            smaller, server=self.cpu,
+            part=smaller, server=self.cpu,
         )  # fmt: skip
 
     # What is run.
@@ -124,12 +124,12 @@ def site_to_site(site: Site, folder: Path) -> str:
     text, some = "", []
     with Pair(site) as pair:
         for name, what in WHAT.items():
-            done = side_by_side([pair.side(tool, name) for tool in ("gridsync", "gfal-copy")], folder / name)
+            done = side_by_side([pair.side(tool, name) for tool in ("gridsync", "gfal-copy")], folder / name, FEWER)
             text += f"\n{what}, copied by the doors, 4 at once:\n\n" + table(done, pair.short())
             some.append(beside(done, what, 1.0))
         for name, what in WHAT.items():
             sides = [pair.side(tool, name) for tool in ("via_here", "get", "put")]
-            here, *alone = side_by_side(sides, folder / f"{name}-here").values()
+            here, *alone = side_by_side(sides, folder / f"{name}-here", FEWER).values()
             text += f"\n{what}, copied through this machine, 4 at once:\n\n"
             text += table({one.side.name: one for one in (here, *alone)}, pair.short())
             some.append(Goal(f"speed of the slower direction alone, {what}", slower(here, *alone), 0.8))

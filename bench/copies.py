@@ -12,8 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.measure import (
+    FEWER,
     LIMIT,
     PART,
+    ROUNDS,
     Failed,
     Goal,
     Runs,
@@ -28,12 +30,13 @@ from bench.relay import Relay
 from bench.site import EACH, TOP, Site, refuse_unless_same
 from bench.tools import CHECKSUM, TOOLS, Job, copying, fresh
 
-ROUNDS = 2  # where a line is held to its rate, times are the same each time
+HELD = 2  # rounds: where a line is held to its rate, times are the same each time
 
 
 def compared(job: Job, folder: Path, *tools: str) -> dict[str, Runs]:
     """gridsync and other tools, in turns."""
-    return side_by_side([copying(tool, job) for tool in ("gridsync", *tools)], folder)
+    sides = [copying(tool, job) for tool in ("gridsync", *tools)]
+    return side_by_side(sides, folder, FEWER if sides[0].writes else ROUNDS)
 
 
 def short(site: Site) -> dict[str, str]:
@@ -116,7 +119,7 @@ def large_far(site: Site, folder: Path) -> str:
         job = Job(site, "far", f"https://localhost:{relay.port}", 1)
         streams = {number: f"{number} streams" if number > 1 else "1 stream" for number in (1, 4, 8)}
         sides = [copying("gridsync", job._replace(streams=number), name) for number, name in streams.items()]
-        done = side_by_side(sides, folder, ROUNDS, warm=False)
+        done = side_by_side(sides, folder, HELD, warm=False)
         relayed = relay.cpu
     seconds = sum(run.seconds for some in done.values() for run in some.runs)
     one = done[streams[1]]
@@ -134,7 +137,7 @@ def mixed(site: Site, folder: Path) -> str:
     """200 files of 80 kB, 20 of 60 MB, 2 of 500 MB; 4 at once in 4 streams each"""
     job = Job(site, "mixed", site.xrootd.url, 4, 4)
     sides = [copying(tool, job) for tool in ("gridsync", "aria2c", "rclone", "xrdcp --cksum", "xrdclient")]
-    done = side_by_side([*sides, copying("curl", job._replace(files=16, streams=1))], folder)
+    done = side_by_side([*sides, copying("curl", job._replace(files=16, streams=1))], folder, FEWER)
     place, left = folder / "watched", []  # files to come, from one look to the next
 
     def look(_: Path) -> None:

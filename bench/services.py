@@ -20,7 +20,10 @@ from tests.grid import Grid
 
 FILES, ASKED, STAGED = 3000, 500, 200  # of a run; of a question where files are; of a staging request
 CALLS, IMPORTS = 40, 20  # of each kind
-OVER_HTTP = "from gridsync_parts.doors.rest import Rest; Rest.beside = staticmethod(lambda http: http); "
+OVER_HTTP = (
+    "from gridsync_parts.doors.rest import Rest; from gridsync_parts.doors.wire import Http; "
+    "Rest.beside, Http.close = staticmethod(lambda http: http), lambda http: None; "
+)
 RUN = "import gridsync; gridsync.script()"
 # http.client and ssl are loaded anyway.
 LOAD = "import http.client, ssl, time; began = time.process_time(); import requests; print(time.process_time() - began)"

@@ -296,7 +296,7 @@ MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
 NO_TAPE = "on tape, but the site names no tape service; ask the site, or see TAPE_API"
-BITE = 128 << 10  # bytes of one read from the line
+BITE = 256 << 10  # bytes of one read from the line
 
 
 def resized_error(place: str, found: object, size: int) -> FileError:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridsync_parts.doors import BITE
 from gridsync_parts.doors.guest import Guest
 from gridsync_parts.doors.rest import Rest
 from gridsync_parts.doors.urls import netloc_of
@@ -121,7 +122,7 @@ def test_what_has_not_come_to_its_end_is_not_used_again(raw):
     server = raw(lambda: [OK + b"Content-Length: 300000\r\n\r\n" + bytes(300000)])
     rest = guests(server.url)[1]
     for _ in range(3):
-        assert len(rest.ask("GET", f"{server.url}/").drain()) == 128 << 10
+        assert len(rest.ask("GET", f"{server.url}/").drain()) == BITE
     assert server.connections == 3
 
 

@@ -213,7 +213,7 @@ class WebDavWriter:
         found = self.told(path, [{}])
         if 0 <= found.size <= SMALL:
             return self.read_back(path)
-        with self.one_digest:  # else it loses answers
+        with self.one_digest:  # else it loses answers, or ends
             return self.told(path)
 
     def told(self, path: str, wishes: Iterable[dict[str, str]] = (ANY_WANTED, WANTED, {})) -> Stored:

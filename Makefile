@@ -9,7 +9,8 @@ TOOL := python3 python3-gfal2 gfal2-plugin-http gfal2-plugin-file python3-reques
 GRID := $(TOOL) gfal2-plugin-xrootd xrootd-server xrootd-server-plugins xrootd-voms-plugins openssl curl \
 	voms-server voms-mysql-plugin mariadb-server-core
 TEST := $(GRID) openssh-client openssh-server voms-clients-java python3-pytest python3-pytest-xdist python3-hypothesis \
-	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs ntfs-3g tinyproxy-bin oidc-agent-cli \
+	python3-fsspec python3-plotly zsh bash-completion groff-base libfaketime tmux e2fsprogs ntfs-3g tinyproxy-bin \
+	mawk gawk original-awk oidc-agent-cli \
 	xrootd-scitokens-plugins python3-keyring python3-m2crypto python3-distributed iproute2
 LINT := python3-venv shellcheck
 NOTEBOOK := python3-venv chromium
@@ -25,7 +26,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 .PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file dist site clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
-	@sed -nE 's/^([a-z-]+):.*## */make \1\t/p' Makefile | expand -t 22
+	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "make %-18s%s\n", $$1, $$2}' Makefile
 
 demo:  ## the manual's example on a test grid
 	@tools/need $(GRID)

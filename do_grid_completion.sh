@@ -133,7 +133,7 @@ _gridsync_stats() { # STEM STYLE: folders, and files that --stats may have writt
 _gridsync_rests() { # STEM STYLE END: those of the values (END is a blank) or folders (END is /) read that go on from value
   LC_ALL=C stem=$1 style=$2 end=$3 site=$site value=$value avoided=$avoided awk '
     function offer(rest) {
-      if (style == "\047") gsub(/\047/, "\047\\\\\047\047", rest)
+      if (style == "\047") gsub(/\047/, "\047\\\047\047", rest)
       if (style == "\"") { gsub(/["$`\\]/, "\\\\&", rest); gsub(/!/, "\"\\!\"", rest) } # "!" would recall a command
       if (style == "\\") gsub(/[^A-Za-z0-9_.\/+:,%@\200-\377-]/, "\\\\&", rest)
       if (stem == "" && style != "\\" && substr(rest, 1, 1) == style) rest = style rest # readline drops one before it

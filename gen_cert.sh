@@ -65,5 +65,6 @@ extract -nocerts -aes256 >"$new/userkey.pem"
 rm "$new/errors"
 chmod 644 "$new/usercert.pem"
 chmod 400 "$new/userkey.pem" # the C++ client takes no key that others may read
-mv -T "$new" "$globus"
+# mv of macOS has no -T, and would put the one into the other if there were a $globus by now.
+if mv --version >/dev/null 2>&1; then mv -T "$new" "$globus"; else mv "$new" "$globus"; fi
 echo "The files usercert.pem and userkey.pem have been created and moved to $globus"

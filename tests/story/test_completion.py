@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,27 @@ def test_the_options_are_those_of_the_tool(name: str, tmp_path: Path):
     known = ["--help", *(f"--{option.name}{'=' * (option.metavar[:1] not in '[')}" for option in HELP)]
     listed = sourced(name, r'printf "%s\n" "${_gridsync_options[@]}"', HOME=str(tmp_path)).stdout.split()
     assert listed == known
+
+
+@pytest.mark.parametrize("awk", ["mawk", "gawk", "original-awk"])
+@pytest.mark.parametrize(
+    ("style", "quoted"),
+    [
+        ("'", r"""it'\''s "$x" `y` b!"""),
+        ('"', r"""it's \"\$x\" \`y\` b"\!" """[:-1]),
+        ("\\", r"""it\'s\ \"\$x\"\ \`y\`\ b\!"""),
+    ],
+    ids=["single", "double", "none"],
+)
+def test_every_awk_quotes_a_name_alike(awk: str, style: str, quoted: str, tmp_path: Path):
+    """That of Debian, of EL9, and of macOS."""
+    found = shutil.which(awk)
+    assert found, f"make test installs {awk}"
+    (tmp_path / "awk").symlink_to(found)
+    command = 'value= avoided= site=; printf "%s\\n" "$NAME" | _gridsync_rests "a " "$STYLE" " "'
+    name = {"NAME": """it's "$x" `y` b!""", "STYLE": style}
+    done = sourced("bash", command, PATH=f"{tmp_path}:{os.environ['PATH']}", **name)
+    assert (done.stdout.rstrip(), done.stderr) == (f"a {quoted}", "")
 
 
 def test_all_options_are_offered_but_those_given():

@@ -194,3 +194,29 @@ def test_what_is_to_be_pasted_is_quoted(grid: Grid, tmp_path: Path) -> None:
     moved = text.rpartition("away: ")[2].strip()
     subprocess.run(["bash", "-c", moved], check=True, timeout=30)
     assert left_in(home) == [".globus.old"]
+
+
+# What the tools of macOS know of options; they refuse all others, long ones above all.
+BSD = {"mv": "fhinv", "rm": "dfiPRrvWx", "sed": "Eailnue", "grep": "EFGcehilnoqsvwx", "mktemp": "dqtup", "cat": "belnstuv"}
+REFUSING = """#!/bin/sh
+for word; do
+  case $word in
+    --) break ;;
+    -*[!{letters}]*) echo "{name}: illegal option: $word" >&2; exit 64 ;;
+  esac
+done
+exec {real} "$@"
+"""
+
+
+def test_it_needs_no_gnu_tools(grid: Grid, home: Path, tmp_path: Path):
+    (tmp_path / "bsd").mkdir()
+    for name, letters in BSD.items():
+        tool = tmp_path / "bsd" / name
+        tool.write_text(REFUSING.format(name=name, letters=f"-{letters}", real=shutil.which(name)))
+        tool.chmod(0o755)
+    file = export(grid, tmp_path / "alice.p12", "-legacy")
+    env = {**grid.pki.environment(home=home), "PATH": f"{tmp_path / 'bsd'}:{os.environ['PATH']}"}
+    status, said = dialogue([SCRIPT, str(file)], env, ANSWERS)
+    assert (status, "illegal" in said) == (0, False)
+    assert left_in(home / ".globus") == ["usercert.pem", "userkey.pem"]

@@ -197,7 +197,9 @@ def test_what_is_to_be_pasted_is_quoted(grid: Grid, tmp_path: Path) -> None:
 
 
 # What the tools of macOS know of options; they refuse all others, long ones above all.
-BSD = {"mv": "fhinv", "rm": "dfiPRrvWx", "sed": "Eailnue", "grep": "EFGcehilnoqsvwx", "mktemp": "dqtup", "cat": "belnstuv"}
+BSD = {
+    "mv": "fhinv", "rm": "dfiPRrvWx", "sed": "Eailnue", "grep": "EFGcehilnoqsvwx", "mktemp": "dqtup", "cat": "belnstuv",
+}  # fmt: skip
 REFUSING = """#!/bin/sh
 for word; do
   case $word in

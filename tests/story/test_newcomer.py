@@ -213,8 +213,8 @@ def test_a_server_of_a_ca_that_is_not_installed_gets_the_same_remedy(newcomer, c
 
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="no system with Debian's packages")
-def test_debian_has_the_packages_of_the_page_and_of_the_remedy():
-    (line,) = re.findall(r"(?m)^    apt (.*)", PAGE)
+def test_debian_has_the_packages_of_the_readme_and_of_the_remedy():
+    (line,) = re.findall(r"(?m)^    apt (.*)", SCRIPT.with_name("README.md").read_text(encoding="utf-8"))
     done = subprocess.run(["apt-get", "--simulate", *line.split()], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (packages,) = re.findall(r"apt install (.*?);", CA_REMEDY)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from gridsync_parts.settings import Config
 from tests.grid import Grid
 from tests.grid.portal import Portal
 from tests.grid.shelf import plant
@@ -34,7 +33,7 @@ PAGES = [SCRIPT.with_name("README.md"), *(DOCS / f"{name}.md" for name in NAMES)
 KINDS = ("*.md", "docs/*.md", "docs/*.ipynb", "bench/*.md")
 LINKING = [page for kind in KINDS for page in sorted(SCRIPT.parent.glob(kind))]
 TEXTS = [page.read_text(encoding="utf-8") for page in PAGES]
-RECIPES, INSTALL = TEXTS[1:3]
+INSTALL = TEXTS[2]
 TRIED = {  # by what else
     "make demo": "test_the_demo_works below",
     "make test": ".ci/run",
@@ -169,15 +168,6 @@ def test_a_copy_of_the_file_works_alone(grid: Grid, tmp_path: Path):
     command = ["bash", "-c", " && ".join([*lines, 'cd "$HOME"', "gridsync.py --ls_dir e680"])]
     done = subprocess.run(command, cwd=SCRIPT.parent, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "e680_NoTraces" in done.stdout, done.stderr
-
-
-def test_the_settings_of_another_experiment_are_understood(tmp_path: Path):
-    (conf,) = re.findall(r"(?s)```ini\n(.*?)```", RECIPES)
-    (tmp_path / "Grid.conf").write_text(conf)
-    settings = Config(str(tmp_path)).settings()
-    assert settings.vo == "vo.example.org"
-    assert settings.site.server.rstrip("/") == "https://door.example.org:2880"
-    assert settings.site.base.rstrip("/") == "experiment/data"
 
 
 @pytest.mark.long

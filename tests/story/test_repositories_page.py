@@ -79,16 +79,6 @@ def test_the_screen_shows_what_the_page_says(
         pytest.fail(found, pytrace=False)
 
 
-def test_the_lines_of_the_recipe_are_those_of_the_page():
-    recipe = PAGE.with_name("recipes.md").read_text(encoding="utf-8").partition("**Folders into a repository**")[2]
-    lines = re.findall(r"(?m)^gridsync\.py .*", recipe.partition("\n**")[0].partition("Elsewhere")[0])
-    typed = re.findall(r"(?m)^\$ (gridsync\.py .*)", PAGE.read_text(encoding="utf-8"))
-    assert len(lines) == 2
-    for line in lines:
-        words = set(line.replace("--put=data", "--put=data/delphi-80505").split()), set(line.split())
-        assert any(some <= set(other.split()) for some in words for other in typed), line
-
-
 def test_every_set_up_has_its_section():
     assert sorted(SET_UPS) == sorted(PLAYED)
 

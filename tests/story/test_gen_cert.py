@@ -197,13 +197,9 @@ def test_what_is_to_be_pasted_is_quoted(grid: Grid, tmp_path: Path) -> None:
 
 
 # What the tools of macOS know of options; they refuse all others, long ones above all.
-<<<<<<< HEAD
 BSD = {
     "mv": "fhinv", "rm": "dfiPRrvWx", "sed": "Eailnue", "grep": "EFGcehilnoqsvwx", "mktemp": "dqtup", "cat": "belnstuv",
 }  # fmt: skip
-=======
-BSD = {"mv": "fhinv", "rm": "dfiPRrvWx", "sed": "Eailnue", "grep": "EFGcehilnoqsvwx", "mktemp": "dqtup", "cat": "belnstuv"}
->>>>>>> e534019 (gen_cert.sh needs no GNU tools, whose mv -T macOS lacks; TAB quotes names alike with every awk: in single quotes that of EL9 and of macOS left one of them open)
 REFUSING = """#!/bin/sh
 for word; do
   case $word in

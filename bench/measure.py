@@ -16,7 +16,7 @@ from typing import NamedTuple
 PYTHON = "/usr/bin/python3"
 TRIAL = int(os.environ.get("BENCH_ROUNDS", 0))  # so many rounds of each row, to try it; its times count for nothing
 ROUNDS = 5
-FEWER = 4  # rounds where gigabytes move
+FEWER = 3  # rounds where gigabytes move
 SLOW = 2  # times as long as gridsync in its first run: such a peer has no other
 PART = 20  # what is known to take minutes runs on a part of the work
 LIMIT = 300  # seconds for one run; what takes longer hangs

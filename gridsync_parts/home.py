@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, Callable, cast
 
@@ -91,7 +93,7 @@ class Home:
         self.devices: dict[str, int] = {}  # on which the folders are
         self.held: dict[str, Folder] = {}  # as one file follows another in the same folder
         self.strange: set[str] = set()  # files of which it is not clear whose they are
-        self.passing: dict[str, tuple[float, list[str]]] = {}  # names that workers had for a moment, and when
+        self.passing: dict[str, tuple[float, frozenset[str]]] = {}  # names that others have left, by folder, and when
         self.grown: set[str] = set()  # folders in which others were made, which is not durable yet
         self.sync_all = whole_sync(self.stat.st_dev)
         self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait
@@ -116,6 +118,19 @@ class Home:
                 self.held.clear()
             self.held[path] = held
         return held
+
+    def left_names(self, path: str, folder: int, age: float = math.inf) -> frozenset[str]:
+        """Names in a folder that other workers had for a moment, or earlier versions have left; so old at the most.
+
+        A folder may be large, and have many files that this is asked of.
+        """
+        listed, names = self.passing.get(path, (-math.inf, frozenset()))
+        if time.monotonic() - listed >= age:
+            names = frozenset(name for name in os.listdir(folder) if name.endswith((MARK + MARK, ".part")))
+            if len(self.passing) >= FOLDERS_HELD:
+                self.passing.clear()
+            self.passing[path] = time.monotonic(), names
+        return names
 
     def opened(self, path: str, is_made: bool = False) -> Folder:
         """A folder as it is now, opened step by step."""

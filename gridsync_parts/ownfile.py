@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 
 from gridsync_parts.disk import CHUNK, MARK, disk_error, part_name
 from gridsync_parts.errors import FileError
 from gridsync_parts.home import NO_LINKS, Folder, Home, rename_new
-from gridsync_parts.machine import FOLDERS_HELD
 from gridsync_parts.segments import OLD_END, is_old_table
 from gridsync_parts.takeover import take_over
 from gridsync_parts.values import Row
@@ -97,7 +94,8 @@ class OwnFile:
         name, flags = part_name(self.name), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
         for _ in range(2):
             with contextlib.suppress(FileExistsError):
-                self.take_over(name)
+                if f"{self.name}.part" in self.home.left_names(self.place, folder):
+                    self.take_over(name)
                 return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if found.st_nlink > 1 and not self.is_named(found):
@@ -143,14 +141,8 @@ class OwnFile:
 
     def sweep(self, folder: int) -> None:
         """Remove names that other workers had for a moment; who still needs one is lost, and fails."""
-        listed, names = self.home.passing.get(self.place, (-math.inf, []))
-        if time.monotonic() - listed >= FRESH:  # a folder may be large, and have many files that this is asked of
-            names = [name for name in os.listdir(folder) if name.endswith(MARK + MARK)]
-            if len(self.home.passing) >= FOLDERS_HELD:
-                self.home.passing.clear()
-            self.home.passing[self.place] = time.monotonic(), names
-        for name in names:
-            if name.startswith(f"{own_stem(self.name)}."):
+        for name in self.home.left_names(self.place, folder, FRESH):
+            if name.startswith(f"{own_stem(self.name)}.") and name.endswith(MARK + MARK):
                 with contextlib.suppress(OSError):
                     os.unlink(name, dir_fd=folder)
 

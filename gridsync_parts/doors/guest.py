@@ -95,7 +95,8 @@ class Guest:
         place = netloc_of(url)
         if place not in self.trusted or not (self.token or self.proxy):
             return self.send_throttled(method, url, headers or {}, data, "")
-        welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
+        if (welcome := self.welcomes.get(place)) is None:
+            welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
         while True:
             token = self.token.value() if self.token else ""
             shown = token or stamp_of(self.proxy)

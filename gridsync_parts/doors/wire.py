@@ -5,17 +5,17 @@ requests, which would decide it by itself, was most of a small file's time.
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from gridsync_parts.doors import BITE, Sent
 from gridsync_parts.doors.answers import Answer, Watch, response_class
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Data, Guest
 from gridsync_parts.doors.refused import redirect_target
 from gridsync_parts.doors.sending import ASK, HASTE, Sending
-from gridsync_parts.doors.urls import mask_url, netloc_of
+from gridsync_parts.doors.urls import mask_url, netloc_of, target_of
 from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
 from gridsync_parts.machine import CONNECTIONS
@@ -25,13 +25,51 @@ if TYPE_CHECKING:
     import http.client
 
 
-def target_of(url: str) -> str:
-    """What a URL asks its server for."""
-    return urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
-
-
+# A head of an answer with nothing odd in it, as comes with nearly each file: http.client takes much longer over it.
+PLAIN = re.compile(rb"HTTP/1\.1 (20[06]) ([ -~]*)\r\n((?:[!-9;-~]+:[\t -~]*\r\n)+)\r\n")
 AGAIN = ("GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "DELETE", "MKCOL")  # twice does no more than once
 ENDED = ("BrokenPipeError", "ConnectionResetError", "RemoteDisconnected", "SSLEOFError", "SSLZeroReturnError")
+
+
+def head_of(method: str, url: str, host: str, headers: dict[str, str]) -> bytes:
+    """What begins a request; ValueError for what would not be one line each."""
+    first, others = f"{method} {target_of(url)} HTTP/1.1", [f"{name}: {value}" for name, value in headers.items()]
+    lines = [first, f"Host: {host}", "Accept-Encoding: identity", *others]
+    text = "".join(lines)
+    if not (text.isascii() and text.isprintable()) or first.count(" ") > 2:
+        raise ValueError(f"a request to {host} has characters in it that none may have")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def plain_headers(text: bytes) -> dict[str, str]:
+    """The headers of an answer by their names in lower case; none, if http.client is to look at them."""
+    found, lines = {}, text.decode().split("\r\n")[:-1]
+    for line in lines:
+        name, _, value = line.partition(":")
+        found[name.lower()] = value.strip()
+    is_plain = len(found) == len(lines) and "transfer-encoding" not in found
+    is_kept = found.get("connection", "keep-alive").lower() == "keep-alive"
+    return found if is_plain and is_kept and re.fullmatch("[0-9]{1,18}", found.get("content-length", "")) else {}
+
+
+@functools.cache
+def quick_class() -> Any:
+    """http.client's response, but a plain head is taken in at one glance."""
+
+    class Quick(response_class()):  # type: ignore[misc]
+        def begin(self) -> None:
+            head = None if self.sending or self._method != "GET" else PLAIN.match(self.fp.peek())
+            headers = plain_headers(head[3]) if head else {}
+            if not head or not headers:
+                super().begin()
+                return
+            self.fp.read(head.end())
+            self.status, self.reason, self.version = int(head[1]), head[2].decode().strip(), 11
+            self.headers = self.msg = headers
+            self.chunked = self.will_close = False
+            self.length = int(headers["content-length"])
+
+    return Quick
 
 
 class Line(NamedTuple):
@@ -39,6 +77,7 @@ class Line(NamedTuple):
 
     connection: http.client.HTTPConnection
     place: object  # where it leads, and what was shown there
+    host: str  # as the server is called
     is_used: bool = False  # it has brought an answer before
 
     def is_dead(self) -> bool:
@@ -88,16 +127,15 @@ class Idle:
 class WireAnswer(Answer):
     """A response of http.client."""
 
-    def __init__(self, line: Line, idle: Idle, url: str, watch: Watch, sending: Sending | None = None):
-        def response(_: object, method: str) -> Any:
-            # Of an answer that is the connection's last, http.client would forget the socket.
-            made = response_class()(watch, method=method)
-            made.sending = sending
-            return made
-
-        line.connection.response_class = response  # type: ignore[assignment]
-        came = line.connection.getresponse()
+    def __init__(
+        self, line: Line, idle: Idle, method: str, url: str, watch: Watch, sending: Sending | None = None
+    ):
+        came = quick_class()(watch, method=method)
+        came.sending = sending
+        came.begin()
         super().__init__(came, came.status, watch, url)
+        if isinstance(came.headers, dict):
+            self.headers = came.headers
         self.line: Line | None = line
         self.idle = idle
         self.sending = sending
@@ -115,9 +153,10 @@ class WireAnswer(Answer):
         line, self.line = self.line, None
         if line is None:
             return
-        # No socket is left where the server has ended it with the answer; behind an interim one comes another.
+        # Behind an interim answer comes another.
         is_asked_all = not self.sending or self.sending.is_over
-        if self.response.isclosed() and line.connection.sock and self.status >= 200 and is_asked_all:
+        is_last = self.response.will_close or self.status < 200
+        if self.response.isclosed() and not is_last and is_asked_all:
             self.idle.keep(line._replace(is_used=True))
         else:
             self.response.close()
@@ -134,11 +173,15 @@ class Http(Guest):
 
     def line(self, url: str, is_new: bool = False) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
-        netloc, is_secure = netloc_of(url), urlsplit(url).scheme == "https"
+        netloc, is_secure = netloc_of(url), url[:6].lower() == "https:"
         shown = self.shown_to(netloc)
         place = (netloc, is_secure, shown)
         kept = None if is_new else self.idle.take(place)
-        return kept or Line(self.connection(netloc, is_secure, shown), place)
+        if kept:
+            return kept
+        name, port = f"[{netloc[0]}]" if ":" in netloc[0] else netloc[0], netloc[1]
+        host = name if port == (443 if is_secure else 80) else f"{name}:{port}"
+        return Line(self.connection(netloc, is_secure, shown), place, host)
 
     def carry(self, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
         """One request over a connection that was kept, or a new one.
@@ -157,12 +200,21 @@ class Http(Guest):
         """One request over a connection."""
         if isinstance(data, Sent):
             return self.carry_file(line, method, url, headers, data)
+        if data or method in ("PUT", "POST"):
+            headers = {"Content-Length": str(len(data)), **headers}
         try:
-            line.connection.request(method, target_of(url), data or None, headers)
-            return WireAnswer(line, self.idle, url, Watch(line.connection.sock, self.site))
+            watch = self.begin(line, method, url, headers, data)
+            return WireAnswer(line, self.idle, method, url, watch)
         except BaseException:
             line.connection.close()
             raise
+
+    def begin(self, line: Line, method: str, url: str, headers: dict[str, str], data: bytes = b"") -> Watch:
+        """Send a request, over a connection that may still have to be made; who watches over its answer."""
+        if line.connection.sock is None:
+            line.connection.connect()
+        line.connection.sock.sendall(head_of(method, url, line.host, headers) + data)
+        return Watch(line.connection.sock, self.site)
 
     def carry_file(self, line: Line, method: str, url: str, headers: dict[str, str], sent: Sent) -> Answer:
         """The same with the bytes of a file, which go once they are wanted."""
@@ -172,10 +224,9 @@ class Http(Guest):
         if netloc_of(url) in self.silent:
             headers = {name: value for name, value in headers.items() if name not in ASK}
         try:
-            line.connection.request(method, target_of(url), None, headers)
-            watch = Watch(line.connection.sock, self.site)
+            watch = self.begin(line, method, url, headers)
             sending = Sending(sent, watch, is_asked=bool(ASK.keys() & headers.keys()))
-            answer = WireAnswer(line, self.idle, url, watch, sending)
+            answer = WireAnswer(line, self.idle, method, url, watch, sending)
         except BaseException:
             line.connection.close()
             raise

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,18 @@ for name in [name for name in os.environ if name.lower() in WEB_PROXIES and "CON
 
 # Jobs in a shell's background ignore Ctrl-C, and so would what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a table that takes long, make test plays each n-th row alone."""
+    rows: Counter[str] = Counter()
+    for item in items:
+        for mark in item.iter_markers("every"):
+            name = item.nodeid.partition("[")[0]
+            if rows[name] % mark.args[0]:
+                item.add_marker(pytest.mark.long)
+            rows[name] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

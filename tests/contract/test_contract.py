@@ -100,6 +100,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 # What there is.
 
 
+@pytest.mark.every(5)
 def test_a_folder_is_what_is_in_it(subject):
     entries = {entry.path: entry for entry in subject.place.lister.folder(subject.folder)}
     assert {path.rpartition("/")[0] for path in entries} == {subject.folder}
@@ -109,6 +110,7 @@ def test_a_folder_is_what_is_in_it(subject):
     assert above[subject.folder].is_folder
 
 
+@pytest.mark.every(5)
 def test_the_checksum_of_a_listing_is_that_of_the_content(subject):
     (found,) = [entry for entry in subject.place.lister.folder(subject.folder) if entry.path == subject.file.path]
     kind = found.checksum.partition(":")[0]
@@ -143,6 +145,7 @@ def test_a_file_that_is_not_there_is_not_found(subject, verb):
 # Its bytes.
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (1, 0), (70_000, 0), (-1, 0), (0, 500_000), (7, -1)])
 def test_bytes_are_those_of_the_file(subject, start, stop):
     size = len(subject.data)
@@ -158,6 +161,7 @@ def test_who_has_enough_closes_and_others_read_on(subject):
     assert received(subject.place, subject.file.path, 0, min(10, subject.file.size), subject.file.size)
 
 
+@pytest.mark.every(5)
 def test_bytes_come_no_faster_than_they_may(subject):
     size = len(subject.data)
     place = paced(subject.place, Pacing(Timetable(((0, max(size, 1024)),))), Stop())  # in a second
@@ -255,6 +259,7 @@ def test_a_place_that_was_closed_opens_its_connections_anew(subject):
     assert subject.place.expires() >= 0
 
 
+@pytest.mark.every(5)
 def test_a_name_that_nobody_has_is_a_matter_of_that_file(subject):
     for path in (f"{subject.folder}/\x01", f"{subject.folder}/{'x' * 300}", f"{subject.folder}/%zz"):
         for verb in (

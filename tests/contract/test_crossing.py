@@ -154,6 +154,7 @@ def failed(call: Any) -> GridError:
 # A copy.
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("size", [0, 1, LARGE])
 def test_the_bytes_arrive_either_way(pair, size):
     data = bytes_of(size)
@@ -173,6 +174,7 @@ def test_both_doors_name_the_same_checksum_or_none(pair):
     assert len(told - {""}) == 1
 
 
+@pytest.mark.every(3)
 def test_marks_grow_where_doors_tell_how_far_they_are(pair):
     if "http xrootd" in (pair.acts.name,):
         pytest.skip("a real one tells how far it is after five seconds, too long for a test")
@@ -194,6 +196,7 @@ def test_several_copies_at_once_are_apart(pair):
     assert {pair.far.content(f"m{name}") for name in files} == {b"x"}
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("name", ["a+b&c=d", "a b", "a#b?c caf\u00e9", "a%41"])
 def test_a_difficult_name_arrives_or_is_refused(pair, name):
     """Some doors take such names and don't give what has them."""

@@ -152,6 +152,7 @@ OTHERS = [name for name in PROFILES if name not in (D, S)]
 PAIRS += [pytest.param(*pair, marks=pytest.mark.long) for name in OTHERS for pair in ((name, X), (X, name))]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("acts", "far"), PAIRS)
 def test_a_door_fetches_from_another_and_brings_to_another(end, acts, far):
     here, there = end(acts), end(far)
@@ -322,6 +323,7 @@ def test_the_last_line_of_an_answer_is_believed(end, acts, why, kind):
     assert (type(error), why in str(error)) == (kind, True)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("fault", "options"),
@@ -363,6 +365,7 @@ def test_who_waits_for_marks_is_woken_when_the_line_is_hung_up(end, acts):
     timer.join()
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("status", "kind", "passing"),

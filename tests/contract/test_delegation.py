@@ -52,6 +52,7 @@ def told(call: Callable[[], Any]) -> GridError | None:
     return None
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("version", ["2", "2 named", "1"])
 def test_a_door_fetches_and_brings_as_the_user_with_one_proxy_for_all_files(door, grid, version):
     client, puller = door

@@ -85,6 +85,7 @@ def test_interim_answers_without_end_come_to_one(raw, verb):
     assert server.sent < 32 << 20
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_head_that_drips_ends_after_first_byte_seconds(raw, verb):
     server = raw(lambda: drips(OK + b"X: y\r\n" * 1000))
@@ -103,6 +104,7 @@ HEADS = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("verb", ["read", "localities"])
 def test_a_body_that_drips_ends_after_a_while(raw, monkeypatch, head, verb):
@@ -118,6 +120,7 @@ def test_a_listing_that_drips_ends_after_a_while(raw, monkeypatch):
     assert "MIN_RATE" in ending(lambda: place_at(server.url, 100).lister.folder("run"))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("min_rate", [0, 10])
 def test_a_body_that_is_fast_enough_comes_to_its_end(raw, monkeypatch, min_rate):
     replace(monkeypatch, "RATED", 0.5)

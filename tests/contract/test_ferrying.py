@@ -128,6 +128,7 @@ def further_run(line: Line) -> None:
     line.ferry.open |= is_open
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("size", [0, 10, SIZE])
 def test_a_file_goes_from_site_to_site(line, size):
     row = line.give("a", data_of(size))
@@ -139,6 +140,7 @@ def test_a_file_goes_from_site_to_site(line, size):
     assert outcome.row.verified == ("adler32" if has_one else "size")
 
 
+@pytest.mark.every(5)
 def test_what_is_there_is_compared(line):
     row = line.give("a", data_of(SIZE))
     assert line.bring(row).done == "copied"

@@ -92,6 +92,7 @@ def top(server: Ftpd, grid: Grid, **more: int) -> Place:
 # What it is before it is logged in to.
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(("answers", "error", "says"), [
     ({"AUTH": "502 no TLS here"}, DoorError, r"does not begin TLS \(502 no TLS here\), so no password is sent there"),
     ({"greeting": "SSH-2.0-OpenSSH_9.2"}, DoorError, "is not an FTP server that gridsync can use; check SERVER"),
@@ -162,6 +163,7 @@ def test_a_password_with_a_line_end_is_neither_sent_nor_shown(odd):
     assert "hush" not in str(caught.value) and not any("hush" in command for command in server.heard)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("host", "says"), [
     ("other", "the certificate of localhost:[0-9]+ is for another host; check SERVER"),
     ("untrusted", "is not signed by any CA in"),
@@ -276,6 +278,7 @@ def more(talk: Talk) -> None:
     talk.send(DATA + b"more")
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(("retr", "says"), [
     (cut, "426 it broke"),
     (hang, "does not answer"),
@@ -357,6 +360,7 @@ def children(server: Ftpd) -> list[int]:
     return [int(pid) for pid in done.stdout.split()]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_server_that_dies_or_stands_still_in_the_middle_gets_a_sentence_and_another_try_works(grid, run, number):
     server = run()
@@ -379,6 +383,7 @@ def test_a_server_that_dies_or_stands_still_in_the_middle_gets_a_sentence_and_an
 # Lines.
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("kind", "more"), [
     ("proftpd", "TimeoutIdle 3\n"), ("vsftpd", "idle_session_timeout=3\n"), ("proftpd", ""),
 ])
@@ -406,6 +411,7 @@ def test_a_line_that_dies_with_the_next_command_is_not_noticed(odd):
     assert ends["number"] == 3
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("kind", "more"), [
     ("proftpd", "MaxClientsPerHost 2\n"), ("pure-ftpd", "-C 2"), ("vsftpd", "max_per_ip=2\n"),
     ("proftpd", "MaxClientsPerUser 2\n"),

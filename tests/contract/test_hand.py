@@ -105,6 +105,7 @@ def brought(grid: Grid, crew: Crew, **more: bool) -> None:
     assert (crew.folder / FILE).read_bytes() == data
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("pair", READERS)
 def test_a_file_is_brought_from_each_kind_of_site(grid, crew, pair):
     brought(grid, crew(site_of(grid, pair)))
@@ -140,6 +141,7 @@ def test_what_ends_while_it_works_is_said(grid, crew, tmp_path):
 # Files that are sent.
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("is_lost", [False, True])
 @pytest.mark.parametrize("pair", SENDERS)
 def test_a_file_is_sent_to_each_kind_of_site(grid, crew, pair, is_lost):

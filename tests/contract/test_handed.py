@@ -132,6 +132,7 @@ def write(place: Place, name: str) -> None:
         raise Forbidden(str(answer.status))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("kind", [X, D])
 def test_a_key_to_read_opens_its_file_and_no_other_and_writes_nothing(giver, kind):
     door = giver(kind)

@@ -76,6 +76,7 @@ def test_the_checksum_comes_along_with_the_bytes(grid, pair):
     assert body.checksum == place.reader.checksum(At(FILE, 0))
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("pair", WITH_CREDENTIALS)
 @pytest.mark.parametrize("proxy", ["plain", "other_vo", "expired_attribute"])
 def test_a_proxy_without_the_vo_is_refused(grid, pair, proxy):
@@ -332,6 +333,7 @@ def test_localities_of_many_take_one_request_for_500(grid, dcache, direct, folde
     assert sorted(found) == paths
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("pair", WITHOUT_TAPE)
 def test_a_door_without_tape_has_everything_on_disk(grid, pair):
     place = place_at(grid, site_of(grid, pair))

@@ -45,6 +45,7 @@ def parts(user: User) -> set[str]:
     return {f"localhost:{port_of(url)}" for url in (door.url, door.pool_url, door.tape_url)}
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
 def test_door_pools_and_tape_service_are_reached_through_it(mixed, relay, name):
     door = mixed.grid.door
@@ -66,6 +67,7 @@ def test_a_proxy_without_scheme_is_one_all_the_same(mixed, relay):
     assert mixed("--build_list", https_proxy=relay.url.removeprefix("http://")).status == 0 and relay.asked
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("no_proxy", "kinds"),
     [

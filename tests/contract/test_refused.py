@@ -138,6 +138,7 @@ def test_after_a_moment_of_weakness_in_mid_run_gfal2_goes_on_too(grid: Grid, shu
     assert fault.hits == 2
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", ["proxy", "token", "gfal2"])
 def test_a_program_that_is_still_there_later_is_let_in_again(grid: Grid, shut, folder, tmp_path, monkeypatch, kind):
     """With what was refused before: the door may have been in trouble all night."""
@@ -173,6 +174,7 @@ def test_a_new_proxy_is_shown_without_a_pause(grid: Grid, shut, folder, tmp_path
     assert not thread.is_alive()
 
 
+@pytest.mark.long
 def test_refusals_in_mid_run_stop_those_that_are_still_to_be_sent(grid: Grid, shut, folder):
     """Those under way can't be called back; of all others none is sent before the door is good again."""
     place = place_at(grid, site_of(grid, "http dcache"))
@@ -185,6 +187,7 @@ def test_refusals_in_mid_run_stop_those_that_are_still_to_be_sent(grid: Grid, sh
     assert fault.hits == before
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("line", ["--ls_dir", "--input_dir {} --build_list", "--start", "--sync", "--bring_online"])
 def test_no_command_is_refused_often_enough_to_be_locked_out(mixed: User, folder, shut, line):
     assert mixed("--build_list").status == 0

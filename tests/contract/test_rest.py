@@ -201,6 +201,7 @@ def outcome(guest: Guest, url: str) -> object:
         return type(error), re.sub(r"broke off \(\w+\)", "broke off", str(error)), error.passing
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("what", FAILING)
 def test_what_a_server_sends_means_the_same(raw, what):
     answer, says = FAILING[what]
@@ -347,6 +348,7 @@ def test_a_tape_service_is_asked_with_requests(mixed):
     assert loaded(mixed, "--start") == (1, {"ssl", "requests", "urllib3"})
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("text", "why"),
     [

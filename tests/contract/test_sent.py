@@ -172,6 +172,7 @@ def test_a_line_that_dies_in_the_middle_is_tried_again(odd, takes):
     assert caught.value.passing
 
 
+@pytest.mark.every(2)
 def test_a_door_that_takes_no_more_bytes_is_given_up(odd):
     odd.takes, odd.after, odd.stays = 1_000_000, b"", True
     began = time.monotonic()
@@ -180,6 +181,7 @@ def test_a_door_that_takes_no_more_bytes_is_given_up(odd):
     assert caught.value.passing and 1 < time.monotonic() - began < 5  # SILENCE is 2
 
 
+@pytest.mark.every(2)
 def test_what_is_still_on_the_way_is_not_taken_for_a_silent_door(odd):
     odd.pause = 0.05
     odd.place.writer.http.site = odd.place.writer.http.site._replace(first_byte=1)
@@ -188,6 +190,7 @@ def test_what_is_still_on_the_way_is_not_taken_for_a_silent_door(odd):
     assert time.monotonic() - began > 2
 
 
+@pytest.mark.every(2)
 def test_a_door_that_says_nothing_in_the_end_is_given_up(odd):
     odd.after, odd.stays = b"", True
     with pytest.raises(DoorError, match="does not answer"):

@@ -65,6 +65,7 @@ def listing(grid: Grid, url: str, proxy: Path) -> int:
     return int(subprocess.run(command, env=grid.env, text=True, capture_output=True, timeout=30).stdout)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_member_gets_a_proxy_and_an_attribute_for_72_hours(grid: Grid, tmp_path: Path, client: str) -> None:
     result = new_proxy(grid, tmp_path, client)
@@ -85,6 +86,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("user", "client"), REFUSED)
 def test_others_get_none(grid: Grid, tmp_path: Path, user: str, client: str) -> None:
     result = new_proxy(grid, tmp_path, client, user)
@@ -92,6 +94,7 @@ def test_others_get_none(grid: Grid, tmp_path: Path, user: str, client: str) -> 
     assert REFUSED[user, client] in result.errors
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("client", "status"), [("c++", 1), ("java", 0)])
 def test_proxy_ends_with_the_certificate(grid: Grid, tmp_path: Path, client: str, status: int) -> None:
     result = new_proxy(grid, tmp_path, client, "erin")
@@ -107,6 +110,7 @@ def test_server_may_give_shorter_attributes(grid: Grid, tmp_path: Path) -> None:
     assert new_proxy(grid, tmp_path, "c++").attribute_seconds > 71 * HOUR
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("client", "words"), [("c++", "Error during SSL handshake"), ("java", "Connection refused")])
 def test_server_may_be_down(grid: Grid, tmp_path: Path, client: str, words: str) -> None:
     with grid.voms.down():
@@ -135,6 +139,7 @@ def iam(grid: Grid) -> Iterator[Iam]:
     grid.iam.reset()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_iam_gives_members_an_attribute_that_doors_take(grid: Grid, iam: Iam, tmp_path: Path, client: str) -> None:
     result = new_proxy(grid, tmp_path, client, line=iam.line)
@@ -158,6 +163,7 @@ FROM_IAM = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(("standing", "client"), FROM_IAM)
 def test_iam_refuses_and_the_cpp_client_does_not_always_know_why(
     grid: Grid, iam: Iam, tmp_path: Path, standing: str, client: str
@@ -168,6 +174,7 @@ def test_iam_refuses_and_the_cpp_client_does_not_always_know_why(
     assert FROM_IAM[standing, client] in result.errors
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("client", "is_heard"), [("c++", False), ("java", True)])
 def test_a_plain_nginx_does_not_understand_the_cpp_client(
     grid: Grid, iam: Iam, tmp_path: Path, client: str, is_heard: bool

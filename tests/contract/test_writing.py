@@ -116,6 +116,7 @@ def need_folders(store: Store) -> None:
 # A new file.
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("size", [0, 1, 20_000, LARGE])
 def test_a_file_is_there_as_it_was_sent(store, size):
     data = bytes_of(size)
@@ -146,6 +147,7 @@ def test_a_new_file_at_xrootd_is_read_back_if_it_is_small(grid, folder, monkeypa
     assert ("Want-Digest" in asked) is is_asked
 
 
+@pytest.mark.every(5)
 def test_bytes_go_no_faster_than_they_may(store):
     data = bytes_of(200_000)
     pacing = Pacing(Timetable(((0, len(data)),)))  # in a second
@@ -184,6 +186,7 @@ def test_a_file_that_is_not_there_is_not_found(store):
         store.writer.rename(f"{store.home}/a", f"{store.home}/b", replace=False)
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("size", [20_000, LARGE])
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "the disk fails"), FileError("stop"), KeyError("a fault")])
 def test_what_the_source_raises_ends_the_request_and_comes_out(store, size, error):
@@ -205,6 +208,7 @@ def test_what_the_source_raises_ends_the_request_and_comes_out(store, size, erro
     assert patiently(lambda: store.content("b")) == bytes_of(size)
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("size", [20_000, LARGE])
 @pytest.mark.parametrize("more", [-1, 1])
 def test_a_source_of_another_size_has_changed(store, size, more):
@@ -288,6 +292,7 @@ def is_refused(place: Place, path: str) -> bool:
     return False
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("name", ODD + ACCENTS)
 def test_a_name_is_given_as_it_is_or_refused_and_nothing_is_left_of_the_file(store, name):
     need(store, "renames")
@@ -308,6 +313,7 @@ def test_a_name_is_given_as_it_is_or_refused_and_nothing_is_left_of_the_file(sto
         assert fits(store.writer.stored(f"{store.home}/{name}").checksum, b"mine")
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("name", ["two words", "100%", "caf\u00e9", "cafe\u0301", "what?", "c=d&e+f"])
 @pytest.mark.parametrize("size", [100, LARGE])
 def test_a_file_is_sent_under_a_name_that_is_odd_or_the_name_is_refused(store, name, size):
@@ -332,6 +338,7 @@ def test_a_file_is_removed_once_and_for_all(store):
 # Many.
 
 
+@pytest.mark.every(5)
 def test_several_threads_send_side_by_side(store):
     failures: list[BaseException] = []
 

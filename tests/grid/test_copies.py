@@ -28,6 +28,7 @@ def digest(user: Client, name: str) -> str | None:
     return user.ask("HEAD", name, Want_Digest="adler32").headers["Digest"]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("profile", [D, S])
 @pytest.mark.parametrize("other", [D, S])
 def test_a_door_fetches_from_another_and_brings_to_another(at, profile, other):

@@ -342,6 +342,7 @@ TURNED: list[tuple[str, str, Any, Callable[[Client], Any], Any, Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize(("profile", "switch", "value", "ask", "before", "after"), TURNED)
 def test_each_switch_turns_something(at, profile, switch, value, ask, before, after):
     assert ask(at(profile)) == before
@@ -460,6 +461,7 @@ def test_what_storm_gives_out_is_good_for_all_that_its_user_may_do(at):
     assert at(S).listing(token=token).status == 500
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(("profile", "status"), [(D, 401), (S, 403)])
 @pytest.mark.parametrize("proxy", ["new_format", "plain", "other_vo", "expired_attribute", "forged"])
 def test_java_lets_in_nobody_without_the_vo_in_its_own_format(at, grid, profile, status, proxy):

@@ -130,6 +130,7 @@ SPOILT: list[tuple[Any, dict[str, Any], Callable[[Client], Any], Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize(("kind", "options", "ask", "answer"), SPOILT)
 def test_each_fault_reaches_the_client(at, kind, options, ask, answer):
     user = at(S)

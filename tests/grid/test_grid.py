@@ -132,6 +132,7 @@ def test_the_manuals_patterns_leave_its_nine_files(grid: Grid) -> None:
 # == Who may come in ====================================================================================
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("site", ["door", "storm", "xrootd"])
 @pytest.mark.parametrize("proxy", ["good", "plain", "other_vo", "expired_attribute", "expired"])
 def test_doors_let_in_members_of_the_vo_only(grid: Grid, site: str, proxy: str) -> None:
@@ -344,6 +345,7 @@ def test_what_the_grid_says_of_itself_fits_on_a_screen(grid: Grid) -> None:
     assert [line for line in lines if len(line) > 80] == [] and len(lines) < 24
 
 
+@pytest.mark.long
 def test_nothing_runs_on_after_a_killed_grid() -> None:
     command = [sys.executable, "-m", "tests.grid"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
@@ -362,6 +364,7 @@ def test_nothing_runs_on_after_a_killed_grid() -> None:
 NAMELESS = ["unshare", *([] if os.getuid() == 0 else ["--map-current-user", "--keep-caps"]), "--uts", "sh", "-c"]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("program", ["tests.story.demo", "tests.grid"])
 def test_a_machine_without_a_name_is_told_what_to_do(program: str) -> None:
     inside = 'hostname no-such-name || exit 77; exec "$@"'
@@ -378,6 +381,7 @@ def test_a_machine_without_a_name_is_told_what_to_do(program: str) -> None:
 SIGNS = {"tests.story.demo": "A test grid is up", "tests.grid": "# Ctrl-C ends"}
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("program", "sign"), SIGNS.items())
 def test_ctrl_c_ends_it_without_a_traceback(program: str, sign: str) -> None:
     command = [sys.executable, "-m", program]

@@ -295,6 +295,7 @@ def test_a_search_has_an_order_and_may_leave_out_files(library, portal):
     assert library.search("experiment:CMS", sort="mostrecent") == library.search("experiment:CMS", sort="mostrecent")
 
 
+@pytest.mark.long
 def test_many_records_are_of_all_kinds(client, portal):
     portal.many(25_000)
 

@@ -32,6 +32,7 @@ def is_right(user: User, folder: str) -> bool:
     return (user.data / folder / "x").read_bytes() == user.grid.tree.expected(f"agata/{folder}/x")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("streams", [1, 2])
 def test_what_is_here_of_an_older_version_is_not_gone_on_from(bare, folder, streams):
     bare.grid.storm.switches.bandwidth = 20 * MB
@@ -47,6 +48,7 @@ def test_what_is_here_of_an_older_version_is_not_gone_on_from(bare, folder, stre
     assert is_right(bare, folder)
 
 
+@pytest.mark.every(2)
 def test_nor_is_what_one_stream_has_brought_before_another_was_repeated(bare, folder):
     bare.grid.storm.switches.bandwidth = 20 * MB
     bare.grid.storm.faults.add("*/x", "truncate", count=1)  # half a stream later than the file changes
@@ -71,6 +73,7 @@ def test_nor_is_what_one_stream_has_brought_before_another_was_repeated(bare, fo
     assert any(versions)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("option", ["", "--nochecksum"])
 def test_a_copy_of_an_older_version_is_not_adopted_by_its_size(bare, folder, option):
     assert bare("--start").status == 0

@@ -267,6 +267,7 @@ BODIES = st.one_of(
 )
 
 
+@pytest.mark.every(3)
 @OFTEN
 @given(body=BODIES)
 @pytest.mark.parametrize("verb", range(5))
@@ -362,6 +363,7 @@ HEADERS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
+@pytest.mark.every(3)
 @OFTEN
 @given(status=st.sampled_from([200, 206, 207, 302, 307, 400, 401, 403, 404, 413, 415, 429, 500, 503]), headers=HEADERS)
 @pytest.mark.parametrize("verb", [1, 5, 6, 7])
@@ -373,6 +375,7 @@ def test_any_headers_are_understood_or_a_sentence(odd, verb, status, headers):
         assert error.pause <= 900
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("status", [200, 207, 404, 503])
 @pytest.mark.parametrize(
     "line", ["--ls_dir", "--input_dir run --build_list", "--input_dir run --check_status", "--release"]
@@ -428,6 +431,7 @@ class Filled:
         return Reply(207, Stream(ENDLESS, itertools.chain([head], self.ever())))
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_listings_full_of_something_do_not_fill_the_memory(user, odd, monkeypatch, filling):
     door = Filled(filling)
@@ -476,6 +480,7 @@ class Linked:
         return Reply(207, listing(*folders, response(f"{path}/file")).replace(FOLDER.encode(), b"", 1))
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("between", [False, True], ids=["at once", "by way of another"])
 def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch, between):
     def name(path: str, number: int) -> str:

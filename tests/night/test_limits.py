@@ -41,6 +41,7 @@ def assert_it_goes_on(user: User, folder: str) -> None:
         assert (user.data / path).read_bytes() == user.grid.tree.expected(f"agata/{path}")
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("line", ["--start", "--sync", "--build_list", "--ls_dir", "--start --threads 8 --streams 8"])
 @pytest.mark.parametrize("limit", [7, 16])
 def test_too_few_open_files_are_a_sentence(some, folder, line, limit):
@@ -53,6 +54,7 @@ def test_a_limit_on_open_files_that_the_user_may_raise_is_raised(some):
     assert said(some, "--start --threads 8 --streams 4", "--nofile=16:1000")[0] == 0
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("limit", [200, 300])
 def test_too_little_memory_is_a_sentence(some, folder, limit):
     status, sentence = said(some, "--start", f"--as={limit * 1000 * 1024}")
@@ -66,6 +68,7 @@ threading.Thread.start = (lambda real, count: lambda self: (_ for _ in ()).throw
 threading.Thread.start, itertools.count())"""
 
 
+@pytest.mark.long
 def test_streams_whose_threads_can_not_start_come_one_after_the_other(some, folder):
     for number in range(3):
         some.grid.tree.add(f"agata/{folder}/large{number}", 4 * SHORTEST)

@@ -71,6 +71,7 @@ def test_what_a_colleague_has_left_half_done_is_begun_anew(user, folder):
 # == Folders ============================================================================================
 
 
+@pytest.mark.long
 def test_as_many_folders_as_files_need_no_more_open_ones_than_there_may_be(user, folder):
     for number in range(700):
         user.grid.tree.add(f"agata/{folder}/{number:03d}/a", 100)

@@ -51,6 +51,7 @@ def hasty(user: User, folder: str, door: Door) -> User:
     return user
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_many_small_files_come_more_slowly_and_none_fails(hasty, door, line):
     door.switches.requests_a_second = SLOW
@@ -69,6 +70,7 @@ def test_gfal2_slows_down_too(hasty, door):
     assert door.log.count(status=TOO_FAST) <= 3 * THREADS
 
 
+@pytest.mark.long
 def test_a_door_that_shuts_out_an_address_for_what_others_did_is_waited_for(hasty, door):
     """And is asked no more slowly then: its limit is another one."""
     shut = [door.faults.add("*", TOO_FAST, role="door", count=count, retry_after=2) for count in (1, 1)]
@@ -80,6 +82,7 @@ def test_a_door_that_shuts_out_an_address_for_what_others_did_is_waited_for(hast
     assert door.log.count(status=TOO_FAST) == 2
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("line", ["--ls_dir", "--build_list", "--start"])
 def test_a_door_that_takes_nothing_for_ever_is_given_up(hasty, door, line):
     door.faults.add("*", TOO_FAST, role="door", retry_after=1)

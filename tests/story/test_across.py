@@ -79,6 +79,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_means_nothing_is_refused_before_anything_is_asked(typist, line):
     before = (typist.folder / "Grid.conf").read_text()
@@ -433,6 +434,7 @@ def test_what_waits_on_tape_is_asked_for_with_the_target(simulated):
     assert "1 file(s) are on tape: --bring_online --to=CNAF asks for them, --sync also waits for them" in done.err, done
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_a_run_that_may_take_so_long_ends_with_what_is_done(simulated, more):
     for number in range(3):

@@ -39,6 +39,7 @@ PLAYS = [
 QUICK = ("manual", "list", "start")  # that make test plays with gfal2 too; the others are left to make test-all
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("case", "engine", "door"),
     [

@@ -90,6 +90,7 @@ def test_folders_that_listings_show_are_kept_for_the_tab_key(three, folder, monk
     assert gone not in noted.read_text() and f"LYON\t{folder}/sub\n" in noted.read_text()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("name", "at"), [("small", 0), ("sub/big", BIG // 2), ("sub/big", BIG - 1)])
 def test_verify_finds_a_flipped_byte_and_repair_mends_that_file_alone(three, folder, name, at):
     three("--start")
@@ -582,6 +583,7 @@ def test_a_folder_that_is_empty_all_of_a_sudden_is_named_and_its_files_stay(thre
     assert f"{folder}/sub/big" in three.catalog()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, folder, engine):
     three.set("ENGINE", engine)
@@ -615,6 +617,7 @@ def started(user: User, changed: str = SOON) -> tuple[int, str, str]:
     return run.returncode, out, err
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_pool_that_comes_back_is_waited_for(three, engine):
     door = three.grid.door
@@ -633,6 +636,7 @@ def test_a_pool_that_comes_back_is_waited_for(three, engine):
     assert engine == "gfal2" or ("2 file(s) will be tried again soon: " in err and DOWN in err)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -850,6 +854,7 @@ def heard(user: User, line: str, changed: str = "") -> str:
     return said
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("line", ["--ls_dir {}", "--build_list", "--start"])
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_long_pause_is_told_with_its_reason(three, folder, line, status):

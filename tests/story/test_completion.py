@@ -105,6 +105,7 @@ def test_all_options_are_offered_but_those_given():
     )
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("command", ["gridsync.py", "./gridsync.py", "gridsync", "GridDataSync.py", "/any/gridsync.py"])
 def test_each_name_of_the_command_completes(shell: Shell, command: str):
     assert shell.line(f"{command} --star\t") == f"{command} --start "
@@ -221,6 +222,7 @@ def test_an_odd_file_of_stats_reaches_the_tool_as_it_is(shell: Shell, quote: str
     assert not (shell.folder / "PWN").exists()
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("name", [*ODD, "~tilde", "=equal"])
 @pytest.mark.parametrize("spelling", ["--input_dir ", "--input_dir=", "--ls_dir ", "--ls_dir="])
 @pytest.mark.parametrize("quote", ["", "'", '"'])
@@ -338,6 +340,7 @@ def word_of(shell: Shell, line: str, quote: str) -> str:
     return f"it has run: {line}" if has_run(shell) else word
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("play", "quote"),
     [

@@ -177,6 +177,7 @@ def test_an_empty_folder_is_listed_as_such(empty: User, folder):
     assert empty(f"--ls_dir {folder}/deeper --quiet").err == ""
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("line", ["--build_list", "--sync", "--build_list --bring_online --check_status --start"])
 @pytest.mark.parametrize("more", ["", "--dry_run", "--inc x --verify --repair --release"])
 def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
@@ -187,6 +188,7 @@ def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
     assert empty(f"{line} --quiet") == (0, "", "")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "line", ["--start", "--check_status", "--bring_online", "--verify", "--repair", "--start --dry_run"]
 )

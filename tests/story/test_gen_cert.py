@@ -76,6 +76,7 @@ def proxy_made(grid: Grid, home: Path, client: str) -> bool:
     return proxy.exists()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("form", FORMS)
 def test_any_p12_becomes_a_pair_that_a_client_takes(grid: Grid, home: Path, tmp_path: Path, form: str) -> None:
     p12 = export(grid, tmp_path / "alice.p12", FORMS[form])
@@ -88,6 +89,7 @@ def test_any_p12_becomes_a_pair_that_a_client_takes(grid: Grid, home: Path, tmp_
     assert proxy_made(grid, home, "c++")
 
 
+@pytest.mark.long
 def test_java_takes_the_pair_too(grid: Grid, home: Path) -> None:
     assert gen_cert(grid, home, grid.pki.p12("alice", old=True))[0] == 0
     assert proxy_made(grid, home, "java")

@@ -15,7 +15,7 @@ import pytest
 from tests.grid import Grid
 from tests.grid.hub import BASE, PREFIX, Hub
 from tests.grid.propfind import content
-from tests.support.user import Result, User, contents, wait_for, write_secret
+from tests.support.user import HASTY, Result, User, contents, wait_for, write_secret
 
 HOME = "lst/users/alice"
 RUN = "cta/DL1/run"
@@ -30,6 +30,7 @@ class Member(User):
         super().__init__(grid, home)
         self.hub = hub
         self.limit = 200
+        self.changed = HASTY
         self.env["JUPYTERHUB_API_TOKEN"] = hub.token
         # Of an answer that breaks off, a hub's proxy says nothing.
         section = f"[HUB]\nSERVER = {hub.server}\nENGINE = hub\nSILENCE = 10\n"
@@ -121,6 +122,7 @@ def test_a_file_that_is_cut_off_between_its_pieces_goes_on_there(member):
     assert third.endswith(f"-{(150 << 20) - 1}")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("pools", ["dead", "silent", "plain"])
 def test_where_no_pool_is_reached_the_service_fetches_the_files(member, pools):
     if pools == "plain":  # not encrypted
@@ -204,6 +206,7 @@ def test_token_names_another_source_and_without_any_the_sentence_says_which(memb
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("login", ["right", "way", "page"])
 @pytest.mark.parametrize("action", ["--ls_dir cta", "--build_list", "--start", "--put"])
 def test_a_bad_token_is_one_sentence_and_no_page_is_taken_for_data(member, login, action):
@@ -276,6 +279,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "always"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_goes_wrong_passes_or_is_named_and_nothing_wrong_is_kept(member, name, stays):

@@ -67,6 +67,7 @@ def methods(iam: Iam) -> list[str]:
     return [record.method for record in iam.log]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_clients_make_a_proxy_that_all_doors_take(member, iam, client):
     iam.hours = 72
@@ -106,6 +107,7 @@ def test_gridsync_asks_through_the_web_proxy(member, iam, grid):
         relay.stop()
 
 
+@pytest.mark.long
 def test_the_cpp_client_takes_what_gridsync_got_where_the_java_one_got_nothing(member, iam):
     iam.faults.add("/generate-ac", 502, count=1)
     user = member("Java")
@@ -130,6 +132,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("standing", REFUSED)
 def test_what_iam_refuses_is_said_whatever_the_client_makes_of_it(member, iam, client, standing):
@@ -164,6 +167,7 @@ TROUBLE = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, trouble):
@@ -175,6 +179,7 @@ def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, tro
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("kind", "says"),
@@ -194,6 +199,7 @@ def test_a_membership_that_is_none_is_said_to_be(member, iam, grid, client, kind
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("key", ["of another", "none", "cut off"])
 def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, client, key):
@@ -206,12 +212,14 @@ def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, cli
     assert "your key cannot be read, or is not that of your certificate; make both anew: " in err
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_slow_server_is_waited_for(member, iam, client):
     iam.faults.add("/generate-ac", "stall", seconds=6)
     assert member(client)("--new_proxy", PASSPHRASE).status == 0
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_never_answers_is_given_up(member, iam, client):
     iam.faults.add("/generate-ac", "stall", seconds=20)
@@ -225,6 +233,7 @@ def test_a_server_that_never_answers_is_given_up(member, iam, client):
     assert not left_over(user)
 
 
+@pytest.mark.long
 def test_an_endless_answer_comes_to_an_end(member, iam):
     iam.faults.add("/generate-ac", 200, text="<voms>" + "x" * (3 << 20))
     status, _, err = member("Java")("--new_proxy", PASSPHRASE)
@@ -236,6 +245,7 @@ def test_a_wrong_pass_phrase_is_no_matter_for_the_server(member, iam):
     assert status == 3 and "the pass phrase of your key is wrong" in err and not methods(iam)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_is_down_is_passed_over(member, iam, client):
     dead = iam.line.replace(str(iam.port), "1")
@@ -252,6 +262,7 @@ def test_so_it_is_by_gridsync_itself(member, iam):
     assert status == 0 and out.startswith(f"Contacting localhost:{iam.port} "), err
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_lines_as_an_iam_has_them_are_understood(member, iam, client):
     """With an alias for each host, with the host as a URL, and each of them twice."""
@@ -262,6 +273,7 @@ def test_lines_as_an_iam_has_them_are_understood(member, iam, client):
     assert len(iam.log.matching()) == 1
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_ctrl_c_leaves_nothing(member, iam, client):
     iam.faults.add("/generate-ac", "stall", seconds=20)
@@ -323,6 +335,7 @@ def impostor(grid: Grid) -> Iterator[Iam]:
     iam.stop()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_nobody_has_to_trust_is_told_nothing(member, impostor, client):
     user = member(client, lines=f"{impostor.line}\n")

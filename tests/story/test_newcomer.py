@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from gridsync_parts.vomses import VOMS_SERVERS, voms_server
 from tests.grid import Grid
 from tests.grid.pki import CA_DN, HOST_DN, PASSPHRASE, VO
 from tests.support import SCRIPT
-from tests.support.constants import script_with
 from tests.support.user import CLIENTS, Result, User
 
 pytestmark = pytest.mark.skipif(os.path.exists("/etc/vomses"), reason="this machine is set up for VOMS")
@@ -43,7 +41,6 @@ class Newcomer(User):
         self.home, self.programs = folder / "home", folder / "bin"
         self.programs.mkdir()
         self.port = grid.voms.port
-        self.changes = ""
         self.know(self.row())
         self.env = {"LC_ALL": "C", "GRIDSYNC_DIR": str(folder), "PYTHONPATH": str(SCRIPT.parent)}
         self.env["X509_USER_PROXY"] = str(folder / "proxy")  # lest it lie in /tmp, where somebody's own may be
@@ -56,7 +53,7 @@ class Newcomer(User):
 
     def know(self, row: str) -> None:
         """Have this row in the table; none if it is empty."""
-        self.changes = f"VOMS_SERVERS = {{{VO!r}: {row}}}" if row else "VOMS_SERVERS = {}"
+        self.changed = f"VOMS_SERVERS = {{{VO!r}: {row}}}" if row else "VOMS_SERVERS = {}"
 
     def become(self, name: str, client: str) -> None:
         shutil.copytree(self.grid.pki.user(name) / ".globus", self.home / ".globus")
@@ -67,9 +64,6 @@ class Newcomer(User):
         program.write_text(NOTED.format(CLIENTS[client]))
         program.chmod(0o755)
         (self.programs / "voms-proxy-init").symlink_to(program)
-
-    def command(self, line: str) -> list[str]:
-        return ["/usr/bin/python3", "-c", script_with(self.changes), *shlex.split(line)]
 
     def new_proxy(self, **env: str) -> Result:
         return self("--new_proxy", PASSPHRASE + "\n", **env)
@@ -92,6 +86,7 @@ def newcomer(grid: Grid, tmp_path: Path) -> Callable[..., Newcomer]:
     return make
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_server_that_comes_with_gridsync_makes_a_proxy_that_opens_the_door(newcomer, client):
     user = newcomer(client)
@@ -120,6 +115,7 @@ def test_the_dockerfile_and_the_files_for_other_programs_have_the_same_server(tm
         assert (SCRIPT.with_name("voms") / name).read_text() == made.read_text()
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("place", PLACES)
 def test_what_the_user_or_the_system_has_wins(newcomer, client, place):
@@ -139,6 +135,7 @@ def test_a_vomses_file_of_another_vo_is_no_hindrance(newcomer):
     assert user.new_proxy().status == 0
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("broken", [VO, "other.vo"])
 def test_a_broken_line_or_file_beside_the_users_own_is_no_hindrance(newcomer, client, broken):
@@ -174,6 +171,7 @@ def test_the_doctor_is_content_with_one_voms_server_that_answers(newcomer):
     assert user.new_proxy().status == 0
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_lsc_file_of_the_system_wins(newcomer, client):
     user = newcomer(client)
@@ -195,13 +193,14 @@ def test_without_a_server_the_line_and_its_place_are_named(newcomer, client):
 def test_without_ca_certificates_the_line_to_type_is_named_before_the_pass_phrase_is_asked_for(newcomer):
     user = newcomer()
     user.set("CA_DIR", "")
-    user.changes = "GRID_CAS = '/nonexistent'"
+    user.changed = "GRID_CAS = '/nonexistent'"
     status, _, err = user("--new_proxy")
     assert (status, err.count("\n")) == (3, 1)
     assert "no CA certificates of the Grid are installed; on Debian: apt install igtf-policy-classic igtf-" in err
     assert "pass phrase" not in err
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_of_a_ca_that_is_not_installed_gets_the_same_remedy(newcomer, client):
     user = newcomer(client)
@@ -229,6 +228,7 @@ def test_the_sentences_of_the_page_are_those_of_the_screen():
     assert [text for row in told for text in row if text not in source] == []
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_somebody_else_is_told_whom_to_ask(newcomer, client):
     user = newcomer(client, "bob")

@@ -97,6 +97,7 @@ def test_help_loads_nothing_heavy_and_is_there_at_once(built: Path):
     assert times_bare(PYTHON, built) <= 2.5
 
 
+@pytest.mark.long
 def test_it_plays_the_manuals_example(built: Path, grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copy(SCRIPT.with_name("gen_cert.sh"), built.parent)
     monkeypatch.setattr("tests.support.stage.SCRIPT", built)

@@ -53,6 +53,7 @@ SET_UPS: dict[str, SetUp] = {
 PLAYED = played_sections(PAGE)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_screen_shows_what_the_page_says(grid: Grid, portal: Portal, tmp_path: Path, name: str):
     now = played_anew(grid, tmp_path, PLAYED[name], SET_UPS[name])
@@ -78,6 +79,7 @@ def test_the_sentences_are_those_of_the_screen():
     assert len(told) > 10 and [text for text in told if text not in source] == []
 
 
+@pytest.mark.long
 def test_the_lines_for_those_who_come_from_another_client_work(grid: Grid, portal: Portal, tmp_path: Path):
     table = PAGE.read_text(encoding="utf-8").partition("## From cernopendata-client")[2].partition("\n## ")[0]
     cells = [row.split("|")[2] for row in table.splitlines() if row.startswith("|")]

@@ -87,6 +87,7 @@ def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(sender):
     assert {row["error"] for row in noted(sender).values()} == {""}
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("later", [-1000, 1000])
 def test_a_file_that_has_changed_is_not_taken_for_sent_where_the_door_knows_no_checksum(sender, later):
     sender.put()
@@ -216,6 +217,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(sender):
     assert f"{sender.results}/a: cannot be read: Permission denied" in done.err and not left(sender)
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("status", [403, 413, 500, 503])
 def test_a_file_that_the_door_refuses_is_named_and_leaves_nothing(sender, status):
     sender.door.faults.add(f"*{MARK}", status, method="PUT")
@@ -283,6 +285,7 @@ def test_a_line_that_breaks_in_mid_body_costs_one_more_attempt(sender):
     assert done.status == 0 and sender.there() == sender.here(), done
 
 
+@pytest.mark.every(2)
 def test_a_file_that_changes_while_it_is_sent_is_sent_as_it_is_in_the_end(sender):
     big = sender.fill("big", os.urandom(40_000_000))
     with sender.running(sender.line()) as run:

@@ -509,6 +509,7 @@ assert after == before, [(key, before[key], after[key]) for key in before if bef
 """
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("names", ["LYON CNAF", "GFAL ROOT"])
 def test_nothing_of_the_process_changes(conf, grid, folder, tmp_path, names):
     for path in grid.tree.files(f"agata/{RUN}/Conf"):

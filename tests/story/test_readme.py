@@ -82,6 +82,7 @@ def test_every_link_leads_somewhere(page: Path):
     assert lost == []
 
 
+@pytest.mark.long
 def test_the_lines_of_gridsync_all_work_one_after_the_other(grid: Grid, portal: Portal, tmp_path: Path):
     """At 1/64 of the size, with a folder called data for the disk, and with the portal of the grid."""
     plant(portal)
@@ -154,6 +155,7 @@ def test_the_demo_works():
     assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("line", [line for line in OTHERS if line.startswith("apt install")])
 def test_debian_has_the_packages(line: str):
     done = subprocess.run(["apt-get", "--simulate", *line.split()[1:]], capture_output=True, text=True, check=False)

@@ -64,6 +64,7 @@ NAMES = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_files_of_what_is_named_are_listed(reader, name):
     status, out, err = reader(f"--input_dir '{name}' --build_list")
@@ -142,6 +143,7 @@ ALONE = {
 }
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("name", ALONE)
 @pytest.mark.parametrize("action", ["build_list", "sync", "ls_dir"])
 def test_a_name_of_nothing_is_one_sentence_and_not_remembered(reader, name, action):
@@ -255,6 +257,7 @@ def pages_of(reader: Reader) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("number", range(5))
 def test_a_page_of_the_portal_in_place_of_a_name(reader, number):
     url, files = list(pages_of(reader).items())[number]
@@ -352,6 +355,7 @@ def test_pins_are_released_without_looking_for_records(reader):
     assert (status, err, reader.asked()) == (0, "", []) and "there is nothing to release" in out
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("wrong", ["html instead of JSON", "truncated JSON", "cut JSON", "502 once", "429"])
 @pytest.mark.parametrize("name", ["?q=muon", DOI])
 def test_a_search_that_goes_wrong_is_tried_again_or_one_sentence(reader, name, wrong):
@@ -399,6 +403,7 @@ SPLIT: dict[str, Callable[[Fields], bool]] = {
 }
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("query", SPLIT)
 def test_a_search_with_facets_is_split_by_others(reader, query):
     many = reader.portal.many(1_500)

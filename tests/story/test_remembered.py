@@ -57,6 +57,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("line", REFUSED)
 def test_a_refused_line_changes_nothing(listed: User, folder, line):
     before = (listed.folder / "Grid.conf").read_bytes()

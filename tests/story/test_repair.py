@@ -82,6 +82,7 @@ def test_what_a_look_has_found_gone_is_known_to_verify_and_repair(three, folder)
     assert three("--repair").status == 0 and (three.data / folder / "small").is_file()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_no_other_command_replaces_a_damaged_file_and_each_says_what_does(damaged, folder, line):
     before = read_copy(damaged, f"{folder}/small")
@@ -295,6 +296,7 @@ def part(user: User, folder: str) -> Path:
     return user.data / folder / f"large{MARK}"
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])
 def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, folder, line):
     waiting.grid.door.log.clear()
@@ -318,7 +320,7 @@ def test_one_that_is_there_still_is_copied_after_any_number_of_looks(waiting, fo
         assert "Copied: 6, skipped: 0, failed: 0" in wait_for(process).out
     assert find_wrong(waiting, folder) == []
     asked = waiting.grid.door.log.count(role="tape", path="/api/v1/tape/archiveinfo")
-    assert 3 + 3 <= asked <= 3 + 5  # of six files before, and of five again, in pairs or one by one
+    assert 3 + 3 <= asked <= 3 + 15  # of six files before, and of five again, in pairs; more often if they come slowly
 
 
 def test_force_asks_for_it_and_a_short_run_looks_once(waiting, folder):

@@ -17,7 +17,7 @@ from tests.grid import Grid
 from tests.grid.drafts import Held, Record
 from tests.grid.repository import Repository
 from tests.support.reader import last
-from tests.support.user import Result, User, contents
+from tests.support.user import HASTY, Result, User, contents
 
 SMALL, LARGE = b"small\n" * 20, bytes(range(256)) * 12_000
 FILES = {"a.txt": SMALL, "run 1/b.root": LARGE, "c.root": b""}
@@ -40,6 +40,7 @@ class Visitor(User):
 
     def __init__(self, grid: Grid, folder: Path, repository: Repository):
         super().__init__(grid, folder)
+        self.changed = HASTY
         self.repository = repository
         (folder / "Grid.conf").write_text(
             f"[gridsync]\nSITE = NRP\nRETRIES = 1\nOUTPUTDIR = {self.data}\n"
@@ -108,6 +109,7 @@ def test_a_file_of_that_name_keeps_it(visitor):
     assert json.loads((folder / "repository.json").read_text())["metadata"]["title"] == "Run 5500"
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("ranges", [True, False])
 def test_what_was_cut_off_is_gone_on_with_or_comes_anew(visitor, ranges):
     visitor.repository.switches.ranges = ranges

@@ -137,6 +137,7 @@ def large(request: pytest.FixtureRequest):
     large.file.unlink()
 
 
+@pytest.mark.every(2)
 def test_streams_take_pieces_of_a_large_file_at_once(large: Large):
     large.fetch()
     log = large.log()
@@ -145,12 +146,14 @@ def test_streams_take_pieces_of_a_large_file_at_once(large: Large):
     assert large.server.read_of(log) == SIZE
 
 
+@pytest.mark.every(2)
 def test_one_stream_reads_from_the_beginning_to_the_end(large: Large):
     large.fetch("--streams 1")
     starts = [int(start) for start in re.findall(r"fh=\d+ read \d+@(\d+)\n", large.log())]
     assert starts == sorted(starts) and starts[0] == 0
 
 
+@pytest.mark.every(2)
 def test_what_is_here_when_a_run_is_killed_is_not_read_again(large: Large):
     line = f"--input_dir {large.path} --sync --streams 2"
     with large.user.running(line) as run:
@@ -269,6 +272,7 @@ def test_a_server_that_is_down_is_named_at_once(visitor: User):
     assert status == 4 and "the door cannot be reached, or fails" in err and err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_answer_is_named_in_the_end(visitor: User):
     """XRootD's library waits for the connection and for the answer; which of the two it gives up first is luck."""
     said = ("the door cannot be reached, or fails", "the door has not answered in time")
@@ -279,6 +283,7 @@ def test_a_server_that_does_not_answer_is_named_in_the_end(visitor: User):
     assert status == 4 and any(sentence in err for sentence in said), err
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("way", ["stops", "hangs"])
 def test_a_server_that_leaves_in_mid_file_and_comes_back_is_waited_for(visitor: User, way):
     large = Large(visitor, visitor.grid.public)

@@ -76,6 +76,7 @@ def bearer(request: pytest.FixtureRequest, user: User, folder: str) -> tuple[Use
     return user, token
 
 
+@pytest.mark.every(3)
 def test_a_token_is_nowhere_to_be_seen(bearer, folder):
     """Not on the screen, in the log, in a file, nor, while it is used, by ps."""
     user, token = bearer
@@ -92,6 +93,7 @@ def test_a_token_is_nowhere_to_be_seen(bearer, folder):
     assert not seen.exists() or token not in seen.read_text()
 
 
+@pytest.mark.every(3)
 def test_a_token_is_not_in_the_arguments_of_any_process(bearer, folder):
     user, token = bearer
     user(f"--input_dir {folder} --build_list")
@@ -167,6 +169,7 @@ def test_a_command_is_done_when_it_has_ended_whatever_its_children_hold(user):
     assert status == 0, err
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("what", ["cat /dev/zero", "sleep 30", "sh -c 'sleep 30 & exec sleep 30'"])
 def test_a_command_without_end_is_given_up(user, what):
     user.set("TOKEN", f"cmd:{what}")
@@ -517,6 +520,7 @@ def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, ma
     assert set(found.values()) == {oct(rights)} == {oct(0o666 & ~int(mask, 8))}
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("mask", ["000", pytest.param("077", marks=pytest.mark.long)])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):

@@ -333,6 +333,7 @@ def test_ctrl_c_before_ssh_asks_leaves_none_that_does_and_the_terminal_as_it_was
     assert re.search(r"\secho\s", after) and not re.search(r"(?m)^ssh$", after), seen
 
 
+@pytest.mark.long
 def test_a_key_of_rsa_and_an_agent_open_it_too(guest, tmp_path):
     key = tmp_path / "rsa"
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", key], check=True, timeout=60)
@@ -441,6 +442,7 @@ def test_a_server_that_is_down_is_named(guest):
     refused(guest("--ls_dir"), 4, f"localhost:{guest.sshd.port} refuses the connection")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -23,6 +23,7 @@ from tests.support.user import User, count_rows, find_pinned, find_wrong, wait_f
 ENGINES_AND_SITES = [(engine, site) for engine in ("http", "gfal2") for site in ("LYON", "CNAF")]
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("engine", "site"), ENGINES_AND_SITES)
 def test_sync_lists_stages_copies_verifies_and_releases(mixed, folder, engine, site):
     mixed.set("ENGINE", engine, site)
@@ -197,6 +198,7 @@ def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, 
     assert find_wrong(mixed, folder) == []
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("engine", "number"),
     [
@@ -252,6 +254,7 @@ def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path)
         assert wait_for(process).status == 0
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 @pytest.mark.parametrize(("kind", "expected"), [("good", 0), ("other_vo", 3)])
 def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, engine, kind, expected):

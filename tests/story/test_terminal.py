@@ -118,6 +118,7 @@ def progress(screen: Screen) -> list[str]:
     return [line for line in screen.lines("-S", "-") if re.search("Copied files|Tape: |total:|ETA=|; disk:", line)]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("action", ["--start", "--sync"])
 def test_a_window_that_changes_its_width_keeps_no_leftovers(screen, nine, action):
     shapes = {
@@ -157,6 +158,7 @@ def test_a_narrow_terminal_shows_when_it_ends(screen, nine, columns, copied):
     assert re.match(r"\.\.\.starting to .* 1 streams per file", screen.lines("-J")[-2])  # and nothing else above it
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("columns", "spinner"),
     [(30, r"0 over 9"), (40, r"0 files ONLINE over 9"), (80, r"0 files ONLINE over 9, 9 remaining \.\.\.")],
@@ -325,6 +327,7 @@ def wait_for_bars(screen: Screen, count: int, columns: int = WIDTH) -> None:
     wait_until(is_so)
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("action", ["--start", "--sync"])
 def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, user, large, action):
     user.grid.door.switches.bandwidth = MB
@@ -422,7 +425,9 @@ def test_small_files_have_no_bars(screen, user, folder):
     for number in range(300):
         user.grid.tree.add(f"agata/{folder}/{number:03d}", 10)
     user(f"--input_dir {folder} --build_list")
-    screen.type("gridsync.py --start --verbose")
+    late = user.folder / "late.py"  # no file is long on its way, however slow the machine is
+    late.write_text(f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{script_with('LONG = 20.0')}")
+    screen.type("/usr/bin/python3 late.py --start --verbose")
     wait_until(lambda: any(line.startswith("Copied: 300") for line in screen.lines()), 60)
     assert b"%|" not in screen.raw.read_bytes()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.user import Result, User, find_pinned
+from tests.support.user import HASTY, Result, User, find_pinned
 
 SIZES = {"Conf/setup.tar": 20_000, "Data/03A/traces.cdat": 30_000, "Data/03B/traces.cdat": 40_000}
 
@@ -17,6 +17,7 @@ SIZES = {"Conf/setup.tar": 20_000, "Data/03A/traces.cdat": 30_000, "Data/03B/tra
 @pytest.fixture
 def run_1(user: User, folder: str) -> str:
     """The URL of a folder with three files, one of them on tape."""
+    user.changed = HASTY
     for name, size in SIZES.items():
         user.grid.tree.add(f"agata/{folder}/run_1/{name}", size, tape=name.startswith("Data/03B"))
     return f"{user.grid.door.url}/agata/{folder}/run_1"

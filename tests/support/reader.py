@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.grid import Grid
 from tests.grid.portal import Portal
-from tests.support.user import User, contents
+from tests.support.user import HASTY, User, contents
 
 LAST = "Copied: {}, skipped: {}, failed: {}, waiting on tape: {};"
 
@@ -17,6 +17,7 @@ class Reader(User):
     def __init__(self, grid: Grid, folder: Path, portal: Portal):
         super().__init__(grid, folder)
         self.portal = portal
+        self.changed = HASTY
         for name in ("X509_USER_PROXY", "X509_USER_CERT", "X509_USER_KEY"):
             self.env.pop(name, None)
         self.env["HOME"] = str(folder)

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any
 
 from tests.support import SCRIPT, TOP
-from tests.support.constants import all_modules
+from tests.support.constants import all_modules, change
 
 AT_START = "LC_.*|LANG.*|PYTHON.*|LD_.*|COVERAGE_.*"  # what a process looks at when it starts, and later no more
 LARGEST = 1 << 20  # bytes of what one run is told
@@ -45,7 +45,9 @@ class Starter:
         self.ours.close()
         self.process.wait()
 
-    def run(self, words: list[str], typed: str, env: dict[str, str], limit: float) -> tuple[int, str, str]:
+    def run(
+        self, words: list[str], changed: str, typed: str, env: dict[str, str], limit: float
+    ) -> tuple[int, str, str]:  # fmt: skip
         """The exit status, stdout and stderr of gridsync.py with these words."""
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(open(os.memfd_create(name), "w+b")) for name in ("in", "out", "err")]
@@ -53,7 +55,7 @@ class Starter:
             files[0].seek(0)
             answers, theirs = socket.socketpair()
             with answers:
-                told = {"words": words, "env": env, "cwd": os.getcwd(), "mask": os.umask(0)}
+                told = {"words": words, "changed": changed, "env": env, "cwd": os.getcwd(), "mask": os.umask(0)}
                 os.umask(told["mask"])
                 with theirs:
                     ends = [*(file.fileno() for file in files), theirs.fileno()]
@@ -102,6 +104,7 @@ def become(told: dict[str, Any], files: list[int]) -> None:
     os.chdir(told["cwd"])
     os.umask(told["mask"])
     sys.argv = [str(SCRIPT), *told["words"]]
+    change(told["changed"])
 
 
 def serve(line: socket.socket) -> None:

@@ -20,6 +20,7 @@ from tests.support.starter import can_run, starter
 
 BIG = 3 * (1 << 20) + 17  # bytes of the largest of `three` files
 CLIENTS = {"C++": "voms-proxy-init2", "Java": "voms-proxy-init3"}
+HASTY = "pool = Backoff(0.5, 60); call = Backoff(0.5, 60)"  # for User.changed: what fails is soon tried again
 RUN_LIMIT = 60  # seconds; nothing here takes nearly as long, unless it hangs
 # A process counts the memory of the one that it was forked from as its own, so a small one stands between.
 MEASURED = """
@@ -47,6 +48,7 @@ class User:
         self.folder = folder
         self.data = folder / "data"
         self.limit = RUN_LIMIT
+        self.changed = ""  # values of constants that no user can set, for all runs: "check = 0.2"
         self.before: tuple[str, ...] = ()  # a program that gridsync.py is run by, with its arguments
         self.env = {**grid.env, "GRIDSYNC_DIR": str(folder), "NO_COLOR": "1"}
         # A failure that stays would be waited for; once is enough to see that it is tried again.
@@ -55,13 +57,16 @@ class User:
 
     def command(self, line: str) -> list[str]:
         """gridsync.py with the words of a line, as in a shell."""
-        return [*self.before, "/usr/bin/python3", str(SCRIPT), *shlex.split(line)]
+        program = ["-c", script_with(self.changed)] if self.changed else [str(SCRIPT)]
+        return [*self.before, "/usr/bin/python3", *program, *shlex.split(line)]
 
     def __call__(self, line: str, typed: str = "", **env: str) -> Result:
         """Run gridsync.py with the words of a line, and with what is typed into it."""
         env = {**self.env, **env}
         if not self.before and can_run(env):
-            return Result(*starter(os.getpid()).run(shlex.split(line), typed, env, self.limit))
+            return Result(*starter(os.getpid()).run(shlex.split(line), self.changed, typed, env, self.limit))
+        if self.changed:
+            env["PYTHONPATH"] = str(SCRIPT.parent)
         done = subprocess.run(
             self.command(line), input=typed, env=env, capture_output=True, text=True, timeout=self.limit, check=False
         )
@@ -79,7 +84,7 @@ class User:
     def running(self, line: str, changed: str = "", **env: str) -> Iterator[subprocess.Popen[str]]:
         """gridsync.py while it runs, and is killed in the end if it still does.
 
-        `changed` gives other values to constants that no user can set: "check = 0.2".
+        `changed` gives other values to constants, for this run alone.
         """
         command = self.command(line)
         if changed:

@@ -66,7 +66,7 @@ class User:
         if not self.before and can_run(env):
             return Result(*starter(os.getpid()).run(shlex.split(line), self.changed, typed, env, self.limit))
         if self.changed:
-            env["PYTHONPATH"] = str(SCRIPT.parent)
+            env["PYTHONPATH"] = f"{env.get('PYTHONPATH', '')}:{SCRIPT.parent}".lstrip(":")
         done = subprocess.run(
             self.command(line), input=typed, env=env, capture_output=True, text=True, timeout=self.limit, check=False
         )

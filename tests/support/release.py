@@ -24,7 +24,7 @@ def checkout(folder: Path) -> Path:
     """What git knows here, committed there."""
     for name in tracked():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(TOP / name, folder / name, follow_symlinks=False)
+        shutil.copy2(TOP / name, folder / name, follow_symlinks=False)  # older than the venv, as here
     (folder / "build").symlink_to(TOP / "build")
     env = {**os.environ, **WHO, "GIT_AUTHOR_DATE": DAY, "GIT_COMMITTER_DATE": DAY}
     for words in (["init", "--quiet"], ["add", "--all", ":!build"], ["commit", "--quiet", "--message=All"]):

@@ -114,7 +114,7 @@ def measured(name: str, earlier: Site, site: Site, folder: Path) -> list[str]:
             for which in (earlier, site)
         ]
         if name == "start-up":
-            sides.append(Side("bare", lambda _: f'{PYTHON} -c "import optparse"', dict(os.environ)))
+            sides.append(Side("bare", lambda _: f'{PYTHON} -c "import optparse"', dict(os.environ), is_peer=False))
         before, after, *bare = side_by_side(sides, folder, row.rounds, warm=row.rounds > 2).values()
     lines = [compared(f"{name}: {row.what}; seconds", took, before, after)]
     if name != "start-up":  # for so short times the kernel's clock is too coarse

@@ -20,10 +20,14 @@ BENCH := $(GRID) aria2 rclone gfal2-util-scripts davix xrootd-client lftp openss
 IMAGE := gitlab-registry.in2p3.fr/ip2igamma/docker_images:agata_grid_IAM
 
 FUZZ_SECONDS ?= 60
-# Most tests wait for a server or a clock, so two run at a time, each beside a grid of its own.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Most tests wait for a server or a clock, so six run at a time on two cores, each beside a grid of its own.
+SIDE_BY_SIDE := -n 6 --dist loadfile
 
-.PHONY: help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file dist site clean need-lint need-fuzz need-venv need-npm
+# Python starts to count by itself where this is set.
+COVERAGE = PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_DATA=$(CURDIR)/build/coverage/data \
+	COVERAGE_PROCESS_START=$(CURDIR)/tools/coverage.ini COVERAGE_RCFILE=$(CURDIR)/tools/coverage.ini
+
+.PHONY: coverage help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file dist site clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
 	@awk -F ':.*## *' '/^[a-z-]+:.*## / {printf "make %-18s%s\n", $$1, $$2}' Makefile
@@ -63,6 +67,13 @@ test: build/ftpd/done  ## all tests except the long ones
 test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done build/dask/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
+
+coverage: build/ftpd/done build/coverage/done  ## the share of lines that make test runs, in all its processes; minutes
+	@tools/need $(TEST)
+	rm -f build/coverage/data*
+	-$(COVERAGE) $(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
+	$(COVERAGE) $(PYTHON) -m coverage combine --quiet
+	$(COVERAGE) $(PYTHON) -m coverage report
 
 picture: build/notebook/done  ## docs/report.png: the page of --report, in a browser
 	@tools/need $(TOOL) python3-plotly chromium
@@ -173,6 +184,14 @@ build/webdav4/done: tools/webdav4.txt | need-venv
 	rm -rf build/webdav4
 	$(PYTHON) -m venv --system-site-packages build/webdav4
 	build/webdav4/bin/python -m pip install --quiet --requirement tools/webdav4.txt
+	touch $@
+
+# What counts the lines that run, for Debian's Python itself, which the tests run on.
+build/coverage/done: tools/coverage.txt | need-venv
+	rm -rf build/coverage
+	$(PYTHON) -m venv build/coverage/venv
+	build/coverage/venv/bin/python -m pip install --quiet --target build/coverage/lib --requirement tools/coverage.txt
+	echo "import coverage; coverage.process_startup()" >build/coverage/lib/sitecustomize.py
 	touch $@
 
 # And for the client of the open data portal, which checks the portal of the tests.

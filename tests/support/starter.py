@@ -81,7 +81,7 @@ def starter(pid: int) -> Starter:
 def can_run(env: dict[str, str]) -> bool:
     """Whether a run in this environment is the same if it is forked."""
     names = {name for name in {*env, *os.environ} if re.fullmatch(AT_START, name)}
-    return all(env.get(name) == os.environ.get(name) for name in names) and "COVERAGE_PROCESS_START" not in env
+    return all(env.get(name) == os.environ.get(name) for name in names)
 
 
 def load() -> None:

@@ -20,7 +20,7 @@ from gridsync_parts.values import Outcome, Tally
 from gridsync_parts.words import duration_text, size_text
 
 REDRAW = 0.1  # seconds, on a terminal
-REPEAT = 30.0  # seconds, elsewhere
+EARLIEST, REPEAT = 1.0, 30.0  # seconds, elsewhere
 RATE_SPAN = 30.0  # seconds that a rate is taken over
 # What a line of progress can do without, the first one first, when the terminal is narrow.
 SPARE = (
@@ -121,7 +121,7 @@ class LiveLine:
         self.quiet = quiet
         self.files = files if self.is_terminal and not quiet else None
         self.clock = clock
-        self.due = clock() + (0 if self.is_terminal else 1)
+        self.due = clock() + (0 if self.is_terminal else EARLIEST)
         self.log_due = clock() + 1
         self.bar: Any = None
 

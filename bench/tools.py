@@ -182,7 +182,7 @@ def copying(tool: str, job: Job, name: str = "") -> Side:
 
     what = TOOLS[tool]
     writes = sum(SETS[job.name]) if sum(SETS[job.name]) > 500 * MB else 0
-    is_cut = what.takes_minutes and job.part == 1 and len(job.paths()) >= PART * 5
+    is_cut = what.takes_minutes and job.part == 1 and not writes and len(job.paths()) > PART
     return Side(
         name or tool, lambda folder: what.command(job, folder), job.site.env, before, check, what.verifies,
         what.durable, tool != "bare Python", copying(tool, job._replace(part=PART), name) if is_cut else None,

@@ -17,7 +17,7 @@ from gridsync_parts.doors.drafts import Drafts
 from gridsync_parts.doors.entries import Members, Record
 from gridsync_parts.doors.hubwire import is_page, words_of
 from gridsync_parts.doors.portal import AT_ONCE
-from gridsync_parts.doors.record import Held, tree_of
+from gridsync_parts.doors.record import Held, listing_in, tree_of
 from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.repository import Service
 from gridsync_parts.doors.seeking import Seeking
@@ -89,13 +89,8 @@ class InvenioDoor(WebDavDoor):
         """What is in a record, in a folder of it or in a zip; for another file, the file itself."""
         top, shelf = self.shelf(path, is_fresh=True)
         id = path.partition("/")[0]
-        tree, listing = self.tree(top, shelf, self.archive.record(id).mtime), Listing()
-        above = tree.get(path.rpartition("/")[0], [])
-        listing.extend(tree.get(path) or (entry for entry in above if entry.path == path))
-        if path == top:
-            for odd, error in shelf.odd.items():
-                listing.odd[f"/{top}{odd}" if odd.startswith("/") else f"{top}/{odd}"] = error
-        elif not listing:
+        listing = listing_in(self.tree(top, shelf, self.archive.record(id).mtime), path, top, shelf.odd)
+        if path != top and not listing:
             raise NotFound(MISSING.format(place=path, id=id))
         return listing
 

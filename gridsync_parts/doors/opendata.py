@@ -18,7 +18,7 @@ from gridsync_parts.doors.digests import WANTED, digest_in
 from gridsync_parts.doors.hubwire import is_page, words_of
 from gridsync_parts.doors.portal import AT_ONCE, Portal, PortalHttp
 from gridsync_parts.doors.recall import Recall
-from gridsync_parts.doors.record import NAME, Held, Record, path_of, tree_of
+from gridsync_parts.doors.record import NAME, Held, Record, listing_in, path_of, tree_of
 from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.searching import Searching
 from gridsync_parts.doors.urls import netloc_of
@@ -91,13 +91,8 @@ class OpenDataDoor(WebDavDoor):
         recid, _, name = path.partition("/")
         if not recid:
             raise UsageError(f"{self.site.name}: {NO_RECORD}")
-        tree, listing = self.tree(recid), Listing()
-        above = tree.get(path.rpartition("/")[0], [])
-        listing.extend(tree.get(path) or (entry for entry in above if entry.path == path))
-        if not name:
-            for odd, error in self.portal.record(recid).odd.items():
-                listing.odd[f"/{recid}{odd}" if odd.startswith("/") else f"{recid}/{odd}"] = error
-        elif not listing:
+        listing = listing_in(self.tree(recid), path, recid, self.portal.record(recid).odd)
+        if name and not listing:
             raise NotFound(f"{path}: there is no such file in the record; --ls_dir={recid} shows what there is")
         return listing
 

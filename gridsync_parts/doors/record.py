@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gridsync_parts.checksums import Checksum
-from gridsync_parts.doors import MISSIZED, ODDITIES, TOO_LARGE
+from gridsync_parts.doors import MISSIZED, ODDITIES, TOO_LARGE, Listing
 from gridsync_parts.errors import DoorError, FileError, brief
 from gridsync_parts.values import Entry, Locality
 from gridsync_parts.words import is_name, is_utf8, sane_time, seconds_of
@@ -386,3 +386,13 @@ def tree_of(top: str, files: Iterable[Held], mtime: int) -> dict[str, list[Entry
                 break
             entry = Entry(folder, True, 0, mtime)
     return found
+
+
+def listing_in(tree: dict[str, list[Entry]], path: str, top: str, odd: Mapping[str, FileError]) -> Listing:
+    """What is in a folder of a record, or one file; at its top also what can't be fetched, and why."""
+    listing, above = Listing(), tree.get(path.rpartition("/")[0], [])
+    listing.extend(tree.get(path) or (entry for entry in above if entry.path == path))
+    if path == top:
+        for name, error in odd.items():
+            listing.odd[f"/{top}{name}" if name.startswith("/") else f"{top}/{name}"] = error
+    return listing

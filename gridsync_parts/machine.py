@@ -22,7 +22,9 @@ def has_memory() -> bool:
 
 def scarcity(error: BaseException | None) -> DiskError | None:
     """The sentence for what this machine has too little of, if that is what was behind an error."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # what is raised again may have led to itself
+        seen.add(id(error))
         number = error.errno if isinstance(error, OSError) else 0
         if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
             return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")

@@ -56,6 +56,12 @@ def test_what_there_is_too_little_of(error, says):
     assert (str(found) if found else "") == says
 
 
+def test_an_error_that_led_to_itself_is_looked_at_once():
+    wrapped, error = FileError("wrapped"), OSError(errno.EIO, "x")
+    after(wrapped, cause=error)
+    assert scarcity(after(error, context=wrapped)) is None  # as where `raise error.__cause__ from None` was said
+
+
 def test_whether_there_is_memory_is_seen_by_taking_some(monkeypatch):
     def none(size: int) -> bytes:
         raise MemoryError

@@ -616,7 +616,7 @@ def test_a_command_that_gives_no_token_is_waited_for_as_such_and_once(well):
     with well.running("--doctor", "CLIENT_LIMIT = 3; REPEAT = 0.1") as run:
         out, err = run.communicate(timeout=30)
     assert rows(Result(run.returncode, out, err))["token"][0] == "FAIL" and time.monotonic() - began < 8
-    assert "Looking at: token ..." in err and "Looking at: clock ..." not in err
+    assert err.count("Looking at: token ...") > 5 * err.count("Looking at: clock ...")  # which is soon done
 
 
 def test_a_token_in_a_file_is_read_and_not_told(well):

@@ -1763,6 +1763,12 @@ def mend_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def hear_no_more() -> None:
+    """Ignore what ends a run: whoever says it again means the same."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit status."""
     if arguments is None:  # names on the grid are in UTF-8, whatever the locale is
@@ -1785,8 +1791,10 @@ def main(arguments: list[str] | None = None) -> int:
         log.debug("gridsync %s, Python %s, %s", __version__, sys.version.split()[0], sys.platform)
         status = run_commands(options, report)
     except (KeyboardInterrupt, OutOfTime) as end:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever says it again means the same
-            signal.signal(number, signal.SIG_IGN)
+        try:
+            hear_no_more()
+        except KeyboardInterrupt:  # it was said again at this very moment
+            hear_no_more()
         goes_on = "begins again" if "--overwrite" in arguments else "goes on from here"
         report.error(f"{str(end) or 'interrupted'}; what is done is kept, and the same command {goes_on}")
         status = end.status if isinstance(end, OutOfTime) else 130

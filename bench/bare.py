@@ -42,8 +42,6 @@ def main(count: str, folder: str, urls: str) -> None:
     """Fetch with so many threads, into a folder, what a file lists: a URL, a path and an adler32 in each line."""
     context = ssl.create_default_context()
     context.load_cert_chain(os.environ["X509_USER_PROXY"])
-    if int(count) > 1:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # else Python's lock would go from one to the other
     todo: queue.SimpleQueue[tuple[str, str, str]] = queue.SimpleQueue()
     with open(urls, encoding="utf-8") as file:
         for line in file:

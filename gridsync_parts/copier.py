@@ -47,7 +47,6 @@ class Copier(Mover):
         if fault := self.namesakes.fault(row.path):
             return failed_outcome(row, FileError(fault))
         self.home.check()
-        self.choose_processor(row)
         try:
             try:
                 item = bring(self.job(work), self.place, self.watch(row.path), self.stop, self.home)

@@ -53,7 +53,6 @@ class Ferry(Mover):
         row = work.row
         if outcome := self.put_back(work):
             return outcome
-        self.choose_processor(row)
         try:
             try:
                 new, done = self.carrier.deliver(self.job(work), self.watch(row.path))

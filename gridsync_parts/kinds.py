@@ -29,7 +29,6 @@ class Can(NamedTuple):
 
     checksums: tuple[str, ...]  # that it may name
     tape: bool  # there may be a tape service
-    holds_lock: bool  # its verbs are Python code, of which one thread at a time runs; those of gfal2 are not
     writes: bool = False  # it takes files,
     renames: bool = False  # gives one another name,
     removes: bool = True  # and takes one away again
@@ -58,40 +57,40 @@ STRONG = ("sha512", "sha256", "sha1", "md5", "adler32")
 KEEPING = ("root", "roots", "xroot", "xroots")  # with gfal2 they keep a token from hosts that it is not for
 GFAL2 = Kind(
     "gfal2", KEEPING, "XRootD, dCache", "gfal", Credential.PROXY,
-    Can(("adler32", "md5"), tape=False, holds_lock=False), ("gfal2",),
+    Can(("adler32", "md5"), tape=False), ("gfal2",),
     "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd",
 )  # fmt: skip
 # ENGINE = auto means the first with the scheme.
 KINDS = (
     Kind(
         "http", WEB, "WebDAV: dCache, StoRM, XRootD", "webdav", Credential.ANY,
-        Can(STRONG, tape=True, holds_lock=True, writes=True, renames=True, copies=True),
+        Can(STRONG, tape=True, writes=True, renames=True, copies=True),
     ),
     GFAL2._replace(schemes=WEB, what="the same through gfal2", can=GFAL2.can._replace(tape=True)),
     GFAL2._replace(credential=Credential.ANY),
     Kind(
         "ssh", ("sftp",), "a machine with ssh", "ssh", Credential.KEYS,
-        Can((), tape=False, holds_lock=True, writes=True, renames=True),
+        Can((), tape=False, writes=True, renames=True),
     ),
     Kind(
         "ftps", ("ftps",), "FTP with TLS: proftpd, pure-ftpd, vsftpd", "ftps", Credential.PASSWORD,
-        Can((), tape=False, holds_lock=True, writes=True, renames=True),
+        Can((), tape=False, writes=True, renames=True),
     ),
     GFAL2._replace(schemes=("file",), what="a folder of this machine", credential=Credential.NONE),
     GFAL2._replace(schemes=("srm",), what=f"SRM, {UNTRIED}", can=GFAL2.can._replace(tape=True)),
     GFAL2._replace(schemes=("gsiftp", "dcap", "gsidcap"), what=UNTRIED),
     Kind(
         "hub", ("https",), "CTA's download service on a JupyterHub", "hub", Credential.TOKEN,
-        Can(STRONG, tape=False, holds_lock=True, writes=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
+        Can(STRONG, tape=False, writes=True, removes=False), token="env:JUPYTERHUB_API_TOKEN",
     ),
     Kind(
         OPEN_DATA, ("https",), "the CERN Open Data portal", "opendata", Credential.NONE,
-        Can(("adler32",), tape=True, holds_lock=True, by_record=True), ("requests",),
+        Can(("adler32",), tape=True, by_record=True), ("requests",),
         "on Debian: apt install python3-requests",
     ),
     Kind(
         INVENIO, ("https",), "a repository of Invenio's kind: Zenodo, NRP", "invenio", Credential.MAYBE_TOKEN,
-        Can(("md5",), tape=False, holds_lock=True, writes=True), ("requests",),
+        Can(("md5",), tape=False, writes=True), ("requests",),
         "on Debian: apt install python3-requests",
     ),
 )  # fmt: skip

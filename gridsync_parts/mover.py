@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
 import time
 from typing import Any
 
-from gridsync_parts.doors import BITE, Place
+from gridsync_parts.doors import Place
 from gridsync_parts.errors import GridError, drop_frames
 from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again
@@ -22,9 +19,6 @@ class Mover:
     def __init__(self, place: Place, stop: Stop):
         self.place = place
         self.stop = stop
-        processors: set[int] = getattr(os, "sched_getaffinity", lambda _: {0})(0)
-        # Python's lock changes hands at each call of the system; from processor to processor that takes longest.
-        self.processors = {random.choice(sorted(processors))} if place.can.holds_lock else processors, processors
         self.flying: dict[str, int] = {}  # bytes so far of the files on their way
         self.received: dict[str, int] = {}  # bytes that went over the line for them
         self.paused: set[str] = set()  # files between two attempts
@@ -64,11 +58,6 @@ class Mover:
 
     def came_back(self, path: str, is_open: bool) -> None:
         """A worker is done with it; some of it may be at the site under its temporary name."""
-
-    def choose_processor(self, row: Row) -> None:
-        """Have all threads on one processor for small files."""
-        with contextlib.suppress(AttributeError, OSError):  # only Linux lets threads choose
-            os.sched_setaffinity(0, self.processors[row.size > BITE])
 
     def retries(self, work: Work) -> int:
         """How often a file is tried again."""

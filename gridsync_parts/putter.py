@@ -51,7 +51,6 @@ class Putter(Mover):
         row = work.row
         if outcome := self.put_back(work):
             return outcome
-        self.choose_processor(row)
         try:
             try:
                 new, done = self.deliverer.deliver(self.job(work), self.watch(row.path))

@@ -230,7 +230,7 @@ class OpenDataDoor(WebDavDoor):
             if found[1] not in self.stores:
                 is_folder = bool(self.ca) and os.path.isdir(self.ca or "")
                 site = self.site._replace(server=f"root://{found[1]}", engine="gfal2", credential="none")
-                can = Can(("adler32",), tape=False, holds_lock=False)
+                can = Can(("adler32",), tape=False)
                 self.stores[found[1]] = Gfal2Door(site, can, "", None, self.ca if is_folder else None)
             return self.stores[found[1]]
 

@@ -16,7 +16,6 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -269,20 +268,6 @@ def widen(descriptor: int) -> None:
         fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), 1 << 20)
 
 
-@contextlib.contextmanager
-def on_any_processor() -> Iterator[None]:
-    """What is started meanwhile may run wherever the program may, though this thread be kept to one processor."""
-    if not hasattr(os, "sched_getaffinity"):
-        yield
-        return
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, own)
-
-
 class Client:
     """One ssh, which carries a channel."""
 
@@ -294,11 +279,10 @@ class Client:
         self.heard = time.monotonic()  # and when the last came
         log.debug("%s", shlex.join(command))
         pipe = subprocess.PIPE
-        with on_any_processor():
-            self.process = subprocess.Popen(
-                command, env=ssh_env(), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0,
-                start_new_session=tty is None, preexec_fn=None if tty is None else let_interrupts_be,
-            )  # fmt: skip
+        self.process = subprocess.Popen(
+            command, env=ssh_env(), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0,
+            start_new_session=tty is None, preexec_fn=None if tty is None else let_interrupts_be,
+        )  # fmt: skip
         streams = (self.process.stdin, self.process.stdout, self.process.stderr)
         self.to_server, self.from_server, self.said = (stream.fileno() for stream in streams if stream)
         widen(self.to_server)

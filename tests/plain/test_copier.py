@@ -18,7 +18,6 @@ from gridsync_parts.catalog import Catalog
 from gridsync_parts.copier import Copier
 from gridsync_parts.copy import Arrived
 from gridsync_parts.disk import MARK
-from gridsync_parts.doors import BITE
 from gridsync_parts.errors import (
     BadName,
     CredentialError,
@@ -642,20 +641,6 @@ def test_how_far_it_is_is_seen_meanwhile(fetch, site):
     check_copied(run, run("run/a"))
     assert seen == [(1000, 1000), (7000, 7000)]
     assert run.copier.flying == run.copier.received == {} and not run.stop.bodies
-
-
-@pytest.mark.parametrize(
-    ("size", "holds_lock", "is_shared"), [(BITE, True, True), (BITE + 1, True, False), (BITE, False, False)]
-)
-def test_threads_of_small_files_share_a_processor(fetch, site, monkeypatch, size, holds_lock, is_shared):
-    chosen: list[set[int]] = []
-    monkeypatch.setattr(os, "sched_getaffinity", lambda which: {3, 4, 5})
-    monkeypatch.setattr(os, "sched_setaffinity", lambda which, processors: chosen.append(set(processors)))
-    site.holds_lock = holds_lock
-    site.put("run/a", bytes(size))
-    assert fetch()("run/a").done == "copied"
-    (processors,) = chosen
-    assert processors < {3, 4, 5} and len(processors) == 1 if is_shared else processors == {3, 4, 5}
 
 
 # What is here already.

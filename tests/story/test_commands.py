@@ -6,14 +6,12 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -43,21 +41,6 @@ def test_start_copies_verifies_and_keeps_times(three, folder):
         assert int((three.data / path).stat().st_mtime) == seconds_of(row["mtime"])
         assert (row["downloaded"], row["verified"]) == ("yes", "adler32" if int(row["size"]) else "size")
     assert three.files() == sorted(three.catalog())
-
-
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is but one")
-def test_threads_with_small_files_share_a_processor(three, folder):
-    three.grid.door.faults.add(f"*/{folder}/*", "stall_in_body", role="pool", at=1000)
-    three.grid.door.log.clear()
-
-    def shared(path: Path) -> bool:
-        return len(re.findall(r"Cpus_allowed_list:\s+(\d+)\n", (path / "status").read_text())) == 1
-
-    with three.running("--start") as run:
-        tasks = Path(f"/proc/{run.pid}/task")
-        wait_until(lambda: three.grid.door.log.count(role="pool", method="GET") == 2)
-        assert {shared(task) for task in tasks.iterdir()} == {True, False}  # small's; big's decrypts besides
-        run.send_signal(signal.SIGINT)
 
 
 def test_a_verbose_start_has_a_line_for_each_file_that_has_come(three, folder):

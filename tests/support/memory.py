@@ -54,7 +54,6 @@ class Memory:
         self.sends_checksums = True  # with the bytes
         self.has_tags = True
         self.tells_times = True  # of what it has taken
-        self.holds_lock = True
         self.is_robot_held = False
         for path, data in (files or {}).items():
             self.put(path, data)
@@ -114,7 +113,7 @@ class Memory:
     @property
     def place(self) -> Place:
         """It as a Place."""
-        can = Can(("adler32",), tape=True, holds_lock=self.holds_lock, writes=True, renames=True)
+        can = Can(("adler32",), tape=True, writes=True, renames=True)
         return Place(can, self, self, lambda: self, writer=MemoryWriter(self))
 
     def folder(self, path: str) -> Listing:

@@ -22,6 +22,8 @@ IMAGE := gitlab-registry.in2p3.fr/ip2igamma/docker_images:agata_grid_IAM
 FUZZ_SECONDS ?= 60
 # Most tests wait for a server or a clock, so six run at a time on two cores, each beside a grid of its own.
 SIDE_BY_SIDE := -n 6 --dist loadfile
+# Files with long tests first, so that none is left alone at the end.
+TESTS := tests/night tests/story tests/contract tests/grid tests/plain
 
 # Python starts to count by itself where this is set.
 COVERAGE = PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_DATA=$(CURDIR)/build/coverage/data \
@@ -62,16 +64,16 @@ quick:  ## the plain tests but the slow ones, without grid or network, in a few 
 
 test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
-	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS) -m "not long"
 
 test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done build/dask/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
 	@tools/need $(TEST) $(NOTEBOOK)
-	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 coverage: build/ftpd/done build/coverage/done  ## the share of lines that make test runs, in all its processes; minutes
 	@tools/need $(TEST)
 	rm -f build/coverage/data*
-	-$(COVERAGE) $(PYTHON) -m pytest $(SIDE_BY_SIDE) tests -m "not long"
+	-$(COVERAGE) $(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS) -m "not long"
 	$(COVERAGE) $(PYTHON) -m coverage combine --quiet
 	$(COVERAGE) $(PYTHON) -m coverage report
 

@@ -317,7 +317,7 @@ FAULTS = [
     Row("503 from a pool", At("bytes", 503, LARGE), "0", "1 large"),
     Row("500 at the tape service, staging", At("staging", 500), "0", "4"),
     Row("500 at the tape service, release", At("release", 500), "0", "1 pins"),
-    Row("401 in mid-run", At("reading", 401, LARGE), "0", "3", True),
+    Row("401 in mid-run", At("reading", 401, LARGE), "0", "3"),
     Row("401 at the tape service", At("poll", 401), "0", "3"),
     Row("403 for a file", At("reading", 403, LARGE), "0", "1 large"),
     Row("403 at the tape service, staging", At("staging", 403), "0", "4"),

@@ -24,6 +24,7 @@ from tests.support.constants import all_modules, change
 
 AT_START = "LC_.*|LANG.*|PYTHON.*|LD_.*|COVERAGE_.*"  # what a process looks at when it starts, and later no more
 LARGEST = 1 << 20  # bytes of what one run is told
+PID = 9  # bytes of its number
 
 
 class Starter:
@@ -61,7 +62,7 @@ class Starter:
                     ends = [*(file.fileno() for file in files), theirs.fileno()]
                     socket.send_fds(self.ours, [json.dumps(told).encode()], ends)
                 answers.settimeout(limit)
-                pid = int(answers.recv(20))
+                pid = int(answers.recv(PID))
                 try:
                     status = int(answers.recv(20))
                 except TimeoutError:
@@ -140,7 +141,7 @@ def serve(line: socket.socket) -> None:
                 if not pid:
                     return become(json.loads(message), files[:3])
                 waiting[pid] = files[3]
-                os.write(files[3], b"%-9d" % pid)
+                os.write(files[3], b"%-*d" % (PID, pid))
                 for file in files[:3]:
                     os.close(file)
 

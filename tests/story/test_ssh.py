@@ -24,7 +24,7 @@ from tests.grid import Grid
 from tests.grid.sshd import ASKING, PASSWORD, SHELL, Sshd
 from tests.grid.tree import Tree
 from tests.support.terminal import CTRL_C, dialogue
-from tests.support.user import Result, User, wait_for, wait_until
+from tests.support.user import HASTY, Result, User, wait_for, wait_until
 
 ROOT = os.geteuid() == 0
 SIZES = {"empty": 0, "small": 20_000, "sub/large": 5_000_011, "sub/deep/odd name": 300_000, "sub/deep/cafe\u0301": 7}
@@ -223,7 +223,7 @@ def test_modes_are_those_of_who_gets_the_files(guest):
 
 def test_a_file_that_may_not_be_read_is_named_and_the_others_come(guest):
     (guest.there / "run/small").chmod(0)
-    with guest.running("--sync", "pool = Backoff(0.1, 60)") as run:
+    with guest.running("--sync", HASTY) as run:
         status, out, err = wait_for(run)
     assert status == 1 and "Copied: 4" in out and "failed: 1" in out
     assert "small: the door refuses (Permission denied)" in err
@@ -469,7 +469,7 @@ def test_a_server_without_the_subsystem_is_named(serve):
 def test_a_server_that_ends_connections_in_mid_file_is_asked_again(guest):
     guest.put_there("run/huge", os.urandom(200 << 20))
     guest.set("THREADS", "2", "gridsync")
-    with guest.running("--sync", "pool = Backoff(0.1, 60)") as run:
+    with guest.running("--sync", HASTY) as run:
         wait_until(lambda: is_begun(guest.data))
         assert guest.sshd.tell(signal.SIGKILL)
         found = wait_for(run)
@@ -481,7 +481,7 @@ def test_a_server_that_ends_connections_in_mid_file_is_asked_again(guest):
 def test_a_server_that_ends_in_mid_upload_leaves_nothing_that_seems_whole(guest):
     local = guest.folder / "huge"
     local.write_bytes(os.urandom(200 << 20))
-    with guest.running(f"--put {local} --input_dir run", "pool = Backoff(0.1, 60)") as run:
+    with guest.running(f"--put {local} --input_dir run", HASTY) as run:
         wait_until(lambda: is_begun(guest.there))
         assert not (guest.there / "run/huge").exists()
         assert guest.sshd.tell(signal.SIGKILL)
@@ -495,7 +495,7 @@ def test_a_server_that_hangs_in_mid_file_is_left_after_silence(guest):
     guest.put_there("run/huge", os.urandom(200 << 20))
     guest.set("SILENCE", "2")
     guest.set("FIRST_BYTE", "5")
-    with guest.running("--sync", "pool = Backoff(0.1, 60)") as run:
+    with guest.running("--sync", HASTY) as run:
         wait_until(lambda: is_begun(guest.data))
         stopped = guest.sshd.tell(signal.SIGSTOP)
         try:

@@ -20,7 +20,8 @@ from tests.support.starter import can_run, starter
 
 BIG = 3 * (1 << 20) + 17  # bytes of the largest of `three` files
 CLIENTS = {"C++": "voms-proxy-init2", "Java": "voms-proxy-init3"}
-HASTY = "pool = Backoff(0.5, 60); call = Backoff(0.5, 60)"  # for User.changed: what fails is soon tried again
+# For User.changed: what fails is soon tried again.
+HASTY = "; ".join(f"{what} = Backoff(0.1, 60, 3600)" for what in ("pool", "call", "file"))
 RUN_LIMIT = 60  # seconds; nothing here takes nearly as long, unless it hangs
 # A process counts the memory of the one that it was forked from as its own, so a small one stands between.
 MEASURED = """

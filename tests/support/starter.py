@@ -131,7 +131,8 @@ def serve(line: socket.socket) -> None:
                 done, status = os.waitpid(pid, os.WNOHANG)
                 if done:
                     answer = waiting.pop(pid)
-                    os.write(answer, b"%d" % os.waitstatus_to_exitcode(status))
+                    with contextlib.suppress(BrokenPipeError):  # who asked waits no more
+                        os.write(answer, b"%d" % os.waitstatus_to_exitcode(status))
                     os.close(answer)
             if line in ready:
                 message, files, _, _ = socket.recv_fds(line, LARGEST, 4)

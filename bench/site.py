@@ -7,7 +7,6 @@ import filecmp
 import os
 import random
 import shutil
-import struct
 import subprocess
 import tempfile
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 from bench.measure import PYTHON, Refused, cpu_of
 from tests.grid.machines import GATES
 from tests.grid.pki import Pki
-from tests.grid.xrootd import XRootD
+from tests.grid.xrootd import XRootD, keep_checksum
 
 TOP = Path(__file__).resolve().parents[1]
 MB = 1 << 20
@@ -159,9 +158,3 @@ def refuse_unless_same(tool: str, wanted: Iterable[Path], there: Path) -> None:
     )
     if wrong:
         raise Refused(f"{tool}: {len(wrong)} of {len(source)} files are not those of the source, as {wrong[0]}")
-
-
-def keep_checksum(path: Path, checksum: int) -> None:
-    """Write it where XRootD keeps it, in its XrdCksData; asked to make many, XRootD forgets answers now and then."""
-    made = struct.pack(">16sqihbB64s", b"adler32", int(path.stat().st_mtime), 1, 0, 0, 4, struct.pack(">I", checksum))
-    os.setxattr(path, "user.XrdCks.adler32", made)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.site import keep_checksum
 from tests.grid import Grid
 from tests.grid.farm import Farm
 from tests.grid.machines import Machines, NoMachines, call, name_of
+from tests.grid.xrootd import keep_checksum
 from tests.support.user import Result, User, wait_until
 
 pytest.importorskip("distributed")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
 
-from gridsync_parts.doors import At
 from tests.grid import Grid
+from tests.grid.xrootd import keep_checksum
 from tests.story.notebook import VENV, missing, play
 from tests.support import TOP
-from tests.support.places import place_at, site_of
 
 pytestmark = pytest.mark.long
 # A table, and a file of ROOT, as an analysis leaves them.
@@ -48,21 +48,13 @@ def test_a_bar_moves_in_a_notebook_and_all_is_here(grid: Grid, tmp_path: Path):
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
-def keep_checksums(grid: Grid, folder: Path) -> None:
-    """Have XRootD make the checksums of new files over root://, and keep them: over https 5.5 may crash at that."""
-    reader = place_at(grid, site_of(grid, "gfal2 root")).reader
-    for path in (path for path in folder.iterdir() if path.is_file()):
-        path.chmod(0o666)  # it keeps them in attributes of the file
-        assert reader.checksum(At(f"{folder.name}/{path.name}", path.stat().st_size))
-        assert os.listxattr(path)
-
-
 @pytest.mark.parametrize("name", ["XROOTD", "ROOT"])
 def test_pandas_and_uproot_read_as_the_page_says(grid: Grid, tmp_path: Path, name: str):
     results = grid.xrootd.folder / "data/agata/e680"
     results.mkdir(exist_ok=True)
     subprocess.run([VENV / "bin/python", "-c", RESULTS, results], check=True)
-    keep_checksums(grid, results)
+    for path in filter(Path.is_file, results.iterdir()):
+        keep_checksum(path, zlib.adler32(path.read_bytes()))
     root = f"\n[ROOT]\nSERVER = root://localhost:{grid.xrootd.ports[1]}/\nBASE_DIR_ON_GRID = agata/\n"
     (tmp_path / "Grid.conf").write_text(grid.conf("data") + root)
     (example,) = re.findall(r"(?s)```python\n(import pandas.*?)```", (TOP / "docs/python.md").read_text())

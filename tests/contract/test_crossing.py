@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from gridsync_parts.doors import At, Crossing, Far, Key, Place, Puller, Sent, Wr
 from gridsync_parts.errors import Exists, GridError, NotFound, Unfinished
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import PROFILES
-from tests.grid.xrootd import SCRATCH, XRootD
+from tests.grid.xrootd import SCRATCH, XRootD, keep_checksum
 from tests.support.places import door_of, place_at, received, site_to_write
 
 LARGE = 3_000_000  # bytes
@@ -60,6 +61,7 @@ class End(NamedTuple):
             (self.disk / name).write_bytes(data)
             owner = self.disk.stat()
             os.chown(self.disk / name, owner.st_uid, owner.st_gid)
+            keep_checksum(self.disk / name, zlib.adler32(data))
             return At(name, len(data))
         self.writer.write(name, Sent(len(data), lambda: iter([data] if data else []), 1_600_000_000))
         return At(name, len(data))

@@ -155,7 +155,7 @@ def test_one_stream_reads_from_the_beginning_to_the_end(large: Large):
 
 @pytest.mark.every(2)
 def test_what_is_here_when_a_run_is_killed_is_not_read_again(large: Large):
-    line = f"--input_dir {large.path} --sync --streams 2"
+    line = f"--input_dir {large.path} --sync --streams 2 --bwlimit=30M"  # the disk takes what comes
     with large.user.running(line) as run:
         wait_until(lambda: large.server.read_of(large.log()) > SIZE * 2 // 3, 60)
         run.send_signal(signal.SIGKILL)

@@ -139,56 +139,86 @@ clean:  ## remove everything built here; installed packages stay
 	rm -rf build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Debian has no ruff, so the linters live in a venv of their own; the stamp says which tools/lint.txt it was made from.
+# Python packages that Debian lacks live in a venv for each use; its stamp says which list it was made from.
+# $(1) goes to venv, $(2) to pip.
+define venv
+rm -rf $(@D)
+$(PYTHON) -m venv $(1) $(@D)
+$(@D)/bin/python -m pip install --quiet $(2) --requirement $<
+endef
+
+# What lint needs.
 build/lint/done: tools/lint.txt | need-lint
-	rm -rf build/lint
-	$(PYTHON) -m venv build/lint
-	build/lint/bin/python -m pip install --quiet --requirement tools/lint.txt
+	$(call venv)
 	touch $@
 
-# The same for what builds and checks a release.
+# What builds and checks a release.
 build/dist/done: tools/dist.txt | need-venv
-	rm -rf build/dist
-	$(PYTHON) -m venv build/dist
-	build/dist/bin/python -m pip install --quiet --requirement tools/dist.txt
+	$(call venv)
 	touch $@
 
-# And for what makes a website of the pages.
+# What makes a website of the pages.
 build/sphinx/done: tools/site.txt | need-venv
-	rm -rf build/sphinx
-	$(PYTHON) -m venv build/sphinx
-	build/sphinx/bin/python -m pip install --quiet --requirement tools/site.txt
+	$(call venv)
 	touch $@
 
-# The same for the fuzzer.
+# The fuzzer.
 build/fuzz/done: tools/fuzz.txt | need-fuzz
-	rm -rf build/fuzz
-	$(PYTHON) -m venv build/fuzz
-	build/fuzz/bin/python -m pip install --quiet --requirement tools/fuzz.txt
+	$(call venv)
 	touch $@
 
-# And for what Python programs are tested with: a notebook, pandas, uproot.
+# What Python programs are tested with: a notebook, pandas, uproot.
 build/notebook/done: tools/notebook.txt | need-venv
-	rm -rf build/notebook
-	$(PYTHON) -m venv --system-site-packages build/notebook
-	build/notebook/bin/python -m pip install --quiet --requirement tools/notebook.txt
+	$(call venv,--system-site-packages)
 	touch $@
 
-# And for a plain WebDAV server.
+# A plain WebDAV server.
 build/wsgidav/done: tools/wsgidav.txt | need-venv
-	rm -rf build/wsgidav
-	$(PYTHON) -m venv build/wsgidav
-	build/wsgidav/bin/python -m pip install --quiet --requirement tools/wsgidav.txt
+	$(call venv)
 	touch $@
 
-# And for the examples of ctadata.
+# The examples of ctadata.
 build/webdav4/done: tools/webdav4.txt | need-venv
-	rm -rf build/webdav4
-	$(PYTHON) -m venv --system-site-packages build/webdav4
-	build/webdav4/bin/python -m pip install --quiet --requirement tools/webdav4.txt
+	$(call venv,--system-site-packages)
 	touch $@
 
-# What counts the lines that run, for Debian's Python itself, which the tests run on.
+# The client of the open data portal, which checks the portal of the tests.
+build/cernopendata/done: tools/cernopendata.txt | need-venv
+	$(call venv,,--use-pep517)
+	touch $@
+
+# The client of FTS3, which checks the server of the tests; what it makes proxies with comes from Debian.
+build/fts3/done: tools/fts3.txt | need-venv
+	$(call venv,--system-site-packages,--no-deps)
+	touch $@
+
+# A real Invenio, the repository that records go into.
+build/invenio/done: tools/invenio.txt | need-venv
+	$(call venv,,--use-pep517)
+	touch $@
+
+# A real JupyterHub, with the proxy that it needs.
+build/hub/done: tools/hub.txt | need-venv need-npm
+	$(call venv)
+	npm install --silent --no-fund --no-audit --prefix build/hub/npm $$(sed -n 's/^# npm: //p' tools/hub.txt)
+	touch $@
+
+# Pages made by PyPI's plotly.
+build/plotly/done: tools/plotly.txt | need-venv
+	$(call venv,--system-site-packages)
+	touch $@
+
+# Workers with PyPI's Dask, and jobs of batch systems.
+build/dask/done: tools/dask.txt | need-venv
+	$(call venv,--system-site-packages)
+	touch $@
+
+# The client of XRootD that gridsync.py is compared with.
+build/xrdclient/done: tools/xrdclient.txt | need-venv
+	$(call venv)
+	touch $@
+
+# What counts the lines that run: in a folder beside its venv, for Debian's Python itself, which the tests run on.
 build/coverage/done: tools/coverage.txt | need-venv
 	rm -rf build/coverage
 	$(PYTHON) -m venv build/coverage/venv
@@ -196,57 +226,7 @@ build/coverage/done: tools/coverage.txt | need-venv
 	echo "import coverage; coverage.process_startup()" >build/coverage/lib/sitecustomize.py
 	touch $@
 
-# And for the client of the open data portal, which checks the portal of the tests.
-build/cernopendata/done: tools/cernopendata.txt | need-venv
-	rm -rf build/cernopendata
-	$(PYTHON) -m venv build/cernopendata
-	build/cernopendata/bin/python -m pip install --quiet --use-pep517 --requirement tools/cernopendata.txt
-	touch $@
-
-# And for the client of FTS3, which checks the server of the tests; what it makes proxies with comes from Debian.
-build/fts3/done: tools/fts3.txt | need-venv
-	rm -rf build/fts3
-	$(PYTHON) -m venv --system-site-packages build/fts3
-	build/fts3/bin/python -m pip install --quiet --no-deps --requirement tools/fts3.txt
-	touch $@
-
-# And for a real Invenio, the repository that records go into.
-build/invenio/done: tools/invenio.txt | need-venv
-	rm -rf build/invenio
-	$(PYTHON) -m venv build/invenio
-	build/invenio/bin/python -m pip install --quiet --use-pep517 --requirement tools/invenio.txt
-	touch $@
-
-# And for a real JupyterHub, with the proxy that it needs.
-build/hub/done: tools/hub.txt | need-venv need-npm
-	rm -rf build/hub
-	$(PYTHON) -m venv build/hub
-	build/hub/bin/python -m pip install --quiet --requirement tools/hub.txt
-	npm install --silent --no-fund --no-audit --prefix build/hub/npm $$(sed -n 's/^# npm: //p' tools/hub.txt)
-	touch $@
-
-# And for pages made by PyPI's plotly.
-build/plotly/done: tools/plotly.txt | need-venv
-	rm -rf build/plotly
-	$(PYTHON) -m venv --system-site-packages build/plotly
-	build/plotly/bin/python -m pip install --quiet --requirement tools/plotly.txt
-	touch $@
-
-# And for workers with PyPI's Dask, and jobs of batch systems.
-build/dask/done: tools/dask.txt | need-venv
-	rm -rf build/dask
-	$(PYTHON) -m venv --system-site-packages build/dask
-	build/dask/bin/python -m pip install --quiet --requirement tools/dask.txt
-	touch $@
-
-# And for the client of XRootD that gridsync.py is compared with.
-build/xrdclient/done: tools/xrdclient.txt | need-venv
-	rm -rf build/xrdclient
-	$(PYTHON) -m venv build/xrdclient
-	build/xrdclient/bin/python -m pip install --quiet --requirement tools/xrdclient.txt
-	touch $@
-
-# And for pages, tried as with a keyboard or a screen reader.
+# Pages, tried as with a keyboard or a screen reader.
 build/axe/done: tools/axe.txt | need-npm
 	rm -rf build/axe
 	mkdir -p build/axe

@@ -64,15 +64,6 @@ def places_are_closed() -> Iterator[None]:
         OPENED.pop().close()
 
 
-@pytest.fixture(autouse=True)
-def processors_are_given_back() -> Iterator[None]:
-    """A copy chooses the processors of its thread, which here is that of all tests and of what they start."""
-    before = os.sched_getaffinity(0)
-    yield
-    if os.sched_getaffinity(0) != before:
-        os.sched_setaffinity(0, before)
-
-
 FAILED: set[pytest.Item] = set()
 NUMBERS = itertools.count()  # of folders
 

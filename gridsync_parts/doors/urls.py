@@ -10,8 +10,6 @@ from gridsync_parts.conf import PORTS
 from gridsync_parts.errors import FileError
 
 KEPT = "!#$%&'()*+,/:;=?@[]~"  # of what a server names as a URL; all else is not for a request line
-
-
 # What stands before the path: all servers that a run speaks to are few, and to take a whole URL apart takes long.
 ORIGIN = re.compile("[a-z]+://[A-Za-z0-9.:-]+(?=/)")
 
@@ -22,7 +20,7 @@ def mask_url(url: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)  # it is asked for several times a request
-def place_of(url: str) -> tuple[str, int]:
+def address_of(url: str) -> tuple[str, int]:
     """Host and port of a URL, or of what its path stands behind."""
     try:
         parts = urlsplit(url)
@@ -34,7 +32,7 @@ def place_of(url: str) -> tuple[str, int]:
 def netloc_of(url: str) -> tuple[str, int]:
     """The same, which is looked up by what stands before the path."""
     plain = ORIGIN.match(url)
-    return place_of(plain[0] if plain else url)
+    return address_of(plain[0] if plain else url)
 
 
 def target_of(url: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import gridsync
 from gridsync_parts.endings import Heed
 from gridsync_parts.pool import ENDS
 from tests.support.clock import Clock
@@ -87,3 +88,16 @@ def test_what_somebody_wants_to_be_ignored_is(heard):
     with Heed(list):
         call(signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_who_says_it_again_before_the_first_word_hears_that_word_all_the_same(monkeypatch, capsys):
+    signals = iter([signal.SIGINT])  # comes while they are still heard
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gridsync.run_commands", interrupt)
+    monkeypatch.setattr("gridsync.hear_no_more", lambda: [interrupt() for _ in signals])
+    assert gridsync.main(["--show_conf"]) == 130
+    _, _, said = capsys.readouterr().err.partition(": ")
+    assert said == "interrupted; what is done is kept, and the same command goes on from here\n"

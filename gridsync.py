@@ -646,8 +646,8 @@ def forget_copies(run: Run, rows: list[Row]) -> None:
 
 def kept_of(run: Run, rows: Iterable[Row]) -> list[int]:
     """How many bytes are here of each of the files that are unfinished."""
-    missing = run.target().missing
-    return [kept for row in rows if (kept := row.size - missing(row))]
+    target = run.target()
+    return [kept for row in target.begun(rows) if (kept := row.size - target.missing(row))]
 
 
 def check_folder(run: Run) -> str:

@@ -8,7 +8,7 @@ from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
 from gridsync_parts.doors import Place
 from gridsync_parts.errors import FileError, NoRanges
 from gridsync_parts.fetching import Work
-from gridsync_parts.home import Home
+from gridsync_parts.home import Home, stat_lately
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
 from gridsync_parts.namesakes import Namesakes
@@ -46,7 +46,7 @@ class Copier(Mover):
             return outcome
         if fault := self.namesakes.fault(row.path):
             return failed_outcome(row, FileError(fault))
-        self.home.check()
+        self.home.check(stat_lately)
         try:
             try:
                 item = bring(self.job(work), self.place, self.watch(row.path), self.stop, self.home)

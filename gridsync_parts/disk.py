@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, TextIO
 
 from gridsync_parts.errors import DiskError, FileError, GridError
@@ -19,6 +19,11 @@ from gridsync_parts.words import size_text
 
 LOCK_LIMIT = 30.0  # seconds to wait for who changes Grid.conf just now
 MARK = ".gridsync-part"  # ends the name of every file of ours that is not finished
+
+
+def moment() -> int:
+    """A number that stands for a tenth of a second: what many look at is looked at once in it."""
+    return int(time.monotonic() * 10)
 
 
 def sync_file(fd: int) -> None:
@@ -271,6 +276,14 @@ def disk_usage(path: str) -> int:
         return 0
 
 
+def part_names(folder: str) -> frozenset[str]:
+    """The names in a folder that files have while they are copied."""
+    try:
+        return frozenset(name for name in os.listdir(folder) if name.endswith(MARK))
+    except (OSError, ValueError):
+        return frozenset()
+
+
 def missing_of(output_dir: str, row: Row) -> int:
     """How many bytes of a file are still to come."""
     folder, name = os.path.split(os.path.join(output_dir, row.path))
@@ -286,6 +299,16 @@ class Target(NamedTuple):
         """What is here under a file's name."""
         # os.path.join takes half of lstat's time.
         return local_file(self.folder + "/" * (not self.folder.endswith("/")) + row.path)
+
+    def begun(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of the files of which something is here; a folder is looked at once for all that are in it."""
+        parts: dict[str, frozenset[str]] = {}
+        for row in rows:
+            place, _, name = row.path.rpartition("/")
+            if place not in parts:
+                parts[place] = part_names(os.path.join(self.folder, place))
+            if parts[place] and part_name(name) in parts[place]:
+                yield row
 
     def free(self) -> int:
         """Bytes that can still be written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from gridsync_parts.disk import LocalFile
@@ -26,6 +26,9 @@ class Goal(Protocol):
 
     def find(self, row: Row) -> LocalFile | None:
         """What is there under a file's name."""
+
+    def begun(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of the files of which something is there."""
 
     def free(self) -> int:
         """Bytes that it can still take."""

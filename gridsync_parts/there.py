@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gridsync_parts.disk import LocalFile
 from gridsync_parts.doors import LISTINGS, Lister, Listing
@@ -99,10 +99,14 @@ class There:
             entry = Entry(row.path, False, row.size, row.mtime, row.checksum or row.computed)
             self.folders.setdefault(row.path.rpartition("/")[0], {})[row.path] = entry
 
+    def begun(self, _rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of the files of which something is there: none, as no part of one is gone on with."""
+        return iter(())
+
     def free(self) -> int:
         """More than enough: how much room there is, the site does not tell."""
         return 1 << 62
 
     def missing(self, row: Row) -> int:
-        """How many bytes of a file are still to come: all, as no part of one is gone on with."""
+        """How many bytes of a file are still to come: all."""
         return row.size

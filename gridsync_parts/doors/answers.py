@@ -8,7 +8,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import unquote
 
 from gridsync_parts.doors import BITE
@@ -61,41 +61,68 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     return error_for(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
 
 
-class Watch:
+class Watch(io.RawIOBase):
     """What comes over a line, and an end to it: to each wait, to a head, to what drips, to what goes on and on."""
 
     def __init__(self, sock: socket.socket, site: Site):
         self.socket = sock
         self.site = site
-        self.ends = time.monotonic() + site.first_byte  # of the head
+        self.ends = time.monotonic() + site.first_byte  # of the head; then of nothing
+        self.tick = min(site.first_byte, site.silence)  # of each wait at the socket: to set another one takes time
         self.room = MAX_HEAD  # bytes that may still come
         self.is_begun = False
         self.is_ended = False  # by the server, as far as a glance has shown
         self.drip = Drip(site)
-        sock.settimeout(site.first_byte)
+        self.hold: io.RawIOBase | None = None  # what keeps the socket open when a library closes it in front of a body
+        self.wait(self.tick)
 
-    def makefile(self, mode: str) -> io.BufferedReader:
-        """As of the socket, for which http.client takes it; as long as the file is open, so is the socket."""
-        file = self.socket.makefile(mode, buffering=0)  # type: ignore[call-overload]
-        file.readinto = self.readinto
-        return io.BufferedReader(file)
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """As of the socket, for which http.client takes it."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """What it is there for."""
+        return True
+
+    def close(self) -> None:
+        """Nothing more is to be read."""
+        super().close()
+        if self.hold:
+            self.hold.close()
 
     def readinto(self, buffer: Any) -> int | None:
         """More bytes, or an error when there is to be an end."""
         if self.socket.gettimeout() == 0:
             return self.glance(buffer)
         began = time.monotonic()
-        if self.is_begun and self.ends < math.inf:
-            if began >= self.ends:
-                raise TimeoutError("timed out")
-            self.socket.settimeout(self.ends - began)
-        count = self.socket.recv_into(buffer)
+        if not self.is_begun:
+            count = self.receive(buffer, self.site.first_byte)
+        else:
+            count = self.receive(buffer, self.site.silence if self.ends == math.inf else self.ends - began)
         self.room -= count
         if self.room < 0:
             raise OSError("no end")
         self.drip.take(count, time.monotonic() - began if self.is_begun else 0)
         self.is_begun = True
         return count
+
+    def wait(self, seconds: float) -> None:
+        """Have each wait at the socket last so long at the most."""
+        if self.socket.gettimeout() != seconds:
+            self.socket.settimeout(seconds)
+
+    def receive(self, buffer: Any, seconds: float) -> int:
+        """More bytes within so many seconds."""
+        ends, left = time.monotonic() + seconds, seconds
+        while left > 0:
+            self.wait(min(left, self.tick))
+            try:
+                return self.socket.recv_into(buffer)
+            except OSError as error:
+                if error.errno or "timed out" not in str(error):
+                    raise
+            left = ends - time.monotonic()
+        raise TimeoutError("timed out")
 
     def glance(self, buffer: Any) -> int | None:
         """The bytes that are there already; None if there are none yet."""
@@ -136,7 +163,6 @@ class Answer:
         self.status = status
         self.watch = watch
         watch.ends = math.inf
-        watch.socket.settimeout(watch.site.silence)
         self.url = url
         self.headers: dict[str, str] = {}  # those that came, in lower case
         self.beginning: bytes | None = None  # of a drained body
@@ -166,10 +192,10 @@ class Answer:
         self.watch.room = 2 * len(buffer) + MAX_HEAD
         return self.read_into(buffer)
 
-    def chunks(self, awaited: int, surplus: GridError | None = None) -> Iterator[memoryview]:
+    def chunks(self, awaited: int, surplus: Callable[[], GridError] | None = None) -> Iterator[memoryview]:
         """The body as it arrives, each piece in the place of the last, up to what is awaited: it may have no end.
 
-        If it must have one there, the last piece comes once it was seen; else the surplus is an error.
+        If it must have one there, the last piece comes once it was seen; else the surplus is an error, made then.
         """
         import http.client
 
@@ -179,7 +205,7 @@ class Answer:
             while awaited > 0 and (count := self.bite(buffer[: min(BITE, awaited)])):
                 awaited -= count
                 if surplus and not awaited and self.bite(memoryview(bytearray(1))):
-                    raise surplus
+                    raise surplus()
                 yield buffer[:count]
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise connection_error(error, self.url, None) from error
@@ -197,7 +223,7 @@ class Answer:
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise connection_error(error, self.url, None) from error
 
-    def file_chunks(self, awaited: int, surplus: GridError | None) -> Iterator[memoryview]:
+    def file_chunks(self, awaited: int, surplus: Callable[[], GridError] | None) -> Iterator[memoryview]:
         """The same of a file: what fails is of this one alone, as others may come from other pools."""
         try:
             yield from self.chunks(awaited, surplus)

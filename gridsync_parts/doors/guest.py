@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Union
 from urllib.parse import urlsplit
 
 from gridsync_parts import __version__
+from gridsync_parts.disk import moment
 from gridsync_parts.doors import Sent
 from gridsync_parts.doors.answers import Answer, connection_error
 from gridsync_parts.doors.refused import pause_of, redirect_target, refusal
@@ -20,7 +21,7 @@ from gridsync_parts.doors.relay import CONNECT, relay_named
 from gridsync_parts.doors.throttle import HELD, Throttle, Welcome
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import CredentialError, DoorError, FileError, UsageError
-from gridsync_parts.keys import stamp_of, trust
+from gridsync_parts.keys import stamp_in, trust
 from gridsync_parts.keys.proxy import load_proxy, proxy_error
 from gridsync_parts.keys.token import Token
 from gridsync_parts.log import log
@@ -61,7 +62,11 @@ class Guest:
 
     def shown_to(self, netloc: tuple[str, int]) -> object:
         """What TLS shows to a server: None, or the proxy as it is now."""
-        return stamp_of(self.proxy) if self.proxy and netloc in self.trusted else None
+        return self.stamp() if self.proxy and netloc in self.trusted else None
+
+    def stamp(self) -> object:
+        """What changes with the proxy."""
+        return stamp_in(self.proxy, moment())
 
     def connection(self, netloc: tuple[str, int], is_secure: bool, shown: object) -> http.client.HTTPConnection:
         """A new connection to a server, which is made by the first request, or through the web proxy at once."""
@@ -99,7 +104,7 @@ class Guest:
             welcome = self.welcomes.setdefault(place, Welcome(math.inf if self.token else WEAKNESS))
         while True:
             token = self.token.value() if self.token else ""
-            shown = token or stamp_of(self.proxy)
+            shown = token or self.stamp()
             if not welcome.is_turn(shown):
                 continue
             try:

@@ -197,8 +197,9 @@ class HubDoor(WebDavDoor):
     def right_size(self, answer: Answer, at: At, place: str) -> Iterator[bytes | memoryview]:
         """What the service fetches, if it can be the file; of an error, nothing."""
         held, count = b"", 0
-        surplus = FileError(LONG.format(place=place, size=at.size), passing=True)
-        for chunk in answer.file_chunks(at.size, surplus):
+        for chunk in answer.file_chunks(
+            at.size, lambda: FileError(LONG.format(place=place, size=at.size), passing=True)
+        ):
             if count <= HELD:
                 held += bytes(chunk)
             count += len(chunk)

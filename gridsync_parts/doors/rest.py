@@ -89,6 +89,7 @@ def connection_class(guest: Guest, shown: object, base: type) -> type:
         def response_class(self, sock: Any, *_: object, method: str) -> Any:
             """http.client's, whose bytes are watched."""
             watch = Watch(sock, guest.site)
+            watch.hold = sock.makefile("rb", buffering=0)
             response = response_class()(watch, method=method)
             response.watch = watch
             return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -107,7 +108,7 @@ class WebDavDoor:
             answer.close()
             raise
         # Else there is more than was asked for.
-        surplus = resized_error(place, "more", at.size) if ends <= stop else None
+        surplus = functools.partial(resized_error, place, "more", at.size) if ends <= stop else None
         chunks = answer.file_chunks(min(stop, ends) - begins, surplus)
         return Body(chunks, begins, digest_in(answer), found, answer.close, answer.hang_up)
 

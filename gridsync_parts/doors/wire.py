@@ -96,15 +96,15 @@ class Idle:
         self.lines: list[Line] = []
         self.lock = threading.Lock()
 
-    def take(self, place: object) -> Line | None:
-        """The one that was kept last of those that lead to a place, and still do."""
+    def take(self, place: object, is_looked_at: bool = True) -> Line | None:
+        """The one that was kept last of those that lead to a place, and still do, as far as they are looked at."""
         while True:
             with self.lock:
                 line = next((line for line in reversed(self.lines) if line.place == place), None)
                 if line is None:
                     return None
                 self.lines.remove(line)
-            if not line.is_dead():
+            if not (is_looked_at and line.is_dead()):
                 return line
             line.connection.close()
 
@@ -171,12 +171,12 @@ class Http(Guest):
         self.idle = Idle()
         self.silent: set[tuple[str, int]] = set()  # servers that do not say that they want a body
 
-    def line(self, url: str, is_new: bool = False) -> Line:
+    def line(self, url: str, method: str, is_new: bool = False) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
         netloc, is_secure = netloc_of(url), url[:6].lower() == "https:"
         shown = self.shown_to(netloc)
         place = (netloc, is_secure, shown)
-        kept = None if is_new else self.idle.take(place)
+        kept = None if is_new else self.idle.take(place, method != "GET")  # which just goes again
         if kept:
             return kept
         name, port = f"[{netloc[0]}]" if ":" in netloc[0] else netloc[0], netloc[1]
@@ -188,13 +188,13 @@ class Http(Guest):
 
         A server may end one that was kept just when it is used again; then the request goes once more, over a new one.
         """
-        line = self.line(url)
+        line = self.line(url, method)
         try:
             return self.carry_over(line, method, url, headers, data)
         except OSError as error:
             if not line.is_used or method not in AGAIN or type(error).__name__ not in ENDED:
                 raise
-        return self.carry_over(self.line(url, is_new=True), method, url, headers, data)
+        return self.carry_over(self.line(url, method, is_new=True), method, url, headers, data)
 
     def carry_over(self, line: Line, method: str, url: str, headers: dict[str, str], data: Data) -> Answer:
         """One request over a connection."""
@@ -234,7 +234,7 @@ class Http(Guest):
             self.silent.add(netloc_of(url))
         if answer.status == 417 and ASK.keys() & headers.keys():
             answer.drain()
-            return self.carry_file(self.line(url), method, url, headers, sent)
+            return self.carry_file(self.line(url, method), method, url, headers, sent)
         return answer
 
     def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import time
@@ -57,6 +58,12 @@ def stamp_of(path: str) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.st_ctime_ns, found.st_ino
+
+
+@functools.lru_cache(maxsize=8)
+def stamp_in(path: str, _moment: int) -> tuple[int, int]:
+    """The same, looked at once in a moment."""
+    return stamp_of(path)
 
 
 def helper_env(**more: str) -> dict[str, str]:

@@ -194,6 +194,7 @@ class World:
         """OUTPUTDIR, as the case has it."""
         return SimpleNamespace(
             folder="/data", free=lambda: self.facts.free, find=lambda row: self.jobs[row.path].here,
+            begun=lambda rows: filter(lambda row: self.jobs[row.path].kept, rows),
             missing=lambda row: row.size - self.jobs[row.path].kept,
         )  # fmt: skip
 

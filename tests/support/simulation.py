@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, NamedTuple
@@ -594,6 +594,10 @@ class SimDisk:
     def find(self, row: Row) -> LocalFile | None:
         """What is here under a file's name."""
         return self.files.get(row.path)
+
+    def begun(self, _rows: Iterable[Row]) -> Iterator[Row]:
+        """Those of the files of which something is here: none."""
+        return iter(())
 
     def free(self) -> int:
         """Bytes that can still be written."""

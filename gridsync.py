@@ -1454,7 +1454,7 @@ class Parser(optparse.OptionParser):
 def spell_out(arguments: list[str]) -> list[str]:
     """Arguments as the parser wants them: `_` for `-` in names, values behind `=`; without it no option is a value."""
     words: list[str] = []
-    valued = {f"--{option.name}" for option in OPTIONS if option.metavar}
+    valued = {f"--{option.name}": option.metavar for option in OPTIONS if option.metavar}
     for word in arguments:
         wanting = words[-1] if words and words[-1] in valued else ""
         if wanting and word != "-h" and not word.startswith("--"):
@@ -1466,6 +1466,8 @@ def spell_out(arguments: list[str]) -> list[str]:
             name, equals, value = word[2:].partition("=")
             word = "--" + name.replace("-", "_") + equals + value
         words.append(word)
+    if words and (wanting := words[-1]) in valued and wanting != "--ls_dir":
+        raise UsageError(f"{wanting} has no value; give one, as in {wanting}={valued[wanting]} (--help)")
     if sum(word.startswith("--put=") for word in words) > 1:
         raise UsageError("--put is given twice, and would send the last one only; run it once for each")
     return [word + "=" if word == "--ls_dir" else word for word in words]

@@ -779,6 +779,7 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
         ("--ls_dir ../..", 2, "is not a path on the grid"),
         ("--inc --build_list", 2, "--inc has no value: --build_list is an option; --inc=--build_list makes it"),
         ("--input_dir e680 --exc --dry-run", 2, "--exc has no value: --dry-run is an option"),
+        ("--sync --to", 2, "--to has no value; give one, as in --to=SITE (--help)"),
         ("--log_file --sync", 2, "--log_file has no value: --sync is an option"),
         ("--output_dir -h", 2, "--output_dir has no value: -h is an option"),
         (f"--threads {'9' * 5000}", 2, "9...; expected a whole number, 1 or more"),

@@ -65,7 +65,7 @@ def test_other_files_are_not_read(twenty, folder):
     [
         ("--verify --sample=0", "--sample: '0' is no part of 100; give a number above 0, like 5 or 0.5"),
         ("--start --verify --sample=much", "--sample: 'much' is no part of 100; give a number above 0, like 5 or 0.5"),
-        ("--verify --sample", "--sample has no value|--sample option requires 1 argument"),
+        ("--verify --sample", "--sample has no value; give one, as in --sample=PERCENT"),
         ("--start --sample=5", "--sample means nothing without --verify; add it, or leave --sample out"),
         ("--sample=5", "--sample means nothing without --verify; add it, or leave --sample out"),
         ("--put x --sample=5", "--sample means nothing without --verify; add it, or leave --sample out"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gridsync_parts import __version__
 from tests.grid import Grid
 from tests.grid.farm import Farm
 from tests.support import TOP
@@ -110,11 +111,11 @@ def test_one_with_another_gridsync(owner, tmp_path, folder):
     owner.hire(PYTHONPATH=older(tmp_path / "older"))
     result = owner.sync()
     assert result.status == 4 and not owner.files() and result.err.count("gridsync.py: ") == 1, result
-    is_said(result, "gridsync.py: worker", "has gridsync 0", "but this run 0", "install the same there")
+    is_said(result, "gridsync.py: worker", f"has gridsync {__version__}", f"but this run {__version__}", "install the same there")
     owner.hire()
     result = owner.sync(SLOWLY)
     assert result.status == 0 and find_wrong(owner, folder) == [], result
-    is_said(result, "has gridsync 0", GO_ON)
+    is_said(result, f"has gridsync {__version__}", GO_ON)
 
 
 def test_one_without_the_proxy(owner, disk, folder):

@@ -111,7 +111,8 @@ def test_one_with_another_gridsync(owner, tmp_path, folder):
     owner.hire(PYTHONPATH=older(tmp_path / "older"))
     result = owner.sync()
     assert result.status == 4 and not owner.files() and result.err.count("gridsync.py: ") == 1, result
-    is_said(result, "gridsync.py: worker", f"has gridsync {__version__}", f"but this run {__version__}", "install the same there")
+    words = f"has gridsync {__version__}", f"but this run {__version__}", "install the same there"
+    is_said(result, "gridsync.py: worker", *words)
     owner.hire()
     result = owner.sync(SLOWLY)
     assert result.status == 0 and find_wrong(owner, folder) == [], result

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 
@@ -42,6 +41,8 @@ def own_stem(name: str) -> str:
 
 def own_name(name: str) -> str:
     """Such a name, which no other worker has; as it ends in two of MARK it is no file's part name."""
+    import secrets
+
     return f"{own_stem(name)}.{secrets.token_hex(4)}{MARK}{MARK}"
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import pkgutil
 import re
-import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -70,6 +68,8 @@ def began_of(pid: int) -> str:
 
 def sources(folder: str = "") -> Iterator[tuple[str, bytes]]:
     """All parts and what they consist of, wherever they come from: a folder, or the one file."""
+    import pkgutil
+
     places = [os.path.join(place, folder) if folder else place for place in gridsync_parts.__path__]
     for found in sorted(pkgutil.iter_modules(places), key=lambda found: found.name):
         path = f"{folder}/{found.name}".strip("/")
@@ -113,6 +113,8 @@ def check_paths(site: Site) -> None:
 
 def setting_for(site: Site, vo: str, conf: Config, folder: str, writes: bool) -> Setting:
     """What workers have to know of a run at a site, which is settled; UsageError if they could not be shown there."""
+    import secrets
+
     check_paths(site)
     if site.token:
         conf.file.check_own("TOKEN")

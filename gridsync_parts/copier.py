@@ -44,8 +44,6 @@ class Copier(Mover):
         row = work.row
         if outcome := self.put_back(work):
             return outcome
-        if fault := self.namesakes.fault(row.path):
-            return failed_outcome(row, FileError(fault))
         self.home.check(stat_lately)
         try:
             try:
@@ -57,6 +55,13 @@ class Copier(Mover):
             raise
         self.paused.discard(row.path)
         return item if isinstance(item, Arrived) else item._replace(received=self.let_go(row))
+
+    def put_back(self, work: Work) -> Outcome | None:
+        """A file that is not tried now, or never, as another one has its name on this disk."""
+        if outcome := super().put_back(work):
+            return outcome
+        fault = self.namesakes.fault(work.row.path)
+        return failed_outcome(work.row, FileError(fault)) if fault else None
 
     def job(self, work: Work) -> Copy:
         """What an attempt is to do."""

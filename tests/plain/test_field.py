@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gridsync_parts import namesakes
 from gridsync_parts.catalog import Catalog
 from gridsync_parts.copier import Copier
 from gridsync_parts.errors import CrewError, DiskError, FileError, GridError
@@ -298,3 +299,18 @@ def test_files_of_which_it_is_not_clear_whose_they_are_are_known(farm):
     farm.turn()
     farm.back("a", None, None, strange=("/x/y.part",))
     assert farm.mover.strange == {"/x/y.part"}
+
+
+def test_of_two_names_that_the_disk_takes_for_one_no_worker_gets_the_second(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(namesakes, "ignored_by", lambda _: (True, False))
+    farm = Farm(tmp_path, 0)
+    farm.site = Memory(dict.fromkeys(("run/a", "run/A", "run/b"), b"x"))
+    for path in farm.site.files:
+        farm.field.todo.append(Work(farm.site.row(path), False, math.inf, Tries(0.0), 1, PACE, 3))
+    farm.join("a", threads=3)
+    given = [path for _ in range(3) for _, paths in farm.turn() for path in paths]
+    assert given == ["run/a", "run/b"]
+    (refused,) = farm.results
+    assert refused.row.path == "run/A" and refused.done == "failed" and "its name is that of run/a" in refused.row.error

@@ -196,7 +196,9 @@ class Fetch:
         depth = 0 if paused else has.depth  # and none waits in front of those who may fail, too
         pending, ahead = has.pending + len(work) + paused, has.ahead + len(work)
         coming = self.jobs.size(Where.COPYING, Where.PAUSED) - has.here
-        room = self.target.free() - coming if ready and self.aim.is_patient else math.inf
+        room = math.inf
+        if ready and self.aim.is_patient:
+            room = max(0, self.target.free() - coming)  # on a full disk, too, a file that is here needs none
         for _ in range(len(ready)):
             job = next(iter(ready.values()))
             is_full = ahead >= depth or (ahead >= has.threads and coming > AHEAD)

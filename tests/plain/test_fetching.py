@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -123,3 +124,25 @@ def test_who_waits_for_another_attempt_takes_the_place_of_one_that_comes(tmp_pat
         jobs.move(jobs.by_path[name], Where.PAUSED)
     jobs.fed = Fed(threads=3, depth=12)
     assert len(run.fetch.feed(run.clock())) == begins
+
+
+class Full(Target):
+    """A disk that has little room."""
+
+    def free(self) -> int:
+        return 100
+
+
+@pytest.mark.parametrize("coming", [0, 5000])
+def test_a_file_that_is_here_is_compared_on_a_full_disk_too(tmp_path, coming):
+    """It needs no room, even if others take more than there is."""
+    fetch, clock = Fetch(Aim(copies=True, is_patient=True), PACE, Full(str(tmp_path)), Wishes()), Clock()
+    (tmp_path / "here").write_bytes(bytes(300))
+    os.utime(tmp_path / "here", (0, 0))
+    for name, size in (("coming", coming), ("far", 300), ("here", 300)):
+        job = fetch.jobs.add(ROW._replace(path=name, size=size))
+        job.seen = clock()
+        fetch.place(job, clock())
+    fetch.jobs.move(fetch.jobs.by_path["coming"], Where.COPYING)
+    fetch.jobs.fed = Fed(threads=9, depth=9)
+    assert [(work.row.path, work.is_here) for work in fetch.feed(clock())] == [("here", True)]

@@ -600,8 +600,8 @@ class SimDisk:
         return iter(())
 
     def free(self) -> int:
-        """Bytes that can still be written."""
-        return self.room - sum(here for path, here in self.flying.items() if path not in self.files)
+        """Bytes that can still be written: none of a full disk, on which lost workers may write more than it holds."""
+        return max(0, self.room - sum(here for path, here in self.flying.items() if path not in self.files))
 
     def missing(self, row: Row) -> int:
         """How many bytes of a file are still to come."""

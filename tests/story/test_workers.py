@@ -12,17 +12,12 @@ import pytest
 
 from gridsync_parts.farm.marking import is_running
 from tests.grid import Grid
+from tests.support.crew import dask_of
 from tests.support.sender import Sender, last_line
 from tests.support.user import User, find_pinned, find_wrong, wait_until
 
 BIG = 3 << 20
 FILES = 40
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started, in their order."""
-    found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return sorted(int(child) for children in found for child in children)
 
 
 @pytest.fixture
@@ -100,7 +95,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_here(master: User, folder: str) -
 def test_a_worker_that_dies_loses_nothing(master: User, folder: str) -> None:
     with master.running("--sync --workers=local:2 --bwlimit=1M") as run:
         wait_until(lambda: len(master.files()) > 5, 60)
-        _, *workers = children_of(run.pid)
+        workers = dask_of(run.pid, "worker")
         os.kill(workers[0], signal.SIGKILL)
         out, err = run.communicate(timeout=60)
     assert run.returncode == 0 and find_wrong(master, folder) == [], out + err
@@ -110,7 +105,7 @@ def test_a_worker_that_dies_loses_nothing(master: User, folder: str) -> None:
 def test_without_its_scheduler_a_run_ends_with_a_sentence(master: User, folder: str) -> None:
     with master.running("--sync --workers=local:2 --bwlimit=500K") as run:
         wait_until(lambda: len(master.files()) > 5, 60)
-        scheduler, *workers = children_of(run.pid)
+        (scheduler,), workers = dask_of(run.pid, "scheduler"), dask_of(run.pid, "worker")
         os.kill(scheduler, signal.SIGKILL)
         _, err = run.communicate(timeout=60)
     assert run.returncode == 4 and "scheduler" in err and err.count("gridsync.py: ") == 1, err

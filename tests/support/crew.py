@@ -1,9 +1,11 @@
-"""A crew whose hands play, and what it tells."""
+"""A crew whose hands play, and what it tells; and the processes of a crew of this machine."""
 
 from __future__ import annotations
 
 import queue
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Callable, TypeVar
 
 from gridsync_parts.farm.crew import Crew
@@ -48,3 +50,15 @@ class Team:
         self.number += 1
         self.crew.give(worker, Load(self.number, setting(what), (), 2))
         return self.number
+
+
+def dask_of(pid: int, program: str) -> list[int]:
+    """The processes that a run has started as Dask's scheduler or worker; their numbers may come in any order."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            for child in path.read_text().split():
+                with suppress(OSError):
+                    if f"serve({program!r}, ".encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(int(child))
+    return sorted(found)

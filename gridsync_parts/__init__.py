@@ -12,6 +12,7 @@ Parts, each using only those above it; none of them knows the script:
   kinds           the kinds of sites: a row each
   recids          what names records of a portal
   sampling        some files of many
+  convoy          small files, many at once in the hands of one thread
   machine         what this machine has too little of
   disk            local names and files; replacing one in one step
   checksums       checksums that grow with the bytes

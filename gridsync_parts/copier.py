@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from gridsync_parts.copy import Arrived, Copy, bring, give_up, settle
-from gridsync_parts.doors import Place
+from gridsync_parts.convoy import Steps, result_of
+from gridsync_parts.copy import Arrived, Copy, bring_ahead, give_up, settle
+from gridsync_parts.doors import AheadReader, Place
 from gridsync_parts.errors import FileError, NoRanges
 from gridsync_parts.fetching import Work
 from gridsync_parts.home import Home, stat_lately
@@ -16,6 +17,7 @@ from gridsync_parts.pool import Stop
 from gridsync_parts.table import Settings
 from gridsync_parts.values import Locality, Outcome, Row, Wishes, failed_outcome
 
+SMALL = 256 << 10  # bytes of a file that takes more work than time on a line
 TAPE_RETRIES = 200  # of a copy straight from tape: half a day or more
 
 
@@ -41,13 +43,25 @@ class Copier(Mover):
 
     def bring(self, work: Work) -> Outcome | Arrived | Again:
         """One attempt at a file, up to where it is verified."""
+        item: Outcome | Arrived | Again = result_of(self.attempt(work))
+        return item
+
+    def steps(self, work: Work) -> Steps | None:
+        """The same step by step, for a small file whose request can go ahead of its answer."""
+        ahead = self.place.ahead
+        is_small = work.row.size <= SMALL and not work.is_here
+        return self.attempt(work, ahead) if is_small and ahead and ahead.is_ready() else None
+
+    def attempt(self, work: Work, ahead: AheadReader | None = None) -> Steps:
+        """One attempt, step by step."""
         row = work.row
         if outcome := self.put_back(work):
             return outcome
         self.home.check(stat_lately)
         try:
             try:
-                item = bring(self.job(work), self.place, self.watch(row.path), self.stop, self.home)
+                seen = self.watch(row.path)
+                item = yield from bring_ahead(self.job(work), self.place, seen, self.stop, self.home, ahead)
             except Exception as error:
                 return self.fail(work, error)
         except BaseException:  # which ends the run

@@ -6,12 +6,13 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Callable, NamedTuple
 
 from gridsync_parts.checksums import checksum_kind, checksum_of
+from gridsync_parts.convoy import Asked, Steps, result_of
 from gridsync_parts.disk import COARSE, disk_error, local_file, part_name
-from gridsync_parts.doors import At, Place
+from gridsync_parts.doors import AheadReader, At, Body, Place
 from gridsync_parts.errors import (
     Changed,
     DiskError,
@@ -63,17 +64,41 @@ class Arrived(NamedTuple):
 # Fetching.
 
 
-def receive(
-    job: Copy, place: Place, part: PartFile, segment: Segment, failures: list[BaseException], seen: Seen, stop: Stop
-) -> str:
-    """Fetch what is missing of a segment, unless another one fails."""
-    row = job.row
-    at = At(row.path, row.size, part.tag)
+def open_ahead(reader: AheadReader, at: At, stop: Stop) -> Generator[Asked, None, Body | None]:
+    """A whole file whose request goes ahead of the answer; None if it is to be asked for once more."""
+    steps = reader.read_ahead(at, 0, at.size)
+    while True:
+        try:
+            asked = next(steps)
+        except StopIteration as opened:
+            body: Body = opened.value
+            return body
+        except NotFound:
+            return None
+        stop.bodies.add(asked)
+        try:
+            yield asked
+        finally:
+            stop.bodies.discard(asked)
+        if stop.is_set():
+            raise FileError("interrupted")
+
+
+def open_body(place: Place, part: PartFile, segment: Segment, stop: Stop) -> Body:
+    """What is missing of a segment."""
+    at = At(part.row.path, part.row.size, part.tag)
     try:
-        body = place.reader.read(at, segment.at(), segment.stop)
+        return place.reader.read(at, segment.at(), segment.stop)
     except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
         stop.wait(1)
-        body = place.reader.read(at, segment.at(), segment.stop)
+        return place.reader.read(at, segment.at(), segment.stop)
+
+
+def receive(
+    job: Copy, body: Body, part: PartFile, segment: Segment, failures: list[BaseException], seen: Seen, stop: Stop
+) -> str:
+    """Take in what comes of a segment, unless another one fails; the checksum that the door sends along, or empty."""
+    row = job.row
     stop.bodies.add(body)
     try:
         part.tell(body.tag)
@@ -95,7 +120,7 @@ def receive(
     return body.checksum
 
 
-def receive_all(job: Copy, place: Place, part: PartFile, seen: Seen, stop: Stop) -> str:
+def receive_all(job: Copy, place: Place, part: PartFile, seen: Seen, stop: Stop, opened: Body | None = None) -> str:
     """Fetch what is missing of a file, its segments at once; the checksum that the door sends along, or empty."""
     missing = [segment for segment in part.segments if segment.at() < segment.stop]
     said: list[str] = []
@@ -103,7 +128,8 @@ def receive_all(job: Copy, place: Place, part: PartFile, seen: Seen, stop: Stop)
 
     def receive_one(segment: Segment) -> None:
         try:
-            said.append(receive(job, place, part, segment, failures, seen, stop))
+            body = opened or open_body(place, part, segment, stop)
+            said.append(receive(job, body, part, segment, failures, seen, stop))
         except BaseException as failure:  # raised again below
             failures.append(failure)
 
@@ -159,12 +185,13 @@ def giving_way(job: Copy, part: PartFile, home: Home) -> Iterator[None]:
         raise
 
 
-def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrived:
-    """Have a file come into its part file, and verify it."""
+def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home, ahead: AheadReader | None = None) -> Steps:
+    """Have a file come into its part file, and verify it; it has arrived then. A small one is asked for ahead."""
     row, kind = job.row, checksum_kind(job.row.checksum or "adler32:", job.checked)
     with PartFile(home, row, kind, job.has_twin, job.is_far, job.is_lost) as part, giving_way(job, part, home):
         part.resume(job.streams if job.has_ranges else 1)
-        said = receive_all(job, place, part, seen, stop) if part.received() < row.size else ""
+        opened = (yield from open_ahead(ahead, At(row.path, row.size), stop)) if ahead and not part.earlier else None
+        said = receive_all(job, place, part, seen, stop, opened) if part.received() < row.size else ""
         expected = computed = ""
         if part.kind != "size":
             expected = row.checksum or said or place.reader.checksum(At(row.path, row.size))
@@ -236,11 +263,19 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
 # Both, and what follows.
 
 
-def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrived | Outcome:
+def bring_ahead(
+    job: Copy, place: Place, seen: Seen, stop: Stop, home: Home, ahead: AheadReader | None = None
+) -> Steps:
     """Have a file here, verified and without its name, or say why not; what may pass is raised."""
     if job.is_here or is_done(job, home):
         return adopt(job, place, seen, home)
-    return fetch(job, place, seen, stop, home)
+    return (yield from fetch(job, place, seen, stop, home, ahead))
+
+
+def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrived | Outcome:
+    """The same in a thread of its own."""
+    item: Arrived | Outcome = result_of(bring_ahead(job, place, seen, stop, home))
+    return item
 
 
 def give_up(row: Row, place: Place, error: Exception, stop: Stop, home: Home) -> Outcome:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from gridsync_parts.bars import FileBars
 from gridsync_parts.bringing import Bringing, Wheel, lost_of, todo_of
+from gridsync_parts.convoy import Steps
 from gridsync_parts.endings import Credential, Heed
 from gridsync_parts.errors import CredentialError, DiskError, GridError
 from gridsync_parts.fetching import Fetch, Ledger, Work
@@ -60,12 +61,17 @@ def watched(flow: Flow, worker: Mover | Rereader) -> Callable[[Work], Any]:
     return flow.run.stats.watching(worker) if flow.run.stats and flow.fetch.aim.copies else worker.bring
 
 
+def steps_of(flow: Flow, worker: Mover | Rereader) -> Callable[[Work], Steps | None] | None:
+    """What is done with a small file in steps; nothing where attempts are watched."""
+    return None if flow.run.stats else getattr(worker, "steps", None)
+
+
 def lane_for(flow: Flow, worker: Mover | Rereader, settling: Settling | None) -> Hands:
     """Who moves files, or reads them: workers, or threads of this process."""
     run, pool = flow.run, flow.run.loop.pool
     if far := run.far_lane(worker):
         return pool.hold("files", far)
-    return pool.open("files", watched(flow, worker), run.settings.threads, settling)
+    return pool.open("files", watched(flow, worker), run.settings.threads, settling, steps_of(flow, worker))
 
 
 def count_skipped(flow: Flow, rows: list[Row]) -> None:

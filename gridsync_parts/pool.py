@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Callable, Protocol
 
+from gridsync_parts.convoy import NOTHING, Convoy, Steps
 from gridsync_parts.machine import UNSETTLED
 
 GATHERING = 0.05  # seconds in which what has arrived gathers
@@ -107,7 +108,10 @@ class Lane:
 
     farewell = 0.0
 
-    def __init__(self, work: Callable[[Any], Any], threads: int, news: News, settling: Settling | None):
+    def __init__(
+        self, work: Callable[[Any], Any], threads: int, news: News, settling: Settling | None,
+        steps: Callable[[Any], Steps | None] | None = None,
+    ):  # fmt: skip
         self.work = work
         self.news = news  # is set when there is something to do for the main thread
         self.pending = 0  # items that it has not got back
@@ -116,6 +120,7 @@ class Lane:
         self.todo: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.done: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()  # a list an item, empty when it has failed
         self.settling = settling
+        self.convoy = Convoy(steps, self) if steps else None
         if settling:
             settling.start(self)
         hands = (threading.Thread(target=self.live, args=[self.labour], daemon=True) for _ in range(threads))
@@ -132,17 +137,31 @@ class Lane:
     def labour(self) -> None:
         """What each thread does."""
         while (item := self.todo.get()) is not None:
-            try:
-                result = self.work(item)
-            except BaseException as error:  # it is raised in the main thread
-                self.land([[]], error)
-                continue
-            if self.settling and isinstance(result, self.settling.kind):
-                self.settling.add(result)
-            else:
-                self.land([[result]])
-            if self.todo.qsize() < self.low:
-                self.news.set()
+            left = self.convoy.take(item) if self.convoy else item
+            if left is not NOTHING:
+                self.do(left)
+
+    def do(self, item: Any) -> None:
+        """Do what there is to do for an item."""
+        try:
+            result = self.work(item)
+        except BaseException as error:
+            self.fail(error)
+            return
+        self.bring_out(result)
+
+    def fail(self, error: BaseException) -> None:
+        """An item's work has failed; that is raised in the main thread."""
+        self.land([[]], error)
+
+    def bring_out(self, result: Any) -> None:
+        """Hand over what came of an item, or have it settled."""
+        if self.settling and isinstance(result, self.settling.kind):
+            self.settling.add(result)
+        else:
+            self.land([[result]])
+        if self.todo.qsize() < self.low:
+            self.news.set()
 
     def land(self, results: list[list[Any]], failure: BaseException | None = None) -> None:
         """Hand results over; to wake the main thread for each of them would hold up the others."""
@@ -237,9 +256,12 @@ class Pool:
         self.news = News()
         self.lanes: dict[str, Hands] = {}
 
-    def open(self, name: str, work: Callable[[Any], Any], threads: int, settling: Settling | None = None) -> Lane:
-        """Have threads for one kind of items."""
-        lane = self.lanes[name] = Lane(work, threads, self.news, settling)
+    def open(
+        self, name: str, work: Callable[[Any], Any], threads: int, settling: Settling | None = None,
+        steps: Callable[[Any], Steps | None] | None = None,
+    ) -> Lane:  # fmt: skip
+        """Have threads for one kind of items; small ones are done in steps, if there are such."""
+        lane = self.lanes[name] = Lane(work, threads, self.news, settling, steps)
         return lane
 
     def hold(self, name: str, lane: Hands) -> Hands:

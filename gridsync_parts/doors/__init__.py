@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from typing import Any, Callable, NamedTuple, Protocol
 
+from gridsync_parts.convoy import Asked
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.kinds import Can
 from gridsync_parts.secrets import secrets
@@ -247,6 +248,16 @@ class Puller(Protocol):
         """Bring a file to another door, where nothing has its name; NoCrossing where this one never does."""
 
 
+class AheadReader(Protocol):
+    """Reads files whose requests go ahead of the answers."""
+
+    def is_ready(self) -> bool:
+        """Whether a request can go at once."""
+
+    def read_ahead(self, at: At, start: int, stop: int) -> Generator[Asked, None, Body]:
+        """The bytes from start up to stop of a file, step by step: what is yielded is to be waited for."""
+
+
 class Late:
     """What is made when a first attribute of it is looked at, by whichever thread."""
 
@@ -284,6 +295,7 @@ class Place(NamedTuple):
     check_name: Callable[[str], None] = lambda path: None  # BadName where it would take none at a path, if it knows
     find: Callable[[list[str]], dict[str, Found]] | None = None  # what words mean; None where INPUTDIR is a path
     puller: Puller | None = None  # copies files from door to door; None where it can't
+    ahead: AheadReader | None = None  # reads small files whose requests go ahead; None where each is waited for
     repository: Repository | None = None  # makes records of what is sent; None where files are sent into folders
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:

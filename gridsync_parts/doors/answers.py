@@ -68,7 +68,7 @@ class Watch(io.RawIOBase):
         self.socket = sock
         self.site = site
         self.ends = time.monotonic() + site.first_byte  # of the head; then of nothing
-        self.tick = min(site.first_byte, site.silence)  # of each wait at the socket: to set another one takes time
+        self.tick = min(site.first_byte, site.silence) / 2  # of each wait at the socket: to set another one takes time
         self.room = MAX_HEAD  # bytes that may still come
         self.is_begun = False
         self.is_ended = False  # by the server, as far as a glance has shown
@@ -95,16 +95,25 @@ class Watch(io.RawIOBase):
         if self.socket.gettimeout() == 0:
             return self.glance(buffer)
         began = time.monotonic()
-        if not self.is_begun:
-            count = self.receive(buffer, self.site.first_byte)
-        else:
-            count = self.receive(buffer, self.site.silence if self.ends == math.inf else self.ends - began)
+        count = self.receive(buffer, self.site.silence if self.ends == math.inf else self.ends - began)
         self.room -= count
         if self.room < 0:
             raise OSError("no end")
         self.drip.take(count, time.monotonic() - began if self.is_begun else 0)
         self.is_begun = True
         return count
+
+    def fileno(self) -> int:
+        """What can be waited for."""
+        return self.socket.fileno()
+
+    def hang_up(self) -> None:
+        """End the connection under a thread that reads from it."""
+        import socket
+
+        with contextlib.suppress(OSError):
+            # TLS's own would pull the rug from the reader.
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
     def wait(self, seconds: float) -> None:
         """Have each wait at the socket last so long at the most."""
@@ -253,11 +262,7 @@ class Answer:
 
     def hang_up(self) -> None:
         """End the connection under a thread that reads from it."""
-        import socket
-
-        with contextlib.suppress(OSError):
-            # TLS's own would pull the rug from the reader.
-            socket.socket.shutdown(self.watch.socket, socket.SHUT_RDWR)
+        self.watch.hang_up()
 
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""

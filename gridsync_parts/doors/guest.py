@@ -120,6 +120,28 @@ class Guest:
             finally:
                 welcome.leave()
 
+    def known(self, url: str, headers: dict[str, str]) -> dict[str, str] | None:
+        """The headers of a request that its server takes, as it seems; None where that is still to be seen."""
+        place, token = netloc_of(url), ""
+        if place in self.trusted and (self.token or self.proxy):
+            token, welcome = self.token.value() if self.token else "", self.welcomes.get(place)
+            if not welcome or welcome.taken != (token or self.stamp()):
+                return None
+        throttle = self.throttles.get(place)
+        if not throttle or throttle.gap or not throttle.is_open:
+            return None
+        return self.headers_with(token, url, headers)
+
+    def headers_with(self, token: str, url: str, headers: dict[str, str]) -> dict[str, str]:
+        """The headers of a request, with a token if there is one."""
+        headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
+        if token:
+            if urlsplit(url).scheme != "https":
+                raise UsageError(f"the TOKEN is not sent to {mask_url(url)}, which is not encrypted; correct Grid.conf")
+            secrets.note(token)
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
     def send_throttled(self, method: str, url: str, headers: dict[str, str], data: Data, token: str) -> Answer:
         """One request as fast as its server lets it go; what this has not looked at goes again, unless too late."""
         place, ends = netloc_of(url), time.monotonic() + HELD
@@ -148,12 +170,7 @@ class Guest:
         """One request with a token, or else with the proxy if the host is meant to see it."""
         import http.client
 
-        headers = {**headers, "User-Agent": f"gridsync/{__version__}"}
-        if token:
-            if urlsplit(url).scheme != "https":
-                raise UsageError(f"the TOKEN is not sent to {mask_url(url)}, which is not encrypted; correct Grid.conf")
-            secrets.note(token)
-            headers["Authorization"] = f"Bearer {token}"
+        headers = self.headers_with(token, url, headers)
         try:
             answer = self.carry(method, url, headers, data)
         except (OSError, ValueError, http.client.HTTPException) as error:

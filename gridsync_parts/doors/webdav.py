@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
+from gridsync_parts.convoy import Asked
 from gridsync_parts.doors import LISTINGS, NO_TAPE, At, Body, Listing, Place, Puller, Tape, late, resized_error
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
@@ -32,6 +33,11 @@ TAG = re.compile('"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4}
 def wish_of(at: At, start: int, stop: int) -> dict[str, str]:
     """The headers that ask for a part of a file, and for its checksum."""
     return {**WANTED, "Range": f"bytes={start}-{stop - 1}", **({"If-Range": at.tag} if at.tag else {})}
+
+
+def wishes_for(at: At, start: int, stop: int) -> dict[str, str]:
+    """The headers for bytes of a file. No range of a whole one: it keeps its mover busy on the pool."""
+    return wish_of(at, start, stop) if (start, stop) != (0, at.size) else dict(WANTED)
 
 
 class WebDavDoor:
@@ -77,13 +83,22 @@ class WebDavDoor:
 
     def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size."""
-        url = self.url(at.path)
-        # No range of a whole file: it keeps its mover busy on the pool.
-        headers = wish_of(at, start, stop) if (start, stop) != (0, at.size) else dict(WANTED)
+        url, headers = self.url(at.path), wishes_for(at, start, stop)
         answer = self.http.follow("GET", url, headers=headers)
         if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
             headers = {name: value for name, value in headers.items() if name not in WANTED}
             answer = self.http.follow("GET", url, headers=headers)
+        return self.body(answer, at, start, stop)
+
+    def is_ready(self) -> bool:
+        """Whether a request can go at once."""
+        return self.http.can_send_ahead(self.server)
+
+    def read_ahead(self, at: At, start: int, stop: int) -> Generator[Asked, None, Body]:
+        """The bytes from start up to stop of a file, step by step."""
+        answer = yield from self.http.follow_ahead(self.url(at.path), wishes_for(at, start, stop))
+        if answer is None:
+            return self.read(at, start, stop)
         return self.body(answer, at, start, stop)
 
     def body(self, answer: Answer, at: At, start: int, stop: int) -> Body:
@@ -202,7 +217,7 @@ def make_place(door: WebDavDoor, can: Can) -> Place:
         return WebDavPuller(door.http, door.url, writer)
 
     writer = late(make_writer)
-    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer)
+    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer, ahead=door)
     place = place._replace(check_name=lambda path: writer.check_name(path))
     return place._replace(puller=late(make_puller) if can.copies else None)
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 import functools
 import re
 import threading
+import time
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gridsync_parts.convoy import Asked
 from gridsync_parts.doors import BITE, Sent
-from gridsync_parts.doors.answers import Answer, Watch, response_class
+from gridsync_parts.doors.answers import Answer, Watch, connection_error, response_class
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Data, Guest
 from gridsync_parts.doors.refused import redirect_target
 from gridsync_parts.doors.sending import ASK, HASTE, Sending
 from gridsync_parts.doors.urls import mask_url, netloc_of, target_of
 from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
+from gridsync_parts.log import log
 from gridsync_parts.machine import CONNECTIONS
 from gridsync_parts.table import Site
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 # A head with nothing odd in it, as comes with nearly each file: http.client takes five times as long over it.
 PLAIN = re.compile(rb"HTTP/1\.1 (20[06]) ([ -~]*)\r\n((?:[!-9;-~]+:[\t -~]*\r\n)+)\r\n")
+ODD = 60.0  # seconds for which no request goes ahead after an odd answer
 AGAIN = ("GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "DELETE", "MKCOL")  # twice does no more than once
 ENDED = ("BrokenPipeError", "ConnectionResetError", "RemoteDisconnected", "SSLEOFError", "SSLZeroReturnError")
 
@@ -89,6 +94,14 @@ class Line(NamedTuple):
         return bool(poll.poll(0))
 
 
+class Ahead(NamedTuple):
+    """A request that has gone ahead of its answer."""
+
+    line: Line
+    watch: Watch
+    url: str
+
+
 class Idle:
     """The connections that wait for a next request, the oldest first; where there are too many it is let go."""
 
@@ -107,6 +120,10 @@ class Idle:
             if not (is_looked_at and line.is_dead()):
                 return line
             line.connection.close()
+
+    def has(self, place: object) -> bool:
+        """Whether there is one that leads to a place."""
+        return any(line.place == place for line in reversed(self.lines.copy()))
 
     def keep(self, line: Line) -> None:
         """Let one wait."""
@@ -169,13 +186,12 @@ class Http(Guest):
     def __init__(self, site: Site, proxy: str, token: Token | None, ca: str | None):
         super().__init__(site, proxy, token, ca)
         self.idle = Idle()
+        self.due = 0.0  # when requests may go ahead
         self.silent: set[tuple[str, int]] = set()  # servers that do not say that they want a body
 
     def line(self, url: str, method: str, is_new: bool = False) -> Line:
         """A connection to the server of a URL, which sees the proxy if it is meant to; a new one for a new proxy."""
-        netloc, is_secure = netloc_of(url), url[:6].lower() == "https:"
-        shown = self.shown_to(netloc)
-        place = (netloc, is_secure, shown)
+        place = netloc, is_secure, shown = self.place_of(url)
         kept = None if is_new else self.idle.take(place, method != "GET")  # which just goes again
         if kept:
             return kept
@@ -236,6 +252,55 @@ class Http(Guest):
             answer.drain()
             return self.carry_file(self.line(url, method), method, url, headers, sent)
         return answer
+
+    def can_send_ahead(self, url: str) -> bool:
+        """Whether a request can go to a server at once, and be answered as most are."""
+        return time.monotonic() >= self.due and self.idle.has(self.place_of(url))
+
+    def place_of(self, url: str) -> tuple[tuple[str, int], bool, object]:
+        """Where a connection leads, and what is shown there."""
+        netloc = netloc_of(url)
+        return netloc, url[:6].lower() == "https:", self.shown_to(netloc)
+
+    def send_ahead(self, url: str, headers: dict[str, str]) -> Ahead | None:
+        """A GET whose answer is taken later; None where it would have to wait, or what is shown may not be taken."""
+        if (known := self.known(url, headers)) is None or (line := self.idle.take(self.place_of(url), False)) is None:
+            return None
+        try:
+            return Ahead(line, self.begin(line, "GET", url, known), url)
+        except (OSError, ValueError):
+            line.connection.close()
+            return None
+
+    def answer(self, ahead: Ahead) -> Answer | None:
+        """Its answer; None if there is none that counts, and it is to be asked for once more."""
+        try:
+            answer = WireAnswer(ahead.line, self.idle, "GET", ahead.url, ahead.watch)
+        except Exception as error:
+            ahead.line.connection.close()
+            if isinstance(error, TimeoutError) or "timed out" in str(error):
+                raise connection_error(error, ahead.url, self.ca) from error
+            return None
+        log.debug("GET %s -> %d", mask_url(ahead.url), answer.status)
+        if answer.status in (401, 429) or answer.status >= 500:
+            self.due = time.monotonic() + ODD
+            answer.drain()
+            return None
+        self.throttles[netloc_of(ahead.url)].take()
+        return answer
+
+    def follow_ahead(self, url: str, headers: dict[str, str]) -> Generator[Asked, None, Answer | None]:
+        """A GET to wherever the door sends it, step by step; None if it is to be asked again, as something is odd."""
+        for _hop in range(MAX_HOPS):
+            ahead = self.send_ahead(url, headers)
+            if ahead is None:
+                break
+            yield ahead.watch
+            answer = self.answer(ahead)
+            if answer is None or answer.status not in REDIRECTS:
+                return answer
+            url = redirect_target(answer, url)
+        return None
 
     def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:
         """One request to wherever the door sends it."""

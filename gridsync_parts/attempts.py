@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Callable, NamedTuple
 
 from gridsync_parts.bounds import MOVING
+from gridsync_parts.convoy import Steps, alone, result_of
 from gridsync_parts.errors import GridError, UsageError
 from gridsync_parts.fetching import Ledger, Work
 from gridsync_parts.home import refuse_state
@@ -60,21 +61,25 @@ class Attempts:
 
     def watching(self, worker: Mover | Rereader) -> Callable[[Work], Any]:
         """What a worker does, with an eye on when, and how many bytes it has moved."""
+        return lambda work: result_of(self.watched(worker, work, alone(worker.bring, work)))
 
-        def bring(work: Work) -> Any:
-            path, received = work.row.path, worker.received
-            before, began = received.get(path, 0), time.monotonic()
-            try:
-                result = worker.bring(work)
-            except GridError as error:
-                self.made[path] = Attempt(time.time(), time.monotonic() - began)
-                self.broken.append(failed_outcome(work.row, error))
-                raise
-            moved = result.received if isinstance(result, Outcome) else received.get(path, 0)
-            self.made[path] = Attempt(time.time(), time.monotonic() - began, max(0, moved - before))
-            return result
+    def watched(self, worker: Mover | Rereader, work: Work, steps: Steps) -> Steps:
+        """The same of what it does step by step."""
+        path, received = work.row.path, worker.received
+        before, began = received.get(path, 0), time.monotonic()
+        try:
+            result = yield from steps
+        except GridError as error:
+            self.made[path] = Attempt(time.time(), time.monotonic() - began)
+            self.broken.append(failed_outcome(work.row, error))
+            raise
+        moved = result.received if isinstance(result, Outcome) else received.get(path, 0)
+        self.made[path] = Attempt(time.time(), time.monotonic() - began, max(0, moved - before))
+        return result
 
-        return bring
+    def watching_steps(self, worker: Mover | Rereader, steps_of: Callable[[Work], Steps | None]) -> Any:
+        """What it does step by step, watched."""
+        return lambda work: self.watched(worker, work, steps) if (steps := steps_of(work)) else None
 
     # What is said.
 

@@ -45,6 +45,12 @@ def result_of(steps: Steps) -> Any:
         return end.value
 
 
+def alone(call: Callable[..., Any], *arguments: Any) -> Steps:
+    """A call that waits by itself, as steps: there is one."""
+    return call(*arguments)
+    yield
+
+
 class Workshop(Protocol):
     """Where items come from, and results go to."""
 

@@ -190,8 +190,11 @@ def fetch(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home, ahead: Ah
     row, kind = job.row, checksum_kind(job.row.checksum or "adler32:", job.checked)
     with PartFile(home, row, kind, job.has_twin, job.is_far, job.is_lost) as part, giving_way(job, part, home):
         part.resume(job.streams if job.has_ranges else 1)
-        opened = (yield from open_ahead(ahead, At(row.path, row.size), stop)) if ahead and not part.earlier else None
-        said = receive_all(job, place, part, seen, stop, opened) if part.received() < row.size else ""
+        said, opened = "", None
+        if ahead and row.size and not part.received():
+            opened = yield from open_ahead(ahead, At(row.path, row.size), stop)
+        if part.received() < row.size:
+            said = receive_all(job, place, part, seen, stop, opened)
         expected = computed = ""
         if part.kind != "size":
             expected = row.checksum or said or place.reader.checksum(At(row.path, row.size))

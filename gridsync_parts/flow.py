@@ -62,8 +62,9 @@ def watched(flow: Flow, worker: Mover | Rereader) -> Callable[[Work], Any]:
 
 
 def steps_of(flow: Flow, worker: Mover | Rereader) -> Callable[[Work], Steps | None] | None:
-    """What is done with a small file in steps; nothing where attempts are watched."""
-    return None if flow.run.stats else getattr(worker, "steps", None)
+    """What threads do with a small file step by step, if they do; watched, too."""
+    steps: Callable[[Work], Steps | None] | None = getattr(worker, "steps", None)
+    return flow.run.stats.watching_steps(worker, steps) if steps and flow.run.stats else steps
 
 
 def lane_for(flow: Flow, worker: Mover | Rereader, settling: Settling | None) -> Hands:

@@ -291,10 +291,10 @@ class Http(Guest):
 
     def follow_ahead(self, url: str, headers: dict[str, str]) -> Generator[Asked, None, Answer | None]:
         """A GET to wherever the door sends it, step by step; None if it is to be asked again, as something is odd."""
-        for _hop in range(MAX_HOPS):
+        for hop in range(MAX_HOPS):
             ahead = self.send_ahead(url, headers)
             if ahead is None:
-                break
+                return self.follow("GET", url, headers=headers) if hop else None
             yield ahead.watch
             answer = self.answer(ahead)
             if answer is None or answer.status not in REDIRECTS:

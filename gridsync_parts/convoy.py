@@ -161,7 +161,7 @@ class Convoy:
                 return NOTHING
             while True:
                 left = self.fill(runner)
-                if self.is_over(runner):
+                if self.is_over(runner, left is not NOTHING):
                     return left
                 for number in runner.answered(self.begun):
                     if (steps := self.taken_up(runner, number)) and not self.step(runner, steps):
@@ -228,14 +228,15 @@ class Convoy:
                 self.returned.put(item)
         return NOTHING
 
-    def is_over(self, runner: Runner) -> bool:
-        """Whether nothing is begun, or another one runs; places that are not needed go back."""
+    def is_over(self, runner: Runner, ends: bool) -> bool:
+        """Whether nothing is left to run for, or another one runs; places that are not needed go back."""
         with self.lock:
             if self.runner is not runner:
                 return True
-            while self.places > max(1, len(self.begun)):
+            coming = 0 if ends or time.monotonic() < self.due else self.handed.qsize()
+            while self.places > max(1, len(self.begun) + coming):
                 self.places -= 1
-                self.returned.put(self.handed.get_nowait() if self.handed.qsize() else NOTHING)
-            if not self.begun:
+                self.returned.put(self.handed.get_nowait() if self.handed.qsize() > coming else NOTHING)
+            if not self.begun and not coming:
                 self.runner = None
-            return not self.begun
+            return self.runner is None

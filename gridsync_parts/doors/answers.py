@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
 
 
+SOON = 0.01  # seconds in which an answer comes that is there already
 MAX_JSON = 4 << 20  # bytes of an answer in JSON; of 500 files 8 kB each, and objects take 30 times as much
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
 
@@ -95,7 +96,8 @@ class Watch(io.RawIOBase):
         if self.socket.gettimeout() == 0:
             return self.glance(buffer)
         began = time.monotonic()
-        count = self.receive(buffer, self.site.silence if self.ends == math.inf else self.ends - began)
+        seconds = self.site.silence if self.ends == math.inf else self.ends - began
+        count = self.receive(buffer, seconds if self.is_begun else max(seconds, SOON))
         self.room -= count
         if self.room < 0:
             raise OSError("no end")

@@ -282,7 +282,7 @@ class Http(Guest):
                 raise connection_error(error, ahead.url, self.ca) from error
             return None
         log.debug("GET %s -> %d", mask_url(ahead.url), answer.status)
-        if answer.status in (401, 429) or answer.status >= 500:
+        if answer.status in (401, 429):  # what is to be done then takes its time
             self.due = time.monotonic() + ODD
             answer.drain()
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -22,6 +23,7 @@ class Call:
 
     def __init__(self, ends: float = math.inf):
         self.here, self.there = os.pipe()
+        self.is_answered = False
         self.ends = ends
 
     def fileno(self) -> int:
@@ -31,7 +33,9 @@ class Call:
         self.answer()
 
     def answer(self) -> None:
-        os.write(self.there, b"!")
+        if not self.is_answered:
+            self.is_answered = True
+            os.write(self.there, b"!")
 
     def close(self) -> None:
         os.close(self.here)
@@ -63,8 +67,9 @@ class Server:
         return item
 
     def answer(self, *items: int) -> None:
-        for item in items:
-            self.calls[item].answer()
+        for call in [self.calls.get(item) for item in items]:
+            if call:
+                call.answer()
 
 
 class Played:
@@ -83,6 +88,11 @@ class Played:
         """Whether just these have come."""
         self.came += self.lane.collect()
         return sorted(self.came) == sorted(items)
+
+    def serves(self, *items: int) -> bool:
+        """The same, when what is asked for is answered."""
+        self.server.answer(*list(self.server.calls))
+        return self.has(*items)
 
     def is_asked(self, *items: int) -> bool:
         return sorted(self.server.calls) == sorted(items)
@@ -128,11 +138,7 @@ def test_what_is_for_a_thread_of_its_own_has_one(four: Played):
     gate = threading.Event()
     four.server.slow[-1] = gate.wait
     four.give(1, 2, -1, 3, 4, -2)
-    wait_until(lambda: -2 in four.server.by or len(four.server.calls) == 3)
-    for item in (1, 2, 3, 4):
-        wait_until(lambda item=item: item in four.server.calls)
-        four.server.answer(item)
-    wait_until(lambda: four.has(1, 2, 3, 4, -2))
+    wait_until(lambda: four.serves(1, 2, 3, 4, -2))
     gate.set()
     wait_until(lambda: four.has(1, 2, 3, 4, -1, -2))
 
@@ -168,13 +174,28 @@ def test_where_each_is_held_up_all_have_their_threads(monkeypatch: pytest.Monkey
     played.server.slow = dict.fromkeys(range(60), hold)
     played.give(*range(60))
 
-    def is_over() -> bool:
-        for item in list(played.server.calls):
-            played.server.answer(item)
-        return played.has(*range(60))
-
-    wait_until(is_over)
+    wait_until(lambda: played.serves(*range(60)))
     assert most == 4 and len(set(played.server.by.values())) == 4
+    played.end()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_holds_up_whom_each_is_done_once(monkeypatch: pytest.MonkeyPatch, seed: int):
+    dice, items = random.Random(seed), range(-100, 400)
+    monkeypatch.setattr(convoy, "REST", 0.05)
+    monkeypatch.setattr(convoy, "PATIENCE", 0.005)
+    monkeypatch.setattr(convoy, "GLANCE", 0.002)
+    played = Played(8)
+    played.server.slow = {item: lambda: time.sleep(0.01) for item in items if dice.random() < 0.05}
+    given = dice.sample(items, len(items))
+
+    def goes_on() -> bool:
+        played.give(*given[:10])
+        del given[:10]
+        return played.serves(*items)
+
+    wait_until(goes_on)
+    assert played.server.most <= 8 and sorted(played.server.by) == list(items)
     played.end()
 
 

@@ -165,7 +165,7 @@ class SimPool:
         self.turns = 0
         self.spent = 0.0  # CPU seconds of the world
 
-    def open(self, lane: str, work: Callable[[Any], Any], threads: int, settling: object = None) -> SimLane:
+    def open(self, lane: str, work: Callable[[Any], Any], threads: int, *_: object) -> SimLane:
         """Have virtual threads for one kind of items."""
         opened = self.lanes[lane] = SimLane(self, lane, work, threads)
         return opened

@@ -77,6 +77,12 @@ def quick_class() -> Any:
     return Quick
 
 
+def pool_error(error: DoorError) -> PoolError:
+    """The same of a server that the door leads to."""
+    reason = re.sub("check SERVER in Grid.conf.*", "ask the site", str(error))
+    return PoolError(f"its pool cannot be reached: {reason}", error.passing)
+
+
 class Line(NamedTuple):
     """A connection to a server, which is kept when an answer was read to its end."""
 
@@ -296,7 +302,12 @@ class Http(Guest):
             if ahead is None:
                 return self.follow("GET", url, headers=headers) if hop else None
             yield ahead.watch
-            answer = self.answer(ahead)
+            try:
+                answer = self.answer(ahead)
+            except DoorError as error:
+                if not hop:
+                    raise
+                raise pool_error(error) from error
             if answer is None or answer.status not in REDIRECTS:
                 return answer
             url = redirect_target(answer, url)
@@ -310,8 +321,7 @@ class Http(Guest):
             except DoorError as error:
                 if not hop:
                     raise
-                reason = re.sub("check SERVER in Grid.conf.*", "ask the site", str(error))
-                raise PoolError(f"its pool cannot be reached: {reason}", error.passing) from error
+                raise pool_error(error) from error
             if answer.status not in REDIRECTS:
                 return answer
             url = redirect_target(answer, url)

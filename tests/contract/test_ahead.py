@@ -8,7 +8,7 @@ import pytest
 
 from gridsync_parts.convoy import Asked
 from gridsync_parts.doors import At, Body, Place
-from gridsync_parts.errors import FileError, GridError
+from gridsync_parts.errors import FileError, GridError, PoolError
 from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.door import Door
@@ -91,6 +91,19 @@ def test_a_refusal_is_the_same_as_ever(grid: Grid, storm: Door, folder: str, sta
     with pytest.raises(GridError) as ahead:
         read(place, f"{folder}/b")
     assert (type(ahead.value), str(ahead.value)) == (type(ordinary.value), str(ordinary.value))
+
+
+def test_a_pool_that_does_not_answer_is_said_to_be_one(grid: Grid, folder: str):
+    grid.tree.add(f"agata/{folder}/a", SIZE)
+    grid.tree.add(f"agata/{folder}/b", SIZE)
+    place = place_at(grid, site_of(grid, "http dcache")._replace(first_byte=1))
+    read(place, f"{folder}/a")
+    grid.door.faults.add(f"*/{folder}/b", "stall", role="pool", seconds=3)
+    try:
+        with pytest.raises(PoolError, match="its pool cannot be reached"):
+            read(place, f"{folder}/b")
+    finally:
+        grid.door.faults.clear()
 
 
 def test_a_connection_that_the_server_has_ended_is_made_anew(raw):

@@ -23,7 +23,7 @@ from tests.support import SCRIPT
 from tests.support.disk import Disk
 from tests.support.user import User
 
-KILLS = int(os.environ.get("KILLS", "40"))
+KILLS = int(os.environ.get("KILLS", "24"))
 SEED = int(os.environ.get("SEED", "1"))
 WRITERS = 8
 ENDINGS = pytest.mark.parametrize("ending", ["jsonl", "csv"])

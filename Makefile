@@ -104,7 +104,7 @@ ifdef BEFORE
 	$(PYTHON) -m bench.before $(BEFORE) $(ROWS)
 else
 	$(PYTHON) -m bench $(ROW)
-	$(PYTHON) -m bench.summary
+	$(if $(BENCH_ROUNDS),,$(PYTHON) -m bench.summary)
 endif
 
 lint: build/lint/done  ## ruff, mypy --strict and shellcheck; without grid or gfal2

@@ -129,15 +129,15 @@ class Convoy:
         if time.monotonic() < self.due or (steps := self.steps(item)) is None:
             return item
         with self.lock:
-            if self.runner:
+            other = self.runner
+            if other:
                 self.places += 1
                 self.handed.put(item)
-                self.runner.ring()
-                mine = None
+                other.ring()
             else:
-                mine, self.runner, self.places = steps, Runner(), 1
-                runner = self.runner
-        return self.run(runner, mine) if mine else self.wait()
+                runner = self.runner = Runner()
+                self.places = 1
+        return self.wait() if other else self.run(runner, steps)
 
     def wait(self) -> Any:
         """What comes back with the place that was lent; or this thread runs, as the one that did is held up."""

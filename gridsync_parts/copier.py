@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from gridsync_parts.convoy import Steps, result_of
-from gridsync_parts.copy import Arrived, Copy, bring_ahead, give_up, settle
+from gridsync_parts.copy import Arrived, Copy, bring_in_steps, give_up, settle
 from gridsync_parts.doors import AheadReader, Place
 from gridsync_parts.errors import FileError, NoRanges
 from gridsync_parts.fetching import Work
@@ -61,7 +61,7 @@ class Copier(Mover):
         try:
             try:
                 seen = self.watch(row.path)
-                item = yield from bring_ahead(self.job(work), self.place, seen, self.stop, self.home, ahead)
+                item = yield from bring_in_steps(self.job(work), self.place, seen, self.stop, self.home, ahead)
             except Exception as error:
                 return self.fail(work, error)
         except BaseException:  # which ends the run

@@ -266,7 +266,7 @@ def adopt(job: Copy, place: Place, seen: Seen, home: Home) -> Arrived | Outcome:
 # Both, and what follows.
 
 
-def bring_ahead(
+def bring_in_steps(
     job: Copy, place: Place, seen: Seen, stop: Stop, home: Home, ahead: AheadReader | None = None
 ) -> Steps:
     """Have a file here, verified and without its name, or say why not; what may pass is raised."""
@@ -277,7 +277,7 @@ def bring_ahead(
 
 def bring(job: Copy, place: Place, seen: Seen, stop: Stop, home: Home) -> Arrived | Outcome:
     """The same in a thread of its own."""
-    item: Arrived | Outcome = result_of(bring_ahead(job, place, seen, stop, home))
+    item: Arrived | Outcome = result_of(bring_in_steps(job, place, seen, stop, home))
     return item
 
 

@@ -75,7 +75,7 @@ class Watch(io.RawIOBase):
         self.is_ended = False  # by the server, as far as a glance has shown
         self.drip = Drip(site)
         self.hold: io.RawIOBase | None = None  # what keeps the socket open when a library closes it in front of a body
-        self.wait(self.tick)
+        self.limit_waits(self.tick)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """As of the socket, for which http.client takes it."""
@@ -117,7 +117,7 @@ class Watch(io.RawIOBase):
             # TLS's own would pull the rug from the reader.
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
-    def wait(self, seconds: float) -> None:
+    def limit_waits(self, seconds: float) -> None:
         """Have each wait at the socket last so long at the most."""
         if self.socket.gettimeout() != seconds:
             self.socket.settimeout(seconds)
@@ -126,7 +126,7 @@ class Watch(io.RawIOBase):
         """More bytes within so many seconds."""
         ends, left = time.monotonic() + seconds, seconds
         while left > 0:
-            self.wait(min(left, self.tick))
+            self.limit_waits(min(left, self.tick))
             try:
                 return self.socket.recv_into(buffer)
             except OSError as error:

@@ -120,7 +120,7 @@ class Guest:
             finally:
                 welcome.leave()
 
-    def known(self, url: str, headers: dict[str, str]) -> dict[str, str] | None:
+    def accepted_headers(self, url: str, headers: dict[str, str]) -> dict[str, str] | None:
         """The headers of a request that its server takes, as it seems; None where that is still to be seen."""
         place, token = netloc_of(url), ""
         if place in self.trusted and (self.token or self.proxy):

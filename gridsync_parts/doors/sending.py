@@ -55,7 +55,7 @@ class Sending:
                 if not self.is_answered(file, 0):  # that it will have no more of it
                     raise
         self.watch.ends = time.monotonic() + site.first_byte
-        self.watch.wait(self.watch.tick)
+        self.watch.limit_waits(self.watch.tick)
 
     def is_answered(self, file: io.BufferedReader, seconds: float) -> bool:
         """Whether the server says something in time, or has hung up; what TLS has to say by itself is no answer."""

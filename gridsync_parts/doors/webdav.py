@@ -36,7 +36,7 @@ def wish_of(at: At, start: int, stop: int) -> dict[str, str]:
     return {**WANTED, "Range": f"bytes={start}-{stop - 1}", **({"If-Range": at.tag} if at.tag else {})}
 
 
-def wishes_for(at: At, start: int, stop: int) -> dict[str, str]:
+def headers_for(at: At, start: int, stop: int) -> dict[str, str]:
     """The headers for bytes of a file. No range of a whole one: it keeps its mover busy on the pool."""
     return wish_of(at, start, stop) if (start, stop) != (0, at.size) else dict(WANTED)
 
@@ -84,7 +84,7 @@ class WebDavDoor:
 
     def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size."""
-        url, headers = self.url(at.path), wishes_for(at, start, stop)
+        url, headers = self.url(at.path), headers_for(at, start, stop)
         answer = self.http.follow("GET", url, headers=headers)
         if answer.status == 500 and b"checksum" in answer.drain():  # XRootD can't make one; perhaps it sends the bytes
             headers = {name: value for name, value in headers.items() if name not in WANTED}
@@ -97,7 +97,7 @@ class WebDavDoor:
 
     def read_ahead(self, at: At, start: int, stop: int) -> Generator[Asked, None, Body]:
         """The bytes from start up to stop of a file, step by step."""
-        answer = yield from self.http.follow_ahead(self.url(at.path), wishes_for(at, start, stop))
+        answer = yield from self.http.follow_ahead(self.url(at.path), headers_for(at, start, stop))
         if answer and answer.status == 500 and b"checksum" in answer.drain():
             self.http.due = math.inf  # each file takes two requests here
             answer = None

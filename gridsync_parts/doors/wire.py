@@ -270,15 +270,17 @@ class Http(Guest):
 
     def send_ahead(self, url: str, headers: dict[str, str]) -> Ahead | None:
         """A GET whose answer is taken later; None where it would have to wait, or what is shown may not be taken."""
-        if (known := self.known(url, headers)) is None or (line := self.idle.take(self.place_of(url), False)) is None:
+        accepted = self.accepted_headers(url, headers)
+        line = self.idle.take(self.place_of(url), False) if accepted else None
+        if not accepted or not line:
             return None
         try:
-            return Ahead(line, self.begin(line, "GET", url, known), url)
+            return Ahead(line, self.begin(line, "GET", url, accepted), url)
         except (OSError, ValueError):
             line.connection.close()
             return None
 
-    def answer(self, ahead: Ahead) -> Answer | None:
+    def answer_to(self, ahead: Ahead) -> Answer | None:
         """Its answer; None if there is none that counts, and it is to be asked for once more."""
         try:
             answer = WireAnswer(ahead.line, self.idle, "GET", ahead.url, ahead.watch)
@@ -303,7 +305,7 @@ class Http(Guest):
                 return self.follow("GET", url, headers=headers) if hop else None
             yield ahead.watch
             try:
-                answer = self.answer(ahead)
+                answer = self.answer_to(ahead)
             except DoorError as error:
                 if not hop:
                     raise

@@ -302,7 +302,7 @@ class Http(Guest):
         for hop in range(MAX_HOPS):
             ahead = self.send_ahead(url, headers)
             if ahead is None:
-                return self.follow("GET", url, headers=headers) if hop else None
+                return self.follow("GET", url, headers=headers, hops=hop) if hop else None
             yield ahead.watch
             try:
                 answer = self.answer_to(ahead)
@@ -315,9 +315,11 @@ class Http(Guest):
             url = redirect_target(answer, url)
         return None
 
-    def follow(self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"") -> Answer:
-        """One request to wherever the door sends it."""
-        for hop in range(MAX_HOPS):
+    def follow(
+        self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"", hops: int = 0
+    ) -> Answer:
+        """One request to wherever the door sends it, or has sent it in so many hops."""
+        for hop in range(hops, MAX_HOPS):
             try:
                 answer = self.send(method, url, headers=headers, data=data)
             except DoorError as error:

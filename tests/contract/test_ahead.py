@@ -106,6 +106,16 @@ def test_a_pool_that_does_not_answer_is_said_to_be_one(grid: Grid, folder: str):
         grid.door.faults.clear()
 
 
+def test_a_pool_that_is_new_and_not_there_is_said_to_be_one(grid: Grid, folder: str):
+    place = door_at(grid, "http dcache", folder)
+    grid.door.faults.add(f"*/{folder}/b", "redirect", role="door", to="https://127.0.0.1:1")
+    try:
+        with pytest.raises(PoolError, match="its pool cannot be reached"):
+            read(place, f"{folder}/b")
+    finally:
+        grid.door.faults.clear()
+
+
 def test_a_connection_that_the_server_has_ended_is_made_anew(raw):
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + bytes(SIZE)
     server: Raw = raw(lambda: [answer])  # it ends each connection after one answer, without a word of that

@@ -116,6 +116,7 @@ Parts, each using only those above it; none of them knows the script:
   metadata        what a repository is told of a record
   outbox          local files that are to be sent
   uploads         grid_uploads.csv
+  source          a local file that is sent
   put             one local file, from its first byte until it has its name at the site
   putter          the files of a run on their way there
   sending         what events mean for them

@@ -13,7 +13,7 @@ from gridsync_parts.errors import Changed, FileError, Mismatch, NoRoom
 from gridsync_parts.home import rename_new
 from gridsync_parts.outbox import ATTRIBUTE, BUNDLE, Local, sign_of
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import refuse_stopped
+from gridsync_parts.source import refuse_stopped
 from gridsync_parts.values import Seen
 from gridsync_parts.words import size_text
 from gridsync_parts.zipped import Growing, Member, changed_error, comment_of, counted, fill, look, size_of, verify

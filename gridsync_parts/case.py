@@ -12,7 +12,7 @@ from gridsync_parts.errors import FileError, NotFound
 from gridsync_parts.intents import PUBLISHED
 from gridsync_parts.outbox import Local
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import Source
+from gridsync_parts.source import Source
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Entry, Locality
 

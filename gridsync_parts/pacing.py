@@ -208,4 +208,4 @@ def paced(place: Place, pacing: Pacing | None, stop: Stop) -> Place:
     if pacing is None:
         return place
     writer = PacedWriter(place.writer, pacing, stop) if place.writer else None
-    return place._replace(reader=PacedReader(place.reader, pacing, stop), writer=writer, ahead=None)
+    return place._replace(reader=PacedReader(place.reader, pacing, stop), writer=writer, ahead=None, ahead_writer=None)

@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Iterable
 
+from gridsync_parts.convoy import Steps
 from gridsync_parts.disk import MARK
-from gridsync_parts.doors import At, Crossing, Far, Place, Puller, Stored, Writer
+from gridsync_parts.doors import AheadWriter, At, Crossing, Far, Place, Puller, Stored, Writer
 from gridsync_parts.errors import (
     DoorError,
     FileError,
@@ -37,9 +38,9 @@ from gridsync_parts.put import (
     kind_at,
     make_folder,
     noted_of,
-    refuse_stopped,
     unfinished,
 )
+from gridsync_parts.source import refuse_stopped
 from gridsync_parts.through import FarFile, Passing
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
@@ -80,14 +81,14 @@ class Carrier(Deliverer):
                     raise error from None
             self.folders.add(path)
 
-    def send(self, job: Put, source: Origin, seen: Seen) -> str:
+    def send(self, job: Put, source: Origin, seen: Seen, ahead: AheadWriter) -> Steps:
         """Have its bytes go there; what they are verified by."""
         if isinstance(source, Passing):
             source.begin()
         self.target.check_name(job.row.path)  # before all of it has gone under another one
         self.have_folder(job.row.path.rpartition("/")[0])
         try:
-            return super().send(job, source, seen)
+            return (yield from super().send(job, source, seen, ahead))
         except Mismatch:
             if isinstance(source, FarFile):
                 source.check_listed()
@@ -184,7 +185,7 @@ class Crosser(Carrier):
                 self.narrow(fetches, row.path, row.path, error)
                 self.pushes, self.wide = True, error
 
-    def move(self, job: Put, source: Origin, seen: Seen, over: bool) -> Stored:
+    def move(self, job: Put, source: Origin, seen: Seen, over: bool, ahead: AheadWriter) -> Steps:
         """Have a door copy it."""
         self.tried[noted_of(job.temp)][job.temp] = time.monotonic()
         try:
@@ -198,6 +199,7 @@ class Crosser(Carrier):
             raise
         self.ended.add(job.temp)
         return Stored(UNFINISHED)
+        yield  # a door's own copy is waited for by its thread
 
     def follow(self, crossing: Crossing, seen: Seen) -> None:
         """See how far it is, up to its end."""

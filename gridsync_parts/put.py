@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from gridsync_parts.checksums import Checksum, checksum_kind, checksum_of
-from gridsync_parts.disk import CHUNK, COARSE, MARK, open_regular, read_into
-from gridsync_parts.doors import Lister, Sent, Stored, Writer
-from gridsync_parts.errors import Changed, Exists, FileError, GridError, Mismatch, NotFound
-from gridsync_parts.home import FOLDER
+from gridsync_parts.checksums import checksum_kind
+from gridsync_parts.convoy import Steps, alone, result_of
+from gridsync_parts.disk import COARSE, MARK
+from gridsync_parts.doors import AheadWriter, Lister, Sent, Stored, Writer
+from gridsync_parts.errors import Exists, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.kinds import Can
 from gridsync_parts.pool import Stop
+from gridsync_parts.source import Source
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
 NO_FILE = "what has this name at the site is not a file; move it away"
@@ -57,114 +57,6 @@ class Origin(Protocol):
         """Its bytes, of which a checksum is made on the way; each piece takes the place of the last."""
 
 
-class Reading:
-    """Where a local file is read: what the disk says against it concerns this file alone."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (OSError, ValueError)):
-            reason = getattr(error, "strerror", None) or str(error)
-            raise FileError(f"{self.path}: cannot be read: {reason}") from error
-
-
-def refuse_stopped(stop: Stop) -> None:
-    """End the work on a file when the run ends."""
-    if stop.is_set():
-        raise FileError("interrupted")
-
-
-def open_below(top: str, path: str) -> int:
-    """A descriptor to read a file by; below a folder, no link is followed that somebody has put there meanwhile."""
-    inside = top.rstrip("/") + "/"
-    below = path[len(inside) :].strip("/") if top and path.startswith(inside) else ""
-    if not below:
-        return open_regular(path, os.O_NOFOLLOW)
-    *folders, name = below.split("/")
-    here = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for folder in folders:
-            inner = os.open(folder, FOLDER, dir_fd=here)
-            os.close(here)
-            here = inner
-        return open_regular(name, os.O_NOFOLLOW, here)
-    finally:
-        os.close(here)
-
-
-class Source:
-    """The local file, held open: what is sent is what was looked at."""
-
-    def __init__(self, path: str, top: str = ""):
-        self.path = path
-        with self.reading():
-            self.fd = open_below(top, path)
-        self.found = os.fstat(self.fd)
-        self.size = self.found.st_size
-        self.mtime = int(self.found.st_mtime)
-        self.sums: dict[str, str] = {}
-
-    def reading(self) -> Reading:
-        """What can't be read is a matter of this file."""
-        return Reading(self.path)
-
-    def __enter__(self) -> Source:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-
-    def check(self) -> None:
-        """Refuse a file that is not any more as it was looked at, or never was, as those of /proc."""
-        now = os.fstat(self.fd)
-        if (now.st_size, now.st_mtime_ns) != (self.size, self.found.st_mtime_ns):
-            raise Changed(f"{self.path}: has changed while it was read", passing=True)
-        with self.reading():
-            is_more = os.pread(self.fd, 1, self.size)
-        if is_more:
-            raise self.wrong_size()
-
-    def wrong_size(self) -> FileError:
-        """The sentence for a file of which the disk does not tell the size."""
-        return FileError(f"{self.path}: has another size than its disk says; send a copy of it from another disk")
-
-    def checksum(self, kind: str, seen: Seen, stop: Stop) -> str:
-        """Its checksum of some kind, for which it is read if need be."""
-
-        def told(remaining: int) -> None:
-            seen(self.size - remaining, 0)
-            refuse_stopped(stop)
-
-        if kind not in self.sums:
-            with self.reading():
-                self.sums[kind] = checksum_of(self.fd, kind, self.size, told)
-            self.check()
-        return self.sums[kind]
-
-    def chunks(self, kind: str, seen: Seen, stop: Stop) -> Iterator[memoryview]:
-        """Its bytes, of which a checksum is made on the way; each piece takes the place of the last."""
-        running, buffer, at = Checksum(kind), memoryview(bytearray(min(CHUNK, max(1, self.size)))), 0
-        while at < self.size:
-            refuse_stopped(stop)
-            with self.reading():
-                count = read_into(self.fd, buffer[: min(CHUNK, self.size - at)], at)
-            if not count:
-                self.check()
-                raise self.wrong_size()
-            piece = buffer[:count]
-            running.update(piece)
-            at += count
-            if at == self.size:
-                self.check()  # before the last bytes go: the door must not take what has changed for whole
-            yield piece
-            seen(at, at)
-        self.sums[kind] = running.text()
-
-
 def make_folder(writer: Writer, path: str) -> None:
     """Make a folder, and those above it that are missing."""
     try:
@@ -201,11 +93,31 @@ def kind_at(can: Can) -> str:
     return can.checksums[0] if can.checksums and "adler32" not in can.checksums else "adler32"
 
 
+class Waited:
+    """A writer whose answers are waited for, as one whose are not."""
+
+    def __init__(self, writer: Writer):
+        self.writer = writer
+
+    def write_ahead(self, path: str, sent: Sent) -> Steps:
+        """Send a file."""
+        return alone(self.writer.write, path, sent)
+
+    def stored_ahead(self, path: str) -> Steps:
+        """What is there."""
+        return alone(self.writer.stored, path)
+
+    def rename_ahead(self, path: str, target: str, replace: bool) -> Steps:
+        """Give a file its name."""
+        return alone(self.writer.rename, path, target, replace)
+
+
 class Deliverer:
     """Brings files to a site: local ones, unless another kind of them says where they are."""
 
     def __init__(self, writer: Writer, renames: bool, stop: Stop, removes: bool = True, kind: str = "adler32"):
         self.writer = writer
+        self.waited = Waited(writer)
         self.renames = renames
         self.removes = removes
         self.stop = stop
@@ -222,6 +134,11 @@ class Deliverer:
         """Have a file there; its new row, and what was done."""
         if job.is_lost and self.renames:
             return self.deliver_anew(job, seen)
+        done: tuple[Row, str] = result_of(self.steps(job, seen, self.waited))
+        return done
+
+    def steps(self, job: Put, seen: Seen, ahead: AheadWriter) -> Steps:
+        """The same step by step."""
         with self.origin(job) as source:
             source.check()
             row = job.row._replace(size=source.size, mtime=source.mtime)
@@ -238,8 +155,8 @@ class Deliverer:
             kind, is_named = self.left_over(job, source, seen) if job.is_open else ("", False)
             if is_named:
                 return self.done(row, source, kind), "sent"
-            kind = kind or self.send(job, source, seen)
-            done = self.name_it(job, source, seen)
+            kind = kind or (yield from self.send(job, source, seen, ahead))
+            done = yield from self.name_it(job, source, seen, ahead)
             return self.done(row, source, kind), done
 
     def deliver_anew(self, job: Put, seen: Seen) -> tuple[Row, str]:
@@ -278,14 +195,14 @@ class Deliverer:
         checksum = source.sums.get(kind) or next(iter(source.sums.values()), "")
         return row._replace(checksum=checksum, downloaded=True, verified=kind, error="")
 
-    def send(self, job: Put, source: Origin, seen: Seen) -> str:
+    def send(self, job: Put, source: Origin, seen: Seen, ahead: AheadWriter) -> Steps:
         """Send it; what it is verified by."""
         if not self.renames and job.overwrite and self.removes:
             self.writer.remove(job.temp)
         over = not self.removes and (job.overwrite or job.temp in self.made)
         self.open.add(job.temp)
         try:
-            stored = self.move(job, source, seen, over)
+            stored = yield from self.move(job, source, seen, over, ahead)
         except Exists as error:
             if not self.renames:
                 self.open.discard(job.temp)  # it is another one's, or an attempt's whose answer was lost
@@ -295,18 +212,19 @@ class Deliverer:
             # It is from an attempt whose answer was lost, as nobody else has such names.
             raise FileError(str(error), passing=True) from error
         self.made.update([] if self.removes else [job.temp])
-        return self.verify(job.row.path, stored if stored.checksum else self.taken(job), source, seen)
+        stored = stored if stored.checksum else (yield from self.taken(job, ahead))
+        return self.verify(job.row.path, stored, source, seen)
 
-    def move(self, job: Put, source: Origin, seen: Seen, over: bool) -> Stored:
+    def move(self, job: Put, source: Origin, seen: Seen, over: bool, ahead: AheadWriter) -> Steps:
         """Have its bytes go there; what the door says of them."""
         kind = self.kind
         sent = Sent(source.size, lambda: source.chunks(kind, seen, self.stop), source.mtime, over)
-        return self.writer.write(job.temp, sent)
+        return (yield from ahead.write_ahead(job.temp, sent))
 
-    def taken(self, job: Put) -> Stored:
+    def taken(self, job: Put, ahead: AheadWriter) -> Steps:
         """What is there of a file that the door has just taken, as it says."""
         try:
-            return self.writer.stored(job.temp)
+            return (yield from ahead.stored_ahead(job.temp))
         except NotFound as error:
             said = "the door says that it has taken the file, but does not have it; ask the site"
             raise FileError(f"{job.row.path}: {said}", passing=True) from error
@@ -370,11 +288,11 @@ class Deliverer:
         self.writer.remove(temp)
         self.open.discard(temp)
 
-    def name_it(self, job: Put, source: Origin, seen: Seen) -> str:
+    def name_it(self, job: Put, source: Origin, seen: Seen, ahead: AheadWriter) -> Steps:
         """Give a verified file its name; what was done."""
         try:
             if self.renames:
-                self.writer.rename(job.temp, job.row.path, job.overwrite)
+                yield from ahead.rename_ahead(job.temp, job.row.path, job.overwrite)
         except (Exists, NotFound) as error:  # somebody was faster, or an attempt whose answer was lost
             if job.overwrite and isinstance(error, Exists):
                 raise FileError(f"{job.row.path}: {NO_FILE}") from None

@@ -14,7 +14,7 @@ from gridsync_parts.checksums import Checksum, checksum_kind
 from gridsync_parts.doors import At, Body, Place, Reader, resized_error
 from gridsync_parts.errors import Changed, FileError, GridError, Mismatch, NotFound
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import refuse_stopped
+from gridsync_parts.source import refuse_stopped
 from gridsync_parts.values import UNFINISHED, Row, Seen
 
 PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before it is read on from where its line broke; who takes it waits so long

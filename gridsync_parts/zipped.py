@@ -18,7 +18,7 @@ from gridsync_parts.disk import CHUNK, read_into
 from gridsync_parts.errors import BadName, Changed, FileError, Mismatch
 from gridsync_parts.outbox import SIGN, Local
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import Source, refuse_stopped
+from gridsync_parts.source import Source, refuse_stopped
 from gridsync_parts.takeover import DATA_SYNC
 from gridsync_parts.words import is_path, is_utf8
 

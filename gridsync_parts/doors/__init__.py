@@ -258,6 +258,16 @@ class AheadReader(Protocol):
         """The bytes from start up to stop of a file, step by step: what is yielded is to be waited for."""
 
 
+class AheadWriter(Protocol):
+    """Takes files as a writer does, step by step where requests can go ahead of the answers."""
+
+    def write_ahead(self, path: str, sent: Sent) -> Generator[Asked, None, Stored]: ...
+
+    def stored_ahead(self, path: str) -> Generator[Asked, None, Stored]: ...
+
+    def rename_ahead(self, path: str, target: str, replace: bool) -> Generator[Asked, None, None]: ...
+
+
 class Late:
     """What is made when a first attribute of it is looked at, by whichever thread."""
 
@@ -296,6 +306,7 @@ class Place(NamedTuple):
     find: Callable[[list[str]], dict[str, Found]] | None = None  # what words mean; None where INPUTDIR is a path
     puller: Puller | None = None  # copies files from door to door; None where it can't
     ahead: AheadReader | None = None  # reads small files whose requests go ahead; None where each is waited for
+    ahead_writer: AheadWriter | None = None  # the same of what is sent
     repository: Repository | None = None  # makes records of what is sent; None where files are sent into folders
 
     def locate(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
@@ -309,6 +320,7 @@ MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
 NO_TAPE = "on tape, but the site names no tape service; ask the site, or see TAPE_API"
 BITE = 256 << 10  # bytes of one read from the line
+HASTE = 64 << 10  # bytes of a file that are sent unasked: they have left before a word could come back
 
 
 def resized_error(place: str, found: object, size: int) -> FileError:

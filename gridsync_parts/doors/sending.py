@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from gridsync_parts.doors import Sent
 from gridsync_parts.doors.answers import Watch
 
-HASTE = 64 << 10  # bytes that are sent unasked: they have left before a word could come back
 ASK = {"Expect": "100-continue"}
 PAUSE = 10  # seconds for that word; dCache needs some, as it looks for a pool first, and some servers never say it
 GLANCE = 0.1  # seconds between looks at what still waits here

@@ -97,7 +97,7 @@ class WebDavDoor:
 
     def read_ahead(self, at: At, start: int, stop: int) -> Generator[Asked, None, Body]:
         """The bytes from start up to stop of a file, step by step."""
-        answer = yield from self.http.follow_ahead(self.url(at.path), headers_for(at, start, stop))
+        answer = yield from self.http.follow_ahead("GET", self.url(at.path), headers_for(at, start, stop))
         if answer and answer.status == 500 and b"checksum" in answer.drain():
             self.http.due = math.inf  # each file takes two requests here
             answer = None
@@ -219,7 +219,7 @@ def make_place(door: WebDavDoor, can: Can) -> Place:
         return WebDavPuller(door.http, door.url, writer)
 
     writer = late(make_writer)
-    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer, ahead=door)
+    place = Place(can, door, door, door.find_tape, door.expires, door.close, writer, ahead=door, ahead_writer=writer)
     place = place._replace(check_name=lambda path: writer.check_name(path))
     return place._replace(puller=late(make_puller) if can.copies else None)
 

@@ -13,11 +13,11 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gridsync_parts.convoy import Asked
-from gridsync_parts.doors import BITE, Sent
+from gridsync_parts.doors import BITE, HASTE, Sent
 from gridsync_parts.doors.answers import Answer, Watch, connection_error, response_class
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Data, Guest
 from gridsync_parts.doors.refused import redirect_target
-from gridsync_parts.doors.sending import ASK, HASTE, Sending
+from gridsync_parts.doors.sending import ASK, Sending, UnreadError
 from gridsync_parts.doors.urls import mask_url, netloc_of, target_of
 from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import http.client
 
 
-# A head with nothing odd in it, as comes with nearly each file: http.client takes five times as long over it.
-PLAIN = re.compile(rb"HTTP/1\.1 (20[06]) ([ -~]*)\r\n((?:[!-9;-~]+:[\t -~]*\r\n)+)\r\n")
+# A head with nothing odd in it, as comes with nearly each answer: http.client takes five times as long over it.
+PLAIN = re.compile(rb"HTTP/1\.1 (20[0146]) ([ -~]*)\r\n((?:[!-9;-~]+:[\t -~]*\r\n)+)\r\n")
 ODD = 60.0  # seconds for which no request goes ahead after an odd answer
 AGAIN = ("GET", "HEAD", "OPTIONS", "PROPFIND", "PUT", "DELETE", "MKCOL")  # twice does no more than once
 ENDED = ("BrokenPipeError", "ConnectionResetError", "RemoteDisconnected", "SSLEOFError", "SSLZeroReturnError")
@@ -63,7 +63,7 @@ def quick_class() -> Any:
 
     class Quick(response_class()):  # type: ignore[misc]
         def begin(self) -> None:
-            head = None if self.sending or self._method != "GET" else PLAIN.match(self.fp.peek())
+            head = None if self.sending else PLAIN.match(self.fp.peek())
             headers = plain_headers(head[3]) if head else {}
             if not head or not headers:
                 super().begin()
@@ -72,7 +72,7 @@ def quick_class() -> Any:
             self.status, self.reason, self.version = int(head[1]), head[2].decode().strip(), 11
             self.headers = self.msg = headers
             self.chunked = self.will_close = False
-            self.length = int(headers["content-length"])
+            self.length = 0 if self._method == "HEAD" else int(headers["content-length"])
 
     return Quick
 
@@ -105,6 +105,7 @@ class Ahead(NamedTuple):
 
     line: Line
     watch: Watch
+    method: str
     url: str
 
 
@@ -268,28 +269,40 @@ class Http(Guest):
         netloc = netloc_of(url)
         return netloc, url[:6].lower() == "https:", self.shown_to(netloc)
 
-    def send_ahead(self, url: str, headers: dict[str, str]) -> Ahead | None:
-        """A GET whose answer is taken later; None where it would have to wait, or what is shown may not be taken."""
+    def send_ahead(self, method: str, url: str, headers: dict[str, str], data: Data = b"") -> Ahead | None:
+        """A request whose answer is taken later; None where it would have to wait, or what is shown may not be taken.
+
+        A file goes along in one piece.
+        """
         accepted = self.accepted_headers(url, headers)
-        line = self.idle.take(self.place_of(url), False) if accepted else None
+        line = self.idle.take(self.place_of(url), method != "GET") if accepted else None
         if not accepted or not line:
             return None
         try:
-            return Ahead(line, self.begin(line, "GET", url, accepted), url)
-        except (OSError, ValueError):
+            if isinstance(data, Sent):
+                size, data = data.size, b"".join(data.chunks())
+                if len(data) != size:
+                    raise UnreadError
+                accepted = {"Content-Length": str(size), **accepted}
+            return Ahead(line, self.begin(line, method, url, accepted, data), method, url)
+        except BaseException as error:
             line.connection.close()
+            if not isinstance(error, (OSError, ValueError)):
+                raise
             return None
 
     def answer_to(self, ahead: Ahead) -> Answer | None:
         """Its answer; None if there is none that counts, and it is to be asked for once more."""
         try:
-            answer = WireAnswer(ahead.line, self.idle, "GET", ahead.url, ahead.watch)
+            answer: Answer = WireAnswer(ahead.line, self.idle, ahead.method, ahead.url, ahead.watch)
         except Exception as error:
             ahead.line.connection.close()
-            if isinstance(error, TimeoutError) or "timed out" in str(error):
+            if isinstance(error, TimeoutError) or "timed out" in str(error) or ahead.method not in AGAIN:
                 raise connection_error(error, ahead.url, self.ca) from error
             return None
-        log.debug("GET %s -> %d", mask_url(ahead.url), answer.status)
+        log.debug("%s %s -> %d", ahead.method, mask_url(ahead.url), answer.status)
+        if answer.status == 500 and self.token:
+            answer = self.verdict(answer, ahead.method, ahead.url, self.token.value())
         if answer.status in (401, 429):  # what is to be done then takes its time
             self.due = time.monotonic() + ODD
             answer.drain()
@@ -297,12 +310,14 @@ class Http(Guest):
         self.throttles[netloc_of(ahead.url)].take()
         return answer
 
-    def follow_ahead(self, url: str, headers: dict[str, str]) -> Generator[Asked, None, Answer | None]:
-        """A GET to wherever the door sends it, step by step; None if it is to be asked again, as something is odd."""
+    def follow_ahead(
+        self, method: str, url: str, headers: dict[str, str], data: Data = b""
+    ) -> Generator[Asked, None, Answer | None]:
+        """A request to wherever the door sends it, step by step; None if it is to go again, as something is odd."""
         for hop in range(MAX_HOPS):
-            ahead = self.send_ahead(url, headers)
+            ahead = self.send_ahead(method, url, headers, data)
             if ahead is None:
-                return self.follow("GET", url, headers=headers, hops=hop) if hop else None
+                return self.follow(method, url, headers=headers, data=data, hops=hop) if hop else None
             yield ahead.watch
             try:
                 answer = self.answer_to(ahead)
@@ -314,6 +329,27 @@ class Http(Guest):
                 return answer
             url = redirect_target(answer, url)
         return None
+
+    def steps(
+        self, method: str, url: str, headers: dict[str, str], data: Data = b""
+    ) -> Generator[Asked, None, Answer]:
+        """A request to wherever the door sends it, of which the answer can be waited for by others if it is small."""
+        is_small = not isinstance(data, Sent) or (data.size <= HASTE and not ASK.keys() & headers.keys())
+        answer = None
+        if is_small and self.can_send_ahead(url):
+            answer = yield from self.follow_ahead(method, url, headers, data)
+        return answer or self.follow(method, url, headers=headers, data=data)
+
+    def ask_steps(self, method: str, url: str, headers: dict[str, str]) -> Generator[Asked, None, Answer]:
+        """A request to the door, in the same way."""
+        if self.can_send_ahead(url) and (ahead := self.send_ahead(method, url, headers)):
+            yield ahead.watch
+            answer = self.answer_to(ahead)
+            if answer and answer.status not in REDIRECTS:
+                return answer
+            if answer:
+                answer.drain()
+        return self.ask(method, url, headers=headers)
 
     def follow(
         self, method: str, url: str, *, headers: dict[str, str] | None = None, data: Data = b"", hops: int = 0

@@ -11,10 +11,11 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Callable
 from urllib.parse import unquote
 
+from gridsync_parts.convoy import Asked, result_of
 from gridsync_parts.doors import Listing, Sent, Stored
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
@@ -175,6 +176,11 @@ class WebDavWriter:
 
     def write(self, path: str, sent: Sent) -> Stored:
         """Send a new file; Exists if something has its name. When it fails, some of it may be there."""
+        stored: Stored = result_of(self.write_ahead(path, sent))
+        return stored
+
+    def write_ahead(self, path: str, sent: Sent) -> Generator[Asked, None, Stored]:
+        """The same step by step."""
         url = self.url_of(path)
         check_name(url)
         if not sent.over:
@@ -185,13 +191,17 @@ class WebDavWriter:
         headers.update({"X-OC-Mtime": str(sent.mtime)} if sent.mtime else {})
         headers.update(ASK if compose(path) != path else {})  # dCache's pools take such names, its doors do not
         try:
-            answer = self.http.follow("PUT", url, headers=headers, data=sent)
+            answer = yield from self.http.steps("PUT", url, headers, sent)
         except UnreadError as error:
             changed = Changed(f"{place_of(url)}: its source has changed while it was being sent", passing=True)
             raise error.__cause__ or changed from None
         if answer.status in (200, 201, 204):
             answer.drain()
-            return Stored(UNFINISHED, digest_in(answer))
+            digest = digest_in(answer)
+            if self.is_heedless and not digest and sent.size <= SMALL:
+                with contextlib.suppress(NotFound):
+                    return (yield from self.read_back(path))
+            return Stored(UNFINISHED, digest)
         raise write_refusal(answer, url) if netloc_of(answer.url) in self.http.trusted else self.pool_error(answer, url)
 
     def pool_error(self, answer: Answer, url: str) -> GridError:
@@ -206,21 +216,29 @@ class WebDavWriter:
 
     def stored(self, path: str) -> Stored:
         """What is there under a name; NotFound if nothing."""
+        stored: Stored = result_of(self.stored_ahead(path))
+        return stored
+
+    def stored_ahead(self, path: str) -> Generator[Asked, None, Stored]:
+        """The same step by step."""
         if self.is_heedless is None:  # XRootD loses answers to many who ask for checksums at once
             self.is_folder(path.rpartition("/")[0])
         if not self.is_heedless:
-            return self.told(path)
-        found = self.told(path, [{}])
+            return (yield from self.told(path))
+        found = yield from self.told(path, [{}])
         if 0 <= found.size <= SMALL:
-            return self.read_back(path)
+            return (yield from self.read_back(path))
         with self.one_digest:  # else it loses answers, or ends
-            return self.told(path)
+            told: Stored = result_of(self.told(path))
+            return told
 
-    def told(self, path: str, wishes: Iterable[dict[str, str]] = (ANY_WANTED, WANTED, {})) -> Stored:
+    def told(
+        self, path: str, wishes: Iterable[dict[str, str]] = (ANY_WANTED, WANTED, {})
+    ) -> Generator[Asked, None, Stored]:
         """What the door says of a file. XRootD fails at a list of checksums of which it can't make each, or at all."""
         url = self.url_of(path)
         for wanted in wishes:
-            answer = self.http.follow("HEAD", url, headers=wanted)
+            answer = yield from self.http.steps("HEAD", url, wanted)
             if answer.status != 500:
                 break
             answer.drain()
@@ -231,10 +249,10 @@ class WebDavWriter:
         size = int(length) if length.isdecimal() else UNFINISHED
         return Stored(size, digest_in(answer), time_of(answer.header("Last-Modified")))
 
-    def read_back(self, path: str) -> Stored:
+    def read_back(self, path: str) -> Generator[Asked, None, Stored]:
         """A small file by the bytes that the door sends."""
         url = self.url_of(path)
-        answer = self.http.follow("GET", url)
+        answer = yield from self.http.steps("GET", url, {})
         if answer.status != 200:
             raise refusal(answer, url)
         with contextlib.suppress(AttributeError):  # 0.04 s, as the door waits for it; Linux alone has it
@@ -244,6 +262,10 @@ class WebDavWriter:
 
     def rename(self, path: str, target: str, replace: bool) -> None:
         """Give a file its name; Exists if something has it that is not to be replaced."""
+        result_of(self.rename_ahead(path, target, replace))
+
+    def rename_ahead(self, path: str, target: str, replace: bool) -> Generator[Asked, None, None]:
+        """The same step by step."""
         url, goal = self.url_of(path), self.url_of(target)
         check_name(goal)
         if not replace:
@@ -251,7 +273,8 @@ class WebDavWriter:
         elif not self.is_heedless and self.is_folder(target):  # it would go with all that is in it
             raise Exists(TAKEN.format(place=place_of(goal)))
         told = self.destination(goal)
-        answer = self.http.ask("MOVE", url, headers={"Destination": told, "Overwrite": "T" if replace else "F"})
+        how = {"Destination": told, "Overwrite": "T" if replace else "F"}
+        answer = yield from self.http.ask_steps("MOVE", url, how)
         if answer.status in (405, 501):
             raise FileError(f"{place_of(url)}: the door cannot rename files; ask the site")
         if answer.status not in (201, 204):  # 200 comes with a page of who stands before the door

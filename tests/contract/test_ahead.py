@@ -1,18 +1,21 @@
-"""Requests for small files that go ahead of their answers, at each kind of WebDAV door."""
+"""Requests about small files that go ahead of their answers, at each kind of WebDAV door."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from gridsync_parts.convoy import Asked
-from gridsync_parts.doors import At, Body, Place
-from gridsync_parts.errors import GridError, PoolError
+from gridsync_parts.convoy import Asked, Steps
+from gridsync_parts.doors import At, Body, Place, Sent, Stored
+from gridsync_parts.errors import Changed, DoorError, Exists, GridError, PoolError
 from gridsync_parts.table import Site
+from gridsync_parts.values import UNFINISHED
 from tests.grid import Grid
 from tests.grid.door import Door
-from tests.support.places import door_of, opened, place_at, site_of
+from tests.support.places import door_of, new_home, opened, place_at, site_of, site_to_write
 from tests.support.raw import Raw
 
 SIZE = 20_000
@@ -25,18 +28,29 @@ def storm(grid: Grid) -> Iterator[Door]:
     door.faults.clear()
 
 
-def read(place: Place, path: str) -> tuple[bytes, list[Asked]]:
-    """The bytes of a file, and what was waited for on the way to them."""
-    assert place.ahead
-    asked, steps = [], place.ahead.read_ahead(At(path, SIZE), 0, SIZE)
+def taken(steps: Steps) -> tuple[Any, list[Asked]]:
+    """What steps come to, and what was waited for on the way."""
+    asked = []
     while True:
         try:
             asked.append(next(steps))
         except StopIteration as end:
-            body: Body = end.value
-            data = b"".join(map(bytes, body.chunks))
-            body.close()
-            return data, asked
+            return end.value, asked
+
+
+def read(place: Place, path: str) -> tuple[bytes, list[Asked]]:
+    """The bytes of a file, and what was waited for on the way to them."""
+    assert place.ahead
+    body: Body
+    body, asked = taken(place.ahead.read_ahead(At(path, SIZE), 0, SIZE))
+    data = b"".join(map(bytes, body.chunks))
+    body.close()
+    return data, asked
+
+
+def sent_of(size: int = SIZE, told: int = SIZE) -> Sent:
+    """A file that is sent."""
+    return Sent(told, lambda: iter([memoryview(bytes(size))]))
 
 
 def door_at(grid: Grid, pair: str, folder: str) -> Place:
@@ -142,3 +156,77 @@ def test_a_door_that_does_not_answer_in_time_is_not_asked_again(grid: Grid, stor
     with pytest.raises(GridError, match="does not answer"):
         read(place, f"{folder}/b")
     assert fault.hits == 1
+
+
+# Files that are sent.
+
+
+def writer_at(grid: Grid, pair: str, folder: str) -> tuple[Place, str]:
+    """A door that has taken a file into a new folder, so that there are connections to go on with; and the folder."""
+    place = place_at(grid, site_to_write(grid, pair))
+    home = new_home(place, folder.rpartition("/")[2])
+    assert place.writer
+    place.writer.write(f"{home}/first", sent_of())
+    return place, home
+
+
+@pytest.mark.parametrize(
+    ("pair", "of_write", "of_rename"), [("http dcache", 1, 1), ("http storm", 1, 1), ("http xrootd", 2, 1)]
+)
+def test_each_answer_to_what_is_sent_is_waited_for_by_whoever_wants(grid, folder, pair, of_write, of_rename):
+    place, home = writer_at(grid, pair, folder)
+    ahead = place.ahead_writer
+    stored, asked = taken(ahead.write_ahead(f"{home}/part", sent_of()))
+    assert len(asked) == of_write and stored.size in (SIZE, UNFINISHED)
+    stored, asked = taken(ahead.stored_ahead(f"{home}/part"))
+    assert asked and stored[:2] == place.writer.stored(f"{home}/part")[:2] and stored.size == SIZE
+    _, asked = taken(ahead.rename_ahead(f"{home}/part", f"{home}/whole", replace=False))
+    assert len(asked) == of_rename
+    assert {entry.path for entry in place.lister.folder(home)} == {f"{home}/first", f"{home}/whole"}
+    with pytest.raises(Exists):
+        taken(ahead.write_ahead(f"{home}/whole", sent_of()))
+
+
+@pytest.mark.parametrize("odd", [401, 429, "reset"])
+@pytest.mark.parametrize("method", ["PUT", "HEAD"])
+def test_what_is_answered_oddly_goes_once_more_in_the_ordinary_way(grid, storm, folder, method, odd):
+    place, home = writer_at(grid, "http storm", folder)
+    fault = storm.faults.add("*/b", odd, method=method, count=1)
+    stored, _ = taken(place.ahead_writer.write_ahead(f"{home}/b", sent_of()))
+    stored, _ = taken(place.ahead_writer.stored_ahead(f"{home}/b"))
+    assert stored.size == SIZE and fault.hits == 1
+
+
+def test_a_new_name_whose_answer_is_lost_is_not_asked_for_twice(grid, storm, folder):
+    place, home = writer_at(grid, "http storm", folder)
+    fault = storm.faults.add("*/first", "reset", method="MOVE")
+    with pytest.raises(DoorError) as caught:
+        taken(place.ahead_writer.rename_ahead(f"{home}/first", f"{home}/whole", replace=False))
+    assert caught.value.passing and fault.hits == 1
+
+
+@pytest.mark.parametrize("status", [403, 409, 500, 507])
+@pytest.mark.parametrize("method", ["PUT", "MOVE"])
+def test_a_refusal_to_take_it_is_the_same_as_ever(grid, storm, folder, method, status):
+    place, home = writer_at(grid, "http storm", folder)
+    storm.faults.add("*", status, method=method)
+
+    def ask(writer: Any, ending: str = "") -> GridError:
+        words = (f"{home}/x", sent_of()) if method == "PUT" else (f"{home}/first", f"{home}/x", False)
+        call = getattr(writer, {"PUT": "write", "MOVE": "rename"}[method] + ending)
+        with pytest.raises(GridError) as caught:
+            taken(call(*words)) if ending else call(*words)
+        return caught.value
+
+    ahead = ask(place.ahead_writer, "_ahead")
+    place.writer.http.due = math.inf  # none goes ahead from now on
+    ordinary = ask(place.writer)
+    assert (type(ahead), str(ahead), ahead.passing) == (type(ordinary), str(ordinary), ordinary.passing)
+
+
+@pytest.mark.parametrize("size", [SIZE - 1, SIZE + 1])
+def test_a_source_of_another_size_has_changed(grid, storm, folder, size):
+    place, home = writer_at(grid, "http storm", folder)
+    with pytest.raises(Changed):
+        taken(place.ahead_writer.write_ahead(f"{home}/b", sent_of(size)))
+    assert storm.log.matching(path=f"*/{home}/b") == [] and place.ahead.is_ready() is False

@@ -136,13 +136,13 @@ def test_a_new_file_at_xrootd_is_read_back_if_it_is_small(grid, folder, monkeypa
     store.writer.folder(store.home)
     store.send("a", data)
     http, asked = place.writer.http, []
-    follow = http.follow
+    steps = http.steps
 
-    def spy(*words, headers=None):
-        asked.extend(headers or ())
-        return follow(*words, headers=headers)
+    def spy(method, url, headers):
+        asked.extend(headers)
+        return steps(method, url, headers)
 
-    monkeypatch.setattr(http, "follow", spy)
+    monkeypatch.setattr(http, "steps", spy)
     assert store.writer.stored(f"{store.home}/a")[:2] == (size, f"adler32:{zlib.adler32(data):08x}")
     assert ("Want-Digest" in asked) is is_asked
 

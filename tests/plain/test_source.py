@@ -6,7 +6,8 @@ import pytest
 
 from gridsync_parts.errors import FileError
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import Deliverer, Put, Source
+from gridsync_parts.put import Deliverer, Put
+from gridsync_parts.source import Source
 from gridsync_parts.values import Locality, Row
 from tests.support.memory import Memory
 

@@ -17,8 +17,6 @@ from gridsync_parts.table import Site
 if TYPE_CHECKING:
     import ssl
 
-    from gridsync_parts.doors.guest import Data
-
 SIGN_IN = b"it wants you to log in with a browser"
 OF_HUB = "X-JupyterHub-Version"  # in the answers of the hub itself
 # A service takes who sends JSON for a program: only then is it told in a word that a token is none.
@@ -52,10 +50,10 @@ class HubWire(Http):
             context.load_default_certs()
         return context
 
-    def send_with(self, method: str, url: str, headers: dict[str, str], data: Data, token: str) -> Answer:
-        """One request, as a program."""
+    def headers_with(self, token: str, url: str, headers: dict[str, str]) -> dict[str, str]:
+        """The headers of a request, as a program sends it."""
         headers = {**headers, **JSON} if netloc_of(url) in self.trusted else headers
-        return super().send_with(method, url, headers, data, token)
+        return super().headers_with(token, url, headers)
 
     def verdict(self, answer: Answer, method: str, url: str, token: str) -> Answer:
         """The answer; the way to a login page is a 401, and so is that page itself."""

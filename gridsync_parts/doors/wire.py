@@ -57,6 +57,16 @@ def plain_headers(text: bytes) -> dict[str, str]:
     return found if is_plain and is_kept and re.fullmatch("[0-9]{1,18}", found.get("content-length", "")) else {}
 
 
+def whole(sent: Sent) -> bytes:
+    """All bytes of a small file."""
+    data = bytearray()
+    for piece in sent.chunks():
+        data += piece
+    if len(data) != sent.size:
+        raise UnreadError
+    return bytes(data)
+
+
 @functools.cache
 def quick_class() -> Any:
     """http.client's response, but a plain head is taken in at one glance."""
@@ -72,7 +82,8 @@ def quick_class() -> Any:
             self.status, self.reason, self.version = int(head[1]), head[2].decode().strip(), 11
             self.headers = self.msg = headers
             self.chunked = self.will_close = False
-            self.length = 0 if self._method == "HEAD" else int(headers["content-length"])
+            is_bare = self._method == "HEAD" or self.status == 204
+            self.length = 0 if is_bare else int(headers["content-length"])
 
     return Quick
 
@@ -107,6 +118,7 @@ class Ahead(NamedTuple):
     watch: Watch
     method: str
     url: str
+    headers: dict[str, str]
 
 
 class Idle:
@@ -280,11 +292,8 @@ class Http(Guest):
             return None
         try:
             if isinstance(data, Sent):
-                size, data = data.size, b"".join(data.chunks())
-                if len(data) != size:
-                    raise UnreadError
-                accepted = {"Content-Length": str(size), **accepted}
-            return Ahead(line, self.begin(line, method, url, accepted, data), method, url)
+                accepted, data = {"Content-Length": str(data.size), **accepted}, whole(data)
+            return Ahead(line, self.begin(line, method, url, accepted, data), method, url, accepted)
         except BaseException as error:
             line.connection.close()
             if not isinstance(error, (OSError, ValueError)):
@@ -301,8 +310,8 @@ class Http(Guest):
                 raise connection_error(error, ahead.url, self.ca) from error
             return None
         log.debug("%s %s -> %d", ahead.method, mask_url(ahead.url), answer.status)
-        if answer.status == 500 and self.token:
-            answer = self.verdict(answer, ahead.method, ahead.url, self.token.value())
+        if token := ahead.headers.get("Authorization", "").removeprefix("Bearer "):
+            answer = self.verdict(answer, ahead.method, ahead.url, token)
         if answer.status in (401, 429):  # what is to be done then takes its time
             self.due = time.monotonic() + ODD
             answer.drain()

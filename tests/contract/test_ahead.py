@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gridsync_parts.convoy import Asked, Steps
-from gridsync_parts.doors import At, Body, Place, Sent, Stored
-from gridsync_parts.errors import Changed, DoorError, Exists, GridError, PoolError
+from gridsync_parts.doors import At, Body, Place, Sent
+from gridsync_parts.errors import Changed, CredentialError, DoorError, Exists, GridError, PoolError
 from gridsync_parts.table import Site
 from gridsync_parts.values import UNFINISHED
 from tests.grid import Grid
 from tests.grid.door import Door
-from tests.support.places import door_of, new_home, opened, place_at, site_of, site_to_write
+from tests.support.places import door_of, new_home, opened, place_at, received, site_of, site_to_write
 from tests.support.raw import Raw
 
 SIZE = 20_000
@@ -49,8 +49,15 @@ def read(place: Place, path: str) -> tuple[bytes, list[Asked]]:
 
 
 def sent_of(size: int = SIZE, told: int = SIZE) -> Sent:
-    """A file that is sent."""
-    return Sent(told, lambda: iter([memoryview(bytes(size))]))
+    """A file that is sent, in pieces of which each takes the place of the last."""
+    buffer = memoryview(bytearray(7001))
+
+    def chunks() -> Iterator[memoryview]:
+        for at in range(0, size, len(buffer)):
+            buffer[:] = bytes([at % 251]) * len(buffer)
+            yield buffer[: size - at]
+
+    return Sent(told, chunks)
 
 
 def door_at(grid: Grid, pair: str, folder: str) -> Place:
@@ -178,6 +185,8 @@ def test_each_answer_to_what_is_sent_is_waited_for_by_whoever_wants(grid, folder
     ahead = place.ahead_writer
     stored, asked = taken(ahead.write_ahead(f"{home}/part", sent_of()))
     assert len(asked) == of_write and stored.size in (SIZE, UNFINISHED)
+    data = b"".join(map(bytes, sent_of().chunks()))
+    assert received(place, f"{home}/part", 0, SIZE) == data
     stored, asked = taken(ahead.stored_ahead(f"{home}/part"))
     assert asked and stored[:2] == place.writer.stored(f"{home}/part")[:2] and stored.size == SIZE
     _, asked = taken(ahead.rename_ahead(f"{home}/part", f"{home}/whole", replace=False))
@@ -230,3 +239,12 @@ def test_a_source_of_another_size_has_changed(grid, storm, folder, size):
     with pytest.raises(Changed):
         taken(place.ahead_writer.write_ahead(f"{home}/b", sent_of(size)))
     assert storm.log.matching(path=f"*/{home}/b") == [] and place.ahead.is_ready() is False
+
+
+@pytest.mark.parametrize("login", ["right", "way", "page"])
+def test_the_login_page_of_a_hub_is_no_answer_to_what_goes_ahead(grid, folder, monkeypatch, login):
+    place, home = writer_at(grid, "hub alone", folder)
+    monkeypatch.setattr(grid.hub.switches, "login", login)
+    monkeypatch.setattr(grid.hub, "who", lambda token: None)
+    with pytest.raises(CredentialError):
+        place.writer.write(f"{home}/b", sent_of())

@@ -31,8 +31,8 @@ SHOWN = {  # row and the words above its table: what a physicist calls it
 
 NO_PEERS = ("bare Python", "the first gridsync")
 SAID = """\
-Until all bytes are on disk: tools that leave them in memory are followed by `sync -f`. Below 1 the other is faster.
-gridsync.py verifies each file by its checksum, and so do those with a *; the others verify its size, or nothing."""
+The time ends when all bytes are on disk: tools that leave them in memory are followed by `sync -f`. Below 1 the other is faster.
+gridsync.py compares each file's checksum where the server has one, and so do those with a *; the others compare its size, or nothing."""
 
 
 class Line(NamedTuple):
@@ -85,7 +85,7 @@ def several(results: str) -> str:
     text = "".join(f"| {what} | {' | '.join(cells)} |\n" for what, cells in rows)
     costs = re.findall(r"(?m)^\| (\d+) workers? \| ([\d.]+) \|", results.partition("\n| CPU milliseconds a file |")[2])
     cost = ", ".join(f"{milliseconds} ms with {count}" for count, milliseconds in costs)
-    said = f"\nOf the machine where gridsync.py runs each file takes so much CPU: {cost} workers.\n" if cost else ""
+    said = f"\nCPU time of the machine where you type, for each file: {cost} workers.\n" if cost else ""
     return f"\n{text}{said}"
 
 

@@ -58,7 +58,7 @@ KEEPING = ("root", "roots", "xroot", "xroots")  # with gfal2 they keep a token f
 GFAL2 = Kind(
     "gfal2", KEEPING, "XRootD, dCache", "gfal", Credential.PROXY,
     Can(("adler32", "md5"), tape=False), ("gfal2",),
-    "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd",
+    "on Debian: apt install python3-gfal2 gfal2-plugin-http gfal2-plugin-xrootd xrootd-plugins",
 )  # fmt: skip
 # ENGINE = auto means the first with the scheme.
 KINDS = (

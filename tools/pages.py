@@ -73,6 +73,9 @@ settings and sites; made at the first run, see its comments
 .I grid_summary.csv
 the catalog: a row for each file, what is known of it and whether it is here
 .TP
+.I grid_uploads.csv
+what \-\-put has sent and \-\-to has copied, and what is left of it
+.TP
 .I grid_folders.txt
 remote folders that listings have shown, for the TAB key
 .TP
@@ -84,7 +87,8 @@ copied has a name ending in
 .IR .gridsync-part .
 .SH ENVIRONMENT
 \fBGRIDSYNC_DIR\fR, \fBX509_USER_PROXY\fR (else /tmp/x509up_u\fIuid\fR), \fBX509_CERT_DIR\fR, \fBX509_USER_CERT\fR and
-\fBX509_USER_KEY\fR (else ~/.globus/usercert.pem and userkey.pem)
+\fBX509_USER_KEY\fR (else ~/.globus/usercert.pem and userkey.pem), \fBX509_VOMSES\fR, \fBX509_VOMS_DIR\fR, \fBBEARER_TOKEN\fR,
+\fBBEARER_TOKEN_FILE\fR, \fBHTTPS_PROXY\fR, \fBNO_PROXY\fR, \fBNO_COLOR\fR
 .SH EXAMPLES
 .nf
 gridsync.py \-\-new_proxy

@@ -8,6 +8,7 @@ keywords token, downloadservice and certificateservice. What fails is a GridErro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Any
@@ -70,9 +71,9 @@ def hand_over(path: FilePath, verb: str, documents: list[dict[str, Any]], given:
         service = certificates_in(given, access)
         site = access.settings.site._replace(server=service)
         wire = wire_of(access._replace(settings=access.settings._replace(site=site)))
-        for document in documents:
-            said = send_certificate(wire, service, verb, file, {"certificate": certificate, **document})
-        wire.idle.close()
+        with contextlib.closing(wire.idle):
+            for document in documents:
+                said = send_certificate(wire, service, verb, file, {"certificate": certificate, **document})
         return said
 
 

@@ -104,7 +104,6 @@ def config_of(name: str) -> Config:
 class HubAccess(NamedTuple):
     """The services of a hub, and what is shown there."""
 
-    config: Config
     settings: Settings
     token: Token | None
 
@@ -136,7 +135,7 @@ def hub_access(given: Given) -> HubAccess:
     if token:
         token.value()
         site = site._replace(token=site.token or TOKEN)
-    return HubAccess(config, settings._replace(site=site), token)
+    return HubAccess(settings._replace(site=site), token)
 
 
 def certificates_in(given: Given, access: HubAccess) -> str:

@@ -269,6 +269,8 @@ class Answer:
     def drain(self) -> bytes:
         """The beginning of a body that is not wanted; if that was all, the connection can be used again."""
         if self.beginning is None:
-            self.beginning = bytes(next(self.chunks(BITE), b""))
-            self.close()
+            try:
+                self.beginning = bytes(next(self.chunks(BITE), b""))
+            finally:
+                self.close()
         return self.beginning

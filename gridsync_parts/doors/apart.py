@@ -188,10 +188,10 @@ class Apart:
         try:
             self.connection.send((site, vo, conf.folder, proxy))
             self.wait(0)
-        except OSError as error:
-            raise self.gone_error() from error
-        except GridError:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise self.gone_error() from error
             raise
 
     def gone_error(self) -> DoorError:

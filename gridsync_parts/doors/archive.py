@@ -92,9 +92,9 @@ class Archive:
             return f"a token may open it: {self.lack}"
         return f"a token may open it: set TOKEN in [{self.site.name}] of Grid.conf"
 
-    def link(self, url: str, base: str = "") -> str:
-        """An address that the repository names, which must be encrypted if the repository is."""
-        made = urljoin(f"{base or self.server}/", url)
+    def link(self, url: str) -> str:
+        """An address that the repository names, which must be encrypted."""
+        made = urljoin(f"{self.server}/", url)
         netloc_of(made)
         if urlsplit(made).scheme != "https":
             raise Forbidden(f"{mask_url(made)} is not encrypted, but the repository links to it; ask the repository")

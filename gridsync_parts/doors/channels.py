@@ -166,7 +166,9 @@ class Channels:
         except GridError as error:
             if is_first and not error.passing:
                 self.refusal = error  # once more would be an attempt more of those that an account stands
-            raise error if is_first else DoorError(str(error), passing=True) from error
+            if is_first:
+                raise
+            raise DoorError(str(error), passing=True) from error
         finally:
             if tty is not None:
                 os.close(tty)

@@ -135,11 +135,13 @@ class Lines:
             if isinstance(error, Crowded):
                 said = f"{self.site.server}: the server takes no more connections ({error})"
                 raise Unreached(said, passing=True) from error
-            raise self.failure(error) if isinstance(error, BROKEN) else error from error
+            if isinstance(error, BROKEN):
+                raise self.failure(error) from error
+            raise
 
     def keep(self, line: Line) -> None:
         """Let a line wait for something to do; one with replies still to come is of no use."""
-        if line.owed:
+        if line.owed or line.is_spent:
             self.drop(line)
             return
         with self.turn:

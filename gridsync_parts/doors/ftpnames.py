@@ -77,7 +77,7 @@ class Server:
         self.site = site
         parts = urlsplit(site.server)
         self.server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self.root = f"{unquote(parts.path).rstrip('/')}/{site.base}".rstrip("/")
+        self.root = f"{unquote(parts.path, errors='surrogateescape').rstrip('/')}/{site.base}".rstrip("/")
         self.lines = Lines(site, ca)
 
     def path(self, path: str) -> str:

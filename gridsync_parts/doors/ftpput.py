@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 from gridsync_parts.doors import Sent, Stored
 from gridsync_parts.doors.ftpnames import FOLDER, Server, refusal
 from gridsync_parts.doors.ftpwire import BROKEN, FAREWELL, NO_CHANNEL, Line, Reply, end_data, ending
 from gridsync_parts.doors.plain import NO_FOLDER, NO_NAME, NOT_THERE, TAKEN
-from gridsync_parts.doors.sending import UnreadError
-from gridsync_parts.errors import BadName, Changed, Exists, FileError, Forbidden, Full, GridError, NotFound
+from gridsync_parts.doors.sending import UnreadError, pieces_of, unread
+from gridsync_parts.errors import BadName, Exists, FileError, Forbidden, Full, GridError, NotFound
 from gridsync_parts.values import UNFINISHED
 
 PURE = {"PRET", "ESTP"}  # among what it says that it can, pure-ftpd is known by these
-
-
-def pieces_of(sent: Sent) -> Iterator[bytes | memoryview]:
-    """What is to be sent, and no byte more; UnreadError if it can't be read, or has another size."""
-    left, chunks = sent.size, sent.chunks()
-    while True:
-        try:
-            piece = next(chunks, None)
-        except Exception as error:
-            raise UnreadError from error
-        left -= len(piece or b"")
-        if left < 0 or (piece is None and left):
-            raise UnreadError
-        if piece is None:
-            return
-        yield piece
 
 
 class FtpsWriter:
@@ -76,8 +59,7 @@ class FtpsWriter:
         try:
             self.lines.ask(lambda line: self.send(line, path, sent))
         except UnreadError as error:
-            said = f"{self.server.place(path)}: its source has changed while it was being sent"
-            raise error.__cause__ or Changed(said, passing=True) from None
+            raise unread(error, self.server.place(path)) from None
         return Stored(UNFINISHED)
 
     def send(self, line: Line, path: str, sent: Sent) -> None:

@@ -15,7 +15,7 @@ from gridsync_parts.doors.drip import Drip
 from gridsync_parts.doors.ftplist import Named, Unknown, What, moment_of, read_listing
 from gridsync_parts.doors.ftpnames import Server, file_of, refusal, tag_of
 from gridsync_parts.doors.ftpput import FtpsWriter
-from gridsync_parts.doors.ftpwire import BROKEN, FAREWELL, NO_CHANNEL, Line, Reply, end_data, ending
+from gridsync_parts.doors.ftpwire import BROKEN, FAREWELL, Line, Reply, end_data, ending
 from gridsync_parts.doors.plain import NOT_THERE, PlainDoor
 from gridsync_parts.errors import DoorError, FileError, NotFound, brief
 from gridsync_parts.keys.token import Token
@@ -85,7 +85,6 @@ class Stream:
             reply = self.line.reply()
         except BROKEN as error:
             raise self.broken(error) from error
-        self.line.owed += reply.code in NO_CHANNEL
         if reply.code // 100 != 2:
             raise FileError(str(refusal(self.place, reply)), passing=True)
 

@@ -153,6 +153,7 @@ class Line(ftplib.FTP_TLS):
         self.is_used = False  # it has done something before, so that it may have died of old age
         self.is_heard = False  # the server has said something since it was taken
         self.owed = 0  # replies that are still to come
+        self.is_spent = False  # of no use any more: the server gives it no channel for data
         self.hidden = ""  # what the server may repeat and nobody else may see
 
     def open(self) -> None:
@@ -211,6 +212,7 @@ class Line(ftplib.FTP_TLS):
         self.is_heard = True
         if code[0] != "1":
             self.owed -= 1
+        self.is_spent = self.is_spent or int(code) in NO_CHANNEL
         if code == "421":
             raise EOFError(text)
         return Reply(int(code), text)
@@ -279,7 +281,6 @@ class Line(ftplib.FTP_TLS):
             reply = self.say_all(*commands)[-1]
             if reply.code // 100 != 1:
                 data.close()
-                self.owed += reply.code in NO_CHANNEL  # of no use any more
                 return None, reply
             data.settimeout(self.site.first_byte)
             try:  # servers want to see the session of the control connection
@@ -289,7 +290,7 @@ class Line(ftplib.FTP_TLS):
             except OSError:
                 data.close()
                 reply = self.reply()
-                self.owed += 1
+                self.is_spent = True
                 return None, reply
             secure.settimeout(self.site.silence)
             return secure, reply

@@ -60,6 +60,7 @@ class Joined:
                 yield chunk
             if at >= self.stop or at == before:
                 return
+            self.body.close()  # its connection serves the next piece
             before, self.body = at, self.more(at)
 
     def close(self) -> None:

@@ -21,12 +21,11 @@ from gridsync_parts.doors.plain import NO_ROOM
 from gridsync_parts.doors.portal import Browser
 from gridsync_parts.doors.refused import pause_of, refusal
 from gridsync_parts.doors.rest import Rest
-from gridsync_parts.doors.sending import UnreadError
+from gridsync_parts.doors.sending import UnreadError, unread
 from gridsync_parts.doors.urls import KEPT, mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import (
     BadRequest,
-    Changed,
     CredentialError,
     DoorError,
     Exists,
@@ -277,8 +276,7 @@ class Service:
         try:
             return self.read(send("PUT", url, headers=BYTES, data=sent), place, WRITE, self.is_own(url))
         except UnreadError as error:
-            changed = Changed(f"{place}: its source has changed while it was being sent", passing=True)
-            raise error.__cause__ or changed from None
+            raise unread(error, place) from None
 
     def read(self, answer: Answer, place: str, scope: str, is_json: bool = True) -> Any:
         """What an answer says; nothing is {}."""

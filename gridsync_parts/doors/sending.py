@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from gridsync_parts.doors import Sent
 from gridsync_parts.doors.answers import Watch
+from gridsync_parts.errors import Changed
 
 ASK = {"Expect": "100-continue"}
 PAUSE = 10  # seconds for that word; dCache needs some, as it looks for a pool first, and some servers never say it
@@ -19,6 +20,28 @@ GLANCE = 0.1  # seconds between looks at what still waits here
 
 class UnreadError(Exception):
     """What is to be sent can't be read, as its cause says, or has another size than it had."""
+
+
+def pieces_of(sent: Sent) -> Iterator[bytes | memoryview]:
+    """What is to be sent, and no byte more; UnreadError if it can't be read, or has another size."""
+    left, chunks = sent.size, sent.chunks()
+    while True:
+        try:
+            piece = next(chunks, None)
+        except Exception as error:
+            raise UnreadError from error
+        left -= len(piece or b"")
+        if left < 0 or (piece is None and left):
+            raise UnreadError
+        if piece is None:
+            return
+        yield piece
+
+
+def unread(error: UnreadError, place: str) -> BaseException:
+    """What is wrong with what was to be sent."""
+    said = f"{place}: its source has changed while it was being sent"
+    return error.__cause__ or Changed(said, passing=True)
 
 
 class Sending:
@@ -31,7 +54,7 @@ class Sending:
         self.wanted_by = time.monotonic() + PAUSE
         self.is_unanswered = False  # the server was asked, and has said nothing
         self.is_over = False  # all has been sent
-        self.pieces = self.cut()
+        self.pieces = (memoryview(piece) for piece in pieces_of(sent))
         self.piece: memoryview | None = None  # one that waits while the server says something
         self.poll = select.poll()
         self.poll.register(watch.socket)
@@ -111,22 +134,3 @@ class Sending:
             return self.watch.socket.send(piece)
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
-
-    def cut(self) -> Iterator[memoryview]:
-        """What is to be sent, piece by piece, and no byte more."""
-        left = self.sent.size
-        for piece in self.chunks():
-            left -= len(piece)
-            if left < 0:
-                break
-            yield piece
-        if left:
-            raise UnreadError
-
-    def chunks(self) -> Iterator[memoryview]:
-        """What is to be sent; its errors are none of the line's."""
-        try:
-            for chunk in self.sent.chunks():
-                yield memoryview(chunk)
-        except Exception as error:
-            raise UnreadError from error

@@ -77,6 +77,7 @@ class SshDoor(PlainDoor):
                 handle = remote.handle(channel, opened)
             except Refused as error:
                 if error.code not in (NO_SUCH_FILE, FAILURE):  # which are said of a file, too
+                    channel.forget([looked])
                     raise
                 found = remote.attributes(channel, looked)
                 if stat.S_ISDIR(found.mode):

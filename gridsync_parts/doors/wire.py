@@ -17,7 +17,7 @@ from gridsync_parts.doors import BITE, HASTE, Sent
 from gridsync_parts.doors.answers import Answer, Watch, connection_error, response_class
 from gridsync_parts.doors.guest import HOPS, MAX_HOPS, REDIRECTS, Data, Guest
 from gridsync_parts.doors.refused import redirect_target
-from gridsync_parts.doors.sending import ASK, Sending, UnreadError
+from gridsync_parts.doors.sending import ASK, Sending, pieces_of
 from gridsync_parts.doors.urls import mask_url, netloc_of, target_of
 from gridsync_parts.errors import DoorError, FileError, PoolError
 from gridsync_parts.keys.token import Token
@@ -58,13 +58,8 @@ def plain_headers(text: bytes) -> dict[str, str]:
 
 
 def whole(sent: Sent) -> bytes:
-    """All bytes of a small file."""
-    data = bytearray()
-    for piece in sent.chunks():
-        data += piece
-    if len(data) != sent.size:
-        raise UnreadError
-    return bytes(data)
+    """All bytes of a small file; each piece takes the place of the last."""
+    return b"".join(map(bytes, pieces_of(sent)))
 
 
 @functools.cache

@@ -22,12 +22,11 @@ from gridsync_parts.doors.digests import ANY_WANTED, WANTED, digest_in
 from gridsync_parts.doors.listing import PROPFIND, listing_of, path_of, time_of
 from gridsync_parts.doors.plain import NO_FOLDER, NO_NAME, NO_ROOM, TAKEN
 from gridsync_parts.doors.refused import OTHER_FILE, pause_of, refusal
-from gridsync_parts.doors.sending import ASK, UnreadError
+from gridsync_parts.doors.sending import ASK, UnreadError, unread
 from gridsync_parts.doors.urls import compose, mask_url, netloc_of
 from gridsync_parts.doors.wire import Http
 from gridsync_parts.errors import (
     BadName,
-    Changed,
     DoorError,
     Exists,
     FileError,
@@ -139,7 +138,8 @@ class WebDavWriter:
         url = self.url_of(path)
         headers = {"Depth": "0", "Content-Type": "application/xml"}
         answer = self.http.ask("PROPFIND", url, headers=headers, data=PROPFIND)
-        self.is_heedless = HEEDLESS in answer.header("Server").lower()
+        if answer.status < 500:  # else it may be somebody who stands before the door
+            self.is_heedless = HEEDLESS in answer.header("Server").lower()
         if answer.status == 404:
             answer.drain()
             return None
@@ -193,8 +193,7 @@ class WebDavWriter:
         try:
             answer = yield from self.http.steps("PUT", url, headers, sent)
         except UnreadError as error:
-            changed = Changed(f"{place_of(url)}: its source has changed while it was being sent", passing=True)
-            raise error.__cause__ or changed from None
+            raise unread(error, place_of(url)) from None
         if answer.status in (200, 201, 204):
             answer.drain()
             digest = digest_in(answer)

@@ -15,6 +15,7 @@ from gridsync_parts.errors import CrewError, UsageError, brief
 from gridsync_parts.farm.beside import NO_PAGE, PLAIN, TOP, Scheduler, end_all, need
 from gridsync_parts.farm.tls import Keys, make_keys
 from gridsync_parts.keys import helper_env
+from gridsync_parts.log import log
 from gridsync_parts.secrets import make_printable
 
 CLUSTERS = {"slurm": "SLURM", "htcondor": "HTCondor"}  # as dask_jobqueue calls their classes
@@ -128,6 +129,7 @@ class Batch:
                 self.jobs.append((job, submit(job, self.keys.folder)))
         except Exception as error:
             self.fault = error
+            log.info("%d of %d jobs were handed in: %s", len(self.jobs), len(jobs), error)
 
     def look(self) -> None:
         """Jobs that have ended are not started again: they may have used up what the user has."""

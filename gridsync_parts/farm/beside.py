@@ -133,10 +133,10 @@ class Child:
     def __init__(self, program: str, arguments: list[str], folder: str, name: str):
         self.log = os.path.join(folder, f"{name}.log")
         paths = [path for path in (*sys.path, TOP) if path]
-        with open(self.log, "wb") as log:
+        with open(self.log, "wb") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CODE.format(paths, program, arguments, folder)], start_new_session=True,
-                cwd=folder, env=environment(), stdin=subprocess.PIPE, stdout=log, stderr=log,
+                cwd=folder, env=environment(), stdin=subprocess.PIPE, stdout=file, stderr=file,
             )  # fmt: skip
         self.began = time.monotonic()
 

@@ -23,12 +23,12 @@ PATIENCE = 3  # looks, a second apart, until what is not here counts as missing
 NO_FOLDER = "/nonexistent"  # a worker has no Grid.conf
 
 
-def said_by_worker(error: GridError) -> GridError:
+def said_by_worker(error: Exception) -> GridError:
     """An error as the run tells it: with the machine where it is so."""
-    error = plain_error(error)
-    if f"worker {host()}" not in str(error):
-        error.args = (f"worker {host()}: {error}",)
-    return error
+    plain = plain_error(error)
+    if f"worker {host()}" not in str(plain):
+        plain.args = (f"worker {host()}: {plain}",)
+    return plain
 
 
 def token_of(setting: Setting) -> Token | None:
@@ -93,7 +93,7 @@ def why_unfit(setting: Setting) -> GridError | None:
         check_packages(setting.site)
         return fault_of(check_folder, setting, time.sleep) or fault_of(check_credential, setting, time.sleep)
     except Exception as error:
-        return said_by_worker(plain_error(error))
+        return said_by_worker(error)
 
 
 def is_full(error: DiskError) -> bool:

@@ -142,7 +142,7 @@ def labour(load: Load, tell: Callable[[Beat], None]) -> Returned:
                 fault = fault_of(check_folder, load.setting, shop.stop.wait)
                 return Returned(load.number, (), fault) if fault else Hand(shop, load).labour()
     except Exception as error:
-        return Returned(load.number, (), said_by_worker(plain_error(error)))
+        return Returned(load.number, (), said_by_worker(error))
 
 
 def halt(run: str) -> None:

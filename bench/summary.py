@@ -31,8 +31,9 @@ SHOWN = {  # row and the words above its table: what a physicist calls it
 
 NO_PEERS = ("bare Python", "the first gridsync")
 SAID = """\
-The time ends when all bytes are on disk: tools that leave them in memory are followed by `sync -f`. Below 1 the other is faster.
-gridsync.py compares each file's checksum where the server has one, and so do those with a *; the others compare its size, or nothing."""
+The time ends when all bytes are on disk: tools that leave them in memory are followed by `sync -f`. Below 1 the other
+one is faster. gridsync.py compares each file's checksum where the server has one, and so do those with a *; the others
+compare its size, or nothing."""
 
 
 class Line(NamedTuple):

@@ -166,8 +166,8 @@ class Site(NamedTuple):
     server: Annotated[str, Key("SERVER", "the door: scheme, host and port", URL)]
     base: Annotated[str, Key("BASE_DIR_ON_GRID", "the folder below which all paths begin", SITE_PATH)] = ""
     engine: Annotated[str, Key(
-        "ENGINE", "how gridsync talks to it: auto (by the scheme of SERVER), http, gfal2, ssh, ftps, hub, opendata "
-        "or invenio; the last three are never guessed. gfal2 follows redirects on its own and shows your proxy to every "
+        "ENGINE", "how gridsync talks to it: auto (by the scheme of SERVER), http, gfal2, ssh, ftps, hub, "
+        "opendata or invenio; the last three are never guessed. gfal2 follows redirects on its own and shows your proxy to every "
         "host they lead to",
         ENGINE, "gfal2",
     )] = "auto"

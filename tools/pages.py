@@ -87,8 +87,8 @@ copied has a name ending in
 .IR .gridsync-part .
 .SH ENVIRONMENT
 \fBGRIDSYNC_DIR\fR, \fBX509_USER_PROXY\fR (else /tmp/x509up_u\fIuid\fR), \fBX509_CERT_DIR\fR, \fBX509_USER_CERT\fR and
-\fBX509_USER_KEY\fR (else ~/.globus/usercert.pem and userkey.pem), \fBX509_VOMSES\fR, \fBX509_VOMS_DIR\fR, \fBBEARER_TOKEN\fR,
-\fBBEARER_TOKEN_FILE\fR, \fBHTTPS_PROXY\fR, \fBNO_PROXY\fR, \fBNO_COLOR\fR
+\fBX509_USER_KEY\fR (else ~/.globus/usercert.pem and userkey.pem), \fBX509_VOMSES\fR, \fBX509_VOMS_DIR\fR,
+\fBBEARER_TOKEN\fR, \fBBEARER_TOKEN_FILE\fR, \fBHTTPS_PROXY\fR, \fBNO_PROXY\fR, \fBNO_COLOR\fR
 .SH EXAMPLES
 .nf
 gridsync.py \-\-new_proxy

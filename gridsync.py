@@ -1376,7 +1376,7 @@ OPTIONS = (
     Option("metadata", "with --put to a repository: the file that describes the record, or a folder of such", "PATH"),
     Option("publish", "with --put to a repository: publish each record once all its files are there"),
     Option("new_version", "with --put to a repository: make a new version of a record that is published"),
-    Option("to", "copy to this site, door to door, not to output_dir; with actions from --build_list to --release", "SITE"),
+    Option("to", "copy to this site, door to door; with actions from --build_list to --release", "SITE"),
     Option("via_here", "with --to: copy through this machine, where the doors cannot copy themselves"),
     Option("trust_target", "with --to: hand a site a key of the other one even if it opens more than the file"),
     Option("fts", "with --to: have an FTS3 server copy, and follow its jobs", "URL"),

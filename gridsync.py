@@ -52,15 +52,7 @@ except ImportError:
     )
     sys.exit(2)
 
-from gridsync_parts.disk import (
-    Target,
-    check_copies,
-    check_free,
-    check_writable,
-    is_gone,
-    set_aside,
-    unfit_error,
-)
+from gridsync_parts.disk import Target, check_copies, check_free, is_gone, make_writable, set_aside
 from gridsync_parts.errors import (
     Changed,
     CredentialError,
@@ -662,11 +654,7 @@ def check_folder(run: Run) -> str:
         raise UsageError(f"files are not replaced because {run.catalog().doubt}")
     if run.across:
         return run.across.target.name
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise unfit_error(folder, "made", error.strerror or type(error).__name__) from error
-    check_writable(folder)
+    make_writable(folder)
     return folder
 
 

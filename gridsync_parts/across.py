@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Callable, Protocol
 
-from gridsync_parts.disk import MARK
 from gridsync_parts.dry import left_out, tell, tell_asking
 from gridsync_parts.errors import CredentialError, DoorError, FileError, GridError, NotFound, UsageError
 from gridsync_parts.ferry import Ferry
@@ -24,22 +23,28 @@ from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_p
 from gridsync_parts.log import log
 from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
-from gridsync_parts.put import NO_FILE, TAKEN
+from gridsync_parts.put import NO_FILE, TAKEN, temp_name
 from gridsync_parts.putter import no_writer, writer_of
 from gridsync_parts.runs import Runs
 from gridsync_parts.settings import name_across
 from gridsync_parts.there import There
 from gridsync_parts.uploads import Upload, Uploads
 from gridsync_parts.values import Action, Row, T, why_left
-from gridsync_parts.words import bare, grid_path, scheme_of
+from gridsync_parts.words import bare, grid_path, names_text, scheme_of
 
 if TYPE_CHECKING:
     from gridsync_parts.doors import Place
     from gridsync_parts.table import Settings, Site
     from gridsync_parts.walk import Walk
 
-NAMED = 5  # left-overs that are named
 SECURE = ("https", "davs")  # where keys may go
+
+
+def crossed(row: Row, source: Site, target: Site, temp: str = "", job: str = "") -> Upload:
+    """A file as grid_uploads.csv has it."""
+    url = "/".join(filter(None, (source.server, source.base, row.path)))
+    checksum, verified = row.checksum or row.computed, row.verified if row.downloaded else ""
+    return Upload(url, row.size, row.mtime, checksum, verified, target.name, row.path, row.error, temp, "", job)
 
 
 class Crosses(Runs, Protocol):
@@ -173,9 +178,7 @@ class Across:
         open_ones = (upload for upload in self.uploads.of(self.target.name) if upload.temp and not upload.verified)
         left = [one.temp for one in open_ones if run.scope.holds(one.target) and one.target not in rest]
         if left:
-            more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-            note = f"an earlier run may have left unfinished at {self.target.name}: {', '.join(left[:NAMED])}{more}"
-            run.report.note(note)
+            run.report.note(f"an earlier run may have left unfinished at {self.target.name}: {names_text(left)}")
 
     def check_base(self) -> None:
         """Refuse a target where nothing can be, as the folder that all is below is not there."""
@@ -223,8 +226,7 @@ class Across:
             return known.temp
         if not self.place.can.renames:
             return path
-        folder, slash, _ = path.rpartition("/")
-        return f"{folder}{slash}{self.token}-{len(self.ferry.temps)}{MARK}"
+        return temp_name(path, self.token, len(self.ferry.temps))
 
     def note(self, rows: list[Row]) -> None:
         """Note the names of files before their first bytes go."""
@@ -236,13 +238,9 @@ class Across:
 
     def upload_of(self, row: Row, is_begun: bool = False) -> Upload:
         """A file as grid_uploads.csv has it."""
-        temp, site = self.ferry.temps[row.path], self.source
+        temp = self.ferry.temps[row.path]
         is_over = not is_begun and (row.downloaded or row.error) and temp not in self.ferry.open
-        source = "/".join(filter(None, (site.server, site.base, row.path)))
-        verified = row.verified if row.downloaded else ""
-        known = "" if is_over or temp == row.path else temp
-        checksum = row.checksum or row.computed
-        return Upload(source, row.size, row.mtime, checksum, verified, self.target.name, row.path, row.error, known)
+        return crossed(row, self.source, self.target, temp="" if is_over or temp == row.path else temp)
 
     def put(self, rows: Iterable[Row], durable: bool = False) -> None:
         """Note what has come of files: what is there, and then what is to be done."""

@@ -15,10 +15,10 @@ from gridsync_parts.pool import Stop
 from gridsync_parts.source import Source
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Entry, Locality
+from gridsync_parts.words import names_text
 
 DISK = "zips"  # the lane of threads that read local files, and build zips of them
 CALLS = "folders"  # that of calls to the site
-NAMED = 5  # files that are named
 
 
 class Ask(NamedTuple):
@@ -76,12 +76,6 @@ class Case:
         return f"{self.draft.id}/{name}"
 
 
-def names_text(names: list[str]) -> str:
-    """Some names, not too many."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(sorted(names)[:NAMED]) + more
-
-
 def differences(case: Case, there: dict[str, Deposited], known: dict[str, str], stop: Stop) -> list[str]:
     """The names of files that differ between a deposit and a record."""
     found = [name for name in {*case.files, *there} if name not in there or name not in case.files]
@@ -107,8 +101,8 @@ def check_draft(case: Case, draft: Draft) -> None:
     where = f"the draft {draft.id}"
     if others := [name for name in draft.files if name not in case.files]:
         raise FileError(
-            f"{where} has files that are none of {case.deposit.folder}: {names_text(others)}; nothing is published, "
-            "remove them there and run again"
+            f"{where} has files that are none of {case.deposit.folder}: {names_text(sorted(others))}; "
+            "nothing is published, remove them there and run again"
         )
     for name in case.files:
         found, own = draft.files.get(name), case.load.sums.get(case.target(name), "")

@@ -73,7 +73,6 @@ class Runner:
         self.poll.register(self.bell, select.POLLIN)
         self.since = 0.0  # when it has begun with a step; 0 while it waits
         self.looked = time.monotonic()  # for requests that have no answer in time
-        self.count, self.took, self.worked = 0, 0.0, 0.0  # steps, seconds that they took, those of work among them
 
     def ring(self) -> None:
         """Wake it."""
@@ -95,18 +94,30 @@ class Runner:
         """Whether it does not get on."""
         return 0 < self.since < time.monotonic() - PATIENCE
 
-    def pays(self) -> bool:
-        """Whether its steps are work, more than waiting for a disk."""
-        if self.count < TRIED:
-            return True
-        pays = self.took - self.worked < self.count * MUCH
-        self.count, self.took, self.worked = 0, 0.0, 0.0
-        return pays
-
     def close(self) -> None:
         """It runs no more."""
         os.close(self.bell)
         os.close(self.button)
+
+
+class Trial:
+    """Whether running pays: steps are to be work, more than waiting for a disk. It rests for a while if not."""
+
+    def __init__(self) -> None:
+        self.count, self.took, self.worked = 0, 0.0, 0.0  # steps, seconds that they took, those of work among them
+        self.due = 0.0  # when somebody may run
+
+    def is_resting(self) -> bool:
+        """Whether nobody is to run."""
+        return time.monotonic() < self.due
+
+    def add(self, took: float, worked: float) -> None:
+        """One step more."""
+        self.count, self.took, self.worked = self.count + 1, self.took + took, self.worked + worked
+        if self.count >= TRIED:
+            if self.took - self.worked >= self.count * MUCH:
+                self.due = time.monotonic() + REST
+            self.count, self.took, self.worked = 0, 0.0, 0.0
 
 
 class Convoy:
@@ -122,11 +133,11 @@ class Convoy:
         self.handed: queue.SimpleQueue[Any] = queue.SimpleQueue()  # items that others have taken, each with its place
         self.returned: queue.SimpleQueue[Any] = queue.SimpleQueue()  # places that they have back, each with an item
         self.deputy = threading.Lock()  # whoever has it looks after the runner
-        self.due = 0.0  # when somebody may run
+        self.trial = Trial()
 
     def take(self, item: Any) -> Any:
         """Have an item done by whoever runs, if it is one for that; what is still to be done by this thread itself."""
-        if time.monotonic() < self.due or (steps := self.steps(item)) is None:
+        if self.trial.is_resting() or (steps := self.steps(item)) is None:
             return item
         with self.lock:
             other = self.runner
@@ -135,7 +146,10 @@ class Convoy:
                 self.handed.put(item)
                 other.ring()
             else:
-                runner = self.runner = Runner()
+                try:
+                    runner = self.runner = Runner()
+                except OSError:  # too many open files
+                    return item
                 self.places = 1
         return self.wait() if other else self.run(runner, steps)
 
@@ -145,8 +159,8 @@ class Convoy:
             while True:
                 with contextlib.suppress(queue.Empty):
                     return self.returned.get(timeout=GLANCE)
-                with self.lock:
-                    if self.runner and self.runner.is_held_up():
+                with self.lock, contextlib.suppress(OSError):  # too many open files
+                    if self.returned.empty() and self.runner and self.runner.is_held_up():
                         runner = self.runner = Runner()
                         self.places -= 1  # which stays with the one that is held up
                         for number in self.begun:
@@ -161,11 +175,16 @@ class Convoy:
                 return NOTHING
             while True:
                 left = self.fill(runner)
-                if self.is_over(runner, left is not NOTHING):
+                if self.is_over(runner, has_item=left is not NOTHING):
                     return left
                 for number in runner.answered(self.begun):
-                    if (steps := self.taken_up(runner, number)) and not self.step(runner, steps):
+                    if (going := self.taken_up(runner, number)) and not self.step(runner, going):
                         return NOTHING
+        except BaseException:
+            with self.lock:
+                if self.runner is runner:  # else others would ring at what is closed
+                    self.runner = None
+            raise
         finally:
             runner.close()
 
@@ -183,12 +202,9 @@ class Convoy:
         runner.since = began
         asked = self.go_on(steps)
         runner.since = 0.0
-        runner.count += 1
-        runner.took += time.monotonic() - began
-        runner.worked += time.thread_time() - worked
-        if not runner.pays():
-            self.due = time.monotonic() + REST
+        took, worked = time.monotonic() - began, time.thread_time() - worked
         with self.lock:
+            self.trial.add(took, worked)
             if self.runner is runner:
                 if asked:
                     self.begun[asked.fileno()] = asked, steps
@@ -210,7 +226,7 @@ class Convoy:
 
     def fill(self, runner: Runner) -> Any:
         """Begin as much as there are places for; an item that is for the thread itself, which runs no more then."""
-        while self.runner is runner and len(self.begun) < self.places and time.monotonic() >= self.due:
+        while self.runner is runner and len(self.begun) < self.places and not self.trial.is_resting():
             try:
                 item = self.handed.get_nowait() if self.handed.qsize() else self.lane.todo.get_nowait()
             except queue.Empty:
@@ -219,7 +235,8 @@ class Convoy:
                 self.lane.todo.put(None)
                 break
             if steps := self.steps(item):
-                self.step(runner, steps)
+                if not self.step(runner, steps):
+                    break
                 continue
             with self.lock:
                 if self.places == 1:
@@ -228,12 +245,12 @@ class Convoy:
                 self.returned.put(item)
         return NOTHING
 
-    def is_over(self, runner: Runner, ends: bool) -> bool:
+    def is_over(self, runner: Runner, has_item: bool) -> bool:
         """Whether nothing is left to run for, or another one runs; places that are not needed go back."""
         with self.lock:
             if self.runner is not runner:
                 return True
-            coming = 0 if ends or time.monotonic() < self.due else self.handed.qsize()
+            coming = 0 if has_item or self.trial.is_resting() else self.handed.qsize()
             while self.places > max(1, len(self.begun) + coming):
                 self.places -= 1
                 self.returned.put(self.handed.get_nowait() if self.handed.qsize() > coming else NOTHING)

@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple
 from gridsync_parts.checksums import checksum_kind, checksum_of
 from gridsync_parts.convoy import Asked, Steps, result_of
 from gridsync_parts.disk import COARSE, disk_error, local_file, part_name
-from gridsync_parts.doors import AheadReader, At, Body, Place
+from gridsync_parts.doors import AheadReader, At, Body, Place, read_twice
 from gridsync_parts.errors import (
     Changed,
     DiskError,
@@ -87,11 +87,7 @@ def open_ahead(reader: AheadReader, at: At, stop: Stop) -> Generator[Asked, None
 def open_body(place: Place, part: PartFile, segment: Segment, stop: Stop) -> Body:
     """What is missing of a segment."""
     at = At(part.row.path, part.row.size, part.tag)
-    try:
-        return place.reader.read(at, segment.at(), segment.stop)
-    except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
-        stop.wait(1)
-        return place.reader.read(at, segment.at(), segment.stop)
+    return read_twice(place.reader, at, segment.at(), segment.stop, stop.wait)
 
 
 def receive(

@@ -23,7 +23,6 @@ from gridsync_parts.case import (
     check_draft,
     differences,
     listing_of,
-    names_text,
 )
 from gridsync_parts.deposits import RECORD, Deposit, fill_one
 from gridsync_parts.doors import Deposited, Draft, Listing, Repository, Writer
@@ -35,7 +34,7 @@ from gridsync_parts.pool import Stop
 from gridsync_parts.table import Site
 from gridsync_parts.uploads import Upload
 from gridsync_parts.values import Wishes, error_text
-from gridsync_parts.words import moment_text, size_text
+from gridsync_parts.words import moment_text, names_text, size_text
 
 
 class Terms(NamedTuple):
@@ -271,8 +270,8 @@ class Course:
                 )
         elif not self.terms.wishes.new_version:
             raise FileError(
-                f"{deposit.name}: is published as {known.record}, and has changed since: {names_text(changed)}; "
-                "--new_version makes a new version of it"
+                f"{deposit.name}: is published as {known.record}, and has changed since: {names_text(sorted(changed))}"
+                "; --new_version makes a new version of it"
             )
         else:
             case.load.sums = {}

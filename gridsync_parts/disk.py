@@ -257,6 +257,15 @@ def check_writable(folder: str) -> None:
         raise unfit_error(folder, "written" if above == folder else "made", reason)
 
 
+def make_writable(folder: str) -> None:
+    """Have an OUTPUTDIR that can be written to."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise unfit_error(folder, "made", error.strerror or type(error).__name__) from error
+    check_writable(folder)
+
+
 def check_free(folder: str, needed: int) -> None:
     """Refuse what the disk of OUTPUTDIR can't hold."""
     free = free_space(folder)

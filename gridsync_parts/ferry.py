@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gridsync_parts.convoy import alone, result_of
 from gridsync_parts.copier import TAPE_RETRIES
 from gridsync_parts.doors import Place
-from gridsync_parts.errors import DoorError, FileError, GridError, NoCrossing, OnTape, PoolError, drop_frames
+from gridsync_parts.errors import DoorError, FileError, NoCrossing, OnTape, PoolError, drop_frames
 from gridsync_parts.fetching import Work
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
@@ -50,19 +51,9 @@ class Ferry(Mover):
 
     def bring(self, work: Work) -> Outcome | Again:
         """One attempt at a file."""
-        row = work.row
-        if outcome := self.put_back(work):
-            return outcome
-        try:
-            try:
-                new, done = self.carrier.deliver(self.job(work), self.watch(row.path))
-            except GridError as error:
-                return self.fail(work, error)
-        except BaseException:  # which ends the run
-            self.let_go(row)
-            raise
-        self.paused.discard(row.path)
-        return Outcome(new, "copied" if done == "sent" else done, self.let_go(row))
+        steps = alone(self.carrier.deliver, self.job(work), self.watch(work.row.path))
+        item: Outcome | Again = result_of(self.carry_out(work, steps))
+        return item._replace(done="copied") if isinstance(item, Outcome) and item.done == "sent" else item
 
     def job(self, work: Work) -> Put:
         """What an attempt is to do."""

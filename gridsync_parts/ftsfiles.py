@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gridsync_parts.across import Across, Crosses
+from gridsync_parts.across import Across, Crosses, crossed
 from gridsync_parts.attempts import Attempt
 from gridsync_parts.doors import Place
 from gridsync_parts.errors import FileError, GridError
@@ -74,12 +74,7 @@ class Book:
 
     def upload_of(self, row: Row, job: str) -> Upload:
         """A file as grid_uploads.csv has it."""
-        site = self.across.source
-        source = "/".join(filter(None, (site.server, site.base, row.path)))
-        verified, checksum = row.verified if row.downloaded else "", row.checksum or row.computed
-        return Upload(
-            source, row.size, row.mtime, checksum, verified, self.across.target.name, row.path, row.error, "", "", job
-        )
+        return crossed(row, self.across.source, self.across.target, job=job)
 
     def put(self, rows: list[Row], job: Noted | None = None, durable: bool = False) -> None:
         """Note rows, and which job they are in, if any."""

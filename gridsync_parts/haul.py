@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import time
 from typing import Any, Callable, NamedTuple
 
-from gridsync_parts.disk import Target, check_free, check_writable, unfit_error
+from gridsync_parts.disk import Target, check_free, make_writable
 from gridsync_parts.doors import Lister
 from gridsync_parts.errors import DoorError, FileError, GridError
 from gridsync_parts.fetching import Work
@@ -78,11 +77,7 @@ def stage_all(
 
 def prepare(folder: str, rows: list[Row]) -> None:
     """Have a folder that can take files."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise unfit_error(folder, "made", error.strerror or type(error).__name__) from error
-    check_writable(folder)
+    make_writable(folder)
     check_free(folder, sum(map(Target(folder).missing, rows)))
 
 

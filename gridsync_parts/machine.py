@@ -54,7 +54,7 @@ def files_to_spare(settings: Settings) -> int:
     """How many files may wait to be made durable: what the limit on open ones leaves, which is raised if it can be."""
     import resource
 
-    needed = settings.threads * (settings.streams + 2) + 16  # its file, its folder, its connections; Python's and ours
+    needed = settings.threads * (settings.streams + 4) + 16  # its file, folder, connections, bell; Python's and ours
     wanted = needed + CONNECTIONS + FOLDERS_HELD + UNSETTLED  # idle connections, too
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= limit < wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from gridsync_parts.convoy import Steps
 from gridsync_parts.doors import Place
 from gridsync_parts.errors import GridError, drop_frames
 from gridsync_parts.fetching import Work
@@ -27,6 +28,22 @@ class Mover:
     def bring(self, work: Work) -> Any:
         """One attempt at a file: what became of it."""
         raise NotImplementedError
+
+    def carry_out(self, work: Work, steps: Steps) -> Steps:
+        """One attempt, step by step, by steps that give the file's new row and what was done."""
+        row = work.row
+        if outcome := self.put_back(work):
+            return outcome
+        try:
+            try:
+                new, done = yield from steps
+            except GridError as error:
+                return self.fail(work, error)
+        except BaseException:  # which ends the run
+            self.let_go(row)
+            raise
+        self.paused.discard(row.path)
+        return Outcome(new, done, self.let_go(row))
 
     def put_back(self, work: Work) -> Outcome | None:
         """A file that is not tried now: it may be on tape again, or others wait for another attempt."""

@@ -21,8 +21,7 @@ from gridsync_parts.sending import Sending
 from gridsync_parts.uploads import Uploads
 from gridsync_parts.values import Action, Row
 from gridsync_parts.walk import DOORS_SHUT
-
-NAMED = 5  # left-overs that are named
+from gridsync_parts.words import names_text
 
 
 class Sender(Runs, Protocol):
@@ -70,8 +69,7 @@ def begin_sending(run: Sender, outbox: Outbox) -> tuple[Flow, Sending]:
     bringing.door.takes, bringing.door.enough = True, min(DOORS_SHUT, max(1, outbox.files()))
     targets = [target for folder in outbox.folders for _, target in ground.files(folder)]
     if left := sending.strangers(targets):
-        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-        run.report.note(f"an earlier run may have left unfinished at the site: {', '.join(left[:NAMED])}{more}")
+        run.report.note(f"an earlier run may have left unfinished at the site: {names_text(left)}")
     return flow, sending
 
 

@@ -15,7 +15,7 @@ from gridsync_parts.loop import Answer, Loop
 from gridsync_parts.outbox import Local, Outbox
 from gridsync_parts.pace import PACE
 from gridsync_parts.pool import Pool, Stop
-from gridsync_parts.put import NO_FILE, TAKEN
+from gridsync_parts.put import NO_FILE, TAKEN, temp_name
 from gridsync_parts.putter import Putter, writer_of
 from gridsync_parts.sending import put_action
 from gridsync_parts.table import Settings
@@ -87,9 +87,8 @@ class Parcel:
             path = self.target(local.path)
             row = local.row(path, self.settings.site.name)
             self.putter.sources[path] = local.file
-            name = f"{self.token}-{len(self.putter.temps)}{MARK}"
-            renames = self.place.can.renames
-            self.putter.temps[path] = f"{path.rpartition('/')[0]}/{name}".strip("/") if renames else path
+            temp = temp_name(path, self.token, len(self.putter.temps))
+            self.putter.temps[path] = temp if self.place.can.renames else path
             action = put_action(row, there.get(path), self.overwrite)
             if action is Action.KEEP and not fault:
                 row = with_error(row, f"{path}: {NO_FILE if there[path].is_folder else TAKEN}")

@@ -68,6 +68,12 @@ def make_folder(writer: Writer, path: str) -> None:
         writer.folder(path)
 
 
+def temp_name(path: str, token: str, number: int) -> str:
+    """The path of a file at the site until it is verified."""
+    folder, slash, _ = path.rpartition("/")
+    return f"{folder}{slash}{token}-{number}{MARK}"
+
+
 def further_name(noted: str) -> str:
     """The name of a further attempt at a file, made of the one that is noted."""
     return f"{noted.removesuffix(MARK)}.{secrets.token_hex(2)}{MARK}"

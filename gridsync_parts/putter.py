@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from gridsync_parts.convoy import Steps, alone, result_of
 from gridsync_parts.doors import HASTE, Place, Writer
-from gridsync_parts.errors import DoorError, FileError, GridError, PoolError, UsageError
+from gridsync_parts.errors import DoorError, FileError, PoolError, UsageError
 from gridsync_parts.fetching import Work
 from gridsync_parts.kinds import KINDS
 from gridsync_parts.loop import Again
@@ -50,7 +50,7 @@ class Putter(Mover):
     def bring(self, work: Work) -> Outcome | Again:
         """One attempt at a file."""
         steps = alone(self.deliverer.deliver, self.job(work), self.watch(work.row.path))
-        item: Outcome | Again = result_of(self.attempt(work, steps))
+        item: Outcome | Again = result_of(self.carry_out(work, steps))
         return item
 
     def steps(self, work: Work) -> Steps | None:
@@ -59,23 +59,7 @@ class Putter(Mover):
         is_small = work.row.size <= HASTE and not work.is_here and self.temps[path] not in self.deliverer.open
         if not (is_small and place.ahead and place.ahead_writer and place.ahead.is_ready()):
             return None
-        return self.attempt(work, self.deliverer.steps(self.job(work), self.watch(path), place.ahead_writer))
-
-    def attempt(self, work: Work, steps: Steps) -> Steps:
-        """One attempt, step by step."""
-        row = work.row
-        if outcome := self.put_back(work):
-            return outcome
-        try:
-            try:
-                new, done = yield from steps
-            except GridError as error:
-                return self.fail(work, error)
-        except BaseException:  # which ends the run
-            self.let_go(row)
-            raise
-        self.paused.discard(row.path)
-        return Outcome(new, done, self.let_go(row))
+        return self.carry_out(work, self.deliverer.steps(self.job(work), self.watch(path), place.ahead_writer))
 
     def job(self, work: Work) -> Put:
         """What an attempt is to do."""

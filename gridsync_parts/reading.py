@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from typing import Any, Callable
 
 from gridsync_parts.checksums import Checksum, checksum_kind
-from gridsync_parts.doors import At, Place
-from gridsync_parts.errors import FileError, GridError, Mismatch, NoRanges, NotFound
+from gridsync_parts.doors import At, Place, read_twice
+from gridsync_parts.errors import FileError, GridError, Mismatch, NoRanges
 from gridsync_parts.pace import insist
 from gridsync_parts.telling import speaking_plainly
 from gridsync_parts.values import Entry
@@ -36,12 +36,7 @@ class Source:
     def fetch(self, start: int, stop: int) -> bytes:
         """The same, once."""
         path, size = self.entry.path, self.entry.size
-        at, reader = At(path, size, self.tag), self.use().reader
-        try:
-            body = reader.read(at, start, stop)
-        except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
-            time.sleep(1)
-            body = reader.read(at, start, stop)
+        body = read_twice(self.use().reader, At(path, size, self.tag), start, stop, time.sleep)
         found = bytearray()
         try:
             if body.start != start:

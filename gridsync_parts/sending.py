@@ -7,14 +7,14 @@ import os
 import secrets
 from collections.abc import Collection, Iterable
 
-from gridsync_parts.disk import MARK, Target
+from gridsync_parts.disk import Target
 from gridsync_parts.doors import Listing
 from gridsync_parts.errors import GridError
 from gridsync_parts.fetching import Fetch
 from gridsync_parts.jobs import Aim, Job, Next, Where
 from gridsync_parts.outbox import Local
 from gridsync_parts.pace import Pace
-from gridsync_parts.put import LEFT_OVER, NO_FILE, TAKEN
+from gridsync_parts.put import LEFT_OVER, NO_FILE, TAKEN, temp_name
 from gridsync_parts.putter import Putter
 from gridsync_parts.uploads import Upload, Uploads
 from gridsync_parts.values import Action, Entry, Outcome, Row, Wishes
@@ -67,8 +67,7 @@ class Sending(Fetch):
             return target
         if known and known.temp:
             return known.temp
-        folder, slash, _ = target.rpartition("/")
-        return f"{folder}{slash}{self.token}-{len(self.putter.temps)}{MARK}"
+        return temp_name(target, self.token, len(self.putter.temps))
 
     def sort(self, rows: Iterable[Row], listing: Listing) -> dict[Action, list[Row]]:
         """What to do with the files of a folder, by what is there."""

@@ -59,7 +59,7 @@ class Source:
         self.path = path
         with self.reading():
             self.fd = open_below(top, path)
-        self.found = os.fstat(self.fd)
+            self.found = os.fstat(self.fd)
         self.size = self.found.st_size
         self.mtime = int(self.found.st_mtime)
         self.sums: dict[str, str] = {}
@@ -76,7 +76,8 @@ class Source:
 
     def check(self) -> None:
         """Refuse a file that is not any more as it was looked at, or never was, as those of /proc."""
-        now = os.fstat(self.fd)
+        with self.reading():
+            now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self.size, self.found.st_mtime_ns):
             raise Changed(f"{self.path}: has changed while it was read", passing=True)
         with self.reading():

@@ -167,8 +167,8 @@ class Site(NamedTuple):
     base: Annotated[str, Key("BASE_DIR_ON_GRID", "the folder below which all paths begin", SITE_PATH)] = ""
     engine: Annotated[str, Key(
         "ENGINE", "how gridsync talks to it: auto (by the scheme of SERVER), http, gfal2, ssh, ftps, hub, "
-        "opendata or invenio; the last three are never guessed. gfal2 follows redirects on its own and shows your proxy "
-        "to every host they lead to",
+        "opendata or invenio; the last three are never guessed. gfal2 follows redirects on its own and shows your "
+        "proxy to every host they lead to",
         ENGINE, "gfal2",
     )] = "auto"
     tape_api: Annotated[str, Key(

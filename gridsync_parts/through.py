@@ -11,8 +11,8 @@ import threading
 from collections.abc import Collection, Iterator
 
 from gridsync_parts.checksums import Checksum, checksum_kind
-from gridsync_parts.doors import At, Body, Place, Reader, resized_error
-from gridsync_parts.errors import Changed, FileError, GridError, Mismatch, NotFound
+from gridsync_parts.doors import At, Body, Place, Reader, read_twice, resized_error
+from gridsync_parts.errors import Changed, FileError, GridError, Mismatch
 from gridsync_parts.pool import Stop
 from gridsync_parts.source import refuse_stopped
 from gridsync_parts.values import UNFINISHED, Row, Seen
@@ -36,11 +36,7 @@ class Stream:
     def open(self) -> None:
         """Ask for what is still to come."""
         at = At(self.path, self.size, self.tag)
-        try:
-            body = self.reader.read(at, self.here, self.size)
-        except NotFound:  # XRootD says so now and then of a file whose checksum it is just making
-            self.is_over.wait(1)
-            body = self.reader.read(at, self.here, self.size)
+        body = read_twice(self.reader, at, self.here, self.size, self.is_over.wait)
         self.tag = body.tag or self.tag
         self.said = body.checksum or self.said
         self.body = body

@@ -147,3 +147,12 @@ def is_url(text: str) -> bool:
         return bool(parts.scheme and has_host and parts.port != 0)
     except ValueError:
         return False
+
+
+NAMED = 5  # things that are named in a sentence
+
+
+def names_text(names: list[str]) -> str:
+    """Some names, not too many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -12,7 +12,7 @@ from collections.abc import Collection, Generator, Iterator
 from typing import Any, Callable, NamedTuple, Protocol
 
 from gridsync_parts.convoy import Asked
-from gridsync_parts.errors import DoorError, FileError, GridError
+from gridsync_parts.errors import DoorError, FileError, GridError, NotFound
 from gridsync_parts.kinds import Can
 from gridsync_parts.secrets import secrets
 from gridsync_parts.values import Entry, Locality, Staging, T
@@ -326,6 +326,15 @@ HASTE = 64 << 10  # bytes of a file that are sent unasked: they have left before
 def resized_error(place: str, found: object, size: int) -> FileError:
     """The sentence for a file that is not the one of the catalog any more."""
     return FileError(f"{place}: has {found} bytes now, but {size} in the catalog; run --build_list again")
+
+
+def read_twice(reader: Reader, at: At, start: int, stop: int, wait: Callable[[float], object]) -> Body:
+    """The bytes from start up to stop; XRootD says now and then that there is no file whose sum it is making."""
+    try:
+        return reader.read(at, start, stop)
+    except NotFound:
+        wait(1)
+        return reader.read(at, start, stop)
 
 
 REQUEST = r"\w[!-~]{0,199}"

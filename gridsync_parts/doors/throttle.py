@@ -76,6 +76,11 @@ class Welcome:
                 self.words = words
             return self.strikes == 1
 
+    def note_refusal(self) -> None:
+        """One that went ahead of its answer was refused; it goes once more."""
+        with self.turn:
+            self.refusals.append(time.monotonic())
+
     def leave(self) -> None:
         """Let the others have their turn."""
         if threading.get_ident() in self.askers:

@@ -282,17 +282,16 @@ class Http(Guest):
         A file goes along in one piece.
         """
         accepted = self.accepted_headers(url, headers)
+        if accepted and isinstance(data, Sent):
+            accepted = {"Content-Length": str(data.size), **accepted}
+        body = data if isinstance(data, bytes) else whole(data) if accepted else b""
         line = self.idle.take(self.place_of(url), method != "GET") if accepted else None
         if not accepted or not line:
             return None
         try:
-            if isinstance(data, Sent):
-                accepted, data = {"Content-Length": str(data.size), **accepted}, whole(data)
-            return Ahead(line, self.begin(line, method, url, accepted, data), method, url, accepted)
-        except BaseException as error:
+            return Ahead(line, self.begin(line, method, url, accepted, body), method, url, accepted)
+        except (OSError, ValueError):
             line.connection.close()
-            if not isinstance(error, (OSError, ValueError)):
-                raise
             return None
 
     def answer_to(self, ahead: Ahead) -> Answer | None:
@@ -308,7 +307,10 @@ class Http(Guest):
         if token := ahead.headers.get("Authorization", "").removeprefix("Bearer "):
             answer = self.verdict(answer, ahead.method, ahead.url, token)
         if answer.status in (401, 429):  # what is to be done then takes its time
-            self.due = time.monotonic() + ODD
+            self.due = max(self.due, time.monotonic() + ODD)
+            welcome = self.welcomes.get(netloc_of(ahead.url))
+            if answer.status == 401 and welcome:
+                welcome.note_refusal()
             answer.drain()
             return None
         self.throttles[netloc_of(ahead.url)].take()

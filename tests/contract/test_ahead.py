@@ -238,7 +238,7 @@ def test_a_source_of_another_size_has_changed(grid, storm, folder, size):
     place, home = writer_at(grid, "http storm", folder)
     with pytest.raises(Changed):
         taken(place.ahead_writer.write_ahead(f"{home}/b", sent_of(size)))
-    assert storm.log.matching(path=f"*/{home}/b") == [] and place.ahead.is_ready() is False
+    assert storm.log.matching(path=f"*/{home}/b") == [] and place.ahead.is_ready()
 
 
 @pytest.mark.parametrize("login", ["right", "way", "page"])

@@ -107,7 +107,7 @@ class Lines:
                 while self.idle:
                     line = self.idle.pop()
                     if not line.is_dead():
-                        line.is_used, line.is_heard = True, False
+                        line.is_silent = True
                         return line
                     self.open -= 1
                     line.end()
@@ -163,7 +163,7 @@ class Lines:
                 value = verb(line)
             except BROKEN as error:
                 self.drop(line)
-                if line.is_used and not line.is_heard:  # of old age
+                if line.is_silent:  # of old age
                     continue
                 raise self.failure(error) from error
             except BaseException:

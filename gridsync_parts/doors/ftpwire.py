@@ -150,8 +150,7 @@ class Line(ftplib.FTP_TLS):
     def __init__(self, site: Site, context: ssl.SSLContext):
         super().__init__(context=context)
         self.site = site
-        self.is_used = False  # it has done something before, so that it may have died of old age
-        self.is_heard = False  # the server has said something since it was taken
+        self.is_silent = False  # it was kept, and the server has said nothing since: it may have died of old age
         self.owed = 0  # replies that are still to come
         self.is_spent = False  # of no use any more: the server gives it no channel for data
         self.hidden = ""  # what the server may repeat and nobody else may see
@@ -209,7 +208,7 @@ class Line(ftplib.FTP_TLS):
         if self.hidden:  # short ones are not known by their letters
             text = text[:4] + text[4:].replace(self.hidden, "...")
         log.debug("%s:%d < %s", self.host, self.port, text)
-        self.is_heard = True
+        self.is_silent = False
         if code[0] != "1":
             self.owed -= 1
         self.is_spent = self.is_spent or int(code) in NO_CHANNEL

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
-from gridsync_parts import put
+from gridsync_parts import source
 from gridsync_parts.doors import Sent, Stored
 from gridsync_parts.doors.deposit import DepositWriter
 from gridsync_parts.doors.drafts import MOST_PARTS, PART, Drafts, part_size_of
@@ -618,7 +618,7 @@ def test_a_file_is_verified_by_the_md5_and_read_once(shop, tmp_path, monkeypatch
     def again(*_: Any) -> str:
         raise AssertionError("it is read a second time")
 
-    monkeypatch.setattr(put, "checksum_of", again)
+    monkeypatch.setattr(source, "checksum_of", again)
     row, done, _ = deliver(shop, tmp_path, data, 1)
     assert (done, row.verified, row.checksum) == ("sent", "md5", md5(data))
 

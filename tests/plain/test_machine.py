@@ -100,7 +100,7 @@ def settings_of(threads: int, streams: int) -> Settings:
     return Settings(site, output_dir="", threads=threads, streams=streams, vo="")
 
 
-NEEDED = 4 * (2 + 2) + 16
+NEEDED = 4 * (2 + 4) + 16
 WANTED = NEEDED + CONNECTIONS + FOLDERS_HELD + UNSETTLED
 
 

@@ -119,7 +119,7 @@ def test_a_power_failure_in_mid_run_leaves_nothing_wrong_and_the_next_run_goes_o
         with image.found(snapshot) as found:
             counts.append(len(look(user, folder, found, found / "data", sizes)))
             resumed = max(resumed, resumable(user, folder, found))
-    assert max(counts) > 10 and resumed > 1 << 20, f"the snapshots show too little: {counts}, {resumed}"
+    assert max(counts) > 5 and resumed > 1 << 20, f"the snapshots show too little: {counts}, {resumed}"
 
 
 @pytest.mark.usefixtures("disk_that_lies")

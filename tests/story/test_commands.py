@@ -384,14 +384,20 @@ def test_a_request_that_is_forgotten_while_the_spinner_turns_is_made_again(user,
     staging = user.grid.door.staging
     user.grid.door.log.clear()
     user.grid.robot.hold()
-    timer = threading.Timer(2, staging.requests.clear)
-    release = threading.Timer(4, user.grid.robot.go)
-    timer.start()
-    release.start()
+
+    def forget() -> None:
+        wait_until(lambda: staging.requests)
+        time.sleep(1)  # the spinner turns
+        staging.requests.clear()
+        time.sleep(2)
+        user.grid.robot.go()
+
+    forgetting = threading.Thread(target=forget)
+    forgetting.start()
     try:
         assert "1 files ONLINE over 1, 0 remaining" in on_a_terminal(user, "--bring_online")
     finally:
-        release.join()
+        forgetting.join()
     assert user.grid.door.log.count(role="tape", path="/api/v1/tape/stage") == 2
     assert user.catalog()[f"{folder}/a"]["request"] in staging.requests
 

@@ -26,7 +26,8 @@ REST = 60.0  # seconds until that is tried again
 class Asked(Protocol):
     """A request whose answer is waited for."""
 
-    ends: float  # when it is too late
+    @property
+    def ends(self) -> float: ...  # when it is too late
 
     def fileno(self) -> int: ...
 

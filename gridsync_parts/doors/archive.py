@@ -28,7 +28,7 @@ from gridsync_parts.doors.hubwire import words_of
 from gridsync_parts.doors.portal import AT_ONCE, no_number
 from gridsync_parts.doors.record import RECID, text_in
 from gridsync_parts.doors.refused import message_in, pause_of, refusal
-from gridsync_parts.doors.repository import ACCEPT, WELL_KNOWN, NoJson, Service
+from gridsync_parts.doors.repository import ACCEPT, WELL_KNOWN, NoJson, Service, models_in
 from gridsync_parts.doors.urls import mask_url, netloc_of
 from gridsync_parts.errors import BadRequest, DoorError, FileError, Forbidden, GridError, NotFound, brief
 
@@ -140,12 +140,9 @@ class Archive:
         """What the repository says of its models, that of MODEL first; nothing at a plain Invenio."""
         try:
             told = self.ask(f"{self.server}{WELL_KNOWN}", self.site.name)
-            links = dict_in(told, "links") if isinstance(told, dict) else {}
-            models = links.get("models", [])
-            models = self.ask(self.link(models), self.site.name) if isinstance(models, str) else models
+            models, links = models_in(told, lambda url: self.ask(self.link(url), self.site.name))
         except (NotFound, Forbidden, BadRequest, NoJson):
             return []
-        models = [model for model in models if isinstance(model, dict)] if isinstance(models, list) else []
         models.sort(key=lambda model: self.site.model not in (model.get("type"), model.get("name")))
         found = [next(filter(None, (link_in(model, name) for name in ("records", "api", "deposit"))), "")
                  for model in models]  # fmt: skip

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
-from concurrent import futures
 from urllib.parse import unquote
 
 from gridsync_parts.doors import At, Body, Listing, Place, resized_error
@@ -16,7 +15,7 @@ from gridsync_parts.doors.deposit import DepositWriter
 from gridsync_parts.doors.drafts import Drafts
 from gridsync_parts.doors.entries import Members, Record
 from gridsync_parts.doors.hubwire import is_page, words_of
-from gridsync_parts.doors.portal import AT_ONCE
+from gridsync_parts.doors.portal import whereabouts
 from gridsync_parts.doors.record import Held, listing_in, tree_of
 from gridsync_parts.doors.refused import pause_of
 from gridsync_parts.doors.repository import Service
@@ -96,24 +95,13 @@ class InvenioDoor(WebDavDoor):
 
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are: on disk, if their records have them."""
-        found: dict[str, Locality] = {}
-        failure: DoorError | None = None
-        ids = dict.fromkeys(path.partition("/")[0] for path in paths)
-        with futures.ThreadPoolExecutor(AT_ONCE) as threads:
-            asked = {id: threads.submit(self.archive.record, id) for id in ids}
-        for path in paths:
-            try:
-                asked[path.partition("/")[0]].result()
-                with contextlib.suppress(NotFound):
-                    self.held(path)
-                    found[path] = Locality.ONLINE
-            except DoorError as error:
-                failure = failure or error  # what others tell is good all the same
-            except FileError:
-                continue
-        if failure and not found:
-            raise failure
-        return found
+
+        def place(record: Record, path: str) -> Locality:
+            if path.partition("/")[2] not in record.files:
+                self.held(path)  # or it is nowhere
+            return Locality.ONLINE
+
+        return whereabouts(paths, self.archive.record, place)
 
     # Reading.
 

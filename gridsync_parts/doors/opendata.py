@@ -8,7 +8,6 @@ import re
 import threading
 import time
 from collections.abc import Collection
-from concurrent import futures
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ from gridsync_parts.doors import At, Body, Listing, Place, Tape, resized_error
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.digests import WANTED, digest_in
 from gridsync_parts.doors.hubwire import is_page, words_of
-from gridsync_parts.doors.portal import AT_ONCE, Portal, PortalHttp
+from gridsync_parts.doors.portal import Portal, PortalHttp, whereabouts
 from gridsync_parts.doors.recall import Recall
 from gridsync_parts.doors.record import NAME, Held, Record, listing_in, path_of, tree_of
 from gridsync_parts.doors.refused import pause_of
@@ -98,25 +97,12 @@ class OpenDataDoor(WebDavDoor):
 
     def localities(self, paths: list[str], on_tape: Collection[str] = ()) -> dict[str, Locality]:
         """Where files are, as their records say."""
-        found: dict[str, Locality] = {}
-        failure: DoorError | None = None
-        recids = dict.fromkeys(path.partition("/")[0] for path in paths)
-        with futures.ThreadPoolExecutor(AT_ONCE) as threads:
-            asked = {recid: threads.submit(self.portal.record, recid) for recid in recids}
-        for path in paths:
-            recid, _, name = path.partition("/")
-            try:
-                held = asked[recid].result().files.get(name)
-            except DoorError as error:
-                failure = failure or error  # what others tell is good all the same
-            except FileError:
-                continue
-            else:
-                if held:
-                    found[path] = Locality.ONLINE if held.online else Locality.NEARLINE
-        if failure and not found:
-            raise failure
-        return found
+
+        def place(record: Record, path: str) -> Locality | None:
+            held = record.files.get(path.partition("/")[2])
+            return held and (Locality.ONLINE if held.online else Locality.NEARLINE)
+
+        return whereabouts(paths, self.portal.record, place)
 
     def find_tape(self) -> Tape | None:
         """What brings files that are on demand, unless Grid.conf wants to do without it."""

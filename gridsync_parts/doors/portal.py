@@ -7,7 +7,8 @@ import math
 import re
 import threading
 import time
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -20,13 +21,23 @@ from gridsync_parts.doors.refused import pause_of, refusal
 from gridsync_parts.doors.rest import Rest
 from gridsync_parts.doors.urls import mask_url
 from gridsync_parts.doors.wire import Http
-from gridsync_parts.errors import BadRequest, DoorError, Forbidden, GridError, NotFound, brief, drop_frames
+from gridsync_parts.errors import (
+    BadRequest,
+    DoorError,
+    FileError,
+    Forbidden,
+    GridError,
+    NotFound,
+    brief,
+    drop_frames,
+)
 from gridsync_parts.table import Site
+from gridsync_parts.values import Locality
 
 if TYPE_CHECKING:
     import ssl
 
-AT_ONCE = 4  # requests to the portal
+AT_ONCE = 4  # requests to the portal, or to a repository
 LONGEST = 256 << 20  # bytes of an answer, of which a file takes 500
 KEPT = 192 << 20  # bytes of records, more or less; beyond that the oldest are asked for again when they are needed
 COST = 1000  # bytes of a file in memory, more or less
@@ -38,6 +49,30 @@ PAGE = "{place}: the portal sends a page ({said}) and no record; is SERVER in Gr
 def no_number(text: str) -> None:
     """Refuse what Python takes for a number in JSON."""
     raise ValueError(f"{text} is no number")
+
+
+def whereabouts(
+    paths: Iterable[str], record: Callable[[str], Any], place: Callable[[Any, str], Locality | None]
+) -> dict[str, Locality]:
+    """Where files are, as their records say; what some of these tell is good, whatever becomes of the others."""
+    found: dict[str, Locality] = {}
+    failure: DoorError | None = None
+    ids = {path: path.partition("/")[0] for path in paths}
+    with futures.ThreadPoolExecutor(AT_ONCE) as threads:
+        asked = {id: threads.submit(record, id) for id in dict.fromkeys(ids.values())}
+    for path, id in ids.items():
+        try:
+            locality = place(asked[id].result(), path)
+        except DoorError as error:
+            failure = failure or error
+        except FileError:
+            continue
+        else:
+            if locality:
+                found[path] = locality
+    if failure and not found:
+        raise failure
+    return found
 
 
 def cost_of(record: Record) -> int:
@@ -76,7 +111,7 @@ class Portal:
         self.lock = threading.Lock()
         self.records: dict[str, tuple[Record, float]] = {}  # by what the portal calls them, and when that was said
         self.names: dict[str, str] = {}  # what it calls those that it was asked for
-        self.awaited: dict[str, Future[Record]] = {}  # those that are being asked for
+        self.awaited: dict[str, futures.Future[Record]] = {}  # those that are being asked for
         self.held = 0  # bytes, more or less
 
     def page_of(self, recid: str) -> str:
@@ -133,7 +168,7 @@ class Portal:
             if known and not fresh and time.monotonic() - since < younger:
                 return known
             waited = self.awaited.get(recid)
-            mine = waited or self.awaited.setdefault(recid, Future())
+            mine = waited or self.awaited.setdefault(recid, futures.Future())
         if waited:  # somebody asks just now
             return waited.result()
         try:

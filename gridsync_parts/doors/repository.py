@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from gridsync_parts.doors import BITE, Sent
 from gridsync_parts.doors.answers import Answer
 from gridsync_parts.doors.budget import Budget, Load
+from gridsync_parts.doors.entries import dict_in
 from gridsync_parts.doors.guest import Data
 from gridsync_parts.doors.hubwire import words_of
 from gridsync_parts.doors.plain import NO_ROOM
@@ -59,6 +60,22 @@ NO_TOKEN = "the site {} takes records from those alone who show a token; set TOK
 
 class NoJson(DoorError):
     """It sends a page in place of an answer."""
+
+
+def models_in(document: Any, read: Callable[[str], Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The kinds of records of which a repository tells, each with its links, and what it links to itself.
+
+    It may tell of them elsewhere, which is read.
+    """
+    document = document if isinstance(document, dict) else {}
+    links = dict_in(document, "links")
+    listed = document.get("models") or links.get("models")
+    listed = read(listed) if isinstance(listed, str) else listed
+    if isinstance(listed, dict):
+        hits = listed.get("hits")
+        listed = hits.get("hits") if isinstance(hits, dict) else list(listed.values())
+    listed = listed if isinstance(listed, list) else []
+    return [one for one in listed if isinstance(one, dict) and isinstance(one.get("links"), dict)], links
 
 
 class Home(NamedTuple):
@@ -198,10 +215,8 @@ class Service:
         except (NotFound, Forbidden, BadRequest, NoJson):  # a plain InvenioRDM
             model = quote(self.site.model or "records", safe="")
             return Home(f"{self.root}/api/{model}", f"{self.root}/api/user/{model}")
-        document = document if isinstance(document, dict) else {}
-        links = document["links"] if isinstance(document.get("links"), dict) else {}
-        listed = document.get("models") or links.get("models")
-        model_links = self.model_links(self.ask("GET", self.own(listed)) if isinstance(listed, str) else listed, links)
+        models, links = models_in(document, lambda url: self.ask("GET", self.own(url)))
+        model_links = self.model_links(models, links)
         records = model_links.get("records") or model_links.get("deposit")
         if not isinstance(records, str):
             raise DoorError(f"{self.site.name}: the repository does not say where its records are; ask the site")
@@ -210,13 +225,8 @@ class Service:
         top, _, name = records.rpartition("/")
         return Home(records, self.own(mine) if isinstance(mine, str) else f"{top}/user/{name}")
 
-    def model_links(self, listed: Any, links: dict[str, Any]) -> dict[str, Any]:
+    def model_links(self, models: list[dict[str, Any]], links: dict[str, Any]) -> dict[str, Any]:
         """The links of the kind of records that are to be made."""
-        if isinstance(listed, dict):
-            hits = listed.get("hits")
-            listed = hits.get("hits") if isinstance(hits, dict) else list(listed.values())
-        listed = listed if isinstance(listed, list) else []
-        models = [one for one in listed if isinstance(one, dict) and isinstance(one.get("links"), dict)]
         names = sorted({str(one.get("name") or one.get("type")) for one in models})
         wanted = self.site.model
         chosen = [one for one in models if wanted in (one.get("name"), one.get("type"))] if wanted else models

@@ -68,11 +68,10 @@ class Incoming:
             self.last = behind[len(pieces)]
         return numbers[: len(first)]
 
-    def begin(self, start: int, stop: int) -> Attributes:
-        """Ask for its first bytes, and what it is."""
+    def begin(self, start: int, stop: int) -> int:
+        """Ask what it is, and for its first bytes; the number of the first request."""
         self.next, self.stop = start, stop
-        (number,) = self.order(FSTAT)
-        return self.remote.attributes(self.channel, number)
+        return self.order(FSTAT)[0]
 
     def chunks(self, begun: Attributes) -> Iterator[memoryview]:
         """Its bytes as they come; what fails is a matter of this file, which is tried again."""

@@ -42,7 +42,7 @@ class FarLane:
         self.failure: BaseException | None = None  # the first that ends the run
         self.wake = wake
         self.news: queue.SimpleQueue[News | None] = queue.SimpleQueue()  # None: there are new files, or it is the end
-        self.results: queue.SimpleQueue[list[Result]] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.failed: queue.SimpleQueue[tuple[Work, GridError] | None] = queue.SimpleQueue()
         self.is_ending = False
         self.field = Field(mover, hire(self.news.put), way, self.land, self.judge)
@@ -83,7 +83,7 @@ class FarLane:
         came: list[Result] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                came += self.results.get_nowait()
+                came.append(self.results.get_nowait())
         self.pending -= sum(not isinstance(result, Said) for result in came)
         return came
 
@@ -109,7 +109,8 @@ class FarLane:
 
     def land(self, results: list[Result]) -> None:
         """Hand results over; the main thread is told when it is to bring more, or has all."""
-        self.results.put(results)
+        for result in results:
+            self.results.put(result)
         if self.ahead() < self.low or self.results.qsize() >= self.pending or any(map(is_said, results)):
             self.wake()
 

@@ -165,6 +165,7 @@ def test_a_door_fetches_from_another_and_brings_to_another(end, acts, far):
     assert (error, there.size("back")) == (None, len(DATA)), error
 
 
+@pytest.mark.long
 def test_xrootd_takes_several_streams_for_a_large_file(end):
     """It says what came when it has several."""
     here, there = end(X), end(X)

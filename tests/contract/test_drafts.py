@@ -15,6 +15,7 @@ import pytest
 
 from gridsync_parts import source
 from gridsync_parts.doors import Sent, Stored
+from gridsync_parts.doors.archive import Archive
 from gridsync_parts.doors.deposit import DepositWriter
 from gridsync_parts.doors.drafts import MOST_PARTS, PART, Drafts, part_size_of
 from gridsync_parts.doors.repository import Service
@@ -199,7 +200,9 @@ def test_models_are_found_however_they_are_listed(grid, repository, monkeypatch,
     links = {"models": "/.well-known/repository/models"}
     document = {"links": links} if shape != "inside" else {"models": [one]}
     well_known(repository, monkeypatch, document, shapes.get(shape))
-    assert Shop(grid, repository).drafts.create(KEY).id
+    shop = Shop(grid, repository)
+    assert shop.drafts.create(KEY).id
+    assert Archive(shop.service, "").roots() == [f"{repository.base}/api/particles"]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_ls_dir_of_awkward_names_has_a_row_for_each_and_nothing_that_a_terminal_
     assert all(map(str.isprintable, rows))
 
 
+@pytest.mark.long
 def test_ls_dir_of_20000_files_has_20000_rows(user):
     plant_many(user.grid.tree)
     rows = rows_of(user, MANY[len("agata/") :])

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridsync_parts.disk import moment
 from gridsync_parts.doors import BITE
 from gridsync_parts.doors.guest import Guest
 from gridsync_parts.doors.rest import Rest
@@ -148,6 +149,8 @@ def test_a_new_proxy_is_shown_as_soon_as_it_is_there(grid: Grid, folder, tmp_pat
     for _ in range(2):
         tape.localities([f"{folder}/a"])
     os.replace(shutil.copy(grid.pki.proxy("forged"), tmp_path / "new"), proxy)
+    before = moment()
+    wait_until(lambda: moment() > before)  # in which it was looked at
     grid.door.log.clear()
     for _ in range(2):
         with contextlib.suppress(GridError):

@@ -86,7 +86,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize(("user", "client"), REFUSED)
 def test_others_get_none(grid: Grid, tmp_path: Path, user: str, client: str) -> None:
     result = new_proxy(grid, tmp_path, client, user)
@@ -163,7 +163,7 @@ FROM_IAM = {
 }
 
 
-@pytest.mark.every(5)
+@pytest.mark.long
 @pytest.mark.parametrize(("standing", "client"), FROM_IAM)
 def test_iam_refuses_and_the_cpp_client_does_not_always_know_why(
     grid: Grid, iam: Iam, tmp_path: Path, standing: str, client: str
@@ -212,6 +212,7 @@ with Grid() as grid:
 """
 
 
+@pytest.mark.long
 def test_nothing_runs_on_after_a_killed_grid() -> None:
     command = [sys.executable, "-c", ALONE]
     pipe = subprocess.PIPE

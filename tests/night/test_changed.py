@@ -32,7 +32,7 @@ def is_right(user: User, folder: str) -> bool:
     return (user.data / folder / "x").read_bytes() == user.grid.tree.expected(f"agata/{folder}/x")
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize("streams", [1, 2])
 def test_what_is_here_of_an_older_version_is_not_gone_on_from(bare, folder, streams):
     bare.grid.storm.switches.bandwidth = 20 * MB

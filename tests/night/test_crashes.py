@@ -198,6 +198,7 @@ def unlocked(user: User, folder: str) -> User:
     return user
 
 
+@pytest.mark.long
 def test_a_work_folder_that_can_not_be_locked_is_said_and_nothing_is_changed(unlocked):
     before = (unlocked.folder / "grid_summary.csv").read_bytes()
     for line in ("--start", "--build_list", "--sync", "--release"):

@@ -407,6 +407,7 @@ def test_what_becomes_of_a_campaign(grid, tmp_path, copiers, row):
     assert wrong({key: run.result() for key, run in runs.items()}, row) == {}
 
 
+@pytest.mark.long
 def test_one_of_them_each_time(grid, tmp_path):
     row = next(row for row in FAULTS if row.fault == "reset: in the middle, between the doors")
     assert wrong({(STORM, "for ever"): how_it_ends(grid, tmp_path, STORM, False, row)}, row) == {}

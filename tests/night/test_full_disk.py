@@ -65,6 +65,7 @@ def assert_right(user: User, folder: str, *names: str) -> None:
     assert [row["downloaded"] for row in user.catalog().values()] == ["yes"] * len(names)
 
 
+@pytest.mark.long
 def test_what_is_known_not_to_fit_is_refused_before_the_copy(there, disk, folder):
     planted(there, folder, small=10, large=60 * MB)
     status, _, err = there("--start")
@@ -187,7 +188,7 @@ def test_many_small_files_on_a_disk_that_gets_full_are_all_right_in_the_end(ther
     assert_right(there, folder, *names)
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("there", ["all", "work", DATA], indirect=True)
 def test_a_disk_that_can_not_be_written_gets_a_sentence(there, disk, folder):
     planted(there, folder, small=10)

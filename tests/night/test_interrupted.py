@@ -193,6 +193,7 @@ def test_ctrl_c_at_a_terminal_ends_a_copy_with_a_sentence(copy):
     copy.ends_well()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("copy", [("LYON", "http", 1, QUICK)], indirect=True, ids=["http"])
 def test_who_presses_ctrl_c_again_and_again_means_the_same(copy):
     for pause in (0.01, 0.03, 0.1, 0.2):

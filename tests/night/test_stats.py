@@ -88,7 +88,7 @@ def check_whole(path: Path, killed: int) -> list[str]:
     return keys
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @ENDINGS
 def test_eight_writers_of_which_some_are_killed_lose_no_line_that_they_have_reported(tmp_path, ending):
     dice, path = random.Random(SEED), tmp_path / f"s.{ending}"

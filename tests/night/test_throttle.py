@@ -51,7 +51,7 @@ def hasty(user: User, folder: str, door: Door) -> User:
     return user
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_many_small_files_come_more_slowly_and_none_fails(hasty, door, line):
     door.switches.requests_a_second = SLOW

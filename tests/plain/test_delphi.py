@@ -212,6 +212,7 @@ NAMES = sorted({*SOURCE["metadata"], "metadata", "id"})
 PARTS = sorted({key for value in SOURCE["metadata"].values() if isinstance(value, dict) for key in value})
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @PROPERTY
 @given(st.dictionaries(st.sampled_from(NAMES), JSON | st.dictionaries(st.sampled_from(PARTS), JSON), max_size=8))

@@ -388,8 +388,8 @@ def test_runs_that_are_over_leave_nothing(workers, tmp_path):
         returned = worker.labour("run/a", "run/b", "run/c")
         assert returned.unfit is None and len(returned.done) == 3
         halt(worker.setting.run)
-    wait_until(lambda: threads_now() <= before)
-    assert worker.site.asked.count(("close",)) == 30 and worker.site.open == 0
+    wait_until(lambda: threads_now() <= before and worker.site.asked.count(("close",)) == 30)
+    assert worker.site.open == 0
     assert not shops.by_run and open_files(tmp_path) == []
 
 

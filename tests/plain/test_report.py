@@ -252,6 +252,7 @@ def test_many_files_are_shown_as_squares_and_a_few_as_points():
     assert few.has_points() and not many.has_points() and sum(many.cells.values()) == many.timed
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_memory_of_many_lines_is_small():
     import tracemalloc

@@ -132,9 +132,14 @@ def incoming(channel: Channel, is_greedy: bool = True, most: int = 1000) -> Inco
     return Incoming(remote, "a", line, text(b"handle"))
 
 
+def chunks(file: Incoming, start: int, stop: int) -> Iterator[memoryview]:
+    """Its bytes, once it is known what it is."""
+    return file.chunks(file.remote.attributes(file.channel, file.begin(start, stop)))
+
+
 def read(file: Incoming, start: int = 0, stop: int = len(CONTENT)) -> bytes:
     try:
-        return b"".join(map(bytes, file.chunks(file.begin(start, stop))))
+        return b"".join(map(bytes, chunks(file, start, stop)))
     finally:
         file.close()
 
@@ -175,7 +180,7 @@ def test_a_file_that_changes_meanwhile_is_noticed_before_its_last_bytes(wired):
     channel, _ = wired(server(mtimes=(7, 8)))
     file, got = incoming(channel), b""
     with pytest.raises(Changed, match="changed at the site"):
-        for data in file.chunks(file.begin(0, len(CONTENT))):
+        for data in chunks(file, 0, len(CONTENT)):
             got += bytes(data)
     file.close()
     assert len(got) < len(CONTENT)

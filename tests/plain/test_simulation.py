@@ -23,6 +23,7 @@ def test_whatever_fails_each_file_is_in_one_place_and_comes_or_has_a_reason(
     play(tmp_path_factory.getbasetemp(), world)
 
 
+@pytest.mark.long
 def test_ten_thousand_files_come_in_spite_of_outages(tmp_path: Path) -> None:
     faults = Fault("door", 2 * HOUR, HOUR), Fault("tape", 5 * HOUR, HOUR), Fault("release", 1000, HOUR)
     world = World(10_000, 0.7, 20, drives=40, tape_seconds=30, threads=8, faults=faults)

@@ -36,17 +36,10 @@ PLAYS = [
     for case in sorted(CASES.glob("*.txt"))
     for where in PLAYED.get(case.stem, [HTTP_DCACHE, GFAL2_STORM])
 ]
-QUICK = ("manual", "list", "start")  # that make test plays with gfal2 too; the others are left to make test-all
 
 
-@pytest.mark.every(5)
-@pytest.mark.parametrize(
-    ("case", "engine", "door"),
-    [
-        pytest.param(*play, marks=pytest.mark.long if play[1] == "gfal2" and play[0] not in QUICK else [])
-        for play in PLAYS
-    ],
-)
+@pytest.mark.every(9)
+@pytest.mark.parametrize(("case", "engine", "door"), PLAYS)
 def test_the_screen_shows_what_the_case_says(grid: Grid, tmp_path: Path, case: str, engine: str, door: str) -> None:
     told = (CASES / f"{case}.txt").read_text(encoding="utf-8")
     for step in steps(told):

@@ -386,11 +386,13 @@ def test_a_request_that_is_forgotten_while_the_spinner_turns_is_made_again(user,
     user.grid.robot.hold()
 
     def forget() -> None:
-        wait_until(lambda: staging.requests)
-        time.sleep(1)  # the spinner turns
-        staging.requests.clear()
-        time.sleep(2)
-        user.grid.robot.go()
+        try:
+            wait_until(lambda: staging.requests)
+            time.sleep(1)  # the spinner turns
+            staging.requests.clear()
+            wait_until(lambda: staging.requests)
+        finally:
+            user.grid.robot.go()
 
     forgetting = threading.Thread(target=forget)
     forgetting.start()

@@ -97,7 +97,7 @@ def test_a_folder_comes_at_its_whole_path_and_directly_below_its_own_name(member
     assert done.status == 2 and done.err.startswith("ctadata.direct: ") and done.err.count("\n") == 1
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["your-folder/", "your-folder/latest", "a/b/c/", "", "/"])
 def test_a_path_that_ends_with_a_slash_gets_the_name_of_the_file(member, path):
     own = path.strip("/") if path.endswith("/latest") else f"{path}latest".strip("/")

@@ -477,6 +477,7 @@ def test_it_takes_no_lock(well):
         assert well("--doctor").status == 0
 
 
+@pytest.mark.long
 def test_it_comes_before_the_others_on_its_line_and_after_a_new_proxy(well):
     no_proxy(well)
     result = well("--ls_dir tests --doctor --new_proxy", PASSPHRASE)

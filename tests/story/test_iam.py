@@ -78,6 +78,7 @@ def test_the_clients_make_a_proxy_that_all_doors_take(member, iam, client):
     assert [listing(user, door.url) for door in (user.grid.door, user.grid.storm, user.grid.xrootd)] == [207] * 3
 
 
+@pytest.mark.long
 def test_where_the_cpp_client_is_not_understood_gridsync_asks_itself(member, iam):
     iam.httpg = False
     user = member()
@@ -114,6 +115,7 @@ def test_the_cpp_client_takes_what_gridsync_got_where_the_java_one_got_nothing(m
     assert user("--new_proxy", PASSPHRASE).status == 0 and info(user, "-vo") == [VO]
 
 
+@pytest.mark.long
 def test_without_the_cpp_client_its_package_is_named(member, iam, tmp_path):
     iam.faults.add("/generate-ac", 502, count=1)
     user = member("Java")
@@ -212,7 +214,7 @@ def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, cli
     assert "your key cannot be read, or is not that of your certificate; make both anew: " in err
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_slow_server_is_waited_for(member, iam, client):
     iam.faults.add("/generate-ac", "stall", seconds=6)
@@ -245,7 +247,7 @@ def test_a_wrong_pass_phrase_is_no_matter_for_the_server(member, iam):
     assert status == 3 and "the pass phrase of your key is wrong" in err and not methods(iam)
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_is_down_is_passed_over(member, iam, client):
     dead = iam.line.replace(str(iam.port), "1")
@@ -335,7 +337,7 @@ def impostor(grid: Grid) -> Iterator[Iam]:
     iam.stop()
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_nobody_has_to_trust_is_told_nothing(member, impostor, client):
     user = member(client, lines=f"{impostor.line}\n")

@@ -135,7 +135,7 @@ def test_a_vomses_file_of_another_vo_is_no_hindrance(newcomer):
     assert user.new_proxy().status == 0
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("broken", [VO, "other.vo"])
 def test_a_broken_line_or_file_beside_the_users_own_is_no_hindrance(newcomer, client, broken):
@@ -162,6 +162,7 @@ def test_a_line_of_the_vo_that_is_broken_is_named(newcomer, client):
     assert f"FAIL  VOMS server   {says}\n" in user("--doctor").out
 
 
+@pytest.mark.long
 def test_the_doctor_is_content_with_one_voms_server_that_answers(newcomer):
     user = newcomer()
     path = user.home / ".glite/vomses"
@@ -211,6 +212,7 @@ def test_a_server_of_a_ca_that_is_not_installed_gets_the_same_remedy(newcomer, c
     assert f"is not signed by any CA in {user.folder}/others; on Debian: apt install igtf-policy-classic igtf-" in err
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="no system with Debian's packages")
 def test_debian_has_the_packages_of_the_readme_and_of_the_remedy():
     (line,) = re.findall(r"(?m)^    apt (.*)", SCRIPT.with_name("README.md").read_text(encoding="utf-8"))
@@ -256,6 +258,7 @@ def test_the_words_of_an_indigo_iam_are_understood(said, says):
     assert says in str(client_error(said, "x.vo", ""))
 
 
+@pytest.mark.long
 def test_the_example_of_another_experiment_works_as_it_stands(newcomer):
     """docs/certificate.md: what stands in its files, and the lines that are typed, at the places of the grid."""
     example = PAGE[PAGE.index("## Another experiment") :]

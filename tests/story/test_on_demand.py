@@ -184,6 +184,7 @@ def test_another_users_request_for_an_index_does_not_bring_the_rest(reader):
     assert posts(reader) == [{"email": ""}]
 
 
+@pytest.mark.long
 def test_two_runs_at_the_same_time_ask_once(reader):
     others = [beside(reader, f"other{number}") for number in range(2)]
     three = others[1].running("--sync", FAST)

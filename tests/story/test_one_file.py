@@ -71,6 +71,7 @@ def is_fit(python: str) -> bool:
     return bool(shutil.which(python)) and not subprocess.run(command, capture_output=True, check=False).returncode
 
 
+@pytest.mark.long
 def test_all_pythons_of_this_machine_run_it(built: Path):
     pythons = filter(is_fit, ["python3", *(f"python3.{minor}" for minor in range(9, 20))])
     assert {said(python, built, "--version") for python in pythons} == {said(PYTHON, built, "--version")}

@@ -53,7 +53,7 @@ SET_UPS: dict[str, SetUp] = {
 PLAYED = played_sections(PAGE)
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_screen_shows_what_the_page_says(grid: Grid, portal: Portal, tmp_path: Path, name: str):
     now = played_anew(grid, tmp_path, PLAYED[name], SET_UPS[name])
@@ -61,6 +61,7 @@ def test_the_screen_shows_what_the_page_says(grid: Grid, portal: Portal, tmp_pat
         pytest.fail(found, pytrace=False)
 
 
+@pytest.mark.long
 def test_the_lines_that_install_work(tmp_path: Path):
     text = PAGE.read_text(encoding="utf-8")
     packages, copy = re.findall(r"(?m)^    (\S.*)$", text)

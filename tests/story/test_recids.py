@@ -387,6 +387,7 @@ def search(reader: Reader, line: str) -> tuple[int, list[str], str]:
     return run.returncode, [entry["path"] for entry in json.loads(out).get("listing", [])], err
 
 
+@pytest.mark.long
 def test_a_search_is_split_until_the_portal_shows_all_of_it(reader):
     many = reader.portal.many(1_500)
     status, found, err = search(reader, "--ls_dir '?q=&ondemand=true'")

@@ -147,6 +147,7 @@ def test_nothing_is_said_of_the_defaults(user: User, tmp_path):
     assert (fresh / "Grid.conf").exists()
 
 
+@pytest.mark.long
 def test_runs_side_by_side_lose_no_setting_of_one_another(user: User):
     for _ in range(5):
         (user.folder / "Grid.conf").unlink()

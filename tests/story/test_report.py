@@ -27,6 +27,7 @@ def test_one_line_copies_and_makes_a_page(three: User, line: str):
     assert again.status == 0 and "  Files moved                    3   0 more were there\n" in again.out
 
 
+@pytest.mark.long
 def test_a_page_alone_needs_no_site_and_nothing_else_is_told(three: User, line: str):
     three(line)
     done = three(line.replace("--start ", ""), X509_USER_PROXY="/nonexistent")

@@ -478,6 +478,7 @@ def test_a_server_that_ends_connections_in_mid_file_is_asked_again(guest):
     assert guest.sshd.log.count("Accepted") == 2 and os.listdir(guest.runtime / "gridsync") == []
 
 
+@pytest.mark.long
 def test_a_server_that_ends_in_mid_upload_leaves_nothing_that_seems_whole(guest):
     local = guest.folder / "huge"
     local.write_bytes(os.urandom(200 << 20))
@@ -491,6 +492,7 @@ def test_a_server_that_ends_in_mid_upload_leaves_nothing_that_seems_whole(guest)
     assert not list(guest.there.rglob(f"*{MARK}"))
 
 
+@pytest.mark.long
 def test_a_server_that_hangs_in_mid_file_is_left_after_silence(guest):
     guest.put_there("run/huge", os.urandom(200 << 20))
     guest.set("SILENCE", "2")
@@ -532,6 +534,7 @@ def test_ssh_that_is_not_installed_is_named(guest, tmp_path):
     refused(guest("--ls_dir", PATH=str(tmp_path / "bin")), 2, says)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_ssh_too(guest):
     guest.put_there("run/huge", os.urandom(300 << 20))
     with guest.running("--sync") as run:

@@ -72,6 +72,7 @@ def test_workers_send(grid: Grid, tmp_path: Path, folder: str, door: str) -> Non
     assert re.search(last_line(skipped=16), sender.put("--workers=local:2").out)
 
 
+@pytest.mark.long
 def test_statistics_and_json_are_as_without_workers(master: User, folder: str) -> None:
     stats = master.folder / "stats.jsonl"
     status, out, err = master(f"--sync --json --workers=local:2 --stats={stats}")
@@ -92,6 +93,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_here(master: User, folder: str) -
     assert status == 0 and find_wrong(master, folder) == [], out + err
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_loses_nothing(master: User, folder: str) -> None:
     with master.running("--sync --workers=local:2 --bwlimit=1M") as run:
         wait_until(lambda: len(master.files()) > 5, 60)
@@ -102,6 +104,7 @@ def test_a_worker_that_dies_loses_nothing(master: User, folder: str) -> None:
     assert "Copied: 40, skipped: 0, failed: 0" in out, out + err
 
 
+@pytest.mark.long
 def test_without_its_scheduler_a_run_ends_with_a_sentence(master: User, folder: str) -> None:
     with master.running("--sync --workers=local:2 --bwlimit=500K") as run:
         wait_until(lambda: len(master.files()) > 5, 60)

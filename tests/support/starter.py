@@ -147,11 +147,30 @@ def serve(line: socket.socket) -> None:
                     os.close(file)
 
 
+def run() -> None:
+    """Run gridsync.py, and end as Python does, but without tidying up memory that goes with the process anyway."""
+    import threading
+    import traceback
+
+    import gridsync
+
+    status: object = 1
+    try:
+        gridsync.script()
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for file in (sys.stdout, sys.stderr):
+        file.flush()
+    os._exit(int(str(status)))
+
+
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     sys.path[0] = str(SCRIPT.parent)
     load()
     serve(socket.socket(fileno=int(sys.argv[1])))
-    import gridsync
-
-    gridsync.script()
+    run()

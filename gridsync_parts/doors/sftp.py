@@ -371,6 +371,12 @@ class Reply:
         """Where it comes."""
         return self.descriptor
 
+    def check(self) -> None:
+        """It is there, or an error if it has become too late."""
+        is_there = self.channel.replies.get(self.number) or time.monotonic() < self.late
+        if not is_there and not self.channel.can_read(0):
+            raise self.channel.fail(TimeoutError("timed out"))
+
     def hang_up(self) -> None:
         """Wait no more."""
         self.late = 0.0

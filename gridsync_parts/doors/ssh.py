@@ -189,10 +189,11 @@ class SshDoor(PlainDoor):
         return Body(file.chunks(found), start, tag=tag, close=file.close, hang_up=file.hang_up)
 
     def awaited(self, channel: Channel, number: int) -> Generator[Asked, None, None]:
-        """Wait for the reply to a request."""
+        """Wait for the reply to a request; whoever does not wait here has it when it is read."""
         reply = Reply(channel, number, self.remote.site.first_byte)
         try:
             yield reply
+            reply.check()
         finally:
             reply.close()
 

@@ -48,7 +48,7 @@ def test_what_is_here_of_an_older_version_is_not_gone_on_from(bare, folder, stre
     assert is_right(bare, folder)
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 def test_nor_is_what_one_stream_has_brought_before_another_was_repeated(bare, folder):
     bare.grid.storm.switches.bandwidth = 20 * MB
     bare.grid.storm.faults.add("*/x", "truncate", count=1)  # half a stream later than the file changes

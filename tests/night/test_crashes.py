@@ -209,6 +209,7 @@ def test_a_work_folder_that_can_not_be_locked_is_said_and_nothing_is_changed(unl
         assert unlocked(line).status == 0
 
 
+@pytest.mark.long
 def test_a_disk_without_locks_takes_the_files_all_the_same(unlocked, folder):
     """The work folder has a lock, OUTPUTDIR has none."""
     code = script_with("from contextlib import nullcontext as Lock")

@@ -77,6 +77,7 @@ def test_what_is_known_not_to_fit_is_refused_before_the_copy(there, disk, folder
     assert_right(there, folder, "small", "large")
 
 
+@pytest.mark.long
 def test_what_is_here_of_a_file_needs_no_room_again(there, disk, folder):
     planted(there, folder, large=LARGE)
     part = there.data / folder / f"large{MARK}"
@@ -134,7 +135,7 @@ def test_a_full_disk_is_a_sentence_for_every_command_that_writes(there, disk, fo
     assert_right(there, folder, "small")
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("there", ["work"], indirect=True)
 @pytest.mark.parametrize("line", ["--bring_online", pytest.param("--sync", marks=pytest.mark.long)])
 @pytest.mark.parametrize("is_ended", [False, True])

@@ -431,7 +431,7 @@ class Filled:
         return Reply(207, Stream(ENDLESS, itertools.chain([head], self.ever())))
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_listings_full_of_something_do_not_fill_the_memory(user, odd, monkeypatch, filling):
     door = Filled(filling)

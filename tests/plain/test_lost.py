@@ -210,6 +210,7 @@ def played(tmp_path: Path, case: Case, act: Callable[[Play], bool]) -> bool:
         return act(Play(tmp_path, case, patch))
 
 
+@pytest.mark.every(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_whenever_it_stopped_the_file_is_right_and_stays_so(tmp_path, name):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from typing import Callable
 
@@ -27,6 +29,7 @@ from gridsync_parts.doors.sftp import (
     Attributes,
     Channel,
     Refused,
+    Reply,
     attributes_at,
     check_status,
     text,
@@ -34,6 +37,7 @@ from gridsync_parts.doors.sftp import (
 from gridsync_parts.doors.sftpin import Incoming
 from gridsync_parts.errors import Changed, FileError
 from gridsync_parts.table import Site
+from tests.support.user import wait_until
 
 SITE = Site("SSH", "sftp://me@door", first_byte=5, silence=5)
 CONTENT = bytes(range(256)) * 40
@@ -168,6 +172,42 @@ def test_a_server_that_was_not_known_to_send_less_is_known_from_then_on(wired):
     file = incoming(channel, most=20_000)
     assert CONTENT.startswith(read(file))  # the file is tried again, from there on
     assert file.remote.channels.extensions.waits_for_close
+
+
+def is_readable(reply: Reply) -> bool:
+    return bool(select.select([reply], [], [], 0)[0])
+
+
+def test_a_reply_is_waited_for_at_its_line(wired):
+    may_go = threading.Event()
+
+    def answer(number: int, kind: int, about: bytes) -> bytes:
+        may_go.wait(10)
+        return status(number, 0)
+
+    channel, wire = wired(answer)
+    (number,) = channel.ask((CLOSE, b"", b""))
+    reply = Reply(channel, number, 10)
+    assert not is_readable(reply) and reply.fileno() != wire.from_server and reply.ends > time.monotonic() + 5
+    reply.check()
+    may_go.set()
+    wait_until(lambda: is_readable(reply))
+    (other,) = channel.ask((CLOSE, b"", b""))
+    channel.reply(other, 5)  # another thread has read it
+    assert reply.ends == 0
+    reply.check()
+    reply.close()
+    assert channel.reply(number, 0)
+
+
+def test_a_reply_that_does_not_come_in_time_ends_the_line(wired):
+    channel, _ = wired(lambda number, kind, about: b"")
+    (number,) = channel.ask((CLOSE, b"", b""))
+    reply = Reply(channel, number, 0)
+    with pytest.raises(FileError, match="timed out"):
+        reply.check()
+    assert channel.error and reply.ends == 0
+    reply.close()
 
 
 def test_a_file_that_became_shorter_ends(wired):

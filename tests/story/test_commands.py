@@ -382,6 +382,7 @@ def test_a_request_that_is_forgotten_while_the_spinner_turns_is_made_again(user,
     user.grid.tree.add(f"agata/{folder}/a", 10, tape=True)
     user(f"--input_dir {folder} --build_list")
     staging = user.grid.door.staging
+    staging.requests.clear()  # of other tests
     user.grid.door.log.clear()
     user.grid.robot.hold()
 

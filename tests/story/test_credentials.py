@@ -55,7 +55,7 @@ def old_proxy(user: User) -> bytes:
     return Path(user.env["X509_USER_PROXY"]).read_bytes()
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(9)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("name", "typed", "says"),

@@ -169,7 +169,7 @@ TROUBLE = {
 }
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(12)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, trouble):

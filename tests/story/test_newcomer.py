@@ -115,7 +115,7 @@ def test_the_dockerfile_and_the_files_for_other_programs_have_the_same_server(tm
         assert (SCRIPT.with_name("voms") / name).read_text() == made.read_text()
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(12)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("place", PLACES)
 def test_what_the_user_or_the_system_has_wins(newcomer, client, place):
@@ -172,7 +172,7 @@ def test_the_doctor_is_content_with_one_voms_server_that_answers(newcomer):
     assert user.new_proxy().status == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_lsc_file_of_the_system_wins(newcomer, client):
     user = newcomer(client)

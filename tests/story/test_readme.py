@@ -155,7 +155,7 @@ def test_the_demo_works():
     assert done.returncode == 0 and "9 of 9 files verified and released" in done.stdout, done.stderr
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize("line", [line for line in OTHERS if line.startswith("apt install")])
 def test_debian_has_the_packages(line: str):
     done = subprocess.run(["apt-get", "--simulate", *line.split()[1:]], capture_output=True, text=True, check=False)

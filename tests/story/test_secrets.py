@@ -520,7 +520,7 @@ def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, ma
     assert set(found.values()) == {oct(rights)} == {oct(0o666 & ~int(mask, 8))}
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("mask", ["000", pytest.param("077", marks=pytest.mark.long)])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):

@@ -308,7 +308,21 @@ def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, t
 
 
 def test_both_flows_are_on_the_screen(mixed, folder):
+    staging, robot = mixed.grid.door.staging, mixed.grid.robot
+    staging.requests.clear()  # of other tests
+    robot.hold()
+
+    def let_go() -> None:
+        try:
+            wait_until(lambda: staging.requests)
+            time.sleep(1)  # in which it is shown
+        finally:
+            robot.go()
+
+    going = threading.Thread(target=let_go)
+    going.start()
     status, text = on_terminal(mixed.command("--sync"), mixed.env)
+    going.join()
     assert status == 0
     assert "Tape: 0 waiting, 5 staging at " in text
     assert "Copied files: 9/9, current: 0.0 B, total: 3.5 MB/3.5 MB, rate=" in text

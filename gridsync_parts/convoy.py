@@ -26,8 +26,7 @@ REST = 60.0  # seconds until that is tried again
 class Asked(Protocol):
     """A request whose answer is waited for."""
 
-    @property
-    def ends(self) -> float: ...  # when it is too late
+    ends: float  # when it is too late
 
     def fileno(self) -> int: ...
 

@@ -145,18 +145,6 @@ class Channels:
             line.client.end(0)
         return best
 
-    def has_free(self) -> bool:
-        """Whether there is one that nobody uses."""
-        return any(not line.users for line in self.lines.copy())
-
-    def take_free(self) -> Line | None:
-        """A channel that nobody uses, if there is one; it has to be given back."""
-        with self.lock:
-            line = next((line for line in self.lines if not line.users and line.is_well()), None)
-            if line:
-                line.users = 1
-            return line
-
     def give_back(self, line: Line) -> None:
         """Nobody of this user's needs it any more."""
         with self.lock:

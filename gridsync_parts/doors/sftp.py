@@ -351,36 +351,3 @@ class Channel:
             packet = self.replies.pop(number, None)
             if packet is not None:
                 self.inflow.take_back(packet)
-
-
-class Reply:
-    """A reply that is waited for at its line, which is held open meanwhile: its number is to be no other's."""
-
-    def __init__(self, channel: Channel, number: int, seconds: float):
-        self.channel = channel
-        self.number = number
-        self.descriptor = os.dup(channel.line.from_server)
-        self.late = time.monotonic() + seconds
-
-    @property
-    def ends(self) -> float:
-        """When it is too late; or at once, if another thread has read it or the line has come to its end."""
-        return 0.0 if self.channel.error or self.channel.replies.get(self.number) else self.late
-
-    def fileno(self) -> int:
-        """Where it comes."""
-        return self.descriptor
-
-    def check(self) -> None:
-        """It is there, or an error if it has become too late."""
-        is_there = self.channel.replies.get(self.number) or time.monotonic() < self.late
-        if not is_there and not self.channel.can_read(0):
-            raise self.channel.fail(TimeoutError("timed out"))
-
-    def hang_up(self) -> None:
-        """Wait no more."""
-        self.late = 0.0
-
-    def close(self) -> None:
-        """Nobody waits for it."""
-        os.close(self.descriptor)

@@ -68,10 +68,11 @@ class Incoming:
             self.last = behind[len(pieces)]
         return numbers[: len(first)]
 
-    def begin(self, start: int, stop: int) -> int:
-        """Ask what it is, and for its first bytes; the number of the first request."""
+    def begin(self, start: int, stop: int) -> Attributes:
+        """Ask for its first bytes, and what it is."""
         self.next, self.stop = start, stop
-        return self.order(FSTAT)[0]
+        (number,) = self.order(FSTAT)
+        return self.remote.attributes(self.channel, number)
 
     def chunks(self, begun: Attributes) -> Iterator[memoryview]:
         """Its bytes as they come; what fails is a matter of this file, which is tried again."""

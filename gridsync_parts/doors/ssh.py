@@ -8,11 +8,9 @@ from __future__ import annotations
 import email.utils
 import stat
 import struct
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 
-from gridsync_parts.convoy import Asked, result_of
 from gridsync_parts.doors import MAX_ENTRIES, MISNAMED, MISSIZED, TOO_LARGE, At, Body, Listing, Place, resized_error
-from gridsync_parts.doors.channels import Line
 from gridsync_parts.doors.plain import PlainDoor
 from gridsync_parts.doors.remote import Remote, is_file
 from gridsync_parts.doors.sftp import (
@@ -29,7 +27,6 @@ from gridsync_parts.doors.sftp import (
     Attributes,
     Channel,
     Refused,
-    Reply,
     attributes_at,
     text_at,
 )
@@ -148,35 +145,19 @@ class SshDoor(PlainDoor):
 
     def read(self, at: At, start: int, stop: int) -> Body:
         """The bytes from start up to stop of a file of this size."""
-        body: Body = result_of(self.opened(self.remote.channels.take(is_long=True), at, start, stop))
-        return body
-
-    def is_ready(self) -> bool:
-        """Whether a request can go at once."""
-        return self.remote.channels.has_free()
-
-    def read_ahead(self, at: At, start: int, stop: int) -> Generator[Asked, None, Body]:
-        """The bytes from start up to stop of a file, step by step."""
-        line = self.remote.channels.take_free()
-        return (yield from self.opened(line, at, start, stop)) if line else self.read(at, start, stop)
-
-    def opened(self, line: Line, at: At, start: int, stop: int) -> Generator[Asked, None, Body]:
-        """The bytes from start up to stop of a file that comes by a line, which is given back with its last ones."""
         remote, place = self.remote, self.remote.place(at.path)
         log.debug("sftp: read %s from %d to %d", remote.path(at.path), start, stop)
+        line = remote.channels.take(is_long=True)
         try:
             with remote.errors(at.path):
                 (number,) = line.channel.ask((OPEN, remote.bytes_of(at.path) + struct.pack(">II", TO_READ, 0), b""))
-                yield from self.awaited(line.channel, number)
                 file = Incoming(remote, at.path, line, remote.handle(line.channel, number))
         except BaseException:
             remote.channels.give_back(line)
             raise
         try:
             with remote.errors(at.path):
-                number = file.begin(start, stop)
-                yield from self.awaited(line.channel, number)
-                found = remote.attributes(line.channel, number)
+                found = file.begin(start, stop)
             if not is_file(found):
                 raise NotFound(NO_FILE.format(place)) if stat.S_ISDIR(found.mode) else FileError(NO_FILE.format(place))
             if found.size != at.size:
@@ -188,18 +169,9 @@ class SshDoor(PlainDoor):
             raise
         return Body(file.chunks(found), start, tag=tag, close=file.close, hang_up=file.hang_up)
 
-    def awaited(self, channel: Channel, number: int) -> Generator[Asked, None, None]:
-        """Wait for the reply to a request; whoever does not wait here has it when it is read."""
-        reply = Reply(channel, number, self.remote.site.first_byte)
-        try:
-            yield reply
-            reply.check()
-        finally:
-            reply.close()
-
 
 def open_place(site: Site, can: Can, proxy: str, token: Token | None, ca: str | None) -> Place:
     """A site that is shown what ssh itself is set up to show."""
     door = SshDoor(site)
     writer = SftpWriter(door.remote)
-    return Place(can, door, door, door.find_tape, close=door.remote.channels.close, writer=writer, ahead=door)
+    return Place(can, door, door, door.find_tape, close=door.remote.channels.close, writer=writer)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from typing import Callable
 
@@ -29,7 +27,6 @@ from gridsync_parts.doors.sftp import (
     Attributes,
     Channel,
     Refused,
-    Reply,
     attributes_at,
     check_status,
     text,
@@ -37,7 +34,6 @@ from gridsync_parts.doors.sftp import (
 from gridsync_parts.doors.sftpin import Incoming
 from gridsync_parts.errors import Changed, FileError
 from gridsync_parts.table import Site
-from tests.support.user import wait_until
 
 SITE = Site("SSH", "sftp://me@door", first_byte=5, silence=5)
 CONTENT = bytes(range(256)) * 40
@@ -136,14 +132,9 @@ def incoming(channel: Channel, is_greedy: bool = True, most: int = 1000) -> Inco
     return Incoming(remote, "a", line, text(b"handle"))
 
 
-def chunks(file: Incoming, start: int, stop: int) -> Iterator[memoryview]:
-    """Its bytes, once it is known what it is."""
-    return file.chunks(file.remote.attributes(file.channel, file.begin(start, stop)))
-
-
 def read(file: Incoming, start: int = 0, stop: int = len(CONTENT)) -> bytes:
     try:
-        return b"".join(map(bytes, chunks(file, start, stop)))
+        return b"".join(map(bytes, file.chunks(file.begin(start, stop))))
     finally:
         file.close()
 
@@ -174,42 +165,6 @@ def test_a_server_that_was_not_known_to_send_less_is_known_from_then_on(wired):
     assert file.remote.channels.extensions.waits_for_close
 
 
-def is_readable(reply: Reply) -> bool:
-    return bool(select.select([reply], [], [], 0)[0])
-
-
-def test_a_reply_is_waited_for_at_its_line(wired):
-    may_go = threading.Event()
-
-    def answer(number: int, kind: int, about: bytes) -> bytes:
-        may_go.wait(10)
-        return status(number, 0)
-
-    channel, wire = wired(answer)
-    (number,) = channel.ask((CLOSE, b"", b""))
-    reply = Reply(channel, number, 10)
-    assert not is_readable(reply) and reply.fileno() != wire.from_server and reply.ends > time.monotonic() + 5
-    reply.check()
-    may_go.set()
-    wait_until(lambda: is_readable(reply))
-    (other,) = channel.ask((CLOSE, b"", b""))
-    channel.reply(other, 5)  # another thread has read it
-    assert reply.ends == 0
-    reply.check()
-    reply.close()
-    assert channel.reply(number, 0)
-
-
-def test_a_reply_that_does_not_come_in_time_ends_the_line(wired):
-    channel, _ = wired(lambda number, kind, about: b"")
-    (number,) = channel.ask((CLOSE, b"", b""))
-    reply = Reply(channel, number, 0)
-    with pytest.raises(FileError, match="timed out"):
-        reply.check()
-    assert channel.error and reply.ends == 0
-    reply.close()
-
-
 def test_a_file_that_became_shorter_ends(wired):
     channel, _ = wired(server())
     found = read(incoming(channel), 0, len(CONTENT) + 5000)
@@ -220,7 +175,7 @@ def test_a_file_that_changes_meanwhile_is_noticed_before_its_last_bytes(wired):
     channel, _ = wired(server(mtimes=(7, 8)))
     file, got = incoming(channel), b""
     with pytest.raises(Changed, match="changed at the site"):
-        for data in chunks(file, 0, len(CONTENT)):
+        for data in file.chunks(file.begin(0, len(CONTENT))):
             got += bytes(data)
     file.close()
     assert len(got) < len(CONTENT)

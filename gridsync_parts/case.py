@@ -29,7 +29,7 @@ class Ask(NamedTuple):
     arguments: tuple[Any, ...] = ()
 
 
-Steps = Generator[Optional[Ask], Any, Any]  # None: its files are on their way
+Asking = Generator[Optional[Ask], Any, Any]  # None: its files are on their way
 
 
 class Meant(NamedTuple):
@@ -57,7 +57,7 @@ class Case:
 
     def __init__(self, deposit: Deposit):
         self.deposit = deposit
-        self.steps: Steps | None = None
+        self.asking: Asking | None = None
         self.row: Upload | None = None  # what is noted of it
         self.meant = Meant({}, "")
         self.draft = Draft("")

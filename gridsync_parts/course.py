@@ -16,9 +16,9 @@ from gridsync_parts.case import (
     CALLS,
     DISK,
     Ask,
+    Asking,
     Case,
     Meant,
-    Steps,
     base_of,
     check_draft,
     differences,
@@ -62,7 +62,7 @@ class Course:
 
     # The whole of it.
 
-    def go(self, case: Case) -> Steps:
+    def go(self, case: Case) -> Asking:
         """All steps of a deposit."""
         deposit = case.deposit
         self.fill(case)
@@ -87,7 +87,7 @@ class Course:
             yield from self.begin(case)
         yield from self.fill_draft(case)
 
-    def fill_draft(self, case: Case) -> Steps:
+    def fill_draft(self, case: Case) -> Asking:
         """Have a draft that is there hold what it is to, and publish it."""
         yield from self.choose_files(case)
         yield from self.describe(case)
@@ -126,7 +126,7 @@ class Course:
         text = json.dumps(parts, sort_keys=True).encode("utf-8", "backslashreplace")
         case.meant = Meant(filled.body, f"adler32:{zlib.adler32(text):08x}", path)
 
-    def choose_files(self, case: Case) -> Steps:
+    def choose_files(self, case: Case) -> Asking:
         """The files that the record is to have: all of them, or a zip of them."""
         deposit, files = case.deposit, case.deposit.files
         if case.files:
@@ -177,13 +177,13 @@ class Course:
         assert case.row
         case.row = self.intents.put(case.row._replace(**changes))
 
-    def begin(self, case: Case) -> Steps:
+    def begin(self, case: Case) -> Asking:
         """Have a new draft made."""
         yield from self.choose_files(case)
         case.row = self.intents.begin(case.deposit.folder, case.deposit.size())
         yield from self.create(case, Creation(self.repository, case.row.target, self.stop))
 
-    def create(self, case: Case, creation: Creation) -> Steps:
+    def create(self, case: Case, creation: Creation) -> Asking:
         """Have a draft made, or found; its id is noted at once."""
         draft = yield Ask(CALLS, creation)
         self.put(case, record=draft.id, checksum="", verified="", error="")
@@ -198,7 +198,7 @@ class Course:
             others = ", ".join(other.id for other in creation.others)
             self.note(f"{case.deposit.name}: the site has further drafts with the title {key}: {others}; delete them")
 
-    def take_up(self, case: Case, known: Upload) -> Steps:
+    def take_up(self, case: Case, known: Upload) -> Asking:
         """Go on where an earlier run has ended."""
         if known.record:
             try:
@@ -214,12 +214,12 @@ class Course:
         else:
             yield from self.create(case, Creation(self.repository, known.target, self.stop, known.mtime or None))
 
-    def renew(self, case: Case, record: str) -> Steps:
+    def renew(self, case: Case, record: str) -> Asking:
         """Have the draft of a new version; asked again, the site gives the same."""
         case.draft = yield Ask(CALLS, self.repository.renew, (record,))
         self.put(case, record=case.draft.id, checksum="", verified="", error="")
 
-    def describe(self, case: Case) -> Steps:
+    def describe(self, case: Case) -> Asking:
         """Give a draft its metadata, unless it has them."""
         if case.row and case.row.checksum == case.meant.sign:
             return
@@ -233,13 +233,13 @@ class Course:
 
     # Versions.
 
-    def adopt(self, deposit: Deposit, base: str) -> Steps:
+    def adopt(self, deposit: Deposit, base: str) -> Asking:
         """Note the record that the user names, once it is seen to be one."""
         if not self.intents.has(deposit.folder, base):
             found = yield Ask(CALLS, base_of, (self.repository, deposit, self.intents.latest(deposit.folder), base))
             self.intents.adopt(deposit.folder, found.id)
 
-    def compare(self, case: Case, known: Upload) -> Steps:
+    def compare(self, case: Case, known: Upload) -> Asking:
         """A published record stays as it is; what differs from it goes into a new version, if that is wanted."""
         deposit, case.row = case.deposit, known
         try:
@@ -278,7 +278,7 @@ class Course:
             case.row = self.intents.begin(deposit.folder, deposit.size())
             yield from self.renew(case, known.record)
 
-    def clear_draft(self, case: Case) -> Steps:
+    def clear_draft(self, case: Case) -> Asking:
         """Take away what a draft is not to have any more: of the version before, or of what was sent to it."""
         base = self.intents.published(case.deposit.folder)
         others = [name for name in case.draft.files if name not in case.files]

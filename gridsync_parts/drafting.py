@@ -126,7 +126,7 @@ class Drafting(Survey):
         """Begin with deposits, and go on with those whose files are there."""
         while self.todo and len(self.open) < min(OPEN, self.run.settings.threads):
             case = Case(self.todo.popleft())
-            case.steps = self.course.go(case)
+            case.asking = self.course.go(case)
             self.open.append(case)
             self.step(case)
         for case in [case for case in self.open if case.load.is_sending and not case.load.waiting]:
@@ -144,9 +144,9 @@ class Drafting(Survey):
 
     def step(self, case: Case, value: Any = None, error: GridError | None = None) -> None:
         """Make the next step of a deposit."""
-        assert case.steps
+        assert case.asking
         try:
-            ask = case.steps.throw(error) if error else case.steps.send(value)
+            ask = case.asking.throw(error) if error else case.asking.send(value)
         except StopIteration:
             self.end_case(case)
         except (FileError, DoorError, UsageError) as fault:

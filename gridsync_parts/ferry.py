@@ -42,7 +42,7 @@ class Ferry(Mover):
         if isinstance(self.carrier, Crosser):
             self.carrier.check(row)
 
-    def tidy(self, noted: Iterable[str] = ()) -> None:
+    def tidy(self, noted: Iterable[str]) -> None:
         """Look once more for what doors may have gone on with, of files that are done; what is gone is no longer open.
 
         What an earlier run has noted of such files may be named.

@@ -123,7 +123,7 @@ class Idle:
         self.lines: list[Line] = []
         self.lock = threading.Lock()
 
-    def take(self, place: object, is_looked_at: bool = True) -> Line | None:
+    def take(self, place: object, is_looked_at: bool) -> Line | None:
         """The one that was kept last of those that lead to a place, and still do, as far as they are looked at."""
         while True:
             with self.lock:

@@ -188,7 +188,7 @@ def test_what_a_door_goes_on_with_leaves_nothing(grid, second, slow, target):
     outcome = line.bring(row)
     assert (outcome.done, outcome.row.verified) == ("copied", "adler32")
     assert line.content(row) == data_of(SIZE)
-    line.ferry.tidy()
+    line.ferry.tidy([])
     assert line.there() == ["slow"]
 
 

@@ -53,6 +53,11 @@ def recid_in(word: str) -> str:
     return "" if is_query(word) or is_doi(word) else word.partition("/")[0]
 
 
+def quoted(text: str) -> str:
+    """A text between quotes, as searches have it."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
 def tidy(word: str) -> str:
     """A word without what means nothing: a recid, or a path in a record, a DOI, or a search as it stands."""
     word = word.strip()

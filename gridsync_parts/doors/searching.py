@@ -13,7 +13,7 @@ from gridsync_parts.doors import Found, Shown
 from gridsync_parts.doors.portal import AT_ONCE, Portal
 from gridsync_parts.doors.record import NAME, RECID, Record, is_record_online, text_in, time_in
 from gridsync_parts.errors import BadRequest, DoorError, FileError, NotFound, UsageError, brief
-from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of
+from gridsync_parts.recids import FACETS, ON_DEMAND, Query, is_doi, is_query, page_of, query_of, quoted
 from gridsync_parts.words import is_utf8
 
 MOST_SHOWN = 10_000  # records that the portal shows of a search
@@ -104,8 +104,7 @@ def without(query: Query, facet: str, values: Iterable[str]) -> Query:
     """A search for what has none of these values of a facet."""
     if facet in ("year", "number_events"):  # of which ranges leave nothing out
         return query.with_words(f"-_exists_:{FACETS[facet]}")
-    quoted = ('"' + re.sub(r'(["\\])', r"\\\1", value) + '"' for value in values)
-    return query.with_words(f"-{FACETS[facet]}:({' OR '.join(quoted)})")
+    return query.with_words(f"-{FACETS[facet]}:({' OR '.join(map(quoted, values))})")
 
 
 def parts_of(query: Query, page: Page) -> list[Query]:

@@ -14,7 +14,7 @@ from gridsync_parts.doors.entries import Record, dict_in, dois_of, id_in, sensel
 from gridsync_parts.doors.portal import AT_ONCE
 from gridsync_parts.doors.record import RECID, text_in, time_in
 from gridsync_parts.errors import BadRequest, FileError, Forbidden, NotFound, UsageError, brief
-from gridsync_parts.recids import is_doi, is_query, page_of
+from gridsync_parts.recids import is_doi, is_query, page_of, quoted
 
 PAGE_SIZE = 25  # records in an answer; Zenodo shows no more to who has no token
 MOST_SHOWN = 10_000  # records that a repository shows of a search
@@ -44,11 +44,6 @@ def hits_in(answer: Any) -> tuple[list[Any], int]:
     if not isinstance(hits, list) or not isinstance(total, int):
         raise ValueError("it has no list of records")
     return hits, total
-
-
-def quoted(text: str) -> str:
-    """A text between quotes, as searches have it."""
-    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 class Seeking:

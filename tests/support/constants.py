@@ -23,9 +23,16 @@ def all_modules() -> list[ModuleType]:
     return [importlib.import_module(name) for name in ["gridsync", *names]]
 
 
-def holders(name: str) -> list[ModuleType]:
-    """The modules that have a name, their own or from another one."""
+def is_number(value: object) -> bool:
+    """Whether it is one, of whatever type."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def holders(name: str, value: object = None) -> list[ModuleType]:
+    """The modules that have a name, their own or from another one; a number takes the place of numbers alone."""
     found = [module for module in all_modules() if hasattr(module, name)]
+    if is_number(value):
+        found = [module for module in found if is_number(getattr(module, name))]
     assert found, f"gridsync has no {name}"
     return found
 
@@ -41,7 +48,7 @@ class Values(dict[str, object]):
 
 def replace(patch: pytest.MonkeyPatch, name: str, value: object) -> None:
     """Give it another value for a test."""
-    for module in holders(name):
+    for module in holders(name, value):
         patch.setattr(module, name, value)
 
 
@@ -53,7 +60,7 @@ def change(text: str) -> None:
     if paces:
         values["PACE"] = values["PACE"]._replace(**paces)
     for name, value in values.items():
-        for module in holders(name):
+        for module in holders(name, value):
             setattr(module, name, value)
 
 

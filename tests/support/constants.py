@@ -29,12 +29,11 @@ def is_number(value: object) -> bool:
 
 
 def holders(name: str, value: object = None) -> list[ModuleType]:
-    """The modules that have a name, their own or from another one; a number takes the place of numbers alone."""
+    """The modules that have a name, their own or from another one; for a number those where it is one, if it is."""
     found = [module for module in all_modules() if hasattr(module, name)]
-    if is_number(value):
-        found = [module for module in found if is_number(getattr(module, name))]
     assert found, f"gridsync has no {name}"
-    return found
+    numbers = [module for module in found if is_number(getattr(module, name))]
+    return numbers if numbers and is_number(value) else found
 
 
 class Values(dict[str, object]):

@@ -387,7 +387,6 @@ WORDS = st.sampled_from([f"{line}\r\n".encode() for line in LINES])
 ANSWERS = st.lists(st.lists(WORDS | st.binary(max_size=20), max_size=12).map(b"".join), max_size=5)
 
 
-@pytest.mark.long
 @OFTEN
 @given(answers=ANSWERS)
 @example([b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + WHOLE, WHOLE + WHOLE, WHOLE])

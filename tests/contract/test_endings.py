@@ -33,7 +33,8 @@ SIZE = 1000
 SOON = 8  # seconds, several times of what each of these answers is allowed
 
 
-def place_at(url: str, min_rate: int = 0, first_byte: int = 1, silence: int = 1) -> Place:
+def place_at(url: str, min_rate: int = 0, first_byte: int = 30) -> Place:
+    silence = 1 if min_rate else 10  # a rate is not looked at before
     site = Site("LYON", url, "agata", "http", url, "", "", "", first_byte, silence, min_rate)
     return opened(site)
 
@@ -89,12 +90,12 @@ def test_interim_answers_without_end_come_to_one(raw, verb):
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_head_that_drips_ends_after_first_byte_seconds(raw, verb):
     server = raw(lambda: drips(OK + b"X: y\r\n" * 1000))
-    assert "does not answer" in ending(lambda: VERBS[verb](place_at(server.url)))
+    assert "does not answer" in ending(lambda: VERBS[verb](place_at(server.url, first_byte=1)))
 
 
 def test_interim_answers_that_drip_end_after_first_byte_seconds(raw):
     server = raw(lambda: itertools.chain.from_iterable(drips(b"HTTP/1.1 100 Continue\r\n\r\n") for _ in range(1000)))
-    assert "does not answer" in ending(lambda: read(place_at(server.url)))
+    assert "does not answer" in ending(lambda: read(place_at(server.url, first_byte=1)))
 
 
 HEADS = {
@@ -148,7 +149,7 @@ def test_the_first_byte_may_come_late_whatever_the_rate(raw, monkeypatch):
         time.sleep(1.2)
         yield OK + b"Content-Length: 1000\r\n\r\n" + b"x" * SIZE
 
-    assert read(place_at(raw(late).url, 10**5, first_byte=5)) == b"x" * SIZE
+    assert read(place_at(raw(late).url, 10**5)) == b"x" * SIZE
 
 
 ENDLESS = {
@@ -452,4 +453,4 @@ def test_an_interim_answer_in_mid_body_sends_no_byte_twice(words):
 
 def test_interim_answers_behind_the_body_end_after_first_byte_seconds():
     server = Talking(CONTINUE, seconds=0.2)
-    assert "does not answer" in ending(lambda: send(place_at(server.url)))
+    assert "does not answer" in ending(lambda: send(place_at(server.url, first_byte=1)))

@@ -64,6 +64,7 @@ class Campaign:
         self.folder = f"faults-{uuid.uuid4().hex[:8]}"
         self.data = {name: os.urandom(size) for name, size in SIZES.items()}
         self.user = User(grid, work)
+        self.user.limit = LIMIT
         self.user.set("THREADS", "2", "gridsync")
         self.disk = grid.copier.folder / "data" / SCRATCH / self.folder
 
@@ -115,9 +116,7 @@ class Campaign:
     def run(self) -> Result:
         trust = "--trust_target" if self.way == DCACHE else ""
         line = f"--from=LYON --input_dir={self.folder} --to=CNAF --build_list --start {trust}"
-        with self.user.running(line, CHANGED) as run:
-            out, err = run.communicate(timeout=LIMIT)
-        return Result(run.returncode, out, err)
+        return self.user(line, changed=CHANGED)
 
     def mend(self) -> None:
         """Let nothing go wrong any more."""

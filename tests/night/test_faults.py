@@ -56,6 +56,7 @@ class Campaign:
         self.sockets: list[socket.socket] = []
         work.mkdir(parents=True)
         self.user = User(grid, work)
+        self.user.limit = LIMIT
         self.set(SERVER=f"{self.door.url}/", ENGINE=engine, FIRST_BYTE=PATIENT, SILENCE=PATIENT)
         for key, value in {"INPUTDIR": folder, "STREAMS": "3", "THREADS": "2"}.items():
             self.user.set(key, value, "gridsync")
@@ -74,9 +75,7 @@ class Campaign:
         return [path[len(self.place("")) :] for path in self.tree.files(self.place(""))]
 
     def run(self, line: str, changed: str = CHANGED) -> Result:
-        with self.user.running(line, changed) as run:
-            out, err = run.communicate(timeout=LIMIT)
-        return Result(run.returncode, out, err)
+        return self.user(line, changed=changed)
 
     def step_by_step(self) -> Result:
         """The commands of the manual one after the other, the last one when no tape is turning any more."""

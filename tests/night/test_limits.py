@@ -73,9 +73,8 @@ def test_streams_whose_threads_can_not_start_come_one_after_the_other(some, fold
     for number in range(3):
         some.grid.tree.add(f"agata/{folder}/large{number}", 4 * SHORTEST)
     assert some("--build_list").status == 0
-    with some.running("--start --streams 4", NO_THREADS) as run:
-        _, err = run.communicate(timeout=60)
-    assert run.returncode == 0, err
+    status, _, err = some("--start --streams 4", changed=NO_THREADS)
+    assert status == 0, err
     assert_it_goes_on(some, folder)
 
 

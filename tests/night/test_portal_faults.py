@@ -55,6 +55,7 @@ class Campaign:
         self.portal.add("cms-2", {"well": b"well"})
         (folder / "home").mkdir()
         self.user = Reader(grid, folder / "home", self.portal)
+        self.user.limit = LIMIT
         self.user.set("STREAMS", "3", "gridsync")
         for key in ("FIRST_BYTE", "SILENCE"):
             self.user.set(key, str(PATIENT), "OPEN")
@@ -62,9 +63,7 @@ class Campaign:
         (self.user.folder / "wanted").write_text("cms-1\ncms-2\n")
 
     def run(self, line: str, changed: str = CHANGED) -> Result:
-        with self.user.running(f"--files_from={self.user.folder}/wanted {line}", changed) as run:
-            out, err = run.communicate(timeout=LIMIT)
-        return Result(run.returncode, out, err)
+        return self.user(f"--files_from={self.user.folder}/wanted {line}", changed=changed)
 
     def step_by_step(self) -> Result:
         """The commands of the manual one after the other, the last one when no tape is turning any more."""

@@ -53,6 +53,7 @@ class Campaign:
         self.repository.faults.places.update(elsewhere=self.repository.storage)
         (folder / "home").mkdir(parents=True)
         self.user = User(grid, folder / "home")
+        self.user.limit = LIMIT
         self.user.env["NRP_TOKEN"] = self.repository.token
         keys = {
             "SERVER": self.repository.server, "ENGINE": "invenio", "TOKEN": "env:NRP_TOKEN",
@@ -71,10 +72,9 @@ class Campaign:
             (self.folder / name / "record.json").write_text(body)
 
     def run(self) -> Result:
-        with self.user.running(f"--put={self.folder} --from=NRP --publish", CHANGED) as run:
-            out, err = run.communicate(timeout=LIMIT)
-        self.told += out + err
-        return Result(run.returncode, out, err)
+        result = self.user(f"--put={self.folder} --from=NRP --publish", changed=CHANGED)
+        self.told += result.out + result.err
+        return result
 
     def local(self, name: str) -> dict[str, bytes]:
         top = self.folder / name

@@ -56,6 +56,7 @@ class Campaign:
             (self.results / name).parent.mkdir(parents=True, exist_ok=True)
             (self.results / name).write_bytes(os.urandom(size))
         self.user = User(grid, work)
+        self.user.limit = LIMIT
         self.set(SERVER=f"{self.door.url}/", FIRST_BYTE=PATIENT, SILENCE=PATIENT)
         self.user.set("THREADS", "2", "gridsync")
         self.line = f"--put {self.results} --input_dir {folder}"
@@ -67,9 +68,7 @@ class Campaign:
             self.user.set(key, str(value))
 
     def run(self) -> Result:
-        with self.user.running(self.line, CHANGED) as run:
-            out, err = run.communicate(timeout=LIMIT)
-        return Result(run.returncode, out, err)
+        return self.user(self.line, changed=CHANGED)
 
     def mend(self) -> None:
         """Let nothing go wrong any more."""

@@ -27,7 +27,7 @@ from gridsync_parts.words import seconds_of, size_text
 from tests.grid.words import MOVER_BUSY, POOL_GONE
 from tests.support import SCRIPT
 from tests.support.terminal import on_terminal
-from tests.support.user import BIG, User, flip, move_to_tape, read_copy, wait_until, wait_until_online
+from tests.support.user import BIG, Result, User, flip, move_to_tape, read_copy, wait_until, wait_until_online
 
 
 def test_start_copies_verifies_and_keeps_times(three, folder):
@@ -463,9 +463,8 @@ def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, f
     monkeypatch.setitem(robot.fail, f"agata/{path}", "tape 007 is torn")
     user("--bring_online")
     for line in ("--check_status", "--bring_online"):
-        with user.running(line, "stuck = 0") as run:
-            err = run.communicate(timeout=60)[1]
-        assert run.returncode == 1 and f"{path}: stuck on the way from tape since" in err
+        status, _, err = user(line, changed="stuck = 0")
+        assert status == 1 and f"{path}: stuck on the way from tape since" in err
     robot.fail.clear()
     wait_until_online(user)
     assert user("--check_status")[::2] == (0, "")
@@ -602,11 +601,9 @@ SOON = "pool = Backoff(0.5, 1)"
 DOWN = "the pool of this file is down"
 
 
-def started(user: User, changed: str = SOON) -> tuple[int, str, str]:
+def started(user: User, changed: str = SOON) -> Result:
     """What becomes of --start when pools are waited for less long."""
-    with user.running("--start", changed) as run:
-        out, err = run.communicate(timeout=60)
-    return run.returncode, out, err
+    return user("--start", changed=changed)
 
 
 @pytest.mark.every(2)
@@ -980,8 +977,8 @@ def test_a_door_whose_checksums_are_in_the_words_of_rfc_9530_alone_has_its_files
 def test_a_stronger_checksum_that_a_door_has_already_is_what_files_are_verified_by(user, folder, streams):
     path = f"agata/{folder}/a"
     user.grid.tree.add(path, 3_000_000, checksums=("adler32", "sha-256"))
-    with user.running(f"--input_dir {folder} --streams {streams} --build_list --start", "SHORTEST = 1 << 20") as run:
-        assert run.communicate(timeout=60) and run.returncode == 0
+    line = f"--input_dir {folder} --streams {streams} --build_list --start"
+    assert user(line, changed="SHORTEST = 1 << 20").status == 0
     assert [row["verified"] for row in user.catalog().values()] == ["sha256"]
     assert (user.data / folder / "a").read_bytes() == user.grid.tree.expected(path)
     assert user("--verify").status == 0
@@ -1002,9 +999,8 @@ def test_a_file_of_which_the_door_learns_another_checksum_is_no_other_file(user,
 
 @pytest.mark.parametrize("more", ["", " --json"])
 def test_a_fault_of_our_own_is_not_taken_for_files_that_have_failed(user, more):
-    with user.running(f"--ls_dir e680{more}", "PROPFIND = 5") as run:  # of what no request can be made
-        out, err = run.communicate(timeout=60)
-    assert run.returncode == 70 and "a fault of gridsync, please report it" in err and "Traceback" not in err
+    status, out, err = user(f"--ls_dir e680{more}", changed="PROPFIND = 5")  # of what no request can be made
+    assert status == 70 and "a fault of gridsync, please report it" in err and "Traceback" not in err
     assert not more or json.loads(out)["status"] == 70
 
 

@@ -543,12 +543,11 @@ def test_a_large_file_is_read_at_its_beginning_alone(well):
 def test_a_server_that_hangs_holds_it_up_for_a_while_only(well, path, method, name):
     well.grid.door.faults.add(path, "stall", method=method)
     began = time.monotonic()
-    with well.running("--doctor", "LOOK_LIMIT = 2; REPEAT = 0.1") as run:
-        out, err = run.communicate(timeout=30)
-    found = rows(Result(run.returncode, out, err))
-    assert time.monotonic() - began < 15 and run.returncode == 1
+    result = well("--doctor", changed="LOOK_LIMIT = 2; REPEAT = 0.1; EARLIEST = 1")
+    found = rows(result)
+    assert time.monotonic() - began < 15 and result.status == 1
     assert found[name][0] == "FAIL" and "does not answer" in found[name][1]
-    assert "Looking at: " in err
+    assert "Looking at: " in result.err
 
 
 @pytest.mark.every(2)
@@ -558,10 +557,9 @@ def test_so_does_one_that_speaks_no_http(well, scheme, said):
         place = f"localhost:{silent.getsockname()[1]}"
         well.set("SERVER", f"{scheme}://{place}/")
         began = time.monotonic()
-        with well.running("--doctor", "LOOK_LIMIT = 2") as run:
-            out, err = run.communicate(timeout=40)
-    found = rows(Result(run.returncode, out, err))
-    assert time.monotonic() - began < 20 and run.returncode == 1
+        result = well("--doctor", changed="LOOK_LIMIT = 2")
+    found = rows(result)
+    assert time.monotonic() - began < 20 and result.status == 1
     assert found["door"] == ("FAIL", f"{place} {said}: overloaded, or blocked by a firewall")
     assert found["tape service"] == found["pools"] == ("--", "not looked at: needs the door")
 
@@ -589,9 +587,8 @@ def test_a_door_that_cannot_be_asked_without_a_proxy_is_not_called_ok(well):
 )
 def test_a_system_may_have_any_name(well, text, system):
     (well.folder / "os-release").write_bytes(text)
-    with well.running("--doctor", f"OS_RELEASE = {str(well.folder / 'os-release')!r}") as run:
-        out, err = run.communicate(timeout=60)
-    assert rows(Result(run.returncode, out, err))["gridsync"][1].endswith(f", {system}")
+    result = well("--doctor", changed=f"OS_RELEASE = {str(well.folder / 'os-release')!r}")
+    assert rows(result)["gridsync"][1].endswith(f", {system}")
 
 
 def test_a_look_that_nobody_has_foreseen_to_fail_holds_up_no_other(user):
@@ -614,10 +611,10 @@ def test_without_tqdm_a_terminal_gets_the_lines_alone(well, plant):
 def test_a_command_that_gives_no_token_is_waited_for_as_such_and_once(well):
     well.set("TOKEN", "cmd:sleep 300")
     began = time.monotonic()
-    with well.running("--doctor", "CLIENT_LIMIT = 3; REPEAT = 0.1") as run:
-        out, err = run.communicate(timeout=30)
-    assert rows(Result(run.returncode, out, err))["token"][0] == "FAIL" and time.monotonic() - began < 8
-    assert err.count("Looking at: token ...") > 5 * err.count("Looking at: clock ...")  # which is soon done
+    result = well("--doctor", changed="CLIENT_LIMIT = 3; REPEAT = 0.1; EARLIEST = 1")
+    assert rows(result)["token"][0] == "FAIL" and time.monotonic() - began < 8
+    said = result.err.count
+    assert said("Looking at: token ...") > 5 * said("Looking at: clock ...")  # which is soon done
 
 
 def test_a_token_in_a_file_is_read_and_not_told(well):

@@ -63,9 +63,8 @@ def test_the_first_line_needs_nothing_but_a_place_for_files(reader):
     keys = f"{{**KNOWN['CERN_OPENDATA'].keys, 'SERVER': {reader.portal.server!r}}}"
     known = f"KNOWN = {{**KNOWN, 'CERN_OPENDATA': KNOWN['CERN_OPENDATA']._replace(keys={keys})}}"
     line = f"--from=CERN_OPENDATA --input_dir=5500 --output_dir={reader.data} --sync"
-    with reader.running(line, changed=known, GRIDSYNC_DIR=str(reader.folder)) as run:
-        out, err = run.communicate(timeout=reader.limit)
-    assert (run.returncode, last(copied=2) in out) == (0, True), out + err
+    status, out, err = reader(line, changed=known, GRIDSYNC_DIR=str(reader.folder))
+    assert (status, last(copied=2) in out) == (0, True), out + err
     assert reader.here() == {"cms-5500/a.txt": SMALL}
     assert f"SERVER of [CERN_OPENDATA] = {reader.portal.server}" in err
 

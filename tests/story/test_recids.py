@@ -382,9 +382,8 @@ FEW = "MOST_SHOWN = 300; PAGE_SIZE = 100"  # as if the portal showed no more
 def search(reader: Reader, line: str) -> tuple[int, list[str], str]:
     """Run it with the portal's limit at 300 records: the status, what is listed, errors."""
     reader.portal.switches.max_results = 300
-    with reader.running(f"{line} --json", FEW) as run:
-        out, err = run.communicate(timeout=60)
-    return run.returncode, [entry["path"] for entry in json.loads(out).get("listing", [])], err
+    status, out, err = reader(f"{line} --json", changed=FEW)
+    return status, [entry["path"] for entry in json.loads(out).get("listing", [])], err
 
 
 @pytest.mark.long

@@ -15,8 +15,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.support import SCRIPT, TOP
@@ -25,6 +27,7 @@ from tests.support.constants import all_modules, change
 AT_START = "LC_.*|LANG.*|PYTHON.*|LD_.*|COVERAGE_.*"  # what a process looks at when it starts, and later no more
 LARGEST = 1 << 20  # bytes of what one run is told
 PID = 9  # bytes of its number
+STARTING = threading.Lock()
 
 
 class Starter:
@@ -56,8 +59,7 @@ class Starter:
             files[0].seek(0)
             answers, theirs = socket.socketpair()
             with answers:
-                told = {"words": words, "changed": changed, "env": env, "cwd": os.getcwd(), "mask": os.umask(0)}
-                os.umask(told["mask"])
+                told = {"words": words, "changed": changed, "env": env, "cwd": os.getcwd(), "mask": umask()}
                 with theirs:
                     ends = [*(file.fileno() for file in files), theirs.fileno()]
                     socket.send_fds(self.ours, [json.dumps(told).encode()], ends)
@@ -73,10 +75,21 @@ class Starter:
             return status, *(file.read().decode().replace("\r\n", "\n") for file in files[1:])
 
 
+def umask() -> int:
+    """The mask of this process, which other threads may make files with meanwhile."""
+    return int(re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)[1], 8)  # type: ignore
+
+
 @cache
-def starter(pid: int) -> Starter:
-    """The one of this process."""
+def starter_of(pid: int) -> Starter:
+    """The one of a process."""
     return Starter()
+
+
+def starter() -> Starter:
+    """The one of this process, also if several threads ask for it first."""
+    with STARTING:
+        return starter_of(os.getpid())
 
 
 def can_run(env: dict[str, str]) -> bool:
@@ -149,7 +162,6 @@ def serve(line: socket.socket) -> None:
 
 def run() -> None:
     """Run gridsync.py, and end as Python does, but without tidying up memory that goes with the process anyway."""
-    import threading
     import traceback
 
     import gridsync

@@ -56,20 +56,25 @@ class User:
         conf = grid.conf(self.data).replace("[gridsync]\n", "[gridsync]\nRETRIES = 1\n")
         (folder / "Grid.conf").write_text(conf)
 
-    def command(self, line: str) -> list[str]:
+    def command(self, line: str, changed: str = "") -> list[str]:
         """gridsync.py with the words of a line, as in a shell."""
-        program = ["-c", script_with(self.changed)] if self.changed else [str(SCRIPT)]
+        changed = changed or self.changed
+        program = ["-c", script_with(changed)] if changed else [str(SCRIPT)]
         return [*self.before, "/usr/bin/python3", *program, *shlex.split(line)]
 
-    def __call__(self, line: str, typed: str = "", **env: str) -> Result:
-        """Run gridsync.py with the words of a line, and with what is typed into it."""
-        env = {**self.env, **env}
+    def __call__(self, line: str, typed: str = "", changed: str = "", **env: str) -> Result:
+        """Run gridsync.py with the words of a line, and with what is typed into it.
+
+        `changed` gives other values to constants, for this run alone.
+        """
+        env, changed = {**self.env, **env}, changed or self.changed
         if not self.before and can_run(env):
-            return Result(*starter(os.getpid()).run(shlex.split(line), self.changed, typed, env, self.limit))
-        if self.changed:
+            return Result(*starter().run(shlex.split(line), changed, typed, env, self.limit))
+        if changed:
             env["PYTHONPATH"] = f"{env.get('PYTHONPATH', '')}:{SCRIPT.parent}".lstrip(":")
+        command = self.command(line, changed)
         done = subprocess.run(
-            self.command(line), input=typed, env=env, capture_output=True, text=True, timeout=self.limit, check=False
+            command, input=typed, env=env, capture_output=True, text=True, timeout=self.limit, check=False
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
@@ -83,16 +88,10 @@ class User:
 
     @contextmanager
     def running(self, line: str, changed: str = "", **env: str) -> Iterator[subprocess.Popen[str]]:
-        """gridsync.py while it runs, and is killed in the end if it still does.
-
-        `changed` gives other values to constants, for this run alone.
-        """
-        command = self.command(line)
-        if changed:
-            command = [*self.before, "/usr/bin/python3", "-c", script_with(changed), *shlex.split(line)]
+        """gridsync.py while it runs, and is killed in the end if it still does."""
         ends = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         env = {**self.env, "PYTHONPATH": str(SCRIPT.parent), **env}
-        with subprocess.Popen(command, env=env, text=True, **ends) as run:
+        with subprocess.Popen(self.command(line, changed), env=env, text=True, **ends) as run:
             try:
                 yield run
             finally:

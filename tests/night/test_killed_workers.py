@@ -28,7 +28,7 @@ from tests.support.user import Result, User, find_wrong, wait_until
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.long
 
-KILLED_FOR = int(os.environ.get("KILLED_FOR", "120"))
+KILLED_FOR = int(os.environ.get("KILLED_FOR", "60"))
 SEED = int(os.environ.get("SEED", "1"))
 EVERY = 5.0  # seconds between two kills
 MB = 1_000_000

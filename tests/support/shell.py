@@ -37,6 +37,7 @@ class Shell:
     def __init__(self, name: str, folder: Path, settings: str = "", loading: str = f". '{SCRIPT}'"):
         self.name = name
         self.folder = folder
+        self.is_plain = True  # with no settings of its user's
         self.is_exact = True  # nothing but TAB puts a name on the line, and no name is left out
         os.mkfifo(folder / "answer")
         self.answers = os.open(folder / "answer", os.O_RDWR)  # with a writer in any case, so it never ends

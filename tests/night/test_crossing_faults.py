@@ -65,6 +65,7 @@ class Campaign:
         self.data = {name: os.urandom(size) for name, size in SIZES.items()}
         self.user = User(grid, work)
         self.user.limit = LIMIT
+        self.timers: list[threading.Timer] = []
         self.user.set("THREADS", "2", "gridsync")
         self.disk = grid.copier.folder / "data" / SCRATCH / self.folder
 
@@ -118,8 +119,15 @@ class Campaign:
         line = f"--from=LYON --input_dir={self.folder} --to=CNAF --build_list --start {trust}"
         return self.user(line, changed=CHANGED)
 
+    def happens_soon(self, what: Callable[[], object]) -> None:
+        """Have something happen in the middle of a copy."""
+        self.timers.append(threading.Timer(0.4, what))
+        self.timers[-1].start()
+
     def mend(self) -> None:
         """Let nothing go wrong any more."""
+        for timer in self.timers:
+            timer.join()
         for door in self.doors:
             door.faults.clear()
             for name, value in vars(kindly(door.profile)).items():
@@ -271,7 +279,7 @@ def soon(end: str) -> Callable[[Campaign], None]:
     """A door is away for a moment, in the middle of the copy."""
 
     def happens(campaign: Campaign) -> None:
-        threading.Timer(0.4, door_of(campaign, end).restart).start()
+        campaign.happens_soon(door_of(campaign, end).restart)
 
     return happens
 
@@ -299,7 +307,7 @@ def fill(campaign: Campaign) -> None:
 
 def die(campaign: Campaign) -> None:
     """The other door does not come back."""
-    threading.Timer(0.4, campaign.far.down).start()
+    campaign.happens_soon(campaign.far.down)
 
 
 Ends = Union[str, dict[str, str]]
@@ -366,7 +374,7 @@ FAULTS = [
         both(turned("acts", copy_fails="why not", copy_leaves="whole"), at("target", "DELETE", 403)), "", MANY),
     Row("the door that acts restarts in the middle", both(be_patient, when("acts", "COPY", soon("acts"))), "0", ""),
     Row("the other door restarts in the middle", both(be_patient, when("far", "POST", soon("far"))), "0", "", True),
-    Row("the other door dies in the middle", when("far", "POST", die), "", f"0|{BIG}|4", True),
+    Row("the other door dies in the middle", when("far", "POST", die), "", f"0|{BIG}|1 empty big/large|4", True),
 ]  # fmt: skip
 
 

@@ -336,6 +336,7 @@ def end(row: Row, is_once: bool, way: str) -> str:
 
 
 BIG = "1 big/large"
+SOME = "1 some files"  # which ones goes by the moment
 # A door that gives no key to one file is shown another way, if a site may see the wider one, or gives a narrow one.
 WIDE = {STORM: "2", BROUGHT: "2", "else": "0"}
 # Once it has given one to another file, which the other thread may ask for first, nothing wider is shown.
@@ -374,7 +375,7 @@ FAULTS = [
         both(turned("acts", copy_fails="why not", copy_leaves="whole"), at("target", "DELETE", 403)), "", MANY),
     Row("the door that acts restarts in the middle", both(be_patient, when("acts", "COPY", soon("acts"))), "0", ""),
     Row("the other door restarts in the middle", both(be_patient, when("far", "POST", soon("far"))), "0", "", True),
-    Row("the other door dies in the middle", when("far", "POST", die), "", f"0|{BIG}|1 empty big/large|4", True),
+    Row("the other door dies in the middle", when("far", "POST", die), "", f"0|{SOME}|4", True),
 ]  # fmt: skip
 
 
@@ -398,7 +399,11 @@ def how_it_ends(grid: Grid, work: Path, way: str, is_once: bool, row: Row) -> st
 def wrong(found: dict[tuple[str, str], str], row: Row) -> dict[tuple[str, str], tuple[str, str]]:
     """The ends that are not those of the table, with those that are."""
     expected = {(way, how): end(row, how == "once", way) for way, how in found}
-    return {key: (found[key], expected[key]) for key in found if found[key] not in expected[key].split("|")}
+
+    def is_right(found: str, right: list[str]) -> bool:
+        return found in right or (SOME in right and found.startswith("1 "))
+
+    return {key: (found[key], expected[key]) for key in found if not is_right(found[key], expected[key].split("|"))}
 
 
 @pytest.mark.long
@@ -473,7 +478,8 @@ def shown(ends: str) -> str:
     cells = []
     for one in ends.split("|"):
         status, _, absent = one.partition(" ")
-        cells.append({"-": "–"}.get(status, status) + (f" ({absent.replace(' ', ', ')})" if absent else ""))
+        absent = absent if one == SOME else absent.replace(" ", ", ")
+        cells.append({"-": "–"}.get(status, status) + (f" ({absent})" if absent else ""))
     return " or ".join(cells)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -297,12 +298,12 @@ LOOKS = {  # settings of users on which it may depend
     ),
 }  # fmt: skip
 # What a listing has shown, what is typed of it, and what TABs make of that; {} is the name.
-QUOTES = ("", "'", '"')
 PLAYS = {
     "unique": ("LYON\tsome/run{}/x\n", "some/", "some/run{}/x/"),
     "first": ("LYON\t{}/x\n", "", "{}/x/"),
     "several": ("LYON\tsome/{}1/x\nLYON\tsome/{}2/x\n", "some/", "some/{}1/x/"),
 }
+TURNS = list(itertools.product(PLAYS, ("", "'", '"')))
 
 
 @pytest.fixture(
@@ -349,16 +350,15 @@ def word_of(shell: Shell, line: str, quote: str) -> str:
         pytest.param(
             play, quote, marks=pytest.mark.long if play == "several" or f"{play}{quote}" == "first" else ()
         )
-        for play in PLAYS
-        for quote in QUOTES
+        for play, quote in TURNS
     ],
 )
 def test_a_name_is_never_more_than_a_name(wary: Shell, play: str, quote: str):
     """Not at TAB, not in a list, not at Enter, whatever a shell would make of it elsewhere."""
     wrong = {}
     for number, name in enumerate(EXPANSIONS):
-        if not wary.is_plain and number % len(QUOTES) != QUOTES.index(quote):
-            continue  # of each name one way to quote it: settings are many
+        if not wary.is_plain and number % len(TURNS) != TURNS.index((play, quote)):
+            continue  # there are many settings, and so each name has one turn with them
         _, typed, path = PLAYS[play]
         path = path.replace("{}", name)
         tabs = "\t" * (path.count("/") - typed.count("/"))

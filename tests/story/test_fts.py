@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from gridsync_parts.fts import FILES
 from tests.grid.fts import TERMINAL
 from tests.grid.guests import token
 from tests.support.ships import SIZES, Handing, last_line
@@ -363,12 +364,14 @@ def test_a_refused_job_leaves_nothing_noted(handing, fts):
 
 @pytest.mark.long
 def test_2500_files_are_three_jobs(handing, fts):
-    for number in range(2500 - len(SIZES)):
+    """With all numbers a tenth of that."""
+    assert FILES == 1000
+    handing.changed = "FILES = 100"
+    for number in range(250 - len(SIZES)):
         handing.add(f"many/{number:04}", 10)
-    handing.limit = 280
     done = handing.list_and_start()
-    assert done.status == 0 and re.search(last_line(copied=2500), done.out), done
-    assert sorted(len(job.files) for job in fts.jobs.values()) == [500, 1000, 1000]
+    assert done.status == 0 and re.search(last_line(copied=250), done.out), done
+    assert sorted(len(job.files) for job in fts.jobs.values()) == [50, 100, 100]
     assert handing.there() == handing.sent()
 
 

@@ -29,6 +29,9 @@ TESTS := tests/night tests/story tests/contract tests/grid tests/plain
 COVERAGE = PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_DATA=$(CURDIR)/build/coverage/data \
 	COVERAGE_PROCESS_START=$(CURDIR)/tools/coverage.ini COVERAGE_RCFILE=$(CURDIR)/tools/coverage.ini
 
+# The first time, each of the six would make by itself what pytest makes of the asserts of all tests.
+REWRITE = @ls tests/story/__pycache__/*-pytest-* >/dev/null 2>&1 || $(PYTHON) -m pytest --collect-only $(TESTS) >/dev/null
+
 .PHONY: coverage help picture demo demo-doors demo-open-data demo-repository demo-site-to-site demo-workers quick test contract simulate test-all test-doors fuzz bench lint grid image image-test one-file dist site clean need-lint need-fuzz need-venv need-npm
 
 help:  ## list these targets
@@ -64,10 +67,12 @@ quick:  ## the plain tests but the slow ones, without grid or network, in a few 
 
 test: build/ftpd/done  ## all tests except the long ones
 	@tools/need $(TEST)
+	-$(REWRITE)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS) -m "not long"
 
 test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done build/dask/done  ## all tests, also those for size, interruption and all faults; an hour or more
 	@tools/need $(TEST) $(NOTEBOOK)
+	-$(REWRITE)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 coverage: build/ftpd/done build/coverage/done  ## the share of lines that make test runs, in all its processes; minutes

@@ -28,8 +28,10 @@ def scarcity(error: BaseException | None) -> DiskError | None:
         number = error.errno if isinstance(error, OSError) else 0
         if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
             return DiskError("too many files are open; lower --threads, or raise the limit (ulimit -n)")
-        is_starved = "CERTIFICATE_VERIFY_FAILED" in str(error) and not has_memory()  # OpenSSL had no room for the CA
-        if is_starved or isinstance(error, MemoryError) or number == errno.ENOMEM or "start new thread" in str(error):
+        said = str(error)
+        is_starved = "CERTIFICATE_VERIFY_FAILED" in said and not has_memory()  # OpenSSL had no room for the CA
+        is_starved = is_starved or any(words in said for words in ("start new thread", "can't allocate lock"))
+        if is_starved or isinstance(error, MemoryError) or number == errno.ENOMEM:
             return DiskError("this machine has no memory or threads left; lower --threads, or see ulimit -a")
         error = error.__cause__ or error.__context__
     return None

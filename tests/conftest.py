@@ -20,6 +20,7 @@ from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
 from tests.grid.repository import Repository
 from tests.grid.xrootd import XRootD
+from tests.support import FEW
 from tests.support.client import Client
 from tests.support.places import OPENED
 from tests.support.user import User
@@ -29,6 +30,17 @@ for name in [name for name in os.environ if name.lower() in WEB_PROXIES and "CON
 
 # Jobs in a shell's background ignore Ctrl-C, and so would what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_short(config: pytest.Config) -> bool:
+    """Whether it is make test, which leaves out what takes long."""
+    return bool(config.option.markexpr == "not long")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell tests/support/properties.py, which is imported later, and here only by who needs it."""
+    if is_short(config):
+        os.environ[FEW] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what `make test` has left out."""
-    if terminalreporter.config.option.markexpr == "not long":
+    if is_short(terminalreporter.config):
         terminalreporter.write_line("the long tests were left to make test-all")
 
 

@@ -102,6 +102,7 @@ def test_proxy_ends_with_the_certificate(grid: Grid, tmp_path: Path, client: str
     assert 23 * HOUR < result.seconds <= 24 * HOUR < result.attribute_seconds
 
 
+@pytest.mark.long
 def test_server_may_give_shorter_attributes(grid: Grid, tmp_path: Path) -> None:
     with grid.voms.at_most(hours=12):
         result = new_proxy(grid, tmp_path, "c++")

@@ -311,6 +311,7 @@ def test_xrootd_serves_the_trees_content(grid: Grid) -> None:
     assert headers["digest"] == f"adler32={zlib.adler32(body):08x}"
 
 
+@pytest.mark.long
 def test_xrootd_goes_elsewhere_when_its_port_is_taken(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     second = xrootd.XRootD(grid.folder / "elsewhere", grid.pki)
     second.fill(grid.tree)
@@ -325,6 +326,7 @@ def test_xrootd_goes_elsewhere_when_its_port_is_taken(grid: Grid, monkeypatch: p
     second.stop()
 
 
+@pytest.mark.long
 def test_an_xrootd_that_does_not_start_says_why(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     third = xrootd.XRootD(grid.folder / "third", grid.pki)
     third.fill(grid.tree)
@@ -364,6 +366,7 @@ def test_nothing_runs_on_after_a_killed_grid() -> None:
 NAMELESS = ["unshare", *([] if os.getuid() == 0 else ["--map-current-user", "--keep-caps"]), "--uts", "sh", "-c"]
 
 
+@pytest.mark.long
 @pytest.mark.every(2)
 @pytest.mark.parametrize("program", ["tests.story.demo", "tests.grid"])
 def test_a_machine_without_a_name_is_told_what_to_do(program: str) -> None:

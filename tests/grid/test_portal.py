@@ -178,6 +178,7 @@ def test_bytes_come_in_ranges_and_from_an_xrootd(client, portal, tmp_path):
     assert (tmp_path / "b.root").read_bytes() == ROOT
 
 
+@pytest.mark.long
 def test_a_search_has_pages_a_limit_and_a_total(client, portal):
     portal.many(25_000)
     answer = client.json("/api/records", size=3, page=2)

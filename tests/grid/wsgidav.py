@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import socket
 import subprocess
+import time
 from pathlib import Path
 
-from tests.grid.daemon import Daemon, free_port
+from tests.grid.daemon import PATIENCE, Daemon, free_port
 from tests.grid.pki import Pki
 
 TOP = Path(__file__).resolve().parents[2]
@@ -49,10 +52,19 @@ class WsgiDav:
             }  # fmt: skip
             (self.folder / "wsgidav.json").write_text(json.dumps(settings))
             self._server.start()
-            if self._server.is_up():
+            if self._server.is_up() and self._listens():
                 return
             self._server.stop()
         raise RuntimeError(f"WsgiDAV does not start:\n{self._server.log.read_text()[-3000:]}")
+
+    def _listens(self) -> bool:
+        """Wait until it does: it says that it serves a moment before."""
+        ends = time.monotonic() + PATIENCE
+        while self._server.is_running() and time.monotonic() < ends:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return True
+            time.sleep(0.01)
+        return False
 
     def stop(self) -> None:
         self._server.stop()

@@ -423,6 +423,7 @@ def survives(grid: Grid, folder: str, work: Path, way: str, seed: int) -> None:
         completes(campaign)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.long if seed else []) for seed in range(9)])
 def test_a_random_mix_of_faults_leaves_files_verified_or_absent_with_their_reason(grid, folder, tmp_path, seed):
     with ThreadPoolExecutor(len(WAYS)) as side_by_side:

@@ -115,6 +115,7 @@ def test_a_disk_that_somebody_fills_ends_the_copy_and_it_goes_on_when_there_is_r
     assert_right(there, folder, "first", "large")
 
 
+@pytest.mark.long
 @pytest.mark.every(2)
 @pytest.mark.parametrize("there", ["all", "work"], indirect=True)
 def test_a_full_disk_is_a_sentence_for_every_command_that_writes(there, disk, folder):
@@ -166,6 +167,7 @@ def test_a_request_that_can_not_be_noted_does_not_stay(there, disk, folder, line
     assert there("--sync").status == 0 and len(there.files()) == 200 and find_pinned(there, folder) == []
 
 
+@pytest.mark.long
 @pytest.mark.every(2)
 @pytest.mark.parametrize("there", ["all", "work", DATA], indirect=True)
 def test_many_small_files_on_a_disk_that_gets_full_are_all_right_in_the_end(there, disk, folder):

@@ -302,6 +302,7 @@ def test_a_proxy_that_ends_in_mid_run_ends_it_and_what_may_be_left_is_noted(lyon
 # == Disks ==============================================================================================
 
 
+@pytest.mark.long
 @pytest.mark.every(2)
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_work_folder_without_room_ends_the_run_and_nothing_is_there_that_is_not_noted(lyon, disk, is_late):

@@ -71,6 +71,7 @@ def test_links_in_the_work_folder_harm_nothing(three, tmp_path, name, how):
         assert status == 5 and "grid_summary.csv.lock cannot be locked: " in err
 
 
+@pytest.mark.long
 def test_nor_do_links_in_the_place_of_a_new_grid_conf(three, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious\n")

@@ -169,6 +169,7 @@ def test_eight_runs_of_which_some_are_killed_share_one_file(grid: Grid, folder: 
     assert not reported - told
 
 
+@pytest.mark.long
 @ENDINGS
 def test_a_full_disk_takes_no_half_line_and_holds_up_no_file(user: User, disk: Disk, folder: str, ending: str):
     for number in range(3):

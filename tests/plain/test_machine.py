@@ -45,6 +45,7 @@ def after(error: Exception, cause: Exception | None = None, context: Exception |
         (OSError(errno.ENOMEM, "x"), MEMORY),
         (MemoryError(), MEMORY),
         (RuntimeError("can't start new thread"), MEMORY),
+        (RuntimeError("can't allocate lock"), MEMORY),
         (after(FileError("x"), cause=MemoryError()), MEMORY),
         (after(FileError("x"), context=OSError(errno.EMFILE, "x")), FILES),
         (after(FileError("x"), cause=after(ValueError("y"), cause=MemoryError())), MEMORY),

@@ -237,6 +237,7 @@ def test_check_status_is_about_the_target_and_the_others_about_this_machine(simu
     assert f"downloaded: {len(SIZES)}," in simulated.ship("--check_status").out
 
 
+@pytest.mark.long
 @PAIRS
 def test_the_stats_file_has_both_sites(ship):
     path = ship.folder / "s.jsonl"

@@ -343,7 +343,7 @@ def word_of(shell: Shell, line: str, quote: str) -> str:
     return f"it has run: {line}" if has_run(shell) else word
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(10)
 @pytest.mark.parametrize(
     ("play", "quote"),
     [

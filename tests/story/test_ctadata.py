@@ -294,6 +294,7 @@ def test_a_line_that_fails_is_one_sentence_and_its_status_says_so(member, line, 
     assert done.err.startswith("ctadata: ") and member.here() == {} and member.there() == {}
 
 
+@pytest.mark.long
 def test_the_status_also_tells_of_token_and_door(member):
     for line in ("list cta", f"get {SOME}"):
         done = member(line, JUPYTERHUB_API_TOKEN="another-token")

@@ -49,6 +49,7 @@ def type_in(member: Member, block: str) -> str:
     return shown.replace(member.hub.root, HUB)
 
 
+@pytest.mark.long
 def test_the_page_is_played(member):
     parser, names, count = doctest.DocTestParser(), {}, 0
     for number, (kind, block) in enumerate(BLOCKS):

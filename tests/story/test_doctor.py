@@ -507,6 +507,7 @@ def disk(well: User) -> Iterator[Disk]:
         disk.close()
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_or_too_small_or_read_only_is_seen(well, disk):
     assert rows(well("--doctor"))["OUTPUTDIR"] == ("ok", f"{well.data}, 48.0 MB free")
     disk.fill()

@@ -78,6 +78,7 @@ def fetch_and_send(user: User, folder: str, tmp_path: Path) -> None:
     assert (user.data / folder / "new" / "sent").read_bytes() == b"abc" * 10_000
 
 
+@pytest.mark.long
 def test_files_come_and_go_without_what_linux_alone_has(plain: User, folder: str, tmp_path: Path):
     look = "import os, socket; print(hasattr(os, 'preadv'), hasattr(socket, 'TCP_QUICKACK'), os.path.exists('/proc'))"
     done = subprocess.run([*plain.before, "/usr/bin/python3", "-c", look], capture_output=True, text=True, check=True)

@@ -270,6 +270,7 @@ def test_beside_a_run_that_has_no_list_yet_it_says_so(user: User):
     assert status == 0 and err.endswith("it has none of these files yet\n") and "[catalog] rows: 0\n" in out
 
 
+@pytest.mark.long
 def test_a_catalog_can_be_looked_at_while_lines_are_appended(user: User):
     path = user.folder / "grid_summary.csv"
     line = "run/a,10,2015-06-09T08:22:00Z,adler32:00000001,ONLINE,no,,,LYON,,\n"

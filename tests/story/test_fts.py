@@ -130,6 +130,7 @@ def test_ctrl_c_leaves_the_job_to_the_server_and_a_further_run_follows_it(handin
     assert submissions(fts) == 1 and handing.there() == handing.sent()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "moment",
     [

@@ -161,6 +161,7 @@ def test_half_an_identity_is_not_enough(grid: Grid, home: Path, tmp_path: Path, 
     refused_for_its_number(grid, home, export(grid, tmp_path / "half.p12", "", contents))
 
 
+@pytest.mark.long
 def test_backup_of_several_certificates_is_refused(grid: Grid, home: Path, tmp_path: Path) -> None:
     both = shutil.copy(grid.pki.p12("alice"), tmp_path / "both.p12")
     command = ["keytool", "-importkeystore", "-noprompt", "-srckeystore", grid.pki.p12("bob"), "-destkeystore", both]

@@ -257,6 +257,7 @@ def test_a_server_that_is_down_is_passed_over(member, iam, client):
         assert status == 0 and out.startswith(f"Contacting localhost:{iam.port} "), err
 
 
+@pytest.mark.long
 def test_so_it_is_by_gridsync_itself(member, iam):
     iam.httpg = False
     dead = iam.line.replace(str(iam.port), "1")

@@ -86,6 +86,7 @@ def newcomer(grid: Grid, tmp_path: Path) -> Callable[..., Newcomer]:
     return make
 
 
+@pytest.mark.long
 @pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_server_that_comes_with_gridsync_makes_a_proxy_that_opens_the_door(newcomer, client):

@@ -295,6 +295,7 @@ def test_what_could_not_be_asked_for_is_no_failure_once_it_is(reader):
     assert (status, err) == (0, "") and LAUNCHED.format(3, "8.8 kB", 1) in out
 
 
+@pytest.mark.long
 def test_a_stage_that_never_ends_is_told_and_given_up(reader):
     reader.portal.asked_by_other("cms-1", "started", age=24 * 3600)
     assert reader("--bring_online").status == 0
@@ -336,6 +337,7 @@ def test_who_waits_sees_for_how_long_nothing_has_come(reader):
 # Refused.
 
 
+@pytest.mark.long
 def test_a_portal_that_refuses_is_named_with_the_page_and_others_go_on(reader):
     """portal#405."""
     reader.portal.add("cms-2", {"e.root": A}, on_demand=["e.root"])

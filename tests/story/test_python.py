@@ -434,6 +434,7 @@ def test_two_sites_with_other_credentials_do_not_mix(conf, grid, folder, tmp_pat
         assert found[0] and all(some == found[0] for some in found)
 
 
+@pytest.mark.long
 def test_two_sites_through_gfal2_are_shown_their_own(conf, grid, tmp_path):
     """gfal2 takes what it shows from the environment of its process."""
     write_secret(tmp_path / "token", grid.openid.token())

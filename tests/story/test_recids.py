@@ -199,6 +199,7 @@ def test_a_dry_run_changes_nothing(reader):
     assert "INPUTDIR            : 5500\n" in reader("--show_conf").out
 
 
+@pytest.mark.long
 def test_another_run_that_is_at_work_is_not_disturbed(reader):
     assert reader("--input_dir 5500 --build_list").status == 0
     reader.portal.faults.add("/eos/opendata/*", "stall", seconds=30)

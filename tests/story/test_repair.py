@@ -334,6 +334,7 @@ def test_force_asks_for_it_and_a_short_run_looks_once(waiting, folder):
         assert "Copied: 6, skipped: 0, failed: 0" in wait_for(process).out
 
 
+@pytest.mark.long
 def test_one_that_waits_in_front_of_the_threads_of_sync_is_looked_at_again_too(waiting, folder):
     waiting.grid.door.log.clear()
     with waiting.running("--sync", "fresh = 1") as process:

@@ -70,6 +70,7 @@ SET_UPS: dict[str, SetUp] = {
 PLAYED = played_sections(PAGE)
 
 
+@pytest.mark.long
 @pytest.mark.every(9)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_screen_shows_what_the_page_says(

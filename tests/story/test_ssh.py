@@ -466,6 +466,7 @@ def test_a_server_without_the_subsystem_is_named(serve):
     refused(guest("--ls_dir"), 4, "lets you in, but has no sftp; ask the site")
 
 
+@pytest.mark.long
 def test_a_server_that_ends_connections_in_mid_file_is_asked_again(guest):
     guest.put_there("run/huge", os.urandom(200 << 20))
     guest.set("THREADS", "2", "gridsync")

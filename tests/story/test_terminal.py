@@ -345,6 +345,7 @@ def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, user, large,
     assert re.match(r"Copied files: 46/46, .* \(100%\)", told[-3])
 
 
+@pytest.mark.long
 def test_bars_follow_the_window(screen, user, large):
     screen.resize(120)
     screen.type("gridsync.py --start --verbose")
@@ -370,6 +371,7 @@ def test_a_low_window_has_as_many_bars_as_fit(screen, user, large):
     assert "%|" not in "".join(screen.lines())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signal", ["C-c", "kill"])
 def test_an_interrupted_run_takes_its_bars_away(screen, large, signal):
     screen.type("gridsync.py --start --verbose" + (" & PID=$!" if signal == "kill" else ""))
@@ -432,6 +434,7 @@ def test_small_files_have_no_bars(screen, user, folder):
     assert b"%|" not in screen.raw.read_bytes()
 
 
+@pytest.mark.long
 def test_files_that_are_read_again_have_bars(screen, user, folder):
     for number in range(4):
         user.grid.tree.add(f"agata/{folder}/run_0003/Conf/03A/event_mezzdata.cdat.000{number}", 50 * MB)

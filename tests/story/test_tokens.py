@@ -350,6 +350,7 @@ def test_an_account_of_oidc_agent_gives_tokens(guest: User, agent: Agent):
     assert "shown because       : TOKEN of [LYON] names it\n" in out
 
 
+@pytest.mark.long
 def test_what_goes_wrong_with_oidc_agent_is_said(guest: User, agent: Agent):
     say(guest, "oidc:lyon")
 

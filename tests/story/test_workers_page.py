@@ -78,6 +78,7 @@ SET_UPS: dict[str, SetUp] = {"On this machine": a_folder, "A scheduler of your o
 PLAYED = played_sections(PAGE)
 
 
+@pytest.mark.long
 @pytest.mark.every(4)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_screen_shows_what_the_page_says(grid: Grid, tmp_path: Path, name: str):

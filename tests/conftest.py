@@ -20,7 +20,7 @@ from tests.grid.pki import WEB_PROXIES
 from tests.grid.portal import Portal
 from tests.grid.repository import Repository
 from tests.grid.xrootd import XRootD
-from tests.support import FEW
+from tests.support import FEW_EXAMPLES
 from tests.support.client import Client
 from tests.support.places import OPENED
 from tests.support.user import User
@@ -40,7 +40,7 @@ def is_short(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     """Tell tests/support/properties.py, which is imported later, and here only by who needs it."""
     if is_short(config):
-        os.environ[FEW] = "1"
+        os.environ[FEW_EXAMPLES] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -58,11 +58,11 @@ class WsgiDav:
         raise RuntimeError(f"WsgiDAV does not start:\n{self._server.log.read_text()[-3000:]}")
 
     def _listens(self) -> bool:
-        """Wait until it does: it says that it serves a moment before."""
+        """Wait until it does: it says that it serves a moment before. It ends if somebody else has the port."""
         ends = time.monotonic() + PATIENCE
         while self._server.is_running() and time.monotonic() < ends:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                return True
+                return self._server.is_running()
             time.sleep(0.01)
         return False
 

@@ -4,4 +4,4 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 SCRIPT = TOP / "gridsync.py"
-FEW = "FEW_EXAMPLES"  # set where hypothesis is to try few of all that there may be
+FEW_EXAMPLES = "FEW_EXAMPLES"  # set where hypothesis is to try few of all that there may be

@@ -76,6 +76,7 @@ def is_there(pid: int) -> bool:
     return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.every(1)
 def test_workers_of_this_machine_come_work_and_tell_how_far_they_are(pair):
     assert [joined.threads for joined in pair.here] == [2, 2]
     for joined in pair.here:
@@ -85,6 +86,7 @@ def test_workers_of_this_machine_come_work_and_tell_how_far_they_are(pair):
         assert (back.worker, back.returned.number, back.returned.unfit) == (joined.worker, number, None)
 
 
+@pytest.mark.every(1)
 def test_a_worker_that_is_killed_at_work_is_known_to_have_ended_and_another_comes(pair):
     gone = pair.here.pop()
     pair.give(gone.worker, LONG)
@@ -308,6 +310,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Farm], None]]:
     dask.config.refresh()
 
 
+@pytest.mark.long
 def test_an_address_is_a_scheduler_with_workers_of_its_own(team, known, tmp_path):
     with Farm(tmp_path) as farm:
         known(farm)
@@ -322,6 +325,7 @@ def test_an_address_is_a_scheduler_with_workers_of_its_own(team, known, tmp_path
         assert farm.workers[0].is_running()  # it is the user's
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tls", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_nobody_on_the_way_hears_what_is_said_over_tls(tls, team, known, tmp_path):
     with Farm(tmp_path, tls) as farm:
@@ -420,6 +424,7 @@ if sys.argv[1] == "closes":
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "how, closes",
     [

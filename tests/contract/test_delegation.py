@@ -67,6 +67,7 @@ def test_a_door_fetches_and_brings_as_the_user_with_one_proxy_for_all_files(door
     assert client.door.copies.delegations.made == 1
 
 
+@pytest.mark.long
 def test_threads_that_are_all_asked_for_a_proxy_give_one(door, grid):
     client, puller = door
     far, size = Far(f"{grid.xrootd.url}/{FILE}", PROXY), len(grid.tree.expected(FILE))
@@ -83,6 +84,7 @@ def test_threads_that_are_all_asked_for_a_proxy_give_one(door, grid):
     assert (errors, client.door.copies.delegations.made) == ([None] * 8, 1)
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("switch", ["2 refused", "1 refused", "none", "9"])
 def test_a_door_that_takes_no_proxy_after_all_says_so(door, grid, switch):
     client, puller = door

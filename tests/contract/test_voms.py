@@ -86,7 +86,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize(("user", "client"), REFUSED)
 def test_others_get_none(grid: Grid, tmp_path: Path, user: str, client: str) -> None:
     result = new_proxy(grid, tmp_path, client, user)

@@ -384,7 +384,7 @@ def test_a_machine_without_a_name_is_told_what_to_do(program: str) -> None:
 SIGNS = {"tests.story.demo": "A test grid is up", "tests.grid": "# Ctrl-C ends"}
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize(("program", "sign"), SIGNS.items())
 def test_ctrl_c_ends_it_without_a_traceback(program: str, sign: str) -> None:
     command = [sys.executable, "-m", program]

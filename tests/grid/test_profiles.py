@@ -272,7 +272,7 @@ PARTS: dict[str, tuple[Callable[[Client], Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_answer_as_their_software_does(at, profile):
     said, expected = {}, {}

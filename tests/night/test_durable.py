@@ -95,7 +95,7 @@ def test_so_do_its_names_when_the_catalog_is_on_another_disk(user, folder, image
         assert look(user, folder, user.folder, found / "data", SIZES) == set(SIZES)
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("checksums", [("adler32",), ()], ids=["checksums", "none"])
 def test_a_power_failure_in_mid_run_leaves_nothing_wrong_and_the_next_run_goes_on(user, folder, image, checksums):
     sizes = {**{f"{number // 9}/{number}": 20_000 + number for number in range(90)}, "large": LARGE}

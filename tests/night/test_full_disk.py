@@ -208,6 +208,7 @@ def test_a_disk_that_can_not_be_written_gets_a_sentence(there, disk, folder):
     assert_right(there, folder, "small")
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("closed", ["data", "."])
 def test_a_folder_that_the_user_may_not_write_gets_a_sentence(user, folder, closed):
     planted(user, folder, one=10, other=10)
@@ -222,6 +223,7 @@ def test_a_folder_that_the_user_may_not_write_gets_a_sentence(user, folder, clos
     assert user("--start").status == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("there", ["data"], indirect=True)
 def test_a_disk_that_is_pulled_out_ends_the_run_and_nothing_goes_to_where_it_was(there, disk, folder):
     """No file goes where the disk was: not of this run, and not of the next."""

@@ -267,7 +267,7 @@ BODIES = st.one_of(
 )
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(5)
 @OFTEN
 @given(body=BODIES)
 @pytest.mark.parametrize("verb", range(5))
@@ -363,7 +363,7 @@ HEADERS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @OFTEN
 @given(status=st.sampled_from([200, 206, 207, 302, 307, 400, 401, 403, 404, 413, 415, 429, 500, 503]), headers=HEADERS)
 @pytest.mark.parametrize("verb", [1, 5, 6, 7])
@@ -375,7 +375,7 @@ def test_any_headers_are_understood_or_a_sentence(odd, verb, status, headers):
         assert error.pause <= 900
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(16)
 @pytest.mark.parametrize("status", [200, 207, 404, 503])
 @pytest.mark.parametrize(
     "line", ["--ls_dir", "--input_dir run --build_list", "--input_dir run --check_status", "--release"]
@@ -431,7 +431,7 @@ class Filled:
         return Reply(207, Stream(ENDLESS, itertools.chain([head], self.ever())))
 
 
-@pytest.mark.every(9)
+@pytest.mark.long
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_listings_full_of_something_do_not_fill_the_memory(user, odd, monkeypatch, filling):
     door = Filled(filling)
@@ -495,6 +495,7 @@ def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch,
     assert status == 1 and len(said) in (1, 2) and "contains itself" in said[0] and door.asked < 10_000, err[:2000]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("limit", ["MOST_FOLDERS", "MOST_FILES"])
 def test_folders_that_look_different_and_have_no_end_end_with_a_sentence(user, odd, monkeypatch, limit):
     door = Linked(lambda path, number: f"{len(path)}-{number}/")
@@ -572,6 +573,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOSTILE", str(tmp_path_factory.mktemp("hostile")))
 
 
+@pytest.mark.long
 @OFTEN
 @given(rows=LINES)
 def test_any_rows_are_the_same_after_writing_and_reading(rows):
@@ -628,6 +630,7 @@ def values(text: str) -> dict[tuple[str, str], str]:
     return {(name, key): value for name in parser.sections() for key, value in parser[name].items()}
 
 
+@pytest.mark.long
 @settings(PROPERTY, max_examples=500)
 @given(text=INI | TEXT.map("[gridsync]\nSITE = LYON\n{}\n".format), value=st.from_regex(r"[!-~]{0,10}", fullmatch=True))
 def test_a_setting_is_changed_and_no_other_whatever_stands_around_it(text, value):
@@ -641,6 +644,7 @@ def test_a_setting_is_changed_and_no_other_whatever_stands_around_it(text, value
     assert [line.strip() for line in changed.split("\n") if line.strip().startswith("#")] == comments
 
 
+@pytest.mark.long
 @OFTEN
 @given(data=INI.map(str.encode) | st.binary(max_size=200) | TEXT.map(lambda text: f"[gridsync]\n{text}".encode()))
 def test_any_grid_conf_is_read_or_refused(data):
@@ -665,6 +669,7 @@ def test_no_path_leads_out_of_outputdir(outputdir, path):
         assert not grid_path(path) or is_path(grid_path(path))
 
 
+@pytest.mark.long
 @PROPERTY
 @given(path=PATHS)
 def test_a_path_of_the_grid_is_written_as_the_catalog_has_it(path):

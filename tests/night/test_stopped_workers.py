@@ -104,7 +104,7 @@ def play(farm: Farm, moment: float, later: float | None) -> bool:
         lift_mark(farm.setting)
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("checksums", [True, False], ids=["checksum", "size"])
 def test_a_worker_that_was_stopped_harms_nothing(tmp_path, checksums):
     assert play(Farm(tmp_path / "one", checksums, 1), 0, None)

@@ -125,6 +125,7 @@ def test_an_attempt_that_ends_the_run_is_said_in_the_end(kept):
     assert (line.status, line.error) == ("failed", "run/a: the disk of data is full") and kept.lost == 0
 
 
+@pytest.mark.slow
 def test_times_are_of_the_attempt_alone_and_not_of_what_waits(kept):
     attempt(kept, Outcome(HERE, "copied", 1000))
     time.sleep(0.2)  # until it is durable, say
@@ -132,6 +133,7 @@ def test_times_are_of_the_attempt_alone_and_not_of_what_waits(kept):
     assert lines(kept)[0].duration_s < 0.2
 
 
+@pytest.mark.slow
 def test_lines_that_the_file_does_not_take_wait_for_another_try(kept, told, monkeypatch):
     replace(monkeypatch, "AGAIN", 0.0)
     path = Path(kept.stats.path)

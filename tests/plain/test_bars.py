@@ -232,6 +232,7 @@ def above(window: Window, live: LiveLine, text: str) -> None:
     print(text, file=window.stderr, flush=True)
 
 
+@pytest.mark.slow
 def test_bars_are_back_as_soon_as_something_was_said_above_them(window):
     bars = window.open()
     live = LiveLine(True, False, bars, window.clock)
@@ -265,6 +266,7 @@ def test_lines_without_bars_are_back_when_it_is_time(window):
     assert window.seen() == ["said", "line"]
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_leaves_its_last_line_and_no_bars_of_what_was_on_its_way(window):
     bars = window.open()
     live = LiveLine(True, False, bars, window.clock)

@@ -211,6 +211,7 @@ def test_a_file_that_changes_while_it_is_read_has_the_zip_made_anew(deposit):
     assert deposit.beside() == ["5500", "5500_bundle.zip"]
 
 
+@pytest.mark.slow
 def test_one_that_changes_again_and_again_is_named(deposit):
     def meddle(here: int, came: int) -> None:
         if here > 1_500_000:
@@ -440,6 +441,7 @@ def test_one_that_waits_for_room_ends_when_the_run_does(deposit, monkeypatch):
 # Killed.
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_at_any_moment_it_is_finished_or_gone_in_the_next_run(deposit):
     kill_builders(deposit, 12)

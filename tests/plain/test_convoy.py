@@ -157,6 +157,7 @@ def test_one_that_holds_the_runner_up_holds_up_no_other(played: Played):
     wait_until(lambda: played.has(*range(6)))
 
 
+@pytest.mark.slow
 def test_where_each_is_held_up_all_have_their_threads(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(convoy, "TRIED", 4)
     played, at_once, most = Played(4), 0, 0
@@ -179,6 +180,7 @@ def test_where_each_is_held_up_all_have_their_threads(monkeypatch: pytest.Monkey
     played.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_holds_up_whom_each_is_done_once(monkeypatch: pytest.MonkeyPatch, seed: int):
     dice, items = random.Random(seed), range(-100, 400)
@@ -199,6 +201,7 @@ def test_whatever_holds_up_whom_each_is_done_once(monkeypatch: pytest.MonkeyPatc
     played.end()
 
 
+@pytest.mark.slow
 def test_a_request_without_answer_in_time_goes_on(four: Played):
     late = Call(time.monotonic() + 0.5)
 

@@ -34,6 +34,7 @@ def copied(job: Copy) -> tuple[Outcome, list[tuple[int, int]]]:
     return copy(job, site.place, lambda *seen: told.append(seen), Stop()), told
 
 
+@pytest.mark.slow
 def test_another_process_copies_what_it_is_told_in_plain_values(tmp_path):
     job = job_of(Memory({"run/a": DATA}), tmp_path / "data")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as workers:

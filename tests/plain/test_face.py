@@ -265,6 +265,7 @@ def test_pins_that_have_ended_by_themselves_are_no_failure(memory, site, monkeyp
     assert [row.request for row in site.release(rows)] == ["", "", ""]
 
 
+@pytest.mark.slow
 def test_the_site_is_asked_only_of_files_that_are_not_here(memory, site, tmp_path):
     site.get("a", tmp_path)
     memory.asked.clear()

@@ -316,6 +316,7 @@ def test_no_more_loads_are_under_way_than_it_has_hands(worker):
     assert len([1 for verb, *_ in worker.site.asked if verb == "close"]) == 0
 
 
+@pytest.mark.slow
 def test_it_is_told_how_far_files_are_also_when_nothing_moves(worker):
     may_go = held(worker, "run/a")
     threads, _ = begun(worker, worker.load("run/a"), worker.load("run/b"))

@@ -17,6 +17,8 @@ from gridsync_parts.kinds import KINDS
 from tests.support import TOP
 from tests.support.constants import change
 
+pytestmark = pytest.mark.slow  # all parts are parsed
+
 SCRIPT, PARTS = TOP / "gridsync.py", TOP / "gridsync_parts"
 MAY_PRINT = ("Header", "Report", "Command line", "screen")  # the first of them says that there are no parts
 LIMIT = 400  # lines of a part

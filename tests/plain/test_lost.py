@@ -243,6 +243,7 @@ def both(play: Play, first: int, second: int) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_whenever_it_goes_on_while_its_heir_is_at_it_the_file_is_right(tmp_path, name):

@@ -291,6 +291,7 @@ METADATA = st.fixed_dictionaries(
 ANSWERS = st.fixed_dictionaries({"metadata": st.one_of(METADATA, ANY)}, optional={"created": ANY, "id": ANY})
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @settings(PROPERTY, max_examples=200)
 @given(ANSWERS, ANY)

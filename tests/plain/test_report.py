@@ -234,6 +234,7 @@ def test_a_file_that_was_gone_on_with_is_told_with_what_was_moved(stats: Path):
     assert "512.0 kB   256.0 kB/s  e680" in "\n".join(summary(gather(lines_of(str(stats))), "s.jsonl", "p.html"))
 
 
+@pytest.mark.slow
 def test_a_moment_is_in_one_piece_and_units_are_said(stats: Path):
     page = page_of(stats, line())
     assert '<span class="moment">2026-11-26 22:00:00</span> to <span class="moment">2026-11-26 22:00:02</span>' in page
@@ -247,6 +248,7 @@ def test_one_bar_is_no_block():
     assert len(found.bins()) == 1 and high - low == pytest.approx(24 * found.width())
 
 
+@pytest.mark.slow
 def test_many_files_are_shown_as_squares_and_a_few_as_points():
     few, many = (gathered(*(line(f"f{n}") for n in range(count))).sizes for count in (MOST_POINTS, MOST_POINTS + 1))
     assert few.has_points() and not many.has_points() and sum(many.cells.values()) == many.timed

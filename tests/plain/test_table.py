@@ -55,6 +55,7 @@ def run(copy: Path, line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_row_is_enough_for_what_users_read(copy: Path):
     pages = {path.name: path.read_text() for path in copy.iterdir() if path.is_file()}
     assert "# Seconds between two files.\nPAUSE = 3\n" in pages["Grid.conf.example"]

@@ -72,6 +72,7 @@ def test_the_bytes_come_as_they_are_and_their_checksums_with_them(size, piece):
     assert [here for here, _ in way.seen] == sorted(here for here, _ in way.seen)
 
 
+@pytest.mark.slow
 def test_no_more_is_read_than_is_sent():
     way = Way(20 * CHUNK, CHUNK)
     read: list[int] = []

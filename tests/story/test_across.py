@@ -159,6 +159,7 @@ def test_no_wide_key_is_handed_on_where_a_narrow_one_does(grid, tmp_path, folder
     assert grid.storm.log.count(method="COPY") and not grid.door.log.count(method="COPY")
 
 
+@pytest.mark.every(4)
 @pytest.mark.parametrize("source", ["LYON", "CNAF"])
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_sync_stages_copies_and_releases_what_is_on_tape(grid, tmp_path, folder, busy_marks, source, more):
@@ -209,6 +210,7 @@ def test_who_forgets_the_target_is_told_so(simulated):
     assert ", 0 files in the list, 0 of them here, and 4 for copies from site to site\n" in looked.out, looked
 
 
+@pytest.mark.long
 def test_a_target_that_lets_nobody_write_says_so(simulated):
     done = simulated("--to=XROOTD --build_list --start")
     assert done.status == 1 and "failed: 4," in done.out and "there is no such file" not in done.err, done
@@ -311,6 +313,7 @@ def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_p
     assert not simulated.there()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_path):
     token = tmp_path / "token"
@@ -322,6 +325,7 @@ def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_p
     assert done.status == 0 and done.err.count(f"Your token for {site} is valid until ") == 1, done
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_each_site_is_shown_what_is_its_own(simulated, more, tmp_path):
     token = tmp_path / "token"
@@ -392,6 +396,7 @@ def test_a_file_in_place_of_a_folder_is_named_and_the_others_are_copied(ship):
     assert ship.there()["sub"] == b"a file" and "small" in ship.there()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_door_that_is_gone_is_one_sentence(simulated, end):
     assert simulated.ship("--build_list").status == 0
@@ -455,6 +460,7 @@ def test_a_run_that_may_take_so_long_ends_with_what_is_done(simulated, more):
     assert not [one for one in Uploads(str(simulated.folder)).of("CNAF") if one.temp]
 
 
+@pytest.mark.long
 def test_a_proxy_that_ends_on_the_way_ends_the_run_and_a_further_one_goes_on(simulated, tmp_path):
     proxy = tmp_path / "proxy"
     proxy.touch(mode=0o600)

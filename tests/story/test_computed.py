@@ -89,7 +89,7 @@ def site_at(grid: Grid, kind: str, home: Path, name: str) -> tuple[User, str]:
     return user, folder_of(name)
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ssh", "proftpd", "vsftpd", pytest.param("wsgidav", marks=pytest.mark.long)])
 def test_a_real_server_without_checksums_is_sent_what_is_newer_and_what_comes_is_still_known(
     grid: Grid, tmp_path: Path, request: pytest.FixtureRequest, kind: str

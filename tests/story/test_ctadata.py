@@ -270,7 +270,7 @@ def test_a_server_that_nobody_vouches_for_is_not_spoken_to(member, monkeypatch, 
     assert not list(member.hub.log) and not list(member.hub.dcache.log)
 
 
-@pytest.mark.every(5)
+@pytest.mark.every(12)
 @pytest.mark.parametrize(
     ("line", "status", "says"),
     [
@@ -308,6 +308,7 @@ def test_the_status_also_tells_of_token_and_door(member):
         assert "secret" not in done.err
 
 
+@pytest.mark.long
 def test_lines_print_paths_alone_and_what_is_left_out_beside(member):
     Path("mine").mkdir()
     Path("mine/a").write_text("a")

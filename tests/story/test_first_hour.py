@@ -48,7 +48,7 @@ PLAYED = [
 ]
 
 
-@pytest.mark.every(20)
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "section"), PLAYED)
 def test_the_screen_shows_what_the_document_says(grid: Grid, tmp_path: Path, name: str, section: str) -> None:
     if difference_found := difference(section, played_anew(grid, tmp_path, section), name, "now"):

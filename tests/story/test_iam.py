@@ -134,7 +134,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.every(5)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("standing", REFUSED)
 def test_what_iam_refuses_is_said_whatever_the_client_makes_of_it(member, iam, client, standing):
@@ -169,7 +169,7 @@ TROUBLE = {
 }
 
 
-@pytest.mark.every(12)
+@pytest.mark.every(24)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, trouble):
@@ -181,7 +181,7 @@ def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, tro
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("kind", "says"),
@@ -201,7 +201,7 @@ def test_a_membership_that_is_none_is_said_to_be(member, iam, grid, client, kind
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(6)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("key", ["of another", "none", "cut off"])
 def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, client, key):

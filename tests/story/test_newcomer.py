@@ -151,6 +151,7 @@ def test_a_broken_line_or_file_beside_the_users_own_is_no_hindrance(newcomer, cl
     assert (status, err) == (0, "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_line_of_the_vo_that_is_broken_is_named(newcomer, client):
     user = newcomer(client)
@@ -182,6 +183,7 @@ def test_an_lsc_file_of_the_system_wins(newcomer, client):
     assert user.new_proxy(X509_VOMS_DIR=str(user.grid.pki.vomsdir)).status == 0 and user.client_status() == 0
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_without_a_server_the_line_and_its_place_are_named(newcomer, client):
     user = newcomer(client)
@@ -231,7 +233,7 @@ def test_the_sentences_of_the_page_are_those_of_the_screen():
     assert [text for row in told for text in row if text not in source] == []
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_somebody_else_is_told_whom_to_ask(newcomer, client):
     user = newcomer(client, "bob")

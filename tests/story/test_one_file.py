@@ -34,6 +34,7 @@ def said(*command: object) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_it_is_the_same_whenever_and_wherever_it_is_built(built: Path, tmp_path: Path):
     top = tmp_path / "another checkout"
     shutil.copytree(TOOL.parent, top / "tools")

@@ -64,6 +64,7 @@ def anyone(request: pytest.FixtureRequest) -> User:
 # == Each way in ========================================================================================
 
 
+@pytest.mark.every(3)
 def test_files_come_with_a_proxy_with_a_token_and_with_nothing(anyone: User):
     status, out, err = anyone("--input_dir e680_1to64 --inc ReadATCA --build_list --check_status --start --verify")
     assert status == 0 and "verified by checksum: 1, by size only: 0" in out, err
@@ -153,7 +154,7 @@ def test_one_stream_reads_from_the_beginning_to_the_end(large: Large):
     assert starts == sorted(starts) and starts[0] == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 def test_what_is_here_when_a_run_is_killed_is_not_read_again(large: Large):
     line = f"--input_dir {large.path} --sync --streams 2 --bwlimit=30M"  # the disk takes what comes
     with large.user.running(line) as run:
@@ -168,6 +169,7 @@ def test_what_is_here_when_a_run_is_killed_is_not_read_again(large: Large):
     assert large.server.read_of(large.log()) <= SIZE - at_first + 2 * AGAIN < SIZE
 
 
+@pytest.mark.long
 def test_who_wants_several_connections_has_them(visitor: User):
     """Not by default: XRootD 5.5.3 may crash when somebody with several of them over TLS is gone in mid-file."""
     large = Large(visitor, visitor.grid.public)
@@ -183,6 +185,7 @@ def test_who_wants_several_connections_has_them(visitor: User):
 # == Checksums ==========================================================================================
 
 
+@pytest.mark.every(3)
 def test_a_file_that_is_not_as_its_checksum_says_does_not_get_its_name(anyone: User):
     """XRootD keeps a checksum beside the file, and makes it anew only if the file's time is another one."""
     servers = {server.root_url: server for server in (anyone.grid.xrootd, anyone.grid.guarded, anyone.grid.public)}
@@ -206,6 +209,7 @@ def test_a_file_that_is_not_as_its_checksum_says_does_not_get_its_name(anyone: U
 # == What may be wrong ==================================================================================
 
 
+@pytest.mark.every(3)
 def test_what_is_not_there_is_named(anyone: User):
     status, _, err = anyone("--ls_dir e680_1to64/nothing")
     assert (status, err.count("\n")) == (2, 1) and "there is no such file or folder" in err
@@ -283,7 +287,7 @@ def test_a_server_that_does_not_answer_is_named_in_the_end(visitor: User):
     assert status == 4 and any(sentence in err for sentence in said), err
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["stops", "hangs"])
 def test_a_server_that_leaves_in_mid_file_and_comes_back_is_waited_for(visitor: User, way):
     large = Large(visitor, visitor.grid.public)

@@ -173,6 +173,7 @@ def test_a_folder_goes_there_under_its_names_and_once(guest):
     assert guest(f"{line} --overwrite").status == 0 and (there / "a").read_bytes() == b"MINE"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", ["", "ForceCommand internal-sftp -P posix-rename,fsync,limits"])
 def test_an_older_server_takes_and_replaces_files_too(serve, more):
     guest = serve(more)
@@ -399,6 +400,7 @@ def test_a_folder_for_sockets_that_others_can_write_is_refused(guest):
     refused(guest("--sync"), 2, f"{guest.runtime}/gridsync is to hold sockets of ssh, but another user may write there")
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", ["of mine", "100%done", 'quo"ted'])
 def test_a_folder_for_sockets_that_ssh_would_take_for_another_is_not_used(guest, name):
     (guest.runtime / name).mkdir()
@@ -415,6 +417,7 @@ def test_a_socket_of_somebody_else_is_refused(guest, tmp_path):
         refused(guest("--sync"), 2, f"{tmp_path}/theirs, the ControlPath of ssh for", "is not a socket of yours")
 
 
+@pytest.mark.long
 def test_a_server_that_opens_one_session_gives_all_files_by_it(serve):
     guest = serve("MaxSessions 1")
     guest.put_there("run/more", os.urandom(30 << 20))
@@ -442,7 +445,7 @@ def test_a_server_that_is_down_is_named(guest):
     refused(guest("--ls_dir"), 4, f"localhost:{guest.sshd.port} refuses the connection")
 
 
-@pytest.mark.every(3)
+@pytest.mark.every(4)
 @pytest.mark.parametrize(
     ("more", "says"),
     [

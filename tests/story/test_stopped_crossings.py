@@ -35,6 +35,7 @@ def unfinished(ship: Simulated) -> list[str]:
     return [name for name in ship.there() if name.endswith(MARK)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_run_that_is_stopped_ends_at_once_and_a_further_one_copies_the_rest(slow, number):
     with slow.running(f"--sync --to=CNAF {slow.more}") as run:
@@ -50,6 +51,7 @@ def test_a_run_that_is_stopped_ends_at_once_and_a_further_one_copies_the_rest(sl
     assert not [upload for upload in Uploads(str(slow.folder)).of("CNAF") if upload.temp]
 
 
+@pytest.mark.long
 def test_time_that_is_over_is_an_end_like_any_other(slow):
     done = slow.ship("--sync", "--max_duration=3s")
     assert done.status == 1 and "Traceback" not in done.err, done

@@ -61,7 +61,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(master: User, line: str,
     assert not master.files()
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("door", ["dcache", "storm"])
 def test_workers_send(grid: Grid, tmp_path: Path, folder: str, door: str) -> None:
     sender = Sender(grid, tmp_path, folder, door)

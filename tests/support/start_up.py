@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
 import subprocess
 
 HEAVY = {"gfal2", "requests", "ssl", "tqdm"}  # they take longer than all the rest, and --help needs none
-LEAST_OF = 20
+PAIRS = 20
 
 
 def loaded(*command: object) -> set[str]:
@@ -19,11 +20,10 @@ def loaded(*command: object) -> set[str]:
 
 
 def times_bare(*command: object) -> float:
-    """How many times as long as that Python alone with optparse; CPU seconds, the least of some, tell it best."""
+    """How many times as long as that Python alone with optparse; CPU seconds of pairs, on a machine whose speed varies."""
     python, *words = map(str, command)
     bare, helping = [python, "-c", "import optparse"], [python, *words, "--help"]
-    pairs = [(seconds(bare), seconds(helping)) for _ in range(LEAST_OF)]
-    return min(took for _, took in pairs) / min(took for took, _ in pairs)
+    return statistics.median(seconds(helping) / seconds(bare) for _ in range(PAIRS))
 
 
 def seconds(command: list[str]) -> float:

@@ -20,7 +20,7 @@ def loaded(*command: object) -> set[str]:
 
 
 def times_bare(*command: object) -> float:
-    """How many times as long as that Python alone with optparse; CPU seconds of pairs, on a machine whose speed varies."""
+    """How many times the CPU seconds of that Python alone with optparse, in pairs, as speed may vary."""
     python, *words = map(str, command)
     bare, helping = [python, "-c", "import optparse"], [python, *words, "--help"]
     return statistics.median(seconds(helping) / seconds(bare) for _ in range(PAIRS))

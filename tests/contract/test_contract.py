@@ -271,7 +271,6 @@ def test_a_name_that_nobody_has_is_a_matter_of_that_file(subject):
             assert isinstance(caught.value, (NotFound, BadRequest, Forbidden, FileError)), repr(caught.value)
 
 
-@pytest.mark.every(1)
 @pytest.mark.skipif(bool(SITE), reason="it is one")
 def test_a_site_of_the_users_is_only_looked_at(user, folder):
     line = [sys.executable, "-m", "pytest", "-p", "no:xdist", "tests/contract/test_contract.py"]

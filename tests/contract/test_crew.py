@@ -76,7 +76,6 @@ def is_there(pid: int) -> bool:
     return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
 
 
-@pytest.mark.every(1)
 def test_workers_of_this_machine_come_work_and_tell_how_far_they_are(pair):
     assert [joined.threads for joined in pair.here] == [2, 2]
     for joined in pair.here:
@@ -86,7 +85,6 @@ def test_workers_of_this_machine_come_work_and_tell_how_far_they_are(pair):
         assert (back.worker, back.returned.number, back.returned.unfit) == (joined.worker, number, None)
 
 
-@pytest.mark.every(1)
 def test_a_worker_that_is_killed_at_work_is_known_to_have_ended_and_another_comes(pair):
     gone = pair.here.pop()
     pair.give(gone.worker, LONG)

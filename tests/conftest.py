@@ -45,13 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a table that takes long, make test plays each n-th row alone; of a plain one, make quick the first two."""
+    """Of a table that takes long, make test plays each n-th row or the first; of a plain one, make quick two."""
     rows: Counter[str] = Counter()
     for item in items:
         name = item.nodeid.partition("[")[0]
         for mark in item.iter_markers("every"):
             if rows[name] % mark.args[0]:
                 item.add_marker(pytest.mark.long)
+        if rows[name] and item.get_closest_marker("first"):
+            item.add_marker(pytest.mark.long)
         if rows[name] >= 2 and name.startswith("tests/plain/"):
             item.add_marker(pytest.mark.slow)
         rows[name] += 1

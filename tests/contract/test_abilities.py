@@ -69,7 +69,7 @@ def store(grid: Grid, request: pytest.FixtureRequest, folder: str) -> Store:
 # The table.
 
 
-@pytest.mark.every(11)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.engine}-{kind.schemes[0]}")
 def test_each_row_is_tried_or_says_that_it_is_not(grid, kind):
     assert is_tried(kind) == (kind in {kind_of(site_of(grid, name)) for name in names(PLACES)})

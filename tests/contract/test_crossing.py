@@ -169,7 +169,7 @@ def test_the_bytes_arrive_either_way(pair, size):
     assert seen == sorted(seen) and all(0 <= count <= size for count in seen)
 
 
-@pytest.mark.every(21)
+@pytest.mark.first
 def test_both_doors_name_the_same_checksum_or_none(pair):
     at = pair.far.put("a", bytes_of(LARGE))
     list(pair.fetch("a", at).marks)
@@ -177,7 +177,7 @@ def test_both_doors_name_the_same_checksum_or_none(pair):
     assert len(told - {""}) == 1
 
 
-@pytest.mark.every(21)
+@pytest.mark.first
 def test_marks_grow_where_doors_tell_how_far_they_are(pair):
     if "http xrootd" in (pair.acts.name,):
         pytest.skip("a real one tells how far it is after five seconds, too long for a test")
@@ -187,7 +187,7 @@ def test_marks_grow_where_doors_tell_how_far_they_are(pair):
     assert len({*seen} - {0}) > 1 and seen == sorted(seen) and seen[-1] <= LARGE
 
 
-@pytest.mark.every(21)
+@pytest.mark.first
 def test_several_copies_at_once_are_apart(pair):
     files = {f"f{number}": bytes_of(100_000 + number) for number in range(6)}
     ats = {name: pair.far.put(name, data) for name, data in files.items()}
@@ -200,7 +200,7 @@ def test_several_copies_at_once_are_apart(pair):
     assert {pair.far.content(f"m{name}") for name in files} == {b"x"}
 
 
-@pytest.mark.every(84)
+@pytest.mark.first
 @pytest.mark.parametrize("name", ["a+b&c=d", "a b", "a#b?c caf\u00e9", "a%41"])
 def test_a_difficult_name_arrives_or_is_refused(pair, name):
     """Some doors take such names and don't give what has them."""
@@ -240,7 +240,7 @@ def test_what_is_not_there_is_not_brought(pair):
     assert not is_whole(pair.far, "gone", bytes_of(10))
 
 
-@pytest.mark.every(21)
+@pytest.mark.first
 def test_a_folder_that_is_missing_is_made_or_said(pair):
     data = bytes_of(1000)
     at, mine = pair.far.put("a", data), pair.acts.put("mine", data)

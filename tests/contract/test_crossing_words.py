@@ -152,7 +152,7 @@ OTHERS = [name for name in PROFILES if name not in (D, S)]
 PAIRS += [pytest.param(*pair, marks=pytest.mark.long) for name in OTHERS for pair in ((name, X), (X, name))]
 
 
-@pytest.mark.every(14)
+@pytest.mark.first
 @pytest.mark.parametrize(("acts", "far"), PAIRS)
 def test_a_door_fetches_from_another_and_brings_to_another(end, acts, far):
     here, there = end(acts), end(far)
@@ -205,7 +205,7 @@ def said(call: Callable[[], Any]) -> GridError:
     return error
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @BOTH
 def test_what_is_there_is_left_alone(end, acts):
     here, there = end(acts), end(D)
@@ -218,7 +218,7 @@ def test_what_is_there_is_left_alone(end, acts):
     assert here.size("old") == 5
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @BOTH
 def test_a_folder_that_is_missing_is_named(end, acts):
     here, there = end(acts), end(D)
@@ -227,7 +227,7 @@ def test_a_folder_that_is_missing_is_named(end, acts):
     assert (type(error), str(error)) == (NotFound, f"{here.url_of('no/such/new')}: the folder for it is not there")
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @BOTH
 def test_a_file_that_is_missing_is_named(end, acts):
     here, there = end(acts), end(D)
@@ -285,7 +285,7 @@ def test_the_other_site_s_certificate_may_be_nobody_s(end, acts, stranger):
     assert f"{here.host} does not accept the certificate of {stranger[8:]} " in str(error)
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @BOTH
 def test_a_door_has_no_copies_to_itself(end, acts):
     here = end(acts)
@@ -294,7 +294,7 @@ def test_a_door_has_no_copies_to_itself(end, acts):
     assert (type(error), "both sites are at" in str(error)) == (NoCrossing, True)
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("acts", [X, S])
 def test_a_door_that_takes_no_proxy_says_so(end, acts):
     here, there = end(acts), end(D)
@@ -320,7 +320,7 @@ def test_doors_that_never_copy_say_so(end, grid, kind):
 # == What may go wrong later ============================================================================
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("why", "kind"),
@@ -376,7 +376,7 @@ def test_who_waits_for_marks_is_woken_when_the_line_is_hung_up(end, acts):
     timer.join()
 
 
-@pytest.mark.every(20)
+@pytest.mark.first
 @pytest.mark.parametrize("acts", [D, LONG_S])
 @pytest.mark.parametrize(
     ("status", "kind", "passing"),

@@ -84,7 +84,7 @@ def test_threads_that_are_all_asked_for_a_proxy_give_one(door, grid):
     assert (errors, client.door.copies.delegations.made) == ([None] * 8, 1)
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("switch", ["2 refused", "1 refused", "none", "9"])
 def test_a_door_that_takes_no_proxy_after_all_says_so(door, grid, switch):
     client, puller = door

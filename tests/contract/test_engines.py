@@ -180,7 +180,7 @@ def test_redirects_that_lead_nowhere_are_a_matter_of_the_file(grid, folder, to):
     assert re.search("redirects|refuses the connection|not encrypted", str(caught.value))
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("status", [401, 429, 503])
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_door_that_refuses_to_name_a_checksum_is_not_one_that_has_none(user, folder, engine, status):

@@ -140,7 +140,7 @@ def test_a_file_goes_from_site_to_site(line, size):
     assert outcome.row.verified == ("adler32" if has_one else "size")
 
 
-@pytest.mark.every(13)
+@pytest.mark.first
 def test_what_is_there_is_compared(line):
     row = line.give("a", data_of(SIZE))
     assert line.bring(row).done == "copied"

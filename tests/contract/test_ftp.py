@@ -228,7 +228,7 @@ def test_a_server_that_knows_no_options_of_list_is_asked_without(odd):
     assert [entry.path for entry in place.lister.folder("raw")] == ["raw/sub"]
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", ["vsftpd", "oldftpd"])
 def test_many_files_of_a_listing_without_times_are_asked_about_together(grid, run, kind):
     server = run(kind)
@@ -412,7 +412,7 @@ def test_a_line_that_dies_with_the_next_command_is_not_noticed(odd):
     assert ends["number"] == 3
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize(("kind", "more"), [
     ("proftpd", "MaxClientsPerHost 2\n"), ("pure-ftpd", "-C 2"), ("vsftpd", "max_per_ip=2\n"),
     ("proftpd", "MaxClientsPerUser 2\n"),

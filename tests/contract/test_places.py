@@ -239,7 +239,7 @@ def test_a_listing_says_where_files_are_and_what_their_checksums_are(grid, direc
 AWKWARD = ["a b", "a#b", "a?b", "a%41b", "a+b", "a&b", "a;b=c", "'a'", '"a"', "ü", "u\u0308", "a~b", "(a)", "x" * 200]
 
 
-@pytest.mark.every(12)
+@pytest.mark.first
 def test_awkward_names_survive_listing_and_reading(grid, taped, folder, request):
     for name in AWKWARD:
         grid.tree.add(f"agata/{folder}/{name}/{name}", 20)
@@ -272,7 +272,7 @@ def test_what_a_pool_takes_for_another_file_is_not_asked_for_again(grid, dcache,
     assert not caught.value.passing
 
 
-@pytest.mark.every(8)
+@pytest.mark.first
 @pytest.mark.parametrize("text, is_gone", [("Could not run read request.", False), ("Unable to open a", True)])
 def test_what_xrootd_fails_at_is_not_taken_for_gone_though_it_answers_404(grid, dcache, direct, folder, text, is_gone):
     grid.tree.add(f"agata/{folder}/a", 1000)

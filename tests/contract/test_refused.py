@@ -121,7 +121,7 @@ def test_with_another_token_that_is_good_all_go_on(grid: Grid, folder, tmp_path)
     assert runs(tmp_path) == 2
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_after_a_moment_of_weakness_all_go_on(grid: Grid, shut, folder, engine):
     place = place_at(grid, site_of(grid, f"{engine} dcache"))

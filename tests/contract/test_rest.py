@@ -351,7 +351,7 @@ def test_a_tape_service_is_asked_with_requests(mixed):
     assert loaded(mixed, "--start") == (1, {"ssl", "requests", "urllib3"})
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -338,7 +338,7 @@ def test_a_file_is_removed_once_and_for_all(store):
 # Many.
 
 
-@pytest.mark.every(17)
+@pytest.mark.first
 def test_several_threads_send_side_by_side(store):
     failures: list[BaseException] = []
 

@@ -208,7 +208,7 @@ def test_a_disk_that_can_not_be_written_gets_a_sentence(there, disk, folder):
     assert_right(there, folder, "small")
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("closed", ["data", "."])
 def test_a_folder_that_the_user_may_not_write_gets_a_sentence(user, folder, closed):
     planted(user, folder, one=10, other=10)

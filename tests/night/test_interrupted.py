@@ -262,7 +262,7 @@ PHASES = {
 LONG = [pytest.param(how, marks=[pytest.mark.long] * (how != "Ctrl-C twice")) for how in TOLD]
 
 
-@pytest.mark.every(28)
+@pytest.mark.first
 @pytest.mark.parametrize("told", LONG)
 @pytest.mark.parametrize("phase", PHASES)
 def test_wherever_a_run_is_told_to_end_it_does_and_forgets_nothing(mixed, folder, phase, told):

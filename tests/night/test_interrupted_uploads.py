@@ -356,7 +356,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 def test_odd_names_arrive_as_they_are_or_are_named(sender, folder):
     shutil.rmtree(sender.results)
     for name in NAMES:

@@ -41,7 +41,7 @@ def assert_it_goes_on(user: User, folder: str) -> None:
         assert (user.data / path).read_bytes() == user.grid.tree.expected(f"agata/{path}")
 
 
-@pytest.mark.every(10)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync", "--build_list", "--ls_dir", "--start --threads 8 --streams 8"])
 @pytest.mark.parametrize("limit", [7, 16])
 def test_too_few_open_files_are_a_sentence(some, folder, line, limit):

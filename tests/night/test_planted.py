@@ -232,7 +232,7 @@ def test_none_of_the_users_is_changed_through_a_link(three, folder, tmp_path, pl
     assert status == expected or content == "any", err
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("name", ["grid_folders.txt", "grid_summary.csv", "Grid.conf"])
 def test_a_link_that_only_the_user_can_have_made_is_followed(three, folder, tmp_path, name):
     home = tmp_path / "home"

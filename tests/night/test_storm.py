@@ -61,7 +61,7 @@ SERVED = {"storm-1.9": {"good", "a+b"}, "storm-1.6": {"good", "a+b", "a b", "caf
 NAMES = ("good", "a+b", "a b", "a%b", "a;b", "caf\u00e9", "why?")
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 @pytest.mark.parametrize(("profile", "engine"), [("storm-1.9", "http"), ("storm-1.9", "gfal2"), ("storm-1.6", "http")])
 def test_a_name_that_is_listed_and_not_given_is_said_to_be_one_that_the_door_cant_serve(
@@ -132,7 +132,7 @@ def test_a_500_that_is_none_of_the_tokens_doing_stays_one(user, at_door):
 # == Tape ===============================================================================================
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_a_tape_service_a_file_on_tape_waits_with_its_reason(user, folder, at_door, engine):
     door = at_door("storm-1.9", engine, TAPE_API="none")
@@ -179,7 +179,7 @@ def test_a_tape_service_that_refuses_gfal2_is_named(user, folder, at_door, line)
     assert "ENGINE = http" in sentence
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_xrootd_that_takes_all_for_a_wish_for_macaroons_has_no_tape(user, tmp_path, engine):
     copier = user.grid.copier
@@ -239,7 +239,7 @@ def many(user: User, folder: str) -> User:
     return user
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--build_list --start", "--sync"])
 @pytest.mark.parametrize(
     ("profile", "engine"), [("dcache-10.2", "http"), ("storm-1.9", "http"), ("storm-1.9", "gfal2")]

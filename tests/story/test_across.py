@@ -159,7 +159,7 @@ def test_no_wide_key_is_handed_on_where_a_narrow_one_does(grid, tmp_path, folder
     assert grid.storm.log.count(method="COPY") and not grid.door.log.count(method="COPY")
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("source", ["LYON", "CNAF"])
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_sync_stages_copies_and_releases_what_is_on_tape(grid, tmp_path, folder, busy_marks, source, more):
@@ -313,7 +313,7 @@ def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_p
     assert not simulated.there()
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_path):
     token = tmp_path / "token"
@@ -325,7 +325,7 @@ def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_p
     assert done.status == 0 and done.err.count(f"Your token for {site} is valid until ") == 1, done
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_each_site_is_shown_what_is_its_own(simulated, more, tmp_path):
     token = tmp_path / "token"
@@ -396,7 +396,7 @@ def test_a_file_in_place_of_a_folder_is_named_and_the_others_are_copied(ship):
     assert ship.there()["sub"] == b"a file" and "small" in ship.there()
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_door_that_is_gone_is_one_sentence(simulated, end):
     assert simulated.ship("--build_list").status == 0

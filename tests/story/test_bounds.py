@@ -43,7 +43,7 @@ def away(user: User, folder: str) -> Callable[[list[int]], None]:
     return fill
 
 
-@pytest.mark.every(7)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("engine", "shape"),
     [("http", shape) for shape in SHAPES] + [("gfal2", shape) for shape in SHAPES if shape != "small files"],
@@ -121,7 +121,7 @@ def stalled(user: User) -> Iterator[Callable[..., None]]:
     user.grid.door.faults.clear()
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("action", ["--start", "--sync"])
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_copy_that_hangs_is_left_and_goes_on_from_there(user: User, folder, away, stalled, engine, action):
@@ -184,7 +184,7 @@ def test_an_upload_is_ended_and_the_next_run_goes_on(user: User, folder):
     assert status == 0 and "Sent: 1, skipped: 1, failed: 0; " in out
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("action", ["--verify", "--check_status", "--release", "--repair"])
 def test_no_action_begins_once_the_time_is_over(user: User, folder, away, action):
     away([1000, 1000])

@@ -215,7 +215,7 @@ def faulty(user: User, *fault: object, **options: object) -> Iterator[None]:
 LARGE = 3 * SHORTEST + 11
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine):
     user.grid.tree.add(f"agata/{folder}/large", LARGE)
@@ -241,7 +241,7 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
         assert sorted(asked) == sorted([*expected, f"bytes={starts[2]}-{LARGE - 1}"])
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("options", ["--streams 2", "--streams 2 --nochecksum", "--nochecksum"])
 def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, options):
     user.grid.tree.add(f"agata/{folder}/large", LARGE)
@@ -274,7 +274,7 @@ def test_an_unknown_local_file_is_adopted_when_it_is_the_same(three, folder):
     assert three.catalog()[f"{folder}/small"]["downloaded"] == "yes"
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("mine", [b"mine", b"x" * 20_000], ids=["shorter", "other"])
 def test_an_unknown_local_file_that_differs_is_named_and_left_alone(three, folder, mine):
     path = three.data / folder / "small"
@@ -473,7 +473,7 @@ def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, f
     assert user("--check_status")[::2] == (0, "")
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])
 def test_what_went_back_to_tape_after_the_copy_is_not_fetched_from_there(user, folder, line):
     (path,) = staged(user, folder, "a")
@@ -909,7 +909,7 @@ def test_what_is_gone_at_the_site_but_here_stays_in_the_catalog(three, folder):
     assert three.catalog()[f"{folder}/sub/big"]["downloaded"] == "yes"
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize(("option", "verified"), [("", "adler32"), ("--nochecksum", "size")])
 def test_files_of_another_programs_catalog_are_taken_over_and_none_is_fetched(user, folder, option, verified):
     paths = [f"{folder}/{number % 20:02d}/{number:03d}" for number in range(400)]
@@ -989,7 +989,7 @@ def test_a_stronger_checksum_that_a_door_has_already_is_what_files_are_verified_
     assert user("--verify").status == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_a_file_of_which_the_door_learns_another_checksum_is_no_other_file(user, folder, line):
     file = user.grid.tree.add(f"agata/{folder}/a", 1000)
@@ -1020,7 +1020,7 @@ def test_what_is_printed_and_what_goes_wrong_keep_their_order_in_one_file(mixed)
     assert at == sorted(at), done.stdout
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("action", ["--start --dry_run", "--sync --dry_run", "--start", "--sync"])
 def test_a_run_says_from_where_it_goes_on(mixed, folder, action):
     for number, size in ((2, 50_000), (3, 1_000_000)):

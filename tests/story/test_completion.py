@@ -67,7 +67,7 @@ def sourced(name: str, commands: str, **env: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("name", SHELLS)
 def test_the_options_are_those_of_the_tool(name: str, tmp_path: Path):
     known = ["--help", *(f"--{option.name}{'=' * (option.metavar[:1] not in '[')}" for option in HELP)]
@@ -107,7 +107,7 @@ def test_all_options_are_offered_but_those_given():
     )
 
 
-@pytest.mark.every(10)
+@pytest.mark.first
 @pytest.mark.parametrize("command", ["gridsync.py", "./gridsync.py", "gridsync", "GridDataSync.py", "/any/gridsync.py"])
 def test_each_name_of_the_command_completes(shell: Shell, command: str):
     assert shell.line(f"{command} --star\t") == f"{command} --start "
@@ -344,7 +344,7 @@ def word_of(shell: Shell, line: str, quote: str) -> str:
     return f"it has run: {line}" if has_run(shell) else word
 
 
-@pytest.mark.every(72)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("play", "quote"),
     [
@@ -470,7 +470,7 @@ def test_of_very_many_folders_only_what_they_share_is_completed(shell: Shell, tm
     assert offered.splitlines() == ["flat/dir_001001/", "flat/dir_002499/"]
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("name", SHELLS)
 def test_sourcing_is_silent_and_leaves_only_names_of_its_own(name: str, tmp_path: Path):
     first, names = {

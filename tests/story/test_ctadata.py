@@ -270,7 +270,7 @@ def test_a_server_that_nobody_vouches_for_is_not_spoken_to(member, monkeypatch, 
     assert not list(member.hub.log) and not list(member.hub.dcache.log)
 
 
-@pytest.mark.every(12)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("line", "status", "says"),
     [

@@ -79,7 +79,7 @@ def seen_by(done: Result, user: User) -> str:
     return done.out + done.err + "".join(path.read_text("utf-8", "replace") for path in files)
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("source", ["LYON", "CNAF"])
 def test_nobody_sees_a_key_that_is_handed_on(grid, tmp_path, folder, busy_marks, source):
     user = Simulated(grid, tmp_path, folder, source)

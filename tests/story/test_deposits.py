@@ -325,7 +325,7 @@ def test_a_record_of_elsewhere_is_named_for_its_new_version(user, repository):
     assert new.parent == old.parent and bytes_of(new) == user.bytes("5500")
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("named", ["a/b", "no-such", "draft"])
 def test_a_record_that_is_named_wrongly_is_not_noted(user, repository, named):
     user.fill("5499")
@@ -353,7 +353,7 @@ def test_a_folder_has_one_record_by_whatever_links_it_is_named(user, repository)
 OTHER, NOT_YET = '{"id": "other", "is_published": true}', '{"id": "ID", "is_published": false}'
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("said", [OTHER, NOT_YET, "", "null"])
 def test_a_record_counts_as_published_once_the_repository_has_it_so(user, repository, said):
     user.fill("5500")

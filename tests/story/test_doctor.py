@@ -396,7 +396,7 @@ def test_good_revocation_lists_are_counted(well):
     assert found["CA folder"][0] == "ok" and found["CA folder"][1].endswith("; 1 revocation list(s), 0 of them too old")
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 @pytest.mark.parametrize("site", ["LYON", "CNAF", "XROOTD"])
 def test_each_kind_of_door_is_well(well, site, engine):
@@ -582,7 +582,7 @@ def test_a_door_that_cannot_be_asked_without_a_proxy_is_not_called_ok(well):
     assert found["door"] == ("--", "not looked at: needs the proxy")
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("text", "system"),
     [(b"ID=mine\n", platform.platform()), (b'PRETTY_NAME="M\xfcll"\n', f"M\ufffdll, {platform.machine()}")],

@@ -40,7 +40,7 @@ URLS = {
 }
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", URLS)
 def test_a_url_of_the_site_is_taken_for_its_path(one: User, folder, kind):
     server = one.grid.door.url
@@ -189,7 +189,7 @@ def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
     assert empty(f"{line} --quiet") == (0, "", "")
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize(
     "line", ["--start", "--check_status", "--bring_online", "--verify", "--repair", "--start --dry_run"]
 )
@@ -204,7 +204,7 @@ def test_commands_on_a_list_without_files_say_how_it_grows(empty: User, folder, 
     assert empty("--release")[::2] == (0, "")
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--build_list", "--sync", "--build_list --dry_run"])
 def test_patterns_that_keep_nothing_are_named_and_only_where_there_are_some(one: User, folder, line):
     status, _, err = one(f"--input_dir {folder} --exc file {line}")
@@ -330,7 +330,7 @@ def test_python_3_8_gets_a_sentence():
 OLDER = [found for name in ("3.8", "3.7", "3.6", "2.7") if (found := shutil.which(f"python{name}"))]
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("python", OLDER)
 def test_a_really_older_python_says_which_is_needed(python: str):
     version = [python, "-c", "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"]

@@ -36,7 +36,7 @@ def member(at: Callable[[str], Member]) -> Member:
 # There and back.
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_comes_is_verified_by_size_and_is_not_fetched_again(at, kind):
     user = at(kind)
@@ -53,7 +53,7 @@ def test_a_folder_comes_is_verified_by_size_and_is_not_fetched_again(at, kind):
     assert (status, err) == (0, "") and "Copied: 0, skipped: 5, failed: 0, " in out, out + err
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_is_sent_under_other_names_first_and_not_sent_again(at, kind):
     user, source = at(kind), at(kind).folder / "mine"
@@ -70,7 +70,7 @@ def test_a_folder_is_sent_under_other_names_first_and_not_sent_again(at, kind):
     assert status == 0 and "Sent: 0, skipped: 3, failed: 0; " in out, out + err
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(at, kind):
     user = at(kind)
@@ -93,7 +93,7 @@ def test_a_name_that_the_server_would_not_take_is_named_and_the_others_are_sent(
     assert user.there() == {"new/a": b"1"}
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_off(at, kind):
     user = at(kind)
@@ -109,7 +109,7 @@ def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_
     assert status == 0 and (user.data / "raw/large").read_bytes() == data, out + err
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_links_to_files_are_files_and_what_cannot_be_had_is_named(at, kind):
     user = at(kind)

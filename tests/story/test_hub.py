@@ -89,7 +89,7 @@ def test_a_folder_is_looked_at_and_listed(member):
     assert rows[f"{RUN}/large"]["checksum"] == f"adler32:{zlib.adler32(member.expected()[f'{RUN}/large']):08x}"
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("way", ["pool302", "proxy"])
 def test_a_folder_comes_whole_and_verified_and_a_further_run_has_nothing_to_do(member, way):
     member.hub.dcache.switches.redirect = way
@@ -280,7 +280,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.every(64)
+@pytest.mark.first
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "always"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_goes_wrong_passes_or_is_named_and_nothing_wrong_is_kept(member, name, stays):
@@ -320,7 +320,7 @@ def test_a_page_that_comes_in_place_of_a_file_is_not_saved(member):
     assert member("--start").status == 0 and member.here() == member.expected()
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("size", [999, 1001])
 def test_a_file_of_another_size_is_not_taken(member, size):
     """ctadata compares no sizes."""
@@ -387,7 +387,7 @@ def noted(member: Member) -> dict[str, dict[str, str]]:
 SHARED = "To share it, name {}; it can be read by all CTAO members and all users of the hub\n"
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("makes_folders", [True, False])
 def test_a_folder_goes_into_the_users_own_with_all_below_it_and_who_can_read_it_is_said(member, results, makes_folders):
     member.hub.switches.makes_folders = makes_folders
@@ -435,7 +435,7 @@ def test_a_file_that_comes_between_two_attempts_is_not_written_over(member, resu
     assert done.status == 1 and member.there() == {"a": b"theirs, which is longer"}, done
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("fault", ["lost", 502, "reset"])
 def test_what_fails_once_is_sent_again_and_not_taken_for_anothers(member, results, fault):
     member.hub.faults.add("*/results/sub/b", fault, method="PUT", count=1)

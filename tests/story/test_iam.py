@@ -169,7 +169,7 @@ TROUBLE = {
 }
 
 
-@pytest.mark.every(24)
+@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, trouble):
@@ -181,7 +181,7 @@ def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, tro
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("kind", "says"),
@@ -201,7 +201,7 @@ def test_a_membership_that_is_none_is_said_to_be(member, iam, grid, client, kind
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
-@pytest.mark.every(6)
+@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("key", ["of another", "none", "cut off"])
 def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, client, key):

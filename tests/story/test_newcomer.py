@@ -183,7 +183,7 @@ def test_an_lsc_file_of_the_system_wins(newcomer, client):
     assert user.new_proxy(X509_VOMS_DIR=str(user.grid.pki.vomsdir)).status == 0 and user.client_status() == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 def test_without_a_server_the_line_and_its_place_are_named(newcomer, client):
     user = newcomer(client)

@@ -169,7 +169,7 @@ def test_ten_thousand_files_of_three_hundred_records_take_three_requests_a_recor
 # Whoever has asked.
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("state", ["submitted", "started"])
 def test_another_users_request_is_followed(reader, state):
     reader.portal.asked_by_other("cms-1", state)
@@ -311,7 +311,7 @@ def test_a_stage_that_never_ends_is_told_and_given_up(reader):
     assert reader("--sync").status == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("verb", "seen_last", "ends"),
     [("--sync", "3 still on tape", 130), ("--bring_online", "0 files ONLINE over 3, 3 remaining", 0)],
@@ -378,7 +378,7 @@ def test_force_finds_that_it_is_on_tape(reader):
     assert not posts(reader) and sorted(reader.here()) == ["cms-1/d.root"]
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("code", [403, 404, 503])
 def test_force_finds_the_same_whatever_the_portal_answers(reader, code):
     reader.portal.faults.add("/eos/opendata/cms/cms-1/a.root", code)

@@ -187,7 +187,7 @@ def test_an_index_that_has_not_come_with_its_record_is_asked_for(reader):
     assert status == 4 and f"it has a file index {index['key']}, which is not there" in err
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("what", ["html instead of JSON", "truncated JSON", "cut JSON"])
 def test_what_is_no_record_is_one_sentence(reader, what):
     reader.portal.add("cms-1", FILES)

@@ -109,7 +109,7 @@ def test_a_folder_is_listed_and_searched(lyon, grid, folder):
 # Its files.
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize("name", DOORS)
 def test_a_folder_is_copied_and_verified(conf, grid, tmp_path, name):
     folder = f"{RUN}/Conf"
@@ -348,7 +348,7 @@ def test_a_site_that_takes_no_files_says_so(conf, results):
 # One file, read where it is.
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize("name", DOORS)
 def test_a_file_is_read_from_start_to_end_and_verified(conf, grid, name):
     path = f"{RUN}/Data/03A/{agata.SMALL}"

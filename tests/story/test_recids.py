@@ -258,7 +258,7 @@ def pages_of(reader: Reader) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize("number", range(5))
 def test_a_page_of_the_portal_in_place_of_a_name(reader, number):
     url, files = list(pages_of(reader).items())[number]
@@ -456,7 +456,7 @@ def test_10000_files_in_300_records_cost_a_request_a_record_and_four_at_a_time(r
 # Python programs.
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("bytes_by", ["https", "root"])
 def test_words_mean_the_same_to_python(reader, monkeypatch, bytes_by):
     for name, value in reader.env.items():

@@ -217,7 +217,7 @@ def test_a_mark_is_no_excuse_for_start_to_overwrite(damaged, folder):
 # == --overwrite ========================================================================================
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_overwrite_concerns_all_also_where_a_file_is_in_the_way(three, folder, line):
     three("--start")

@@ -71,7 +71,7 @@ def draft_of(repository: Repository, title: str, files: dict[str, bytes]) -> Rec
 # Fetching.
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", ["nrp", "rdm"])
 def test_a_public_record_comes_without_a_token_and_is_verified(visitor, kind):
     visitor.repository.switches.kind = kind

@@ -64,7 +64,7 @@ def anyone(request: pytest.FixtureRequest) -> User:
 # == Each way in ========================================================================================
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 def test_files_come_with_a_proxy_with_a_token_and_with_nothing(anyone: User):
     status, out, err = anyone("--input_dir e680_1to64 --inc ReadATCA --build_list --check_status --start --verify")
     assert status == 0 and "verified by checksum: 1, by size only: 0" in out, err
@@ -185,7 +185,7 @@ def test_who_wants_several_connections_has_them(visitor: User):
 # == Checksums ==========================================================================================
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 def test_a_file_that_is_not_as_its_checksum_says_does_not_get_its_name(anyone: User):
     """XRootD keeps a checksum beside the file, and makes it anew only if the file's time is another one."""
     servers = {server.root_url: server for server in (anyone.grid.xrootd, anyone.grid.guarded, anyone.grid.public)}
@@ -209,7 +209,7 @@ def test_a_file_that_is_not_as_its_checksum_says_does_not_get_its_name(anyone: U
 # == What may be wrong ==================================================================================
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 def test_what_is_not_there_is_named(anyone: User):
     status, _, err = anyone("--ls_dir e680_1to64/nothing")
     assert (status, err.count("\n")) == (2, 1) and "there is no such file or folder" in err

@@ -386,7 +386,7 @@ def test_a_token_that_a_site_repeats_is_nowhere_to_be_seen(shown, folder, role, 
     assert not has_repeated(said, token)
 
 
-@pytest.mark.every(8)
+@pytest.mark.first
 @pytest.mark.parametrize("how", [how for how in HOWS if how.values not in (("cut",), ("in base64",))])
 def test_the_address_that_a_pool_repeats_is_nowhere_to_be_seen(user, folder, how):
     user.set("RETRIES", "0", "gridsync")
@@ -467,7 +467,7 @@ QUICK = (503, "none")
 FAULTS = (*QUICK, 403, 500, "reset", "reset_in_body", "truncate", "wrong_bytes", "gone")
 
 
-@pytest.mark.every(18)
+@pytest.mark.first
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.long) for kind in FAULTS]
 )
@@ -504,7 +504,7 @@ def test_an_address_in_what_gfal2_says_is_masked():
 # == Rights =============================================================================================
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("mask", ["077", "027", "022"])
 def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, mask):
     user.grid.tree.add(f"agata/{folder}/a", 10)

@@ -400,7 +400,7 @@ def test_a_folder_for_sockets_that_others_can_write_is_refused(guest):
     refused(guest("--sync"), 2, f"{guest.runtime}/gridsync is to hold sockets of ssh, but another user may write there")
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("name", ["of mine", "100%done", 'quo"ted'])
 def test_a_folder_for_sockets_that_ssh_would_take_for_another_is_not_used(guest, name):
     (guest.runtime / name).mkdir()
@@ -445,7 +445,7 @@ def test_a_server_that_is_down_is_named(guest):
     refused(guest("--ls_dir"), 4, f"localhost:{guest.sshd.port} refuses the connection")
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("more", "says"),
     [

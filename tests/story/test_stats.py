@@ -91,7 +91,7 @@ def file(grid: Grid) -> Iterator[str]:
 # At every door.
 
 
-@pytest.mark.every(12)
+@pytest.mark.first
 @pytest.mark.parametrize("pair", [pair for pair, _ in VISITS.values() if not pair.startswith("opendata")])
 def test_at_every_door_it_says_what_came_what_was_here_and_what_did_not_come(grid, tmp_path, file, pair):
     user = visitor(grid, tmp_path, pair, writes=False)
@@ -115,7 +115,7 @@ def test_at_every_door_it_says_what_came_what_was_here_and_what_did_not_come(gri
     assert len(lines) == 2 + len(failed)
 
 
-@pytest.mark.every(15)
+@pytest.mark.first
 @pytest.mark.parametrize("pair", [pair for pair in WRITERS if pair not in REPOSITORIES])
 def test_so_it_does_of_what_is_sent(grid, tmp_path, folder, pair):
     user = visitor(grid, tmp_path, pair, writes=True)

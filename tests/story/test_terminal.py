@@ -141,7 +141,7 @@ def test_a_window_that_changes_its_width_keeps_no_leftovers(screen, nine, action
     assert len(progress(screen)) == len(wanted)
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("key", ["C-c", "C-z"])
 def test_a_terminal_wraps_lines_again_when_progress_is_over_or_stands_still(screen, nine, key):
     screen.type("gridsync.py --start")
@@ -151,7 +151,7 @@ def test_a_terminal_wraps_lines_again_when_progress_is_over_or_stands_still(scre
     assert screen.ask("display-message", "-p", "#{wrap_flag}").strip() == "1"
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize(("columns", "copied"), [(20, r"\d/9, ETA=\S+ \(\d+%\)?"), (40, SHORT), (120, COPIED)])
 def test_a_narrow_terminal_shows_when_it_ends(screen, nine, columns, copied):
     screen.resize(columns)
@@ -398,7 +398,7 @@ def test_what_is_said_above_bars_is_whole(screen, user, large):
     assert any(re.match(r"gridsync\.py: \S+cdat\.0005: .*", line) for line in screen.lines("-J", "-S", "-"))
 
 
-@pytest.mark.every(4)
+@pytest.mark.first
 @pytest.mark.parametrize(
     "line", ["--start", "--start --verbose --quiet", "--start --verbose --json", "--start --verbose 2>&1 | cat"]
 )

@@ -146,7 +146,7 @@ def test_nothing_is_shown_where_that_is_wished(user: User):
     )
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.parametrize("scheme", ["root", "roots", "https"])
 def test_public_data_need_nothing(guest: User, scheme):
     """With a certificate, a broken proxy and a token lying about, of which gfal2 and its libraries would make use."""
@@ -325,7 +325,7 @@ context.open(sys.argv[1] + sys.argv[2], "r").read_bytes(10)
 """
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("scheme", ["https", "davs"])
 def test_gfal2_would_show_a_token_for_the_door_to_a_pool(user: User, folder: str, scheme):
     """Why gridsync.py refuses TOKEN with gfal2 there, though gfal2 is told that the token is the door's alone."""

@@ -151,7 +151,7 @@ def test_blanks_and_escapes_are_decoded_once(user: User, folder):
     assert set(files(user.folder / "here")) == {f"{folder}/my run/100%25"}
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize("kind", ["https", "davs", "root", "file", "sftp"])
 def test_every_kind_of_door(stranger: User, kind):
     user, grid, lesson = stranger, stranger.grid, "agata/e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf"
@@ -273,7 +273,7 @@ def test_whose_vo_the_proxy_must_be_of_an_unknown_door_says(stranger: User, run_
     assert status == 3 and "the door does not accept" in err
 
 
-@pytest.mark.every(2)
+@pytest.mark.first
 @pytest.mark.parametrize("scheme", ["https", "root"])
 def test_public_data_need_no_proxy(stranger: User, scheme):
     http, root = stranger.grid.public.ports

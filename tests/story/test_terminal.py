@@ -175,6 +175,7 @@ def test_a_narrow_terminal_shows_how_far_the_tape_is(screen, user, nine, columns
         screen.type("gridsync.py --build_list --bring_online")
         wait_until(lambda: re.fullmatch(spinner, screen.lines()[-1]))
         screen.resize(columns + 40)
+        wait_until(lambda: screen.lines()[-1].endswith("0 files ONLINE over 9, 9 remaining ..."))  # drawn again: wider
         screen.resize(columns)
         wait_until(lambda: re.fullmatch(spinner, screen.lines()[-1]))
         assert sum(" over 9" in line for line in screen.lines("-S", "-")) == 1

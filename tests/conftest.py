@@ -43,20 +43,23 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[FEW_EXAMPLES] = "1"
 
 
+ONE_ROW = ("tests/story/", "tests/night/")  # folders of tests that take long
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of a table that takes long, make test plays each n-th row or the first; of a plain one, make quick two."""
     rows: Counter[str] = Counter()
     for item in items:
         name = item.nodeid.partition("[")[0]
-        for mark in item.iter_markers("every"):
-            if rows[name] % mark.args[0]:
-                item.add_marker(pytest.mark.long)
-        if rows[name] and item.get_closest_marker("first"):
+        number = rows[name]
+        rows[name] += item.get_closest_marker("long") is None
+        every = item.get_closest_marker("every")
+        is_first_only = name.startswith(ONE_ROW) or item.get_closest_marker("first")
+        if (every and number % every.args[0]) or (is_first_only and number):
             item.add_marker(pytest.mark.long)
-        if rows[name] >= 2 and name.startswith("tests/plain/"):
+        if number >= 2 and name.startswith("tests/plain/"):
             item.add_marker(pytest.mark.slow)
-        rows[name] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.contract.deviations import DEVIATIONS
+from tests.contract.deviations import DEVIATIONS, Deviation
 from tests.support.ftp import home_with_login
 from tests.support.raw import Raw
 
@@ -36,11 +37,16 @@ def raw() -> Iterator[Callable[[Callable[[], Iterable[bytes]]], Raw]]:
         server.stop()
 
 
+@cache
+def known_at(name: str) -> list[Deviation]:
+    """What the Place of a name is known to break."""
+    return [deviation for deviation in DEVIATIONS if re.fullmatch(deviation.places, name)]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Expect of a Place that it breaks the promises that it is known to break, and of no other one."""
     for item in items:
-        names = [str(value) for value in item.callspec.params.values()] if hasattr(item, "callspec") else []
-        for deviation in DEVIATIONS:
-            is_at = any(re.fullmatch(deviation.places, name) for name in names)
-            if is_at and re.match(deviation.test, item.name):
+        names = {str(value) for value in item.callspec.params.values()} if hasattr(item, "callspec") else set()
+        for deviation in {deviation for name in names for deviation in known_at(name)}:
+            if re.match(deviation.test, item.name):
                 item.add_marker(pytest.mark.xfail(reason=deviation.reason, strict=True))

@@ -99,10 +99,12 @@ def test_a_place_can_what_its_row_says(tried):
     assert tried.place.can == tried.kind.can
 
 
+@pytest.mark.every(3)
 def test_it_lists(tried):
     assert FILE in [entry.path for entry in tried.place.lister.folder(FOLDER)]
 
 
+@pytest.mark.every(3)
 def test_it_reads_and_from_where_that_is_wished(tried):
     size = len(tried.data)
     assert received(tried.place, FILE, 0, size) == tried.data

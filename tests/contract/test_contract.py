@@ -154,6 +154,7 @@ def test_bytes_are_those_of_the_file(subject, start, stop):
     assert received(subject.place, subject.file.path, start, stop, size) == subject.data[start:stop]
 
 
+@pytest.mark.every(3)
 def test_who_has_enough_closes_and_others_read_on(subject):
     body = subject.place.reader.read(subject.at, 0, subject.file.size)
     next(body.chunks)
@@ -170,6 +171,7 @@ def test_bytes_come_no_faster_than_they_may(subject):
     assert time.monotonic() - began > 0.9 * min(1, size / 1024)
 
 
+@pytest.mark.every(3)
 def test_several_threads_read_at_once(subject):
     found: list[bytes] = []
     size = subject.file.size

@@ -222,6 +222,7 @@ def test_a_difficult_name_arrives_or_is_refused(pair, name):
 # What is there, or is not.
 
 
+@pytest.mark.first
 def test_what_has_the_name_is_left_alone(pair):
     at = pair.far.put("a", bytes_of(1000))
     pair.acts.put("a", b"older")
@@ -229,12 +230,14 @@ def test_what_has_the_name_is_left_alone(pair):
     assert pair.acts.content("a") == b"older"
 
 
+@pytest.mark.first
 def test_what_is_not_there_is_not_fetched(pair):
     error = failed(lambda: pair.fetch("gone", At("gone", 10)))
     assert not is_whole(pair.acts, "gone", bytes_of(10))
     assert not error.passing, error
 
 
+@pytest.mark.first
 def test_what_is_not_there_is_not_brought(pair):
     assert isinstance(failed(lambda: pair.bring(At("gone", 10))), NotFound)
     assert not is_whole(pair.far, "gone", bytes_of(10))
@@ -262,6 +265,7 @@ def test_a_folder_that_is_missing_is_made_or_said(pair):
 # What fails.
 
 
+@pytest.mark.first
 def test_a_copy_that_fails_says_so_and_what_it_leaves_can_be_removed(pair):
     data = bytes_of(LARGE)
     pair.far.put("a", data)
@@ -275,6 +279,7 @@ def test_a_copy_that_fails_says_so_and_what_it_leaves_can_be_removed(pair):
     assert pair.acts.content("a") == data
 
 
+@pytest.mark.first
 def test_a_thread_that_waits_for_a_mark_is_woken(pair):
     if pair.far.name == SECOND:
         pytest.skip("nothing is slow between two real ones")

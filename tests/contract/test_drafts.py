@@ -193,6 +193,7 @@ def test_one_of_several_models_is_chosen(grid, repository, monkeypatch):
         assert Shop(grid, repository, model=name).drafts.create(KEY).id
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("shape", ["list", "by name", "hits", "inside"])
 def test_models_are_found_however_they_are_listed(grid, repository, monkeypatch, shape):
     one = model(repository, "particles")
@@ -215,6 +216,7 @@ def test_the_token_goes_to_no_other_server_that_a_link_names(grid, repository, m
         Shop(grid, repository).drafts.create(KEY)
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("document", [[], {}, {"links": {}}, {"links": {"models": 5}}, {"models": [{"links": {}}]}, 7])
 def test_what_says_nothing_of_its_records_is_named(grid, repository, monkeypatch, document):
     well_known(repository, monkeypatch, document)
@@ -335,6 +337,7 @@ def test_a_draft_that_somebody_has_deleted_is_named(shop, repository):
             call()
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("when", ["init", "content", "part", "commit", "publish"])
 def test_a_draft_that_is_deleted_in_the_middle_ends_in_a_sentence(shop, repository, when):
     record = shop.draft()
@@ -626,6 +629,7 @@ def test_a_file_is_verified_by_the_md5_and_read_once(shop, tmp_path, monkeypatch
     assert (done, row.verified, row.checksum) == ("sent", "md5", md5(data))
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("data", [SMALL, LARGE])
 @pytest.mark.parametrize("what", ["spoils", "other bytes", "content lost", "cut in the middle", "commit lost"])
 def test_what_does_not_arrive_as_it_was_is_sent_again(shop, repository, tmp_path, data, what):

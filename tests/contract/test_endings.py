@@ -339,6 +339,7 @@ def test_of_idle_connections_to_many_pools_the_oldest_are_let_go(raw):
     assert (pools[0].connections, pools[-1].connections) == (2, 1)
 
 
+@pytest.mark.long
 def test_threads_that_share_few_idle_connections_each_get_their_answer(raw, monkeypatch):
     replace(monkeypatch, "CONNECTIONS", 3)
 

@@ -128,7 +128,7 @@ def further_run(line: Line) -> None:
     line.ferry.open |= is_open
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize("size", [0, 10, SIZE])
 def test_a_file_goes_from_site_to_site(line, size):
     row = line.give("a", data_of(size))

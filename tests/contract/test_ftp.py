@@ -302,6 +302,7 @@ def test_data_come_from_the_server_whatever_it_says(odd):
     assert received(place, "raw/a", 0, len(DATA)) == DATA
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("pasv", ["227 (127,0,0,1,0,1)", "227 somewhere", "500 no", "227 (1,1,1,1,999,999)",
                                   f"227 (1,1,1,1,{10**30},1)"])
 def test_a_channel_that_cannot_be_had_gets_a_sentence(odd, pasv):
@@ -412,7 +413,7 @@ def test_a_line_that_dies_with_the_next_command_is_not_noticed(odd):
     assert ends["number"] == 3
 
 
-@pytest.mark.first
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "more"), [
     ("proftpd", "MaxClientsPerHost 2\n"), ("pure-ftpd", "-C 2"), ("vsftpd", "max_per_ip=2\n"),
     ("proftpd", "MaxClientsPerUser 2\n"),
@@ -520,6 +521,7 @@ def test_ipv6_is_spoken(grid, run, monkeypatch):
 # What is sent.
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_is_said_and_nothing_has_its_name(grid, run, kind):
     if os.geteuid():

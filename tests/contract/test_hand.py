@@ -111,6 +111,7 @@ def test_a_file_is_brought_from_each_kind_of_site(grid, crew, pair):
     brought(grid, crew(site_of(grid, pair)))
 
 
+@pytest.mark.long
 def test_a_process_works_for_runs_that_show_different_things(grid, crew):
     """Also through gfal2, which has one environment for all of its process."""
     crews = [crew(site_of(grid, pair)) for pair in ("gfal2 dcache", "gfal2 token", "gfal2 public", "gfal2 root")]

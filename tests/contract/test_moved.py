@@ -114,6 +114,7 @@ def test_a_folder_that_is_now_elsewhere_at_the_door_is_listed_as_before(grid, mo
     assert mover.do("listing") == [f"{mover.folder}/b"]
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--ls_dir", "--build_list --bring_online --check_status --start", "--sync"])
 def test_a_user_notices_nothing(mixed, line):
     for method in ("PROPFIND", "GET", "POST"):

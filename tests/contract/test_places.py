@@ -76,7 +76,7 @@ def test_the_checksum_comes_along_with_the_bytes(grid, pair):
     assert body.checksum == place.reader.checksum(At(FILE, 0))
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize("pair", WITH_CREDENTIALS)
 @pytest.mark.parametrize("proxy", ["plain", "other_vo", "expired_attribute"])
 def test_a_proxy_without_the_vo_is_refused(grid, pair, proxy):
@@ -86,6 +86,7 @@ def test_a_proxy_without_the_vo_is_refused(grid, pair, proxy):
         place_at(grid, site_of(grid, pair), proxy).lister.folder("")
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("pair", WITH_CREDENTIALS)
 def test_an_expired_proxy_is_a_matter_of_credentials(grid, pair):
     # TLS 1.3 tells the client late: it may see the alert, or only that the line is dead.

@@ -67,7 +67,7 @@ def test_a_proxy_without_scheme_is_one_all_the_same(mixed, relay):
     assert mixed("--build_list", https_proxy=relay.url.removeprefix("http://")).status == 0 and relay.asked
 
 
-@pytest.mark.every(5)
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("no_proxy", "kinds"),
     [
@@ -124,6 +124,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("what", FAILURES)
 def test_what_it_fails_at_is_a_sentence_that_names_it(mixed, relay, what):
     url, sentence = FAILURES[what]
@@ -147,6 +148,7 @@ def test_a_pool_that_it_does_not_reach_is_a_matter_of_the_file(mixed, relay):
     assert "disk/2" in " ".join(mixed.files())
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("value", ["https://{}", "socks5://{}", "http://", "http://{}x", "http://u:pass/word@{}", "://"])
 def test_what_names_no_web_proxy_is_refused_and_not_shown(mixed, relay, value):
     result = mixed("--build_list --debug", HTTPS_PROXY=value.format(relay.place))

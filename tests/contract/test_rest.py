@@ -331,6 +331,7 @@ def loaded(user: User, line: str, **env: str) -> tuple[int, set[str]]:
     return result.status, HEAVY & set(re.findall(r"\| +(\w+)$", result.err, re.MULTILINE))
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("line", ["--help", "--version", "--show_conf", "--input_dir tests"])
 def test_what_asks_no_site_loads_none_of_the_heavy(user, line):
     assert loaded(user, line) == (0, set())
@@ -351,7 +352,7 @@ def test_a_tape_service_is_asked_with_requests(mixed):
     assert loaded(mixed, "--start") == (1, {"ssl", "requests", "urllib3"})
 
 
-@pytest.mark.first
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -41,6 +41,7 @@ def test_one_that_is_well_lists_and_gives_its_file(odd):
     assert received(place, "raw/a", 0, len(BYTES)) == BYTES
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("what", ["endless", "same", "nothing"])
 def test_a_listing_without_end_has_one(odd, monkeypatch, what):
     replace(monkeypatch, "MAX_ENTRIES", 10_000)

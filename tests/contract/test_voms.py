@@ -94,7 +94,7 @@ def test_others_get_none(grid: Grid, tmp_path: Path, user: str, client: str) -> 
     assert REFUSED[user, client] in result.errors
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize(("client", "status"), [("c++", 1), ("java", 0)])
 def test_proxy_ends_with_the_certificate(grid: Grid, tmp_path: Path, client: str, status: int) -> None:
     result = new_proxy(grid, tmp_path, client, "erin")

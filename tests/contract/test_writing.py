@@ -158,6 +158,7 @@ def test_bytes_go_no_faster_than_they_may(store):
     assert writer.stored(f"{store.home}/a").size == len(data) and store.content("a") == data
 
 
+@pytest.mark.every(3)
 def test_what_something_has_is_not_written_over(store):
     for size in (20_000, LARGE):
         name = f"a{size}"
@@ -169,6 +170,7 @@ def test_what_something_has_is_not_written_over(store):
         assert store.content(name) == bytes_of(size)
 
 
+@pytest.mark.every(3)
 def test_a_folder_is_not_written_over(store):
     need_folders(store)
     store.writer.folder(f"{store.home}/a")
@@ -228,12 +230,14 @@ def test_a_folder_is_made_or_there(store):
     assert store.names() == ["new"]
 
 
+@pytest.mark.every(3)
 def test_a_folder_in_none_is_not_made(store):
     need_folders(store)
     with pytest.raises(NotFound, match="missing"):
         store.writer.folder(f"{store.home}/missing/new")
 
 
+@pytest.mark.every(3)
 def test_a_folder_with_the_name_of_a_file_is_not_made(store):
     need_folders(store)
     store.send("a")
@@ -245,6 +249,7 @@ def test_a_folder_with_the_name_of_a_file_is_not_made(store):
 # Names.
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_file_gets_another_name(store, replace):
     need(store, "renames")
@@ -255,6 +260,7 @@ def test_a_file_gets_another_name(store, replace):
     assert found.size == 4 and fits(found.checksum, b"mine")
 
 
+@pytest.mark.every(3)
 def test_a_name_that_is_taken_is_given_only_where_that_is_wanted(store):
     need(store, "renames")
     store.send("a", b"mine")
@@ -266,6 +272,7 @@ def test_a_name_that_is_taken_is_given_only_where_that_is_wanted(store):
     assert store.names() == ["b"] and store.content("b") == b"mine"
 
 
+@pytest.mark.every(3)
 def test_a_folder_is_not_replaced_by_a_file(store):
     need(store, "renames")
     store.writer.folder(f"{store.home}/folder")

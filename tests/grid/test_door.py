@@ -342,7 +342,7 @@ TURNED: list[tuple[str, str, Any, Callable[[Client], Any], Any, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.every(7)
+@pytest.mark.first
 @pytest.mark.parametrize(("profile", "switch", "value", "ask", "before", "after"), TURNED)
 def test_each_switch_turns_something(at, profile, switch, value, ask, before, after):
     assert ask(at(profile)) == before

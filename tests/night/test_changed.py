@@ -73,7 +73,6 @@ def test_nor_is_what_one_stream_has_brought_before_another_was_repeated(bare, fo
     assert any(versions)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("option", ["", "--nochecksum"])
 def test_a_copy_of_an_older_version_is_not_adopted_by_its_size(bare, folder, option):
     assert bare("--start").status == 0
@@ -83,7 +82,6 @@ def test_a_copy_of_an_older_version_is_not_adopted_by_its_size(bare, folder, opt
     assert bare("--start --overwrite").status == 0 and is_right(bare, folder)
 
 
-@pytest.mark.first
 def test_a_file_of_another_time_is_adopted_by_its_size_only_if_it_is_wished_so(bare, folder):
     """As other programs leave them, with the time of the copy."""
     there = bare.data / folder / "x"

@@ -69,7 +69,6 @@ def resumable(user: User, folder: str, found: Path) -> int:
         return part.received()
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("options", ["", "--streams 2", "--streams 2 --nochecksum"])
 def test_what_a_run_calls_copied_outlives_a_power_failure(user, folder, image, options):
     planted(user, folder, SIZES)

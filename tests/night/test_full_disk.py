@@ -116,7 +116,6 @@ def test_a_disk_that_somebody_fills_ends_the_copy_and_it_goes_on_when_there_is_r
 
 
 @pytest.mark.long
-@pytest.mark.every(2)
 @pytest.mark.parametrize("there", ["all", "work"], indirect=True)
 def test_a_full_disk_is_a_sentence_for_every_command_that_writes(there, disk, folder):
     planted(there, folder, small=10)
@@ -136,7 +135,7 @@ def test_a_full_disk_is_a_sentence_for_every_command_that_writes(there, disk, fo
     assert_right(there, folder, "small")
 
 
-@pytest.mark.every(4)
+@pytest.mark.long
 @pytest.mark.parametrize("there", ["work"], indirect=True)
 @pytest.mark.parametrize("line", ["--bring_online", pytest.param("--sync", marks=pytest.mark.long)])
 @pytest.mark.parametrize("is_ended", [False, True])
@@ -168,7 +167,6 @@ def test_a_request_that_can_not_be_noted_does_not_stay(there, disk, folder, line
 
 
 @pytest.mark.long
-@pytest.mark.every(2)
 @pytest.mark.parametrize("there", ["all", "work", DATA], indirect=True)
 def test_many_small_files_on_a_disk_that_gets_full_are_all_right_in_the_end(there, disk, folder):
     names = [f"{number:03d}" for number in range(200)]
@@ -208,7 +206,6 @@ def test_a_disk_that_can_not_be_written_gets_a_sentence(there, disk, folder):
     assert_right(there, folder, "small")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("closed", ["data", "."])
 def test_a_folder_that_the_user_may_not_write_gets_a_sentence(user, folder, closed):
     planted(user, folder, one=10, other=10)

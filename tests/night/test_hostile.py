@@ -267,7 +267,6 @@ BODIES = st.one_of(
 )
 
 
-@pytest.mark.first
 @OFTEN
 @given(body=BODIES)
 @pytest.mark.parametrize("verb", range(5))
@@ -375,7 +374,6 @@ def test_any_headers_are_understood_or_a_sentence(odd, verb, status, headers):
         assert error.pause <= 900
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("status", [200, 207, 404, 503])
 @pytest.mark.parametrize(
     "line", ["--ls_dir", "--input_dir run --build_list", "--input_dir run --check_status", "--release"]
@@ -480,7 +478,6 @@ class Linked:
         return Reply(207, listing(*folders, response(f"{path}/file")).replace(FOLDER.encode(), b"", 1))
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("between", [False, True], ids=["at once", "by way of another"])
 def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch, between):
     def name(path: str, number: int) -> str:
@@ -495,7 +492,6 @@ def test_two_links_that_lead_back_up_end_with_a_sentence(user, odd, monkeypatch,
     assert status == 1 and len(said) in (1, 2) and "contains itself" in said[0] and door.asked < 10_000, err[:2000]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("limit", ["MOST_FOLDERS", "MOST_FILES"])
 def test_folders_that_look_different_and_have_no_end_end_with_a_sentence(user, odd, monkeypatch, limit):
     door = Linked(lambda path, number: f"{len(path)}-{number}/")

@@ -132,7 +132,6 @@ def test_a_copy_goes_on_after_each_interruption_with_little_fetched_again(copy, 
 QUICK = 3 * SHORTEST + 11
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("how", KINDS)
 @pytest.mark.parametrize("copy", [("LYON", "http", 2, QUICK)], indirect=True, ids=["2-streams"])
 def test_a_copy_goes_on_after_an_interruption(copy, how):
@@ -144,6 +143,7 @@ def test_a_copy_goes_on_after_an_interruption(copy, how):
     assert copy.sent() == left
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("copy", [("LYON", "http", 1, QUICK)], indirect=True, ids=["http"])
 def test_a_network_that_comes_back_in_time_is_no_interruption(copy):
     copy.user.set("RETRIES", "4", "gridsync")  # as it is by default; the first is at once, while nobody answers
@@ -211,7 +211,7 @@ def test_who_presses_ctrl_c_again_and_again_means_the_same(copy):
 # == Many files =========================================================================================
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["Ctrl-C", "kill -9"])
 def test_files_that_were_whole_before_an_interruption_are_not_fetched_again(user, folder, how):
     door, tree = user.grid.door, user.grid.tree
@@ -262,7 +262,6 @@ PHASES = {
 LONG = [pytest.param(how, marks=[pytest.mark.long] * (how != "Ctrl-C twice")) for how in TOLD]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("told", LONG)
 @pytest.mark.parametrize("phase", PHASES)
 def test_wherever_a_run_is_told_to_end_it_does_and_forgets_nothing(mixed, folder, phase, told):
@@ -306,6 +305,7 @@ def test_what_has_landed_when_a_run_is_told_to_end_is_noted(user, folder):
 # == Two runs ===========================================================================================
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("copy", [("LYON", "http", 1, QUICK)], indirect=True, ids=["http"])
 def test_while_one_run_copies_others_look_and_leave(copy):
     user = copy.user

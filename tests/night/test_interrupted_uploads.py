@@ -120,7 +120,6 @@ EACH = [
 ]
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize(("phase", "told"), EACH)
 def test_wherever_a_run_is_told_to_end_it_does_and_leaves_nothing_unnoted(sender, folder, phase, told):
     sender.user.set("RETRIES", "9", "gridsync")
@@ -157,7 +156,7 @@ def test_ctrl_c_at_a_terminal_ends_it_with_a_sentence(lyon, folder):
 # == Beside others ======================================================================================
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 def test_two_runs_from_two_folders_send_the_same_files_side_by_side(sender, tmp_path):
     """Each names what it finds first, and finds the rest."""
     other = tmp_path / "other"
@@ -209,7 +208,6 @@ def killed(sender: Sender, path: str = "*/big/*") -> None:
     time.sleep(1.2)
 
 
-@pytest.mark.every(2)
 def test_what_is_left_of_a_file_that_is_gone_here_is_named(sender):
     killed(sender)
     (sender.results / "big/large").unlink()
@@ -304,7 +302,6 @@ def test_a_proxy_that_ends_in_mid_run_ends_it_and_what_may_be_left_is_noted(lyon
 
 
 @pytest.mark.long
-@pytest.mark.every(2)
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_work_folder_without_room_ends_the_run_and_nothing_is_there_that_is_not_noted(lyon, disk, is_late):
     shutil.copy(lyon.user.folder / "Grid.conf", disk.inside)
@@ -356,7 +353,6 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.first
 def test_odd_names_arrive_as_they_are_or_are_named(sender, folder):
     shutil.rmtree(sender.results)
     for name in NAMES:

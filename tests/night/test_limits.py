@@ -41,7 +41,6 @@ def assert_it_goes_on(user: User, folder: str) -> None:
         assert (user.data / path).read_bytes() == user.grid.tree.expected(f"agata/{path}")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync", "--build_list", "--ls_dir", "--start --threads 8 --streams 8"])
 @pytest.mark.parametrize("limit", [7, 16])
 def test_too_few_open_files_are_a_sentence(some, folder, line, limit):
@@ -50,11 +49,11 @@ def test_too_few_open_files_are_a_sentence(some, folder, line, limit):
     assert_it_goes_on(some, folder)
 
 
+@pytest.mark.long
 def test_a_limit_on_open_files_that_the_user_may_raise_is_raised(some):
     assert said(some, "--start --threads 8 --streams 4", "--nofile=16:1000")[0] == 0
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("limit", [200, 300])
 def test_too_little_memory_is_a_sentence(some, folder, limit):
     status, sentence = said(some, "--start", f"--as={limit * 1000 * 1024}")

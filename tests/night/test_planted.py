@@ -54,7 +54,6 @@ def test_a_folder_that_becomes_a_link_in_mid_run_takes_nothing_outside(user, fol
     assert all(is_right(user, f"{folder}/sub/{number:02d}") for number in range(40))
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("name", ["grid_summary.csv.lock", f"grid_summary.csv.PID{MARK}", "grid_summary.csv.PID"])
 @pytest.mark.parametrize("how", ["symlink_to", "hardlink_to"])
 def test_links_in_the_work_folder_harm_nothing(three, tmp_path, name, how):
@@ -89,7 +88,6 @@ def test_a_pipe_in_the_place_of_the_lock_holds_up_nothing(three):
     assert status == 5 and "it is a link or not a regular file" in err
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "pipe", "folder", "device"])
 def test_what_is_no_file_of_ours_is_no_part_file(three, folder, tmp_path, kind):
     victim = tmp_path / "victim"
@@ -214,7 +212,6 @@ FILES = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.every(5)
 @PLANTED
 @FILES
 @pytest.mark.parametrize("content", ["of its kind", "any", None])
@@ -232,7 +229,6 @@ def test_none_of_the_users_is_changed_through_a_link(three, folder, tmp_path, pl
     assert status == expected or content == "any", err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("name", ["grid_folders.txt", "grid_summary.csv", "Grid.conf"])
 def test_a_link_that_only_the_user_can_have_made_is_followed(three, folder, tmp_path, name):
     home = tmp_path / "home"
@@ -253,7 +249,6 @@ def make_device(path: Path) -> None:
     os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("kind", [os.mkfifo, make_device])
 @pytest.mark.parametrize("is_link", [False, True])
 @pytest.mark.parametrize("name", ["grid_folders.txt", "grid_summary.csv", "Grid.conf"])
@@ -271,7 +266,6 @@ def test_what_is_no_file_holds_nothing_up_and_stays(three, folder, tmp_path, kin
     assert path.exists() and not path.is_file()
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("name", ["grid_summary.csv", "grid_summary.csv.lock", "Grid.conf"])
 def test_a_flood_takes_no_memory(three, name):
     with open(three.folder / name, "w", encoding="utf-8") as file:

@@ -286,7 +286,6 @@ def how_it_ends(grid: Grid, folder: Path, is_once: bool, row: Row) -> str:
         return found if fault is None or fault.hits else "-"
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "row", [pytest.param(row, marks=[] if row.is_quick else pytest.mark.long, id=row.fault) for row in FAULTS]
 )

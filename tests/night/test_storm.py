@@ -61,7 +61,6 @@ SERVED = {"storm-1.9": {"good", "a+b"}, "storm-1.6": {"good", "a+b", "a b", "caf
 NAMES = ("good", "a+b", "a b", "a%b", "a;b", "caf\u00e9", "why?")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 @pytest.mark.parametrize(("profile", "engine"), [("storm-1.9", "http"), ("storm-1.9", "gfal2"), ("storm-1.6", "http")])
 def test_a_name_that_is_listed_and_not_given_is_said_to_be_one_that_the_door_cant_serve(
@@ -132,7 +131,6 @@ def test_a_500_that_is_none_of_the_tokens_doing_stays_one(user, at_door):
 # == Tape ===============================================================================================
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_a_tape_service_a_file_on_tape_waits_with_its_reason(user, folder, at_door, engine):
     door = at_door("storm-1.9", engine, TAPE_API="none")
@@ -179,7 +177,6 @@ def test_a_tape_service_that_refuses_gfal2_is_named(user, folder, at_door, line)
     assert "ENGINE = http" in sentence
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_xrootd_that_takes_all_for_a_wish_for_macaroons_has_no_tape(user, tmp_path, engine):
     copier = user.grid.copier
@@ -195,7 +192,6 @@ def test_an_xrootd_that_takes_all_for_a_wish_for_macaroons_has_no_tape(user, tmp
 # == Places =============================================================================================
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("line", ["--ls_dir", "--input_dir / --build_list", "--input_dir / --sync"])
 @pytest.mark.parametrize(("base", "status"), [("/", 2), ("nosuch", 4)])
 @pytest.mark.parametrize("engine", ENGINES)
@@ -239,7 +235,6 @@ def many(user: User, folder: str) -> User:
     return user
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--build_list --start", "--sync"])
 @pytest.mark.parametrize(
     ("profile", "engine"), [("dcache-10.2", "http"), ("storm-1.9", "http"), ("storm-1.9", "gfal2")]
@@ -257,7 +252,6 @@ def test_a_door_that_refuses_all_ends_the_run_with_one_sentence(many, folder, at
     assert many(line).status == 0
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("line", ["--build_list --start", "--sync"])
 def test_a_door_that_has_given_a_file_may_refuse_as_many_as_it_likes(many, folder, at_door, line):
     door = at_door()
@@ -267,7 +261,6 @@ def test_a_door_that_has_given_a_file_may_refuse_as_many_as_it_likes(many, folde
     assert len(sentences(err)) == 20 and "none" not in err
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("line", ["--build_list --start", "--sync"])
 def test_fewer_files_that_are_refused_are_named_each(user, folder, at_door, line):
     door = at_door()

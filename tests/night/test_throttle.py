@@ -82,7 +82,6 @@ def test_a_door_that_shuts_out_an_address_for_what_others_did_is_waited_for(hast
     assert door.log.count(status=TOO_FAST) == 2
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("line", ["--ls_dir", "--build_list", "--start"])
 def test_a_door_that_takes_nothing_for_ever_is_given_up(hasty, door, line):
     door.faults.add("*", TOO_FAST, role="door", retry_after=1)

@@ -276,7 +276,6 @@ def how_it_ends(grid: Grid, folder: str, work: Path, way: str, is_once: bool, ro
         return found if fault is None or fault.hits else "-"
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize(
     "row", [pytest.param(row, marks=[] if row.is_quick else pytest.mark.long, id=row.fault) for row in FAULTS]
 )

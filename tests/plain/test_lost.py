@@ -210,7 +210,7 @@ def played(tmp_path: Path, case: Case, act: Callable[[Play], bool]) -> bool:
         return act(Play(tmp_path, case, patch))
 
 
-@pytest.mark.every(3)
+@pytest.mark.first
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_whenever_it_stopped_the_file_is_right_and_stays_so(tmp_path, name):
@@ -254,6 +254,7 @@ def test_whenever_it_goes_on_while_its_heir_is_at_it_the_file_is_right(tmp_path,
     assert count > SAMPLE // 10
 
 
+@pytest.mark.first
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["new", "left", "sized", "overwritten"])
 def test_who_was_lost_before_it_has_begun_with_a_file_does_not_write_to_that_of_its_heir(tmp_path, name):

@@ -83,6 +83,7 @@ def test_of_many_files_the_folder_is_listed_and_nothing_else_of_it_is_taken():
     assert asked(site) == ["many", *files[1:]]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ten_thousand_files_of_a_hundred_folders_are_a_hundred_listings():
     names = [f"run/{folder}/{number}" for folder in range(100) for number in range(100)]

@@ -49,6 +49,7 @@ def test_two_files_whose_pools_are_dead_keep_no_run_going(tmp_path):
     assert night.left() == {0, 16} and night.clock.now > LATER + DAY
 
 
+@pytest.mark.long
 def test_nor_do_two_that_are_stuck_on_the_way_from_tape(tmp_path):
     hung, new = frozenset({3, 9}), Change("appear", LATER, 0)
     night = Night(tmp_path, 1.7, files=9, on_tape=1, hung=hung, changes=(new,))

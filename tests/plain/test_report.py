@@ -362,6 +362,7 @@ def test_plotly_takes_each_figure(stats: Path):
             graph_objects.Figure(json.loads(re.sub(r"var\(--\w+\)", "#123456", json.dumps(figure))))  # else ValueError
 
 
+@pytest.mark.first
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "lines",
@@ -458,6 +459,7 @@ def test_plotly_without_its_script_is_named(stats: Path, monkeypatch: pytest.Mon
     assert plotly_script() == "a = '<\\/script>';\nb = '<\\!--'"
 
 
+@pytest.mark.long
 def test_plotly_that_is_missing_is_named(stats: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "plotly.offline", None)
     with pytest.raises(UsageError, match="apt install python3-plotly"):

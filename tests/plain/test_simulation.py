@@ -39,6 +39,7 @@ def test_a_file_that_arrives_damaged_is_given_up_however_long_it_takes(tmp_path:
     assert [row.error for row in sim.catalog.all()] == ["", "agata/1/0000001: arrived damaged"]
 
 
+@pytest.mark.long
 def test_pins_go_while_there_is_always_a_request_to_ask_for(tmp_path: Path) -> None:
     """As with thousands of requests, or a slow service: what is due the longest has its turn."""
     pace = PACE._replace(poll_most=10.0)

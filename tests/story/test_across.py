@@ -79,7 +79,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_means_nothing_is_refused_before_anything_is_asked(typist, line):
     before = (typist.folder / "Grid.conf").read_text()
@@ -159,7 +158,6 @@ def test_no_wide_key_is_handed_on_where_a_narrow_one_does(grid, tmp_path, folder
     assert grid.storm.log.count(method="COPY") and not grid.door.log.count(method="COPY")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("source", ["LYON", "CNAF"])
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_sync_stages_copies_and_releases_what_is_on_tape(grid, tmp_path, folder, busy_marks, source, more):
@@ -269,6 +267,7 @@ def test_a_file_for_which_no_key_is_given_out_is_no_obstacle_for_the_others(simu
     assert simulated.ship("--start").status == 0 and simulated.there() == simulated.sent()
 
 
+@pytest.mark.long
 def test_two_runs_at_once_are_none(simulated):
     assert simulated.ship("--build_list").status == 0
     simulated.grid.storm.switches.latency = 0.1
@@ -313,7 +312,6 @@ def test_a_token_that_is_over_is_named_with_its_site(simulated, end, more, tmp_p
     assert not simulated.there()
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_path):
     token = tmp_path / "token"
@@ -325,7 +323,6 @@ def test_a_token_that_ends_soon_is_announced_with_its_site(simulated, end, tmp_p
     assert done.status == 0 and done.err.count(f"Your token for {site} is valid until ") == 1, done
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_each_site_is_shown_what_is_its_own(simulated, more, tmp_path):
     token = tmp_path / "token"
@@ -396,7 +393,6 @@ def test_a_file_in_place_of_a_folder_is_named_and_the_others_are_copied(ship):
     assert ship.there()["sub"] == b"a file" and "small" in ship.there()
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_a_door_that_is_gone_is_one_sentence(simulated, end):
     assert simulated.ship("--build_list").status == 0
@@ -407,6 +403,7 @@ def test_a_door_that_is_gone_is_one_sentence(simulated, end):
         assert done.status == 4 and len(errors) == 1 and "localhost:1" in errors[0], done
 
 
+@pytest.mark.long
 @PAIRS
 def test_ctrl_c_keeps_what_is_done_and_a_further_run_goes_on(ship):
     big = 40_000_000 if isinstance(ship, Real) else 3_000_000
@@ -440,7 +437,7 @@ def test_what_waits_on_tape_is_asked_for_with_the_target(simulated):
     assert "1 file(s) are on tape: --bring_online --to=CNAF asks for them, --sync also waits for them" in done.err, done
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("more", ["", "--via_here"])
 def test_a_run_that_may_take_so_long_ends_with_what_is_done(simulated, more):
     for number in range(3):

@@ -43,7 +43,6 @@ def away(user: User, folder: str) -> Callable[[list[int]], None]:
     return fill
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("engine", "shape"),
     [("http", shape) for shape in SHAPES] + [("gfal2", shape) for shape in SHAPES if shape != "small files"],
@@ -64,7 +63,6 @@ def test_files_come_as_fast_as_they_may(user: User, folder, away, engine, shape)
     assert find_wrong(user, folder) == []
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("sizes", "limit"), [([12 << 20], LIMIT), ([20_000] * 100, LIMIT // 4)], ids=["one large file", "small files"]
 )
@@ -121,7 +119,6 @@ def stalled(user: User) -> Iterator[Callable[..., None]]:
     user.grid.door.faults.clear()
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("action", ["--start", "--sync"])
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_copy_that_hangs_is_left_and_goes_on_from_there(user: User, folder, away, stalled, engine, action):
@@ -151,7 +148,6 @@ def test_what_waits_for_tape_stays_pinned_and_the_next_run_goes_on(user: User, f
     assert find_wrong(user, folder) == find_pinned(user, folder) == []
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("action", ["--build_list", "--sync", "--build_list --start"])
 def test_a_listing_that_hangs_is_left(user: User, folder, stalled, action):
     user.grid.tree.add(f"agata/{folder}/a", 1000)
@@ -184,7 +180,6 @@ def test_an_upload_is_ended_and_the_next_run_goes_on(user: User, folder):
     assert status == 0 and "Sent: 1, skipped: 1, failed: 0; " in out
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("action", ["--verify", "--check_status", "--release", "--repair"])
 def test_no_action_begins_once_the_time_is_over(user: User, folder, away, action):
     away([1000, 1000])

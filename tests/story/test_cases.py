@@ -38,7 +38,6 @@ PLAYS = [
 ]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(("case", "engine", "door"), PLAYS)
 def test_the_screen_shows_what_the_case_says(grid: Grid, tmp_path: Path, case: str, engine: str, door: str) -> None:
     told = (CASES / f"{case}.txt").read_text(encoding="utf-8")

@@ -73,7 +73,6 @@ def test_folders_that_listings_show_are_kept_for_the_tab_key(three, folder, monk
     assert gone not in noted.read_text() and f"LYON\t{folder}/sub\n" in noted.read_text()
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize(("name", "at"), [("small", 0), ("sub/big", BIG // 2), ("sub/big", BIG - 1)])
 def test_verify_finds_a_flipped_byte_and_repair_mends_that_file_alone(three, folder, name, at):
     three("--start")
@@ -215,7 +214,6 @@ def faulty(user: User, *fault: object, **options: object) -> Iterator[None]:
 LARGE = 3 * SHORTEST + 11
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine):
     user.grid.tree.add(f"agata/{folder}/large", LARGE)
@@ -241,7 +239,6 @@ def test_streams_share_a_large_file_and_go_on_after_a_kill(user, folder, engine)
         assert sorted(asked) == sorted([*expected, f"bytes={starts[2]}-{LARGE - 1}"])
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("options", ["--streams 2", "--streams 2 --nochecksum", "--nochecksum"])
 def test_a_door_that_knows_no_ranges_still_gives_the_right_bytes(user, folder, options):
     user.grid.tree.add(f"agata/{folder}/large", LARGE)
@@ -274,7 +271,6 @@ def test_an_unknown_local_file_is_adopted_when_it_is_the_same(three, folder):
     assert three.catalog()[f"{folder}/small"]["downloaded"] == "yes"
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("mine", [b"mine", b"x" * 20_000], ids=["shorter", "other"])
 def test_an_unknown_local_file_that_differs_is_named_and_left_alone(three, folder, mine):
     path = three.data / folder / "small"
@@ -473,7 +469,6 @@ def test_a_restore_that_fails_again_and_again_in_silence_is_said_to_hang(user, f
     assert user("--check_status")[::2] == (0, "")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])
 def test_what_went_back_to_tape_after_the_copy_is_not_fetched_from_there(user, folder, line):
     (path,) = staged(user, folder, "a")
@@ -578,7 +573,6 @@ def test_a_folder_that_is_empty_all_of_a_sudden_is_named_and_its_files_stay(thre
     assert f"{folder}/sub/big" in three.catalog()
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_name_that_can_not_be_right_is_named_and_costs_only_itself(three, folder, engine):
     three.set("ENGINE", engine)
@@ -610,7 +604,6 @@ def started(user: User, changed: str = SOON) -> Result:
     return user("--start", changed=changed)
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_pool_that_comes_back_is_waited_for(three, engine):
     door = three.grid.door
@@ -629,7 +622,6 @@ def test_a_pool_that_comes_back_is_waited_for(three, engine):
     assert engine == "gfal2" or ("2 file(s) will be tried again soon: " in err and DOWN in err)
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -848,7 +840,6 @@ def heard(user: User, line: str, changed: str = "") -> str:
     return said
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("line", ["--ls_dir {}", "--build_list", "--start"])
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_long_pause_is_told_with_its_reason(three, folder, line, status):
@@ -909,7 +900,6 @@ def test_what_is_gone_at_the_site_but_here_stays_in_the_catalog(three, folder):
     assert three.catalog()[f"{folder}/sub/big"]["downloaded"] == "yes"
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(("option", "verified"), [("", "adler32"), ("--nochecksum", "size")])
 def test_files_of_another_programs_catalog_are_taken_over_and_none_is_fetched(user, folder, option, verified):
     paths = [f"{folder}/{number % 20:02d}/{number:03d}" for number in range(400)]
@@ -937,6 +927,7 @@ def sites_of(user: User) -> dict[str, set[str]]:
     return {site: set(of) for site, of in rows.items() if of}
 
 
+@pytest.mark.long
 def test_sites_and_folders_one_after_the_other_lose_nothing_of_each_other(user, folder):
     one, two = f"{folder}/one", f"{folder}/two"
     for path in (f"{one}/x", f"{one}/y", f"{two}/x", f"{two}/y"):
@@ -989,7 +980,6 @@ def test_a_stronger_checksum_that_a_door_has_already_is_what_files_are_verified_
     assert user("--verify").status == 0
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_a_file_of_which_the_door_learns_another_checksum_is_no_other_file(user, folder, line):
     file = user.grid.tree.add(f"agata/{folder}/a", 1000)
@@ -1020,7 +1010,6 @@ def test_what_is_printed_and_what_goes_wrong_keep_their_order_in_one_file(mixed)
     assert at == sorted(at), done.stdout
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("action", ["--start --dry_run", "--sync --dry_run", "--start", "--sync"])
 def test_a_run_says_from_where_it_goes_on(mixed, folder, action):
     for number, size in ((2, 50_000), (3, 1_000_000)):

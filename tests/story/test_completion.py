@@ -67,7 +67,6 @@ def sourced(name: str, commands: str, **env: str) -> subprocess.CompletedProcess
     )  # fmt: skip
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("name", SHELLS)
 def test_the_options_are_those_of_the_tool(name: str, tmp_path: Path):
     known = ["--help", *(f"--{option.name}{'=' * (option.metavar[:1] not in '[')}" for option in HELP)]
@@ -107,7 +106,6 @@ def test_all_options_are_offered_but_those_given():
     )
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("command", ["gridsync.py", "./gridsync.py", "gridsync", "GridDataSync.py", "/any/gridsync.py"])
 def test_each_name_of_the_command_completes(shell: Shell, command: str):
     assert shell.line(f"{command} --star\t") == f"{command} --start "
@@ -224,7 +222,6 @@ def test_an_odd_file_of_stats_reaches_the_tool_as_it_is(shell: Shell, quote: str
     assert not (shell.folder / "PWN").exists()
 
 
-@pytest.mark.every(7)
 @pytest.mark.parametrize("name", [*ODD, "~tilde", "=equal"])
 @pytest.mark.parametrize("spelling", ["--input_dir ", "--input_dir=", "--ls_dir ", "--ls_dir="])
 @pytest.mark.parametrize("quote", ["", "'", '"'])
@@ -344,7 +341,6 @@ def word_of(shell: Shell, line: str, quote: str) -> str:
     return f"it has run: {line}" if has_run(shell) else word
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("play", "quote"),
     [
@@ -470,7 +466,6 @@ def test_of_very_many_folders_only_what_they_share_is_completed(shell: Shell, tm
     assert offered.splitlines() == ["flat/dir_001001/", "flat/dir_002499/"]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("name", SHELLS)
 def test_sourcing_is_silent_and_leaves_only_names_of_its_own(name: str, tmp_path: Path):
     first, names = {
@@ -489,6 +484,7 @@ def test_sourcing_is_silent_and_leaves_only_names_of_its_own(name: str, tmp_path
     assert [name for name in new if not name.startswith("_gridsync")] == []
 
 
+@pytest.mark.long
 def test_zsh_gets_its_completion_system_quietly(tmp_path: Path):
     done = sourced("zsh", "print -r -- $_comps[gridsync.py]", HOME=str(tmp_path))
     assert (done.stdout, done.stderr) == ("_gridsync_zsh\n", "")

@@ -24,7 +24,6 @@ from tests.support import SCRIPT
 from tests.support.user import CLIENTS, User, write_secret
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_new_proxy_is_of_the_vo_for_72_hours_and_opens_the_door(as_user, client):
     user = as_user("alice", client)
@@ -55,7 +54,6 @@ def old_proxy(user: User) -> bytes:
     return Path(user.env["X509_USER_PROXY"]).read_bytes()
 
 
-@pytest.mark.every(9)
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("name", "typed", "says"),
@@ -75,7 +73,6 @@ def test_what_goes_wrong_is_said_and_the_old_proxy_stays(as_user, client, name, 
     assert not list(Path(user.env["X509_USER_PROXY"]).parent.glob("proxy.*"))
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_certificate_that_is_about_to_end_gives_a_shorter_proxy_and_a_word_about_it(as_user, client):
     status, out, err = as_user("erin", client)("--new_proxy", PASSPHRASE)
@@ -91,7 +88,6 @@ def test_an_attribute_that_the_server_cuts_short_is_said(as_user):
     assert re.fullmatch(r"Its vo\.agata\.org membership lasts 1[12]h\d\dm: the server allows no more, .*\n", err)
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_can_not_be_reached_is_named(as_user, client):
     user = as_user("alice", client)

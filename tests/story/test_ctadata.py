@@ -270,7 +270,6 @@ def test_a_server_that_nobody_vouches_for_is_not_spoken_to(member, monkeypatch, 
     assert not list(member.hub.log) and not list(member.hub.dcache.log)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("line", "status", "says"),
     [
@@ -335,6 +334,7 @@ def test_a_terminal_shows_how_far_it_is(member):
     assert "CTA: 100%" in shown and "2/2 files" in shown
 
 
+@pytest.mark.long
 def test_a_line_that_is_interrupted_says_so_and_goes_on(member):
     member.hub.dcache.switches.redirect = "proxy"
     member.hub.faults.add("*/another-data-file", "drip", method="GET", count=1, speed=400_000)
@@ -355,6 +355,7 @@ def test_a_line_that_is_interrupted_says_so_and_goes_on(member):
     assert member.here() == {"another-data-file": FILES[LARGE]}
 
 
+@pytest.mark.long
 def test_names_that_the_service_changes_are_told_and_not_listed(member):
     member.hub.tree.add(f"{BASE}/{RUN}/odd#name", 10)
     with pytest.warns(UserWarning, match="odd#name: the hub makes another name of it"):
@@ -401,6 +402,7 @@ def test_wrong_words_of_programs_are_told(member):
 # Certificates.
 
 
+@pytest.mark.long
 def test_a_proxy_is_handed_over_for_all_kinds_of_data_or_one(member, grid):
     proxy = Path("yourcertificate.crt").read_text()
     said = ctadata.upload_certificate("yourcertificate.crt")

@@ -128,7 +128,6 @@ def play(member: Member, example: Example) -> None:
     assert not member.hub.in_queries
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("example", [one for one in EXAMPLES if one.heading not in NEEDS_WEBDAV4],
                          ids=lambda example: f"{example.page}: {example.heading}")  # fmt: skip
 def test_an_example_gives_what_its_text_says(member, example):

@@ -59,6 +59,7 @@ def test_a_site_that_is_trusted_acts_with_a_proxy(copy, grid):
     assert re.search(last_line(skipped=1), copy("--start --trust_target").out)
 
 
+@pytest.mark.long
 def test_a_site_that_takes_no_proxy_is_one_sentence(copy, grid):
     grid.door.switches.delegation = "2 refused"
     done = copy("--start --trust_target")
@@ -79,7 +80,6 @@ def seen_by(done: Result, user: User) -> str:
     return done.out + done.err + "".join(path.read_text("utf-8", "replace") for path in files)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("source", ["LYON", "CNAF"])
 def test_nobody_sees_a_key_that_is_handed_on(grid, tmp_path, folder, busy_marks, source):
     user = Simulated(grid, tmp_path, folder, source)

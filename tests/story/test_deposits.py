@@ -253,7 +253,6 @@ def test_a_published_record_is_never_touched(user, repository):
     assert bytes_of(repository.published[0]) == before and not repository.drafts
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("told", [None, "multipart"])
 def test_where_no_md5_is_told_what_was_sent_has_not_changed_since(user, repository, told):
     folder = user.fill("5500")
@@ -325,7 +324,6 @@ def test_a_record_of_elsewhere_is_named_for_its_new_version(user, repository):
     assert new.parent == old.parent and bytes_of(new) == user.bytes("5500")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("named", ["a/b", "no-such", "draft"])
 def test_a_record_that_is_named_wrongly_is_not_noted(user, repository, named):
     user.fill("5499")
@@ -353,7 +351,6 @@ def test_a_folder_has_one_record_by_whatever_links_it_is_named(user, repository)
 OTHER, NOT_YET = '{"id": "other", "is_published": true}', '{"id": "ID", "is_published": false}'
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("said", [OTHER, NOT_YET, "", "null"])
 def test_a_record_counts_as_published_once_the_repository_has_it_so(user, repository, said):
     user.fill("5500")

@@ -307,7 +307,6 @@ TOO: dict[str, set[str]] = {
 IDS = [f"{name}-{at}" for at, (name, _, _) in enumerate(CASES)]
 
 
-@pytest.mark.every(7)
 @pytest.mark.parametrize(("name", "plant", "says"), CASES, ids=IDS)
 def test_what_is_broken_says_what_to_do_and_the_others_go_on(well, name, plant, says):
     variables = plant(well) or {}
@@ -396,7 +395,6 @@ def test_good_revocation_lists_are_counted(well):
     assert found["CA folder"][0] == "ok" and found["CA folder"][1].endswith("; 1 revocation list(s), 0 of them too old")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 @pytest.mark.parametrize("site", ["LYON", "CNAF", "XROOTD"])
 def test_each_kind_of_door_is_well(well, site, engine):
@@ -535,7 +533,6 @@ def test_a_large_file_is_read_at_its_beginning_alone(well):
     assert rows(well("--doctor"))["pools"][1].startswith("64.0 kB of ")
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("path", "method", "name"),
     [("/", "OPTIONS", "door"), ("/agata/*", "PROPFIND", "door"), ("/.well-known/*", "GET", "tape service"),
@@ -551,7 +548,6 @@ def test_a_server_that_hangs_holds_it_up_for_a_while_only(well, path, method, na
     assert "Looking at: " in result.err
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize(("scheme", "said"), [("root", "does not answer within 4 s"), ("sftp", "does not answer")])
 def test_so_does_one_that_speaks_no_http(well, scheme, said):
     with socket.create_server(("localhost", 0)) as silent:
@@ -582,7 +578,6 @@ def test_a_door_that_cannot_be_asked_without_a_proxy_is_not_called_ok(well):
     assert found["door"] == ("--", "not looked at: needs the proxy")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("text", "system"),
     [(b"ID=mine\n", platform.platform()), (b'PRETTY_NAME="M\xfcll"\n', f"M\ufffdll, {platform.machine()}")],
@@ -602,7 +597,6 @@ def test_a_look_that_nobody_has_foreseen_to_fail_holds_up_no_other(user):
     assert found == Finding("x", False, says)
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("plant", [program("tqdm"), empty_tqdm])
 def test_without_tqdm_a_terminal_gets_the_lines_alone(well, plant):
     well.grid.door.faults.add("/agata/*", "stall", method="PROPFIND", seconds=1, count=1)

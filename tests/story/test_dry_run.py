@@ -118,7 +118,6 @@ def test_a_dry_put_says_what_would_go_and_what_would_not(mixture, folder):
     assert counts.items() <= document["dry_run"].items() and document["status"] == 1
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     "line",
     [

@@ -40,7 +40,6 @@ URLS = {
 }
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", URLS)
 def test_a_url_of_the_site_is_taken_for_its_path(one: User, folder, kind):
     server = one.grid.door.url
@@ -178,7 +177,6 @@ def test_an_empty_folder_is_listed_as_such(empty: User, folder):
     assert empty(f"--ls_dir {folder}/deeper --quiet").err == ""
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("line", ["--build_list", "--sync", "--build_list --bring_online --check_status --start"])
 @pytest.mark.parametrize("more", ["", "--dry_run", "--inc x --verify --repair --release"])
 def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
@@ -189,7 +187,6 @@ def test_an_empty_folder_is_no_error(empty: User, folder, line, more):
     assert empty(f"{line} --quiet") == (0, "", "")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     "line", ["--start", "--check_status", "--bring_online", "--verify", "--repair", "--start --dry_run"]
 )
@@ -204,7 +201,6 @@ def test_commands_on_a_list_without_files_say_how_it_grows(empty: User, folder, 
     assert empty("--release")[::2] == (0, "")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--build_list", "--sync", "--build_list --dry_run"])
 def test_patterns_that_keep_nothing_are_named_and_only_where_there_are_some(one: User, folder, line):
     status, _, err = one(f"--input_dir {folder} --exc file {line}")
@@ -225,6 +221,7 @@ def everything(user: User) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in user.folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.long
 def test_check_status_beside_another_run_says_whose_state_it_shows(user: User, folder):
     for number in range(8):
         user.grid.tree.add(f"agata/{folder}/{number}", 200_000)
@@ -330,7 +327,6 @@ def test_python_3_8_gets_a_sentence():
 OLDER = [found for name in ("3.8", "3.7", "3.6", "2.7") if (found := shutil.which(f"python{name}"))]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("python", OLDER)
 def test_a_really_older_python_says_which_is_needed(python: str):
     version = [python, "-c", "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"]

@@ -36,7 +36,6 @@ def member(at: Callable[[str], Member]) -> Member:
 # There and back.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_comes_is_verified_by_size_and_is_not_fetched_again(at, kind):
     user = at(kind)
@@ -53,7 +52,6 @@ def test_a_folder_comes_is_verified_by_size_and_is_not_fetched_again(at, kind):
     assert (status, err) == (0, "") and "Copied: 0, skipped: 5, failed: 0, " in out, out + err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_is_sent_under_other_names_first_and_not_sent_again(at, kind):
     user, source = at(kind), at(kind).folder / "mine"
@@ -70,7 +68,6 @@ def test_a_folder_is_sent_under_other_names_first_and_not_sent_again(at, kind):
     assert status == 0 and "Sent: 0, skipped: 3, failed: 0; " in out, out + err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(at, kind):
     user = at(kind)
@@ -93,7 +90,7 @@ def test_a_name_that_the_server_would_not_take_is_named_and_the_others_are_sent(
     assert user.there() == {"new/a": b"1"}
 
 
-@pytest.mark.first
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_off(at, kind):
     user = at(kind)
@@ -109,7 +106,6 @@ def test_a_large_file_comes_in_several_streams_and_the_rest_of_one_that_was_cut_
     assert status == 0 and (user.data / "raw/large").read_bytes() == data, out + err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", KINDS)
 def test_links_to_files_are_files_and_what_cannot_be_had_is_named(at, kind):
     user = at(kind)
@@ -235,6 +231,7 @@ def test_ftp_as_a_url_is_refused_too(member):
 # TLS.
 
 
+@pytest.mark.long
 def test_the_cas_may_be_one_file(member):
     member.lay("raw/a", DATA)
     member.env.pop("X509_CERT_DIR")
@@ -259,6 +256,7 @@ def test_proxy_status_says_where_the_password_comes_from(member, netrc, status, 
     assert done.status == status and says in done.out + done.err
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_run_whose_server_stands_still(member):
     member.lay("raw/large", bytes(300 << 20))
     member.set("SILENCE", "120", "BEAM")

@@ -46,6 +46,7 @@ def test_a_folder_is_there_verified_and_a_further_run_submits_nothing(handing, f
     assert submissions(fts) == fts.log.count(path="/whoami") == 1  # where there is nothing to do it is not asked
 
 
+@pytest.mark.long
 def test_files_on_tape_are_brought_online_in_the_job(handing, fts):
     handing.add("sub/taped", 40_000, tape=True)
     done = handing.ship("--sync")

@@ -76,7 +76,6 @@ def proxy_made(grid: Grid, home: Path, client: str) -> bool:
     return proxy.exists()
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("form", FORMS)
 def test_any_p12_becomes_a_pair_that_a_client_takes(grid: Grid, home: Path, tmp_path: Path, form: str) -> None:
     p12 = export(grid, tmp_path / "alice.p12", FORMS[form])

@@ -61,7 +61,6 @@ def doer(grid, tmp_path: Path, folder: str) -> Doer:
     return Doer(grid, tmp_path).begin(folder)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_it_runs_once_for_each_file_that_comes(doer: Doer, folder, line, engine):
@@ -127,7 +126,6 @@ def test_one_that_fails_is_said_loses_no_file_and_is_tried_again(doer: Doer):
     assert doer("--sync").status == 0 and doer.done() == doer.here("b") and doer.errors() == {}
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--verify", "--build_list", "--check_status", "--bring_online", "--release"])
 def test_nothing_else_settles_what_is_owed(doer: Doer, line):
     doer.does("#!/bin/sh\nexit 3\n")
@@ -184,7 +182,6 @@ ENDS = {
 }
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("way", ENDS)
 def test_whatever_ends_the_run_the_next_one_does_what_is_left(doer: Doer, way):
     more, end, expected = ENDS[way]

@@ -89,7 +89,6 @@ def test_a_folder_is_looked_at_and_listed(member):
     assert rows[f"{RUN}/large"]["checksum"] == f"adler32:{zlib.adler32(member.expected()[f'{RUN}/large']):08x}"
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("way", ["pool302", "proxy"])
 def test_a_folder_comes_whole_and_verified_and_a_further_run_has_nothing_to_do(member, way):
     member.hub.dcache.switches.redirect = way
@@ -112,6 +111,7 @@ def test_large_files_come_in_pieces_that_the_service_can_hold(member):
     assert member.catalog()[f"{RUN}/huge"]["verified"] == "adler32"
 
 
+@pytest.mark.long
 def test_a_file_that_is_cut_off_between_its_pieces_goes_on_there(member):
     member.hub.dcache.switches.redirect = "proxy"
     member.hub.tree.add(f"{BASE}/{RUN}/huge", 150 << 20)
@@ -123,7 +123,6 @@ def test_a_file_that_is_cut_off_between_its_pieces_goes_on_there(member):
     assert third.endswith(f"-{(150 << 20) - 1}")
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("pools", ["dead", "silent", "plain"])
 def test_where_no_pool_is_reached_the_service_fetches_the_files(member, pools):
     if pools == "plain":  # not encrypted
@@ -207,7 +206,6 @@ def test_token_names_another_source_and_without_any_the_sentence_says_which(memb
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("login", ["right", "way", "page"])
 @pytest.mark.parametrize("action", ["--ls_dir cta", "--build_list", "--start", "--put"])
 def test_a_bad_token_is_one_sentence_and_no_page_is_taken_for_data(member, login, action):
@@ -280,7 +278,6 @@ FAULTS = {
 }
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "always"])
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_goes_wrong_passes_or_is_named_and_nothing_wrong_is_kept(member, name, stays):
@@ -320,7 +317,6 @@ def test_a_page_that_comes_in_place_of_a_file_is_not_saved(member):
     assert member("--start").status == 0 and member.here() == member.expected()
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("size", [999, 1001])
 def test_a_file_of_another_size_is_not_taken(member, size):
     """ctadata compares no sizes."""
@@ -387,7 +383,6 @@ def noted(member: Member) -> dict[str, dict[str, str]]:
 SHARED = "To share it, name {}; it can be read by all CTAO members and all users of the hub\n"
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("makes_folders", [True, False])
 def test_a_folder_goes_into_the_users_own_with_all_below_it_and_who_can_read_it_is_said(member, results, makes_folders):
     member.hub.switches.makes_folders = makes_folders
@@ -407,6 +402,7 @@ def test_a_file_alone_is_named_with_its_folder(member, results):
     assert done.status == 0 and document["shared"] == f"{HOME}/results/a" and document["put"]["sent"] == 1
 
 
+@pytest.mark.long
 def test_another_file_is_left_alone_unless_it_is_to_be_replaced(member, results):
     assert member.put(results).status == 0
     kept = member.there()
@@ -435,7 +431,6 @@ def test_a_file_that_comes_between_two_attempts_is_not_written_over(member, resu
     assert done.status == 1 and member.there() == {"a": b"theirs, which is longer"}, done
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("fault", ["lost", 502, "reset"])
 def test_what_fails_once_is_sent_again_and_not_taken_for_anothers(member, results, fault):
     member.hub.faults.add("*/results/sub/b", fault, method="PUT", count=1)

@@ -67,7 +67,6 @@ def methods(iam: Iam) -> list[str]:
     return [record.method for record in iam.log]
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_clients_make_a_proxy_that_all_doors_take(member, iam, client):
     iam.hours = 72
@@ -97,6 +96,7 @@ def test_where_the_cpp_client_is_not_understood_gridsync_asks_itself(member, iam
     assert user("--from=XROOTD --ls_dir e680").status == 0
 
 
+@pytest.mark.long
 def test_gridsync_asks_through_the_web_proxy(member, iam, grid):
     iam.httpg = False
     relay = Relay(grid.folder / "relay_to_iam", [iam.port])
@@ -169,7 +169,6 @@ TROUBLE = {
 }
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, trouble):
@@ -181,7 +180,7 @@ def test_a_server_in_trouble_is_named_with_what_it_says(member, iam, client, tro
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
-@pytest.mark.first
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("kind", "says"),
@@ -201,7 +200,6 @@ def test_a_membership_that_is_none_is_said_to_be(member, iam, grid, client, kind
     assert not left_over(user) and not Path(user.env["X509_USER_PROXY"]).exists()
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("key", ["of another", "none", "cut off"])
 def test_a_key_that_is_not_the_certificates_is_said_to_be(member, iam, grid, client, key):
@@ -221,7 +219,7 @@ def test_a_slow_server_is_waited_for(member, iam, client):
     assert member(client)("--new_proxy", PASSPHRASE).status == 0
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_that_never_answers_is_given_up(member, iam, client):
     iam.faults.add("/generate-ac", "stall", seconds=20)
@@ -265,7 +263,6 @@ def test_so_it_is_by_gridsync_itself(member, iam):
     assert status == 0 and out.startswith(f"Contacting localhost:{iam.port} "), err
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_lines_as_an_iam_has_them_are_understood(member, iam, client):
     """With an alias for each host, with the host as a URL, and each of them twice."""
@@ -276,7 +273,6 @@ def test_lines_as_an_iam_has_them_are_understood(member, iam, client):
     assert len(iam.log.matching()) == 1
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_ctrl_c_leaves_nothing(member, iam, client):
     iam.faults.add("/generate-ac", "stall", seconds=20)

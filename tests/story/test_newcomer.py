@@ -87,7 +87,6 @@ def newcomer(grid: Grid, tmp_path: Path) -> Callable[..., Newcomer]:
 
 
 @pytest.mark.long
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_server_that_comes_with_gridsync_makes_a_proxy_that_opens_the_door(newcomer, client):
     user = newcomer(client)
@@ -116,7 +115,7 @@ def test_the_dockerfile_and_the_files_for_other_programs_have_the_same_server(tm
         assert (SCRIPT.with_name("voms") / name).read_text() == made.read_text()
 
 
-@pytest.mark.every(12)
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("place", PLACES)
 def test_what_the_user_or_the_system_has_wins(newcomer, client, place):
@@ -129,6 +128,7 @@ def test_what_the_user_or_the_system_has_wins(newcomer, client, place):
     assert (status, err) == (0, "")
 
 
+@pytest.mark.long
 def test_a_vomses_file_of_another_vo_is_no_hindrance(newcomer):
     user = newcomer()
     (user.home / ".glite").mkdir()
@@ -183,7 +183,6 @@ def test_an_lsc_file_of_the_system_wins(newcomer, client):
     assert user.new_proxy(X509_VOMS_DIR=str(user.grid.pki.vomsdir)).status == 0 and user.client_status() == 0
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("client", CLIENTS)
 def test_without_a_server_the_line_and_its_place_are_named(newcomer, client):
     user = newcomer(client)
@@ -204,7 +203,6 @@ def test_without_ca_certificates_the_line_to_type_is_named_before_the_pass_phras
     assert "pass phrase" not in err
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_of_a_ca_that_is_not_installed_gets_the_same_remedy(newcomer, client):
     user = newcomer(client)

@@ -77,6 +77,7 @@ def test_the_steps_of_the_manual(reader):
     assert len(posts(reader)) == 1
 
 
+@pytest.mark.long
 def test_the_status_says_of_each_record_since_when_it_is_asked_for(reader):
     for number in range(2, 24):
         reader.portal.add(f"cms-{number}", {"e.root": A, "f.root": B}, on_demand=["e.root", "f.root"])
@@ -133,6 +134,7 @@ def test_only_the_index_is_asked_for_if_no_more_is_wanted(reader):
     assert posts(reader)[1:] == [{"email": ""}]  # c stands in no index
 
 
+@pytest.mark.long
 def test_many_files_of_many_records_take_a_request_a_record(reader):
     names = {f"{number:03}.root": bytes([number % 256]) for number in range(450)}
     for number in range(3):
@@ -169,7 +171,6 @@ def test_ten_thousand_files_of_three_hundred_records_take_three_requests_a_recor
 # Whoever has asked.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("state", ["submitted", "started"])
 def test_another_users_request_is_followed(reader, state):
     reader.portal.asked_by_other("cms-1", state)
@@ -262,6 +263,7 @@ def test_completed_is_not_believed_and_asked_again_with_patience(reader):
     assert err.count(sentence) == 1 and "; it is asked for again, later each time" in err
 
 
+@pytest.mark.long
 def test_what_is_never_brought_is_named_once_in_the_end(reader):
     reader.portal.switches.completes, reader.portal.switches.stage_seconds = "cold", 0
     with reader.running("--sync", FAST + "; AGAIN = 0.1; MOST = 0.2") as run:
@@ -311,7 +313,6 @@ def test_a_stage_that_never_ends_is_told_and_given_up(reader):
     assert reader("--sync").status == 0
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("verb", "seen_last", "ends"),
     [("--sync", "3 still on tape", 130), ("--bring_online", "0 files ONLINE over 3, 3 remaining", 0)],
@@ -324,6 +325,7 @@ def test_ctrl_c_loses_nothing(reader, verb, seen_last, ends):
     assert reader("--sync").status == 0 and len(posts(reader)) == 1
 
 
+@pytest.mark.long
 def test_who_waits_sees_for_how_long_nothing_has_come(reader):
     with reader.running("--sync", FAST + "; RATE_SPAN = 0.5; REPEAT = 0.3") as run:
         wait_until(lambda: posts(reader))
@@ -378,7 +380,6 @@ def test_force_finds_that_it_is_on_tape(reader):
     assert not posts(reader) and sorted(reader.here()) == ["cms-1/d.root"]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("code", [403, 404, 503])
 def test_force_finds_the_same_whatever_the_portal_answers(reader, code):
     reader.portal.faults.add("/eos/opendata/cms/cms-1/a.root", code)

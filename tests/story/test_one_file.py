@@ -93,6 +93,7 @@ def test_it_needs_no_home_and_writes_nothing_where_it_is(built: Path, tmp_path: 
     assert [path.name for path in folder.iterdir()] == ["gridsync.py"]
 
 
+@pytest.mark.long
 def test_help_loads_nothing_heavy_and_is_there_at_once(built: Path):
     modules = loaded(PYTHON, built)
     assert "optparse" in modules and not modules & HEAVY

@@ -129,7 +129,6 @@ def test_the_names_of_a_list_are_looked_for_in_their_records(reader):
 # What went wrong in production.
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize(
     "what", ["502 once", "cut in the middle", "reset in the middle", "429", "404 page under 200", "404 page"]
 )
@@ -152,7 +151,6 @@ def test_a_page_or_wrong_bytes_are_never_data(reader, what):
     assert "cms-1/a.txt: " in err and "cms-1/b.root: " in err and "Traceback" not in err
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("what", ["range refused", "no range"])
 def test_a_gateway_without_ranges_sends_the_whole(reader, what):
     """Which cernopendata-client then appends to what it has."""
@@ -187,7 +185,6 @@ def test_an_index_that_has_not_come_with_its_record_is_asked_for(reader):
     assert status == 4 and f"it has a file index {index['key']}, which is not there" in err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("what", ["html instead of JSON", "truncated JSON", "cut JSON"])
 def test_what_is_no_record_is_one_sentence(reader, what):
     reader.portal.add("cms-1", FILES)
@@ -200,7 +197,6 @@ def test_what_is_no_record_is_one_sentence(reader, what):
     assert reader("--input_dir=cms-1 --sync").status == 0
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize(
     "what", ["uri outside", "uri above", "uri of another host", "no uri", "size no number", "no size", "negative size"]
 )

@@ -54,7 +54,6 @@ PLAYED = played_sections(PAGE)
 
 
 @pytest.mark.long
-@pytest.mark.every(9)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_screen_shows_what_the_page_says(grid: Grid, portal: Portal, tmp_path: Path, name: str):
     now = played_anew(grid, tmp_path, PLAYED[name], SET_UPS[name])

@@ -283,7 +283,6 @@ def test_a_grid_conf_that_is_no_file_holds_nothing_up(user: User):
 # == What others say of where files go, and which are replaced ==========================================
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", DOUBTFUL)
 def test_a_grid_conf_that_others_may_have_written_leads_nowhere_else(user: User, kind, folder, tmp_path_factory):
     home, spoil = tmp_path_factory.mktemp("home"), DOUBTFUL[kind][0]
@@ -325,7 +324,6 @@ def damaged(user: User, folder) -> tuple[User, Path]:
     return user, path
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("spoil", [give_away, lambda path: path.chmod(0o666)], ids=["another user's", "for all"])
 @pytest.mark.parametrize("line", ["--repair", "--start --overwrite", "--sync --overwrite", "--check_status --repair"])
 def test_a_catalog_that_others_may_have_written_replaces_nothing(damaged, spoil, line):
@@ -412,7 +410,6 @@ def test_a_proxy_that_becomes_useless_in_mid_run_is_told_as_such(grid: Grid, pro
     assert grid.door.log.count() == 0
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_run_whose_proxy_goes_ends_for_want_of_it(user: User, proxy: Path, folder, engine):
     for number in range(40):

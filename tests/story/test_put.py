@@ -31,7 +31,6 @@ def noted(sender: Sender) -> dict[str, dict[str, str]]:
         return {row["target"].rpartition("/")[2]: row for row in csv.DictReader(file)}
 
 
-@pytest.mark.first
 def test_a_folder_is_there_verified_and_a_further_run_sends_nothing(sender):
     conf = (sender.folder / "Grid.conf").read_text()
     done = sender.put()
@@ -48,7 +47,6 @@ def test_a_folder_is_there_verified_and_a_further_run_sends_nothing(sender):
     assert not sender.count(method="PUT") and sender.there() == sender.here()
 
 
-@pytest.mark.first
 def test_a_fault_in_the_last_call_is_no_success(sender):
     with sender.running(sender.line(), "prepare = lambda *_: 1 / 0") as run:
         done = wait_for(run)
@@ -61,7 +59,6 @@ def test_a_file_alone_goes_into_the_folder(sender):
     assert sender.there() == {"b": (sender.results / "sub/b").read_bytes()}
 
 
-@pytest.mark.first
 def test_patterns_count_on_the_line_alone_and_say_what_they_leave_out(sender):
     sender.set("INCLUDE", "nothing", "gridsync")
     sender.set("EXCLUDE", "b", "gridsync")
@@ -73,7 +70,6 @@ def test_patterns_count_on_the_line_alone_and_say_what_they_leave_out(sender):
     assert "sub/new" in sender.there() and "new" not in sender.there()
 
 
-@pytest.mark.first
 def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(sender):
     sender.put()
     kept = sender.there()
@@ -91,7 +87,6 @@ def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(sender):
     assert {row["error"] for row in noted(sender).values()} == {""}
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("later", [-1000, 1000])
 def test_a_file_that_has_changed_is_not_taken_for_sent_where_the_door_knows_no_checksum(sender, later):
     sender.put()
@@ -214,7 +209,6 @@ def left(sender: Sender) -> list[str]:
     return [name for name in sender.there() if name.endswith(MARK)]
 
 
-@pytest.mark.first
 def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(sender):
     (sender.results / "a").chmod(0)
     sender.before = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all") if ROOT else ()
@@ -223,7 +217,6 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(sender):
     assert f"{sender.results}/a: cannot be read: Permission denied" in done.err and not left(sender)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("status", [403, 413, 500, 503])
 def test_a_file_that_the_door_refuses_is_named_and_leaves_nothing(sender, status):
     sender.door.faults.add(f"*{MARK}", status, method="PUT")
@@ -245,7 +238,6 @@ def test_a_door_without_room_says_so_and_is_not_asked_for_ever(sender):
     assert "no room" in done.err and not left(sender) and len(sender.there()) == 3
 
 
-@pytest.mark.first
 def test_a_door_that_lets_nobody_write_is_not_asked_for_each_file(sender):
     for number in range(60):
         sender.fill(f"many/{number}", b"small")
@@ -258,7 +250,6 @@ def test_a_door_that_lets_nobody_write_is_not_asked_for_each_file(sender):
     assert sender.put().status == 0 and sender.there() == sender.here()
 
 
-@pytest.mark.first
 def test_a_folder_that_nobody_may_write_to_costs_the_others_nothing(sender):
     for number in range(20):
         sender.fill(f"many/{number:02}", b"small")
@@ -293,7 +284,6 @@ def test_a_line_that_breaks_in_mid_body_costs_one_more_attempt(sender):
     assert done.status == 0 and sender.there() == sender.here(), done
 
 
-@pytest.mark.every(2)
 def test_a_file_that_changes_while_it_is_sent_is_sent_as_it_is_in_the_end(sender):
     big = sender.fill("big", os.urandom(40_000_000))
     with sender.running(sender.line()) as run:

@@ -109,7 +109,6 @@ def test_a_folder_is_listed_and_searched(lyon, grid, folder):
 # Its files.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("name", DOORS)
 def test_a_folder_is_copied_and_verified(conf, grid, tmp_path, name):
     folder = f"{RUN}/Conf"
@@ -348,7 +347,6 @@ def test_a_site_that_takes_no_files_says_so(conf, results):
 # One file, read where it is.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("name", DOORS)
 def test_a_file_is_read_from_start_to_end_and_verified(conf, grid, name):
     path = f"{RUN}/Data/03A/{agata.SMALL}"
@@ -412,6 +410,7 @@ def test_a_file_on_tape_is_not_waited_for(lyon, grid, folder):
 # Whoever comes in.
 
 
+@pytest.mark.long
 def test_two_sites_with_other_credentials_do_not_mix(conf, grid, folder, tmp_path):
     plant(grid, folder, 6)
     write_secret(tmp_path / "token", guests.token(600))
@@ -512,7 +511,6 @@ assert after == before, [(key, before[key], after[key]) for key in before if bef
 """
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("names", ["LYON CNAF", "GFAL ROOT"])
 def test_nothing_of_the_process_changes(conf, grid, folder, tmp_path, names):
     for path in grid.tree.files(f"agata/{RUN}/Conf"):

@@ -64,7 +64,6 @@ NAMES = {
 }
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_files_of_what_is_named_are_listed(reader, name):
     status, out, err = reader(f"--input_dir '{name}' --build_list")
@@ -143,7 +142,6 @@ ALONE = {
 }
 
 
-@pytest.mark.every(7)
 @pytest.mark.parametrize("name", ALONE)
 @pytest.mark.parametrize("action", ["build_list", "sync", "ls_dir"])
 def test_a_name_of_nothing_is_one_sentence_and_not_remembered(reader, name, action):
@@ -258,7 +256,6 @@ def pages_of(reader: Reader) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("number", range(5))
 def test_a_page_of_the_portal_in_place_of_a_name(reader, number):
     url, files = list(pages_of(reader).items())[number]
@@ -356,7 +353,6 @@ def test_pins_are_released_without_looking_for_records(reader):
     assert (status, err, reader.asked()) == (0, "", []) and "there is nothing to release" in out
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("wrong", ["html instead of JSON", "truncated JSON", "cut JSON", "502 once", "429"])
 @pytest.mark.parametrize("name", ["?q=muon", DOI])
 def test_a_search_that_goes_wrong_is_tried_again_or_one_sentence(reader, name, wrong):
@@ -456,7 +452,6 @@ def test_10000_files_in_300_records_cost_a_request_a_record_and_four_at_a_time(r
 # Python programs.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("bytes_by", ["https", "root"])
 def test_words_mean_the_same_to_python(reader, monkeypatch, bytes_by):
     for name, value in reader.env.items():

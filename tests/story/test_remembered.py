@@ -57,7 +57,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("line", REFUSED)
 def test_a_refused_line_changes_nothing(listed: User, folder, line):
     before = (listed.folder / "Grid.conf").read_bytes()
@@ -104,7 +103,6 @@ def test_a_setting_that_no_action_goes_by_is_remembered_with_the_first(listed: U
     assert (status, err, value(listed, "THREADS")) == (0, "remembered: THREADS = 3\n", "3")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_what_was_accepted_is_remembered_while_it_lasts(listed: User, folder, line):
     listed.grid.tree.add(f"agata/{folder}/big", 30_000_000)

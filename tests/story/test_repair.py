@@ -82,7 +82,6 @@ def test_what_a_look_has_found_gone_is_known_to_verify_and_repair(three, folder)
     assert three("--repair").status == 0 and (three.data / folder / "small").is_file()
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_no_other_command_replaces_a_damaged_file_and_each_says_what_does(damaged, folder, line):
     before = read_copy(damaged, f"{folder}/small")
@@ -217,7 +216,6 @@ def test_a_mark_is_no_excuse_for_start_to_overwrite(damaged, folder):
 # == --overwrite ========================================================================================
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--start", "--sync"])
 def test_overwrite_concerns_all_also_where_a_file_is_in_the_way(three, folder, line):
     three("--start")
@@ -230,6 +228,7 @@ def test_overwrite_concerns_all_also_where_a_file_is_in_the_way(three, folder, l
     assert asked_for(three, folder) == ["big", "small"]  # the empty one is made
 
 
+@pytest.mark.long
 def test_a_sync_that_overwrites_does_so_once_a_run(mixed, folder):
     path = f"{folder}/disk/2"
     assert mixed("--sync").status == 0
@@ -297,7 +296,7 @@ def part(user: User, folder: str) -> Path:
     return user.data / folder / f"large{MARK}"
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["--start", "--start --overwrite"])
 def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, folder, line):
     waiting.grid.door.log.clear()
@@ -315,6 +314,7 @@ def test_a_file_that_left_the_disk_while_it_waited_is_not_asked_for(waiting, fol
     assert waiting("--start").status == 0 and find_wrong(waiting, folder) == []
 
 
+@pytest.mark.long
 def test_one_that_is_there_still_is_copied_after_any_number_of_looks(waiting, folder):
     waiting.grid.door.log.clear()
     with waiting.running("--start", "fresh = 0.2; MAX_QUERY = 2") as process:
@@ -324,6 +324,7 @@ def test_one_that_is_there_still_is_copied_after_any_number_of_looks(waiting, fo
     assert 3 + 3 <= asked <= 3 + 15  # of six files before, and of five again, in pairs; more often if they come slowly
 
 
+@pytest.mark.long
 def test_force_asks_for_it_and_a_short_run_looks_once(waiting, folder):
     waiting.grid.door.faults.clear()
     waiting.grid.door.log.clear()

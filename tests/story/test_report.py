@@ -59,6 +59,7 @@ def test_a_run_whose_time_is_over_has_its_page(three: User, line: str):
     assert done.status == 1 and "goes on from here" in done.err and f"Page: {three.folder}/p.html\n" in done.out
 
 
+@pytest.mark.long
 def test_a_dry_run_writes_no_page(three: User, line: str):
     three(line)
     (three.folder / "p.html").unlink()
@@ -94,6 +95,7 @@ def test_a_stats_file_that_is_none_makes_no_page(three: User):
     assert not (three.folder / "p.html").exists() and not (three.folder / "none.jsonl").exists()
 
 
+@pytest.mark.long
 def test_a_page_beside_put_and_of_a_url(three: User, line: str):
     (three.folder / "mine").mkdir()
     (three.folder / "mine/a").write_text("a")

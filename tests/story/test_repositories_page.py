@@ -71,7 +71,6 @@ PLAYED = played_sections(PAGE)
 
 
 @pytest.mark.long
-@pytest.mark.every(9)
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_screen_shows_what_the_page_says(
     grid: Grid, portal: Portal, repository: Repository, tmp_path: Path, name: str

@@ -71,7 +71,6 @@ def draft_of(repository: Repository, title: str, files: dict[str, bytes]) -> Rec
 # Fetching.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", ["nrp", "rdm"])
 def test_a_public_record_comes_without_a_token_and_is_verified(visitor, kind):
     visitor.repository.switches.kind = kind
@@ -110,7 +109,6 @@ def test_a_file_of_that_name_keeps_it(visitor):
     assert json.loads((folder / "repository.json").read_text())["metadata"]["title"] == "Run 5500"
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("ranges", [True, False])
 def test_what_was_cut_off_is_gone_on_with_or_comes_anew(visitor, ranges):
     visitor.repository.switches.ranges = ranges
@@ -226,6 +224,7 @@ def test_a_rate_that_is_used_up_is_waited_for(visitor):
 # Words.
 
 
+@pytest.mark.long
 def test_pages_and_several_records_are_names_too(visitor):
     one, other = visitor.repository.add("One", {"a.txt": SMALL}), visitor.repository.add("Other", {"b.txt": SMALL})
     base = visitor.repository.base

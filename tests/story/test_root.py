@@ -64,7 +64,6 @@ def anyone(request: pytest.FixtureRequest) -> User:
 # == Each way in ========================================================================================
 
 
-@pytest.mark.first
 def test_files_come_with_a_proxy_with_a_token_and_with_nothing(anyone: User):
     status, out, err = anyone("--input_dir e680_1to64 --inc ReadATCA --build_list --check_status --start --verify")
     assert status == 0 and "verified by checksum: 1, by size only: 0" in out, err
@@ -138,7 +137,7 @@ def large(request: pytest.FixtureRequest):
     large.file.unlink()
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 def test_streams_take_pieces_of_a_large_file_at_once(large: Large):
     large.fetch()
     log = large.log()
@@ -147,7 +146,7 @@ def test_streams_take_pieces_of_a_large_file_at_once(large: Large):
     assert large.server.read_of(log) == SIZE
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 def test_one_stream_reads_from_the_beginning_to_the_end(large: Large):
     large.fetch("--streams 1")
     starts = [int(start) for start in re.findall(r"fh=\d+ read \d+@(\d+)\n", large.log())]
@@ -185,7 +184,6 @@ def test_who_wants_several_connections_has_them(visitor: User):
 # == Checksums ==========================================================================================
 
 
-@pytest.mark.first
 def test_a_file_that_is_not_as_its_checksum_says_does_not_get_its_name(anyone: User):
     """XRootD keeps a checksum beside the file, and makes it anew only if the file's time is another one."""
     servers = {server.root_url: server for server in (anyone.grid.xrootd, anyone.grid.guarded, anyone.grid.public)}
@@ -209,7 +207,7 @@ def test_a_file_that_is_not_as_its_checksum_says_does_not_get_its_name(anyone: U
 # == What may be wrong ==================================================================================
 
 
-@pytest.mark.first
+@pytest.mark.long
 def test_what_is_not_there_is_named(anyone: User):
     status, _, err = anyone("--ls_dir e680_1to64/nothing")
     assert (status, err.count("\n")) == (2, 1) and "there is no such file or folder" in err

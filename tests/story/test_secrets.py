@@ -76,7 +76,6 @@ def bearer(request: pytest.FixtureRequest, user: User, folder: str) -> tuple[Use
     return user, token
 
 
-@pytest.mark.every(3)
 def test_a_token_is_nowhere_to_be_seen(bearer, folder):
     """Not on the screen, in the log, in a file, nor, while it is used, by ps."""
     user, token = bearer
@@ -93,7 +92,6 @@ def test_a_token_is_nowhere_to_be_seen(bearer, folder):
     assert not seen.exists() or token not in seen.read_text()
 
 
-@pytest.mark.every(3)
 def test_a_token_is_not_in_the_arguments_of_any_process(bearer, folder):
     user, token = bearer
     user(f"--input_dir {folder} --build_list")
@@ -169,7 +167,6 @@ def test_a_command_is_done_when_it_has_ended_whatever_its_children_hold(user):
     assert status == 0, err
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize("what", ["cat /dev/zero", "sleep 30", "sh -c 'sleep 30 & exec sleep 30'"])
 def test_a_command_without_end_is_given_up(user, what):
     user.set("TOKEN", f"cmd:{what}")
@@ -386,7 +383,6 @@ def test_a_token_that_a_site_repeats_is_nowhere_to_be_seen(shown, folder, role, 
     assert not has_repeated(said, token)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("how", [how for how in HOWS if how.values not in (("cut",), ("in base64",))])
 def test_the_address_that_a_pool_repeats_is_nowhere_to_be_seen(user, folder, how):
     user.set("RETRIES", "0", "gridsync")
@@ -467,7 +463,6 @@ QUICK = (503, "none")
 FAULTS = (*QUICK, 403, 500, "reset", "reset_in_body", "truncate", "wrong_bytes", "gone")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.long) for kind in FAULTS]
 )
@@ -504,7 +499,6 @@ def test_an_address_in_what_gfal2_says_is_masked():
 # == Rights =============================================================================================
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("mask", ["077", "027", "022"])
 def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, mask):
     user.grid.tree.add(f"agata/{folder}/a", 10)
@@ -524,7 +518,6 @@ def test_state_is_written_with_the_rights_that_the_umask_leaves(user, folder, ma
     assert set(found.values()) == {oct(rights)} == {oct(0o666 & ~int(mask, 8))}
 
 
-@pytest.mark.every(4)
 @pytest.mark.parametrize("mask", ["000", pytest.param("077", marks=pytest.mark.long)])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_proxy_is_the_users_alone_whatever_the_umask(as_user, client, mask):

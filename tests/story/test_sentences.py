@@ -23,7 +23,6 @@ LISTING = '<multistatus xmlns="DAV:"><response><href>{}</href></response></multi
 BOTH = LISTING.replace("<response>", "<response><href>/agata</href></response><response>", 1)
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize(
     ("kind", "said", "status", "says"),
     [

@@ -13,7 +13,6 @@ LONG = [pytest.param(pair, marks=pytest.mark.long) for pair in ("through here", 
 PAIRS = pytest.mark.parametrize("ship", ["doors", *LONG], indirect=True)
 
 
-@pytest.mark.first
 def test_a_folder_is_there_verified_and_a_further_run_copies_nothing(ship):
     conf = (ship.folder / "Grid.conf").read_text()
     listed = ship.ship("--build_list")
@@ -37,7 +36,6 @@ def test_a_folder_is_there_verified_and_a_further_run_copies_nothing(ship):
     assert ship.there() == ship.sent()
 
 
-@pytest.mark.first
 def test_sync_lists_and_copies_what_is_new(ship):
     done = ship.ship("--sync")
     assert (done.status, done.err) == (0, ""), done
@@ -48,7 +46,6 @@ def test_sync_lists_and_copies_what_is_new(ship):
     assert ship.there() == ship.sent()
 
 
-@pytest.mark.first
 def test_what_is_there_is_compared_and_not_copied_again(ship):
     for name, data in ship.sent().items():
         ship.put_there(name, data)

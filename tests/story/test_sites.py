@@ -127,7 +127,6 @@ def test_a_command_that_is_none_is_named_and_the_others_go_on(user: User):
 ACTIONS = ["--ls_dir", "--input_dir a --build_list --start", "--sync", "--put results --input_dir a"]
 
 
-@pytest.mark.every(5)
 @pytest.mark.parametrize("line", ACTIONS)
 @pytest.mark.parametrize(
     ("key", "value", "says"),

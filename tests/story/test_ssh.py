@@ -141,6 +141,7 @@ def test_nothing_of_ssh_is_left_when_a_run_is_over(guest):
     wait_until(lambda: "Disconnected" in guest.sshd.log or "Connection closed" in guest.sshd.log)
 
 
+@pytest.mark.long
 def test_several_streams_and_a_resumed_file(guest):
     guest.set("STREAMS", "3", "gridsync")
     guest.put_there("run/huge", os.urandom(150 << 20))
@@ -317,6 +318,7 @@ def lock_key(guest: Guest) -> None:
     subprocess.run(["ssh-keygen", "-q", "-p", "-N", "phrase of mine", "-f", key], check=True, timeout=60)
 
 
+@pytest.mark.long
 def test_a_pass_phrase_is_asked_for_once_for_all_threads(guest):
     lock_key(guest)
     status, seen = guest.typed("--sync", "phrase of mine")
@@ -361,6 +363,7 @@ def test_a_machine_that_asks_is_answered_once_for_all_threads(serve):
     assert guest.sshd.log.count("Accepted keyboard-interactive/pam") == 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not ROOT, reason="only root can start a server that asks for passwords")
 def test_where_nobody_can_be_asked_a_sentence_says_so_and_a_connection_opened_by_hand_is_used(serve, tmp_path):
     guest = serve(ASKING)
@@ -400,7 +403,6 @@ def test_a_folder_for_sockets_that_others_can_write_is_refused(guest):
     refused(guest("--sync"), 2, f"{guest.runtime}/gridsync is to hold sockets of ssh, but another user may write there")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("name", ["of mine", "100%done", 'quo"ted'])
 def test_a_folder_for_sockets_that_ssh_would_take_for_another_is_not_used(guest, name):
     (guest.runtime / name).mkdir()
@@ -445,7 +447,6 @@ def test_a_server_that_is_down_is_named(guest):
     refused(guest("--ls_dir"), 4, f"localhost:{guest.sshd.port} refuses the connection")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -91,7 +91,6 @@ def file(grid: Grid) -> Iterator[str]:
 # At every door.
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("pair", [pair for pair, _ in VISITS.values() if not pair.startswith("opendata")])
 def test_at_every_door_it_says_what_came_what_was_here_and_what_did_not_come(grid, tmp_path, file, pair):
     user = visitor(grid, tmp_path, pair, writes=False)
@@ -115,7 +114,6 @@ def test_at_every_door_it_says_what_came_what_was_here_and_what_did_not_come(gri
     assert len(lines) == 2 + len(failed)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("pair", [pair for pair in WRITERS if pair not in REPOSITORIES])
 def test_so_it_does_of_what_is_sent(grid, tmp_path, folder, pair):
     user = visitor(grid, tmp_path, pair, writes=True)
@@ -161,7 +159,6 @@ def test_and_of_the_files_of_records(grid, tmp_path, portal, carrier):
 # What becomes of attempts.
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_an_attempt_that_fails_has_a_line_of_its_own(teller, engine):
     teller.set("ENGINE", engine)
@@ -247,7 +244,6 @@ def test_a_local_file_that_is_the_one_of_the_site_is_skipped(teller):
     assert {(line.status, line.attempts, line.bytes) for line in teller.said()} == {("skipped", 1, 0)}
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("how", ["Ctrl-C", "--max_duration=3"])
 def test_an_attempt_that_is_ended_is_failed_with_what_it_has_brought(teller, how):
     teller.grid.door.faults.add("*/big", "drip", role="pool", speed=200_000)
@@ -280,7 +276,6 @@ def test_repair_and_a_url_say_what_they_fetch(teller):
 # The file itself.
 
 
-@pytest.mark.every(2)
 @ENDINGS
 def test_json_on_the_screen_and_the_catalog_are_as_without_it(teller, name):
     teller.name = name
@@ -371,7 +366,6 @@ def test_the_growing_file_is_not_sent_with_the_folder_in_which_it_lies(grid, tmp
     assert alone.status == 2 and "is one of gridsync's own files" in alone.err
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("wrong", ["a folder", "another program's"])
 def test_when_it_can_no_longer_be_written_the_files_come_all_the_same(teller, wrong):
     teller.grid.door.faults.add("*/big", "drip", role="pool", speed=1_500_000)

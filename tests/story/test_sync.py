@@ -23,7 +23,6 @@ from tests.support.user import User, count_rows, find_pinned, find_wrong, wait_f
 ENGINES_AND_SITES = [(engine, site) for engine in ("http", "gfal2") for site in ("LYON", "CNAF")]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(("engine", "site"), ENGINES_AND_SITES)
 def test_sync_lists_stages_copies_verifies_and_releases(mixed, folder, engine, site):
     mixed.set("ENGINE", engine, site)
@@ -181,6 +180,7 @@ def test_what_is_here_already_needs_no_room(mixed, folder):
         assert wait_for(process).status == 0
 
 
+@pytest.mark.long
 def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, monkeypatch):
     # Files wait in front of the threads while one that takes long is copied; by then their pins have ended.
     mixed.set("THREADS", "1", "gridsync")
@@ -198,7 +198,6 @@ def test_a_file_that_was_evicted_before_its_turn_is_staged_again(mixed, folder, 
     assert find_wrong(mixed, folder) == []
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(
     ("engine", "number"),
     [
@@ -254,7 +253,6 @@ def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path)
         assert wait_for(process).status == 0
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 @pytest.mark.parametrize(("kind", "expected"), [("good", 0), ("other_vo", 3)])
 def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, engine, kind, expected):
@@ -275,7 +273,6 @@ def test_another_proxy_in_the_same_place_is_taken_up(mixed, folder, tmp_path, en
     assert (find_wrong(mixed, folder) == []) is (kind == "good")
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("line", ["--sync", "--build_list --bring_online", "--build_list --start"])
 def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
     proxy = mixed.grid.pki.proxy("short")
@@ -287,7 +284,6 @@ def test_a_proxy_that_ends_soon_is_announced_with_the_hour(mixed, line):
     assert "valid until" not in mixed(line).err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("is_renewed", [True, False])
 def test_a_token_that_ends_is_read_again_or_ends_the_run_with_3(mixed, folder, tmp_path, is_renewed):
     token = tmp_path / "token"

@@ -118,7 +118,7 @@ def progress(screen: Screen) -> list[str]:
     return [line for line in screen.lines("-S", "-") if re.search("Copied files|Tape: |total:|ETA=|; disk:", line)]
 
 
-@pytest.mark.every(2)
+@pytest.mark.long
 @pytest.mark.parametrize("action", ["--start", "--sync"])
 def test_a_window_that_changes_its_width_keeps_no_leftovers(screen, nine, action):
     shapes = {
@@ -141,7 +141,6 @@ def test_a_window_that_changes_its_width_keeps_no_leftovers(screen, nine, action
     assert len(progress(screen)) == len(wanted)
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("key", ["C-c", "C-z"])
 def test_a_terminal_wraps_lines_again_when_progress_is_over_or_stands_still(screen, nine, key):
     screen.type("gridsync.py --start")
@@ -151,7 +150,6 @@ def test_a_terminal_wraps_lines_again_when_progress_is_over_or_stands_still(scre
     assert screen.ask("display-message", "-p", "#{wrap_flag}").strip() == "1"
 
 
-@pytest.mark.first
 @pytest.mark.parametrize(("columns", "copied"), [(20, r"\d/9, ETA=\S+ \(\d+%\)?"), (40, SHORT), (120, COPIED)])
 def test_a_narrow_terminal_shows_when_it_ends(screen, nine, columns, copied):
     screen.resize(columns)
@@ -160,7 +158,6 @@ def test_a_narrow_terminal_shows_when_it_ends(screen, nine, columns, copied):
     assert re.match(r"\.\.\.starting to .* 1 streams per file", screen.lines("-J")[-2])  # and nothing else above it
 
 
-@pytest.mark.every(3)
 @pytest.mark.parametrize(
     ("columns", "spinner"),
     [(30, r"0 over 9"), (40, r"0 files ONLINE over 9"), (80, r"0 files ONLINE over 9, 9 remaining \.\.\.")],
@@ -184,6 +181,7 @@ def test_a_narrow_terminal_shows_how_far_the_tape_is(screen, user, nine, columns
     wait_until(lambda: screen.lines()[-1] == "$")
 
 
+@pytest.mark.long
 def test_nothing_is_foretold_while_the_tape_decides(screen, user, nine):
     for number in range(4):
         user.grid.tree.file(f"agata/{nine}/{number}").locality = "NEARLINE"
@@ -230,6 +228,7 @@ def test_a_narrower_window_gets_a_shorter_line(screen, nine):
     assert masked(screen.left())[-1] == END[-1]
 
 
+@pytest.mark.long
 def test_both_flows_of_a_sync_have_a_line(screen, user, nine):
     for number in range(4):
         user.grid.tree.file(f"agata/{nine}/{number}").locality = "NEARLINE"
@@ -330,7 +329,6 @@ def wait_for_bars(screen: Screen, count: int, columns: int = WIDTH) -> None:
     wait_until(is_so)
 
 
-@pytest.mark.every(2)
 @pytest.mark.parametrize("action", ["--start", "--sync"])
 def test_with_verbose_each_file_that_takes_longer_has_a_bar(screen, user, large, action):
     user.grid.door.switches.bandwidth = MB
@@ -388,6 +386,7 @@ def test_an_interrupted_run_takes_its_bars_away(screen, large, signal):
     assert sum("Copied files" in line for line in screen.lines("-S", "-")) == 1
 
 
+@pytest.mark.long
 def test_what_is_said_above_bars_is_whole(screen, user, large):
     user.grid.tree.remove(f"agata/{large}/run_0003/Conf/03A/event_mezzdata.cdat.0005")
     screen.type("gridsync.py --start --verbose --debug")
@@ -399,7 +398,7 @@ def test_what_is_said_above_bars_is_whole(screen, user, large):
     assert any(re.match(r"gridsync\.py: \S+cdat\.0005: .*", line) for line in screen.lines("-J", "-S", "-"))
 
 
-@pytest.mark.first
+@pytest.mark.long
 @pytest.mark.parametrize(
     "line", ["--start", "--start --verbose --quiet", "--start --verbose --json", "--start --verbose 2>&1 | cat"]
 )
@@ -421,6 +420,7 @@ def test_a_terminal_without_cursor_or_tqdm_has_no_bars(screen, user, large, sett
     assert b"%|" not in raw and b"Copied files: " in raw and b"Traceback" not in raw
 
 
+@pytest.mark.long
 def test_bars_are_ascii_where_nothing_else_can_be_shown_and_have_no_colours(screen, large):
     screen.type("NO_COLOR=1 LC_ALL=C PYTHONIOENCODING=ascii gridsync.py --start --verbose")
     wait_for_bars(screen, 4)
@@ -428,6 +428,7 @@ def test_bars_are_ascii_where_nothing_else_can_be_shown_and_have_no_colours(scre
     assert not re.search(rb"\x1b\[\d*m", screen.raw.read_bytes().partition(b"Copied files")[2])
 
 
+@pytest.mark.long
 def test_small_files_have_no_bars(screen, user, folder):
     for number in range(300):
         user.grid.tree.add(f"agata/{folder}/{number:03d}", 10)

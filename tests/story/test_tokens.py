@@ -146,7 +146,6 @@ def test_nothing_is_shown_where_that_is_wished(user: User):
     )
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("scheme", ["root", "roots", "https"])
 def test_public_data_need_nothing(guest: User, scheme):
     """With a certificate, a broken proxy and a token lying about, of which gfal2 and its libraries would make use."""
@@ -325,7 +324,6 @@ context.open(sys.argv[1] + sys.argv[2], "r").read_bytes(10)
 """
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("scheme", ["https", "davs"])
 def test_gfal2_would_show_a_token_for_the_door_to_a_pool(user: User, folder: str, scheme):
     """Why gridsync.py refuses TOKEN with gfal2 there, though gfal2 is told that the token is the door's alone."""
@@ -375,6 +373,7 @@ def test_what_goes_wrong_with_oidc_agent_is_said(guest: User, agent: Agent):
     assert remedy in said(PATH=str(guest.folder))
 
 
+@pytest.mark.long
 def test_a_login_that_is_over_is_said(guest: User, agent: Agent):
     guest.grid.openid.life = 30  # so that a new one is asked for at once
     agent.log_in("lyon")

@@ -52,6 +52,7 @@ def test_a_folder_at_a_known_site_comes_as_sync_would_bring_it(user: User, folde
     assert {row["downloaded"] for row in rows.values()} == {"yes"} and find_pinned(user, folder) == []
 
 
+@pytest.mark.long
 def test_what_came_to_another_folder_is_not_taken_for_what_is_in_outputdir(user: User, folder, run_1):
     assert user(f"{run_1} {user.folder}/here").status == 0
     status, out, err = user(f"--sync --input_dir {folder}")
@@ -151,7 +152,6 @@ def test_blanks_and_escapes_are_decoded_once(user: User, folder):
     assert set(files(user.folder / "here")) == {f"{folder}/my run/100%25"}
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("kind", ["https", "davs", "root", "file", "sftp"])
 def test_every_kind_of_door(stranger: User, kind):
     user, grid, lesson = stranger, stranger.grid, "agata/e680_1to64/e680/run_0003.dat.11-05-15_09h55m42s/Conf"
@@ -273,7 +273,6 @@ def test_whose_vo_the_proxy_must_be_of_an_unknown_door_says(stranger: User, run_
     assert status == 3 and "the door does not accept" in err
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("scheme", ["https", "root"])
 def test_public_data_need_no_proxy(stranger: User, scheme):
     http, root = stranger.grid.public.ports

@@ -112,7 +112,6 @@ def faults(grid: Grid) -> Iterator[Grid]:
 PAIRS = ["LYON>CNAF", "BOX>LYON", *(pytest.param(pair, marks=pytest.mark.long) for pair in ("LYON>BOX", "LYON>HUB"))]
 
 
-@pytest.mark.first
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_folder_is_there_verified_and_nothing_of_it_is_here(passer, pair):
     user = passer(pair)

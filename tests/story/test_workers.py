@@ -83,6 +83,7 @@ def test_statistics_and_json_are_as_without_workers(master: User, folder: str) -
     assert sum(line["size"] for line in lines) == sum(line["bytes"] for line in lines)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_run_and_keeps_what_is_here(master: User, folder: str) -> None:
     with master.running("--sync --workers=local:2 --bwlimit=500K") as run:
         wait_until(lambda: len(master.files()) > 5, 60)

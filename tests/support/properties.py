@@ -11,9 +11,9 @@ from tests.support import FEW_EXAMPLES, TOP
 
 set_hypothesis_home_dir(TOP / "build/hypothesis")
 
-# The same examples each time, and as slow as the machine is; make test tries a third of them.
+# The same examples each time, and as slow as the machine is; make test tries a fifth of them.
 PROPERTY = settings(
-    max_examples=100 if FEW_EXAMPLES in os.environ else 300, derandomize=True, deadline=None, database=None,
+    max_examples=60 if FEW_EXAMPLES in os.environ else 300, derandomize=True, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 OFTEN = settings(PROPERTY, max_examples=PROPERTY.max_examples // 3)  # where each takes a request or writes files

@@ -30,6 +30,7 @@ from gridsync_parts.errors import (
 )
 from gridsync_parts.pool import Stop
 from gridsync_parts.put import (
+    FURTHER,
     LEFT_OVER,
     Deliverer,
     Origin,
@@ -107,7 +108,7 @@ class Carrier(Deliverer):
     def by_name(self, said: str, job: Put) -> str:
         """What was said of a file, by the name that it is to have."""
         stem = re.escape(job.temp.removesuffix(MARK))
-        return re.sub(f"{stem}(\\.[0-9a-f]{{4}})?{re.escape(MARK)}", lambda _: job.row.path, said)
+        return re.sub(stem + FURTHER, lambda _: job.row.path, said)
 
 
 class Crosser(Carrier):

@@ -21,6 +21,7 @@ from gridsync_parts.values import UNFINISHED, Row, Seen
 NO_FILE = "what has this name at the site is not a file; move it away"
 TAKEN = "another file has this name at the site; --overwrite replaces it"
 STAYS = "another file, or some of this one, has its name at the site; --overwrite replaces it"
+FURTHER = rf"(?:\.[0-9a-f]{{8}})?{re.escape(MARK)}"  # how the name of any attempt at a file ends
 LEFT_OVER = "; some of it may be left at the site as {}"
 
 
@@ -76,12 +77,12 @@ def temp_name(path: str, token: str, number: int) -> str:
 
 def further_name(noted: str) -> str:
     """The name of a further attempt at a file, made of the one that is noted."""
-    return f"{noted.removesuffix(MARK)}.{secrets.token_hex(2)}{MARK}"
+    return f"{noted.removesuffix(MARK)}.{secrets.token_hex(4)}{MARK}"
 
 
 def noted_of(temp: str) -> str:
     """The name that is noted of a file, of one that was made of it for a further attempt."""
-    return re.sub(f"\\.[0-9a-f]{{4}}(?={re.escape(MARK)}$)", "", temp)
+    return re.sub(f"{FURTHER}$", MARK, temp)
 
 
 def unfinished(lister: Lister, folder: str) -> dict[str, list[str]]:

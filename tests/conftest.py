@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,29 +37,61 @@ def is_short(config: pytest.Config) -> bool:
     return bool(config.option.markexpr == "not long")
 
 
+def is_quick(config: pytest.Config) -> bool:
+    """Whether it is make quick, which leaves out more."""
+    return bool(config.option.markexpr == "not slow and not long")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tell tests/support/properties.py, which is imported later, and here only by who needs it."""
     if is_short(config):
         os.environ[FEW_EXAMPLES] = "1"
 
 
-ONE_ROW = ("tests/story/", "tests/night/")  # folders of tests that take long
+def rows_played(test: pytest.Item) -> int | None:
+    """How many rows of a table make test plays, or make quick; none for all, or for every n-th."""
+    is_plain = test.nodeid.startswith("tests/plain/")
+    if is_quick(test.config) and is_plain:
+        return 2
+    if not is_short(test.config) or test.get_closest_marker("every"):
+        return None
+    if any(map(test.get_closest_marker, ("first", "long"))) or test.nodeid.startswith(("tests/story/", "tests/night/")):
+        return 1  # of one that is long none, but this is told later
+    return 5 if is_plain else None
+
+
+def spread(table: pytest.Mark, count: int) -> pytest.Mark:
+    """A table with so many of its rows, from all over it; of those that are not long, if there are any."""
+    names, rows, options = table.args[0], list(table.args[1]), dict(table.kwargs)
+    short = [at for at, row in enumerate(rows) if "long" not in {mark.name for mark in getattr(row, "marks", ())}]
+    short = short or [*range(len(rows))]
+    kept = [short[at * len(short) // count] for at in range(min(count, len(short)))]
+    if isinstance(options.get("ids"), Iterable):
+        ids = list(options["ids"])
+        options["ids"] = [ids[at] for at in kept]
+    return pytest.mark.parametrize(names, [rows[at] for at in kept], *table.args[2:], **options).mark
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Leave out rows before they become tests, which takes longer than to play the plain ones."""
+    count = rows_played(metafunc.definition)
+    marks = metafunc.definition.own_markers
+    for at, mark in enumerate(marks):
+        if count and mark.name == "parametrize":
+            marks[at], count = spread(mark, count), 1
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a table that takes long, make test plays each n-th row or the first; of a plain one, make quick two."""
+    """Of a table that says so, make test plays each n-th row."""
     rows: Counter[str] = Counter()
     for item in items:
         name = item.nodeid.partition("[")[0]
-        number = rows[name]
-        rows[name] += item.get_closest_marker("long") is None
         every = item.get_closest_marker("every")
-        is_first_only = name.startswith(ONE_ROW) or item.get_closest_marker("first")
-        if (every and number % every.args[0]) or (is_first_only and number):
+        if every and rows[name] % every.args[0]:
             item.add_marker(pytest.mark.long)
-        if number >= 2 and name.startswith("tests/plain/"):
-            item.add_marker(pytest.mark.slow)
+        rows[name] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

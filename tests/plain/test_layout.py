@@ -124,10 +124,8 @@ def test_banners_look_alike():
     expect_none(line for name, line in lines.items() if line != f"# == {name} ".ljust(width, "="))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("module", modules, ids=lambda module: module.name)
-def test_nothing_is_used_above_its_definition(module: Module):
-    # Outside functions Python itself would fail, at the import; inside them it would not notice.
+def early_uses(module: Module) -> Iterator[str]:
+    """Outside functions Python itself would fail, at the import; inside them it would not notice."""
     defined: dict[str, int] = {}
     for node in module.tree.body:
         stored = [name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)]
@@ -136,7 +134,11 @@ def test_nothing_is_used_above_its_definition(module: Module):
     scopes = symtable.symtable(module.text, module.name, "exec").get_children()
     uses = sorted({(scope.get_lineno(), scope.get_name(), name) for scope in scopes for name in module_names(scope)})
     early = [(user, name) for at, user, name in uses if defined.get(name, 0) > at and name != user]
-    expect_none(f"{user} uses {name}, which comes later, in line {defined[name]}" for user, name in early)
+    yield from (f"{module.name}: {user} uses {name}, which comes in line {defined[name]}" for user, name in early)
+
+
+def test_nothing_is_used_above_its_definition():
+    expect_none(use for module in modules for use in early_uses(module))
 
 
 def test_all_parts_are_listed_and_say_what_they_are():

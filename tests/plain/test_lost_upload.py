@@ -211,7 +211,7 @@ class Desk:
 @pytest.mark.parametrize("is_given_up", [False, True])
 def test_what_a_lost_worker_may_leave_stays_noted_until_nothing_is_there(senders, tmp_path, is_given_up):
     desk = Desk(tmp_path, senders.site)
-    later = desk.temp.removesuffix(MARK) + f".00af{MARK}"
+    later = desk.temp.removesuffix(MARK) + f".00af00af{MARK}"
     desk.putter.goes_out(senders.job(temp=desk.temp, is_lost=True))
     if is_given_up:
         outcome = desk.putter.give_up(desk.row, FileError("in/a: odd"))

@@ -418,7 +418,7 @@ def grow(pair: Pair, name: str, steps: list[bytes]) -> Callable[[Any], Any]:
     return look
 
 
-@pytest.mark.parametrize("name", [TEMP, f"in/0a1b2c3d-7.0f0f{MARK}"])
+@pytest.mark.parametrize("name", [TEMP, f"in/0a1b2c3d-7.0f0f0f0f{MARK}"])
 def test_what_grows_is_waited_for(direct, name):
     steps = [DATA[:here] for here in range(1000, len(DATA), 1000)] + [DATA] * 3
     direct.left(DATA[:10], name)
@@ -430,7 +430,7 @@ def test_what_grows_is_waited_for(direct, name):
 
 def test_what_grows_no_more_is_copied_anew(direct):
     direct.left(DATA[:5000])
-    direct.left(DATA[:3000], f"in/0a1b2c3d-7.0f0f{MARK}")
+    direct.left(DATA[:3000], f"in/0a1b2c3d-7.0f0f0f0f{MARK}")
     direct.target.put(f"in/0a1b2c3d-70{MARK}", b"that of another file")
     assert direct.send()[1] == "sent"
     assert direct.there() == {NAME: DATA, f"in/0a1b2c3d-70{MARK}": b"that of another file"}
@@ -464,7 +464,7 @@ def test_what_may_come_yet_is_looked_for_in_the_end(direct, monkeypatch, comes):
 
 
 def test_what_an_earlier_run_has_noted_of_files_that_are_done_is_tidied_up(pair):
-    other, noted = f"in/0a1b2c3d-8.00ff{MARK}", [TEMP, f"in/0a1b2c3d-8{MARK}"]
+    other, noted = f"in/0a1b2c3d-8.00ff00ff{MARK}", [TEMP, f"in/0a1b2c3d-8{MARK}"]
     pair.target.put(other, DATA[:500])
     pair.target.put(f"in/0a1b2c3d-9{MARK}", b"that of another file")
     pair.carrier.open.update(noted)
@@ -510,7 +510,7 @@ def test_a_name_that_is_taken_is_tried_again_under_another_one(direct):
 
 def test_sentences_name_the_file_and_not_what_it_is_called_meanwhile(pair):
     job = Put(pair.source.row(NAME), "", TEMP)
-    said = pair.carrier.by_name(f"https://b/{TEMP} and https://b/in/0a1b2c3d-7.00ff{MARK}: no", job)
+    said = pair.carrier.by_name(f"https://b/{TEMP} and https://b/in/0a1b2c3d-7.00ff00ff{MARK}: no", job)
     assert said == "https://b/in/a and https://b/in/a: no"
 
 

@@ -540,6 +540,7 @@ def test_each_rule_has_a_name_of_its_own():
     assert len(dict(ALL)) == len(ALL) > 200
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("case", [case for _, case in ALL], ids=[name for name, _ in ALL])
 def test_rule(case, monkeypatch):
     world, raised = World(case, monkeypatch), ""

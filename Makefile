@@ -61,7 +61,7 @@ demo-workers:  ## a folder copied by several workers, of which one is killed, in
 	@tools/need $(GRID) python3-distributed
 	@$(PYTHON) -m tests.story.workers
 
-quick:  ## the plain tests but the slow ones, without grid or network, two rows of each table: while typing
+quick:  ## the plain tests but the slow ones, without grid or network, one row of each table: while typing
 	@tools/need $(TOOL) python3-pytest python3-pytest-xdist python3-plotly
 	@PYTEST_DEBUG_TEMPROOT=$(firstword $(wildcard /dev/shm /tmp)) $(PYTHON) -m pytest -n 2 --dist loadfile tests/plain -m "not slow and not long"
 

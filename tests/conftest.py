@@ -51,10 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def rows_played(test: pytest.Item) -> int | None:
     """How many rows of a table make test plays, or make quick; none for all, or for every n-th."""
     is_plain = test.nodeid.startswith("tests/plain/")
-    if is_quick(test.config) and is_plain:
-        return 2
     if not is_short(test.config) or test.get_closest_marker("every"):
-        return None
+        return 1 if is_quick(test.config) and is_plain else None
     if any(map(test.get_closest_marker, ("first", "long"))) or test.nodeid.startswith(("tests/story/", "tests/night/")):
         return 1  # of one that is long none, but this is told later
     return 5 if is_plain else None
@@ -84,12 +82,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a table that says so, make test plays each n-th row."""
+    """Leave out rows that a fixture has made, and those of a table of which each n-th is played."""
     rows: Counter[str] = Counter()
     for item in items:
         name = item.nodeid.partition("[")[0]
-        every = item.get_closest_marker("every")
-        if every and rows[name] % every.args[0]:
+        every, count = item.get_closest_marker("every"), rows_played(item)
+        if (every and rows[name] % every.args[0]) or (count and rows[name] >= count):
             item.add_marker(pytest.mark.long)
         rows[name] += 1
 

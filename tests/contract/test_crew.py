@@ -85,6 +85,7 @@ def test_workers_of_this_machine_come_work_and_tell_how_far_they_are(pair):
         assert (back.worker, back.returned.number, back.returned.unfit) == (joined.worker, number, None)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_at_work_is_known_to_have_ended_and_another_comes(pair):
     gone = pair.here.pop()
     pair.give(gone.worker, LONG)

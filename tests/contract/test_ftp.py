@@ -385,7 +385,7 @@ def test_a_server_that_dies_or_stands_still_in_the_middle_gets_a_sentence_and_an
 # Lines.
 
 
-@pytest.mark.every(3)
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "more"), [
     ("proftpd", "TimeoutIdle 3\n"), ("vsftpd", "idle_session_timeout=3\n"), ("proftpd", ""),
 ])

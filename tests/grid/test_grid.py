@@ -98,6 +98,7 @@ def test_any_range_is_a_part_of_the_whole() -> None:
         assert b"".join(tree.read("a", start, stop)) == whole[start:stop]
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_files_cost_nothing() -> None:
     tree, took = Tree(), []
     for numbers in (range(10_000), range(10_000, 100_000)):

@@ -79,6 +79,7 @@ def test_what_a_run_calls_copied_outlives_a_power_failure(user, folder, image, o
         assert all(row.downloaded for row in Catalog(str(found)).of("LYON"))
 
 
+@pytest.mark.long
 def test_so_do_its_names_when_the_catalog_is_on_another_disk(user, folder, image, tmp_path):
     """Else the catalog's own synchronisation would take them along."""
     user.folder = tmp_path / "work"

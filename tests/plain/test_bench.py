@@ -112,6 +112,7 @@ def test_the_table_of_readme_has_ratios_and_a_star_for_who_verifies():
     assert "| 2,000 files of 20 kB, 4 at once | 1 s | curl 0.45, gfal-copy* 130 |\n" in summary(text)
 
 
+@pytest.mark.long
 def test_each_step_of_a_catalog_is_measured(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     Bench(tmp_path, 1000).measure(has_files=True)
     said = capfd.readouterr().out

@@ -294,6 +294,7 @@ def poll_for(tape: Recall, clock: Clock, recids: list[str], seconds: float, ever
         clock.wait(every)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_polls_of_many_records_are_gentle(clock):
     """Each is asked about once a minute here, by whoever waits; the portal hears far less of it."""

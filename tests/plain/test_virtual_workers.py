@@ -43,6 +43,7 @@ def test_who_is_given_up_and_goes_on_does_not_write_where_another_one_writes(
     assert len(sim.disk.files) == 40
 
 
+@pytest.mark.long
 def test_workers_share_the_files_as_fast_as_each_is(tmp_path: Path) -> None:
     """Eight of them need little more than what they would if none had ever to wait."""
     world = World(400, 0.0, threads=16, hands=2, workers=8, rate=2e7)

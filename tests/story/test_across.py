@@ -104,6 +104,7 @@ def test_a_target_inside_what_is_copied_is_refused(typist, folder):
     assert "is in the folder" not in typist("--to=TWIN --sync --via_here").err
 
 
+@pytest.mark.long
 def test_the_target_is_not_remembered(simulated):
     assert simulated.list_and_start().status == 0
     assert "CNAF" not in (simulated.folder / "Grid.conf").read_text().partition("[LYON]")[0]
@@ -172,6 +173,7 @@ def test_sync_stages_copies_and_releases_what_is_on_tape(grid, tmp_path, folder,
     assert all(row["downloaded"] == "yes" and not row["request"] for row in ship.rows().values())
 
 
+@pytest.mark.long
 def test_start_leaves_what_is_on_tape(simulated):
     for number in range(2):
         simulated.add(f"tape/{number}", 100_000, tape=True)
@@ -365,6 +367,7 @@ def test_one_that_was_killed_in_the_middle_of_a_copy_is_gone_on_with(grid, tmp_p
     assert not [one for one in Uploads(str(ship.folder)).of("CNAF") if one.temp]
 
 
+@pytest.mark.long
 def test_a_folder_that_can_not_be_listed_there_is_no_obstacle_for_what_is_there(simulated):
     ship = simulated
     assert ship.list_and_start().status == 0

@@ -416,6 +416,7 @@ def test_a_staging_that_has_failed_is_named_without_a_terminal_too(user, folder)
     assert " ** Staging launched for 1 file(s) **" in user("--bring_online").out
 
 
+@pytest.mark.long
 def test_a_refused_staging_is_told_each_time_until_the_site_allows_it(user, folder, monkeypatch):
     path = f"{folder}/a"
     user.grid.tree.add(f"agata/{path}", 10, tape=True)
@@ -431,6 +432,7 @@ def test_a_refused_staging_is_told_each_time_until_the_site_allows_it(user, fold
     assert user("--check_status")[::2] == (0, "")
 
 
+@pytest.mark.long
 def test_a_file_that_storm_has_sent_back_to_tape_has_left_the_disk_again(user, folder):
     path = f"{folder}/a"
     user.grid.tree.add(f"agata/{path}", 10, tape=True)
@@ -604,6 +606,7 @@ def started(user: User, changed: str = SOON) -> Result:
     return user("--start", changed=changed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["http", "gfal2"])
 def test_a_pool_that_comes_back_is_waited_for(three, engine):
     door = three.grid.door

@@ -80,6 +80,7 @@ def test_a_certificate_that_is_about_to_end_gives_a_shorter_proxy_and_a_word_abo
     assert err == "It is shorter than PROXY_HOURS: your certificate expires then; ask your CA for a new one\n"
 
 
+@pytest.mark.long
 def test_an_attribute_that_the_server_cuts_short_is_said(as_user):
     user = as_user("alice")
     with user.grid.voms.at_most(hours=12):

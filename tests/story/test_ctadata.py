@@ -418,6 +418,7 @@ def test_a_proxy_is_handed_over_for_all_kinds_of_data_or_one(member, grid):
     assert "main.crt" not in member.hub.certificates
 
 
+@pytest.mark.long
 def test_where_certificates_go_is_read_at_the_call_and_else_is_at_the_same_hub(member, monkeypatch):
     monkeypatch.setenv("CTACS_URL", "https://localhost:1/services/certificateservice/")
     fails(lambda: ctadata.upload_certificate("yourcertificate.crt"), DoorError, "localhost:1 refuses the connection")

@@ -547,6 +547,7 @@ def test_a_dry_run_tells_what_would_be_sent_and_changes_nothing(user, repository
     assert not (user.folder / "grid_uploads.csv").exists()
 
 
+@pytest.mark.long
 def test_the_stats_file_has_a_line_for_each_record(user, repository):
     user.fill("1")
     user.fill("2")

@@ -323,6 +323,7 @@ def test_what_is_broken_says_what_to_do_and_the_others_go_on(well, name, plant, 
         assert tree(well.folder) == before
 
 
+@pytest.mark.long
 def test_requests_is_needed_only_where_there_is_a_tape_service(well):
     env = program("requests")(well)
     well.set("SITE", "XROOTD", "gridsync")
@@ -407,6 +408,7 @@ def test_each_kind_of_door_is_well(well, site, engine):
     assert ("gfal2" in found) == (engine == "gfal2")
 
 
+@pytest.mark.long
 def test_a_root_door_is_looked_at_through_gfal2(well):
     well.set("SERVER", well.grid.xrootd.root_url)
     well.set("INPUTDIR", "awkward", "gridsync")

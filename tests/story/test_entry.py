@@ -460,6 +460,7 @@ def test_a_grid_conf_of_sites_alone_is_the_users_own(user: User, text):
     assert path.read_text() == f"{text.rstrip()}\n\n[gridsync]\nTHREADS = 3\n"
 
 
+@pytest.mark.long
 def test_two_runs_that_find_it_set_it_aside_once(user: User):
     path = user.folder / "Grid.conf"
     path.write_text(FOREIGN["another name"])

@@ -48,6 +48,7 @@ def test_what_the_list_names_comes_and_nothing_else(tree: User, folder):
     assert (tree.folder / "Grid.conf").read_bytes() == before
 
 
+@pytest.mark.long
 def test_it_goes_step_by_step_as_a_folder_does(tree: User, folder):
     assert tree(f"--input_dir {folder} --build_list").status == 0
     name = write_list(tree, f"{folder}/run/a", f"{folder}/run/b")

@@ -68,6 +68,7 @@ def test_a_folder_is_sent_under_other_names_first_and_not_sent_again(at, kind):
     assert status == 0 and "Sent: 0, skipped: 3, failed: 0; " in out, out + err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_file_there_is_left_alone_unless_it_is_to_be_replaced(at, kind):
     user = at(kind)
@@ -153,6 +154,7 @@ def test_a_login_that_is_refused_is_tried_once_by_all_threads_together(at):
     assert user.server.tries() == before + 1
 
 
+@pytest.mark.long
 def test_a_password_that_ends_while_files_come_is_shown_once_more_at_the_most(at):
     """The session that DESY gives lasts some days."""
     user = at("proftpd")
@@ -276,6 +278,7 @@ def test_ctrl_c_ends_a_run_whose_server_stands_still(member):
     assert status == 130 and "fault of gridsync" not in err, err
 
 
+@pytest.mark.long
 def test_the_doctor_looks_at_the_site(member):
     member.lay("raw/a", DATA)
     member.set("CA_DIR", str(member.grid.pki.folder / "ca.pem"), "BEAM")

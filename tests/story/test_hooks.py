@@ -224,6 +224,7 @@ def test_its_environment_has_no_secrets(doer: Doer):
     assert "sesame" not in said and "OTHER=kept\n" in said and "PATH=" in said
 
 
+@pytest.mark.long
 def test_no_more_run_at_once_than_there_are_threads_or_processors(doer: Doer):
     doer.fill(**{f"f{number}": 10 for number in range(8)})
     assert doer("--build_list --quiet").status == 0

@@ -263,6 +263,7 @@ def test_so_it_is_by_gridsync_itself(member, iam):
     assert status == 0 and out.startswith(f"Contacting localhost:{iam.port} "), err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_lines_as_an_iam_has_them_are_understood(member, iam, client):
     """With an alias for each host, with the host as a URL, and each of them twice."""

@@ -203,6 +203,7 @@ def test_without_ca_certificates_the_line_to_type_is_named_before_the_pass_phras
     assert "pass phrase" not in err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_server_of_a_ca_that_is_not_installed_gets_the_same_remedy(newcomer, client):
     user = newcomer(client)

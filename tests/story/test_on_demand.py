@@ -233,6 +233,7 @@ def test_sync_copies_what_is_on_disk_while_the_rest_is_staged(reader):
     assert reader.here() == {f"cms-1/{name}": data for name, data in FILES.items()} and len(posts(reader)) == 1
 
 
+@pytest.mark.long
 def test_sync_asks_anew_for_what_has_gone_back_to_tape(reader):
     """As the portal's own pin ends after 18 hours."""
     portal = reader.portal

@@ -274,6 +274,7 @@ def test_bytes_come_from_where_they_lie_by_root(reader):
     assert not [one for one in reader.portal.requests if one.path.startswith("/eos/")]
 
 
+@pytest.mark.long
 def test_without_gfal2_bytes_by_root_are_told_with_the_remedy(reader):
     reader.set("BYTES", "root", "OPEN")
     (reader.folder / "gfal2.py").write_text("raise ImportError('none')")
@@ -361,6 +362,7 @@ def test_python_programs_have_records_too(reader, monkeypatch):
 # The page of --report.
 
 
+@pytest.mark.long
 def test_the_page_of_a_run_has_the_flow_of_its_records(reader):
     about = {"collision_information": {"energy": "7TeV"}, "date_created": ["2011"]}
     reader.portal.add("cms-1", {"a": SMALL}, type={"primary": "Dataset", "secondary": ["Simulated"]}, **about)

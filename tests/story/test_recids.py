@@ -221,6 +221,7 @@ def test_a_list_names_records_and_files_in_them(reader):
     assert reader.listed() == ["cms-5500/a.root", "cms-5500/list.txt", "cms-5501/b.root", "delphi-7/d.al"]
 
 
+@pytest.mark.long
 def test_what_a_list_names_and_is_not_there_is_named_each_time(reader):
     (reader.folder / "list").write_text(f"5500\n77\n{DOI}x\ncms-5501/nothing\n")
     names = ["10.7483/OPENDATA.CMS.JKB8.RR42x", "77", "cms-5501/nothing"]

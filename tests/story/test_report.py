@@ -87,6 +87,7 @@ def test_what_can_be_no_page_is_refused_before_anything_is_done(three: User, wor
     assert not list(three.folder.glob("*part*"))
 
 
+@pytest.mark.long
 def test_a_stats_file_that_is_none_makes_no_page(three: User):
     (three.folder / "s.jsonl").write_text('{"name": "another program"}\n')
     for name, status in (("s.jsonl", 2), ("none.jsonl", 5), ("s.txt", 2)):

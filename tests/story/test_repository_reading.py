@@ -247,6 +247,7 @@ def test_a_page_and_a_folder_are_a_whole_line(visitor):
     assert (visitor.folder / "here" / record.id / "a.txt").read_bytes() == SMALL
 
 
+@pytest.mark.long
 def test_a_doi_is_found_by_the_id_in_it(visitor):
     record = visitor.repository.add("One", {"a.txt": SMALL})
     doi = f"10.1234/repository.{record.id}"
@@ -337,6 +338,7 @@ def test_a_zip_that_cannot_be_looked_into_says_so(visitor):
     assert (status, err.count("\n")) == (1, 1) and says in err
 
 
+@pytest.mark.long
 def test_a_zip_and_its_members_do_not_get_into_each_others_way(visitor):
     whole = zipped(MEMBERS)
     record = visitor.repository.add("Zipped", {"x.zip": whole})

@@ -73,6 +73,7 @@ def test_files_come_with_a_proxy_with_a_token_and_with_nothing(anyone: User):
     assert row["verified"] == "adler32" and row["checksum"].startswith("adler32:")
 
 
+@pytest.mark.long
 def test_a_proxy_is_shown_where_it_helps(user: User):
     server = at(user, user.grid.public)
     before = len(server.said())

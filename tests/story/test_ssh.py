@@ -223,6 +223,7 @@ def test_modes_are_those_of_who_gets_the_files(guest):
     assert stat.S_IMODE((guest.data / "run/small").stat().st_mode) & 0o111 == 0
 
 
+@pytest.mark.long
 def test_a_file_that_may_not_be_read_is_named_and_the_others_come(guest):
     (guest.there / "run/small").chmod(0)
     with guest.running("--sync", HASTY) as run:

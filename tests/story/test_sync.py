@@ -136,6 +136,7 @@ def test_a_forbidden_folder_is_named_and_the_others_come(mixed, folder, monkeypa
     assert status == 1 and "Copied: 4, " in out and f"agata/{folder}/tape: the door refuses" in err
 
 
+@pytest.mark.long
 def test_a_folder_that_can_not_be_listed_for_a_moment_joins_in(mixed, folder):
     mixed.grid.door.faults.add(f"*/{folder}/disk*", 500, role="door", method="PROPFIND", count=2)
     with mixed.running("--sync", "list = 1000; blind = Backoff(1, 1000, 1000)") as process:
@@ -143,6 +144,7 @@ def test_a_folder_that_can_not_be_listed_for_a_moment_joins_in(mixed, folder):
     assert find_wrong(mixed, folder) == []
 
 
+@pytest.mark.long
 def test_a_folder_that_can_not_be_listed_holds_up_no_other_where_there_is_no_tape_service(user, folder):
     tree, door = user.grid.tree, user.grid.door
     user.set("TAPE_API", "none")
@@ -160,6 +162,7 @@ def test_a_folder_that_can_not_be_listed_holds_up_no_other_where_there_is_no_tap
         door.faults.clear()
 
 
+@pytest.mark.long
 def test_a_poll_that_is_refused_once_costs_no_pin(mixed, folder):
     mixed.grid.robot.hold()
     with mixed.running("--sync", "chore = Backoff(0.5, 600)") as process:
@@ -238,6 +241,7 @@ def test_an_ended_proxy_stops_it_with_3_and_a_new_one_goes_on(mixed, folder, tmp
     assert mixed("--sync").status == 0 and find_wrong(mixed, folder) == []
 
 
+@pytest.mark.long
 def test_a_proxy_that_is_just_being_written_ends_no_run(mixed, folder, tmp_path):
     proxy = tmp_path / "proxy"
     shutil.copy(mixed.grid.pki.proxy("good"), proxy)
@@ -338,6 +342,7 @@ def test_sync_without_a_folder_says_how_to_choose_one(user):
     assert status == 2 and "no folder is chosen; give one with --input_dir=path" in err
 
 
+@pytest.mark.long
 def test_a_name_that_appears_at_the_site_joins_in(mixed, folder):
     mixed.grid.robot.hold()
     late = threading.Timer(2, lambda: mixed.grid.robot.go())

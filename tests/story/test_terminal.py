@@ -260,6 +260,7 @@ def colours(screen: Screen) -> list[str]:
     return re.findall(r"\x1b\[3\dm\w+(?=\x1b\[39m)", "\n".join(screen.lines("-e", "-S", "-")))
 
 
+@pytest.mark.long
 def test_colours_are_for_terminals_whose_user_likes_them(screen, user, folder):
     user.grid.tree.add(f"agata/{folder}/run/there", 10)
     user.grid.tree.add(f"agata/{folder}/run/far", 10, tape=True)
@@ -358,6 +359,7 @@ def test_bars_follow_the_window(screen, user, large):
     assert bars(screen) == []
 
 
+@pytest.mark.long
 def test_a_low_window_has_as_many_bars_as_fit(screen, user, large):
     screen.resize(80, 4)
     screen.type("gridsync.py --start --verbose")

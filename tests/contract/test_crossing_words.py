@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from gridsync_parts.segments import SHORTEST
 from gridsync_parts.table import Site
 from tests.grid import Grid
 from tests.grid.door import PROFILES, Door
-from tests.grid.xrootd import SCRATCH, XRootD
+from tests.grid.xrootd import SCRATCH, XRootD, keep_checksum
 from tests.support.client import Client
 from tests.support.places import opened, place_at
 from tests.support.user import wait_until
@@ -50,6 +51,7 @@ class End(NamedTuple):
     place: Place
     url: str  # of the folder below which its paths begin
     client: Client | None = None  # of a simulated one
+    disk: Path | None = None  # of a real one
 
     @property
     def puller(self) -> Puller:
@@ -82,6 +84,8 @@ class End(NamedTuple):
 
     def put(self, name: str, data: bytes = DATA) -> At:
         self.writer.write(name, Sent(len(data), lambda: iter([data])))
+        if self.disk and (self.disk / name).exists():
+            keep_checksum(self.disk / name, zlib.adler32(data))
         return At(name, len(data))
 
     def size(self, name: str) -> int:
@@ -102,7 +106,8 @@ def end(grid: Grid, at: Callable[..., Client], copiers: tuple[XRootD, XRootD], t
             server, folder = copiers[made.count(X) % 2], f"{tmp_path.name}-{len(made)}"
             site = site._replace(server=server.url, base=SCRATCH)
             End(place_at(grid, site), server.url).writer.folder(folder)
-            return End(place_at(grid, site._replace(base=f"{SCRATCH}/{folder}")), f"{server.scratch}/{folder}")
+            place = place_at(grid, site._replace(base=f"{SCRATCH}/{folder}"))
+            return End(place, f"{server.scratch}/{folder}", disk=server.folder / "data" / SCRATCH / folder)
         client = at(kind)
         client.door.switches.marker_interval = 0.05
         return End(place_at(grid, site._replace(server=client.door.url)), f"{client.door.url}/agata", client)

@@ -19,7 +19,8 @@ from typing import Any, Callable, Protocol
 GLANCE = 0.02  # seconds between looks at whether the runner gets on
 PATIENCE = 0.05  # seconds after which it is held up
 TRIED = 64  # steps after which it is known whether running pays:
-MUCH = 0.001  # seconds of waiting in a step, which others could do at the same time
+MUCH = 0.001  # seconds of waiting in a step, which others could do at the same time,
+MOST = 0.01  # and how many of one step count, as a disk that stalls once stalls all
 REST = 60.0  # seconds until that is tried again
 
 
@@ -104,20 +105,20 @@ class Trial:
     """Whether running pays: steps are to be work, more than waiting for a disk. It rests for a while if not."""
 
     def __init__(self) -> None:
-        self.count, self.took, self.worked = 0, 0.0, 0.0  # steps, seconds that they took, those of work among them
+        self.count, self.waited = 0, 0.0  # steps, and seconds of waiting in them
         self.due = 0.0  # when somebody may run
 
     def is_resting(self) -> bool:
         """Whether nobody is to run."""
         return time.monotonic() < self.due
 
-    def add(self, took: float, worked: float) -> None:
+    def add(self, waited: float) -> None:
         """One step more."""
-        self.count, self.took, self.worked = self.count + 1, self.took + took, self.worked + worked
+        self.count, self.waited = self.count + 1, self.waited + min(waited, MOST)
         if self.count >= TRIED:
-            if self.took - self.worked >= self.count * MUCH:
+            if self.waited >= self.count * MUCH:
                 self.due = time.monotonic() + REST
-            self.count, self.took, self.worked = 0, 0.0, 0.0
+            self.count, self.waited = 0, 0.0
 
 
 class Convoy:
@@ -202,9 +203,9 @@ class Convoy:
         runner.since = began
         asked = self.go_on(steps)
         runner.since = 0.0
-        took, worked = time.monotonic() - began, time.thread_time() - worked
+        waited = time.monotonic() - began - (time.thread_time() - worked)
         with self.lock:
-            self.trial.add(took, worked)
+            self.trial.add(waited)
             if self.runner is runner:
                 if asked:
                     self.begun[asked.fileno()] = asked, steps

@@ -180,6 +180,16 @@ def test_where_each_is_held_up_all_have_their_threads(monkeypatch: pytest.Monkey
     played.end()
 
 
+@pytest.mark.parametrize(
+    ("waits", "rests"), [([], False), ([0.7], False), ([0.7] * 5, False), ([0.004] * 32, True), ([0.001] * 64, True)]
+)
+def test_a_disk_that_stalls_now_and_then_is_no_reason_to_rest(waits: list[float], rests: bool):
+    trial = convoy.Trial()
+    for number in range(convoy.TRIED):
+        trial.add(waits[number] if number < len(waits) else 0.0)
+    assert trial.is_resting() == rests
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_holds_up_whom_each_is_done_once(monkeypatch: pytest.MonkeyPatch, seed: int):

@@ -307,7 +307,6 @@ def test_the_status_also_tells_of_token_and_door(member):
         assert "secret" not in done.err
 
 
-@pytest.mark.long
 def test_lines_print_paths_alone_and_what_is_left_out_beside(member):
     Path("mine").mkdir()
     Path("mine/a").write_text("a")

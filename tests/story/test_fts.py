@@ -59,7 +59,6 @@ def test_files_on_tape_are_brought_online_in_the_job(handing, fts):
     assert not handing.pinned()  # as the server gives it back
 
 
-@pytest.mark.long
 def test_what_has_failed_is_named_with_its_reason_and_copied_by_a_further_run(handing, fts):
     fts.failing["*/sub/mid"] = "TRANSFER [70] the pool has caught fire"
     done = handing.list_and_start()
@@ -162,7 +161,6 @@ def test_kill_9_around_the_submission_gives_no_second_job(handing, fts, moment):
     assert len(fts.jobs) == 1 and handing.there() == handing.sent()
 
 
-@pytest.mark.long
 def test_a_job_whose_answer_is_lost_is_there_once(handing, fts):
     fts.faults.add("/jobs", "lost", method="POST", count=1)
     done = handing.list_and_start()
@@ -186,7 +184,6 @@ def test_a_job_that_the_server_has_forgotten_is_looked_for_at_the_target(handing
     assert handing.there() == handing.sent()
 
 
-@pytest.mark.long
 def test_cancel_ends_the_job_and_says_what_was_copied(handing, fts):
     nothing = handing.ship("--cancel")
     assert (nothing.status, nothing.err) == (0, "") and f" No job is under way at {fts.url}\n" in nothing.out, nothing
@@ -219,7 +216,6 @@ def test_cancel_counts_what_had_come(handing, fts):
     assert {row["verified"] for row in handing.rows().values()} == {"adler32"}
 
 
-@pytest.mark.long
 def test_a_dry_run_submits_nothing(handing, fts):
     assert handing.ship("--build_list").status == 0
     done = handing.ship("--start", "--dry_run")
@@ -244,14 +240,12 @@ def test_an_address_that_can_be_none_is_refused(handing, words, says):
     assert done.status == 2 and says in done.err and "secret" not in done.err, done
 
 
-@pytest.mark.long
 def test_what_is_no_fts3_server_is_one_sentence(handing, grid):
     assert handing.ship("--build_list").status == 0
     done = handing(f"--start --to=CNAF --fts={grid.door.url}")
     assert done.status == 4 and done.err.count("\n") == 1 and "is it the address of an FTS3 server?" in done.err, done
 
 
-@pytest.mark.long
 def test_a_server_that_does_not_know_the_user_is_one_sentence(handing, fts):
     assert handing.ship("--build_list").status == 0
     fts.faults.add("/whoami", 403)
@@ -272,7 +266,6 @@ def test_sync_takes_in_new_files_while_others_are_copied(handing, fts):
     assert handing.there() == handing.sent() and "late" in handing.there()
 
 
-@pytest.mark.long
 def test_max_duration_leaves_the_job_to_the_server(handing, fts):
     assert handing.ship("--build_list").status == 0
     fts.hold()
@@ -301,7 +294,6 @@ def test_stats_and_json_say_what_came_of_files(handing, fts, tmp_path):
     assert "the pool has caught fire" in by_name["sub/mid"]["error"]
 
 
-@pytest.mark.long
 def test_tokens_go_to_the_server_where_both_sites_take_them(handing, fts, tmp_path):
     for site in ("LYON", "CNAF"):
         write_secret(tmp_path / site, token(3600, jti=site))

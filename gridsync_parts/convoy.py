@@ -199,11 +199,11 @@ class Convoy:
 
     def step(self, runner: Runner, steps: Steps) -> bool:
         """Go on with something up to its next wait; whether the thread still runs."""
-        began, worked = time.monotonic(), time.thread_time()
+        began, worked_by_then = time.monotonic(), time.thread_time()
         runner.since = began
         asked = self.go_on(steps)
         runner.since = 0.0
-        waited = time.monotonic() - began - (time.thread_time() - worked)
+        waited = time.monotonic() - began - (time.thread_time() - worked_by_then)
         with self.lock:
             self.trial.add(waited)
             if self.runner is runner:

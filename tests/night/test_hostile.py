@@ -136,6 +136,7 @@ def test_any_name_is_listed_as_it_is_or_left_out(outputdir, name):
     kept(found, outputdir)
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     "href", "/agata/run/..,/agata/run/a/b,/agata/run/a%2Fb,/agata/other/a,/agata,/,run/a,,/x,https://[/".split(",")
 )
@@ -167,6 +168,7 @@ def test_any_property_of_a_file_is_understood_or_left_out_or_refused(outputdir, 
         )
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("size", ["9" * 19, "9" * 400, "9" * 5000, "-1", "1e3", "٣"], ids=lambda size: size[:4])
 def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     xml = listing(response("/agata/run/a", size), response("/agata/run/b"))
@@ -176,6 +178,7 @@ def test_a_file_with_a_size_that_none_has_is_left_out_and_keeps_its_row(size):
     assert plan_catalog([row], [], Scope("LYON", "", (), ()), found.odd) == [row]
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     "checksum", ["md5=", "md5==", "md5=AAAA", f"md5={'A' * 10_000}", "sha=AAAA", "adler32=123456789"], ids=range(6)
 )
@@ -186,6 +189,7 @@ def test_a_checksum_that_is_none_counts_for_nothing(checksum):
 BOMB = '<!DOCTYPE x [<!ENTITY a "{}">]>'.format("a" * 1000)
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
     "before", ["", " " * 2000, f"<!--{'x' * 2000}-->", "<?x?>"], ids=["first", "blanks", "comment", "word"]
@@ -276,6 +280,7 @@ def test_any_answer_of_a_tape_service_is_understood_or_a_sentence(odd, verb, bod
         verbs(place_at(odd[1]))[verb]()
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"files":' * 50_000, b"9" * 100_000, b"\xff\xfe", b"NaN"], ids=range(5)
 )
@@ -286,6 +291,7 @@ def test_a_document_without_sense_is_a_sentence(odd, body):
             verb()
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("name", ["null", "true", "[1]", '{"a": 1}', "1.5", '""'])
 def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
     odd[0].reply = Reply(200, b'{"requestId": %s}' % name.encode())
@@ -295,6 +301,7 @@ def test_a_request_has_a_string_or_a_whole_number_for_a_name(odd, name):
     assert place_at(odd[1]).find_tape().stage(["run/a"], 1) == "17"
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("url", ["https://localhost:99999/", "https://[::1", "https://", "https://a..b/", "ftp://a/"])
 def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
     odd[0].reply = Reply(200, json.dumps({"endpoints": [{"uri": url, "version": "v1"}]}).encode())
@@ -303,6 +310,7 @@ def test_a_door_that_names_a_tape_service_by_no_url_makes_no_sense(odd, url):
         opened(place.lister.site._replace(tape_api="auto")).find_tape()
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("verb", range(2))
 def test_a_tape_service_that_is_none_is_no_missing_file(odd, verb):
     odd[0].reply = Reply(404)
@@ -311,6 +319,7 @@ def test_a_tape_service_that_is_none_is_no_missing_file(odd, verb):
     assert not caught.value.passing
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("status", [401, 403, 409, 413, 500])
 def test_a_tape_service_that_refuses_is_not_called_the_door(odd, status):
     odd[0].reply = Reply(status)
@@ -692,6 +701,7 @@ def test_any_part_file_is_gone_on_from_or_begun_anew(data, cut, tag):
         assert 0 <= part.received() <= 50
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     "claims", ['{"exp": 1%s}' % ("0" * 400), "[" * 100_000, '{"exp": 1e999}', '{"exp": "x"}', "[]", "\0"], ids=range(6)
 )

@@ -79,6 +79,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_means_nothing_is_refused_before_anything_is_asked(typist, line):
     before = (typist.folder / "Grid.conf").read_text()

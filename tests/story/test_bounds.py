@@ -198,6 +198,7 @@ def test_the_end_comes_with_what_was_said_so_far(user: User, folder, stalled, aw
     assert (status, document["status"], err) == (1, 1, OVER) and document["copy"]["copied"] == 0
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("line", "says"),
     [

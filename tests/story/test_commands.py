@@ -775,6 +775,7 @@ def test_an_expired_proxy_is_seen_before_the_door_is(user):
     assert status == 3 and "expired" in err and user.grid.door.log.count() == 0
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("line", "status", "says"),
     [

@@ -74,6 +74,7 @@ def test_the_options_are_those_of_the_tool(name: str, tmp_path: Path):
     assert listed == known
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "original-awk"])
 @pytest.mark.parametrize(
     ("style", "quoted"),
@@ -111,6 +112,7 @@ def test_each_name_of_the_command_completes(shell: Shell, command: str):
     assert shell.line(f"{command} --star\t") == f"{command} --start "
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
@@ -194,6 +196,7 @@ def test_tab(shell: Shell, typed: str, line: str):
     assert shell.line(f"gridsync.py {typed}\t") == f"gridsync.py {line}"
 
 
+@pytest.mark.every(1)
 def test_a_site_behind_the_cursor_counts(shell: Shell):
     assert shell.line("gridsync.py --ls_dir  --from CNAF" + "\x02" * 12 + "\t") == (
         "gridsync.py --ls_dir bologna/ --from CNAF"
@@ -208,6 +211,7 @@ def is_closed(line: str) -> bool:
         return False
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("typed", ["--ls_dir='5500:on", '--ls_dir "5500:10.7483/X:on', "--input_dir=?experiment:on"])
 def test_the_last_of_several_records_is_completed_in_quotes_too(shell: Shell, typed: str):
     line = shell.line(f"gridsync.py {typed}\t")
@@ -215,6 +219,7 @@ def test_the_last_of_several_records_is_completed_in_quotes_too(shell: Shell, ty
     assert words[1:] == shlex.split(re.sub("['\"]", "", f"{typed}ly/"))
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 def test_an_odd_file_of_stats_reaches_the_tool_as_it_is(shell: Shell, quote: str):
     line = shell.line(f"gridsync.py --stats={quote}odd\t")
@@ -222,6 +227,7 @@ def test_an_odd_file_of_stats_reaches_the_tool_as_it_is(shell: Shell, quote: str
     assert not (shell.folder / "PWN").exists()
 
 
+@pytest.mark.every(7)
 @pytest.mark.parametrize("name", [*ODD, "~tilde", "=equal"])
 @pytest.mark.parametrize("spelling", ["--input_dir ", "--input_dir=", "--ls_dir ", "--ls_dir="])
 @pytest.mark.parametrize("quote", ["", "'", '"'])
@@ -408,12 +414,14 @@ def tricked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     shell.close()
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(("typed", "line"), TRICKS)
 def test_what_is_typed_and_what_is_completed_are_no_command_together(tricked: Shell, typed: str, line: str):
     assert tricked.line(f"gridsync.py --ls_dir {typed}") == f"gridsync.py --ls_dir {line}"
     assert not has_run(tricked)
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 @pytest.mark.parametrize("typed", ["--from {}\t\t", "--from {}o\t", "--from={}\t\t", "--from={}$\t\t"])
 def test_a_site_is_never_more_than_a_name(tricked: Shell, typed: str, quote: str):
@@ -425,6 +433,7 @@ def test_a_site_is_never_more_than_a_name(tricked: Shell, typed: str, quote: str
     assert not has_run(tricked)
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 @pytest.mark.parametrize("typed", ["loc\t\t", "several/\t\t", "several/\t\t1\t\t"])
 @pytest.mark.parametrize("option", ["--output_dir ", "--workdir=", "--log_file=", "--put "])
@@ -434,6 +443,7 @@ def test_tab_runs_no_local_name(tricked: Shell, option: str, typed: str, quote: 
     assert not has_run(tricked)
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     "name", ["es\x1b[31m", "bi\u202edi", "ze\u200bro", "c1\u009b31m", b"c1\x9b31m", b"half\xc3", "de\x7fl"]
 )

@@ -172,6 +172,7 @@ def test_what_is_read_in_a_proxy_is_what_voms_proxy_info_says(grid: Grid, kind):
     assert proxy.subject == info("-subject")
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("text", ["", "garbage", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"])
 def test_a_file_that_is_no_proxy_is_said_to_be_none(user, tmp_path, text):
     write_secret(tmp_path / "proxy", text)
@@ -210,6 +211,7 @@ def test_a_refused_token_is_replaced_for_every_thread_that_was_refused(tmp_path)
     assert [token.renew(refused), token.renew(refused)] == ["new", "new"]
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("source", ["eyJhbGciOi.the.token", "env:", "https://x", "cmd"])
 def test_a_token_itself_is_refused_and_not_shown(source, tmp_path):
     with pytest.raises(UsageError) as caught:

@@ -90,6 +90,7 @@ BASE_DIR_ON_GRID = ../
 """
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("site", "url", "path"),
     [
@@ -106,6 +107,7 @@ def test_where_a_url_leads_below_base_dir(tmp_path, site, url, path):
     assert Config(str(tmp_path)).path_of(url, site) == path
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("url", "says"),
     [
@@ -344,6 +346,7 @@ def test_a_really_older_python_says_which_is_needed(python: str):
 MINE = "[gridsync]\nSITE = A\n# é\n[A]\nSERVER = https://a.example.org/\nBASE_DIR_ON_GRID = agata/\n"
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -245,6 +245,7 @@ def test_somebody_else_is_told_whom_to_ask(newcomer, client):
     assert "ask the VO's administrators" in user.new_proxy().err
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("said", "says"),
     [  # the last but one is what the C++ client makes of each of the others, the last all that it says without DNS

@@ -250,6 +250,7 @@ def test_with_a_proxy_a_shared_grid_conf_works(user: User, kind, folder):
     assert (status, err) == (0, "")
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("line", ["--threads 3", "--threads 3 --show_conf", "--threads 3 --ls_dir e680"])
 def test_a_remembered_setting_makes_no_strangers_file_the_users(user: User, line):
     conf = user.folder / "Grid.conf"
@@ -428,6 +429,7 @@ def test_a_run_whose_proxy_goes_ends_for_want_of_it(user: User, proxy: Path, fol
     assert run.returncode == 3 and f"there is no proxy at {proxy}" in err, err
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(("group", "mode", "others"), [
     (1, 0o664, False), (1, 0o666, True), (STRANGER, 0o664, True), (0, 0o664, True), (STRANGER, 0o644, False),
 ])  # fmt: skip

@@ -163,6 +163,7 @@ def test_one_json_document_tells_what_was_sent(sender):
     assert {name: document["put"][name] for name in counts} == counts and document["status"] == 0
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("line", "says"),
     [

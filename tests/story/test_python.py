@@ -323,6 +323,7 @@ def test_what_a_killed_program_has_left_is_named(conf, lyon, grid, folder, tmp_p
     assert {*left, f"{folder}/small"} == {entry.path for entry in lyon.ls(folder)}
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("call", "kind", "says"),
     [

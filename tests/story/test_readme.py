@@ -71,6 +71,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(SCRIPT.parent)))
 def test_every_link_leads_somewhere(page: Path):
     lost = []

@@ -289,6 +289,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("line", REFUSED)
 def test_a_page_that_shows_no_record_is_refused(reader, line):
     base = reader.portal.base

@@ -60,6 +60,7 @@ def test_other_files_are_not_read(twenty, folder):
     assert damaged <= 1 and sum(row["downloaded"] == "no" for row in twenty.catalog().values()) == damaged
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize(
     ("line", "says"),
     [

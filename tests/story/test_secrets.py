@@ -276,6 +276,7 @@ def test_no_token_that_lies_about_is_shown_to_an_xrootd_that_asks_for_one(user, 
     assert status and sent and token.encode() not in b"".join(sent)
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("scheme", ["http", "dav", "ftp"])
 def test_a_token_never_goes_over_a_line_that_is_not_encrypted(tmp_path, monkeypatch, scheme):
     """Whatever has led there."""

@@ -106,6 +106,7 @@ def test_a_site_that_there_is_not_is_told_with_those_that_there_are(user: User):
     assert "; did you mean ZENODO\n" in user("--from=ZENODOO --show_conf").err
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("other", ["start", "threads=99", "inc=("])
 def test_the_list_goes_with_nothing_else(user: User, other):
     status, out, err = user(f"--from=list '--{other}'")
@@ -127,6 +128,7 @@ def test_a_command_that_is_none_is_named_and_the_others_go_on(user: User):
 ACTIONS = ["--ls_dir", "--input_dir a --build_list --start", "--sync", "--put results --input_dir a"]
 
 
+@pytest.mark.every(5)
 @pytest.mark.parametrize("line", ACTIONS)
 @pytest.mark.parametrize(
     ("key", "value", "says"),

@@ -245,6 +245,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(1)
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_makes_no_sense_is_one_sentence_and_changes_nothing(user: User, line):
     before = {path.name: path.stat().st_mtime_ns for path in user.folder.iterdir()}

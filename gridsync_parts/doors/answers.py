@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
 
 
+LOOK = 1.0  # seconds of a read after which what came is counted, however little it is
 SOON = 0.01  # seconds in which an answer comes that is there already
 MAX_JSON = 4 << 20  # bytes of an answer in JSON; of 500 files 8 kB each, and objects take 30 times as much
 MAX_HEAD = 1 << 20  # bytes of what comes before a body, interim answers too, and around a bite of it
@@ -62,6 +63,11 @@ def connection_error(error: Exception, url: str, ca: str | None) -> GridError:
     return error_for(CONNECTION_ERRORS, text, **words, clock=moment_text(time.time()))
 
 
+def is_timeout(error: OSError) -> bool:
+    """Whether a wait has lasted as long as it may; TLS has words of its own for it."""
+    return not error.errno and "timed out" in str(error)
+
+
 class Watch(io.RawIOBase):
     """What comes over a line, and an end to it: to each wait, to a head, to what drips, to what goes on and on."""
 
@@ -72,6 +78,7 @@ class Watch(io.RawIOBase):
         self.tick = min(site.first_byte, site.silence) / 2  # of each wait at the socket: to set another one takes time
         self.room = MAX_HEAD  # bytes that may still come
         self.is_begun = False
+        self.fills = False  # what is asked for in one piece is wanted in one
         self.is_ended = False  # by the server, as far as a glance has shown
         self.drip = Drip(site)
         self.hold: io.RawIOBase | None = None  # what keeps the socket open when a library closes it in front of a body
@@ -96,8 +103,11 @@ class Watch(io.RawIOBase):
         if self.socket.gettimeout() == 0:
             return self.glance(buffer)
         began = time.monotonic()
-        seconds = self.site.silence if self.ends == math.inf else self.ends - began
-        count = self.receive(buffer, seconds if self.is_begun else max(seconds, SOON))
+        if self.fills and len(buffer) > io.DEFAULT_BUFFER_SIZE:  # else it is for that of BufferedReader
+            count = self.receive_all(memoryview(buffer))
+        else:
+            seconds = self.site.silence if self.ends == math.inf else self.ends - began
+            count = self.receive(buffer, seconds if self.is_begun else max(seconds, SOON))
         self.room -= count
         if self.room < 0:
             raise OSError("no end")
@@ -124,16 +134,36 @@ class Watch(io.RawIOBase):
 
     def receive(self, buffer: Any, seconds: float) -> int:
         """More bytes within so many seconds."""
-        ends, left = time.monotonic() + seconds, seconds
-        while left > 0:
-            self.limit_waits(min(left, self.tick))
+        while seconds > 0:
+            wait = min(seconds, self.tick)
+            self.limit_waits(wait)
             try:
                 return self.socket.recv_into(buffer)
             except OSError as error:
-                if error.errno or "timed out" not in str(error):
+                if not is_timeout(error):
                     raise
-            left = ends - time.monotonic()
+            seconds -= wait
         raise TimeoutError("timed out")
+
+    def receive_all(self, buffer: memoryview) -> int:
+        """Bytes until there is room for no more, or no more come, or it is time to look how many came.
+
+        TLS gives 16 kB at a time: looks at the clock and frames around each were a seventh of a large file's CPU.
+        """
+        ends, silence, count = time.monotonic() + LOOK, self.site.silence, 0
+        self.limit_waits(self.tick)
+        while count < len(buffer) and time.monotonic() < ends:
+            try:
+                came = self.socket.recv_into(buffer[count:])
+            except OSError as error:
+                if not is_timeout(error):
+                    raise
+                came = self.receive(buffer[count:], silence - self.tick)
+                self.limit_waits(self.tick)
+            if not came:
+                break
+            count += came
+        return count
 
     def glance(self, buffer: Any) -> int | None:
         """The bytes that are there already; None if there are none yet."""
@@ -201,6 +231,7 @@ class Answer:
     def bite(self, buffer: memoryview) -> int:
         """Bytes of the body, as many as fit; what is around them in chunks may take as many again."""
         self.watch.room = 2 * len(buffer) + MAX_HEAD
+        self.watch.fills = True
         return self.read_into(buffer)
 
     def chunks(self, awaited: int, surplus: Callable[[], GridError] | None = None) -> Iterator[memoryview]:
@@ -227,7 +258,7 @@ class Answer:
 
         try:
             while True:
-                self.watch.room = 2 * BITE + MAX_HEAD
+                self.watch.room, self.watch.fills = 2 * BITE + MAX_HEAD, False
                 if not (data := self.some()):
                     return
                 yield data

@@ -39,8 +39,8 @@ def place_at(url: str, min_rate: int = 0, first_byte: int = 30) -> Place:
     return opened(site)
 
 
-def read(place: Place, start: int = 0, stop: int = SIZE) -> bytes:
-    body = place.reader.read(At("run/a", SIZE), start, stop)
+def read(place: Place, start: int = 0, stop: int = SIZE, size: int = SIZE) -> bytes:
+    body = place.reader.read(At("run/a", size), start, stop)
     try:
         return b"".join(map(bytes, body.chunks))
     finally:
@@ -112,6 +112,29 @@ def test_a_body_that_drips_ends_after_a_while(raw, monkeypatch, head, verb):
     replace(monkeypatch, "RATED", 1.0)
     server = raw(lambda: itertools.chain([HEADS[head]], drips(b"[" * SIZE)))
     assert "MIN_RATE" in ending(lambda: VERBS[verb](place_at(server.url, 100)))
+
+
+LARGE = 4 * BITE  # it comes in pieces that are filled, without a look at the clock for each
+
+
+@pytest.mark.every(1)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_large_body_that_drips_ends_after_a_while(raw, monkeypatch, head):
+    replace(monkeypatch, "RATED", 1.0)
+    replace(monkeypatch, "LOOK", 0.2)
+    begun = HEADS[head].replace(b"1000", b"%d" % LARGE).replace(b"3e8", b"%x" % LARGE)
+    server = raw(lambda: itertools.chain([begun], drips(b"[" * SIZE)))
+    assert "MIN_RATE" in ending(lambda: read(place_at(server.url, 100), 0, LARGE, LARGE))
+
+
+@pytest.mark.every(1)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_large_body_that_falls_silent_ends_after_a_while(raw, head):
+    def part() -> Iterator[bytes]:
+        yield HEADS[head].replace(b"1000", b"%d" % LARGE).replace(b"3e8", b"%x" % LARGE) + b"x" * (BITE * 3 // 2)
+        time.sleep(2 * SOON)
+
+    assert "does not answer" in ending(lambda: read(place_at(raw(part).url, 1), 0, LARGE, LARGE))
 
 
 def test_a_listing_that_drips_ends_after_a_while(raw, monkeypatch):

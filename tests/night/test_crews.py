@@ -15,7 +15,7 @@ from tests.support.worlds import CREWED, play
 
 
 @pytest.mark.long
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=50)
 @given(CREWED)
 def test_whatever_befalls_workers_in_many_worlds(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
     play(tmp_path_factory.getbasetemp(), world)

@@ -32,7 +32,7 @@ MEMORY = 250  # MB that a run on so many files may take
 MILLION = 1_000_000
 MILLION_MEMORY = 700  # MB
 CROWDED_MEMORY = 1000  # MB, where they are listed and all in one folder
-LIMIT = 300  # seconds for one command, so that one that hangs ends
+LIMIT = 900  # seconds for one command, so that one that hangs ends
 STAGE = "/api/v1/tape/stage"
 
 

@@ -40,7 +40,7 @@ def test_a_week_with_a_hundred_thousand_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=50)
 @given(WORLD)
 def test_whatever_fails_in_many_worlds(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
     play(tmp_path_factory.getbasetemp(), world)

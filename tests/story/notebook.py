@@ -20,7 +20,7 @@ from tests.support import TOP
 PICTURE = TOP / "docs/notebook.png"
 VENV = TOP / "build/notebook"
 BROWSER = Path("/usr/bin/chromium")
-LIMIT = 90  # seconds for a step in the browser
+LIMIT = 180  # seconds for a step in the browser
 CELLS = (
     'import gridsync\n\nsite = gridsync.open_site("LYON")\n'
     f'rows = site.find("e680_1to64/{agata.RUN}", include="/03./", exclude="[.]adf")\n'

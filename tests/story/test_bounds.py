@@ -11,7 +11,7 @@ import pytest
 from tests.support.user import User, find_pinned, find_wrong, wait_for
 
 LIMIT = 4 << 20  # bytes a second
-TIMES = 5  # that a busy machine may keep a run below it
+TIMES = 10  # that a busy machine may keep a run below it
 
 SHAPES = {  # sizes, options and the limit: many files a second are too many for a busy machine
     "one large file": ([12 << 20], "", LIMIT),

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,21 @@ def test_a_bar_moves_in_a_notebook_and_all_is_here(grid: Grid, tmp_path: Path):
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", ["XROOTD", "ROOT"])
-def test_pandas_and_uproot_read_as_the_page_says(grid: Grid, tmp_path: Path, name: str):
-    results = grid.xrootd.folder / "data/agata/e680"
-    results.mkdir(exist_ok=True)
-    subprocess.run([VENV / "bin/python", "-c", RESULTS, results], check=True)
-    for path in filter(Path.is_file, results.iterdir()):
+@pytest.fixture
+def results(grid: Grid) -> Iterator[None]:
+    """What an analysis has left in a folder that others look at, too."""
+    folder = grid.xrootd.folder / "data/agata/e680"
+    subprocess.run([VENV / "bin/python", "-c", RESULTS, folder], check=True)
+    paths = list(filter(Path.is_file, folder.iterdir()))
+    for path in paths:
         keep_checksum(path, zlib.adler32(path.read_bytes()))
+    yield
+    for path in paths:
+        path.unlink()
+
+
+@pytest.mark.parametrize("name", ["XROOTD", "ROOT"])
+def test_pandas_and_uproot_read_as_the_page_says(grid: Grid, results, tmp_path: Path, name: str):
     root = f"\n[ROOT]\nSERVER = root://localhost:{grid.xrootd.ports[1]}/\nBASE_DIR_ON_GRID = agata/\n"
     (tmp_path / "Grid.conf").write_text(grid.conf("data") + root)
     (example,) = re.findall(r"(?s)```python\n(import pandas.*?)```", (TOP / "docs/python.md").read_text())

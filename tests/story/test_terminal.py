@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
+from signal import SIGTERM
 
 import pytest
 
@@ -376,11 +378,11 @@ def test_a_low_window_has_as_many_bars_as_fit(screen, user, large):
 
 @pytest.mark.long
 @pytest.mark.parametrize("signal", ["C-c", "kill"])
-def test_an_interrupted_run_takes_its_bars_away(screen, large, signal):
-    screen.type("gridsync.py --start --verbose" + (" & PID=$!" if signal == "kill" else ""))
+def test_an_interrupted_run_takes_its_bars_away(screen, user, large, signal):
+    screen.type("gridsync.py --start --verbose" + (" & echo $! > pid; wait" if signal == "kill" else ""))
     wait_for_bars(screen, 4)
-    if signal == "kill":
-        screen.type("kill $PID; wait")
+    if signal == "kill":  # from elsewhere, as what is typed beside bars moves them
+        os.kill(int((user.folder / "pid").read_text()), SIGTERM)
     else:
         screen.ask("send-keys", signal)
     wait_until(lambda: "gridsync.py: interrupted; what is done" in "".join(screen.lines()))

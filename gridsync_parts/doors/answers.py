@@ -104,7 +104,7 @@ class Watch(io.RawIOBase):
             return self.glance(buffer)
         began = time.monotonic()
         if self.fills and len(buffer) > io.DEFAULT_BUFFER_SIZE:  # else it is for that of BufferedReader
-            count = self.receive_all(memoryview(buffer))
+            count = self.fill(memoryview(buffer))
         else:
             seconds = self.site.silence if self.ends == math.inf else self.ends - began
             count = self.receive(buffer, seconds if self.is_begun else max(seconds, SOON))
@@ -145,7 +145,7 @@ class Watch(io.RawIOBase):
             seconds -= wait
         raise TimeoutError("timed out")
 
-    def receive_all(self, buffer: memoryview) -> int:
+    def fill(self, buffer: memoryview) -> int:
         """Bytes until there is room for no more, or no more come, or it is time to look how many came.
 
         TLS gives 16 kB at a time: looks at the clock and frames around each were a seventh of a large file's CPU.

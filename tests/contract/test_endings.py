@@ -115,6 +115,9 @@ def test_a_body_that_drips_ends_after_a_while(raw, monkeypatch, head, verb):
 
 
 LARGE = 4 * BITE  # it comes in pieces that are filled, without a look at the clock for each
+LARGE_HEADS = {
+    name: head.replace(b"1000", b"%d" % LARGE).replace(b"3e8", b"%x" % LARGE) for name, head in HEADS.items()
+}
 
 
 @pytest.mark.every(1)
@@ -122,8 +125,7 @@ LARGE = 4 * BITE  # it comes in pieces that are filled, without a look at the cl
 def test_a_large_body_that_drips_ends_after_a_while(raw, monkeypatch, head):
     replace(monkeypatch, "RATED", 1.0)
     replace(monkeypatch, "LOOK", 0.2)
-    begun = HEADS[head].replace(b"1000", b"%d" % LARGE).replace(b"3e8", b"%x" % LARGE)
-    server = raw(lambda: itertools.chain([begun], drips(b"[" * SIZE)))
+    server = raw(lambda: itertools.chain([LARGE_HEADS[head]], drips(b"[" * SIZE)))
     assert "MIN_RATE" in ending(lambda: read(place_at(server.url, 100), 0, LARGE, LARGE))
 
 
@@ -131,7 +133,7 @@ def test_a_large_body_that_drips_ends_after_a_while(raw, monkeypatch, head):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_large_body_that_falls_silent_ends_after_a_while(raw, head):
     def part() -> Iterator[bytes]:
-        yield HEADS[head].replace(b"1000", b"%d" % LARGE).replace(b"3e8", b"%x" % LARGE) + b"x" * (BITE * 3 // 2)
+        yield LARGE_HEADS[head] + b"x" * (BITE * 3 // 2)
         time.sleep(2 * SOON)
 
     assert "does not answer" in ending(lambda: read(place_at(raw(part).url, 1), 0, LARGE, LARGE))

@@ -5,6 +5,7 @@ So the scheduler need not know gridsync, and reads none of it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 from typing import Any, Callable, NamedTuple, cast
@@ -66,6 +67,25 @@ def labour_there(labour: Labour, load: Load, address: str, worker: Worker) -> by
         dask_worker.log_event(topic, pickle.dumps((address, beat)))
 
     return pickle.dumps(labour(load, tell))
+
+
+async def result_of(future: Any) -> Any:
+    """What a worker returns. Dask fetches many results at once, which goes on for the others if this is cancelled."""
+    waiting = asyncio.ensure_future(future.result())
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        future.release()  # the scheduler need not wait any more, either
+        raise
+
+
+def lost_errors() -> tuple[type[BaseException], ...]:
+    """What a load ends with whose worker is gone, or whose result."""
+    import concurrent.futures
+
+    from distributed import KilledWorker
+
+    return KilledWorker, OSError, asyncio.CancelledError, concurrent.futures.CancelledError, asyncio.TimeoutError
 
 
 # What comes of it: who sends something else is not the gridsync that it says it is, or its memory fails.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import pickle
 import queue
 import threading
@@ -19,7 +20,18 @@ from urllib.parse import urlsplit
 from gridsync_parts.errors import CrewError, GridError, brief, drop_frames
 from gridsync_parts.farm import hand
 from gridsync_parts.farm.beside import be_quiet
-from gridsync_parts.farm.calls import Worker, back_in, beat_in, call_of, greet_there, greeted, labour_there, topic_of
+from gridsync_parts.farm.calls import (
+    Worker,
+    back_in,
+    beat_in,
+    call_of,
+    greet_there,
+    greeted,
+    labour_there,
+    lost_errors,
+    result_of,
+    topic_of,
+)
 from gridsync_parts.farm.hiring import Hired, hire, read_where
 from gridsync_parts.farm.loads import Back, Greeting, Heard, Joined, Left, Load, Lost, News, Returned, Setting
 from gridsync_parts.farm.marking import began_of, machine
@@ -44,19 +56,11 @@ class Person:
         self.worker = worker
         self.is_here = worker.machine == machine()
         self.loads: dict[int, asyncio.Task[None]] = {}  # that it has, each with who waits for it
+        self.last = 0  # the last load that it was given
 
     def has_ended(self) -> bool:
         """Whether it surely can't write any more."""
         return self.is_here and began_of(self.worker.pid) != self.worker.began
-
-
-def lost_errors() -> tuple[type[BaseException], ...]:
-    """What a load ends with whose worker is gone, or whose result."""
-    import concurrent.futures
-
-    from distributed import KilledWorker
-
-    return KilledWorker, OSError, asyncio.CancelledError, concurrent.futures.CancelledError, asyncio.TimeoutError
 
 
 def unfit_error(address: str, error: Exception) -> GridError:
@@ -129,7 +133,7 @@ class Line:
         self.client.subscribe_topic(topic_of(self.setting.run), self.hear)
 
     def ask(self, address: str, key: str, call: bytes) -> Any:
-        """Have a worker make a call; what it returns can be waited for."""
+        """Have a worker make a call; `result_of` it can be waited for."""
         return self.client.submit(
             pickle.loads, call, key=f"gridsync-{self.setting.run}-{key}", workers=[address], allow_other_workers=False,
             pure=False, retries=0,
@@ -194,7 +198,7 @@ class Line:
         """Ask a new worker who it is."""
         call = call_of(greet_there, self.hands.greet, self.setting)
         try:
-            worker, greeting = greeted(await self.ask(address, f"greeting-{next(greetings)}", call))
+            worker, greeting = greeted(await result_of(self.ask(address, f"greeting-{next(greetings)}", call)))
         except lost_errors():
             self.coming.pop(address, None)
             return
@@ -207,6 +211,7 @@ class Line:
     def give(self, address: str, load: Load) -> None:
         """Give a worker some files; if it is gone, that is told already."""
         if person := self.people.get(address):
+            person.last = load.number
             call = call_of(labour_there, self.hands.labour, load, address, person.worker)
             future = self.ask(address, str(load.number), call)
             person.loads[load.number] = self.begin(self.bring_back(person, load.number, future))
@@ -214,7 +219,7 @@ class Line:
     async def bring_back(self, person: Person, number: int, future: Any) -> None:
         """Wait for what comes of a load."""
         try:
-            returned = back_in(await future)
+            returned = back_in(await result_of(future))
         except lost_errors() as error:
             log.debug("load %d of %s is lost: %r", number, person.address, error)
             returned = None
@@ -243,7 +248,7 @@ class Line:
             await asyncio.sleep(0.05)
         self.tell(Left(person.address, person.has_ended()))
         self.leaving.discard(person.address)
-        self.coming[person.address] = self.begin(self.call_off(person.address))  # if it is there
+        self.coming[person.address] = self.begin(self.call_off(person))  # if it is there
 
     def forget(self, address: str) -> Person | None:
         """Wait for nothing more from a worker."""
@@ -255,30 +260,30 @@ class Line:
     def drop(self, address: str) -> None:
         """Have nothing more to do with a worker, unless it comes to itself again."""
         if person := self.forget(address):
-            self.coming[address] = self.begin(self.call_off(address))
+            self.coming[address] = self.begin(self.call_off(person))
             if person.is_here:
                 self.hired.end(person.worker.pid)
 
-    def tell_to_halt(self, addresses: list[str]) -> Any:
-        """Tell workers to end what they are at. This gets through where all their threads are busy."""
-        call = call_of(self.hands.halt, self.setting.run)
+    def tell_to_halt(self, addresses: list[str], last: float) -> Any:
+        """Tell workers to end their loads up to this one. This gets through where all their threads are busy."""
+        call = call_of(self.hands.halt, self.setting.run, last)
         return self.client.run(pickle.loads, call, workers=addresses, on_error="ignore")
 
     def halt(self) -> None:
         """Tell that to all."""
         if self.people:
-            self.begin(self.say_last(self.tell_to_halt(list(self.people))))
+            self.begin(self.say_last(self.tell_to_halt(list(self.people), math.inf)))
 
-    async def call_off(self, address: str) -> None:
-        """Have a worker hear that it is to end what it is at; then it may come anew."""
+    async def call_off(self, person: Person) -> None:
+        """Have a worker hear that it is to end what it was given; then it may come anew, and be given more."""
         heard = None
         while not heard:
             try:
-                heard = await self.tell_to_halt([address])
+                heard = await self.tell_to_halt([person.address], person.last)
             except Exception:
                 log.debug("", exc_info=True)
             await asyncio.sleep(POLL)
-        del self.coming[address]
+        del self.coming[person.address]
 
     async def say_last(self, words: Any) -> None:
         """Say something that may well not be heard any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import Callable
@@ -145,6 +146,6 @@ def labour(load: Load, tell: Callable[[Beat], None]) -> Returned:
         return Returned(load.number, (), said_by_worker(error))
 
 
-def halt(run: str) -> None:
-    """End what is under way for a run, and forget it."""
-    shops.halt(run)
+def halt(run: str, last: float = math.inf) -> None:
+    """End what is under way for a run, up to its load of this number; others may follow."""
+    shops.halt(run, last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import math
 import threading
@@ -27,7 +26,7 @@ from gridsync_parts.values import Seen
 
 BEAT = 1.0  # seconds between two words on how far files are
 IDLE = 600.0  # seconds without a load after which a run is forgotten: it may have been killed
-OVER = 1000  # runs that are remembered to be over
+OVER = 1000  # runs of which it is remembered what they have called off
 NO_LIMIT = Timetable(((0, math.inf),))
 
 
@@ -63,8 +62,9 @@ def tools_for(setting: Setting, stop: Stop) -> Tools:
 class Shop:
     """A run, as this process has it: its loads under way, and what they share."""
 
-    def __init__(self, setting: Setting):
+    def __init__(self, setting: Setting, first: int):
         self.setting = setting
+        self.first = first  # the number of the load that it was opened for
         self.stop = Stop()
         self.news = threading.Condition()
         self.busy = 0  # loads that are under way
@@ -134,19 +134,20 @@ class Shops:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.by_run: dict[str, Shop] = {}
-        self.over: collections.deque[str] = collections.deque(maxlen=OVER)
+        self.over: dict[str, float] = {}  # runs that have called off loads, and the last of these
 
-    def enter(self, setting: Setting, load: object, tell: Callable[[Beat], None]) -> Shop | None:
-        """Begin with a load; None if its run is over."""
+    def enter(self, load: Load, key: object, tell: Callable[[Beat], None]) -> Shop | None:
+        """Begin with a load; None if it is called off."""
+        run = load.setting.run
         with self.lock:
-            if setting.run in self.over:
+            if load.number <= self.over.get(run, -math.inf):
                 return None
-            shop = self.by_run.get(setting.run)
+            shop = self.by_run.get(run)
             if shop is None:
-                shop = Shop(setting)
+                shop = Shop(load.setting, load.number)
                 threading.Thread(target=self.keep, args=[shop], daemon=True).start()
-                self.by_run[setting.run] = shop
-            shop.loads[load] = tell
+                self.by_run[run] = shop
+            shop.loads[key] = tell
             return shop
 
     def leave(self, shop: Shop, load: object, files: Collection[str]) -> None:
@@ -160,23 +161,27 @@ class Shops:
 
     @contextlib.contextmanager
     def visit(self, load: Load, tell: Callable[[Beat], None]) -> Iterator[Shop | None]:
-        """What there is for a load, as long as it is under way; None if its run is over."""
+        """What there is for a load, as long as it is under way; None if it is called off."""
         key = object()
-        shop = self.enter(load.setting, key, tell)
+        shop = self.enter(load, key, tell)
         try:
             yield shop
         finally:
             if shop:
                 self.leave(shop, key, [job.row.path for job in load.jobs])
 
-    def halt(self, run: str) -> None:
-        """End what is under way for a run; whoever calls does not wait for it."""
+    def halt(self, run: str, last: float) -> None:
+        """End a run's loads up to this number, as it is over or has given them to others; nobody waits for that."""
         with self.lock:
-            self.over.append(run)
-            shop = self.by_run.pop(run, None)
-        if shop:
-            shop.stop.set()
-            shop.wake()
+            self.over[run] = max(last, self.over.pop(run, last))  # those that were heard of last come last
+            if len(self.over) > OVER:
+                del self.over[next(iter(self.over))]
+            shop = self.by_run.get(run)
+            if not shop or shop.first > last:  # this may be heard late, when there are new ones
+                return
+            del self.by_run[run]
+        shop.stop.set()
+        shop.wake()
 
     def keep(self, shop: Shop) -> None:
         """Tell how far files are as long as there are loads; forget a run of which nothing is heard."""

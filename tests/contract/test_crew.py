@@ -31,6 +31,7 @@ from tests.support.line import Line
 
 dask = pytest.importorskip("distributed").dask
 
+
 @pytest.fixture
 def team() -> Iterator[Callable[..., Team]]:
     """Makes crews, and lets go of them."""
@@ -136,6 +137,30 @@ def test_a_worker_that_was_given_up_comes_anew_once_it_has_heard_of_it(team, kno
         assert crew.next((Joined, Left, Back)) == joined
         crew.give(joined.worker)
         crew.next(Back)
+
+
+@pytest.mark.long
+def test_who_is_dropped_takes_no_results_of_others_along(team, known, tmp_path):
+    """Dask gathers results together, and who does not wait any more must not end that for all."""
+    with Farm(tmp_path) as farm:
+        known(farm)
+        farm.hire()
+        farm.hire()
+        crew = team(farm.address)
+        stays, goes = crew.next(Joined).worker, crew.next(Joined).worker
+        for _ in range(3):
+            numbers = set()
+            for _ in range(40):
+                crew.give(goes)
+                numbers.add(crew.give(stays))
+            numbers.discard(crew.next(Back).returned.number)
+            crew.crew.drop(goes)
+            came_back = False
+            while numbers or not came_back:
+                news = crew.next((Back, Joined, Left))
+                assert not isinstance(news, Left), news
+                came_back = came_back or isinstance(news, Joined)
+                numbers -= {news.returned.number} if isinstance(news, Back) else set()
 
 
 @pytest.mark.long

@@ -176,6 +176,23 @@ def test_a_worker_that_stops_and_comes_back_harms_nothing(short, farm, grid):
     short.is_complete(result, short.count, lost=[0, 1])
 
 
+def test_a_worker_that_comes_to_itself_works_again(short, farm, grid, tmp_path):
+    for _ in range(2):
+        hire(farm, grid)
+    log = tmp_path / "run.log"
+    with short.running(f"--workers={farm.address} --log_file={log}", "SILENT = 4.0", **farm.environment) as run:
+        short.wait_for(20)
+        first, other = farm.workers
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: "nothing is heard of it" in log.read_text(), 120)
+        os.kill(first.pid, signal.SIGCONT)
+        time.sleep(3)
+        other.stop()
+        result = told(run)
+    assert "it is gone" in result.out + result.err, result
+    short.is_complete(result, short.count, lost=[0, 1])
+
+
 def test_workers_of_a_run_that_stop_are_replaced(short):
     with short.running("--workers=local:3", "SILENT = 4.0") as run:
         short.wait_for(20)

@@ -61,9 +61,11 @@ class Worker:
     def job(self, path: str, **more: object) -> Copy:
         return Copy(self.site.row(path), str(self.folder), is_far=True)._replace(**more)
 
-    def load(self, *jobs: Copy | Put | str, hands: int = 4, timetable: Timetable | None = None) -> Load:
+    def load(
+        self, *jobs: Copy | Put | str, hands: int = 4, timetable: Timetable | None = None, number: int = 7
+    ) -> Load:
         made = tuple(self.job(job) if isinstance(job, str) else job for job in jobs)
-        return Load(7, self.setting, made, hands, timetable)
+        return Load(number, self.setting, made, hands, timetable)
 
     def labour(self, *jobs: Copy | Put | str, **more: Any) -> Returned:
         returned = labour(self.load(*jobs, **more), self.beats.append)
@@ -372,9 +374,38 @@ def test_halt_hangs_up_and_nothing_more_is_begun(worker):
     assert worker.labour("run/b") == Returned(7, ())
 
 
+def test_a_run_that_is_over_stays_so(worker):
+    halt(worker.setting.run)
+    halt(worker.setting.run, 6)
+    assert worker.labour("run/a") == Returned(7, ()) and not worker.there()
+
+
 def test_halt_before_anything_was_heard_of_a_run_counts(worker):
     halt(worker.setting.run)
     assert worker.labour("run/a") == Returned(7, ()) and not worker.there()
+
+
+def test_who_was_called_off_does_what_it_is_given_later(worker):
+    silent = threading.Event()
+    worker.site.order("read", "run/a", fall_silent(3000, silent))
+    threads, came = begun(worker, worker.load("run/a"))
+    assert silent.wait(LONG)
+    halt(worker.setting.run, 8)
+    ended(threads)
+    assert words(came[0]) != ["copied"]
+    assert worker.labour("run/b", number=8) == Returned(8, ()) and "run/b" not in worker.there()
+    assert words(worker.labour("run/b", number=9)) == ["copied"]
+
+
+def test_what_is_called_off_late_leaves_new_loads_alone(worker):
+    may_go = held(worker, "run/a")
+    halt(worker.setting.run, 7)
+    threads, came = begun(worker, worker.load("run/a", number=8))
+    wait_until(lambda: worker.site.calls("read"))
+    halt(worker.setting.run, 7)
+    may_go.set()
+    ended(threads)
+    assert words(came[0]) == ["copied"] and words(worker.labour("run/b", number=9)) == ["copied"]
 
 
 def threads_now() -> int:

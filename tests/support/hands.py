@@ -34,6 +34,6 @@ def labour(load: Load, tell: Callable[[Beat], None]) -> Returned:
     return Returned(load.number, ())
 
 
-def halt(run: str) -> None:
+def halt(run: str, last: float) -> None:
     """End it."""
     stop.set()

@@ -42,6 +42,7 @@ with sync_playwright() as play:
     page.goto(url)
     page.wait_for_selector(".jp-Notebook .jp-CodeCell >> nth=2")
     page.keyboard.press("Control+B")  # the side bar only takes room
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # before that nothing runs, and nothing says so
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     try:

@@ -34,8 +34,8 @@ FILES, EACH = int(os.environ.get("FILES", "30000")), 50
 FOLDERS = FILES // EACH
 ROWS = int(os.environ.get("ROWS", "300000"))
 MEMORY = 70 + FILES / 550  # MB that a run on so many files may take,
-ROWS_MEMORY = 70 + ROWS / 1600  # and one beside so many rows,
-CROWDED_MEMORY = 70 + ROWS / 1100  # also where they are listed and all in one folder
+ROWS_MEMORY = 70 + ROWS / 1600  # and one beside so many rows, in MB,
+CROWDED_MEMORY = 70 + ROWS / 1100  # or one that lists so many, all in one folder
 LIMIT = 900  # seconds for one command, so that one that hangs ends
 STAGE = "/api/v1/tape/stage"
 
@@ -201,7 +201,7 @@ xmlns:c="http://www.dcache.org/2013/webdav"><d:response><d:href>/agata/run/</d:h
 
 
 def crowded(request: Request) -> Reply:
-    """A door with as many files in one folder, and nothing else."""
+    """A door with ROWS files in one folder, and nothing else."""
     if request.method != "PROPFIND":
         return Reply(404)
     some = range(0, ROWS, 1000)
@@ -210,7 +210,7 @@ def crowded(request: Request) -> Reply:
     return Reply(207, Stream(10**12, pieces), chunked=True)
 
 
-def test_a_folder_of_as_many_files_is_listed(user):
+def test_a_folder_of_many_files_is_listed(user):
     server = Server("crowded", None, Log(), Switches(), crowded)
     server.start()
     user.set("SERVER", server.url)

@@ -16,13 +16,11 @@ from tests.support.worlds import WORLD, play
 
 # A turn a minute, a listing each quarter of a day, and few looks at a request: the program's own time is what counts.
 FAST = PACE._replace(tick=60, list=6 * HOUR, polls=0.04)
+FILES = int(os.environ.get("FILES", "30000"))
 FAULTS = [
     ("door", 0, 9, 2), ("door", 2, 3, 5), ("door", 4, 20, 0.3), ("tape", 1, 4, 3), ("tape", 3, 8, 8),
     ("release", 5, 2, 4), ("pool", 4, 1, 6), ("offline", 6, 1, 2),
 ]  # fmt: skip
-
-
-FILES = int(os.environ.get("FILES", "30000"))
 
 
 @pytest.mark.long

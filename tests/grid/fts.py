@@ -327,7 +327,7 @@ class Fts:
             raise Failure("DESTINATION [17] Destination file exists and overwrite is not enabled")
         if status == 200:
             visit.ask("DELETE", file.dest_surl, 1)
-        status, _, data = visit.ask("GET", file.source_surl, 0, {"Want-Digest": "adler32"})
+        status, _, data = visit.ask("GET", file.source_surl, 0)
         if status != 200:
             raise Failure(f"SOURCE [2] HTTP {status} : the source cannot be read")
         made = f"{zlib.adler32(data):08x}"

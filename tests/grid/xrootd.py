@@ -101,7 +101,7 @@ class NotUp(RuntimeError):
 
 
 def keep_checksum(path: Path, checksum: int) -> None:
-    """Write it where XRootD keeps it, in its XrdCksData; asked to make many, XRootD forgets answers now and then."""
+    """Write it where XRootD keeps it, in its XrdCksData; asked to make many, XRootD forgets answers, or ends."""
     made = struct.pack(">16sqihbB64s", b"adler32", int(path.stat().st_mtime), 1, 0, 0, 4, struct.pack(">I", checksum))
     os.setxattr(path, "user.XrdCks.adler32", made)
 
@@ -147,11 +147,12 @@ class XRootD:
         return sum(map(int, re.findall(r"fh=\d+ read (\d+)@", log)))
 
     def add(self, path: str, data: bytes) -> Path:
-        """Give it one more file while it runs, as if it had come by the door; it may note its checksum there."""
+        """Give it one more file while it runs, as if it had come by the door, with its checksum noted."""
         file = self.folder / "data" / path
         file.write_bytes(data)
         owner = file.parent.stat()
         os.chown(file, owner.st_uid, owner.st_gid)
+        keep_checksum(file, zlib.adler32(data))
         return file
 
     def fill(self, tree: Tree) -> None:

@@ -301,8 +301,8 @@ def test_a_folder_is_not_listed_for_each_of_its_files(tmp_path, monkeypatch):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
-def test_so_it_is_at_all_moments_of_both(tmp_path, name):
-    for first in itertools.count(step=4):
+def test_so_it_is_at_any_moment_of_the_heir_and_every_eighth_of_who_was_lost(tmp_path, name):
+    for first in itertools.count(step=8):
         for second in itertools.count():
             folder = tmp_path / f"{first}-{second}"
             has_been = played(folder, CASES[name], functools.partial(both, first=first, second=second))

@@ -184,7 +184,8 @@ class Apart:
         self.sending = threading.Lock()
         self.answers: dict[int, SimpleQueue[tuple[str, Any]]] = {0: SimpleQueue()}
         self.is_gone = False
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
         try:
             self.connection.send((site, vo, conf.folder, proxy))
             self.wait(0)
@@ -295,19 +296,25 @@ class Apart:
         return ApartTape(self.call) if self.call("has_tape") else None
 
     def close(self) -> None:
-        """End the other process."""
+        """End the other process, and then all talk with it: what is closed under who uses it is soon another's file."""
+        import socket
         import subprocess
 
         if self.process.returncode is not None:
             return
-        with contextlib.suppress(GridError):  # closing alone would not wake the thread that listens
+        with contextlib.suppress(GridError):
             self.send(0, "end")
         try:
             self.process.wait(FAREWELL)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.connection.close()
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)  # another child of this process may hold the pipe, too
+        if threading.current_thread() is not self.listener:  # which may be the one that finds a site forgotten
+            self.listener.join()
+        with self.sending:
+            self.connection.close()
 
 
 def open_apart(site: Site, vo: str, conf: Config, proxy: str) -> Place:

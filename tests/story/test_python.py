@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -543,6 +545,15 @@ def test_the_process_of_a_gfal2_site_ends_with_the_site(conf, grid):
     site.close()
     assert children() == before and not is_alive(child)
     site.close()
+
+
+def test_a_gfal2_site_that_is_closed_is_listened_to_no_more(conf, monkeypatch):
+    """A descriptor that is closed under who reads from it is soon that of another file."""
+    before, check = {*threading.enumerate()}, Connection._check_readable  # type: ignore[attr-defined]
+    with gridsync.open_site("ROOT", conf) as site:
+        monkeypatch.setattr(Connection, "_check_readable", lambda one: (time.sleep(0.5), check(one)))
+        assert site.ls("e680_1to64")
+    assert not {*threading.enumerate()} - before
 
 
 def test_the_process_of_a_gfal2_site_ends_when_the_program_is_killed(conf, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -31,6 +32,14 @@ TELLS = {
 ARGUMENTS = r"""gridsync.py() { local IFS='|'; printf '%s\0' "$*" >"$ANSWER"; }"""
 
 
+def look_away(screen: int) -> None:
+    """Read what is shown, or the shell would wait for it; from a descriptor of its own, as another's may be reused."""
+    with contextlib.suppress(OSError):  # the shell has ended
+        while os.read(screen, 65536):
+            pass
+    os.close(screen)
+
+
 class Shell:
     """An interactive shell that has the script; of programs it finds awk alone."""
 
@@ -52,7 +61,7 @@ class Shell:
         command = ["/usr/bin/setsid", "--ctty", *SHELLS[name]]
         self.process = subprocess.Popen(command, env=env, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
-        threading.Thread(target=self._look_away, daemon=True).start()
+        threading.Thread(target=look_away, args=[os.dup(self.ours)], daemon=True).start()
         for line in ("set -u", loading, TELLS[name], ARGUMENTS, f"{settings}\n"):
             self._type(line + "\n")
 
@@ -81,11 +90,3 @@ class Shell:
             assert is_readable(self.answers, PATIENCE), f"{self.name} says nothing"
             told += os.read(self.answers, 65536)
         return told[:-1].decode()
-
-    def _look_away(self) -> None:
-        """Read what is shown, or the shell would wait for it."""
-        try:
-            while os.read(self.ours, 65536):
-                pass
-        except OSError:  # closed
-            pass

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from gridsync_parts.convoy import Steps, result_of
 from gridsync_parts.copy import Arrived, Copy, bring_in_steps, give_up, settle
+from gridsync_parts.disk import moment
 from gridsync_parts.doors import AheadReader, Place
 from gridsync_parts.errors import FileError, NoRanges
 from gridsync_parts.fetching import Work
-from gridsync_parts.home import Home, stat_lately
+from gridsync_parts.home import Home
 from gridsync_parts.loop import Again
 from gridsync_parts.mover import Mover
 from gridsync_parts.namesakes import Namesakes
@@ -34,6 +35,7 @@ class Copier(Mover):
     def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Known, stop: Stop):
         super().__init__(place, stop)
         self.home = Home(settings.output_dir)
+        self.looked = -1  # the moment in which it was there
         self.strange = self.home.strange
         self.catalog = catalog
         self.namesakes = Namesakes(self.home.path, (row for rows in catalog.rows.values() for row in rows.values()))
@@ -57,7 +59,9 @@ class Copier(Mover):
         row = work.row
         if outcome := self.put_back(work):
             return outcome
-        self.home.check(stat_lately)
+        if self.looked != (now := moment()):
+            self.home.check()
+            self.looked = now
         try:
             try:
                 seen = self.watch(row.path)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Callable, cast
 
-from gridsync_parts.disk import MARK, NAME_MAX, NO_SYNC, disk_error, fatal_error, moment, sync_file
+from gridsync_parts.disk import MARK, NAME_MAX, NO_SYNC, disk_error, fatal_error, sync_file
 from gridsync_parts.errors import DiskError, FileError, UsageError
 from gridsync_parts.machine import FOLDERS_HELD, scarcity
 from gridsync_parts.words import is_path
@@ -65,17 +65,6 @@ def whole_sync(device: int) -> Callable[[int], int] | None:
     return call
 
 
-@functools.lru_cache(maxsize=8)
-def stat_in(path: str, _moment: int) -> os.stat_result:
-    """What is there under a name, looked at once in a moment."""
-    return os.stat(path)
-
-
-def stat_lately(path: str) -> os.stat_result:
-    """The same in this moment, or a little before."""
-    return stat_in(path, moment())
-
-
 def place_of(path: str) -> tuple[str, str]:
     """Folder and name of a file of the catalog; never outside OUTPUTDIR, whatever the door says."""
     if not is_path(path):
@@ -109,10 +98,10 @@ class Home:
         self.sync_all = whole_sync(self.stat.st_dev)
         self.syncing = threading.Lock()  # a failure is told once, and concerns all that wait
 
-    def check(self, look: Callable[[str], os.stat_result] = os.stat) -> None:
+    def check(self) -> None:
         """End the run when OUTPUTDIR is no more what it was: without its disk, files would fill that of the system."""
         with contextlib.suppress(OSError):
-            if os.path.samestat(look(self.path), self.stat):
+            if os.path.samestat(os.stat(self.path), self.stat):
                 return
         raise DiskError(f"the disk of {self.path} is gone; mount it and start again, nothing is lost")
 

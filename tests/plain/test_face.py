@@ -104,6 +104,14 @@ def test_paths_of_this_machine_may_be_bytes_too(site, tmp_path):
     assert [row.verified for row in site.get("a/1", bytes(tmp_path / "here"))] == ["adler32"]
 
 
+def test_a_program_may_go_to_another_folder_and_fetch_into_that(site, tmp_path, monkeypatch):
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(tmp_path / str(number))
+        assert [row.verified for row in site.get("a/1", ".")] == ["adler32"]
+
+
+
 def test_no_error_holds_the_frames_that_it_came_through(memory, site):
     """Of which notebooks and test runners show all values: a token, where a door has refused it."""
     memory.order("folder", "a", CredentialError("refused"))

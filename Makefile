@@ -70,7 +70,7 @@ test: build/ftpd/done  ## all tests except the long ones
 	-$(REWRITE)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS) -m "not long"
 
-test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done build/dask/done  ## all tests, also those for size, interruption and all faults; three quarters of an hour
+test-all: build/ftpd/done build/wsgidav/done build/hub/done build/webdav4/done build/cernopendata/done build/fts3/done build/invenio/done build/notebook/done build/axe/done build/plotly/done build/dask/done  ## all tests, also those for size, interruption and all faults; half an hour, or an hour
 	@tools/need $(TEST) $(NOTEBOOK)
 	-$(REWRITE)
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) $(TESTS)

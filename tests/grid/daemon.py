@@ -53,6 +53,10 @@ class Daemon:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def has_crashed(self) -> bool:
+        """Whether it has ended by a fault of its own."""
+        return self._process is not None and self._process.poll() in (-signal.SIGSEGV, -signal.SIGABRT)
+
     def is_up(self) -> bool:
         """Wait for its word; a connection proves nothing: on a taken port somebody else answers."""
         end = time.monotonic() + PATIENCE

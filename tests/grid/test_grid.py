@@ -24,6 +24,7 @@ from tests.grid import Grid, agata, xrootd
 from tests.grid.__main__ import summary
 from tests.grid.tree import BOTH, PERIOD, TAPE, Tree, checksum
 from tests.support.curl import PROPFIND, curl
+from tests.support.user import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = f"agata/e680_1to64/{agata.RUN}"
@@ -325,6 +326,18 @@ def test_xrootd_goes_elsewhere_when_its_port_is_taken(grid: Grid, monkeypatch: p
     assert second.ports == (free, root)
     assert curl(grid, f"{second.url}/agata/host_adler32")[0] == 200
     second.stop()
+
+
+def test_an_xrootd_that_has_crashed_is_known_and_started_again(grid: Grid) -> None:
+    server, sent = grid.copier, grid.copier.folder / "data" / xrootd.SCRATCH / "sent"
+    sent.mkdir()
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: not server.answers())
+    assert not server.has_crashed() and server.mend() and sent.exists()
+    os.kill(server.pid, signal.SIGSEGV)
+    wait_until(server.has_crashed)
+    server.revive()
+    assert server.answers() and not server.has_crashed() and not sent.exists()
 
 
 @pytest.mark.long

@@ -215,6 +215,16 @@ class XRootD:
         if not self._server.is_up():
             raise NotUp(self.said())
 
+    def has_crashed(self) -> bool:
+        """Whether it has ended by a fault of its own."""
+        return self._server.has_crashed()
+
+    def revive(self) -> None:
+        """Start it again after a crash, without what was sent to it."""
+        for path in (self.folder / "data" / SCRATCH).glob("*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.renew()
+
     def pause(self, way: str) -> None:
         """Have it stopped, or hang."""
         if way == "stops":

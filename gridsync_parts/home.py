@@ -79,6 +79,15 @@ def place_of(path: str) -> tuple[str, str]:
     return folder, name
 
 
+def names_in(folder: int) -> list[str]:
+    """The names in a folder, by a descriptor of its own: of threads that list by one, each goes on where another is."""
+    own = os.open(".", FOLDER, dir_fd=folder)
+    try:
+        return os.listdir(own)
+    finally:
+        os.close(own)
+
+
 class Home:
     """OUTPUTDIR, which may be a link, and the folders below it, which may not."""
 
@@ -126,7 +135,7 @@ class Home:
         """
         listed, names = self.passing.get(path, (-math.inf, frozenset()))
         if time.monotonic() - listed >= age:
-            names = frozenset(name for name in os.listdir(folder) if name.endswith((MARK + MARK, ".part")))
+            names = frozenset(name for name in names_in(folder) if name.endswith((MARK + MARK, ".part")))
             if len(self.passing) >= FOLDERS_HELD:
                 self.passing.clear()
             self.passing[path] = time.monotonic(), names

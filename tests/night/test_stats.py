@@ -152,7 +152,7 @@ def test_eight_runs_of_which_some_are_killed_share_one_file(grid: Grid, folder: 
             number = dice.randrange(WRITERS)
             if runs[number][0].poll() is not None:
                 begin(number)
-            time.sleep(dice.uniform(0.1, 0.6))
+            time.sleep(dice.uniform(0.05, 0.4))
             kills += runs[number][0].poll() is None
             runs[number][0].kill()
             runs[number][0].wait(60)

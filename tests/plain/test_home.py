@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_planted_link_is_refused_and_a_linked_outputdir_is_not(tmp_path):
     (tmp_path / "real/c").symlink_to("/etc")
     with pytest.raises(FileError, match="a link in OUTPUTDIR leads to /etc"):
         home.folder("c/d")
+
+
+def test_threads_that_look_into_a_folder_at_once_see_all_that_others_have_left(tmp_path):
+    left = frozenset(f"{number}.part" for number in range(5))
+    for name in left:
+        (tmp_path / name).touch()
+    home = Home(str(tmp_path))
+    with ThreadPoolExecutor(4) as threads:
+        found = {*threads.map(lambda _: home.left_names("", home.top.fd, age=0), range(2000))}
+    assert found == {left}
 
 
 def test_a_folder_on_a_disk_that_has_gone_ends_the_run(tmp_path, monkeypatch):

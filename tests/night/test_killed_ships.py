@@ -26,7 +26,7 @@ KILLS = int(os.environ.get("KILLS", "12"))  # of each pair
 SEED = int(os.environ.get("SEED", "1"))
 SIZES = {**{f"many/{number:02}": 20_000 + number for number in range(12)}, "large/1": 6_000_000, "large/2": 6_000_001}
 RATE = 8_000_000  # bytes a second of a copy between simulated doors, so that there is a middle to kill in
-RUN = 2.5  # seconds that a run takes, or more
+RUN = 2.5  # seconds that a run takes, or more; between real doors until one has ended
 # When to kill: at any time, or just before one of the doors does what it is asked.
 MOMENTS = ("", "", "PROPFIND", "MKCOL", "COPY", "COPY", "POST", "HEAD", "MOVE", "MOVE", "DELETE", "PUT", "GET")
 TIMES = 8  # requests of a kind that may pass before
@@ -40,6 +40,7 @@ class Night:
         self.dice = dice
         self.doors = [ship.grid.door, ship.grid.storm] if isinstance(ship, Simulated) else []
         self.hits: Counter[str] = Counter()
+        self.took = 0.0  # seconds, the longest run between real doors that has ended
         self.finished: dict[str, object] = {}  # what is there as it is at the source, and which one it is
         for name, size in SIZES.items():
             ship.add(name, size)
@@ -65,9 +66,12 @@ class Night:
             left = [None] * dice.randrange(TIMES)
             for door in self.doors if moment else ():
                 door.faults.add("*", "meanwhile", method=moment, happens=lambda: left.pop() if left else run.kill())
-            ends = time.monotonic() + (30 if moment else dice.uniform(0, RUN))
+            began = time.monotonic()
+            ends = began + (30 if moment else dice.uniform(0, self.took or RUN))
             while run.poll() is None and time.monotonic() < ends:
                 time.sleep(0.005)
+            if run.poll() is not None and not self.doors:
+                self.took = max(self.took, time.monotonic() - began)
             for door in self.doors:
                 door.faults.clear()
             run.kill()

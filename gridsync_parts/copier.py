@@ -35,7 +35,7 @@ class Copier(Mover):
     def __init__(self, place: Place, settings: Settings, wishes: Wishes, catalog: Known, stop: Stop):
         super().__init__(place, stop)
         self.home = Home(settings.output_dir)
-        self.looked = -1  # the moment in which it was there
+        self.looked = -1  # the moment in which OUTPUTDIR was looked for last
         self.strange = self.home.strange
         self.catalog = catalog
         self.namesakes = Namesakes(self.home.path, (row for rows in catalog.rows.values() for row in rows.values()))

@@ -111,7 +111,6 @@ def test_a_program_may_go_to_another_folder_and_fetch_into_that(site, tmp_path, 
         assert [row.verified for row in site.get("a/1", ".")] == ["adler32"]
 
 
-
 def test_no_error_holds_the_frames_that_it_came_through(memory, site):
     """Of which notebooks and test runners show all values: a token, where a door has refused it."""
     memory.order("folder", "a", CredentialError("refused"))

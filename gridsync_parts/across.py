@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Callable, Protocol
 
@@ -23,6 +24,7 @@ from gridsync_parts.kinds import asks_by_record, is_repository, kind_of, needs_p
 from gridsync_parts.log import log
 from gridsync_parts.pacing import Pacing, paced
 from gridsync_parts.pool import Stop
+from gridsync_parts.pull import SETTLED
 from gridsync_parts.put import NO_FILE, TAKEN, temp_name
 from gridsync_parts.putter import no_writer, writer_of
 from gridsync_parts.runs import Runs
@@ -94,6 +96,7 @@ class Across:
         self.name = name_across(self.source.name, target.name)
         self.url = "/".join(filter(None, (target.server, target.base))) + f"/ ({target.name})"
         self.token = secrets.token_hex(4)  # no other run has the same names
+        self.earlier: set[str] = set()  # names that earlier runs have noted: a door may begin with a copy of theirs yet
 
     # The two ends.
 
@@ -223,6 +226,7 @@ class Across:
         known = self.uploads.by_path(self.target.name).get(path)
         if known and known.temp:
             self.ferry.open.add(known.temp)
+            self.earlier.add(known.temp)
             return known.temp
         if not self.place.can.renames:
             return path
@@ -239,7 +243,8 @@ class Across:
     def upload_of(self, row: Row, is_begun: bool = False) -> Upload:
         """A file as grid_uploads.csv has it."""
         temp = self.ferry.temps[row.path]
-        is_over = not is_begun and (row.downloaded or row.error) and temp not in self.ferry.open
+        is_open = is_begun or temp in self.ferry.open or temp in self.earlier
+        is_over = (row.downloaded or row.error) and not is_open
         return crossed(row, self.source, self.target, temp="" if is_over or temp == row.path else temp)
 
     def put(self, rows: Iterable[Row], durable: bool = False) -> None:
@@ -250,16 +255,21 @@ class Across:
         self.run.catalog().put(rows, durable)
 
     def end(self) -> None:
-        """Note what is left of no file any more: it was not begun, or removed; of those that are there it is now."""
+        """Note what is left of no file any more: it was not begun, or removed; of those that are there it is now.
+
+        What an earlier run has just asked a door for may come later; it stays noted, for another run.
+        """
         uploads, ferry = self.uploads, self.ferry
         known = [one for one in uploads.of(self.target.name) if one.temp and self.run.scope.holds(one.target)]
+        self.earlier.update(one.temp for one in known if one.verified)
         if not ferry.stop.is_set():
-            done = [one.temp for one in known if one.verified]
-            ferry.open.update(done)
+            ferry.open.update(self.earlier)
             try:
-                self.run.call_target(ferry.tidy, done)
+                self.run.call_target(ferry.tidy, self.earlier)
             except GridError as error:
-                log.debug("%s", error)  # it stays noted, for another run
+                log.debug("%s", error)  # it stays noted
+        if ferry.stop.is_set() or time.time() - uploads.noted < SETTLED:
+            ferry.open.update(self.earlier)
         mine = [one for one in known if one.verified or one.target in ferry.temps]
         uploads.put(one._replace(temp="") for one in mine if one.temp not in ferry.open)
 

@@ -26,7 +26,6 @@ import pytest
 
 from gridsync_parts.disk import MARK
 from gridsync_parts.pull import noted_of
-from gridsync_parts.uploads import Uploads
 from tests.grid import CHOSEN, Grid
 from tests.grid.door import Door, kindly
 from tests.grid.faults import Fault
@@ -36,7 +35,7 @@ from tests.grid.tree import Tree
 from tests.grid.xrootd import SCRATCH
 from tests.support import TOP
 from tests.support.ships import Real
-from tests.support.user import Result, User, wait_until
+from tests.support.user import Result, User, a_minute_later, wait_until
 
 PAGE = TOP / "docs" / "reliability.md"
 HEAD = "| fault of a copy from site to site |"
@@ -195,6 +194,7 @@ def completes(campaign: Campaign) -> None:
         door.restart()
     campaign.be_quiet()
     before = {name: which for name, (_, which) in campaign.nodes().items() if not name.endswith(MARK)}
+    a_minute_later(campaign.user.folder)
     result = campaign.run()
     assert result.status == 0, result
     campaign.be_quiet()
@@ -459,15 +459,16 @@ def test_a_real_door_that_is_killed_and_comes_back_leaves_nothing_wrong(grid, tm
             _, err = run.communicate(timeout=LIMIT)
         statuses.append(run.returncode)
         assert run.returncode in (0, 1, 4) and "Traceback" not in err and len(statuses) < 20, (statuses, err)
-        there, noted = ship.there(), {row.temp for row in Uploads(str(ship.folder)).of(ship.target)}
+        there, noted = ship.there(), ship.open()
         for name, data in there.items():
             assert data == sent[name] if name in sent else noted_of(f"{ship.top}/{name}") in noted, name
         if sent.keys() <= there.keys() and kills < 6:
             shutil.rmtree(ship.place(copiers[1]))  # somebody takes it all away
             there = {}
     assert ship.there() == sent, statuses
+    a_minute_later(ship.folder)
     assert ship.ship("--sync").status == 0  # which sees that nothing has come of what was given up a moment ago
-    assert not [row for row in Uploads(str(ship.folder)).of(ship.target) if row.temp or not row.verified]
+    assert not ship.open() and all(row["verified"] for row in ship.noted().values())
 
 
 # == The page ===========================================================================================

@@ -20,7 +20,7 @@ import pytest
 from gridsync_parts.disk import MARK
 from tests.grid.propfind import content
 from tests.grid.xrootd import SCRATCH, XRootD
-from tests.support.user import User
+from tests.support.user import User, a_minute_later
 
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -174,6 +174,7 @@ class Night:
         assert {name: data for name, (data, _) in way.there().items() if not name.endswith(MARK)} == way.data
         ends = time.monotonic() + 30  # a door may be at work on something still, which a further run removes
         while time.monotonic() < ends and (any(name.endswith(MARK) for name in way.there()) or self.open(way)):
+            a_minute_later(self.user.folder)
             assert self.user(way.line()).status == 0
         self.look(way)
         assert {name: data for name, (data, _) in way.there().items()} == way.data and not self.open(way)

@@ -17,10 +17,10 @@ import pytest
 
 from gridsync_parts.disk import MARK
 from gridsync_parts.pull import noted_of
-from gridsync_parts.uploads import Uploads
 from tests.grid import Grid
 from tests.grid.xrootd import XRootD
 from tests.support.ships import Real, Shipper, Simulated, ThroughHere
+from tests.support.user import a_minute_later
 
 KILLS = int(os.environ.get("KILLS", "12"))  # of each pair
 SEED = int(os.environ.get("SEED", "1"))
@@ -84,11 +84,9 @@ class Night:
         """Nothing under its real name is wrong, all else is noted, and nothing was copied twice."""
         ship = self.ship
         sent, there = ship.sent(), ship.there()
-        rows = Uploads(str(ship.folder)).by_path(ship.target)
-        noted = {upload.temp for upload in rows.values() if upload.temp}
         left = {f"{ship.top}/{name}" for name in there if name.endswith(MARK)}
         self.hits["left something"] += bool(left)
-        strange = {name for name in left if noted_of(name) not in noted}
+        strange = {name for name in left if noted_of(name) not in ship.open()}
         assert not strange, f"nobody knows of {strange}"
         wrong = [name for name, data in there.items() if not name.endswith(MARK) and data != sent[name]]
         assert not wrong, f"{wrong} are wrong"
@@ -103,12 +101,12 @@ class Night:
         done = ship.ship("--sync")
         assert done.status == 0 and "Traceback" not in done.err, done
         ends = time.monotonic() + 60
-        while any(name.endswith(MARK) for name in ship.there()):  # a door has gone on with a copy meanwhile
-            assert time.monotonic() < ends, sorted(ship.there())
+        while ship.open() or any(name.endswith(MARK) for name in ship.there()):  # a door has gone on with a copy
+            assert time.monotonic() < ends, (ship.open(), sorted(ship.there()))
+            a_minute_later(ship.folder)
             assert ship.ship("--sync").status == 0
         self.look()
         assert ship.there() == ship.sent()
-        assert not [one for one in Uploads(str(ship.folder)).of(ship.target) if one.temp]
         assert all(row["downloaded"] == "yes" for row in ship.rows().values())
         assert not list(ship.folder.glob(f"*.csv.*{MARK}"))
 

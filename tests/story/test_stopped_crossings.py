@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from gridsync_parts.disk import MARK
-from gridsync_parts.uploads import Uploads
 from tests.grid import Grid
 from tests.support.ships import SIZES, Simulated
-from tests.support.user import wait_for, wait_until
+from tests.support.user import a_minute_later, wait_for, wait_until
 
 LARGE = 6_000_000
 
@@ -45,10 +44,11 @@ def test_a_run_that_is_stopped_ends_at_once_and_a_further_one_copies_the_rest(sl
     assert done.status == 130 and "Traceback" not in done.err, done
     assert "large" not in slow.there()
     slow.grid.storm.switches.copy_rate = 0
+    a_minute_later(slow.folder)
     done = slow.ship("--sync")
     assert (done.status, done.err) == (0, ""), done
     assert slow.there() == slow.sent() and len(slow.sent()) == len(SIZES) + 1
-    assert not [upload for upload in Uploads(str(slow.folder)).of("CNAF") if upload.temp]
+    assert not slow.open()
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from gridsync_parts.disk import MARK
 from tests.grid import Grid
 from tests.grid.hub import BASE
 from tests.grid.propfind import content
-from tests.support.user import BIG, Result, User, contents, wait_for, wait_until
+from tests.support.user import BIG, Result, User, a_minute_later, contents, wait_for, wait_until
 
 SIZES = {"empty": 0, "small": 20_000, "sub/mid": 300_000, "sub/deep/big": BIG}
 HOME = "lst/users/alice"
@@ -158,6 +158,7 @@ def test_a_run_that_is_killed_leaves_nothing_that_a_further_one_does_not_mend(pa
         run.send_signal(signal.SIGKILL)
         run.wait()
     assert user.there() != user.data_there
+    a_minute_later(user.folder)
     done = user.pass_on("--sync")
     assert (done.status, done.err) == (0, ""), done
     assert user.there() == user.data_there

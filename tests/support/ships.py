@@ -6,6 +6,7 @@ import csv
 import os
 from pathlib import Path
 
+from gridsync_parts.uploads import Uploads
 from tests.grid import Grid
 from tests.grid.propfind import content
 from tests.grid.xrootd import SCRATCH, XRootD
@@ -62,6 +63,10 @@ class Shipper(User):
         """grid_uploads.csv, by the names of files."""
         with (self.folder / "grid_uploads.csv").open(newline="") as file:
             return {row["target"][len(self.top) + 1 :]: row for row in csv.DictReader(file)}
+
+    def open(self) -> list[str]:
+        """The names under which some of a file may be at the target, as is noted."""
+        return [upload.temp for upload in Uploads(str(self.folder)).of(self.target) if upload.temp]
 
 
 class Simulated(Shipper):
@@ -125,6 +130,7 @@ class Real(Shipper):
 
     def __init__(self, grid: Grid, home: Path, folder: str, pair: tuple[XRootD, XRootD]):
         super().__init__(grid, home, home.name)
+        self.limit = 150  # XRootD that makes checksums forgets an answer now and then, which is waited for
         self.pair = pair
         for name, server in zip((self.source, self.target), pair):
             self.set("SERVER", f"{server.url}/", name)

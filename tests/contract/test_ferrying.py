@@ -207,7 +207,7 @@ def test_what_a_door_is_still_at_work_on_is_waited_for(grid, second, slow, targe
     line.ferry.carrier.target = line.target._replace(puller=None)
     line.ferry.open.add(noted)
     outcome = line.bring(row)
-    assert (outcome.done, outcome.row.verified) == ("copied", "adler32")
+    assert (outcome.done, outcome.row.verified) == ("copied", "adler32"), outcome
     assert line.content(row) == data_of(SIZE) and line.there() == ["slow"] and not line.ferry.open
 
 

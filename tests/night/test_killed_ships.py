@@ -83,10 +83,10 @@ class Night:
     def look(self) -> None:
         """Nothing under its real name is wrong, all else is noted, and nothing was copied twice."""
         ship = self.ship
-        sent, there = ship.sent(), ship.there()
+        sent, there, noted = ship.sent(), ship.there(), ship.open()
         left = {f"{ship.top}/{name}" for name in there if name.endswith(MARK)}
         self.hits["left something"] += bool(left)
-        strange = {name for name in left if noted_of(name) not in ship.open()}
+        strange = {name for name in left if noted_of(name) not in noted}
         assert not strange, f"nobody knows of {strange}"
         wrong = [name for name, data in there.items() if not name.endswith(MARK) and data != sent[name]]
         assert not wrong, f"{wrong} are wrong"

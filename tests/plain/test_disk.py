@@ -350,8 +350,11 @@ def test_what_is_wrong_with_the_disk_ends_a_run_and_what_is_wrong_with_one_file_
     assert str(fatal) == (says if kind is DiskError else "/d/a cannot be used: no; check it, then start again")
 
 
-def test_room_is_looked_for_where_the_folder_will_be(tmp_path):
-    assert free_space(str(tmp_path / "not/yet/there")) == free_space(str(tmp_path))
+def test_room_is_looked_for_where_the_folder_will_be(tmp_path, monkeypatch):
+    asked, look = [], os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda folder: asked.append(folder) or look(folder))
+    assert free_space(str(tmp_path / "not/yet/there")) > 0
+    assert asked == [str(tmp_path)]
 
 
 def test_what_does_not_fit_is_refused(monkeypatch):

@@ -19,6 +19,7 @@ from gridsync_parts.values import Row
 # was lost and comes to the file now. Whoever finds it copies it once more.
 HEIR = stat.S_IXUSR
 FRESH = 10.0  # seconds for which what a folder has is known
+WRITTEN = 96 << 10  # bytes of one write; why, write() says
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -218,11 +219,16 @@ class OwnFile:
                 os.unlink(part_name(self.name), dir_fd=folder.fd)
 
     def write(self, data: bytes | memoryview, at: int) -> None:
-        """Write bytes where they belong."""
+        """Write bytes where they belong.
+
+        Not all at once: Linux takes memory for a file in blocks of 2, 4, 8... pages, up to the size of a write, and a
+        virtual machine that has given its large blocks back gets each from its host anew.
+        """
+        left = memoryview(data)
         try:
-            while data:
-                count = os.pwrite(self.fd, data, at)
-                data, at = data[count:], at + count
+            while left:
+                count = os.pwrite(self.fd, left[:WRITTEN], at)
+                left, at = left[count:], at + count
         except OSError as error:
             raise disk_error(self.final, error) from error
 

@@ -319,7 +319,7 @@ MAX_PATHS = 200  # of a staging or release request
 MAX_QUERY = 500  # of a question where files are
 LISTINGS = 8  # folders listed at once
 NO_TAPE = "on tape, but the site names no tape service; ask the site, or see TAPE_API"
-BITE = 128 << 10  # bytes of one read from the line; with twice as many a large file was seen to take 1.4 times as long
+BITE = 192 << 10  # bytes of one read from the line
 HASTE = 64 << 10  # bytes of a file that are sent unasked: they have left before a word could come back
 
 

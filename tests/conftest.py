@@ -149,22 +149,22 @@ def grid() -> Iterator[Grid]:
         GRIDS.remove(grid)
 
 
-def crashed() -> list[XRootD]:
-    """The servers that have ended by a fault of their own."""
+def fallen(has_failed: bool) -> list[XRootD]:
+    """The servers that have ended by a fault of their own; after a test that has failed also those that hang."""
     servers = [server for grid in GRIDS for server in vars(grid).values() if isinstance(server, XRootD)]
-    return [server for server in servers if server.has_crashed()]
+    return [server for server in servers if server.has_crashed() or (has_failed and not server.answers())]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Play a test that fails once more if a server has crashed under it: XRootD 5.5.3 does, in one of several runs."""
+    """Play a test that fails once more if a server has crashed or hangs: XRootD 5.5.3 does, in one of several runs."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    fallen = crashed()
-    for server in fallen:
+    servers = fallen(item in FAILED)
+    for server in servers:
         server.revive()
-    if fallen and item in FAILED:
-        warnings.warn(f"XRootD has crashed under {item.nodeid}, which is played once more", stacklevel=1)
+    if servers and item in FAILED:
+        warnings.warn(f"XRootD has crashed or hangs under {item.nodeid}, which is played once more", stacklevel=1)
         FAILED.remove(item)
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
     for report in reports:

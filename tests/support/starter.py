@@ -30,6 +30,13 @@ PID = 9  # bytes of its number
 STARTING = threading.Lock()
 
 
+class Endless(subprocess.TimeoutExpired):
+    """A gridsync that does not end in time, and what it has said until then."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; it has said: {self.output} {self.stderr}"
+
+
 class Starter:
     """The process as the tests see it."""
 
@@ -66,13 +73,16 @@ class Starter:
                 answers.settimeout(limit)
                 pid = int(answers.recv(PID))
                 try:
-                    status = int(answers.recv(20))
+                    status: int | None = int(answers.recv(20))
                 except TimeoutError:
                     os.kill(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(words, limit) from None
+                    status = None
             for file in files:
                 file.seek(0)
-            return status, *(file.read().decode().replace("\r\n", "\n") for file in files[1:])
+            out, err = (file.read().decode(errors="replace").replace("\r\n", "\n") for file in files[1:])
+            if status is None:
+                raise Endless(words, limit, out, err)
+            return status, out, err
 
 
 def umask() -> int:

@@ -221,8 +221,8 @@ class OwnFile:
     def write(self, data: bytes | memoryview, at: int) -> None:
         """Write bytes where they belong.
 
-        Not all at once: Linux takes memory for a file in blocks of 2, 4, 8... pages, up to the size of a write, and a
-        virtual machine that has given its large blocks back gets each from its host anew.
+        Not all at once: Linux takes memory for a file in blocks of 2, 4, 8... pages, up to the size of a write, and
+        large ones can be slow to come; on a virtual machine 2 GiB took twice the kernel's time.
         """
         left = memoryview(data)
         try:
